@@ -1,0 +1,206 @@
+# One file, no configure, no recursion. `make help` lists what there is.
+#
+# Everything lies in build/VARIANT/, the variants being
+#   release  what is installed: optimised and hardened
+#   asan     the address and undefined behaviour sanitizers, leaks included
+#   fuzz     the same with clang and libFuzzer
+# What a variant is compiled with is kept in build/VARIANT/flags: other flags, new objects.
+
+VERSION := 0.1.0
+
+PREFIX ?= /usr/local
+sysconfdir ?= $(PREFIX)/etc
+docdir ?= $(PREFIX)/share/doc/waybill
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CLANG ?= clang
+WERROR ?= -Werror
+CFLAGS ?= -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+FUZZ_TIME ?= 60
+VARIANT ?= release
+
+# The variables that run a program (PKG_…) do so where a recipe first uses them, which is
+# after `deps` has installed it.
+PKGS := libevent_core libevent_extra libcurl lmdb libcrypto libcjson liburiparser libxxhash
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(or $(PKG_LIBS),\
+	$(error a library is missing: etc/install-deps build installs them))
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wformat=2 -Wvla -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef \
+	-Wnull-dereference
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+
+FLAGS = -std=c17 -D_GNU_SOURCE -Isrc -DWAYBILL_VERSION=\"$(VERSION)\" $(PKG_CFLAGS) \
+	$(WARNINGS) $(WERROR) -fstack-protector-strong -fPIE
+CC_release = $(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS)
+CC_asan = $(CC) $(FLAGS) $(SANITIZE)
+CC_fuzz = $(CLANG) $(FLAGS) $(SANITIZE) -fsanitize=fuzzer-no-link
+
+LINK_FLAGS = -pie -Wl,-z,relro,-z,now,--as-needed
+LINK_release = $(CC) $(CFLAGS) $(LINK_FLAGS) $(LDFLAGS)
+LINK_asan = $(CC) $(SANITIZE) $(LINK_FLAGS)
+LINK_fuzz = $(CLANG) $(SANITIZE) $(LINK_FLAGS)
+LIBS = $(PKG_LIBS) -lm
+
+LIB_SRC := $(wildcard src/*/*.c)
+UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+DRIVERS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_main.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCHES := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
+
+BIN_release := build/waybill
+BIN_asan := build/asan/waybill
+
+ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+Q := $(if $(V),,@)
+
+all: build/waybill ## build build/waybill; V=1 shows the commands (the default)
+
+# install-deps comes before the first flags file, and so before all that is compiled.
+DEPS := $(if $(filter test asan,$(MAKECMDGOALS)),test,$(if $(filter run,$(MAKECMDGOALS)),build))
+deps:
+	@etc/install-deps $(DEPS)
+
+# $(call keep,TEXT) writes TEXT to the target, unless it is there already.
+keep = $(shell mkdir -p $(@D))$(file >$@.new,$(1))@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# $(call say,WHAT) announces a target briefly, where V=1 does not show it in full.
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
+
+define VARIANT_RULES
+OBJ_$(1) := $(LIB_SRC:%.c=build/$(1)/%.o)
+UNIT_$(1) := $(UNITS:%=build/$(1)/tests/%)
+DRIVER_$(1) := $(DRIVERS:%=build/$(1)/tests/%)
+FUZZ_$(1) := $(FUZZERS:%=build/$(1)/tests/%)
+
+build/$(1)/flags: FORCE $(if $(DEPS),deps)
+	$$(call keep,$$(CC_$(1)) / $$(LINK_$(1)) $$(LIBS))
+
+build/$(1)/objects: FORCE
+	$$(call keep,$$(OBJ_$(1)))
+
+build/$(1)/%.o: %.c build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC)
+	$$(Q)$$(CC_$(1)) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/libwaybill.a: $$(OBJ_$(1)) build/$(1)/objects
+	$$(call say,AR)
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$(OBJ_$(1))
+
+$$(UNIT_$(1)) $$(DRIVER_$(1)): build/$(1)/tests/%: build/$(1)/tests/unit/%.o build/$(1)/libwaybill.a
+	$$(call say,LINK)
+	$$(Q)$$(LINK_$(1)) -o $$@ $$^ $$(LIBS) -lcmocka
+
+$$(FUZZ_$(1)): build/$(1)/tests/%: build/$(1)/tests/fuzz/%.o $(2) build/$(1)/libwaybill.a
+	$$(call say,LINK)
+	$$(Q)$$(LINK_$(1)) $(3) -o $$@ $$^ $$(LIBS)
+
+-include $$(OBJ_$(1):.o=.d) $$(UNITS:%=build/$(1)/tests/unit/%.d) \
+	$$(DRIVERS:%=build/$(1)/tests/unit/%.d) $$(FUZZERS:%=build/$(1)/tests/fuzz/%.d) \
+	build/$(1)/tests/fuzz/main.d build/$(1)/src/main.d
+endef
+
+# The variant, what runs its fuzz harnesses, and the flags to link that.
+$(eval $(call VARIANT_RULES,release,build/release/tests/fuzz/main.o))
+$(eval $(call VARIANT_RULES,asan,build/asan/tests/fuzz/main.o))
+$(eval $(call VARIANT_RULES,fuzz,,-fsanitize=fuzzer))
+-include $(BENCHES:build/bench/%=build/release/bench/%.d)
+
+build/waybill: build/release/src/main.o build/release/libwaybill.a
+	$(call say,LINK)
+	$(Q)$(LINK_release) -o $@ $^ $(LIBS)
+
+build/asan/waybill: build/asan/src/main.o build/asan/libwaybill.a
+	$(call say,LINK)
+	$(Q)$(LINK_asan) -o $@ $^ $(LIBS)
+
+$(BENCHES): build/bench/%: build/release/bench/%.o build/release/libwaybill.a
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK_release) -o $@ $^ $(LIBS)
+
+run: build/waybill ## install what is missing, build, and serve on 127.0.0.1:8080
+	@exec etc/run-dev
+
+# All that the tests of a variant need; and their parts, in the order of what they cost.
+ALL_TESTS = $(BIN_$(1)) $(UNIT_$(1)) $(DRIVER_$(1)) $(FUZZ_$(1))
+define RUN_TESTS
+@tests/run $(1) unit $(UNIT_$(1))
+@tests/run $(1) corpus $(FUZZ_$(1))
+@tests/run $(1) json
+@tests/run $(1) e2e
+endef
+
+test: $(call ALL_TESTS,release) $(BENCHES) ## install what is missing, build, check everything
+	@tests/lint/all.sh
+	$(call RUN_TESTS,release)
+	@echo 'waybill: all tests passed'
+
+asan: $(call ALL_TESTS,asan) ## the same tests under the sanitizers
+	$(call RUN_TESTS,asan)
+	@echo 'waybill: all tests passed under the sanitizers'
+
+# One part; VARIANT=asan takes it under the sanitizers.
+test-unit: $(UNIT_$(VARIANT)) ## the unit tests, or one: T=retry
+	@tests/run $(VARIANT) unit $(if $(T),$(filter %/test_$(T),$^),$^)
+
+test-corpus: $(FUZZ_$(VARIANT)) ## the fuzz harnesses over their corpora, or one: T=json
+	@tests/run $(VARIANT) corpus $(if $(T),$(filter %/fuzz_$(T),$^),$^)
+
+test-json: $(DRIVER_$(VARIANT)) ## canonical JSON compared with Node.js
+	@tests/run $(VARIANT) json
+
+test-e2e: $(BIN_$(VARIANT)) ## the end-to-end tests, or some: K=dlq
+	@tests/run $(VARIANT) e2e '$(K)'
+
+fuzz: $(if $(T),build/fuzz/tests/fuzz_$(T),$(FUZZ_fuzz)) ## fuzz each parser for FUZZ_TIME=60 s, or one: T=json
+	@tests/run fuzz fuzz $(FUZZ_TIME) $^
+
+bench: $(BENCHES) ## build the benchmarks, build/bench/*
+
+lint: ## check format, layers, sizes, banned calls; cppcheck, shellcheck
+	@tests/lint/all.sh
+
+tidy: $(LIB_SRC:src/%.c=build/tidy/%.ok) ## clang-tidy over src, about a minute the first time
+build/tidy/%.ok: src/%.c build/release/src/%.o .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY)
+	$(Q)clang-tidy --quiet $< -- $(FLAGS) 2>$@.log || { cat $@.log; false; }
+	@touch $@
+
+format: ## rewrite all C as .clang-format says
+	clang-format -i $(wildcard src/*.[ch] src/*/*.[ch] tests/*/*.[ch] bench/*.[ch])
+
+install: build/waybill ## install to PREFIX (/usr/local), below DESTDIR
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(sysconfdir)/waybill $(DESTDIR)$(docdir)
+	install -m 755 build/waybill $(DESTDIR)$(PREFIX)/bin/waybill
+	install -m 644 COPYING README.md $(DESTDIR)$(docdir)
+	@# An installed configuration may have been edited: it stays.
+	test -e $(DESTDIR)$(sysconfdir)/waybill/waybill.conf || \
+		install -m 644 etc/waybill.conf $(DESTDIR)$(sysconfdir)/waybill/waybill.conf
+
+uninstall: ## remove what install put there, but a configuration that was edited
+	rm -f $(DESTDIR)$(PREFIX)/bin/waybill
+	rm -f $(DESTDIR)$(docdir)/COPYING $(DESTDIR)$(docdir)/README.md
+	! cmp -s etc/waybill.conf $(DESTDIR)$(sysconfdir)/waybill/waybill.conf || \
+		rm $(DESTDIR)$(sysconfdir)/waybill/waybill.conf
+	rmdir $(DESTDIR)$(docdir) $(DESTDIR)$(sysconfdir)/waybill 2>/dev/null || true
+
+clean: ## remove build
+	rm -rf build
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+FORCE:
+.PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e fuzz bench lint \
+	tidy format install uninstall clean help

@@ -1,0 +1,55 @@
+/*
+ * The HTTP API of contract.md: finds the call that a request makes, checks its
+ * token, and hands it to the handler of that call. It parses, checks and stages;
+ * it writes nothing itself.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "api/auth.h"
+#include "api/http.h"
+#include "domain/id.h"
+#include "domain/webhook_json.h"
+#include "store/queue.h"
+#include "store/registry.h"
+#include "store/turn.h"
+
+/* What others must hear of, after the commit. Set by main: the api includes no dispatcher. */
+struct api_hooks {
+	void (*queued)(void *arg, uint64_t webhook, const struct queue_place *place);
+	void (*changed)(void *arg, uint64_t webhook, bool enabled_now);
+	void *arg;
+};
+
+/* How the process is, kept by main. */
+struct api_health {
+	bool stores;   /* the last turn that had something to write could */
+	bool has_room; /* disk and map are below their watermarks */
+	bool stopping;
+};
+
+struct api_conf {
+	struct db *db; /* all borrowed */
+	struct turn *turn;
+	struct registry *registry;
+	struct idgen *ids;
+	const struct auth *auth;
+	const struct api_health *health;
+	struct webhook_rules rules;
+	uint64_t body_max;           /* bytes of one event's request */
+	uint32_t webhooks_per_session;
+	struct api_hooks hooks;
+};
+
+struct api;
+
+struct api *api_new(const struct api_conf *conf);
+void api_free(struct api *api);
+
+/* An http_handler; `arg` is the struct api. */
+void api_handle(void *arg, struct http_request *q);
+
+/* An http_error_fn: the contract's error shape. */
+void api_error_body(int status, const char *message, struct buf *out);
+
+#endif

@@ -1,0 +1,142 @@
+/* Tokens and their scopes; see auth.h. */
+#include "api/auth.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "domain/name.h"
+
+struct auth_token {
+	char *text;
+	char **sessions; /* none: every session */
+	size_t session_count;
+};
+
+struct auth {
+	struct auth_token *tokens;
+	size_t count;
+};
+
+struct auth *auth_new(void)
+{
+	return mem_new(sizeof(struct auth));
+}
+
+void auth_free(struct auth *a)
+{
+	if (a == NULL)
+		return;
+	for (size_t i = 0; i < a->count; i++) {
+		struct auth_token *t = &a->tokens[i];
+		mem_wipe(t->text, strlen(t->text));
+		free(t->text);
+		for (size_t n = 0; n < t->session_count; n++)
+			free(t->sessions[n]);
+		free(t->sessions);
+	}
+	free(a->tokens);
+	free(a);
+}
+
+enum err auth_add(struct auth *a, struct slice token, struct problem *p)
+{
+	bool printable = true;
+	for (size_t i = 0; i < token.len; i++)
+		printable = printable && token.ptr[i] > ' ' && token.ptr[i] <= '~';
+	if (!printable || token.len < AUTH_TOKEN_MIN || token.len > AUTH_TOKEN_MAX)
+		return problem_set(p, ERR_INVALID, "token",
+		    "a token must be 8 to 512 printable ASCII characters without spaces");
+	a->tokens = mem_resize(a->tokens, a->count + 1, sizeof(*a->tokens));
+	a->tokens[a->count++] = (struct auth_token){.text = mem_copy(token.ptr, token.len)};
+	return OK;
+}
+
+/* Takes the next run of non-blanks off the front of *line; empty at its end. */
+static struct slice take_word(struct slice *line)
+{
+	*line = slice_trim(*line);
+	struct slice word = {line->ptr, 0};
+	while (word.len < line->len && line->ptr[word.len] != ' ' && line->ptr[word.len] != '\t')
+		word.len++;
+	line->ptr += word.len;
+	line->len -= word.len;
+	return word;
+}
+
+static enum err add_line(struct auth *a, struct slice line, unsigned number, struct problem *p)
+{
+	struct slice word = take_word(&line);
+	if (word.len == 0)
+		return OK;
+	enum err err = auth_add(a, word, p);
+	if (err != OK)
+		return problem_set(p, err, "tokens_file",
+		    "line %u: a token must be 8 to 512 printable ASCII characters", number);
+	struct auth_token *t = &a->tokens[a->count - 1];
+	for (word = take_word(&line); word.len > 0; word = take_word(&line)) {
+		if (!name_is_session(word))
+			return problem_set(p, ERR_INVALID, "tokens_file",
+			    "line %u: a session id must match [A-Za-z0-9._~-]{1,128}", number);
+		t->sessions = mem_resize(t->sessions, t->session_count + 1, sizeof(char *));
+		t->sessions[t->session_count++] = mem_copy(word.ptr, word.len);
+	}
+	return OK;
+}
+
+enum err auth_add_file(struct auth *a, struct slice text, struct problem *p)
+{
+	unsigned number = 0;
+	while (text.len > 0) {
+		const char *end = memchr(text.ptr, '\n', text.len);
+		struct slice line = {text.ptr, end == NULL ? text.len : (size_t)(end - text.ptr)};
+		size_t step = line.len + (end == NULL ? 0 : 1);
+		const char *comment = memchr(line.ptr, '#', line.len);
+		if (comment != NULL)
+			line.len = (size_t)(comment - line.ptr);
+		if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+			line.len--;
+		enum err err = add_line(a, line, ++number, p);
+		if (err != OK)
+			return err;
+		text.ptr += step;
+		text.len -= step;
+	}
+	return OK;
+}
+
+size_t auth_count(const struct auth *a)
+{
+	return a->count;
+}
+
+bool auth_check(const struct auth *a, struct slice header, const struct auth_token **token)
+{
+	const struct auth_token *found = NULL;
+	*token = NULL;
+	if (a->count == 0)
+		return true;
+	if (header.len < 7 || strncasecmp(header.ptr, "Bearer ", 7) != 0)
+		return false;
+	struct slice given = slice_trim((struct slice){header.ptr + 7, header.len - 7});
+	for (size_t i = 0; i < a->count; i++) { /* all of them: where it matches must not show */
+		if (str_same_secret(given, slice_of(a->tokens[i].text)))
+			found = &a->tokens[i];
+	}
+	if (found == NULL)
+		return false;
+	*token = found->session_count == 0 ? NULL : found;
+	return true;
+}
+
+bool auth_reaches(const struct auth_token *token, struct slice session)
+{
+	if (token == NULL)
+		return true;
+	for (size_t i = 0; i < token->session_count; i++) {
+		if (slice_eq(slice_of(token->sessions[i]), session))
+			return true;
+	}
+	return false;
+}

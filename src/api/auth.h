@@ -1,0 +1,46 @@
+/*
+ * Bearer tokens (contract.md section 6): full ones and ones for some sessions.
+ * Compared in constant time, every token at every request.
+ */
+#ifndef API_AUTH_H
+#define API_AUTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/slice.h"
+#include "domain/problem.h"
+
+#define AUTH_TOKEN_MIN 8   /* characters: a shorter one is guessed */
+#define AUTH_TOKEN_MAX 512
+
+struct auth;
+struct auth_token;
+
+/* Makes an empty set: as long as it is empty every request is let through. */
+struct auth *auth_new(void);
+
+/* Wipes and frees; NULL is fine. */
+void auth_free(struct auth *a);
+
+/* Adds a full token. ERR_INVALID for one that is too short, too long, or not printable ASCII. */
+MUST_CHECK enum err auth_add(struct auth *a, struct slice token, struct problem *p);
+
+/*
+ * Adds the tokens of a tokens file: a token a line, for all sessions or, followed by
+ * session ids, for these; '#' starts a comment. ERR_INVALID with "line N: …".
+ */
+MUST_CHECK enum err auth_add_file(struct auth *a, struct slice text, struct problem *p);
+
+size_t auth_count(const struct auth *a);
+
+/*
+ * Finds the token of an Authorization header ("Bearer TOKEN"). True when it is let
+ * through; *token is then what it may do, NULL for everything.
+ */
+bool auth_check(const struct auth *a, struct slice header, const struct auth_token **token);
+
+/* Whether `token` reaches `session`; NULL reaches all. */
+bool auth_reaches(const struct auth_token *token, struct slice session);
+
+#endif

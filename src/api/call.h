@@ -1,0 +1,66 @@
+/*
+ * One call of the API: a request with its path taken apart, what the handlers
+ * build on the way, and how they answer. Made by the router, gone with its answer.
+ */
+#ifndef API_CALL_H
+#define API_CALL_H
+
+#include "api/api.h"
+#include "domain/name.h"
+
+#define CALL_RETRY_AFTER_S "5" /* Retry-After of 503 and 507 */
+
+struct api {
+	struct api_conf conf;
+	struct buf scratch; /* of one handler at a time */
+};
+
+/* What every call has; a handler that keeps more does so in a struct that starts with it. */
+struct call {
+	struct op op; /* first: the turn's pointer is ours */
+	struct api *api;
+	struct http_request *http;
+	const struct route *route;
+	const struct auth_token *token;
+	char session[SESSION_MAX + 1]; /* of the path; empty where it has none */
+	struct uuid id;                /* of the path: the webhook's or the entry's */
+	struct problem problem;        /* set by apply() for done() */
+};
+
+typedef void (*call_fn)(struct call *c);
+
+struct route {
+	const char *method;
+	const char *pattern; /* segments; ":session" and ":id" take one each */
+	call_fn handle;
+	call_fn release; /* frees what the handler keeps beyond the struct; NULL: nothing */
+	const size_t *size; /* of the handler's struct; NULL: a struct call alone */
+	bool open;       /* needs no token */
+};
+
+/* Sends JSON and ends the call. */
+void call_reply(struct call *c, int status, const struct buf *json);
+
+/* Sends the contract's error shape and ends the call; `field` may be empty. */
+void call_fail(struct call *c, int status, const char *field, const char *message);
+
+/* Ends the call with what error `err` and c->problem say: the one place that maps errors to statuses. */
+void call_fail_err(struct call *c, enum err err);
+
+/* Sends {"success":true,"message":…}. */
+void call_succeed(struct call *c, const char *message);
+
+/* Whether the request says it is application/json; else it has been answered with 415. */
+bool call_is_json(struct call *c);
+
+/* Stages c->op as INTAKE with these functions. */
+void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *txn),
+    void (*done)(struct op *op, enum err result));
+
+/* Takes the raw value of query parameter `name`; empty where it is not there. */
+struct slice call_parameter(const struct call *c, struct slice name);
+
+/* Frees the call; the request has been answered. */
+void call_end(struct call *c);
+
+#endif

@@ -1,0 +1,35 @@
+/* The handlers of all calls, for the router's table. Each answers its call exactly once. */
+#ifndef API_HANDLERS_H
+#define API_HANDLERS_H
+
+#include "api/call.h"
+
+/* Sizes of the structs that handlers keep behind a struct call; see struct route. */
+extern const size_t PUBLISH_CALL_SIZE;
+extern const size_t WEBHOOKS_CALL_SIZE;
+extern const size_t DLQ_CALL_SIZE;
+
+/* publish_api.c: publishing */
+void handle_publish(struct call *c);
+void handle_test(struct call *c);
+void release_publish(struct call *c);
+
+/* webhooks_api.c: registering and changing */
+void handle_webhook_create(struct call *c);
+void handle_webhook_list(struct call *c);
+void handle_webhook_show(struct call *c);
+void handle_webhook_patch(struct call *c);
+void handle_webhook_delete(struct call *c);
+void handle_webhook_enable(struct call *c);
+void handle_webhook_disable(struct call *c);
+void release_webhook(struct call *c);
+
+/* dlq_api.c: dead letters */
+void handle_dlq_list(struct call *c);
+void handle_dlq_replay(struct call *c);
+
+/* ops_api.c: health */
+void handle_livez(struct call *c);
+void handle_readyz(struct call *c);
+
+#endif

@@ -1,0 +1,23 @@
+/* Health: whether the process lives, and whether it takes events. */
+#include "api/handlers.h"
+
+void handle_livez(struct call *c)
+{
+	struct buf json = BUF_INIT(256);
+	buf_puts(&json, "{\"status\":\"ok\"}");
+	call_reply(c, 200, &json);
+	buf_fini(&json);
+}
+
+void handle_readyz(struct call *c)
+{
+	const struct api_health *health = c->api->conf.health;
+	if (health->stopping)
+		call_fail(c, 503, "", "stopping");
+	else if (!health->stores)
+		call_fail(c, 503, "", "the store cannot be written");
+	else if (!health->has_room)
+		call_fail(c, 503, "", "the store has no room for new events");
+	else
+		handle_livez(c);
+}

@@ -1,0 +1,222 @@
+/* The table of calls, and the way from a request to its row; api.h is its interface. */
+#include <stdlib.h>
+
+#include "api/call.h"
+#include "api/handlers.h"
+#include "base/mem.h"
+#include "store/events.h"
+
+#define SEGMENTS_MAX 8     /* of a path; no call has more */
+#define PATH_MAX_BYTES 1024 /* of a decoded path; every call's is shorter */
+#define SCRATCH_MAX (2 * EVENT_BODY_MAX)
+
+static const struct route ROUTES[] = {
+    {"GET", "livez", handle_livez, NULL, NULL, true},
+    {"GET", "readyz", handle_readyz, NULL, NULL, true},
+    {"POST", "api/v1/events", handle_publish, release_publish, &PUBLISH_CALL_SIZE, false},
+    {"POST", "api/v1/sessions/:session/events", handle_publish, release_publish,
+	&PUBLISH_CALL_SIZE, false},
+    {"POST", "api/v1/sessions/:session/webhooks", handle_webhook_create, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false},
+    {"GET", "api/v1/sessions/:session/webhooks", handle_webhook_list, NULL, NULL, false},
+    {"GET", "api/v1/sessions/:session/webhooks/dlq", handle_dlq_list, NULL, NULL, false},
+    {"POST", "api/v1/sessions/:session/webhooks/dlq/:id/replay", handle_dlq_replay, NULL, &DLQ_CALL_SIZE,
+	false},
+    {"GET", "api/v1/sessions/:session/webhooks/:id", handle_webhook_show, NULL, NULL, false},
+    {"PATCH", "api/v1/sessions/:session/webhooks/:id", handle_webhook_patch, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false},
+    {"DELETE", "api/v1/sessions/:session/webhooks/:id", handle_webhook_delete, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false},
+    {"POST", "api/v1/sessions/:session/webhooks/:id/enable", handle_webhook_enable, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false},
+    {"POST", "api/v1/sessions/:session/webhooks/:id/disable", handle_webhook_disable, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false},
+    {"POST", "api/v1/sessions/:session/webhooks/:id/test", handle_test, release_publish,
+	&PUBLISH_CALL_SIZE, false},
+};
+#define ROUTE_COUNT (sizeof(ROUTES) / sizeof(ROUTES[0]))
+
+/* For requests that match no row. */
+static const struct route NO_ROUTE = {"", "", NULL, NULL, NULL, true};
+
+struct path {
+	struct slice segments[SEGMENTS_MAX];
+	size_t count;
+	char text[PATH_MAX_BYTES];
+};
+
+struct api *api_new(const struct api_conf *conf)
+{
+	struct api *api = mem_new(sizeof(*api));
+	api->conf = *conf;
+	api->scratch = BUF_INIT(SCRATCH_MAX);
+	return api;
+}
+
+void api_free(struct api *api)
+{
+	if (api == NULL)
+		return;
+	buf_fini(&api->scratch);
+	free(api);
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* Decodes a raw path into segments; false for a malformed %XX or a path that is no call's. */
+static bool split_path(struct slice raw, struct path *path)
+{
+	size_t len = 0;
+	struct slice *segment = NULL;
+	path->count = 0;
+	for (size_t i = 0; i < raw.len; i++) {
+		char c = raw.ptr[i];
+		if (len == sizeof(path->text))
+			return false;
+		if (c == '/') {
+			if (path->count == SEGMENTS_MAX)
+				return false;
+			segment = &path->segments[path->count++];
+			*segment = (struct slice){path->text + len, 0};
+			continue;
+		}
+		if (c == '%') {
+			int high = i + 2 < raw.len ? hex_digit(raw.ptr[i + 1]) : -1;
+			int low = high < 0 ? -1 : hex_digit(raw.ptr[i + 2]);
+			if (low < 0)
+				return false;
+			c = (char)(high * 16 + low);
+			i += 2;
+		}
+		if (segment == NULL)
+			return false;
+		path->text[len++] = c;
+		segment->len++;
+	}
+	return path->count > 0;
+}
+
+/* Takes the next segment off a pattern; empty at its end. */
+static struct slice next_part(const char **pattern)
+{
+	struct slice part = {*pattern, strcspn(*pattern, "/")};
+	*pattern += part.len + ((*pattern)[part.len] == '/' ? 1 : 0);
+	return part;
+}
+
+static bool matches(const char *pattern, const struct path *path)
+{
+	for (size_t i = 0; i < path->count; i++) {
+		struct slice part = next_part(&pattern);
+		if (part.len == 0)
+			return false;
+		if (part.ptr[0] != ':' && !slice_eq(part, path->segments[i]))
+			return false;
+	}
+	return *pattern == '\0';
+}
+
+/* HEAD asks for what GET answers, without the body. */
+static bool same_method(const char *route, const char *asked)
+{
+	return strcmp(route, asked) == 0 || (strcmp(route, "GET") == 0 && strcmp(asked, "HEAD") == 0);
+}
+
+/* Finds the row; without one, appends the methods that the path does have to `allow`. */
+static const struct route *find_route(const char *method, const struct path *path,
+    struct buf *allow)
+{
+	for (size_t i = 0; i < ROUTE_COUNT; i++) {
+		if (!matches(ROUTES[i].pattern, path))
+			continue;
+		if (same_method(ROUTES[i].method, method))
+			return &ROUTES[i];
+		bool listed = strstr(buf_cstr(allow), ROUTES[i].method) != NULL;
+		if (!listed)
+			buf_printf(allow, "%s%s", allow->len > 0 ? ", " : "", ROUTES[i].method);
+	}
+	return NULL;
+}
+
+/* Fills session and id from the path. ERR_INVALID for a session, ERR_NOTFOUND for an id. */
+static enum err read_names(struct call *c, const struct path *path)
+{
+	const char *pattern = c->route->pattern;
+	for (size_t i = 0; i < path->count; i++) {
+		struct slice part = next_part(&pattern);
+		struct slice segment = path->segments[i];
+		if (slice_eq(part, SLICE(":session"))) {
+			if (!name_is_session(segment))
+				return problem_set(&c->problem, ERR_INVALID, "session",
+				    "a session id must match [A-Za-z0-9._~-]{1,128}");
+			memcpy(c->session, segment.ptr, segment.len);
+		} else if (slice_eq(part, SLICE(":id")) && uuid_parse(segment, &c->id) != OK) {
+			return problem_set(&c->problem, ERR_NOTFOUND, "", "no such id in this session");
+		}
+	}
+	return OK;
+}
+
+static struct call *make_call(struct api *api, struct http_request *q, const struct route *route)
+{
+	struct call *c = mem_new(route->size == NULL ? sizeof(*c) : *route->size);
+	c->api = api;
+	c->http = q;
+	c->route = route;
+	return c;
+}
+
+static void answer_no_route(struct api *api, struct http_request *q, struct buf *allow)
+{
+	struct call *c = make_call(api, q, &NO_ROUTE);
+	if (allow->len == 0) {
+		call_fail(c, 404, "", "there is no such call");
+		return;
+	}
+	http_add_header(q, "Allow", buf_cstr(allow));
+	call_fail(c, 405, "", "this path does not have this method; the Allow header lists those it has");
+}
+
+/* Checks who calls and what for. OK, or the call has been answered. */
+static enum err admit(struct call *c, const struct path *path)
+{
+	const struct auth *auth = c->api->conf.auth;
+	if (!c->route->open &&
+	    !auth_check(auth, http_header(c->http, "Authorization"), &c->token)) {
+		call_fail(c, 401, "", "a valid token is needed: Authorization: Bearer TOKEN");
+		return ERR_REFUSED;
+	}
+	enum err err = read_names(c, path);
+	if (err == OK && c->session[0] != '\0' && !auth_reaches(c->token, slice_of(c->session)))
+		err = ERR_REFUSED;
+	if (err != OK)
+		call_fail_err(c, err);
+	return err;
+}
+
+void api_handle(void *arg, struct http_request *q)
+{
+	struct api *api = arg;
+	struct path path;
+	struct buf allow = BUF_INIT(128);
+	const struct route *route = NULL;
+	if (split_path(http_path(q), &path))
+		route = find_route(http_method(q), &path, &allow);
+	if (route == NULL) {
+		answer_no_route(api, q, &allow);
+	} else {
+		struct call *c = make_call(api, q, route);
+		if (admit(c, &path) == OK)
+			route->handle(c);
+	}
+	buf_fini(&allow);
+}

@@ -1,0 +1,263 @@
+/*
+ * Registering, showing and changing webhooks. A change is a read, a change and a
+ * write inside the turn's transaction, so that two changes in one turn both count;
+ * the registry follows after the commit.
+ */
+#include <stdlib.h>
+
+#include "api/handlers.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/webhooks.h"
+
+#define REQUEST_MAX 65536        /* bytes of a webhook's JSON */
+#define LIST_MAX (64u << 20)     /* bytes of an answer that lists webhooks */
+#define ANSWER_MAX (2u << 16)    /* bytes of one webhook's JSON, escapes included */
+
+struct webhooks_call;
+
+/* Changes the copy of the webhook; sets call.problem on error. */
+typedef enum err (*mutate_fn)(struct webhooks_call *wc, struct webhook *w);
+
+struct webhooks_call {
+	struct call call; /* first */
+	struct webhook *w; /* as it is to be, or was, stored; owned */
+	uint64_t number;
+	mutate_fn mutate;
+	const char *message; /* of the answer; NULL: the webhook itself */
+	bool enabled_now;
+};
+
+const size_t WEBHOOKS_CALL_SIZE = sizeof(struct webhooks_call);
+
+void release_webhook(struct call *c)
+{
+	webhook_free(((struct webhooks_call *)c)->w);
+}
+
+static void answer_webhook(struct call *c, const struct webhook *w)
+{
+	struct buf json = BUF_INIT(ANSWER_MAX);
+	webhook_write(w, &json);
+	call_reply(c, 200, &json);
+	buf_fini(&json);
+}
+
+/* Says that the URL is taken, where that is the error. */
+static void explain_exists(struct call *c, enum err err)
+{
+	if (err == ERR_EXISTS)
+		(void)problem_set(&c->problem, err, "url",
+		    "this URL is registered in this session already"); /* returns `err` */
+}
+
+static enum err apply_create(struct op *op, struct db_txn *txn)
+{
+	return webhooks_add(txn, ((struct webhooks_call *)op)->w);
+}
+
+static void done_create(struct op *op, enum err result)
+{
+	struct webhooks_call *wc = (struct webhooks_call *)op;
+	if (result != OK) {
+		explain_exists(&wc->call, result);
+		call_fail_err(&wc->call, result);
+		return;
+	}
+	const struct webhook *w = wc->w;
+	registry_set(wc->call.api->conf.registry, wc->w);
+	wc->w = NULL;
+	answer_webhook(&wc->call, w);
+}
+
+/* Whether the request has a JSON body of bearable size; else it has been answered. */
+static bool check_body(struct call *c)
+{
+	if (!call_is_json(c))
+		return false;
+	if (http_body(c->http).len <= REQUEST_MAX)
+		return true;
+	call_fail(c, 413, "", "the body of a webhook is at most 65536 bytes");
+	return false;
+}
+
+static bool check_count(struct call *c)
+{
+	size_t count = 0;
+	(void)registry_session(c->api->conf.registry, slice_of(c->session), &count); /* the list is not asked for */
+	if (count < c->api->conf.webhooks_per_session)
+		return true;
+	call_fail(c, 409, "", "the session has as many webhooks as max_webhooks_per_session allows");
+	return false;
+}
+
+void handle_webhook_create(struct call *c)
+{
+	struct webhooks_call *wc = (struct webhooks_call *)c;
+	if (!check_body(c) || !check_count(c))
+		return;
+	wc->w = webhook_new();
+	webhook_set(&wc->w->session, c->session);
+	wc->w->timeout_ms = c->api->conf.rules.timeout_ms;
+	enum err err = webhook_apply(wc->w, http_body(c->http), &c->api->conf.rules, &c->problem);
+	if (err == OK)
+		err = webhook_check(wc->w, &c->problem);
+	if (err == OK && !c->api->conf.health->has_room)
+		err = ERR_NOSPACE;
+	if (err != OK) {
+		call_fail_err(c, err);
+		return;
+	}
+	uuid_random(&wc->w->id);
+	wc->w->number = registry_take_number(c->api->conf.registry);
+	wc->w->created_ms = clock_wall_ms();
+	wc->w->updated_ms = wc->w->created_ms;
+	call_stage(c, apply_create, done_create);
+}
+
+void handle_webhook_list(struct call *c)
+{
+	size_t count = 0;
+	struct webhook *const *list =
+	    registry_session(c->api->conf.registry, slice_of(c->session), &count);
+	struct buf json = BUF_INIT(LIST_MAX);
+	buf_puts(&json, "{\"webhooks\":[");
+	for (size_t i = 0; i < count; i++) {
+		buf_puts(&json, i == 0 ? "" : ",");
+		webhook_write(list[i], &json);
+	}
+	buf_printf(&json, "],\"count\":%zu}", count);
+	call_reply(c, 200, &json);
+	buf_fini(&json);
+}
+
+/* Finds the webhook of the path; NULL: the call has been answered with 404. */
+static const struct webhook *find(struct call *c)
+{
+	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session), &c->id);
+	if (w == NULL)
+		call_fail(c, 404, "", "no such webhook in this session");
+	return w;
+}
+
+void handle_webhook_show(struct call *c)
+{
+	const struct webhook *w = find(c);
+	if (w != NULL)
+		answer_webhook(c, w);
+}
+
+/* Reads the webhook as this transaction has it. ERR_NOTFOUND where it was deleted meanwhile. */
+static enum err read_current(struct webhooks_call *wc, struct db_txn *txn, struct webhook **out)
+{
+	enum err err = webhooks_get(txn, wc->number, out);
+	if (err == OK && (*out)->deleted) {
+		webhook_free(*out);
+		*out = NULL;
+		err = ERR_NOTFOUND;
+	}
+	return err;
+}
+
+static enum err apply_change(struct op *op, struct db_txn *txn)
+{
+	struct webhooks_call *wc = (struct webhooks_call *)op;
+	struct webhook *old = NULL;
+	webhook_free(wc->w); /* of a transaction that was voided */
+	wc->w = NULL;
+	enum err err = read_current(wc, txn, &old);
+	if (err == OK)
+		err = read_current(wc, txn, &wc->w);
+	if (err == OK)
+		err = wc->mutate(wc, wc->w);
+	if (err == OK) {
+		wc->w->updated_ms = clock_wall_ms();
+		wc->enabled_now = wc->w->enabled && !old->enabled;
+		err = wc->w->deleted ? webhooks_retire(txn, wc->w) : webhooks_change(txn, old, wc->w);
+	}
+	webhook_free(old);
+	return err;
+}
+
+static void done_change(struct op *op, enum err result)
+{
+	struct webhooks_call *wc = (struct webhooks_call *)op;
+	const struct api_conf *conf = &wc->call.api->conf;
+	if (result != OK) {
+		explain_exists(&wc->call, result);
+		call_fail_err(&wc->call, result);
+		return;
+	}
+	const struct webhook *w = wc->w;
+	registry_set(conf->registry, wc->w);
+	wc->w = NULL;
+	if (wc->message == NULL)
+		answer_webhook(&wc->call, w);
+	uint64_t number = wc->number;
+	bool enabled_now = wc->enabled_now;
+	const struct api_hooks *hooks = &conf->hooks;
+	if (wc->message != NULL)
+		call_succeed(&wc->call, wc->message);
+	hooks->changed(hooks->arg, number, enabled_now);
+}
+
+static void stage_change(struct call *c, mutate_fn mutate, const char *message)
+{
+	struct webhooks_call *wc = (struct webhooks_call *)c;
+	const struct webhook *w = find(c);
+	if (w == NULL)
+		return;
+	wc->number = w->number;
+	wc->mutate = mutate;
+	wc->message = message;
+	call_stage(c, apply_change, done_change);
+}
+
+static enum err mutate_patch(struct webhooks_call *wc, struct webhook *w)
+{
+	struct call *c = &wc->call;
+	return webhook_apply(w, http_body(c->http), &c->api->conf.rules, &c->problem);
+}
+
+void handle_webhook_patch(struct call *c)
+{
+	if (check_body(c))
+		stage_change(c, mutate_patch, NULL);
+}
+
+static enum err mutate_delete(struct webhooks_call *wc, struct webhook *w)
+{
+	(void)wc;
+	w->deleted = true;
+	return OK;
+}
+
+void handle_webhook_delete(struct call *c)
+{
+	stage_change(c, mutate_delete, "Webhook unregistered");
+}
+
+static enum err mutate_enable(struct webhooks_call *wc, struct webhook *w)
+{
+	(void)wc;
+	webhook_set_enabled(w, NULL);
+	return OK;
+}
+
+void handle_webhook_enable(struct call *c)
+{
+	stage_change(c, mutate_enable, "Webhook re-enabled");
+}
+
+static enum err mutate_disable(struct webhooks_call *wc, struct webhook *w)
+{
+	(void)wc;
+	if (w->enabled)
+		webhook_set_enabled(w, WEBHOOK_DISABLED_BY_REQUEST);
+	return OK;
+}
+
+void handle_webhook_disable(struct call *c)
+{
+	stage_change(c, mutate_disable, "Webhook disabled");
+}

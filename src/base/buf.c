@@ -1,0 +1,132 @@
+/* Growable bytes with a limit; the interface and its invariants are in buf.h. */
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define BUF_FIRST 256 /* bytes: one typical answer or record */
+
+void buf_fini(struct buf *b)
+{
+	free(b->data);
+	*b = BUF_INIT(b->max);
+}
+
+/* Makes `n` bytes behind len writable, the limit notwithstanding; doubles, up to the limit. */
+static void make_room(struct buf *b, size_t n)
+{
+	size_t need = b->len + n;
+	if (need <= b->cap)
+		return;
+	size_t cap = b->cap < BUF_FIRST ? BUF_FIRST : 2 * b->cap;
+	if (cap > b->max)
+		cap = b->max;
+	if (cap < need)
+		cap = need;
+	b->data = mem_resize(b->data, cap, 1);
+	b->cap = cap;
+}
+
+bool buf_reserve(struct buf *b, size_t n)
+{
+	if (b->failed || n > b->max - b->len) {
+		b->failed = true;
+		return false;
+	}
+	make_room(b, n);
+	return true;
+}
+
+void buf_append(struct buf *b, const void *bytes, size_t n)
+{
+	if (n == 0 || !buf_reserve(b, n))
+		return;
+	memcpy(b->data + b->len, bytes, n);
+	b->len += n;
+}
+
+void buf_putc(struct buf *b, char c)
+{
+	if (!buf_reserve(b, 1))
+		return;
+	b->data[b->len++] = c;
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	va_list again;
+	va_copy(again, args);
+	int n = vsnprintf(NULL, 0, fmt, args);
+	va_end(args);
+	if (n < 0) {
+		b->failed = true;
+	} else if (buf_reserve(b, (size_t)n)) {
+		make_room(b, (size_t)n + 1); /* vsnprintf() adds a NUL */
+		(void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt,
+		    again); /* measured above */
+		b->len += (size_t)n;
+	}
+	va_end(again);
+}
+
+static void append_escape(struct buf *b, unsigned char c)
+{
+	static const char HEX[] = "0123456789abcdef";
+	switch (c) {
+	case '"':
+		buf_puts(b, "\\\"");
+		return;
+	case '\\':
+		buf_puts(b, "\\\\");
+		return;
+	case '\b':
+		buf_puts(b, "\\b");
+		return;
+	case '\f':
+		buf_puts(b, "\\f");
+		return;
+	case '\n':
+		buf_puts(b, "\\n");
+		return;
+	case '\r':
+		buf_puts(b, "\\r");
+		return;
+	case '\t':
+		buf_puts(b, "\\t");
+		return;
+	}
+	const char text[6] = {'\\', 'u', '0', '0', HEX[c >> 4], HEX[c & 15]};
+	buf_append(b, text, sizeof(text));
+}
+
+void buf_json(struct buf *b, struct slice s)
+{
+	buf_putc(b, '"');
+	size_t from = 0;
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.ptr[i];
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		buf_append(b, s.ptr + from, i - from);
+		append_escape(b, c);
+		from = i + 1;
+	}
+	if (s.len > from)
+		buf_append(b, s.ptr + from, s.len - from);
+	buf_putc(b, '"');
+}
+
+const char *buf_cstr(struct buf *b)
+{
+	if (b->failed)
+		return "";
+	make_room(b, 1);
+	b->data[b->len] = '\0';
+	return b->data;
+}

@@ -1,0 +1,31 @@
+/*
+ * A hash map from bytes to a pointer: the one user of uthash. Keys are copied,
+ * values are borrowed. Iteration order is insertion order.
+ */
+#ifndef BASE_MAP_H
+#define BASE_MAP_H
+
+#include <stddef.h>
+
+struct map;
+
+struct map *map_new(void);
+
+/* Frees the map and its keys, never the values. NULL is fine. */
+void map_free(struct map *m);
+
+/* Returns the value under `key`, or NULL. */
+void *map_get(const struct map *m, const void *key, size_t len);
+
+/* Sets the value under `key`, replacing an old one. `value` is not NULL. */
+void map_put(struct map *m, const void *key, size_t len, void *value);
+
+/* Removes `key` and returns its value, or NULL. */
+void *map_del(struct map *m, const void *key, size_t len);
+
+size_t map_count(const struct map *m);
+
+/* Calls `fn` for each value; `fn` may delete the entry it is called for, and no other. */
+void map_each(struct map *m, void (*fn)(void *value, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,52 @@
+/* waybill check-config: says whether the configuration could be served. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "api/http.h"
+#include "cli/commands.h"
+#include "cli/config.h"
+#include "cli/tokens.h"
+
+static enum err check_listeners(const struct config *c, struct problem *p)
+{
+	for (size_t i = 0; i < c->listen.count; i++) {
+		bool local = false;
+		enum err err = http_is_local(c->listen.items[i], &local, p);
+		if (err != OK)
+			return err;
+	}
+	return OK;
+}
+
+/* What the messages call the source: the file where there is one. */
+static const char *source_name(int argc, char **argv)
+{
+	for (int i = 1; i + 1 < argc; i++) {
+		if (argv[i][0] == '-' && argv[i][1] == 'c' && argv[i][2] == '\0')
+			return argv[i + 1];
+	}
+	return "configuration";
+}
+
+int command_check_config(int argc, char **argv)
+{
+	struct config c;
+	struct problem p;
+	bool usage = false;
+	struct auth *auth = auth_new();
+	config_init(&c);
+	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
+	if (err == OK)
+		err = check_listeners(&c, &p);
+	if (err == OK)
+		err = tokens_load(&c, auth, &p);
+	if (err != OK)
+		(void)fprintf(stderr, "%s%s\n", usage ? "waybill check-config: " : "", p.message);
+	else
+		(void)printf("%s: ok\n", source_name(argc, argv));
+	auth_free(auth);
+	config_free(&c);
+	if (err == OK)
+		return EXIT_OK;
+	return usage ? EXIT_USAGE : EXIT_FAILED;
+}

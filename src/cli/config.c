@@ -1,0 +1,427 @@
+/*
+ * The table of settings and its three sources. A setting that may be a list takes
+ * comma-separated values and may be repeated within one source; the first value
+ * from a higher source replaces what a lower one said.
+ */
+#include "cli/config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "domain/name.h"
+#include "domain/webhook.h"
+#include "store/events.h"
+
+#define FILE_LINE_MAX 8192 /* bytes */
+#define ENV_PREFIX "WAYBILL_"
+
+enum kind { KIND_TEXT, KIND_INTEGER, KIND_SIZE, KIND_CHOICE, KIND_LIST, KIND_CIDRS, KIND_SCHEDULE };
+
+enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
+
+struct setting {
+	const char *name;
+	enum kind kind;
+	size_t offset;          /* of its field in struct config */
+	uint64_t min, max;      /* of numbers */
+	const char *standard;   /* the default as text; NULL: none */
+	const char *allowed;    /* in words, for errors and help */
+	const char *const *choices;
+};
+
+static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
+static const char *const FORMATS[] = {"text", "json", NULL};
+
+#define AT(field) offsetof(struct config, field)
+
+static const struct setting SETTINGS[] = {
+    {"listen", KIND_LIST, AT(listen), 0, 0, "127.0.0.1:8080",
+	"ADDRESS:PORT, [IPV6]:PORT or unix:PATH, several separated by commas", NULL},
+    {"data", KIND_TEXT, AT(data), 0, 0, "var", "a folder for the store", NULL},
+    {"token", KIND_TEXT, AT(token), 0, 0, NULL,
+	"8 to 512 printable ASCII characters without spaces", NULL},
+    {"tokens_file", KIND_TEXT, AT(tokens_file), 0, 0, NULL,
+	"a file with a token a line, sessions behind it limit it to these", NULL},
+    {"allow_cidr", KIND_CIDRS, AT(addresses), 0, 0, NULL,
+	"networks such as 10.0.0.0/8 or fd00::/8, host bits zero, separated by commas", NULL},
+    {"ca_file", KIND_TEXT, AT(ca_file), 0, 0, NULL,
+	"a PEM file with the authorities that receivers' certificates are checked against", NULL},
+    {"retry_schedule", KIND_SCHEDULE, AT(retry), 0, 0, "5s,30s,2m,10m,30m,2h,5h,10h,10h",
+	"1 to 32 waits such as 5s,30s,2m", NULL},
+    {"timeout_ms", KIND_INTEGER, AT(timeout_ms), WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS,
+	"5000", "an integer from 100 to 30000", NULL},
+    {"max_in_flight", KIND_INTEGER, AT(max_in_flight), 1, 10000, "512",
+	"an integer from 1 to 10000", NULL},
+    {"extra_events", KIND_LIST, AT(extra_events), 0, 0, NULL,
+	"event names of [a-z0-9_.]{1,64}, separated by commas", NULL},
+    {"max_webhooks_per_session", KIND_INTEGER, AT(max_webhooks_per_session), 1, 10000, "1000",
+	"an integer from 1 to 10000", NULL},
+    {"max_body_bytes", KIND_SIZE, AT(max_body_bytes), 1024, EVENT_BODY_MAX / 2, "1MiB",
+	"a size from 1KiB to 4MiB", NULL},
+    {"max_connections", KIND_INTEGER, AT(max_connections), 1, 100000, "1024",
+	"an integer from 1 to 100000", NULL},
+    {"head_timeout_ms", KIND_INTEGER, AT(head_timeout_ms), 100, 600000, "10000",
+	"an integer from 100 to 600000", NULL},
+    {"body_timeout_ms", KIND_INTEGER, AT(body_timeout_ms), 100, 600000, "30000",
+	"an integer from 100 to 600000", NULL},
+    {"idle_timeout_ms", KIND_INTEGER, AT(idle_timeout_ms), 1000, 3600000, "75000",
+	"an integer from 1000 to 3600000", NULL},
+    {"drain_timeout_ms", KIND_INTEGER, AT(drain_timeout_ms), 0, 600000, "10000",
+	"an integer from 0 to 600000", NULL},
+    {"store_max_bytes", KIND_SIZE, AT(store_max_bytes), 16u << 20, 16ULL << 40, "64GiB",
+	"a size from 16MiB to 16384GiB", NULL},
+    {"log_level", KIND_CHOICE, AT(log_level), 0, 0, "info", "debug, info, warn or error", LEVELS},
+    {"log_format", KIND_CHOICE, AT(log_format), 0, 0, "text", "text or json", FORMATS},
+};
+#define SETTING_COUNT (sizeof(SETTINGS) / sizeof(SETTINGS[0]))
+
+/* Which lists the source that is being read has begun; a bit a setting. */
+struct reading {
+	struct config *config;
+	uint64_t begun;
+};
+
+static void *field_of(struct config *c, const struct setting *s)
+{
+	return (char *)c + s->offset;
+}
+
+static enum err refuse(const struct setting *s, struct problem *p)
+{
+	return problem_set(p, ERR_INVALID, s->name, "%s: must be %s", s->name, s->allowed);
+}
+
+static void clear_list(struct config_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i]);
+	free(list->items);
+	*list = (struct config_list){0};
+}
+
+static void clear_cidrs(struct address_policy *policy)
+{
+	free(policy->allow);
+	*policy = (struct address_policy){0};
+}
+
+static enum err add_item(struct config_list *list, const struct setting *s, struct slice item,
+    struct problem *p)
+{
+	if (item.len == 0 || (s->offset == AT(extra_events) && !name_is_event(item)))
+		return refuse(s, p);
+	list->items = mem_resize(list->items, list->count + 1, sizeof(char *));
+	list->items[list->count++] = mem_copy(item.ptr, item.len);
+	return OK;
+}
+
+static enum err add_cidr(struct address_policy *policy, const struct setting *s, struct slice item,
+    struct problem *p)
+{
+	struct cidr cidr;
+	if (cidr_parse(item, &cidr) != OK)
+		return refuse(s, p);
+	policy->allow = mem_resize(policy->allow, policy->allow_count + 1, sizeof(cidr));
+	policy->allow[policy->allow_count++] = cidr;
+	return OK;
+}
+
+/* Adds comma-separated items to a list, which the source begins anew. */
+static enum err set_list(struct reading *r, const struct setting *s, struct slice value,
+    struct problem *p)
+{
+	void *field = field_of(r->config, s);
+	uint64_t bit = 1ULL << (s - SETTINGS);
+	if ((r->begun & bit) == 0) {
+		if (s->kind == KIND_CIDRS)
+			clear_cidrs(field);
+		else
+			clear_list(field);
+	}
+	r->begun |= bit;
+	enum err err = OK;
+	while (err == OK && value.len > 0) {
+		const char *comma = memchr(value.ptr, ',', value.len);
+		struct slice item = {value.ptr,
+		    comma == NULL ? value.len : (size_t)(comma - value.ptr)};
+		size_t step = item.len + (comma == NULL ? 0 : 1);
+		item = slice_trim(item);
+		err = s->kind == KIND_CIDRS ? add_cidr(field, s, item, p) : add_item(field, s, item, p);
+		value.ptr += step;
+		value.len -= step;
+	}
+	return err;
+}
+
+static enum err set_number(struct config *c, const struct setting *s, struct slice value,
+    struct problem *p)
+{
+	uint64_t n = 0;
+	enum err err = s->kind == KIND_SIZE ? str_size(value, &n) : str_u64(value, &n);
+	if (err != OK || n < s->min || n > s->max)
+		return refuse(s, p);
+	*(uint64_t *)field_of(c, s) = n;
+	return OK;
+}
+
+static enum err set_choice(struct config *c, const struct setting *s, struct slice value,
+    struct problem *p)
+{
+	for (uint64_t i = 0; s->choices[i] != NULL; i++) {
+		if (slice_eq(value, slice_of(s->choices[i]))) {
+			*(uint64_t *)field_of(c, s) = i;
+			return OK;
+		}
+	}
+	return refuse(s, p);
+}
+
+static enum err set_text(struct config *c, const struct setting *s, struct slice value,
+    struct problem *p)
+{
+	char **field = field_of(c, s);
+	if (value.len == 0 || memchr(value.ptr, '\0', value.len) != NULL)
+		return refuse(s, p);
+	char *old = *field;
+	*field = mem_copy(value.ptr, value.len);
+	free(old);
+	return OK;
+}
+
+static enum err set_value(struct reading *r, const struct setting *s, struct slice value,
+    struct problem *p)
+{
+	switch (s->kind) {
+	case KIND_TEXT:
+		return set_text(r->config, s, value, p);
+	case KIND_INTEGER:
+	case KIND_SIZE:
+		return set_number(r->config, s, value, p);
+	case KIND_CHOICE:
+		return set_choice(r->config, s, value, p);
+	case KIND_LIST:
+	case KIND_CIDRS:
+		return set_list(r, s, value, p);
+	case KIND_SCHEDULE:
+		if (retry_parse(value, s->name, field_of(r->config, s), p) != OK)
+			return refuse(s, p);
+		return OK;
+	}
+	return ERR_INVALID;
+}
+
+void config_init(struct config *c)
+{
+	struct problem p;
+	*c = (struct config){0};
+	struct reading r = {.config = c};
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting *s = &SETTINGS[i];
+		if (s->standard == NULL)
+			continue;
+		panic_if(set_value(&r, s, slice_of(s->standard), &p) != OK, "bad default of %s",
+		    s->name);
+	}
+}
+
+void config_free(struct config *c)
+{
+	clear_list(&c->listen);
+	clear_list(&c->extra_events);
+	clear_cidrs(&c->addresses);
+	if (c->token != NULL)
+		mem_wipe(c->token, strlen(c->token));
+	free(c->token);
+	free(c->tokens_file);
+	free(c->ca_file);
+	free(c->data);
+}
+
+/* Compares a name with a key as written in its source: '-' and '_', and either case for variables. */
+static bool same_name(const char *name, struct slice key, enum source source)
+{
+	if (strlen(name) != key.len)
+		return false;
+	for (size_t i = 0; i < key.len; i++) {
+		char want = name[i];
+		if (source == SOURCE_FLAG && want == '_')
+			want = '-';
+		if (source == SOURCE_ENVIRONMENT && want >= 'a' && want <= 'z')
+			want = (char)(want - 'a' + 'A');
+		if (key.ptr[i] != want)
+			return false;
+	}
+	return true;
+}
+
+static const struct setting *find_setting(struct slice key, enum source source)
+{
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		if (same_name(SETTINGS[i].name, key, source))
+			return &SETTINGS[i];
+	}
+	return NULL;
+}
+
+static enum err unknown_key(struct slice key, struct problem *p)
+{
+	struct buf known = BUF_INIT(sizeof(p->message));
+	for (size_t i = 0; i < SETTING_COUNT; i++)
+		buf_printf(&known, "%s%s", i == 0 ? "" : " ", SETTINGS[i].name);
+	enum err err = problem_set(p, ERR_INVALID, "", "%.*s: unknown; known are: %s",
+	    (int)(key.len < 64 ? key.len : 64), key.ptr, buf_cstr(&known));
+	buf_fini(&known);
+	return err;
+}
+
+/* Reads one line of a file; comments and empty lines are OK. */
+static enum err read_line(struct reading *r, struct slice line, struct problem *p)
+{
+	while (line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r'))
+		line.len--;
+	line = slice_trim(line);
+	if (line.len == 0 || line.ptr[0] == '#')
+		return OK;
+	const char *equals = memchr(line.ptr, '=', line.len);
+	if (equals == NULL)
+		return problem_set(p, ERR_INVALID, "", "a line must be \"key = value\" or a # comment");
+	struct slice key = slice_trim((struct slice){line.ptr, (size_t)(equals - line.ptr)});
+	struct slice value = slice_trim(
+	    (struct slice){equals + 1, line.len - (size_t)(equals - line.ptr) - 1});
+	const struct setting *s = find_setting(key, SOURCE_FILE);
+	return s == NULL ? unknown_key(key, p) : set_value(r, s, value, p);
+}
+
+enum err config_read_file(struct config *c, const char *path, struct problem *p)
+{
+	struct reading r = {.config = c};
+	struct problem why;
+	char line[FILE_LINE_MAX];
+	enum err err = OK;
+	FILE *f = fopen(path, "re");
+	if (f == NULL)
+		return problem_set(p, ERR_IO, "", "%s: cannot be read: %s", path, strerror(errno));
+	for (unsigned n = 1; err == OK && fgets(line, sizeof(line), f) != NULL; n++) {
+		size_t len = strlen(line);
+		if (len == sizeof(line) - 1 && line[len - 1] != '\n')
+			err = problem_set(&why, ERR_TOOBIG, "", "a line is at most 8190 bytes");
+		else
+			err = read_line(&r, (struct slice){line, len}, &why);
+		if (err != OK)
+			err = problem_set(p, err, why.field, "%s:%u: %s", path, n, why.message);
+	}
+	if (err == OK && ferror(f))
+		err = problem_set(p, ERR_IO, "", "%s: cannot be read: %s", path, strerror(errno));
+	(void)fclose(f); /* read-only */
+	return err;
+}
+
+/* The variables that are the command line's own and no settings: see `waybill send`. */
+static bool is_other_variable(struct slice key)
+{
+	return slice_eq(key, SLICE("URL"));
+}
+
+enum err config_read_environment(struct config *c, char *const *environment, struct problem *p)
+{
+	struct reading r = {.config = c};
+	struct problem why;
+	for (char *const *e = environment; *e != NULL; e++) {
+		struct slice text = slice_of(*e);
+		const char *equals = memchr(text.ptr, '=', text.len);
+		if (equals == NULL || !slice_starts(text, SLICE(ENV_PREFIX)))
+			continue;
+		struct slice key = {text.ptr + sizeof(ENV_PREFIX) - 1,
+		    (size_t)(equals - text.ptr) - (sizeof(ENV_PREFIX) - 1)};
+		if (is_other_variable(key))
+			continue;
+		const struct setting *s = find_setting(key, SOURCE_ENVIRONMENT);
+		enum err err = s == NULL ? unknown_key(key, &why)
+					 : set_value(&r, s, slice_of(equals + 1), &why);
+		if (err != OK)
+			return problem_set(p, err, why.field, ENV_PREFIX "* in the environment: %s",
+			    why.message);
+	}
+	return OK;
+}
+
+/* Fills getopt's table: a flag for each setting. Its value is the setting's index + 1. */
+static void make_options(struct option *options, char (*names)[64])
+{
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "%s", SETTINGS[i].name);
+		for (char *ch = names[i]; *ch != '\0'; ch++)
+			*ch = *ch == '_' ? '-' : *ch;
+		options[i] = (struct option){names[i], required_argument, NULL, (int)i + 1};
+	}
+}
+
+/* Walks the flags: in the first pass for -c alone, in the second for the settings. */
+static enum err read_flags(struct config *c, int argc, char **argv, bool settings,
+    const char **file, struct problem *p)
+{
+	static char names[SETTING_COUNT][64];
+	struct option options[SETTING_COUNT + 1] = {0};
+	struct reading r = {.config = c};
+	struct problem why;
+	make_options(options, names);
+	optind = 0; /* glibc: start over */
+	opterr = 0;
+	for (;;) {
+		int opt = getopt_long(argc, argv, ":c:", options, NULL);
+		if (opt == -1)
+			break;
+		if (opt == 'c') {
+			*file = optarg;
+			continue;
+		}
+		if (opt == '?' || opt == ':')
+			return problem_set(p, ERR_INVALID, "", "%s: %s", argv[optind - 1],
+			    opt == ':' ? "needs a value" : "unknown flag");
+		if (!settings)
+			continue;
+		enum err err = set_value(&r, &SETTINGS[opt - 1], slice_of(optarg), &why);
+		if (err != OK)
+			return problem_set(p, err, why.field, "--%s: must be %s", names[opt - 1],
+			    SETTINGS[opt - 1].allowed);
+	}
+	if (optind < argc)
+		return problem_set(p, ERR_INVALID, "", "%s: unexpected argument", argv[optind]);
+	return OK;
+}
+
+enum err config_read(struct config *c, int argc, char **argv, char *const *environment, bool *usage,
+    struct problem *p)
+{
+	const char *file = NULL;
+	*usage = true;
+	enum err err = read_flags(c, argc, argv, false, &file, p);
+	if (err != OK)
+		return err;
+	*usage = false;
+	if (file != NULL)
+		err = config_read_file(c, file, p);
+	if (err == OK)
+		err = config_read_environment(c, environment, p);
+	if (err != OK)
+		return err;
+	*usage = true;
+	return read_flags(c, argc, argv, true, &file, p);
+}
+
+void config_print_settings(void)
+{
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		char flag[64];
+		(void)snprintf(flag, sizeof(flag), "--%s", SETTINGS[i].name);
+		for (char *ch = flag; *ch != '\0'; ch++)
+			*ch = *ch == '_' ? '-' : *ch;
+		(void)printf("  %-28s %s (default: %s)\n", flag, SETTINGS[i].allowed,
+		    SETTINGS[i].standard == NULL ? "none" : SETTINGS[i].standard);
+	}
+}

@@ -1,0 +1,73 @@
+/*
+ * The configuration: one table of settings, each readable from a file, from the
+ * environment and from a flag, in rising precedence (contract.md section 7).
+ * `retry_schedule = 5s,30s` in a file is WAYBILL_RETRY_SCHEDULE and --retry-schedule.
+ */
+#ifndef CLI_CONFIG_H
+#define CLI_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "domain/address.h"
+#include "domain/problem.h"
+#include "domain/retry.h"
+
+struct config_list {
+	char **items;
+	size_t count;
+};
+
+struct config {
+	struct config_list listen;
+	struct config_list extra_events;
+	struct address_policy addresses;
+	struct retry_schedule retry;
+	char *data;
+	char *token;       /* NULL: none */
+	char *tokens_file; /* NULL: none */
+	char *ca_file;     /* NULL: the system's */
+	uint64_t log_level;  /* enum log_level */
+	uint64_t log_format; /* enum log_format */
+	uint64_t timeout_ms;
+	uint64_t max_body_bytes;
+	uint64_t max_connections;
+	uint64_t max_in_flight;
+	uint64_t max_webhooks_per_session;
+	uint64_t head_timeout_ms;
+	uint64_t body_timeout_ms;
+	uint64_t idle_timeout_ms;
+	uint64_t drain_timeout_ms;
+	uint64_t store_max_bytes;
+};
+
+/* Sets every default. config_free() it. */
+void config_init(struct config *c);
+
+/* Frees what `c` owns, wiping the token. */
+void config_free(struct config *c);
+
+/*
+ * Reads the settings of a file: "key = value" a line, '#' starts a comment line.
+ * ERR_IO, or ERR_INVALID with p->message "FILE:LINE: key: what is allowed".
+ */
+MUST_CHECK enum err config_read_file(struct config *c, const char *path, struct problem *p);
+
+/* Reads WAYBILL_… variables; an unknown one is an error. ERR_INVALID. */
+MUST_CHECK enum err config_read_environment(struct config *c, char *const *environment,
+    struct problem *p);
+
+/*
+ * Reads the command line of `serve` and `check-config` behind the command's name:
+ * -c FILE first of all, then the environment, then the flags. ERR_INVALID or ERR_IO
+ * with the problem in words; *usage says that the command line itself was wrong.
+ */
+MUST_CHECK enum err config_read(struct config *c, int argc, char **argv, char *const *environment,
+    bool *usage, struct problem *p);
+
+/* Prints one line for each setting: its flag, what is allowed, its default. */
+void config_print_settings(void);
+
+#endif

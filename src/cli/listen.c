@@ -1,0 +1,213 @@
+/*
+ * waybill listen: a receiver for trying things. Prints each delivery and whether
+ * its signatures are right, and answers as it is told.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api/http.h"
+#include "base/str.h"
+#include "cli/commands.h"
+#include "domain/sign.h"
+
+#define BODY_MAX (16u << 20) /* bytes; above what a gateway sends */
+#define SHOWN_MAX 2000       /* bytes of a body that are printed */
+
+struct listener {
+	struct reactor *reactor;
+	struct sign_key *key; /* NULL: signatures are not checked */
+	uint64_t status;
+	uint64_t delay_ms;
+	uint64_t count;
+	bool stop;
+};
+
+/* An answer that waits for its delay. */
+struct answer {
+	struct http_request *http;
+	struct listener *listener;
+	struct reactor_timer *timer;
+};
+
+static bool check_signature(const struct listener *l, struct http_request *q)
+{
+	char expected[SIGN_HEX_SIZE];
+	struct slice given = http_header(q, "X-Webhook-Signature");
+	uint64_t timestamp = 0;
+	if (slice_eq(http_header(q, "X-Webhook-Signature-Version"), SLICE("v2"))) {
+		if (str_u64(http_header(q, "X-Webhook-Timestamp"), &timestamp) != OK)
+			return false;
+		sign_timed_body(l->key, (int64_t)timestamp, http_body(q), expected);
+	} else {
+		sign_body(l->key, http_body(q), expected);
+	}
+	return str_same_secret(given, slice_of(expected));
+}
+
+/* Standard Webhooks: one of the signatures, separated by spaces, has to be right. */
+static bool check_standard(const struct listener *l, struct http_request *q)
+{
+	char expected[SIGN_STANDARD_SIZE];
+	uint64_t timestamp = 0;
+	struct slice given = http_header(q, "webhook-signature");
+	if (str_u64(http_header(q, "webhook-timestamp"), &timestamp) != OK)
+		return false;
+	sign_standard(l->key, http_header(q, "webhook-id"), (int64_t)timestamp, http_body(q),
+	    expected);
+	while (given.len > 0) {
+		const char *space = memchr(given.ptr, ' ', given.len);
+		struct slice one = {given.ptr,
+		    space == NULL ? given.len : (size_t)(space - given.ptr)};
+		if (str_same_secret(one, slice_of(expected)))
+			return true;
+		size_t step = one.len + (space == NULL ? 0 : 1);
+		given.ptr += step;
+		given.len -= step;
+	}
+	return false;
+}
+
+static void print_value(const char *label, struct slice value)
+{
+	(void)printf(" %s=%.*s", label, (int)value.len, value.ptr);
+}
+
+static void print_request(const struct listener *l, struct http_request *q)
+{
+	struct slice body = http_body(q);
+	struct slice path = http_path(q);
+	(void)printf("#%llu %s %.*s", (unsigned long long)l->count, http_method(q), (int)path.len,
+	    path.ptr);
+	print_value("event", http_header(q, "X-Webhook-Event"));
+	print_value("session", http_header(q, "X-Webhook-Session"));
+	print_value("id", http_header(q, "X-Webhook-Id"));
+	print_value("attempt", http_header(q, "X-Webhook-Attempt"));
+	(void)printf("\n   %.*s%s\n", (int)(body.len < SHOWN_MAX ? body.len : SHOWN_MAX), body.ptr,
+	    body.len > SHOWN_MAX ? "…" : "");
+	if (l->key != NULL) {
+		bool ok = check_signature(l, q) && check_standard(l, q);
+		(void)printf("   signature %s\n", ok ? "ok" : "WRONG");
+	}
+	(void)fflush(stdout); /* who reads it is gone if this fails */
+}
+
+static void send_answer(void *arg)
+{
+	struct answer *a = arg;
+	http_reply(a->http, (int)a->listener->status, "application/json",
+	    SLICE("{\"received\":true}"));
+	reactor_timer_free(a->timer);
+	free(a);
+}
+
+static void on_request(void *arg, struct http_request *q)
+{
+	struct listener *l = arg;
+	struct answer *a = calloc(1, sizeof(*a));
+	l->count++;
+	print_request(l, q);
+	if (a == NULL)
+		abort();
+	a->http = q;
+	a->listener = l;
+	a->timer = reactor_timer_new(l->reactor, send_answer, a);
+	reactor_timer_set(a->timer, (int64_t)l->delay_ms);
+}
+
+static void error_body(int status, const char *message, struct buf *out)
+{
+	(void)status;
+	buf_json(out, slice_of(message));
+}
+
+static void on_stop(void *arg)
+{
+	((struct listener *)arg)->stop = true;
+}
+
+/* Reads a number from min to max; false and a message where it is none. */
+static bool read_number(const char *flag, const char *text, uint64_t min, uint64_t max,
+    uint64_t *out)
+{
+	if (str_u64(slice_of(text), out) == OK && *out >= min && *out <= max)
+		return true;
+	(void)fprintf(stderr, "waybill listen: --%s must be an integer from %llu to %llu\n", flag,
+	    (unsigned long long)min, (unsigned long long)max);
+	return false;
+}
+
+static bool read_options(struct listener *l, int argc, char **argv, uint64_t *port)
+{
+	static const struct option OPTIONS[] = {{"port", required_argument, NULL, 'p'},
+	    {"secret", required_argument, NULL, 's'}, {"status", required_argument, NULL, 'a'},
+	    {"delay", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0}};
+	optind = 0; /* glibc: start over */
+	int opt = getopt_long(argc, argv, "", OPTIONS, NULL);
+	for (; opt != -1; opt = getopt_long(argc, argv, "", OPTIONS, NULL)) {
+		bool ok = opt != '?';
+		if (opt == 'p')
+			ok = read_number("port", optarg, 0, 65535, port);
+		else if (opt == 'a')
+			ok = read_number("status", optarg, 200, 599, &l->status);
+		else if (opt == 'd')
+			ok = read_number("delay", optarg, 0, 3600000, &l->delay_ms);
+		else if (opt == 's' && optarg[0] == '\0')
+			ok = fprintf(stderr, "waybill listen: --secret must not be empty\n") < 0;
+		else if (opt == 's') {
+			sign_key_free(l->key);
+			l->key = sign_key_new(slice_of(optarg));
+		}
+		if (!ok)
+			return false;
+	}
+	if (optind < argc)
+		(void)fprintf(stderr, "waybill listen: unexpected argument %s\n", argv[optind]);
+	return optind == argc;
+}
+
+static int serve(struct listener *l, uint64_t port)
+{
+	static const struct http_conf CONF = {.body_max = BODY_MAX,
+	    .max_connections = 1000,
+	    .head_timeout_ms = 10000,
+	    .body_timeout_ms = 60000,
+	    .idle_timeout_ms = 120000};
+	char where[64];
+	char *shown = NULL;
+	struct problem p;
+	l->reactor = reactor_new();
+	struct http_server *http = http_new(l->reactor, &CONF, on_request, error_body, l);
+	struct reactor_signal *term = reactor_signal_new(l->reactor, SIGTERM, on_stop, l);
+	struct reactor_signal *interrupt = reactor_signal_new(l->reactor, SIGINT, on_stop, l);
+	(void)snprintf(where, sizeof(where), "127.0.0.1:%u", (unsigned)port);
+	enum err err = http_listen(http, where, &shown, &p);
+	if (err != OK) {
+		(void)fprintf(stderr, "waybill listen: %s\n", p.message);
+	} else {
+		(void)printf("listening on %s/\n", shown);
+		(void)fflush(stdout); /* who reads it is gone if this fails */
+		while (!l->stop || http_held(http) > 0)
+			reactor_pass(l->reactor, false);
+	}
+	free(shown);
+	reactor_signal_free(term);
+	reactor_signal_free(interrupt);
+	http_free(http);
+	reactor_free(l->reactor);
+	return err == OK ? EXIT_OK : EXIT_FAILED;
+}
+
+int command_listen(int argc, char **argv)
+{
+	struct listener l = {.status = 200};
+	uint64_t port = 9000;
+	int status = EXIT_USAGE;
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	if (sigaction(SIGPIPE, &ignore, NULL) == 0 && read_options(&l, argc, argv, &port))
+		status = serve(&l, port);
+	sign_key_free(l.key);
+	return status;
+}

@@ -1,0 +1,179 @@
+/*
+ * One turn of the program:
+ *
+ *   1  reactor_pass()    callbacks parse, check and STAGE; curl is told of its sockets
+ *   2  client_reap()     attempts that ended are judged; their outcomes are staged
+ *   3  turn_commit()     one synced transaction, none if nothing was staged; then the
+ *                        held requests are answered and memory follows the disk
+ *   4  dispatch_pump()   due deliveries that may start are claimed and sent
+ *
+ * No 2xx before step 3; memory mirrors change only in step 3; no transaction
+ * outlives the turn.
+ */
+#include "cli/loop.h"
+
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define TICK_MS 1000           /* housekeeping, and the longest wait: wall clocks jump */
+#define GATHER_PASSES 4        /* passes that one commit may gather from */
+#define READER_CHECK_TICKS 60
+#define STORE_RETRY_MS 1000    /* between commits of progress alone while the store fails */
+#define FLUSH_PASSES 10        /* passes that let the last answers leave */
+#define MAP_FULL_PERCENT 90    /* of the store's largest size: above, no new events */
+#define DISK_FREE_PERCENT 5    /* of the file system: below, no new events */
+
+struct loop {
+	struct loop_conf conf;
+	struct reactor_timer *wake;
+	struct reactor_timer *tick;
+	struct reactor_timer *drain;
+	unsigned ticks;
+	unsigned signals;
+	bool drained_out;      /* the drain's time is over */
+	int64_t store_retry_ms; /* monotonic; progress alone is not tried before */
+};
+
+static void on_wake(void *arg)
+{
+	(void)arg; /* the pass returns; the pump does the rest */
+}
+
+static void on_drain_over(void *arg)
+{
+	struct loop *l = arg;
+	l->drained_out = true;
+}
+
+/* Measures whether there is room; refuses new events early, so that outcomes can still be written. */
+static void check_room(struct loop *l)
+{
+	struct db_usage u;
+	enum err err = db_usage(l->conf.db, &u);
+	if (err != OK) {
+		log_error("cannot measure the store", LOG_S("error", err_text(err)));
+		return;
+	}
+	bool room = u.used_bytes / MAP_FULL_PERCENT < u.map_bytes / 100 &&
+	    u.disk_free_bytes / DISK_FREE_PERCENT >= u.disk_bytes / 100;
+	if (room != l->conf.health->has_room)
+		log_warn(room ? "the store has room again" : "the store has no room for new events",
+		    LOG_N("used_bytes", u.used_bytes), LOG_N("max_bytes", u.map_bytes),
+		    LOG_N("disk_free_bytes", u.disk_free_bytes));
+	l->conf.health->has_room = room;
+}
+
+static void on_tick(void *arg)
+{
+	struct loop *l = arg;
+	check_room(l);
+	if (++l->ticks % READER_CHECK_TICKS == 0)
+		db_clear_readers(l->conf.db);
+	reactor_timer_set(l->tick, TICK_MS);
+}
+
+static void on_signal(void *arg)
+{
+	struct loop *l = arg;
+	if (++l->signals > 1) {
+		l->drained_out = true;
+		return;
+	}
+	log_info("stopping", LOG_N("in_flight", dispatch_in_flight(l->conf.dispatch)));
+	l->conf.health->stopping = true;
+	http_stop(l->conf.http);
+	dispatch_stop(l->conf.dispatch);
+	reactor_timer_set(l->drain, l->conf.drain_timeout_ms);
+}
+
+static bool is_over(const struct loop *l)
+{
+	if (l->signals == 0)
+		return false;
+	bool drained = dispatch_in_flight(l->conf.dispatch) == 0 && turn_staged(l->conf.turn) == 0 &&
+	    http_held(l->conf.http) == 0;
+	return drained || l->drained_out;
+}
+
+/* While the store fails, progress alone waits a moment; requests are tried at once. */
+static bool may_commit(const struct loop *l)
+{
+	return turn_staged_intake(l->conf.turn) > 0 || clock_mono_ms() >= l->store_retry_ms;
+}
+
+/* Waits for events, unless there is work that needs none. */
+static void wait_for_events(struct loop *l)
+{
+	int64_t delay = dispatch_delay(l->conf.dispatch);
+	bool ready = delay == 0 || client_has_ended(l->conf.client) ||
+	    (turn_staged(l->conf.turn) > 0 && may_commit(l));
+	if (delay > 0)
+		reactor_timer_set(l->wake, delay < TICK_MS ? delay : TICK_MS);
+	clock_expire();
+	reactor_pass(l->conf.reactor, ready);
+	client_reap(l->conf.client);
+}
+
+/* Polls on while each pass brings more, so that one flush serves many requests. */
+static void gather(struct loop *l)
+{
+	size_t before = 0;
+	for (int i = 0; i < GATHER_PASSES && turn_staged(l->conf.turn) > before; i++) {
+		before = turn_staged(l->conf.turn);
+		reactor_pass(l->conf.reactor, true);
+		client_reap(l->conf.client);
+	}
+}
+
+static enum err commit(struct loop *l)
+{
+	if (turn_staged(l->conf.turn) == 0 || !may_commit(l))
+		return OK;
+	enum err err = turn_commit(l->conf.turn);
+	bool stored = err == OK;
+	if (stored != l->conf.health->stores)
+		log_warn(stored ? "the store can be written again" : "the store cannot be written",
+		    LOG_S("result", err_text(err)));
+	l->conf.health->stores = stored;
+	if (!stored)
+		l->store_retry_ms = clock_mono_ms() + STORE_RETRY_MS;
+	return err == ERR_BROKEN ? err : OK;
+}
+
+static enum err turn_once(struct loop *l)
+{
+	wait_for_events(l);
+	gather(l);
+	enum err err = commit(l);
+	clock_expire(); /* the commit took its time */
+	if (err == OK)
+		dispatch_pump(l->conf.dispatch);
+	return err;
+}
+
+enum err loop_run(const struct loop_conf *conf)
+{
+	struct loop l = {.conf = *conf};
+	struct reactor *r = conf->reactor;
+	struct reactor_signal *term = reactor_signal_new(r, SIGTERM, on_signal, &l);
+	struct reactor_signal *interrupt = reactor_signal_new(r, SIGINT, on_signal, &l);
+	l.wake = reactor_timer_new(r, on_wake, &l);
+	l.tick = reactor_timer_new(r, on_tick, &l);
+	l.drain = reactor_timer_new(r, on_drain_over, &l);
+	conf->health->stores = true;
+	conf->health->has_room = true;
+	on_tick(&l);
+	enum err err = OK;
+	while (err == OK && !is_over(&l))
+		err = turn_once(&l);
+	for (int i = 0; i < FLUSH_PASSES; i++)
+		reactor_pass(r, true);
+	reactor_timer_free(l.wake);
+	reactor_timer_free(l.tick);
+	reactor_timer_free(l.drain);
+	reactor_signal_free(term);
+	reactor_signal_free(interrupt);
+	return err;
+}

@@ -1,0 +1,28 @@
+/* The turn of the program: what happens in which order, over and over, until it is told to stop. */
+#ifndef CLI_LOOP_H
+#define CLI_LOOP_H
+
+#include "api/api.h"
+#include "base/reactor.h"
+#include "courier/client.h"
+#include "dispatch/dispatch.h"
+
+struct loop_conf {
+	struct reactor *reactor; /* all borrowed */
+	struct db *db;
+	struct turn *turn;
+	struct client *client;
+	struct dispatch *dispatch;
+	struct http_server *http;
+	struct api_health *health; /* kept up to date here */
+	int64_t drain_timeout_ms;
+};
+
+/*
+ * Turns until SIGTERM or SIGINT, then drains: accepts nothing new, starts nothing,
+ * and waits for what is in flight, at most drain_timeout_ms; a second signal ends the
+ * wait. OK, or ERR_BROKEN when the store's state is unknown and the process must end.
+ */
+MUST_CHECK enum err loop_run(const struct loop_conf *conf);
+
+#endif

@@ -1,0 +1,232 @@
+/*
+ * waybill serve: puts the parts together in order, runs the loop, and takes them
+ * apart in the reverse order. Everything that a part needs is handed to it here.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "cli/commands.h"
+#include "cli/config.h"
+#include "cli/loop.h"
+#include "cli/tokens.h"
+#include "store/schema.h"
+
+#define DESCRIPTOR_RESERVE 64           /* for the store, the log, the listeners and lookups */
+#define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
+
+struct server {
+	struct config config;
+	struct auth *auth;
+	struct db *db;
+	struct registry *registry;
+	struct turn *turn;
+	struct reactor *reactor;
+	struct client *client;
+	struct dispatch *dispatch;
+	struct api *api;
+	struct http_server *http;
+	struct api_health health;
+	struct rnd rnd;
+	struct idgen ids;
+};
+
+static void on_queued(void *arg, uint64_t webhook, const struct queue_place *place)
+{
+	dispatch_queued(((struct server *)arg)->dispatch, webhook, place);
+}
+
+static void on_changed(void *arg, uint64_t webhook, bool enabled_now)
+{
+	dispatch_changed(((struct server *)arg)->dispatch, webhook, enabled_now);
+}
+
+/* Without a token only this machine may reach the server. */
+static enum err check_exposure(const struct server *s, struct problem *p)
+{
+	for (size_t i = 0; i < s->config.listen.count; i++) {
+		bool local = false;
+		enum err err = http_is_local(s->config.listen.items[i], &local, p);
+		if (err != OK)
+			return err;
+		if (!local && auth_count(s->auth) == 0)
+			return problem_set(p, ERR_REFUSED, "listen",
+			    "%s is not loopback: listening there needs a token (token or tokens_file)",
+			    s->config.listen.items[i]);
+	}
+	return OK;
+}
+
+/* Raises the limit of descriptors to what connections and attempts may need. */
+static void raise_descriptors(const struct config *c)
+{
+	struct rlimit limit;
+	rlim_t wanted = c->max_connections + 2 * c->max_in_flight + DESCRIPTOR_RESERVE;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+		log_warn("fewer descriptors than max_connections and max_in_flight may need",
+		    LOG_N("limit", limit.rlim_cur), LOG_N("wanted", wanted));
+}
+
+static enum err open_store(struct server *s, struct problem *p)
+{
+	enum err err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
+	if (err == OK)
+		err = schema_migrate(s->db, p);
+	if (err != OK)
+		return err;
+	s->registry = registry_new();
+	err = registry_load(s->registry, s->db, p);
+	s->turn = turn_new(s->db);
+	return err;
+}
+
+static enum err make_dispatch(struct server *s, struct problem *p)
+{
+	struct client_conf client = {.policy = &s->config.addresses,
+	    .ca_file = s->config.ca_file,
+	    .user_agent = "waybill/" WAYBILL_VERSION,
+	    .idle_connections = (uint32_t)s->config.max_in_flight};
+	s->client = client_new(s->reactor, &client);
+	struct dispatch_conf dispatch = {.db = s->db,
+	    .turn = s->turn,
+	    .registry = s->registry,
+	    .client = s->client,
+	    .rnd = &s->rnd,
+	    .ids = &s->ids,
+	    .retry = &s->config.retry,
+	    .slots = (uint32_t)s->config.max_in_flight,
+	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
+	s->dispatch = dispatch_new(&dispatch);
+	enum err err = dispatch_load(s->dispatch);
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read the queue: %s", err_text(err));
+	return OK;
+}
+
+static void make_api(struct server *s)
+{
+	struct api_conf api = {.db = s->db,
+	    .turn = s->turn,
+	    .registry = s->registry,
+	    .ids = &s->ids,
+	    .auth = s->auth,
+	    .health = &s->health,
+	    .rules = {.extra_events = s->config.extra_events.items,
+		.extra_event_count = s->config.extra_events.count,
+		.timeout_ms = (uint32_t)s->config.timeout_ms},
+	    .body_max = s->config.max_body_bytes,
+	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
+	    .hooks = {.queued = on_queued, .changed = on_changed, .arg = s}};
+	s->api = api_new(&api);
+	struct http_conf http = {.body_max = s->config.max_body_bytes,
+	    .max_connections = (uint32_t)s->config.max_connections,
+	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
+	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
+	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms};
+	s->http = http_new(s->reactor, &http, api_handle, api_error_body, s->api);
+}
+
+static enum err start_listening(struct server *s, struct problem *p)
+{
+	for (size_t i = 0; i < s->config.listen.count; i++) {
+		char *shown = NULL;
+		enum err err = http_listen(s->http, s->config.listen.items[i], &shown, p);
+		if (err != OK)
+			return err;
+		(void)printf("waybill ready on %s\n", shown);
+		free(shown);
+	}
+	(void)fflush(stdout); /* who waits for the line is gone if this fails */
+	return OK;
+}
+
+static enum err start(struct server *s, struct problem *p)
+{
+	s->auth = auth_new();
+	enum err err = tokens_load(&s->config, s->auth, p);
+	if (err == OK)
+		err = check_exposure(s, p);
+	if (err != OK)
+		return err;
+	if (auth_count(s->auth) == 0)
+		log_warn("no token is configured: everybody on this machine may call the API",
+		    LOG_N("listeners", s->config.listen.count));
+	raise_descriptors(&s->config);
+	rnd_seed_system(&s->rnd);
+	idgen_init(&s->ids, &s->rnd);
+	err = open_store(s, p);
+	if (err != OK)
+		return err;
+	s->reactor = reactor_new();
+	err = make_dispatch(s, p);
+	if (err != OK)
+		return err;
+	make_api(s);
+	return start_listening(s, p);
+}
+
+static enum err run(struct server *s)
+{
+	struct loop_conf loop = {.reactor = s->reactor,
+	    .db = s->db,
+	    .turn = s->turn,
+	    .client = s->client,
+	    .dispatch = s->dispatch,
+	    .http = s->http,
+	    .health = &s->health,
+	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms};
+	enum err err = loop_run(&loop);
+	if (err != OK)
+		log_error("the store is broken; a restart opens its last good state",
+		    LOG_S("error", err_text(err)));
+	else
+		log_info("stopped", LOG_N("commits", turn_commits(s->turn)));
+	return err;
+}
+
+static void stop(struct server *s)
+{
+	http_free(s->http);
+	api_free(s->api);
+	client_free(s->client);
+	dispatch_free(s->dispatch);
+	reactor_free(s->reactor);
+	turn_free(s->turn);
+	registry_free(s->registry);
+	db_close(s->db);
+	auth_free(s->auth);
+	config_free(&s->config);
+}
+
+int command_serve(int argc, char **argv)
+{
+	struct server s = {0};
+	struct problem p;
+	bool usage = false;
+	config_init(&s.config);
+	enum err err = config_read(&s.config, argc, argv, environ, &usage, &p);
+	if (err != OK) {
+		(void)fprintf(stderr, "waybill serve: %s\n", p.message);
+		config_free(&s.config);
+		return usage ? EXIT_USAGE : EXIT_FAILED;
+	}
+	log_setup((enum log_level)s.config.log_level, (enum log_format)s.config.log_format);
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	if (sigaction(SIGPIPE, &ignore, NULL) != 0)
+		log_warn("SIGPIPE cannot be ignored", LOG_S("error", strerror(errno)));
+	err = start(&s, &p);
+	if (err != OK)
+		(void)fprintf(stderr, "waybill serve: %s\n", p.message);
+	else
+		err = run(&s);
+	stop(&s);
+	return err == OK ? EXIT_OK : EXIT_FAILED;
+}

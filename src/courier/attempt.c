@@ -1,0 +1,60 @@
+/* Request headers of an attempt; see attempt.h. Names and order are the contract's. */
+#include "courier/attempt.h"
+
+#include <stdio.h>
+
+static void put_number(struct client_request *q, struct slice name, int64_t n)
+{
+	char text[24];
+	(void)snprintf(text, sizeof(text), "%lld", (long long)n);
+	client_header(q, name, slice_of(text));
+}
+
+static void put_signature(struct client_request *q, const struct attempt *a, int64_t now_s)
+{
+	char text[SIGN_HEX_SIZE];
+	if (a->webhook->signature == SIGNATURE_V2) {
+		sign_timed_body(a->key, now_s, a->body, text);
+		client_header(q, SLICE("X-Webhook-Signature"), slice_of(text));
+		client_header(q, SLICE("X-Webhook-Signature-Version"), SLICE("v2"));
+		return;
+	}
+	sign_body(a->key, a->body, text);
+	client_header(q, SLICE("X-Webhook-Signature"), slice_of(text));
+}
+
+static void put_standard_signature(struct client_request *q, const struct attempt *a,
+    struct slice event_id, int64_t now_s)
+{
+	char text[SIGN_STANDARD_SIZE];
+	sign_standard(a->key, event_id, now_s, a->body, text);
+	client_header(q, SLICE("webhook-id"), event_id);
+	put_number(q, SLICE("webhook-timestamp"), now_s);
+	client_header(q, SLICE("webhook-signature"), slice_of(text));
+}
+
+void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg)
+{
+	struct client_request *q = client_open(c);
+	int64_t now_s = a->now_ms / 1000;
+	char event_id[UUID_TEXT_SIZE];
+	char delivery_id[UUID_TEXT_SIZE];
+	uuid_format(&a->delivery->event_id, event_id);
+	uuid_format(&a->delivery->id, delivery_id);
+	client_header(q, SLICE("Content-Type"), SLICE("application/json"));
+	client_header(q, SLICE("X-Webhook-Event"), a->event);
+	client_header(q, SLICE("X-Webhook-Session"), a->session);
+	client_header(q, SLICE("X-Webhook-Id"), slice_of(event_id));
+	client_header(q, SLICE("X-Webhook-Delivery"), slice_of(delivery_id));
+	put_number(q, SLICE("X-Webhook-Attempt"), (int64_t)a->delivery->attempts + 1);
+	put_number(q, SLICE("X-Webhook-Timestamp"), now_s);
+	if (a->key != NULL) {
+		put_signature(q, a, now_s);
+		put_standard_signature(q, a, slice_of(event_id), now_s);
+	}
+	for (size_t i = 0; i < a->webhook->header_count; i++) {
+		const struct webhook_header *h = &a->webhook->headers[i];
+		client_header(q, slice_of(h->name), slice_of(h->value));
+	}
+	client_send(q, a->webhook->url, a->body, a->webhook->timeout_ms, done, arg);
+}

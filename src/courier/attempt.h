@@ -1,0 +1,27 @@
+/*
+ * One attempt of a delivery as an HTTP request: the headers of contract.md
+ * section 4, signed at the time of the attempt.
+ */
+#ifndef COURIER_ATTEMPT_H
+#define COURIER_ATTEMPT_H
+
+#include "courier/client.h"
+#include "domain/delivery.h"
+#include "domain/sign.h"
+#include "domain/webhook.h"
+
+/* All borrowed for the call of attempt_send() but `body`, which stays until done. */
+struct attempt {
+	const struct webhook *webhook;
+	const struct delivery *delivery; /* attempts: those made before this one */
+	struct sign_key *key;            /* NULL where the webhook has no secret */
+	struct slice session;
+	struct slice event;
+	struct slice body;
+	int64_t now_ms; /* wall */
+};
+
+/* Sends it; `done` is called as client_send() says. */
+void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg);
+
+#endif

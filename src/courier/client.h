@@ -1,0 +1,72 @@
+/*
+ * The HTTP client: the one user of libcurl. Sends POST requests from the loop
+ * and reports each one's outcome once, from client_reap(), never from inside a
+ * curl callback.
+ *
+ * It never: follows a redirect, uses a proxy of the environment, waits for a
+ * lookup, connects to an address that the policy forbids, queues (who calls it
+ * decides what may start), reads more than CLIENT_BODY_MAX of an answer.
+ */
+#ifndef COURIER_CLIENT_H
+#define COURIER_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/reactor.h"
+#include "base/slice.h"
+#include "domain/address.h"
+
+#define CLIENT_ANSWER_KEPT 1024    /* bytes of an answer's body that are kept */
+#define CLIENT_BODY_MAX 65536      /* bytes of it that are read at most (contract.md section 5) */
+#define CLIENT_BODY_MS 1000        /* and for how long, once the status is known */
+#define CLIENT_HEAD_MAX 65536      /* bytes of status lines and headers */
+#define CLIENT_HEADERS_MAX 64      /* lines of a request */
+#define CLIENT_RETRY_AFTER_MAX 64  /* bytes of a Retry-After value; longer ones are ignored */
+
+struct client_conf {
+	const struct address_policy *policy; /* borrowed; NULL allows every address */
+	const char *ca_file;                 /* PEM bundle; NULL: the system's */
+	const char *user_agent;
+	uint32_t idle_connections; /* kept open at most */
+};
+
+struct client_result {
+	int status;             /* the final status line's; 0: none came */
+	const char *error;      /* why none came, in words; "" where one did */
+	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
+	const char *retry_after; /* the header's value; "" where there is none */
+	int64_t duration_us;
+};
+
+typedef void (*client_done_fn)(void *arg, const struct client_result *result);
+
+struct client;
+struct client_request;
+
+struct client *client_new(struct reactor *r, const struct client_conf *conf);
+
+/* Drops what is in flight without a word, then frees. NULL is fine. */
+void client_free(struct client *c);
+
+/* Takes an empty request; client_send() it. */
+struct client_request *client_open(struct client *c);
+
+/* Adds one header line; both are copied and hold no line break. */
+void client_header(struct client_request *q, struct slice name, struct slice value);
+
+/*
+ * Starts the POST. `body` is borrowed until `done`, which is called from a later
+ * client_reap(), with `result` borrowed for the call. `timeout_ms`: from now until
+ * the final status and headers are there.
+ */
+void client_send(struct client_request *q, const char *url, struct slice body, uint32_t timeout_ms,
+    client_done_fn done, void *arg);
+
+/* Reports the requests that have ended since the last call. */
+void client_reap(struct client *c);
+
+/* Whether client_reap() has something to report. */
+bool client_has_ended(const struct client *c);
+
+#endif

@@ -1,0 +1,509 @@
+/*
+ * Claims, attempts and their outcomes; see dispatch.h for the flow. What an
+ * endpoint costs in memory: its record here and its attempts in flight. An
+ * endpoint without work is kept for a while, since its signing key costs more to
+ * make than to keep, and at most IDLE_MAX of them.
+ */
+#include "dispatch/dispatch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "courier/attempt.h"
+#include "dispatch/purge.h"
+#include "dispatch/settlement.h"
+#include "sched/sched.h"
+#include "store/events.h"
+
+#define STARTS_PER_TURN 32 /* attempts started in one turn: bounds its work */
+#define IDLE_MAX 1024      /* endpoints without work that are kept */
+
+struct endpoint {
+	struct sched_endpoint sched; /* first: the scheduler's pointer is ours */
+	TAILQ_ENTRY(endpoint) idle_link;
+	TAILQ_HEAD(, flight) flights;
+	uint64_t webhook;
+	struct queue_place place; /* claimed up to here */
+	int64_t forced_ms;        /* what was queued before is due at once; 0: nothing is */
+	struct sign_key *key;     /* NULL: not made yet, or no secret */
+	bool idle;
+};
+
+struct flight {
+	TAILQ_ENTRY(flight) link;
+	struct op op;
+	struct dispatch *dispatch;
+	struct endpoint *endpoint;
+	struct event event;
+	struct buf body;
+	struct settlement settlement;
+};
+
+struct dispatch {
+	struct dispatch_conf conf;
+	struct sched *sched;
+	struct map *endpoints; /* webhook number -> endpoint */
+	TAILQ_HEAD(, endpoint) idle;
+	size_t idle_count;
+	struct purge *purge;
+	uint64_t body_bytes; /* in flight */
+	bool stopped;
+};
+
+static void on_purged(void *arg, uint64_t webhook)
+{
+	struct dispatch *d = arg;
+	registry_drop(d->conf.registry, webhook);
+}
+
+struct dispatch *dispatch_new(const struct dispatch_conf *conf)
+{
+	struct dispatch *d = mem_new(sizeof(*d));
+	d->conf = *conf;
+	d->sched = sched_new(conf->slots);
+	d->endpoints = map_new();
+	d->purge = purge_new(conf->turn, on_purged, d);
+	TAILQ_INIT(&d->idle);
+	return d;
+}
+
+static void free_flight(struct flight *f)
+{
+	TAILQ_REMOVE(&f->endpoint->flights, f, link);
+	buf_fini(&f->body);
+	webhook_free(f->settlement.disabled);
+	free(f->settlement.dead);
+	free(f);
+}
+
+static void free_endpoint(void *value, void *arg)
+{
+	struct endpoint *ep = value;
+	(void)arg;
+	while (!TAILQ_EMPTY(&ep->flights))
+		free_flight(TAILQ_FIRST(&ep->flights));
+	sign_key_free(ep->key);
+	free(ep);
+}
+
+void dispatch_free(struct dispatch *d)
+{
+	if (d == NULL)
+		return;
+	map_each(d->endpoints, free_endpoint, NULL);
+	map_free(d->endpoints);
+	sched_free(d->sched);
+	purge_free(d->purge);
+	free(d);
+}
+
+static void forget_endpoint(struct dispatch *d, struct endpoint *ep)
+{
+	TAILQ_REMOVE(&d->idle, ep, idle_link);
+	d->idle_count--;
+	(void)map_del(d->endpoints, &ep->webhook, sizeof(ep->webhook)); /* is `ep` */
+	sched_remove(d->sched, &ep->sched);
+	free_endpoint(ep, NULL);
+}
+
+/* Moves `ep` between the idle ones and those with work; drops the longest idle beyond IDLE_MAX. */
+static void mark_idle(struct dispatch *d, struct endpoint *ep)
+{
+	bool idle = ep->sched.due_ms == SCHED_NEVER && TAILQ_EMPTY(&ep->flights);
+	if (idle == ep->idle)
+		return;
+	ep->idle = idle;
+	if (!idle) {
+		TAILQ_REMOVE(&d->idle, ep, idle_link);
+		d->idle_count--;
+		return;
+	}
+	TAILQ_INSERT_TAIL(&d->idle, ep, idle_link);
+	if (++d->idle_count > IDLE_MAX)
+		forget_endpoint(d, TAILQ_FIRST(&d->idle));
+}
+
+/* A fifo webhook has one attempt in flight, the next only after its outcome is on disk. */
+static uint32_t cap_of(const struct webhook *w)
+{
+	return w->fifo ? 1 : w->max_in_flight;
+}
+
+static struct endpoint *find_endpoint(const struct dispatch *d, uint64_t webhook)
+{
+	return map_get(d->endpoints, &webhook, sizeof(webhook));
+}
+
+/* Finds or makes the endpoint of a webhook; NULL where there is no such webhook. */
+static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
+{
+	struct endpoint *ep = find_endpoint(d, webhook);
+	const struct webhook *w = registry_get(d->conf.registry, webhook);
+	if (ep != NULL || w == NULL)
+		return ep;
+	ep = mem_new(sizeof(*ep));
+	ep->webhook = webhook;
+	TAILQ_INIT(&ep->flights);
+	map_put(d->endpoints, &ep->webhook, sizeof(ep->webhook), ep);
+	sched_add(d->sched, &ep->sched, cap_of(w), w->enabled && !w->deleted);
+	return ep;
+}
+
+/* Claims start over from the front: something may lie before the place they had reached. */
+static void rewind_place(struct endpoint *ep)
+{
+	ep->place = (struct queue_place){0};
+}
+
+void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_place *place)
+{
+	struct endpoint *ep = take_endpoint(d, webhook);
+	if (ep == NULL)
+		return;
+	if (!queue_place_before(&ep->place, place))
+		rewind_place(ep);
+	if (place->place_ms < ep->sched.due_ms)
+		sched_set_due(d->sched, &ep->sched, place->place_ms);
+	mark_idle(d, ep);
+}
+
+void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
+{
+	const struct webhook *w = registry_get(d->conf.registry, webhook);
+	struct endpoint *ep = find_endpoint(d, webhook);
+	if (w != NULL && w->deleted)
+		purge_add(d->purge, webhook);
+	if (w == NULL || ep == NULL)
+		return;
+	sign_key_free(ep->key);
+	ep->key = NULL;
+	rewind_place(ep);
+	if (enabled_now) {
+		ep->forced_ms = clock_wall_ms() + 1;
+		if (ep->sched.due_ms != SCHED_NEVER)
+			sched_set_due(d->sched, &ep->sched, 0);
+	}
+	if (w->deleted)
+		sched_set_due(d->sched, &ep->sched, SCHED_NEVER);
+	sched_limit(d->sched, &ep->sched, cap_of(w), w->enabled && !w->deleted);
+	mark_idle(d, ep);
+}
+
+static void learn_head(void *arg, uint64_t webhook, int64_t place_ms)
+{
+	struct queue_place front = {.place_ms = place_ms};
+	dispatch_queued(arg, webhook, &front);
+}
+
+static void learn_retired(void *webhook, void *arg)
+{
+	const struct webhook *w = webhook;
+	struct dispatch *d = arg;
+	if (w->deleted)
+		purge_add(d->purge, w->number);
+}
+
+enum err dispatch_load(struct dispatch *d)
+{
+	struct db_txn *txn = NULL;
+	enum err err = db_read(d->conf.db, &txn);
+	if (err != OK)
+		return err;
+	err = queue_heads(txn, learn_head, d);
+	db_read_end(txn);
+	registry_each(d->conf.registry, learn_retired, d);
+	return err;
+}
+
+static enum err apply_flight(struct op *op, struct db_txn *txn)
+{
+	struct flight *f = (struct flight *)((char *)op - offsetof(struct flight, op));
+	return settlement_write(&f->settlement, txn);
+}
+
+/* The outcome is on disk: what is in memory follows. */
+static void finish_flight(struct op *op, enum err result)
+{
+	struct flight *f = (struct flight *)((char *)op - offsetof(struct flight, op));
+	struct dispatch *d = f->dispatch;
+	struct endpoint *ep = f->endpoint;
+	struct settlement s = f->settlement;
+	if (result != OK && result != ERR_NOTFOUND)
+		log_error("outcome was not stored", LOG_S("error", err_text(result)));
+	f->settlement.disabled = NULL;
+	free_flight(f);
+	sched_finish(d->sched, &ep->sched);
+	if (s.disabled != NULL) {
+		registry_set(d->conf.registry, s.disabled);
+		dispatch_changed(d, ep->webhook, false);
+	}
+	if (result == OK && s.verdict == VERDICT_RETRY) {
+		s.delivery.place_ms = s.fifo ? s.delivery.place_ms : s.retry_ms;
+		struct queue_place place = queue_place_of(&s.delivery);
+		dispatch_queued(d, ep->webhook, &place);
+	}
+	mark_idle(d, ep);
+}
+
+/* The time of the next attempt: the schedule's, or a later one that Retry-After asks for; -1: no more. */
+static int64_t next_attempt(struct dispatch *d, const struct webhook *w,
+    const struct delivery *delivery, const struct client_result *r, int64_t now_ms)
+{
+	const struct retry_schedule *schedule = w->retry != NULL ? w->retry : d->conf.retry;
+	uint32_t made = delivery->attempts - delivery->replayed_at;
+	int64_t wait = retry_wait(schedule, made, rnd_next(d->conf.rnd));
+	int64_t asked = 0;
+	if (wait < 0)
+		return -1;
+	if ((r->status == 429 || r->status == 503) &&
+	    retry_after(slice_of(r->retry_after), now_ms, &asked) && asked > wait)
+		wait = asked;
+	return now_ms + wait;
+}
+
+/* What went wrong, in words: the status, or why there was none. */
+static void put_error(const struct client_result *r, char *out, size_t size)
+{
+	if (r->status != 0)
+		(void)snprintf(out, size, "HTTP status %d", r->status);
+	else
+		(void)snprintf(out, size, "%s", r->error);
+}
+
+static struct dead_letter *make_dead_letter(struct dispatch *d, const struct flight *f,
+    const struct webhook *w, const struct client_result *r, int64_t now_ms)
+{
+	struct dead_letter *dead = mem_new(sizeof(*dead));
+	idgen_take(d->conf.ids, now_ms, 1, &dead->id);
+	dead->delivery_id = f->settlement.delivery.id;
+	dead->event_id = f->event.id;
+	dead->webhook_id = w->id;
+	(void)snprintf(dead->webhook_url, sizeof(dead->webhook_url), "%s", w->url);
+	(void)snprintf(dead->event, sizeof(dead->event), "%s", f->event.name);
+	put_error(r, dead->last_error, sizeof(dead->last_error));
+	dead->attempts = f->settlement.delivery.attempts;
+	dead->failed_ms = now_ms;
+	return dead;
+}
+
+static void log_attempt(const struct flight *f, const struct webhook *w,
+    const struct client_result *r)
+{
+	static const char *const MESSAGES[] = {
+	    [VERDICT_DELIVERED] = "delivered",
+	    [VERDICT_RETRY] = "delivery deferred",
+	    [VERDICT_DEAD] = "delivery is dead",
+	};
+	static const enum log_level LEVELS[] = {
+	    [VERDICT_DELIVERED] = LOG_DEBUG,
+	    [VERDICT_RETRY] = LOG_INFO,
+	    [VERDICT_DEAD] = LOG_WARN,
+	};
+	const struct settlement *s = &f->settlement;
+	if (!log_enabled(LEVELS[s->verdict]))
+		return;
+	char delivery[UUID_TEXT_SIZE];
+	char webhook[UUID_TEXT_SIZE];
+	char error[DEAD_ERROR_MAX];
+	uuid_format(&s->delivery.id, delivery);
+	uuid_format(&w->id, webhook);
+	put_error(r, error, sizeof(error));
+	int64_t next_ms = s->verdict == VERDICT_RETRY ? s->retry_ms - s->now_ms : 0;
+	log_write(LEVELS[s->verdict], MESSAGES[s->verdict],
+	    LOG_FIELDS(LOG_S("session", w->session), LOG_S("webhook", webhook),
+		LOG_S("delivery", delivery), LOG_S("event", f->event.name),
+		LOG_N("attempt", s->delivery.attempts), LOG_S("result", error),
+		LOG_N("duration_ms", r->duration_us / 1000), LOG_N("next_ms", next_ms)));
+}
+
+/* Decides what the result of an attempt means for its delivery. */
+static void judge(struct dispatch *d, struct flight *f, const struct webhook *w,
+    const struct client_result *r)
+{
+	struct settlement *s = &f->settlement;
+	enum outcome outcome = retry_outcome(r->status);
+	s->now_ms = clock_wall_ms();
+	s->delivery.attempts++;
+	s->fifo = w->fifo;
+	s->disable = outcome == OUTCOME_GONE;
+	if (outcome == OUTCOME_DELIVERED) {
+		s->verdict = VERDICT_DELIVERED;
+		return;
+	}
+	s->retry_ms = next_attempt(d, w, &s->delivery, r, s->now_ms);
+	s->verdict = s->retry_ms < 0 ? VERDICT_DEAD : VERDICT_RETRY;
+	if (s->verdict == VERDICT_DEAD) {
+		s->session = slice_of(f->event.session);
+		s->dead = make_dead_letter(d, f, w, r, s->now_ms);
+	}
+}
+
+/* An attempt ended: its outcome joins the turn. */
+static void on_result(void *arg, const struct client_result *r)
+{
+	struct flight *f = arg;
+	struct dispatch *d = f->dispatch;
+	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
+	d->body_bytes -= f->body.len;
+	buf_fini(&f->body);
+	if (w != NULL) {
+		judge(d, f, w, r);
+		log_attempt(f, w, r);
+	} else { /* deleted and purged: there is nothing left to settle, and nothing will be found */
+		f->settlement.verdict = VERDICT_DELIVERED;
+	}
+	turn_stage(d->conf.turn, &f->op);
+}
+
+static struct sign_key *key_of(struct endpoint *ep, const struct webhook *w)
+{
+	if (ep->key == NULL && w->secret != NULL)
+		ep->key = sign_key_new(slice_of(w->secret));
+	return ep->key;
+}
+
+static void start(struct dispatch *d, struct flight *f)
+{
+	struct endpoint *ep = f->endpoint;
+	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
+	struct attempt a = {
+	    .webhook = w,
+	    .delivery = &f->settlement.delivery,
+	    .key = key_of(ep, w),
+	    .session = slice_of(f->event.session),
+	    .event = slice_of(f->event.name),
+	    .body = buf_view(&f->body),
+	    .now_ms = clock_wall_ms(),
+	};
+	d->body_bytes += f->body.len;
+	attempt_send(d->conf.client, &a, on_result, f);
+}
+
+static struct flight *make_flight(struct dispatch *d, struct endpoint *ep,
+    const struct delivery *delivery)
+{
+	struct flight *f = mem_new(sizeof(*f));
+	f->dispatch = d;
+	f->endpoint = ep;
+	f->op.class = OP_PROGRESS;
+	f->op.apply = apply_flight;
+	f->op.done = finish_flight;
+	f->body = BUF_INIT(EVENT_BODY_MAX);
+	f->settlement.delivery = *delivery;
+	TAILQ_INSERT_TAIL(&ep->flights, f, link);
+	return f;
+}
+
+static bool is_in_flight(void *arg, const struct uuid *id)
+{
+	const struct endpoint *ep = arg;
+	const struct flight *f;
+	TAILQ_FOREACH(f, &ep->flights, link)
+	{
+		if (memcmp(f->settlement.delivery.id.bytes, id->bytes, UUID_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The event of a delivery cannot be read: the attempt fails without having been made. */
+static void fail_unreadable(struct flight *f, enum err err)
+{
+	char words[96];
+	(void)snprintf(words, sizeof(words), "the stored event cannot be read: %s", err_text(err));
+	struct client_result r = {.error = words, .retry_after = ""};
+	buf_fini(&f->body); /* was not counted as in flight */
+	on_result(f, &r);
+}
+
+/*
+ * Claims the next due delivery of `ep` and starts its attempt. True when it did,
+ * or when `ep` has moved to a later time; false when claiming is over for this turn.
+ */
+static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *txn, int64_t now_ms)
+{
+	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
+	struct delivery delivery;
+	size_t count = 0;
+	int64_t next_due_ms = QUEUE_NEVER;
+	struct queue_claim claim = {.webhook = ep->webhook,
+	    .now_ms = now_ms,
+	    .forced_ms = ep->forced_ms,
+	    .max = 1,
+	    .fifo = w->fifo,
+	    .place = ep->place,
+	    .skip = is_in_flight,
+	    .arg = ep};
+	enum err err = queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
+	if (err != OK) {
+		log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
+		return false;
+	}
+	ep->place = claim.place;
+	if (count == 0 && next_due_ms <= now_ms)
+		return false; /* passed many: goes on from its place in the next turn */
+	if (count == 0 && ep->forced_ms != 0) {
+		ep->forced_ms = 0; /* all of it was passed once: the ordinary due times count again */
+		rewind_place(ep);
+		return true;
+	}
+	if (count > 0) {
+		struct flight *f = make_flight(d, ep, &delivery);
+		sched_start(d->sched, &ep->sched);
+		err = events_get(txn, &delivery.event_id, &f->event, &f->body);
+		if (err == OK)
+			start(d, f);
+		else
+			fail_unreadable(f, err);
+	}
+	sched_set_due(d->sched, &ep->sched, next_due_ms);
+	mark_idle(d, ep);
+	return true;
+}
+
+static void start_due(struct dispatch *d)
+{
+	struct db_txn *txn = NULL;
+	int64_t now_ms = clock_wall_ms();
+	if (d->stopped || sched_next(d->sched, now_ms) == NULL)
+		return;
+	if (db_read(d->conf.db, &txn) != OK)
+		return;
+	for (int i = 0; i < STARTS_PER_TURN && d->body_bytes < d->conf.body_bytes_max; i++) {
+		struct sched_endpoint *se = sched_next(d->sched, now_ms);
+		if (se == NULL || !claim_one(d, (struct endpoint *)se, txn, now_ms))
+			break;
+	}
+	db_read_end(txn);
+}
+
+void dispatch_pump(struct dispatch *d)
+{
+	start_due(d);
+	purge_step(d->purge);
+}
+
+int64_t dispatch_delay(const struct dispatch *d)
+{
+	int64_t now_ms = clock_wall_ms();
+	int64_t wake_ms = SCHED_NEVER;
+	if (!d->stopped && d->body_bytes < d->conf.body_bytes_max)
+		wake_ms = sched_wake(d->sched, now_ms);
+	if (wake_ms == SCHED_NEVER)
+		return -1;
+	return wake_ms > now_ms ? wake_ms - now_ms : 0;
+}
+
+void dispatch_stop(struct dispatch *d)
+{
+	d->stopped = true;
+}
+
+uint32_t dispatch_in_flight(const struct dispatch *d)
+{
+	return sched_in_flight(d->sched);
+}

@@ -1,0 +1,74 @@
+/*
+ * The dispatcher: moves deliveries from the queue on disk to the wire and their
+ * outcomes back into the turn.
+ *
+ *   queue ──claim──▶ attempt ──▶ courier ──▶ result ──▶ outcome ──▶ turn
+ *     ▲                                                               │
+ *     └──────────────── retry, dead letter, done ◀────────────────────┘
+ *
+ * It owns what is in memory about webhooks with work: their place in the queue,
+ * their signing key, their attempts in flight. It never writes outside the turn,
+ * and a delivery in flight stays in the queue until its outcome is committed.
+ */
+#ifndef DISPATCH_DISPATCH_H
+#define DISPATCH_DISPATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/rnd.h"
+#include "courier/client.h"
+#include "domain/id.h"
+#include "domain/retry.h"
+#include "store/queue.h"
+#include "store/registry.h"
+#include "store/turn.h"
+
+struct dispatch_conf {
+	struct db *db;             /* all borrowed */
+	struct turn *turn;
+	struct registry *registry;
+	struct client *client;
+	struct rnd *rnd;
+	struct idgen *ids;
+	const struct retry_schedule *retry; /* for webhooks without their own */
+	uint32_t slots;                     /* attempts in flight over all webhooks */
+	uint64_t body_bytes_max;            /* bytes of bodies in flight over all webhooks */
+};
+
+struct dispatch;
+
+struct dispatch *dispatch_new(const struct dispatch_conf *conf);
+void dispatch_free(struct dispatch *d);
+
+/*
+ * Learns from the store which webhooks have work, one step each, and goes on
+ * purging the retired ones. The store's error.
+ */
+MUST_CHECK enum err dispatch_load(struct dispatch *d);
+
+/* A delivery of this webhook now lies at `place` of its queue. After the commit that put it there. */
+void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_place *place);
+
+/*
+ * The webhook was changed or retired; the registry has its new state. `enabled_now`:
+ * it was enabled by hand, and what is queued is due at once.
+ */
+void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now);
+
+/*
+ * Starts what may start now, at most a bounded number, and stages a slice of purging.
+ * The loop calls it once a turn, after the commit.
+ */
+void dispatch_pump(struct dispatch *d);
+
+/* Milliseconds until dispatch_pump() has something to do; 0: at once; -1: only events bring it. */
+int64_t dispatch_delay(const struct dispatch *d);
+
+/* Starts nothing from now on; what is in flight goes on. */
+void dispatch_stop(struct dispatch *d);
+
+/* Attempts in flight, and outcomes that are not committed yet. */
+uint32_t dispatch_in_flight(const struct dispatch *d);
+
+#endif

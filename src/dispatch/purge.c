@@ -1,0 +1,94 @@
+/* One slice at a time, as an operation of the turn; see purge.h. */
+#include "dispatch/purge.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/queue.h"
+#include "store/webhooks.h"
+
+#define SLICE_MAX 1000 /* deliveries a turn (design.md) */
+
+struct target {
+	TAILQ_ENTRY(target) link;
+	uint64_t webhook;
+};
+
+struct purge {
+	struct op op; /* first: the turn's pointer is ours */
+	struct turn *turn;
+	TAILQ_HEAD(, target) targets;
+	void (*gone)(void *arg, uint64_t webhook);
+	void *arg;
+	bool staged;
+	bool erased; /* the last slice emptied the queue and erased the record */
+};
+
+static enum err apply(struct op *op, struct db_txn *txn)
+{
+	struct purge *p = (struct purge *)op;
+	uint64_t webhook = TAILQ_FIRST(&p->targets)->webhook;
+	size_t dropped = 0;
+	p->erased = false;
+	enum err err = queue_purge(txn, webhook, SLICE_MAX, &dropped);
+	if (err != OK || dropped == SLICE_MAX)
+		return err;
+	err = webhooks_erase(txn, webhook);
+	p->erased = err == OK || err == ERR_NOTFOUND;
+	return p->erased ? OK : err;
+}
+
+static void done(struct op *op, enum err result)
+{
+	struct purge *p = (struct purge *)op;
+	p->staged = false;
+	if (result != OK || !p->erased)
+		return;
+	struct target *t = TAILQ_FIRST(&p->targets);
+	uint64_t webhook = t->webhook;
+	TAILQ_REMOVE(&p->targets, t, link);
+	free(t);
+	p->gone(p->arg, webhook);
+}
+
+struct purge *purge_new(struct turn *turn, void (*gone)(void *arg, uint64_t webhook), void *arg)
+{
+	struct purge *p = mem_new(sizeof(*p));
+	p->op.class = OP_PROGRESS;
+	p->op.apply = apply;
+	p->op.done = done;
+	p->turn = turn;
+	p->gone = gone;
+	p->arg = arg;
+	TAILQ_INIT(&p->targets);
+	return p;
+}
+
+void purge_free(struct purge *p)
+{
+	if (p == NULL)
+		return;
+	panic_if(p->staged, "a purge was freed while it was staged");
+	while (!TAILQ_EMPTY(&p->targets)) {
+		struct target *t = TAILQ_FIRST(&p->targets);
+		TAILQ_REMOVE(&p->targets, t, link);
+		free(t);
+	}
+	free(p);
+}
+
+void purge_add(struct purge *p, uint64_t webhook)
+{
+	struct target *t = mem_new(sizeof(*t));
+	t->webhook = webhook;
+	TAILQ_INSERT_TAIL(&p->targets, t, link);
+}
+
+void purge_step(struct purge *p)
+{
+	if (p->staged || TAILQ_EMPTY(&p->targets))
+		return;
+	p->staged = true;
+	turn_stage(p->turn, &p->op);
+}

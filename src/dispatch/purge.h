@@ -1,0 +1,26 @@
+/*
+ * Purging: drops the queues of retired webhooks, a slice a turn, and then their
+ * records. A queue of a million deliveries must not hold up one turn.
+ */
+#ifndef DISPATCH_PURGE_H
+#define DISPATCH_PURGE_H
+
+#include <stdint.h>
+
+#include "store/turn.h"
+
+struct purge;
+
+/* `gone` is called after the commit that removed a retired webhook's record. */
+struct purge *purge_new(struct turn *turn, void (*gone)(void *arg, uint64_t webhook), void *arg);
+
+/* Frees it; none of its operations may be staged. NULL is fine. */
+void purge_free(struct purge *p);
+
+/* Adds a retired webhook. */
+void purge_add(struct purge *p, uint64_t webhook);
+
+/* Stages the next slice, unless one is staged already or there is nothing to purge. */
+void purge_step(struct purge *p);
+
+#endif

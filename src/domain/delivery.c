@@ -1,0 +1,43 @@
+/*
+ * The record of a delivery. To change it: raise VERSION, decode the old one
+ * below as well, and say in docs/architecture.md what moved.
+ */
+#include "domain/delivery.h"
+
+#define VERSION 1
+
+void delivery_encode(const struct delivery *d, struct buf *out)
+{
+	put_u8(out, VERSION);
+	put_u8(out, (uint8_t)d->status);
+	buf_append(out, d->event_id.bytes, UUID_SIZE);
+	put_u64(out, d->webhook);
+	put_i64(out, d->created_ms);
+	put_i64(out, d->place_ms);
+	put_i64(out, d->due_ms);
+	put_i64(out, d->queued_ms);
+	put_u32(out, d->attempts);
+	put_u32(out, d->replayed_at);
+}
+
+enum err delivery_decode(struct reader *r, struct delivery *d)
+{
+	if (get_u8(r) != VERSION)
+		return ERR_CORRUPT;
+	uint8_t status = get_u8(r);
+	struct slice event = get_bytes(r, UUID_SIZE);
+	d->webhook = get_u64(r);
+	d->created_ms = get_i64(r);
+	d->place_ms = get_i64(r);
+	d->due_ms = get_i64(r);
+	d->queued_ms = get_i64(r);
+	d->attempts = get_u32(r);
+	d->replayed_at = get_u32(r);
+	if (r->failed || r->left != 0)
+		return ERR_CORRUPT;
+	if (status != DELIVERY_WAITING && status != DELIVERY_DEAD)
+		return ERR_CORRUPT;
+	memcpy(d->event_id.bytes, event.ptr, UUID_SIZE);
+	d->status = status;
+	return OK;
+}

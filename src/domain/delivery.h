@@ -1,0 +1,42 @@
+/*
+ * A delivery: one event on its way to one webhook, and its record on disk.
+ * Waiting and dead deliveries are on disk; being in flight is a matter of
+ * memory alone, so that a crash makes it waiting again at its old due time.
+ *
+ *   publish          slot free               2xx
+ *  ---------> WAITING ---------> (in flight) ------> done, the record goes
+ *               ^  ^                 |
+ *               |  '--- retry -------+
+ *             replay                 |  schedule exhausted
+ *               '------- DEAD <------'
+ */
+#ifndef DOMAIN_DELIVERY_H
+#define DOMAIN_DELIVERY_H
+
+#include <stdint.h>
+
+#include "base/codec.h"
+#include "domain/id.h"
+
+enum delivery_status { DELIVERY_WAITING = 1, DELIVERY_DEAD = 2 };
+
+struct delivery {
+	struct uuid id;       /* the key; not part of the record */
+	struct uuid event_id;
+	uint64_t webhook;     /* the webhook's number */
+	int64_t created_ms;   /* wall */
+	int64_t place_ms;     /* its place in the queue: the due time, or for fifo what it was first */
+	int64_t due_ms;       /* wall; when the next attempt may start */
+	int64_t queued_ms;    /* wall; when it was given that due time */
+	uint32_t attempts;    /* made so far, over all replays */
+	uint32_t replayed_at; /* `attempts` when it was last replayed: the schedule starts there */
+	enum delivery_status status;
+};
+
+/* Appends the record of `d`. */
+void delivery_encode(const struct delivery *d, struct buf *out);
+
+/* Reads a record into *d, whose id the caller sets. ERR_CORRUPT. */
+MUST_CHECK enum err delivery_decode(struct reader *r, struct delivery *d);
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * Envelopes: the members that waybill knows are checked and put in the contract's
+ * order, the rest passes through as the reader made it canonical. Nothing is
+ * decoded: session and event names need no escapes, a timestamp is judged by its
+ * canonical digits, so that 1e9 is an integer and 1.5 is not.
+ */
+#include "domain/envelope.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+
+/* The canonical values of the members that waybill knows; ptr is NULL where one is missing. */
+struct known {
+	struct slice session;
+	struct slice event;
+	struct slice timestamp;
+	struct slice data;
+	struct slice id;
+};
+
+static const struct field {
+	struct slice key;
+	size_t offset; /* into struct known */
+} FIELDS[] = {
+    {SLICE_INIT("session_id"), offsetof(struct known, session)},
+    {SLICE_INIT("event"), offsetof(struct known, event)},
+    {SLICE_INIT("timestamp"), offsetof(struct known, timestamp)},
+    {SLICE_INIT("data"), offsetof(struct known, data)},
+    {SLICE_INIT("id"), offsetof(struct known, id)},
+};
+
+/* What the checks have in common. */
+struct reading {
+	const char *where;
+	struct known known;
+	struct envelope *out;
+	struct problem *p;
+};
+
+static enum err refuse(struct reading *rd, const char *name, const char *message)
+{
+	char field[sizeof(rd->p->field)];
+	(void)snprintf(field, sizeof(field), "%s%s", rd->where, name);
+	return problem_set(rd->p, ERR_INVALID, field, "%s", message);
+}
+
+/* Names the item itself: `where` without the dot that would join a member's name. */
+static void name_item(struct reading *rd)
+{
+	size_t len = strlen(rd->where);
+	if (len > 0 && rd->where[len - 1] == '.')
+		len--;
+	(void)snprintf(rd->p->field, sizeof(rd->p->field), "%.*s", (int)len, rd->where);
+}
+
+/* Returns the index of the known field `key`, or -1. */
+static int find_field(struct slice key)
+{
+	for (size_t i = 0; i < sizeof(FIELDS) / sizeof(FIELDS[0]); i++) {
+		if (slice_eq(key, FIELDS[i].key))
+			return (int)i;
+	}
+	return -1;
+}
+
+static void gather_known(const struct json_member *members, size_t count, struct known *known)
+{
+	*known = (struct known){.data = SLICE("{}")};
+	for (size_t i = 0; i < count; i++) {
+		int at = find_field(members[i].key);
+		if (at >= 0)
+			memcpy((char *)known + FIELDS[at].offset, &members[i].value,
+			    sizeof(struct slice));
+	}
+}
+
+/* Strips the quotes of a canonical string; the escapes in it stay. False if it is no string. */
+static bool unquote(struct slice value, struct slice *text)
+{
+	if (value.len < 2 || value.ptr[0] != '"')
+		return false;
+	*text = (struct slice){value.ptr + 1, value.len - 2};
+	return true;
+}
+
+static void copy_name(struct slice s, char *out)
+{
+	memcpy(out, s.ptr, s.len);
+	out[s.len] = '\0';
+}
+
+static enum err take_session(struct reading *rd, struct slice path)
+{
+	struct slice value = rd->known.session;
+	struct slice session = path;
+	if (value.ptr == NULL && path.len == 0)
+		return refuse(rd, "session_id", "is required");
+	if (value.ptr != NULL && !unquote(value, &session))
+		return refuse(rd, "session_id", "must be a string");
+	if (!name_is_session(session))
+		return refuse(rd, "session_id", "must be 1 to 128 of A-Z a-z 0-9 . _ ~ -");
+	if (path.len > 0 && !slice_eq(session, path))
+		return refuse(rd, "session_id", "is not the session of the path");
+	copy_name(session, rd->out->session);
+	return OK;
+}
+
+static enum err take_event(struct reading *rd)
+{
+	struct slice event;
+	if (rd->known.event.ptr == NULL)
+		return refuse(rd, "event", "is required");
+	if (!unquote(rd->known.event, &event))
+		return refuse(rd, "event", "must be a string");
+	if (!name_is_event(event))
+		return refuse(rd, "event", "must be 1 to 64 of a-z 0-9 _ .");
+	if (slice_eq(event, SLICE("all")))
+		return refuse(rd, "event", "all means every event, so it cannot be published");
+	copy_name(event, rd->out->event);
+	return OK;
+}
+
+static enum err take_timestamp(struct reading *rd, int64_t now_s)
+{
+	struct slice value = rd->known.timestamp;
+	uint64_t seconds = (uint64_t)now_s;
+	if (value.ptr != NULL &&
+	    (str_u64(value, &seconds) != OK || seconds > (uint64_t)ENVELOPE_TIME_MAX))
+		return refuse(rd, "timestamp", "must be whole unix seconds, 0 to 253402300799");
+	rd->out->timestamp_s = (int64_t)seconds;
+	return OK;
+}
+
+/* Takes the id out of its string, in which of printable ASCII only " and \ are escaped. */
+static enum err take_id(struct reading *rd)
+{
+	static const char RULE[] = "must be a string of 1 to 128 printable ASCII characters";
+	struct slice value = rd->known.id;
+	struct slice text;
+	char *id = rd->out->id;
+	size_t len = 0;
+	id[0] = '\0';
+	if (value.ptr == NULL)
+		return OK;
+	if (!unquote(value, &text) || text.len == 0)
+		return refuse(rd, "id", RULE);
+	for (size_t i = 0; i < text.len; i++) {
+		bool escaped = text.ptr[i] == '\\';
+		if (escaped)
+			i++;
+		char c = text.ptr[i];
+		if (escaped && c != '"' && c != '\\')
+			return refuse(rd, "id", RULE);
+		if (c < ' ' || c > '~' || len == ENVELOPE_ID_MAX)
+			return refuse(rd, "id", RULE);
+		id[len++] = c;
+	}
+	id[len] = '\0';
+	return OK;
+}
+
+static void put_member(struct buf *body, const struct json_member *m)
+{
+	buf_putc(body, '"');
+	buf_slice(body, m->key);
+	buf_puts(body, "\":");
+	buf_slice(body, m->value);
+	buf_putc(body, ',');
+}
+
+static void put_body(const struct reading *rd, const struct json_member *members, size_t count,
+    struct buf *body)
+{
+	struct slice timestamp = rd->known.timestamp;
+	char now[24]; /* 64 bits in decimal and a NUL */
+	if (timestamp.ptr == NULL) {
+		(void)snprintf(now, sizeof(now), "%" PRId64, rd->out->timestamp_s);
+		timestamp = slice_of(now);
+	}
+	size_t i = 0;
+	buf_putc(body, '{');
+	/* Array indices are first in canonical order, and JavaScript puts them before all. */
+	for (; i < count && json_is_index(members[i].key); i++)
+		put_member(body, &members[i]);
+	buf_puts(body, "\"session_id\":\"");
+	buf_puts(body, rd->out->session);
+	buf_puts(body, "\",\"event\":\"");
+	buf_puts(body, rd->out->event);
+	buf_puts(body, "\",\"timestamp\":");
+	buf_slice(body, timestamp);
+	buf_putc(body, ',');
+	for (; i < count; i++) {
+		if (find_field(members[i].key) < 0)
+			put_member(body, &members[i]);
+	}
+	buf_puts(body, "\"data\":");
+	buf_slice(body, rd->known.data);
+	buf_putc(body, '}');
+}
+
+static enum err check_members(struct reading *rd, struct slice session, int64_t now_s)
+{
+	enum err err = take_session(rd, session);
+	if (err == OK)
+		err = take_event(rd);
+	if (err == OK)
+		err = take_timestamp(rd, now_s);
+	if (err == OK)
+		err = take_id(rd);
+	return err;
+}
+
+/* Reads the members; what is JSON but no object is told apart from what is no JSON. */
+static enum err read_members(struct json_reader *r, struct reading *rd, struct buf *scratch,
+    const struct json_member **members, size_t *count)
+{
+	enum err err = OK;
+	int c = json_peek(r);
+	if (c == '{' || c < 0)
+		err = json_read_members(r, scratch, members, count);
+	else
+		err = json_read_value(r, scratch);
+	if (err != OK)
+		(void)json_problem(r, err, rd->p);
+	else if (c != '{')
+		err = problem_set(rd->p, ERR_INVALID, "", "an event must be a JSON object");
+	if (err != OK)
+		name_item(rd);
+	return err;
+}
+
+enum err envelope_read(struct json_reader *r, struct slice session, int64_t now_s,
+    const char *where, struct buf *scratch, struct buf *body, struct envelope *out,
+    struct problem *p)
+{
+	struct envelope made;
+	struct reading rd = {.where = where, .out = &made, .p = p};
+	const struct json_member *members = NULL;
+	size_t count = 0;
+	size_t start = body->len;
+	bool failed = body->failed;
+	buf_reset(scratch);
+	enum err err = read_members(r, &rd, scratch, &members, &count);
+	if (err != OK)
+		return err;
+	gather_known(members, count, &rd.known);
+	err = check_members(&rd, session, now_s);
+	if (err != OK)
+		return err;
+	put_body(&rd, members, count, body);
+	if (body->failed) {
+		body->len = start;
+		body->failed = failed;
+		err = problem_set(p, ERR_TOOBIG, "", "the event is over the size limit");
+		name_item(&rd);
+		return err;
+	}
+	made.body = (struct slice){body->data + start, body->len - start};
+	*out = made;
+	return OK;
+}

@@ -1,0 +1,52 @@
+/*
+ * Identifiers: UUIDs of RFC 9562 in canonical text form. Webhook ids are
+ * version 4, event, delivery and dead-letter ids version 7, made by one
+ * generator whose ids only ever grow. Several ids taken at once are
+ * consecutive numbers: the deliveries of an event are the range behind its id.
+ */
+#ifndef DOMAIN_ID_H
+#define DOMAIN_ID_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/rnd.h"
+#include "base/slice.h"
+
+#define UUID_SIZE 16
+#define UUID_TEXT_SIZE 37 /* 36 characters and a NUL */
+
+struct uuid {
+	uint8_t bytes[UUID_SIZE];
+};
+
+/* Writes the canonical lower-case form with its NUL. */
+void uuid_format(const struct uuid *id, char out[UUID_TEXT_SIZE]);
+
+/* Reads the canonical form, either case; any version. ERR_SYNTAX. */
+MUST_CHECK enum err uuid_parse(struct slice text, struct uuid *out);
+
+/* Makes a random id, version 4 (RFC 9562 section 5.4), from the system's random bytes. */
+void uuid_random(struct uuid *out);
+
+/* The id `n` places behind `base` within its 74 counted bits (rand_a, rand_b). */
+void uuid_step(const struct uuid *base, uint32_t n, struct uuid *out);
+
+/*
+ * Makes version 7 ids (RFC 9562 section 5.7, counter method 6.2.2): 48 bits of
+ * milliseconds, then 74 bits that start at random in each new millisecond and
+ * count up within it. A clock that steps back continues the last millisecond.
+ */
+struct idgen {
+	struct rnd *rnd; /* borrowed */
+	int64_t last_ms;
+	uint64_t high; /* the 12 counted bits of rand_a */
+	uint64_t low;  /* the 62 counted bits of rand_b */
+};
+
+void idgen_init(struct idgen *g, struct rnd *rnd);
+
+/* Takes `count` consecutive ids; *first and uuid_step(first, 1 … count-1) are the caller's. */
+void idgen_take(struct idgen *g, int64_t now_ms, uint32_t count, struct uuid *first);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * Names that clients choose; see name.h. The alphabets are written out as
+ * ranges: the locale has no say in what a session may be called.
+ */
+#include "domain/name.h"
+
+/* Source: contract.md section 2; first the published page's, then its successor's. */
+const char *const NAME_EVENTS[] = {
+    "all",
+    "message",
+    "receipt",
+    "presence",
+    "chat_presence",
+    "group_update",
+    "joined_group",
+    "qr_code",
+    "pair_code",
+    "connected",
+    "disconnected",
+    "logged_out",
+
+    "picture_update",
+    "user_about_update",
+    "push_name_update",
+    "contact_update",
+    "device_list_update",
+    "pin_update",
+    "mute_update",
+    "archive_update",
+    "mark_chat_as_read",
+    "undecryptable_message",
+    "client_outdated",
+    "offline_sync_preview",
+    "offline_sync_completed",
+    "scheduled_sent",
+    "scheduled_failed",
+    "blast_progress",
+    "blast_completed",
+    "account_locked",
+    "call_log_sync",
+    "stream_error",
+    "enc_decrypt_failed",
+    "incoming_call",
+    "send_result",
+};
+
+const size_t NAME_EVENTS_COUNT = sizeof(NAME_EVENTS) / sizeof(NAME_EVENTS[0]);
+
+static bool is_lower_or_digit(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+static bool is_session_char(char c)
+{
+	return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' ||
+	    c == '~' || c == '-';
+}
+
+static bool is_event_char(char c)
+{
+	return is_lower_or_digit(c) || c == '_' || c == '.';
+}
+
+bool name_is_session(struct slice s)
+{
+	if (s.len == 0 || s.len > SESSION_MAX)
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		if (!is_session_char(s.ptr[i]))
+			return false;
+	}
+	return true;
+}
+
+bool name_is_event(struct slice s)
+{
+	if (s.len == 0 || s.len > EVENT_MAX)
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		if (!is_event_char(s.ptr[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool is_listed(struct slice s, const char *const names[], size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (slice_eq(s, slice_of(names[i])))
+			return true;
+	}
+	return false;
+}
+
+bool name_is_subscribable(struct slice s, char *const extra[], size_t n)
+{
+	return is_listed(s, NAME_EVENTS, NAME_EVENTS_COUNT) ||
+	    is_listed(s, (const char *const *)extra, n);
+}

@@ -1,0 +1,26 @@
+/* Names that clients choose: sessions and events (contract.md section 1 to 3). */
+#ifndef DOMAIN_NAME_H
+#define DOMAIN_NAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/slice.h"
+
+#define SESSION_MAX 128 /* bytes */
+#define EVENT_MAX 64    /* bytes */
+
+/* Whether `s` is a session id: [A-Za-z0-9._~-]{1,128}. */
+bool name_is_session(struct slice s);
+
+/* Whether `s` is a well-formed event name: [a-z0-9_.]{1,64}. */
+bool name_is_event(struct slice s);
+
+/* The events that may be subscribed to without configuration, in the contract's order. */
+extern const char *const NAME_EVENTS[];
+extern const size_t NAME_EVENTS_COUNT;
+
+/* Whether a webhook may name event `s`: one of NAME_EVENTS or of the `n` configured `extra`. */
+bool name_is_subscribable(struct slice s, char *const extra[], size_t n);
+
+#endif

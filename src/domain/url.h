@@ -1,0 +1,18 @@
+/* Whether a text may be a webhook's URL (contract.md section 2). Pure: no lookup is made. */
+#ifndef DOMAIN_URL_H
+#define DOMAIN_URL_H
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "domain/problem.h"
+
+#define URL_MAX 2048 /* bytes */
+
+/*
+ * Checks that `url` is an absolute RFC 3986 URL that can be sent as it is: http or
+ * https, a host, port 1–65535 if any, no credentials, no fragment, no control or
+ * non-ASCII byte, at most URL_MAX bytes. ERR_INVALID with the problem on `field`.
+ */
+MUST_CHECK enum err url_check(struct slice url, const char *field, struct problem *p);
+
+#endif

@@ -1,0 +1,217 @@
+/*
+ * The webhook record in memory and on disk. To change the record: raise
+ * VERSION and decode the old form as well.
+ */
+#include "domain/webhook.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define VERSION 1
+
+#define FLAG_ENABLED 0x01
+#define FLAG_DELETED 0x02
+#define FLAG_FIFO 0x04
+#define FLAG_SECRET 0x08
+#define FLAG_DESCRIPTION 0x10
+#define FLAG_RETRY 0x20
+
+struct webhook *webhook_new(void)
+{
+	struct webhook *w = mem_new(sizeof(*w));
+	w->timeout_ms = WEBHOOK_TIMEOUT_DEFAULT_MS;
+	w->max_in_flight = WEBHOOK_IN_FLIGHT_DEFAULT;
+	w->signature = SIGNATURE_V1;
+	w->enabled = true;
+	w->events = mem_new(sizeof(*w->events));
+	w->events[w->event_count++] = mem_copy("all", 3);
+	return w;
+}
+
+void webhook_clear_events(struct webhook *w)
+{
+	for (size_t i = 0; i < w->event_count; i++)
+		free(w->events[i]);
+	free(w->events);
+	w->events = NULL;
+	w->event_count = 0;
+}
+
+void webhook_clear_headers(struct webhook *w)
+{
+	for (size_t i = 0; i < w->header_count; i++) {
+		free(w->headers[i].name);
+		free(w->headers[i].value);
+	}
+	free(w->headers);
+	w->headers = NULL;
+	w->header_count = 0;
+}
+
+void webhook_set(char **field, const char *text)
+{
+	char *old = *field;
+	*field = text == NULL ? NULL : mem_copy(text, strlen(text));
+	if (old != NULL)
+		mem_wipe(old, strlen(old)); /* one of the fields is the secret */
+	free(old);
+}
+
+void webhook_set_enabled(struct webhook *w, const char *reason)
+{
+	w->enabled = reason == NULL;
+	webhook_set(&w->disabled_reason, reason);
+}
+
+void webhook_free(struct webhook *w)
+{
+	if (w == NULL)
+		return;
+	webhook_clear_events(w);
+	webhook_clear_headers(w);
+	webhook_set(&w->secret, NULL);
+	free(w->session);
+	free(w->url);
+	free(w->description);
+	free(w->disabled_reason);
+	free(w->retry);
+	free(w);
+}
+
+bool webhook_wants(const struct webhook *w, struct slice event)
+{
+	for (size_t i = 0; i < w->event_count; i++) {
+		struct slice name = slice_of(w->events[i]);
+		if (slice_eq(name, event) || slice_eq(name, SLICE("all")))
+			return true;
+	}
+	return false;
+}
+
+static uint8_t flags_of(const struct webhook *w)
+{
+	unsigned flags = 0;
+	flags |= w->enabled ? FLAG_ENABLED : 0;
+	flags |= w->deleted ? FLAG_DELETED : 0;
+	flags |= w->fifo ? FLAG_FIFO : 0;
+	flags |= w->secret != NULL ? FLAG_SECRET : 0;
+	flags |= w->description != NULL ? FLAG_DESCRIPTION : 0;
+	flags |= w->retry != NULL ? FLAG_RETRY : 0;
+	return (uint8_t)flags;
+}
+
+static void encode_lists(const struct webhook *w, struct buf *out)
+{
+	put_u16(out, (uint16_t)w->event_count);
+	for (size_t i = 0; i < w->event_count; i++)
+		put_text(out, slice_of(w->events[i]));
+	put_u16(out, (uint16_t)w->header_count);
+	for (size_t i = 0; i < w->header_count; i++) {
+		put_text(out, slice_of(w->headers[i].name));
+		put_text(out, slice_of(w->headers[i].value));
+	}
+	uint32_t waits = w->retry == NULL ? 0 : w->retry->count;
+	put_u16(out, (uint16_t)waits);
+	for (uint32_t i = 0; i < waits; i++)
+		put_i64(out, w->retry->wait_ms[i]);
+}
+
+void webhook_encode(const struct webhook *w, struct buf *out)
+{
+	uint64_t rate = 0;
+	memcpy(&rate, &w->rate_limit, sizeof(rate)); /* the bits of an IEEE 754 double */
+	put_u8(out, VERSION);
+	put_u8(out, flags_of(w));
+	put_u8(out, (uint8_t)w->signature);
+	put_u64(out, w->number);
+	buf_append(out, w->id.bytes, UUID_SIZE);
+	put_i64(out, w->created_ms);
+	put_i64(out, w->updated_ms);
+	put_u32(out, w->timeout_ms);
+	put_u32(out, w->max_in_flight);
+	put_u64(out, rate);
+	put_text(out, slice_of(w->session));
+	put_text(out, slice_of(w->url));
+	put_text(out, slice_of(w->secret));
+	put_text(out, slice_of(w->description));
+	put_text(out, slice_of(w->disabled_reason));
+	encode_lists(w, out);
+}
+
+static char *copy_text(struct reader *r)
+{
+	struct slice s = get_text(r);
+	return mem_copy(s.ptr, s.len);
+}
+
+/* Reads a text that is there only when `present`; an absent one was written empty. */
+static char *copy_optional(struct reader *r, bool present)
+{
+	struct slice s = get_text(r);
+	return present ? mem_copy(s.ptr, s.len) : NULL;
+}
+
+static void decode_lists(struct reader *r, struct webhook *w)
+{
+	webhook_clear_events(w);
+	uint16_t events = get_u16(r);
+	w->events = mem_array(events, sizeof(*w->events));
+	while (w->event_count < events && !r->failed)
+		w->events[w->event_count++] = copy_text(r);
+	uint16_t headers = get_u16(r);
+	w->headers = mem_array(headers, sizeof(*w->headers));
+	while (w->header_count < headers && !r->failed) {
+		struct webhook_header *h = &w->headers[w->header_count++];
+		h->name = copy_text(r);
+		h->value = copy_text(r);
+	}
+	uint16_t waits = get_u16(r);
+	if (waits > RETRY_STEPS_MAX || w->retry == NULL) {
+		r->failed = r->failed || waits > 0;
+		return;
+	}
+	w->retry->count = waits;
+	for (uint16_t i = 0; i < waits; i++)
+		w->retry->wait_ms[i] = get_i64(r);
+}
+
+static void decode_fields(struct reader *r, struct webhook *w)
+{
+	uint8_t flags = get_u8(r);
+	w->enabled = (flags & FLAG_ENABLED) != 0;
+	w->deleted = (flags & FLAG_DELETED) != 0;
+	w->fifo = (flags & FLAG_FIFO) != 0;
+	w->retry = (flags & FLAG_RETRY) != 0 ? mem_new(sizeof(*w->retry)) : NULL;
+	w->signature = get_u8(r) == SIGNATURE_V2 ? SIGNATURE_V2 : SIGNATURE_V1;
+	w->number = get_u64(r);
+	struct slice id = get_bytes(r, UUID_SIZE);
+	memcpy(w->id.bytes, id.ptr, id.len);
+	w->created_ms = get_i64(r);
+	w->updated_ms = get_i64(r);
+	w->timeout_ms = get_u32(r);
+	w->max_in_flight = get_u32(r);
+	uint64_t rate = get_u64(r);
+	memcpy(&w->rate_limit, &rate, sizeof(rate));
+	w->session = copy_text(r);
+	w->url = copy_text(r);
+	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
+	w->description = copy_optional(r, (flags & FLAG_DESCRIPTION) != 0);
+	w->disabled_reason = copy_optional(r, !w->enabled);
+	decode_lists(r, w);
+}
+
+enum err webhook_decode(struct reader *r, struct webhook **out)
+{
+	if (get_u8(r) != VERSION)
+		return ERR_CORRUPT;
+	struct webhook *w = webhook_new();
+	decode_fields(r, w);
+	if (r->failed || r->left != 0) {
+		webhook_free(w);
+		return ERR_CORRUPT;
+	}
+	*out = w;
+	return OK;
+}

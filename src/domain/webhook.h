@@ -1,0 +1,87 @@
+/*
+ * A webhook: a URL of a session with its filter, secret and wishes. The record,
+ * its binary form on disk, and which events it wants. A webhook in memory is
+ * never changed in place: a change makes a copy that takes its place after the commit.
+ */
+#ifndef DOMAIN_WEBHOOK_H
+#define DOMAIN_WEBHOOK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/codec.h"
+#include "base/err.h"
+#include "domain/id.h"
+#include "domain/retry.h"
+
+#define WEBHOOK_TIMEOUT_DEFAULT_MS 5000
+#define WEBHOOK_TIMEOUT_MIN_MS 100
+#define WEBHOOK_TIMEOUT_MAX_MS 30000
+#define WEBHOOK_IN_FLIGHT_DEFAULT 16
+#define WEBHOOK_IN_FLIGHT_MAX 256
+#define WEBHOOK_SECRET_MAX 1024     /* bytes */
+#define WEBHOOK_DESCRIPTION_MAX 500 /* bytes */
+#define WEBHOOK_HEADERS_MAX 32
+#define WEBHOOK_HEADER_NAME_MAX 128
+#define WEBHOOK_HEADER_VALUE_MAX 1024
+#define WEBHOOK_RECORD_MAX 65536 /* bytes: all of the above at their longest, and room */
+
+#define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
+
+enum webhook_signature { SIGNATURE_V1 = 1, SIGNATURE_V2 = 2 };
+
+struct webhook_header {
+	char *name;
+	char *value;
+};
+
+struct webhook {
+	uint64_t number; /* the key on disk: in order of registration, never shown */
+	struct uuid id;  /* what clients call it */
+	char *session;
+	char *url;
+	char **events; /* the filter, in the client's order; "all" alone stands for every event */
+	size_t event_count;
+	char *secret; /* NULL where there is none */
+	struct webhook_header *headers;
+	size_t header_count;
+	char *description;     /* NULL where there is none */
+	char *disabled_reason; /* NULL while enabled */
+	struct retry_schedule *retry; /* NULL: the configured one */
+	double rate_limit;            /* deliveries per second; 0: none */
+	int64_t created_ms;           /* wall */
+	int64_t updated_ms;           /* wall */
+	uint32_t timeout_ms;
+	uint32_t max_in_flight;
+	enum webhook_signature signature;
+	bool fifo;
+	bool enabled;
+	bool deleted; /* its queue is being purged, then the record goes */
+};
+
+/* Makes a webhook with every default set, `url` and `session` still NULL; webhook_free() it. */
+struct webhook *webhook_new(void);
+
+/* Frees it and all it owns, wiping the secret; NULL is fine. */
+void webhook_free(struct webhook *w);
+
+/* Whether the filter lets `event` through. The webhook's state is not asked. */
+bool webhook_wants(const struct webhook *w, struct slice event);
+
+/* Replaces the string `*field` by a copy of `text`, or by NULL. */
+void webhook_set(char **field, const char *text);
+
+/* Sets enabled, or disabled with a reason; `reason` is NULL for enabled. */
+void webhook_set_enabled(struct webhook *w, const char *reason);
+
+/* Empties the filter or the custom headers. */
+void webhook_clear_events(struct webhook *w);
+void webhook_clear_headers(struct webhook *w);
+
+/* Appends the record of `w`. */
+void webhook_encode(const struct webhook *w, struct buf *out);
+
+/* Reads a record; *out is the caller's to free. ERR_CORRUPT. */
+MUST_CHECK enum err webhook_decode(struct reader *r, struct webhook **out);
+
+#endif

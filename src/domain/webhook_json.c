@@ -1,0 +1,455 @@
+/*
+ * One table of fields says what a webhook's JSON may hold; POST and PATCH walk
+ * it alike. The only user of cJSON, which is no validator: the strict scanner
+ * has read the text before (design.md: cJSON passes raw NUL, 01 and bad UTF-8).
+ */
+#include "domain/webhook_json.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "domain/json.h"
+#include "domain/name.h"
+#include "domain/url.h"
+
+#define SECRET_MASK "********"
+#define RATE_MIN 0.001 /* one delivery in a thousand seconds */
+#define RATE_MAX 100000.0
+#define EVENTS_MAX 256 /* names in one filter */
+
+struct field {
+	const char *name;
+	enum err (*apply)(struct webhook *w, const cJSON *value, const struct webhook_rules *rules,
+	    struct problem *p);
+};
+
+static enum err bad(struct problem *p, const char *field, const char *allowed)
+{
+	return problem_set(p, ERR_INVALID, field, "%s must be %s", field, allowed);
+}
+
+static enum err apply_url(struct webhook *w, const cJSON *value, const struct webhook_rules *rules,
+    struct problem *p)
+{
+	(void)rules;
+	if (!cJSON_IsString(value))
+		return bad(p, "url", "a string");
+	enum err err = url_check(slice_of(value->valuestring), "url", p);
+	if (err == OK)
+		webhook_set(&w->url, value->valuestring);
+	return err;
+}
+
+static enum err unknown_event(const struct webhook_rules *rules, const char *field,
+    struct problem *p)
+{
+	struct buf known = BUF_INIT(sizeof(p->message));
+	for (size_t i = 0; i < NAME_EVENTS_COUNT; i++)
+		buf_printf(&known, "%s%s", i == 0 ? "" : " ", NAME_EVENTS[i]);
+	for (size_t i = 0; i < rules->extra_event_count; i++)
+		buf_printf(&known, " %s", rules->extra_events[i]);
+	enum err err = problem_set(p, ERR_INVALID, field, "unknown event; known are: %s",
+	    known.failed ? "those of the documentation and the configuration" : buf_cstr(&known));
+	buf_fini(&known);
+	return err;
+}
+
+static enum err apply_events(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	int count = cJSON_GetArraySize(value);
+	if (!cJSON_IsArray(value) || count > EVENTS_MAX)
+		return bad(p, "events", "an array of at most 256 event names");
+	webhook_clear_events(w);
+	w->events = mem_array((size_t)count + 1, sizeof(*w->events));
+	const cJSON *item = NULL;
+	cJSON_ArrayForEach(item, value)
+	{
+		char field[32];
+		(void)snprintf(field, sizeof(field), "events[%zu]", w->event_count);
+		if (!cJSON_IsString(item))
+			return bad(p, field, "a string");
+		struct slice name = slice_of(item->valuestring);
+		if (!name_is_subscribable(name, rules->extra_events, rules->extra_event_count))
+			return unknown_event(rules, field, p);
+		w->events[w->event_count++] = mem_copy(name.ptr, name.len);
+	}
+	if (w->event_count == 0)
+		w->events[w->event_count++] = mem_copy("all", 3);
+	return OK;
+}
+
+static enum err apply_secret(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	if (cJSON_IsNull(value)) {
+		webhook_set(&w->secret, NULL);
+		return OK;
+	}
+	size_t len = cJSON_IsString(value) ? strlen(value->valuestring) : 0;
+	if (len == 0 || len > WEBHOOK_SECRET_MAX)
+		return bad(p, "secret", "null or a string of 1 to 1024 bytes");
+	if (strcmp(value->valuestring, SECRET_MASK) == 0)
+		return problem_set(p, ERR_INVALID, "secret",
+		    "secret is the mask that answers show; leave the field out to keep the secret");
+	webhook_set(&w->secret, value->valuestring);
+	return OK;
+}
+
+static bool is_token(const char *name)
+{
+	static const char EXTRA[] = "!#$%&'*+-.^_`|~"; /* RFC 9110 section 5.6.2 */
+	for (const char *c = name; *c != '\0'; c++) {
+		bool alnum = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+		    (*c >= '0' && *c <= '9');
+		if (!alnum && strchr(EXTRA, *c) == NULL)
+			return false;
+	}
+	return name[0] != '\0';
+}
+
+static bool is_reserved(const char *name)
+{
+	static const char *const NAMES[] = {"accept-encoding", "connection", "content-encoding",
+	    "content-length", "content-type", "expect", "host", "keep-alive", "proxy-authorization",
+	    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"};
+	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+		if (strcasecmp(name, NAMES[i]) == 0)
+			return true;
+	}
+	return strncasecmp(name, "x-webhook-", 10) == 0 || strncasecmp(name, "webhook-", 8) == 0;
+}
+
+static bool is_header_value(const char *value)
+{
+	for (const char *c = value; *c != '\0'; c++) {
+		if (*c < 0x20 || *c > 0x7e)
+			return false;
+	}
+	return strlen(value) <= WEBHOOK_HEADER_VALUE_MAX;
+}
+
+static enum err check_header(const struct webhook *w, const cJSON *item, const char *field,
+    struct problem *p)
+{
+	if (!is_token(item->string) || strlen(item->string) > WEBHOOK_HEADER_NAME_MAX)
+		return problem_set(p, ERR_INVALID, "headers",
+		    "a header name must be an HTTP token of at most 128 characters");
+	if (is_reserved(item->string))
+		return problem_set(p, ERR_INVALID, field,
+		    "%s is reserved: waybill sets it, or it would change how the request is framed",
+		    item->string);
+	if (!cJSON_IsString(item) || !is_header_value(item->valuestring))
+		return bad(p, field,
+		    "a string of at most 1024 printable ASCII characters, without line breaks");
+	for (size_t i = 0; i < w->header_count; i++) {
+		if (strcasecmp(w->headers[i].name, item->string) == 0)
+			return problem_set(p, ERR_INVALID, field, "%s is given twice", item->string);
+	}
+	return OK;
+}
+
+static enum err apply_headers(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	int count = cJSON_GetArraySize(value);
+	if (!cJSON_IsObject(value) || count > WEBHOOK_HEADERS_MAX)
+		return bad(p, "headers", "an object of at most 32 names and strings");
+	webhook_clear_headers(w);
+	w->headers = mem_array((size_t)count, sizeof(*w->headers));
+	const cJSON *item = NULL;
+	cJSON_ArrayForEach(item, value)
+	{
+		char field[WEBHOOK_HEADER_NAME_MAX + 16];
+		(void)snprintf(field, sizeof(field), "headers.%.128s", item->string);
+		enum err err = check_header(w, item, field, p);
+		if (err != OK)
+			return err;
+		struct webhook_header *h = &w->headers[w->header_count++];
+		h->name = mem_copy(item->string, strlen(item->string));
+		h->value = mem_copy(item->valuestring, strlen(item->valuestring));
+	}
+	return OK;
+}
+
+static enum err apply_signature(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	const char *text = cJSON_IsString(value) ? value->valuestring : "";
+	if (strcmp(text, "v1") != 0 && strcmp(text, "v2") != 0)
+		return bad(p, "signature", "\"v1\" or \"v2\"");
+	w->signature = strcmp(text, "v2") == 0 ? SIGNATURE_V2 : SIGNATURE_V1;
+	return OK;
+}
+
+/* Reads an integer from min to max; false where it is anything else. */
+static bool read_integer(const cJSON *value, uint32_t min, uint32_t max, uint32_t *out)
+{
+	double n = cJSON_IsNumber(value) ? value->valuedouble : -1;
+	if (!(n >= min && n <= max) || floor(n) < n)
+		return false;
+	*out = (uint32_t)n;
+	return true;
+}
+
+static enum err apply_timeout(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	if (!read_integer(value, WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS, &w->timeout_ms))
+		return bad(p, "timeout_ms", "an integer from 100 to 30000");
+	return OK;
+}
+
+static enum err apply_in_flight(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	if (!read_integer(value, 1, WEBHOOK_IN_FLIGHT_MAX, &w->max_in_flight))
+		return bad(p, "max_in_flight", "an integer from 1 to 256");
+	return OK;
+}
+
+static enum err apply_ordering(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	const char *text = cJSON_IsString(value) ? value->valuestring : "";
+	if (strcmp(text, "none") != 0 && strcmp(text, "fifo") != 0)
+		return bad(p, "ordering", "\"none\" or \"fifo\"");
+	w->fifo = strcmp(text, "fifo") == 0;
+	return OK;
+}
+
+static enum err apply_rate(struct webhook *w, const cJSON *value, const struct webhook_rules *rules,
+    struct problem *p)
+{
+	(void)rules;
+	double rate = cJSON_IsNumber(value) ? value->valuedouble : 0;
+	if (!cJSON_IsNull(value) && !(rate >= RATE_MIN && rate <= RATE_MAX))
+		return bad(p, "rate_limit",
+		    "null or a number from 0.001 to 100000, in deliveries per second");
+	w->rate_limit = rate;
+	return OK;
+}
+
+static enum err apply_retry(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	free(w->retry);
+	w->retry = NULL;
+	if (cJSON_IsNull(value))
+		return OK;
+	if (!cJSON_IsArray(value) || cJSON_GetArraySize(value) == 0)
+		return bad(p, "retry", "null or an array of 1 to 32 waits such as \"30s\"");
+	w->retry = mem_new(sizeof(*w->retry));
+	const cJSON *item = NULL;
+	cJSON_ArrayForEach(item, value)
+	{
+		char field[32];
+		(void)snprintf(field, sizeof(field), "retry[%u]", w->retry->count);
+		if (!cJSON_IsString(item))
+			return bad(p, field, "a wait such as \"30s\"");
+		enum err err = retry_add(w->retry, slice_of(item->valuestring), field, p);
+		if (err != OK)
+			return err;
+	}
+	return OK;
+}
+
+static enum err apply_description(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	if (!cJSON_IsNull(value) &&
+	    (!cJSON_IsString(value) || strlen(value->valuestring) > WEBHOOK_DESCRIPTION_MAX))
+		return bad(p, "description", "null or a string of at most 500 bytes");
+	webhook_set(&w->description, cJSON_IsNull(value) ? NULL : value->valuestring);
+	return OK;
+}
+
+static enum err apply_enabled(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	if (!cJSON_IsBool(value))
+		return bad(p, "enabled", "true or false");
+	if (cJSON_IsTrue(value) != (w->enabled ? 1 : 0))
+		webhook_set_enabled(w, cJSON_IsTrue(value) ? NULL : WEBHOOK_DISABLED_BY_REQUEST);
+	return OK;
+}
+
+static const struct field FIELDS[] = {
+    {"url", apply_url},
+    {"events", apply_events},
+    {"secret", apply_secret},
+    {"headers", apply_headers},
+    {"signature", apply_signature},
+    {"timeout_ms", apply_timeout},
+    {"max_in_flight", apply_in_flight},
+    {"ordering", apply_ordering},
+    {"rate_limit", apply_rate},
+    {"retry", apply_retry},
+    {"description", apply_description},
+    {"enabled", apply_enabled},
+};
+#define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
+
+static enum err apply_member(struct webhook *w, const cJSON *member,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	for (size_t i = 0; i < FIELD_COUNT; i++) {
+		if (strcmp(member->string, FIELDS[i].name) == 0)
+			return FIELDS[i].apply(w, member, rules, p);
+	}
+	char field[64];
+	(void)snprintf(field, sizeof(field), "%.60s", member->string);
+	return problem_set(p, ERR_INVALID, field,
+	    "unknown or read-only field; allowed are url, events, secret, headers, signature, "
+	    "timeout_ms, max_in_flight, ordering, rate_limit, retry, description, enabled");
+}
+
+/* Makes sure that cJSON is given nothing it would read differently from us. */
+static enum err read_strictly(struct slice body, struct buf *canonical, struct problem *p)
+{
+	struct json_reader r;
+	const struct json_member *members = NULL;
+	size_t count = 0;
+	json_init(&r, body);
+	enum err err = json_read_members(&r, canonical, &members, &count);
+	if (err == OK)
+		err = json_read_end(&r);
+	if (err != OK)
+		(void)json_problem(&r, err, p); /* returns `err` */
+	else if (r.has_nul)
+		err = problem_set(p, ERR_INVALID, "", "a string must not hold the character U+0000");
+	json_fini(&r);
+	return err;
+}
+
+enum err webhook_apply(struct webhook *w, struct slice body, const struct webhook_rules *rules,
+    struct problem *p)
+{
+	struct buf canonical = BUF_INIT(WEBHOOK_RECORD_MAX);
+	cJSON *object = NULL;
+	enum err err = read_strictly(body, &canonical, p);
+	if (err != OK)
+		goto out;
+	object = cJSON_ParseWithLength(canonical.data, canonical.len);
+	if (object == NULL) {
+		err = problem_set(p, ERR_INVALID, "",
+		    "a string must not hold a lone surrogate escape such as \\ud800");
+		goto out;
+	}
+	const cJSON *member = NULL;
+	cJSON_ArrayForEach(member, object)
+	{
+		err = apply_member(w, member, rules, p);
+		if (err != OK)
+			goto out;
+	}
+out:
+	cJSON_Delete(object);
+	mem_wipe(canonical.data, canonical.len); /* may hold a secret */
+	buf_fini(&canonical);
+	return err;
+}
+
+enum err webhook_check(const struct webhook *w, struct problem *p)
+{
+	if (w->url == NULL)
+		return problem_set(p, ERR_INVALID, "url", "url is required: an http or https URL");
+	return OK;
+}
+
+static void write_text(struct buf *out, const char *key, const char *value)
+{
+	buf_printf(out, ",\"%s\":", key);
+	if (value == NULL)
+		buf_puts(out, "null");
+	else
+		buf_json(out, slice_of(value));
+}
+
+static void write_time(struct buf *out, const char *key, int64_t wall_ms)
+{
+	char stamp[STR_TIME_SIZE];
+	str_time(wall_ms, stamp);
+	write_text(out, key, stamp);
+}
+
+static void write_events(const struct webhook *w, struct buf *out)
+{
+	buf_puts(out, ",\"events\":[");
+	for (size_t i = 0; i < w->event_count; i++) {
+		buf_puts(out, i == 0 ? "" : ",");
+		buf_json(out, slice_of(w->events[i]));
+	}
+	buf_putc(out, ']');
+}
+
+static void write_headers(const struct webhook *w, struct buf *out)
+{
+	buf_puts(out, ",\"headers\":{");
+	for (size_t i = 0; i < w->header_count; i++) {
+		buf_puts(out, i == 0 ? "" : ",");
+		buf_json(out, slice_of(w->headers[i].name));
+		buf_putc(out, ':');
+		buf_json(out, slice_of(w->headers[i].value));
+	}
+	buf_putc(out, '}');
+}
+
+static void write_retry(const struct webhook *w, struct buf *out)
+{
+	if (w->retry == NULL) {
+		buf_puts(out, ",\"retry\":null");
+		return;
+	}
+	buf_puts(out, ",\"retry\":[");
+	for (uint32_t i = 0; i < w->retry->count; i++) {
+		char wait[STR_DURATION_SIZE];
+		str_put_duration(w->retry->wait_ms[i], wait);
+		buf_printf(out, "%s\"%s\"", i == 0 ? "" : ",", wait);
+	}
+	buf_putc(out, ']');
+}
+
+static void write_rate(const struct webhook *w, struct buf *out)
+{
+	buf_puts(out, ",\"rate_limit\":");
+	if (w->rate_limit > 0)
+		buf_printf(out, "%.15g", w->rate_limit);
+	else
+		buf_puts(out, "null");
+}
+
+void webhook_write(const struct webhook *w, struct buf *out)
+{
+	char id[UUID_TEXT_SIZE];
+	uuid_format(&w->id, id);
+	buf_printf(out, "{\"id\":\"%s\"", id);
+	write_text(out, "url", w->url);
+	write_events(w, out);
+	write_text(out, "secret", w->secret == NULL ? NULL : SECRET_MASK);
+	buf_printf(out, ",\"enabled\":%s", w->enabled ? "true" : "false");
+	write_text(out, "disabled_reason", w->disabled_reason);
+	write_headers(w, out);
+	write_text(out, "signature", w->signature == SIGNATURE_V2 ? "v2" : "v1");
+	buf_printf(out, ",\"timeout_ms\":%u,\"max_in_flight\":%u", w->timeout_ms, w->max_in_flight);
+	write_text(out, "ordering", w->fifo ? "fifo" : "none");
+	write_rate(w, out);
+	write_retry(w, out);
+	write_text(out, "description", w->description);
+	write_time(out, "created_at", w->created_ms);
+	write_time(out, "updated_at", w->updated_ms);
+	buf_putc(out, '}');
+}

@@ -1,0 +1,35 @@
+/*
+ * Webhooks as clients write and read them (contract.md section 2): the rules of
+ * each field, once, for POST and PATCH alike, and the answer's JSON.
+ */
+#ifndef DOMAIN_WEBHOOK_JSON_H
+#define DOMAIN_WEBHOOK_JSON_H
+
+#include "base/buf.h"
+#include "domain/problem.h"
+#include "domain/webhook.h"
+
+/* What the configuration says about webhooks. Borrowed. */
+struct webhook_rules {
+	char *const *extra_events; /* event names beyond the contract's that may be subscribed to */
+	size_t extra_event_count;
+	uint32_t timeout_ms; /* of a new webhook that does not name its own */
+};
+
+/*
+ * Applies the members of the JSON object `body` to `w`: for a new webhook as for a
+ * change; members that are not there leave their field as it is. A new one must
+ * have a url afterwards, which the caller checks with webhook_check().
+ * ERR_SYNTAX for malformed JSON, ERR_INVALID for a field; the problem says which
+ * and what is allowed. After an error `w` is partly changed: throw it away.
+ */
+MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
+    const struct webhook_rules *rules, struct problem *p);
+
+/* Checks what no single field shows: that there is a url. ERR_INVALID. */
+MUST_CHECK enum err webhook_check(const struct webhook *w, struct problem *p);
+
+/* Appends the JSON object that the API shows; the secret only ever as a mask. */
+void webhook_write(const struct webhook *w, struct buf *out);
+
+#endif

@@ -1,0 +1,403 @@
+/*
+ * LMDB 0.9 behind our own names. Default sync mode: data pages are flushed
+ * before the meta page that refers to them, so every commit that returned is
+ * on disk (2404 of 2404 simulated crash states). MDB_NOTLS, since the one
+ * thread may hold a read and a write transaction. No DUPSORT, no INTEGERKEY:
+ * keys are big-endian bytes.
+ */
+#include "store/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#define PATH_BYTES 4096
+
+struct db_txn {
+	struct db *db;
+	MDB_txn *mdb;
+	enum err err;
+	bool open;
+};
+
+struct db {
+	MDB_env *env;
+	MDB_dbi tables[DB_TABLES];
+	struct db_txn write;
+	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
+	int lock_fd;
+	int dir_fd;
+};
+
+struct db_cursor {
+	struct db_txn *txn;
+	MDB_cursor *mdb;
+};
+
+static const char *const TABLE_NAMES[DB_TABLES] = {
+    [DB_META] = "meta",
+    [DB_WEBHOOKS] = "webhooks",
+    [DB_URLS] = "urls",
+    [DB_EVENTS] = "events",
+    [DB_DELIVERIES] = "deliveries",
+    [DB_QUEUE] = "queue",
+    [DB_DEAD] = "dead",
+};
+
+static enum err err_of(int rc)
+{
+	switch (rc) {
+	case MDB_SUCCESS:
+		return OK;
+	case MDB_NOTFOUND:
+		return ERR_NOTFOUND;
+	case MDB_KEYEXIST:
+		return ERR_EXISTS;
+	case MDB_MAP_FULL:
+	case ENOSPC:
+	case EDQUOT:
+		return ERR_NOSPACE;
+	case MDB_PANIC:
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_INVALID:
+	case MDB_VERSION_MISMATCH:
+		return ERR_BROKEN;
+	default:
+		return ERR_STORE;
+	}
+}
+
+/* Maps a result and makes a failure of the store's stick to the transaction. */
+static enum err settle(struct db_txn *txn, int rc)
+{
+	enum err err = err_of(rc);
+	if (err == OK || err == ERR_NOTFOUND || err == ERR_EXISTS)
+		return err;
+	if (txn->err == OK && err != ERR_NOSPACE)
+		log_error("store operation failed", LOG_S("error", mdb_strerror(rc)));
+	return db_txn_fail(txn, err);
+}
+
+enum err db_txn_error(const struct db_txn *txn)
+{
+	return txn->err;
+}
+
+enum err db_txn_fail(struct db_txn *txn, enum err err)
+{
+	if (txn->err == OK)
+		txn->err = err;
+	return txn->err;
+}
+
+/* Makes the folder and takes its lock. */
+static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
+{
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return problem_set(p, ERR_IO, "data", "cannot make folder %s: %s", dir,
+		    strerror(errno));
+	db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (db->dir_fd < 0)
+		return problem_set(p, ERR_IO, "data", "cannot open folder %s: %s", dir,
+		    strerror(errno));
+	db->lock_fd = openat(db->dir_fd, "waybill.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (db->lock_fd < 0)
+		return problem_set(p, ERR_IO, "data", "cannot write in folder %s: %s", dir,
+		    strerror(errno));
+	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0)
+		return problem_set(p, ERR_BUSY, "data", "the store in %s is in use by another process",
+		    dir);
+	return OK;
+}
+
+static int open_tables(struct db *db)
+{
+	MDB_txn *txn = NULL;
+	int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+	for (int t = 0; rc == MDB_SUCCESS && t < DB_TABLES; t++)
+		rc = mdb_dbi_open(txn, TABLE_NAMES[t], MDB_CREATE, &db->tables[t]);
+	if (rc == MDB_SUCCESS)
+		return mdb_txn_commit(txn);
+	if (txn != NULL)
+		mdb_txn_abort(txn);
+	return rc;
+}
+
+static int open_env(struct db *db, const char *dir, uint64_t map_bytes)
+{
+	char path[PATH_BYTES];
+	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", dir);
+	int rc = mdb_env_create(&db->env);
+	if (rc == MDB_SUCCESS)
+		rc = mdb_env_set_maxdbs(db->env, DB_TABLES);
+	if (rc == MDB_SUCCESS)
+		rc = mdb_env_set_mapsize(db->env, map_bytes);
+	if (rc == MDB_SUCCESS)
+		rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+	if (rc == MDB_SUCCESS)
+		rc = open_tables(db);
+	return rc;
+}
+
+enum err db_open(const char *dir, uint64_t map_bytes, struct db **out, struct problem *p)
+{
+	struct db *db = mem_new(sizeof(*db));
+	db->lock_fd = -1;
+	db->dir_fd = -1;
+	enum err err = claim_dir(db, dir, p);
+	if (err != OK)
+		goto fail;
+	int rc = open_env(db, dir, map_bytes);
+	if (rc != MDB_SUCCESS) {
+		err = problem_set(p, ERR_BROKEN, "data", "cannot open the store in %s: %s", dir,
+		    mdb_strerror(rc));
+		goto fail;
+	}
+	if (fsync(db->dir_fd) != 0) { /* LMDB never does: the new file's name must survive too */
+		err = problem_set(p, ERR_IO, "data", "cannot sync folder %s: %s", dir,
+		    strerror(errno));
+		goto fail;
+	}
+	db_clear_readers(db);
+	*out = db;
+	return OK;
+fail:
+	db_close(db);
+	return err;
+}
+
+void db_close(struct db *db)
+{
+	if (db == NULL)
+		return;
+	if (db->read.mdb != NULL)
+		mdb_txn_abort(db->read.mdb);
+	if (db->env != NULL)
+		mdb_env_close(db->env);
+	if (db->lock_fd >= 0)
+		(void)close(db->lock_fd); /* releases the lock; nothing was written to it */
+	if (db->dir_fd >= 0)
+		(void)close(db->dir_fd); /* read-only */
+	free(db);
+}
+
+enum err db_begin(struct db *db, struct db_txn **out)
+{
+	panic_if(db->write.open, "a second write transaction was begun");
+	MDB_txn *mdb = NULL;
+	int rc = mdb_txn_begin(db->env, NULL, 0, &mdb);
+	if (rc != MDB_SUCCESS) {
+		log_error("cannot begin a transaction", LOG_S("error", mdb_strerror(rc)));
+		return err_of(rc);
+	}
+	db->write = (struct db_txn){.db = db, .mdb = mdb, .open = true};
+	*out = &db->write;
+	return OK;
+}
+
+/*
+ * Whether a failed meta page write has ended the environment: LMDB then answers
+ * MDB_PANIC to every transaction, and shows its flag in no other way.
+ */
+static bool is_broken(struct db *db)
+{
+	MDB_txn *probe = NULL;
+	int rc = mdb_txn_begin(db->env, NULL, 0, &probe);
+	if (rc == MDB_SUCCESS)
+		mdb_txn_abort(probe);
+	return rc == MDB_PANIC;
+}
+
+enum err db_commit(struct db_txn *txn)
+{
+	panic_if(!txn->open, "commit without a transaction");
+	if (txn->err != OK) {
+		enum err err = txn->err;
+		db_abort(txn);
+		return err;
+	}
+	int rc = mdb_txn_commit(txn->mdb);
+	txn->open = false;
+	if (rc == MDB_SUCCESS)
+		return OK;
+	log_error("commit failed", LOG_S("error", mdb_strerror(rc)));
+	return is_broken(txn->db) ? ERR_BROKEN : err_of(rc);
+}
+
+void db_abort(struct db_txn *txn)
+{
+	if (txn->open)
+		mdb_txn_abort(txn->mdb);
+	txn->open = false;
+}
+
+enum err db_read(struct db *db, struct db_txn **out)
+{
+	panic_if(db->read.open, "a second read transaction was begun");
+	int rc = db->read.mdb == NULL ? mdb_txn_begin(db->env, NULL, MDB_RDONLY, &db->read.mdb)
+				      : mdb_txn_renew(db->read.mdb);
+	if (rc != MDB_SUCCESS) {
+		log_error("cannot read the store", LOG_S("error", mdb_strerror(rc)));
+		return err_of(rc);
+	}
+	db->read.db = db;
+	db->read.err = OK;
+	db->read.open = true;
+	*out = &db->read;
+	return OK;
+}
+
+void db_read_end(struct db_txn *txn)
+{
+	mdb_txn_reset(txn->mdb);
+	txn->open = false;
+}
+
+static MDB_val val_of(struct slice s)
+{
+	/* LMDB does not write through the pointers that it is given */
+	return (MDB_val){.mv_size = s.len, .mv_data = (void *)(uintptr_t)s.ptr};
+}
+
+static struct slice slice_of_val(MDB_val v)
+{
+	return (struct slice){.ptr = v.mv_data, .len = v.mv_size};
+}
+
+enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct slice *value)
+{
+	if (txn->err != OK)
+		return txn->err;
+	MDB_val k = val_of(key);
+	MDB_val v = {0};
+	enum err err = settle(txn, mdb_get(txn->mdb, txn->db->tables[t], &k, &v));
+	if (err == OK)
+		*value = slice_of_val(v);
+	return err;
+}
+
+enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+{
+	if (txn->err != OK)
+		return txn->err;
+	MDB_val k = val_of(key);
+	MDB_val v = val_of(value);
+	return settle(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, 0));
+}
+
+enum err db_del(struct db_txn *txn, enum db_table t, struct slice key)
+{
+	if (txn->err != OK)
+		return txn->err;
+	MDB_val k = val_of(key);
+	return settle(txn, mdb_del(txn->mdb, txn->db->tables[t], &k, NULL));
+}
+
+enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out)
+{
+	if (txn->err != OK)
+		return txn->err;
+	MDB_cursor *mdb = NULL;
+	enum err err = settle(txn, mdb_cursor_open(txn->mdb, txn->db->tables[t], &mdb));
+	if (err != OK)
+		return err;
+	*out = mem_new(sizeof(**out));
+	**out = (struct db_cursor){.txn = txn, .mdb = mdb};
+	return OK;
+}
+
+void db_cursor_close(struct db_cursor *c)
+{
+	if (c == NULL)
+		return;
+	mdb_cursor_close(c->mdb);
+	free(c);
+}
+
+static enum err move(struct db_cursor *c, MDB_cursor_op op, MDB_val key, struct slice *found,
+    struct slice *value)
+{
+	if (c->txn->err != OK)
+		return c->txn->err;
+	MDB_val v = {0};
+	enum err err = settle(c->txn, mdb_cursor_get(c->mdb, &key, &v, op));
+	if (err == OK) {
+		*found = slice_of_val(key);
+		*value = slice_of_val(v);
+	}
+	return err;
+}
+
+enum err db_seek(struct db_cursor *c, struct slice key, struct slice *found, struct slice *value)
+{
+	return move(c, MDB_SET_RANGE, val_of(key), found, value);
+}
+
+enum err db_seek_below(struct db_cursor *c, struct slice key, struct slice *found,
+    struct slice *value)
+{
+	enum err err = db_seek(c, key, found, value);
+	if (err == ERR_NOTFOUND)
+		return move(c, MDB_LAST, (MDB_val){0}, found, value);
+	return err == OK ? db_prev(c, found, value) : err;
+}
+
+enum err db_next(struct db_cursor *c, struct slice *found, struct slice *value)
+{
+	return move(c, MDB_NEXT, (MDB_val){0}, found, value);
+}
+
+enum err db_prev(struct db_cursor *c, struct slice *found, struct slice *value)
+{
+	return move(c, MDB_PREV, (MDB_val){0}, found, value);
+}
+
+enum err db_usage(struct db *db, struct db_usage *out)
+{
+	struct db_txn *txn = NULL;
+	struct statvfs fs;
+	MDB_envinfo info;
+	if (fstatvfs(db->dir_fd, &fs) != 0)
+		return ERR_IO;
+	enum err err = err_of(mdb_env_info(db->env, &info));
+	if (err != OK)
+		return err;
+	err = db_read(db, &txn);
+	if (err != OK)
+		return err;
+	uint64_t pages = 0;
+	for (int t = 0; t < DB_TABLES; t++) {
+		MDB_stat st;
+		(void)settle(txn, mdb_stat(txn->mdb, db->tables[t], &st));
+		if (txn->err == OK)
+			pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
+	}
+	err = txn->err;
+	db_read_end(txn);
+	long page_bytes = sysconf(_SC_PAGESIZE);
+	*out = (struct db_usage){
+	    .used_bytes = pages * (uint64_t)page_bytes,
+	    .map_bytes = info.me_mapsize,
+	    .disk_free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
+	    .disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
+	};
+	return err;
+}
+
+void db_clear_readers(struct db *db)
+{
+	int dead = 0;
+	int rc = mdb_reader_check(db->env, &dead);
+	if (rc != MDB_SUCCESS || dead > 0)
+		log_info("cleared reader slots of dead processes", LOG_N("slots", dead));
+}

@@ -1,0 +1,111 @@
+/*
+ * The embedded database: the only module that knows LMDB. Tables of bytes to
+ * bytes in key order, one write transaction at a time, read transactions that
+ * live within one callback.
+ *
+ * A transaction's error is sticky: after a call fails for a reason of the
+ * store's, the later ones do nothing and the commit reports it. ERR_NOTFOUND
+ * and ERR_EXISTS are answers, not failures, and stick to nothing.
+ *
+ * It never: keeps a transaction over a turn, hands out pointers that outlive
+ * the next write or the end of the transaction, is opened by two processes.
+ */
+#ifndef STORE_DB_H
+#define STORE_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "domain/problem.h"
+
+enum db_table {
+	DB_META,       /* name -> value: the schema's version */
+	DB_WEBHOOKS,   /* webhook number -> webhook */
+	DB_URLS,       /* hash of session and URL -> webhook number: unique */
+	DB_EVENTS,     /* event id, piece -> head and body of an event */
+	DB_DELIVERIES, /* delivery id -> delivery */
+	DB_QUEUE,      /* webhook number, due time, delivery id -> nothing */
+	DB_DEAD,       /* session, dead-letter id -> dead letter */
+	DB_TABLES
+};
+
+struct db;
+struct db_txn;
+struct db_cursor;
+
+/*
+ * Opens, and creates where there is none, the store in folder `dir`, locked
+ * against a second process. `map_bytes`: how large the file may become.
+ * ERR_IO, ERR_BUSY (another process has it) or ERR_BROKEN, with the problem in words.
+ */
+MUST_CHECK enum err db_open(const char *dir, uint64_t map_bytes, struct db **out,
+    struct problem *p);
+
+/* Closes it; no transaction may be open. NULL is fine. */
+void db_close(struct db *db);
+
+/* Begins the one write transaction. ERR_STORE, ERR_NOSPACE, ERR_BROKEN. */
+MUST_CHECK enum err db_begin(struct db *db, struct db_txn **out);
+
+/*
+ * Commits, synced: after OK it is on disk. The transaction is gone either way.
+ * ERR_NOSPACE or ERR_STORE: nothing of it is there, the store is usable.
+ * ERR_BROKEN: the outcome is unknown, the process must end.
+ */
+MUST_CHECK enum err db_commit(struct db_txn *txn);
+void db_abort(struct db_txn *txn);
+
+/* Begins and ends reading; cheap, the reader's slot is kept. At most one at a time. */
+MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
+void db_read_end(struct db_txn *txn);
+
+/* The transaction's sticky error, OK while there is none. */
+enum err db_txn_error(const struct db_txn *txn);
+
+/* Marks the transaction failed with `err`, for a module that found a record corrupt. Returns it. */
+enum err db_txn_fail(struct db_txn *txn, enum err err);
+
+/* Borrows the value under `key` until the next write. ERR_NOTFOUND or the sticky error. */
+MUST_CHECK enum err db_get(struct db_txn *txn, enum db_table t, struct slice key,
+    struct slice *value);
+
+/* Sets the value under `key`. The sticky error. */
+MUST_CHECK enum err db_put(struct db_txn *txn, enum db_table t, struct slice key,
+    struct slice value);
+
+/* Removes `key`. ERR_NOTFOUND or the sticky error. */
+MUST_CHECK enum err db_del(struct db_txn *txn, enum db_table t, struct slice key);
+
+/* Opens a cursor; close it before the transaction ends. */
+MUST_CHECK enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out);
+void db_cursor_close(struct db_cursor *c);
+
+/* Goes to the first key not below `key`, and borrows key and value. ERR_NOTFOUND at the end. */
+MUST_CHECK enum err db_seek(struct db_cursor *c, struct slice key, struct slice *found,
+    struct slice *value);
+
+/* Goes to the last key below `key`. ERR_NOTFOUND at the start. */
+MUST_CHECK enum err db_seek_below(struct db_cursor *c, struct slice key, struct slice *found,
+    struct slice *value);
+
+/* Steps to the next or the previous key. ERR_NOTFOUND behind the last. */
+MUST_CHECK enum err db_next(struct db_cursor *c, struct slice *found, struct slice *value);
+MUST_CHECK enum err db_prev(struct db_cursor *c, struct slice *found, struct slice *value);
+
+struct db_usage {
+	uint64_t used_bytes;      /* live pages of all tables */
+	uint64_t map_bytes;       /* how large the file may become */
+	uint64_t disk_free_bytes; /* of the file system, for an ordinary user */
+	uint64_t disk_bytes;      /* size of the file system */
+};
+
+/* Measures; a handful of system calls. ERR_IO, ERR_STORE. */
+MUST_CHECK enum err db_usage(struct db *db, struct db_usage *out);
+
+/* Frees reader slots of dead processes. Now and then. */
+void db_clear_readers(struct db *db);
+
+#endif

@@ -1,0 +1,100 @@
+/* The table of dead letters; see dead_letters.h. */
+#include "store/dead_letters.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/record.h"
+
+#include <stdlib.h>
+
+#define KEY_MAX (SESSION_MAX + 1 + UUID_SIZE)
+#define RECORD_MAX 8192 /* bytes: all texts at their longest */
+
+static struct slice make_key(struct slice session, const struct uuid *id, char out[KEY_MAX])
+{
+	panic_if(session.len > SESSION_MAX, "session too long for a key");
+	memcpy(out, session.ptr, session.len);
+	out[session.len] = '\0';
+	memcpy(out + session.len + 1, id->bytes, UUID_SIZE);
+	return (struct slice){.ptr = out, .len = session.len + 1 + UUID_SIZE};
+}
+
+enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct dead_letter *d)
+{
+	char key[KEY_MAX];
+	struct buf value = BUF_INIT(RECORD_MAX);
+	dead_letter_encode(d, &value);
+	record_seal(&value);
+	enum err err = db_put(txn, DB_DEAD, make_key(session, &d->id, key), buf_view(&value));
+	buf_fini(&value);
+	return err;
+}
+
+static enum err decode(struct slice value, struct dead_letter *out)
+{
+	struct reader r;
+	enum err err = record_open(value, &r);
+	return err == OK ? dead_letter_decode(&r, out) : err;
+}
+
+enum err dead_letters_get(struct db_txn *txn, struct slice session, const struct uuid *id,
+    struct dead_letter *out)
+{
+	char key[KEY_MAX];
+	struct slice value;
+	enum err err = db_get(txn, DB_DEAD, make_key(session, id, key), &value);
+	if (err == OK)
+		err = decode(value, out);
+	out->id = *id;
+	return err;
+}
+
+enum err dead_letters_del(struct db_txn *txn, struct slice session, const struct uuid *id)
+{
+	char key[KEY_MAX];
+	return db_del(txn, DB_DEAD, make_key(session, id, key));
+}
+
+/* Whether `key` is one of `session`, and which entry's. */
+static bool parse_key(struct slice key, struct slice session, struct uuid *id)
+{
+	if (key.len != session.len + 1 + UUID_SIZE || !slice_starts(key, session) ||
+	    key.ptr[session.len] != '\0')
+		return false;
+	memcpy(id->bytes, key.ptr + session.len + 1, UUID_SIZE);
+	return true;
+}
+
+enum err dead_letters_list(struct db_txn *txn, struct slice session, const struct uuid *before,
+    size_t max, bool (*fn)(void *arg, const struct dead_letter *d), void *arg, bool *more)
+{
+	struct uuid last;
+	memset(last.bytes, 0xff, UUID_SIZE); /* above every id */
+	char from[KEY_MAX];
+	struct slice key;
+	struct slice value;
+	struct db_cursor *cursor = NULL;
+	*more = false;
+	enum err err = db_cursor(txn, DB_DEAD, &cursor);
+	if (err != OK)
+		return err;
+	struct dead_letter *d = mem_new(sizeof(*d));
+	const struct uuid *top = before == NULL ? &last : before;
+	err = db_seek_below(cursor, make_key(session, top, from), &key, &value);
+	for (size_t n = 0; err == OK && parse_key(key, session, &d->id);
+	     err = db_prev(cursor, &key, &value)) {
+		if (n++ == max) {
+			*more = true;
+			break;
+		}
+		if (decode(value, d) != OK) {
+			log_error("dead letter is corrupt", LOG_V("session", session));
+		} else if (!fn(arg, d)) {
+			*more = true;
+			break;
+		}
+	}
+	free(d);
+	db_cursor_close(cursor);
+	return err == ERR_NOTFOUND ? OK : err;
+}

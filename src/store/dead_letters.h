@@ -1,0 +1,31 @@
+/*
+ * The dead-letter queue on disk. Key: session, a NUL, the dead letter's id;
+ * ids grow with time, so a session's entries lie oldest first.
+ */
+#ifndef STORE_DEAD_LETTERS_H
+#define STORE_DEAD_LETTERS_H
+
+#include "base/slice.h"
+#include "domain/dead_letter.h"
+#include "store/db.h"
+
+MUST_CHECK enum err dead_letters_put(struct db_txn *txn, struct slice session,
+    const struct dead_letter *d);
+
+/* ERR_NOTFOUND where the session has no such entry, ERR_CORRUPT. */
+MUST_CHECK enum err dead_letters_get(struct db_txn *txn, struct slice session,
+    const struct uuid *id, struct dead_letter *out);
+
+MUST_CHECK enum err dead_letters_del(struct db_txn *txn, struct slice session,
+    const struct uuid *id);
+
+/*
+ * Calls `fn` for the session's entries newest first, at most `max`, those below
+ * `before` (NULL: from the newest); stops early when `fn` returns false. *more
+ * says whether older ones are left.
+ */
+MUST_CHECK enum err dead_letters_list(struct db_txn *txn, struct slice session,
+    const struct uuid *before, size_t max, bool (*fn)(void *arg, const struct dead_letter *d),
+    void *arg, bool *more);
+
+#endif

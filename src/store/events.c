@@ -1,0 +1,150 @@
+/*
+ * Events in pieces. The record of piece 0: version (1), created_ms (8),
+ * deliveries (4), open (4), body_bytes (4), session (2 + n), name (2 + n), then
+ * body bytes up to the piece's limit; of the others: body bytes alone. Each is
+ * sealed (record.h). To change it: raise VERSION and decode the old form as well.
+ */
+#include "store/events.h"
+
+#include "base/codec.h"
+#include "base/log.h"
+#include "store/record.h"
+
+#define VERSION 1
+#define PIECE_MAX 4000 /* bytes with the checksum; see events.h */
+#define KEY_SIZE (UUID_SIZE + 2)
+
+static struct slice make_key(const struct uuid *id, uint16_t piece, unsigned char out[KEY_SIZE])
+{
+	memcpy(out, id->bytes, UUID_SIZE);
+	out[UUID_SIZE] = (unsigned char)(piece >> 8);
+	out[UUID_SIZE + 1] = (unsigned char)piece;
+	return (struct slice){.ptr = (const char *)out, .len = KEY_SIZE};
+}
+
+static void encode_head(const struct event *e, struct buf *out)
+{
+	put_u8(out, VERSION);
+	put_i64(out, e->created_ms);
+	put_u32(out, e->deliveries);
+	put_u32(out, e->open);
+	put_u32(out, e->body_bytes);
+	put_text(out, slice_of(e->session));
+	put_text(out, slice_of(e->name));
+}
+
+static enum err put_piece(struct db_txn *txn, const struct uuid *id, uint16_t piece,
+    struct buf *value)
+{
+	unsigned char key[KEY_SIZE];
+	record_seal(value);
+	return db_put(txn, DB_EVENTS, make_key(id, piece, key), buf_view(value));
+}
+
+enum err events_put(struct db_txn *txn, const struct event *e, struct slice body)
+{
+	struct buf value = BUF_INIT(PIECE_MAX);
+	encode_head(e, &value);
+	enum err err = OK;
+	for (uint16_t piece = 0; err == OK; piece++) {
+		size_t room = PIECE_MAX - RECORD_CHECKSUM - value.len;
+		size_t n = body.len < room ? body.len : room;
+		buf_append(&value, body.ptr, n);
+		body.ptr += n;
+		body.len -= n;
+		err = put_piece(txn, &e->id, piece, &value);
+		buf_reset(&value);
+		if (body.len == 0)
+			break;
+	}
+	buf_fini(&value);
+	return err;
+}
+
+/* Decodes piece 0; what is left in *r then is the body's first bytes. */
+static enum err decode_head(struct slice value, struct event *e, struct reader *r)
+{
+	enum err err = record_open(value, r);
+	if (err != OK)
+		return err;
+	if (get_u8(r) != VERSION)
+		return ERR_CORRUPT;
+	e->created_ms = get_i64(r);
+	e->deliveries = get_u32(r);
+	e->open = get_u32(r);
+	e->body_bytes = get_u32(r);
+	get_cstr(r, e->session, SESSION_MAX);
+	get_cstr(r, e->name, EVENT_MAX);
+	return r->failed ? ERR_CORRUPT : OK;
+}
+
+static enum err get_piece(struct db_txn *txn, const struct uuid *id, uint16_t piece,
+    struct slice *value)
+{
+	unsigned char key[KEY_SIZE];
+	return db_get(txn, DB_EVENTS, make_key(id, piece, key), value);
+}
+
+enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e, struct buf *body)
+{
+	struct slice value;
+	struct reader r;
+	enum err err = get_piece(txn, id, 0, &value);
+	if (err == OK)
+		err = decode_head(value, e, &r);
+	if (err != OK || body == NULL)
+		return err;
+	e->id = *id;
+	buf_reset(body);
+	buf_slice(body, get_bytes(&r, r.left));
+	for (uint16_t piece = 1; body->len < e->body_bytes && !body->failed; piece++) {
+		err = get_piece(txn, id, piece, &value);
+		if (err == OK)
+			err = record_open(value, &r);
+		if (err != OK)
+			return err == ERR_NOTFOUND ? ERR_CORRUPT : err;
+		buf_slice(body, get_bytes(&r, r.left));
+	}
+	return body->failed || body->len != e->body_bytes ? ERR_CORRUPT : OK;
+}
+
+/* Removes piece 0, of which `first` bytes are body, and the ones behind it. */
+static enum err remove_pieces(struct db_txn *txn, const struct event *e, size_t first)
+{
+	const size_t each = PIECE_MAX - RECORD_CHECKSUM;
+	size_t rest = e->body_bytes > first ? e->body_bytes - first : 0;
+	size_t pieces = 1 + (rest + each - 1) / each;
+	enum err err = OK;
+	for (size_t piece = 0; piece < pieces && (err == OK || err == ERR_NOTFOUND); piece++) {
+		unsigned char key[KEY_SIZE];
+		err = db_del(txn, DB_EVENTS, make_key(&e->id, (uint16_t)piece, key));
+	}
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+enum err events_release(struct db_txn *txn, const struct uuid *id)
+{
+	struct event e = {.id = *id};
+	struct slice value;
+	struct reader r;
+	enum err err = get_piece(txn, id, 0, &value);
+	if (err == OK)
+		err = decode_head(value, &e, &r);
+	if (err == ERR_NOTFOUND)
+		return OK;
+	if (err == ERR_CORRUPT) { /* left where it is: the others of this turn must go on */
+		log_error("event record is corrupt", LOG_S("table", "events"));
+		return OK;
+	}
+	if (err != OK)
+		return err;
+	if (e.open <= 1)
+		return remove_pieces(txn, &e, r.left);
+	e.open--;
+	struct buf changed = BUF_INIT(PIECE_MAX);
+	encode_head(&e, &changed);
+	buf_slice(&changed, get_bytes(&r, r.left));
+	err = put_piece(txn, id, 0, &changed);
+	buf_fini(&changed);
+	return err;
+}

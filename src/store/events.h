@@ -1,0 +1,40 @@
+/*
+ * The table of events: each event's head and body, written once whatever its
+ * fan-out, until its last delivery lets go of it.
+ *
+ * Key: event id (16 bytes), piece number (2 bytes). Piece 0 holds the head and
+ * the first bytes of the body, pieces 1, 2, … the rest. A piece is at most 4000
+ * bytes: a larger value would take a run of pages, found by a linear search
+ * (50–730 ms in a fragmented file; design.md).
+ */
+#ifndef STORE_EVENTS_H
+#define STORE_EVENTS_H
+
+#include "base/buf.h"
+#include "domain/id.h"
+#include "domain/name.h"
+#include "store/db.h"
+
+#define EVENT_BODY_MAX (8u << 20) /* bytes; no setting allows a larger body */
+
+struct event {
+	struct uuid id;
+	char session[SESSION_MAX + 1];
+	char name[EVENT_MAX + 1];
+	int64_t created_ms;  /* wall */
+	uint32_t deliveries; /* made when it was published; their ids are the range behind `id` */
+	uint32_t open;       /* of these, waiting or dead: while there are any, it stays */
+	uint32_t body_bytes;
+};
+
+/* Writes an event whose `open` deliveries the caller adds in the same transaction. */
+MUST_CHECK enum err events_put(struct db_txn *txn, const struct event *e, struct slice body);
+
+/* Reads head and body; `body` is emptied first, NULL for the head alone. ERR_NOTFOUND, ERR_CORRUPT. */
+MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
+    struct buf *body);
+
+/* One delivery less holds the event; the last one removes it. The store's error; no event is OK. */
+MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id);
+
+#endif

@@ -1,0 +1,247 @@
+/*
+ * Places and records of waiting deliveries; see queue.h. A worked key, of webhook
+ * 3, due 2026-01-01T00:00:00.000Z: 0000000000000003 0000019b76da2c00 and the 16
+ * bytes of the delivery's id.
+ */
+#include "store/queue.h"
+
+#include "base/log.h"
+#include "store/events.h"
+#include "store/record.h"
+
+#define KEY_SIZE (8 + 8 + UUID_SIZE)
+#define PASSED_MAX 1000 /* rows that one claim passes by: bounds its work */
+#define RECORD_MAX 128 /* bytes; a delivery's record has a fixed size below it */
+
+static struct slice make_key(uint64_t webhook, const struct queue_place *place,
+    unsigned char out[KEY_SIZE])
+{
+	codec_store_u64(out, webhook);
+	codec_store_u64(out + 8, (uint64_t)place->place_ms);
+	memcpy(out + 16, place->id.bytes, UUID_SIZE);
+	return (struct slice){.ptr = (const char *)out, .len = KEY_SIZE};
+}
+
+static bool parse_key(struct slice key, uint64_t *webhook, struct queue_place *place)
+{
+	struct reader r = reader_of(key);
+	*webhook = get_u64(&r);
+	place->place_ms = get_i64(&r);
+	struct slice id = get_bytes(&r, UUID_SIZE);
+	memcpy(place->id.bytes, id.ptr, id.len);
+	return !r.failed && r.left == 0;
+}
+
+static struct slice id_key(const struct uuid *id)
+{
+	return (struct slice){.ptr = (const char *)id->bytes, .len = UUID_SIZE};
+}
+
+bool queue_place_before(const struct queue_place *a, const struct queue_place *b)
+{
+	if (a->place_ms != b->place_ms)
+		return a->place_ms < b->place_ms;
+	return memcmp(a->id.bytes, b->id.bytes, UUID_SIZE) < 0;
+}
+
+struct queue_place queue_place_of(const struct delivery *d)
+{
+	return (struct queue_place){.place_ms = d->place_ms, .id = d->id};
+}
+
+enum err queue_put(struct db_txn *txn, const struct delivery *d)
+{
+	struct buf value = BUF_INIT(RECORD_MAX);
+	delivery_encode(d, &value);
+	record_seal(&value);
+	enum err err = db_put(txn, DB_DELIVERIES, id_key(&d->id), buf_view(&value));
+	buf_fini(&value);
+	return err;
+}
+
+enum err queue_get(struct db_txn *txn, const struct uuid *id, struct delivery *out)
+{
+	struct slice value;
+	struct reader r;
+	enum err err = db_get(txn, DB_DELIVERIES, id_key(id), &value);
+	if (err == OK)
+		err = record_open(value, &r);
+	if (err == OK)
+		err = delivery_decode(&r, out);
+	out->id = *id;
+	return err;
+}
+
+enum err queue_add(struct db_txn *txn, const struct delivery *d)
+{
+	unsigned char key[KEY_SIZE];
+	struct queue_place place = queue_place_of(d);
+	enum err err = queue_put(txn, d);
+	if (err != OK)
+		return err;
+	return db_put(txn, DB_QUEUE, make_key(d->webhook, &place, key), SLICE(""));
+}
+
+static enum err remove_place(struct db_txn *txn, const struct delivery *d, int64_t place_ms)
+{
+	unsigned char key[KEY_SIZE];
+	struct queue_place place = {.place_ms = place_ms, .id = d->id};
+	return db_del(txn, DB_QUEUE, make_key(d->webhook, &place, key));
+}
+
+enum err queue_move(struct db_txn *txn, const struct delivery *d, int64_t old_place_ms)
+{
+	enum err err = remove_place(txn, d, old_place_ms);
+	return err == OK ? queue_add(txn, d) : err;
+}
+
+enum err queue_remove(struct db_txn *txn, const struct delivery *d, bool keep_record)
+{
+	enum err err = remove_place(txn, d, d->place_ms);
+	if (err != OK || keep_record)
+		return err;
+	return db_del(txn, DB_DELIVERIES, id_key(&d->id));
+}
+
+/* Reads the delivery at `place`; false where its record cannot be read. */
+static bool read_row(struct db_txn *txn, const struct queue_place *place, struct delivery *out)
+{
+	enum err err = queue_get(txn, &place->id, out);
+	if (err == OK)
+		return true;
+	char id[UUID_TEXT_SIZE];
+	uuid_format(&place->id, id);
+	log_error("delivery cannot be read", LOG_S("delivery", id), LOG_S("error", err_text(err)));
+	return false;
+}
+
+enum stand { STAND_DUE, STAND_LATER, STAND_PASSED };
+
+/*
+ * How the row at `place` stands: due, due later (and everything behind it), or not for
+ * now though others behind it may be. Reads its record where the place does not tell.
+ */
+static enum stand judge(struct db_txn *txn, const struct queue_claim *c,
+    const struct queue_place *place, struct delivery *d, int64_t *due_ms)
+{
+	*due_ms = place->place_ms;
+	if (place->place_ms > c->now_ms && c->forced_ms == 0)
+		return STAND_LATER;
+	if (!read_row(txn, place, d))
+		return STAND_PASSED;
+	if (d->queued_ms < c->forced_ms)
+		return STAND_DUE;
+	if (c->fifo) {
+		*due_ms = d->due_ms;
+		return d->due_ms <= c->now_ms ? STAND_DUE : STAND_LATER;
+	}
+	return place->place_ms <= c->now_ms ? STAND_DUE : STAND_PASSED;
+}
+
+static enum err walk(struct db_txn *txn, struct db_cursor *cursor, struct queue_claim *c,
+    struct delivery *out, size_t *count, int64_t *next_due_ms)
+{
+	struct slice key;
+	struct slice value;
+	unsigned char from[KEY_SIZE];
+	size_t passed = 0;
+	enum err err = db_seek(cursor, make_key(c->webhook, &c->place, from), &key, &value);
+	for (; err == OK; err = db_next(cursor, &key, &value)) {
+		uint64_t webhook = 0;
+		struct queue_place place;
+		if (!parse_key(key, &webhook, &place) || webhook != c->webhook)
+			return OK;
+		if (!queue_place_before(&c->place, &place) || c->skip(c->arg, &place.id))
+			continue;
+		if (*count == c->max) {
+			*next_due_ms = place.place_ms;
+			return OK;
+		}
+		enum stand stand = judge(txn, c, &place, &out[*count], next_due_ms);
+		if (stand == STAND_LATER)
+			return OK;
+		*next_due_ms = QUEUE_NEVER;
+		c->place = place;
+		*count += stand == STAND_DUE ? 1 : 0;
+		if (stand == STAND_PASSED && ++passed == PASSED_MAX) {
+			*next_due_ms = c->now_ms;
+			return OK;
+		}
+	}
+	return err;
+}
+
+enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery *out, size_t *count,
+    int64_t *next_due_ms)
+{
+	struct db_cursor *cursor = NULL;
+	*count = 0;
+	*next_due_ms = QUEUE_NEVER;
+	enum err err = db_cursor(txn, DB_QUEUE, &cursor);
+	if (err != OK)
+		return err;
+	err = walk(txn, cursor, c, out, count, next_due_ms);
+	db_cursor_close(cursor);
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+enum err queue_heads(struct db_txn *txn, void (*fn)(void *arg, uint64_t webhook, int64_t due_ms),
+    void *arg)
+{
+	static const struct queue_place FRONT;
+	struct db_cursor *cursor = NULL;
+	struct slice key;
+	struct slice value;
+	unsigned char from[KEY_SIZE];
+	uint64_t webhook = 0;
+	struct queue_place place;
+	enum err err = db_cursor(txn, DB_QUEUE, &cursor);
+	if (err != OK)
+		return err;
+	err = db_seek(cursor, make_key(0, &FRONT, from), &key, &value);
+	while (err == OK && parse_key(key, &webhook, &place)) {
+		fn(arg, webhook, place.place_ms);
+		err = db_seek(cursor, make_key(webhook + 1, &FRONT, from), &key, &value);
+	}
+	db_cursor_close(cursor);
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* Reads the first place of `webhook`. ERR_NOTFOUND where it has none. */
+static enum err first_place(struct db_txn *txn, uint64_t webhook, struct queue_place *place)
+{
+	static const struct queue_place FRONT;
+	struct db_cursor *cursor = NULL;
+	struct slice key;
+	struct slice value;
+	unsigned char from[KEY_SIZE];
+	uint64_t found = 0;
+	enum err err = db_cursor(txn, DB_QUEUE, &cursor);
+	if (err != OK)
+		return err;
+	err = db_seek(cursor, make_key(webhook, &FRONT, from), &key, &value);
+	if (err == OK && (!parse_key(key, &found, place) || found != webhook))
+		err = ERR_NOTFOUND;
+	db_cursor_close(cursor);
+	return err;
+}
+
+enum err queue_purge(struct db_txn *txn, uint64_t webhook, size_t max, size_t *dropped)
+{
+	enum err err = OK;
+	for (*dropped = 0; err == OK && *dropped < max; (*dropped)++) {
+		struct queue_place place;
+		struct delivery d = {.webhook = webhook};
+		err = first_place(txn, webhook, &place);
+		if (err != OK)
+			break;
+		bool readable = read_row(txn, &place, &d);
+		d.id = place.id;
+		d.webhook = webhook;
+		d.place_ms = place.place_ms;
+		err = queue_remove(txn, &d, !readable);
+		if (err == OK && readable)
+			err = events_release(txn, &d.event_id);
+	}
+	return err == ERR_NOTFOUND ? OK : err;
+}

@@ -1,0 +1,83 @@
+/*
+ * The persistent retry queue: the deliveries that wait, each webhook's in the
+ * order in which they fall due.
+ *
+ * Two tables: DB_DELIVERIES has the record (key: delivery id), DB_QUEUE its
+ * place (key: webhook number, due time, delivery id; no value). One index per
+ * webhook and not one global: a pass must not walk past the thousands of due
+ * rows of a dead endpoint to find the next one's.
+ *
+ * Claimed deliveries stay in the queue, so that a crash makes them due again.
+ */
+#ifndef STORE_QUEUE_H
+#define STORE_QUEUE_H
+
+#include <stdbool.h>
+
+#include "domain/delivery.h"
+#include "store/db.h"
+
+#define QUEUE_NEVER INT64_MAX /* due time of what is not there */
+
+/* A place in one webhook's queue; all zero is the front. */
+struct queue_place {
+	int64_t place_ms; /* delivery.place_ms */
+	struct uuid id;
+};
+
+/* The place of `d`. */
+struct queue_place queue_place_of(const struct delivery *d);
+
+/* Whether place `a` comes before place `b`. */
+bool queue_place_before(const struct queue_place *a, const struct queue_place *b);
+
+/* Adds a new delivery, or a replayed one, at its due time. */
+MUST_CHECK enum err queue_add(struct db_txn *txn, const struct delivery *d);
+
+/*
+ * Moves a waiting delivery from `old_place_ms` to the place in `d`, with the rest of
+ * `d`. ERR_NOTFOUND where it is not in the queue.
+ */
+MUST_CHECK enum err queue_move(struct db_txn *txn, const struct delivery *d, int64_t old_place_ms);
+
+/*
+ * Takes a waiting delivery out of the queue; its record too, unless `keep_record`.
+ * ERR_NOTFOUND where it is not in the queue (its webhook was deleted meanwhile).
+ */
+MUST_CHECK enum err queue_remove(struct db_txn *txn, const struct delivery *d, bool keep_record);
+
+/* Reads the record of one delivery. ERR_NOTFOUND, ERR_CORRUPT. */
+MUST_CHECK enum err queue_get(struct db_txn *txn, const struct uuid *id, struct delivery *out);
+
+/* Writes the record of one delivery, not its place. */
+MUST_CHECK enum err queue_put(struct db_txn *txn, const struct delivery *d);
+
+struct queue_claim {
+	uint64_t webhook;
+	int64_t now_ms;           /* wall; what is due later is left */
+	int64_t forced_ms;        /* what was queued before this is due at once; 0: nothing is */
+	size_t max;               /* at most so many */
+	bool fifo;                /* strictly in the order of places: the first one's due time counts */
+	struct queue_place place; /* in: start behind it; out: the last one passed */
+	bool (*skip)(void *arg, const struct uuid *id); /* true for those in flight already */
+	void *arg;
+};
+
+/*
+ * Reads the next due deliveries behind `c->place` into out[0 … *count - 1], in the order of
+ * the queue; *next_due_ms is when the one behind them is due, QUEUE_NEVER if there is none.
+ * None due is OK with *count 0. The store's error; a corrupt record is logged and passed.
+ * A claim that passed many without finding enough says "due now" and goes on from its place
+ * the next time. O(max · log n).
+ */
+MUST_CHECK enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery *out,
+    size_t *count, int64_t *next_due_ms);
+
+/* Calls `fn` with the first place of each webhook that has any: one step a webhook. */
+MUST_CHECK enum err queue_heads(struct db_txn *txn,
+    void (*fn)(void *arg, uint64_t webhook, int64_t place_ms), void *arg);
+
+/* Drops at most `max` deliveries of `webhook`, events they alone held with them; *dropped says how many. */
+MUST_CHECK enum err queue_purge(struct db_txn *txn, uint64_t webhook, size_t max, size_t *dropped);
+
+#endif

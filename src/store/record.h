@@ -1,0 +1,25 @@
+/*
+ * How a record is kept whole: its bytes, then eight of checksum (XXH3, 64 bits,
+ * big-endian). A record whose checksum is wrong is never decoded.
+ */
+#ifndef STORE_RECORD_H
+#define STORE_RECORD_H
+
+#include "base/buf.h"
+#include "base/codec.h"
+#include "base/err.h"
+
+#define RECORD_CHECKSUM 8 /* bytes */
+
+/* Appends the checksum of what `b` holds. */
+void record_seal(struct buf *b);
+
+/* Checks the checksum and sets *r to the bytes before it. ERR_CORRUPT. */
+MUST_CHECK enum err record_open(struct slice value, struct reader *r);
+
+#define RECORD_DIGEST 16 /* bytes */
+
+/* Hashes `a`, a NUL, `b` (XXH3, 128 bits): a short key for a long pair, no secret. */
+void record_digest(struct slice a, struct slice b, unsigned char out[RECORD_DIGEST]);
+
+#endif

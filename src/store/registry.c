@@ -1,0 +1,173 @@
+/*
+ * Two maps: number -> webhook for all, session -> its list for those that
+ * serve. A retired webhook leaves its session's list and stays under its
+ * number until its queue is purged.
+ */
+#include "store/registry.h"
+
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "store/webhooks.h"
+
+struct session {
+	struct webhook **list;
+	size_t count;
+};
+
+struct registry {
+	struct map *by_number;
+	struct map *by_session;
+	uint64_t last_number;
+};
+
+struct registry *registry_new(void)
+{
+	struct registry *reg = mem_new(sizeof(*reg));
+	reg->by_number = map_new();
+	reg->by_session = map_new();
+	return reg;
+}
+
+static void free_webhook(void *value, void *arg)
+{
+	(void)arg;
+	webhook_free(value);
+}
+
+static void free_session(void *value, void *arg)
+{
+	struct session *s = value;
+	(void)arg;
+	free(s->list);
+	free(s);
+}
+
+void registry_free(struct registry *reg)
+{
+	if (reg == NULL)
+		return;
+	map_each(reg->by_session, free_session, NULL);
+	map_each(reg->by_number, free_webhook, NULL);
+	map_free(reg->by_session);
+	map_free(reg->by_number);
+	free(reg);
+}
+
+static void load_one(void *arg, struct webhook *w)
+{
+	registry_set(arg, w);
+}
+
+enum err registry_load(struct registry *reg, struct db *db, struct problem *p)
+{
+	struct db_txn *txn = NULL;
+	enum err err = db_read(db, &txn);
+	if (err == OK) {
+		err = webhooks_each(txn, load_one, reg);
+		db_read_end(txn);
+	}
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot load the webhooks: %s", err_text(err));
+	return OK;
+}
+
+static void list_add(struct registry *reg, struct webhook *w)
+{
+	size_t len = strlen(w->session);
+	struct session *s = map_get(reg->by_session, w->session, len);
+	if (s == NULL) {
+		s = mem_new(sizeof(*s));
+		map_put(reg->by_session, w->session, len, s);
+	}
+	s->list = mem_resize(s->list, s->count + 1, sizeof(struct webhook *));
+	s->list[s->count++] = w;
+}
+
+static void list_remove(struct registry *reg, const struct webhook *w)
+{
+	size_t len = strlen(w->session);
+	struct session *s = map_get(reg->by_session, w->session, len);
+	if (s == NULL)
+		return;
+	size_t kept = 0;
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->list[i] != w)
+			s->list[kept++] = s->list[i];
+	}
+	s->count = kept;
+	if (kept == 0) {
+		(void)map_del(reg->by_session, w->session, len); /* is `s` */
+		free_session(s, NULL);
+	}
+}
+
+/* Puts `w` where `old` stands, so that the order of registration stays. */
+static void list_replace(struct registry *reg, const struct webhook *old, struct webhook *w)
+{
+	struct session *s = map_get(reg->by_session, w->session, strlen(w->session));
+	for (size_t i = 0; s != NULL && i < s->count; i++) {
+		if (s->list[i] == old)
+			s->list[i] = w;
+	}
+}
+
+void registry_set(struct registry *reg, struct webhook *w)
+{
+	struct webhook *old = map_get(reg->by_number, &w->number, sizeof(w->number));
+	if (old == NULL && !w->deleted)
+		list_add(reg, w);
+	else if (old != NULL && w->deleted)
+		list_remove(reg, old);
+	else if (old != NULL)
+		list_replace(reg, old, w);
+	map_put(reg->by_number, &w->number, sizeof(w->number), w);
+	if (w->number > reg->last_number)
+		reg->last_number = w->number;
+	webhook_free(old);
+}
+
+void registry_drop(struct registry *reg, uint64_t number)
+{
+	struct webhook *w = map_del(reg->by_number, &number, sizeof(number));
+	if (w == NULL)
+		return;
+	list_remove(reg, w);
+	webhook_free(w);
+}
+
+struct webhook *registry_get(const struct registry *reg, uint64_t number)
+{
+	return map_get(reg->by_number, &number, sizeof(number));
+}
+
+struct webhook *const *registry_session(const struct registry *reg, struct slice session,
+    size_t *count)
+{
+	const struct session *s = map_get(reg->by_session, session.ptr, session.len);
+	*count = s == NULL ? 0 : s->count;
+	return s == NULL ? NULL : s->list;
+}
+
+struct webhook *registry_find(const struct registry *reg, struct slice session,
+    const struct uuid *id)
+{
+	size_t count = 0;
+	struct webhook *const *list = registry_session(reg, session, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (memcmp(list[i]->id.bytes, id->bytes, UUID_SIZE) == 0)
+			return list[i];
+	}
+	return NULL;
+}
+
+uint64_t registry_take_number(struct registry *reg)
+{
+	return ++reg->last_number;
+}
+
+void registry_each(const struct registry *reg, void (*fn)(void *webhook, void *arg), void *arg)
+{
+	map_each(reg->by_number, fn, arg);
+}

@@ -1,0 +1,46 @@
+/*
+ * The webhooks in memory: a mirror of the table, changed only after the commit
+ * that changed the table. Finds by number, by id within a session, by session.
+ */
+#ifndef STORE_REGISTRY_H
+#define STORE_REGISTRY_H
+
+#include <stddef.h>
+
+#include "domain/problem.h"
+#include "domain/webhook.h"
+#include "store/db.h"
+
+struct registry;
+
+/* Makes an empty registry; registry_free() frees it with its webhooks. */
+struct registry *registry_new(void);
+void registry_free(struct registry *reg);
+
+/* Loads every webhook; O(n). The store's error or ERR_CORRUPT, with the problem in words. */
+MUST_CHECK enum err registry_load(struct registry *reg, struct db *db, struct problem *p);
+
+/* Puts `w` in the place of the webhook of its number, or adds it. Owns `w`; the old one is freed. */
+void registry_set(struct registry *reg, struct webhook *w);
+
+/* Removes and frees the webhook of that number, if it is there. */
+void registry_drop(struct registry *reg, uint64_t number);
+
+/* Borrows, until the registry changes; NULL where there is none. Retired ones are found too. */
+struct webhook *registry_get(const struct registry *reg, uint64_t number);
+
+/* Borrows the session's webhook of that id; NULL also for a retired one. */
+struct webhook *registry_find(const struct registry *reg, struct slice session,
+    const struct uuid *id);
+
+/* Borrows the session's webhooks, retired ones left out, in order of registration. */
+struct webhook *const *registry_session(const struct registry *reg, struct slice session,
+    size_t *count);
+
+/* Takes a number for a new webhook, larger than all before. */
+uint64_t registry_take_number(struct registry *reg);
+
+/* Calls `fn` for every webhook, retired ones too. */
+void registry_each(const struct registry *reg, void (*fn)(void *webhook, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * Migrations, in order: row n takes a store from version n to n + 1. To change
+ * a table: raise SCHEMA_VERSION, add a row, add a test that opens a store of the
+ * version before. A migration must bear being run again after a crash before its
+ * commit, and must not hold more than one transaction's worth of changes.
+ */
+#include "store/schema.h"
+
+#include "base/log.h"
+#include "store/record.h"
+
+#define VERSION_KEY SLICE("schema")
+
+typedef enum err (*migrate_fn)(struct db_txn *txn);
+
+/* Version 0 is a store without anything: its tables are made by db_open(). */
+static enum err create(struct db_txn *txn)
+{
+	return db_txn_error(txn);
+}
+
+static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {create};
+
+static enum err read_version(struct db_txn *txn, uint32_t *out)
+{
+	struct slice value;
+	struct reader r;
+	*out = 0;
+	enum err err = db_get(txn, DB_META, VERSION_KEY, &value);
+	if (err == ERR_NOTFOUND)
+		return OK;
+	if (err == OK)
+		err = record_open(value, &r);
+	if (err == OK)
+		*out = get_u32(&r);
+	return err;
+}
+
+static enum err write_version(struct db_txn *txn, uint32_t version)
+{
+	struct buf value = BUF_INIT(64);
+	put_u32(&value, version);
+	record_seal(&value);
+	enum err err = db_put(txn, DB_META, VERSION_KEY, buf_view(&value));
+	buf_fini(&value);
+	return err;
+}
+
+/* Takes one step; *done when the store is at this version. */
+static enum err step(struct db *db, bool *done, struct problem *p)
+{
+	struct db_txn *txn = NULL;
+	uint32_t version = 0;
+	enum err err = db_begin(db, &txn);
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot write the store: %s", err_text(err));
+	err = read_version(txn, &version);
+	if (err == OK && version > SCHEMA_VERSION)
+		err = problem_set(p, ERR_CONFLICT, "data",
+		    "the store has version %u, this waybill knows up to %u", version, SCHEMA_VERSION);
+	*done = version == SCHEMA_VERSION;
+	if (err != OK || *done) {
+		db_abort(txn);
+		return err;
+	}
+	err = MIGRATIONS[version](txn);
+	if (err == OK)
+		err = write_version(txn, version + 1);
+	if (err != OK) {
+		db_abort(txn);
+		return err;
+	}
+	err = db_commit(txn);
+	if (err == OK)
+		log_debug("store migrated", LOG_N("version", version + 1));
+	return err;
+}
+
+enum err schema_migrate(struct db *db, struct problem *p)
+{
+	bool done = false;
+	*p = (struct problem){0};
+	while (!done) {
+		enum err err = step(db, &done, p);
+		if (err != OK) {
+			if (p->message[0] == '\0')
+				return problem_set(p, err, "data", "cannot migrate the store: %s",
+				    err_text(err));
+			return err;
+		}
+	}
+	return OK;
+}

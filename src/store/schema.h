@@ -1,0 +1,17 @@
+/* The version of the tables' layout, and the way from an older one to this. */
+#ifndef STORE_SCHEMA_H
+#define STORE_SCHEMA_H
+
+#include "domain/problem.h"
+#include "store/db.h"
+
+#define SCHEMA_VERSION 1
+
+/*
+ * Brings an open store to SCHEMA_VERSION, one migration a transaction; an empty
+ * store is version 0. ERR_CONFLICT for a store that a newer waybill has written,
+ * or the store's error; with the problem in words.
+ */
+MUST_CHECK enum err schema_migrate(struct db *db, struct problem *p);
+
+#endif

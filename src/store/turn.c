@@ -1,0 +1,149 @@
+/*
+ * Staged operations and their one transaction.
+ *
+ *   stage ─▶ staged ──apply──▶ transaction ──commit──▶ done(result)
+ *               ▲                  │ fails
+ *               └── PROGRESS ──────┴── INTAKE ──▶ done(ERR_NOSPACE | ERR_STORE)
+ *
+ * A turn whose transaction failed with requests in it is tried once more with the
+ * progress alone: deleting needs pages too, and far fewer of them.
+ */
+#include "store/turn.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+TAILQ_HEAD(op_list, op);
+
+struct turn {
+	struct db *db;
+	struct op_list staged;
+	size_t count;
+	size_t intake;
+	uint64_t commits;
+};
+
+struct turn *turn_new(struct db *db)
+{
+	struct turn *t = mem_new(sizeof(*t));
+	t->db = db;
+	TAILQ_INIT(&t->staged);
+	return t;
+}
+
+void turn_free(struct turn *t)
+{
+	panic_if(t != NULL && t->count > 0, "a turn was freed with operations staged");
+	free(t);
+}
+
+void turn_stage(struct turn *t, struct op *op)
+{
+	TAILQ_INSERT_TAIL(&t->staged, op, link);
+	t->count++;
+	t->intake += op->class == OP_INTAKE ? 1 : 0;
+}
+
+size_t turn_staged(const struct turn *t)
+{
+	return t->count;
+}
+
+size_t turn_staged_intake(const struct turn *t)
+{
+	return t->intake;
+}
+
+uint64_t turn_commits(const struct turn *t)
+{
+	return t->commits;
+}
+
+/* Takes everything that is staged out of the turn. */
+static void take(struct turn *t, struct op_list *ops)
+{
+	TAILQ_INIT(ops);
+	TAILQ_CONCAT(ops, &t->staged, link);
+	t->count = 0;
+	t->intake = 0;
+}
+
+static enum err write_all(struct turn *t, struct op_list *ops)
+{
+	struct db_txn *txn = NULL;
+	enum err err = db_begin(t->db, &txn);
+	if (err != OK)
+		return err;
+	struct op *op;
+	TAILQ_FOREACH(op, ops, link)
+	{
+		op->result = op->apply(op, txn);
+		if (db_txn_error(txn) != OK)
+			break;
+	}
+	err = db_commit(txn);
+	if (err == OK)
+		t->commits++;
+	return err;
+}
+
+/* Tells every operation its own result, or `failure` where that is not OK. */
+static void tell(struct op_list *ops, enum err failure)
+{
+	while (!TAILQ_EMPTY(ops)) {
+		struct op *op = TAILQ_FIRST(ops);
+		TAILQ_REMOVE(ops, op, link);
+		op->done(op, failure == OK ? op->result : failure);
+	}
+}
+
+/* Moves the operations of `class` from one list to the end of the other. */
+static void move_class(struct op_list *from, struct op_list *to, enum op_class class)
+{
+	struct op *op = TAILQ_FIRST(from);
+	while (op != NULL) {
+		struct op *next = TAILQ_NEXT(op, link);
+		if (op->class == class) {
+			TAILQ_REMOVE(from, op, link);
+			TAILQ_INSERT_TAIL(to, op, link);
+		}
+		op = next;
+	}
+}
+
+static void stage_again(struct turn *t, struct op_list *ops)
+{
+	while (!TAILQ_EMPTY(ops)) {
+		struct op *op = TAILQ_FIRST(ops);
+		TAILQ_REMOVE(ops, op, link);
+		turn_stage(t, op);
+	}
+}
+
+enum err turn_commit(struct turn *t)
+{
+	struct op_list ops;
+	struct op_list progress = TAILQ_HEAD_INITIALIZER(progress);
+	if (t->count == 0)
+		return OK;
+	bool had_intake = t->intake > 0;
+	take(t, &ops);
+	enum err err = write_all(t, &ops);
+	if (err == OK) {
+		tell(&ops, OK);
+		return OK;
+	}
+	if (err == ERR_BROKEN) {
+		tell(&ops, ERR_STORE);
+		return err;
+	}
+	log_error("turn failed, nothing of it was written", LOG_S("error", err_text(err)));
+	move_class(&ops, &progress, OP_PROGRESS);
+	tell(&ops, err == ERR_NOSPACE ? ERR_NOSPACE : ERR_STORE);
+	if (had_intake && !TAILQ_EMPTY(&progress) && write_all(t, &progress) == OK)
+		tell(&progress, OK);
+	stage_again(t, &progress);
+	return err;
+}

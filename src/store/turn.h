@@ -1,0 +1,69 @@
+/*
+ * The turn: what one pass of the loop wants written, committed as one synced
+ * transaction at its end. The one place where anything is written.
+ *
+ * Operations are staged during the pass and applied in the order in which they
+ * were staged. Each then hears, after the commit, what became of it; only then
+ * may an answer be sent or memory be changed. So a 2xx is always on disk, and a
+ * failed commit needs no undo.
+ *
+ * Two classes. INTAKE comes from a request: when the turn fails it is told so,
+ * and its client tries again. PROGRESS is what the world already did (an attempt
+ * ended): it is kept and staged again until a commit takes it.
+ */
+#ifndef STORE_TURN_H
+#define STORE_TURN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+#include "store/db.h"
+
+enum op_class { OP_INTAKE, OP_PROGRESS };
+
+struct op {
+	TAILQ_ENTRY(op) link; /* the turn's */
+	enum op_class class;
+	/*
+	 * Writes into the transaction. Returns OK, or an answer for done() that leaves
+	 * the transaction whole, in which case it has written nothing (ERR_NOTFOUND,
+	 * ERR_EXISTS, ERR_INVALID, …); or the transaction's sticky error. May be called
+	 * again, in a new transaction, when the first was voided.
+	 */
+	enum err (*apply)(struct op *op, struct db_txn *txn);
+	/*
+	 * Hears the result, once, after the commit: what apply() returned, or ERR_NOSPACE
+	 * or ERR_STORE where nothing was written. The op is its owner's again; a PROGRESS
+	 * op hears no failure of the store's.
+	 */
+	void (*done)(struct op *op, enum err result);
+	enum err result; /* the turn's */
+};
+
+struct turn;
+
+struct turn *turn_new(struct db *db);
+
+/* Frees it; nothing may be staged. NULL is fine. */
+void turn_free(struct turn *t);
+
+/* Adds `op`, borrowed until its done(). */
+void turn_stage(struct turn *t, struct op *op);
+
+/* How many operations are staged, and of these how many came from requests. */
+size_t turn_staged(const struct turn *t);
+size_t turn_staged_intake(const struct turn *t);
+
+/*
+ * Applies and commits what is staged, then tells each operation. Operations that
+ * done() stages are the next turn's. OK also when nothing was staged.
+ * ERR_NOSPACE, ERR_STORE: nothing was written; INTAKE has been told, PROGRESS waits.
+ * ERR_BROKEN: the store's state is unknown; everybody has been told ERR_STORE; end the process.
+ */
+MUST_CHECK enum err turn_commit(struct turn *t);
+
+/* Commits so far; for figures and tests. */
+uint64_t turn_commits(const struct turn *t);
+
+#endif

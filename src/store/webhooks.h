@@ -1,0 +1,32 @@
+/*
+ * The tables of webhooks: the records by number (8 bytes), and for each session
+ * and URL the number that has it, so that no URL is registered twice in a
+ * session, whatever is staged in the same turn.
+ */
+#ifndef STORE_WEBHOOKS_H
+#define STORE_WEBHOOKS_H
+
+#include "domain/webhook.h"
+#include "store/db.h"
+
+/* Adds `w`, whose number is new. ERR_EXISTS where its session has its URL already: nothing is written. */
+MUST_CHECK enum err webhooks_add(struct db_txn *txn, const struct webhook *w);
+
+/* Reads one; *out is the caller's to free. ERR_NOTFOUND, ERR_CORRUPT. */
+MUST_CHECK enum err webhooks_get(struct db_txn *txn, uint64_t number, struct webhook **out);
+
+/* Replaces the record of `old` by `w`, of the same number. ERR_EXISTS as in webhooks_add(). */
+MUST_CHECK enum err webhooks_change(struct db_txn *txn, const struct webhook *old,
+    const struct webhook *w);
+
+/* Marks `w` deleted and frees its URL; the record stays until its queue is purged. */
+MUST_CHECK enum err webhooks_retire(struct db_txn *txn, struct webhook *w);
+
+/* Removes the record of a retired webhook. */
+MUST_CHECK enum err webhooks_erase(struct db_txn *txn, uint64_t number);
+
+/* Calls `fn` with each webhook in order of number; it becomes `fn`'s to free. ERR_CORRUPT ends it. */
+MUST_CHECK enum err webhooks_each(struct db_txn *txn, void (*fn)(void *arg, struct webhook *w),
+    void *arg);
+
+#endif

@@ -1,0 +1,327 @@
+"""The HTTP layer: refusals are the API's JSON, what is ambiguous is refused (section 6)."""
+
+import pytest
+
+from harness import event_of_size, expect_error
+
+PUBLISH = "/api/v1/sessions/s1/events"
+EVENT = b'{"event":"message"}'
+JSON = {"Content-Type": "application/json"}
+TYPE = b"Content-Type: application/json"
+LENGTH = b"Content-Length: %d" % len(EVENT)
+CHUNKED_HEAD = (TYPE, b"Transfer-Encoding: chunked")
+
+
+def request_head(gateway, *lines, target=PUBLISH, method="POST", host=b"Host: x"):
+    """A head whose further lines are bytes, so that a test can spoil them."""
+    return b"\r\n".join(
+        [
+            f"{method} {target} HTTP/1.1".encode(),
+            *([host] if host else []),
+            b"Authorization: Bearer " + gateway.token.encode(),
+            *lines,
+            b"\r\n",
+        ]
+    )
+
+
+def good_request(gateway, body=EVENT):
+    return request_head(gateway, TYPE, b"Content-Length: %d" % len(body)) + body
+
+
+# Routing
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/nothing", "/api", "/api/v1", "/api/v2/sessions/s1/webhooks", "/api/v1/sessions",
+        "/api/v1/sessions/s1", "/api/v1/sessions/s1/webhooks/", "/api/v1/sessions/s1/nothing",
+        "/livez/x", "/LIVEZ",
+    ],
+)
+def test_unknown_path_is_404(gateway, path):
+    with gateway.connect() as client:  # a library would tidy some of these up
+        client.send(request_head(gateway, target=path, method="GET"))
+        expect_error(client.reply(), 404)
+
+
+@pytest.mark.parametrize(
+    "method, path, allowed",
+    [
+        ("PUT", "/api/v1/sessions/s1/webhooks", {"GET", "POST"}),
+        ("DELETE", "/api/v1/sessions/s1/webhooks", {"GET", "POST"}),
+        ("GET", PUBLISH, {"POST"}),
+        ("GET", "/api/v1/events", {"POST"}),
+        ("POST", "/api/v1/sessions/s1/webhooks/dlq", {"GET"}),
+        ("POST", "/livez", {"GET"}),
+        ("DELETE", "/metrics", {"GET"}),
+    ],
+)
+def test_wrong_method_is_405_and_the_right_ones_are_named(gateway, method, path, allowed):
+    answer = gateway.request(method, path, json={} if method in ("POST", "PUT") else None)
+    expect_error(answer, 405)
+    assert allowed <= {name.strip() for name in answer.headers["Allow"].split(",")}
+    assert method not in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("method", ["TRACE", "BREW", "CONNECT", "get"])
+def test_unknown_method_is_refused_in_json(gateway, method):
+    with gateway.connect() as client:
+        client.send(request_head(gateway, target="/livez", method=method))
+        answer = client.reply()
+    assert answer.status_code in (400, 405, 501)
+    expect_error(answer, answer.status_code)
+
+
+# Bodies
+
+
+def publish(gateway, body, headers=JSON):
+    return gateway.request("POST", PUBLISH, data=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/jsonx", "application/xml", ""]
+)
+def test_wrong_content_type_is_415(gateway, content_type):
+    expect_error(publish(gateway, EVENT, {"Content-Type": content_type}), 415)
+
+
+def test_missing_content_type_is_415(gateway):
+    with gateway.connect() as client:
+        client.send(request_head(gateway, LENGTH) + EVENT)
+        expect_error(client.reply(), 415)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"],
+)
+def test_content_type_may_have_a_charset_and_any_case(gateway, content_type):
+    assert publish(gateway, EVENT, {"Content-Type": content_type}).status_code == 202
+
+
+def test_body_without_a_length_is_411(gateway):
+    with gateway.connect() as client:
+        client.send(request_head(gateway, TYPE))
+        expect_error(client.reply(), 411)
+
+
+def chunked(*parts):
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+def test_chunked_body_is_taken(gateway, receiver):
+    gateway.register("s1", receiver.url())
+    with gateway.connect() as client:
+        client.send(
+            request_head(gateway, *CHUNKED_HEAD)
+            + chunked(b'{"event":"mess', b'age","timestamp":5,"data":', b'{"a":1}', b"}")
+        )
+        assert client.reply().status_code == 202
+    (request,) = receiver.wait_for(1)
+    assert request.body == b'{"session_id":"s1","event":"message","timestamp":5,"data":{"a":1}}'
+
+
+def test_expect_100_continue_is_answered(gateway):
+    with gateway.connect() as client:
+        client.send(request_head(gateway, TYPE, LENGTH, b"Expect: 100-continue"))
+        assert client.reply().status_code == 100
+        client.send(EVENT)
+        assert client.reply().status_code == 202
+
+
+def test_body_at_the_limit_is_taken_and_above_it_413(make_gateway):
+    gateway = make_gateway(max_body_bytes=1000)
+    assert publish(gateway, event_of_size(1000)).status_code == 202
+    expect_error(publish(gateway, event_of_size(1001)), 413)
+
+
+def test_default_limit_is_one_mebibyte(gateway):
+    assert publish(gateway, event_of_size(1 << 20)).status_code == 202
+    expect_error(publish(gateway, event_of_size((1 << 20) + 1)), 413)
+
+
+def test_oversized_chunked_body_is_413(make_gateway):
+    gateway = make_gateway(max_body_bytes=1000)
+    with gateway.connect() as client:
+        client.send(request_head(gateway, *CHUNKED_HEAD) + chunked(*[event_of_size(1500)] * 2))
+        expect_error(client.reply(), 413)
+
+
+def test_oversized_body_is_refused_before_it_came(gateway):
+    with gateway.connect() as client:
+        client.send(request_head(gateway, TYPE, b"Content-Length: 99999999999"))
+        expect_error(client.reply(), 413)
+
+
+# Heads
+
+
+def test_endless_header_is_431(gateway):
+    with gateway.connect() as client:
+        client.send(request_head(gateway, b"X-Long: " + b"a" * 500000, method="GET"))
+        expect_error(client.reply(), 431)
+        assert client.is_closed()
+
+
+def test_endless_target_is_414(gateway):
+    with gateway.connect() as client:
+        client.send(request_head(gateway, target="/" + "a" * 500000, method="GET"))
+        expect_error(client.reply(), 414)
+        assert client.is_closed()
+
+
+def test_head_that_does_not_end_is_408(make_gateway):
+    gateway = make_gateway(head_timeout_ms=200)
+    with gateway.connect() as client:
+        client.send(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        expect_error(client.reply(), 408)
+        assert client.is_closed()
+
+
+def test_head_that_drips_is_408_too(make_gateway):
+    """The deadline is the whole head's: a byte now and then does not buy time."""
+    gateway = make_gateway(head_timeout_ms=300)
+    with gateway.connect() as client:
+        client.send(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        client.drip(b"a", every_s=0.05)
+        expect_error(client.reply(), 408)
+
+
+BAD_HEADS = {
+    "two lengths": (TYPE, LENGTH, b"Content-Length: 3"),
+    "a list of lengths": (TYPE, b"Content-Length: 3, 4"),
+    "a signed length": (TYPE, b"Content-Length: +%d" % len(EVENT)),
+    "a negative length": (TYPE, b"Content-Length: -1"),
+    "a hexadecimal length": (TYPE, b"Content-Length: 0x13"),
+    "an empty length": (TYPE, b"Content-Length: "),
+    "an overflowing length": (TYPE, b"Content-Length: 18446744073709551635"),
+    "length and chunks": (TYPE, LENGTH, b"Transfer-Encoding: chunked"),
+    "an unknown coding": (TYPE, b"Transfer-Encoding: xchunked"),
+    "chunked twice": (TYPE, b"Transfer-Encoding: chunked, chunked"),
+    "chunked not last": (TYPE, b"Transfer-Encoding: chunked, gzip"),
+    "space before the colon": (TYPE, LENGTH, b"X-A : b"),
+    "space before a length's colon": (TYPE, b"Content-Length : %d" % len(EVENT)),
+    "no colon": (TYPE, LENGTH, b"X-A"),
+    "no name": (TYPE, LENGTH, b": b"),
+    "a bad byte in a name": (TYPE, LENGTH, b"X(A: b"),
+    "a bare LF": (TYPE, LENGTH, b"X-A: b\nX-B: c"),
+    "a bare CR": (TYPE, LENGTH, b"X-A: b\rX-B: c"),
+    "a NUL": (TYPE, LENGTH, b"X-A: b\x00c"),
+    "a control byte": (TYPE, LENGTH, b"X-A: b\x01c"),
+    "a folded line": (TYPE, LENGTH, b"X-A: b\r\n c"),
+    "a folded first line": (b" X-A: b", TYPE, LENGTH),
+    "two hosts": (TYPE, LENGTH, b"Host: y"),
+}
+
+
+@pytest.mark.parametrize("lines", BAD_HEADS.values(), ids=BAD_HEADS.keys())
+def test_ambiguous_head_is_400_and_the_connection_closed(gateway, receiver, lines):
+    """Closed: a request behind it, whose beginning is a matter of reading, is not looked at."""
+    gateway.register("s1", receiver.url(), ordering="fifo")
+    with gateway.connect() as client:
+        client.send(request_head(gateway, *lines) + EVENT + good_request(gateway))
+        expect_error(client.reply(), 400)
+        assert client.is_closed()
+    last = gateway.publish("s1", "message")
+    assert receiver.wait_for(1)[0].id == last["id"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /livez HTTP/1.x\r\nHost: x\r\n\r\n",
+        b"GET /livez http/1.1\r\nHost: x\r\n\r\n",
+        b"GET /livez HTTP/1.10\r\nHost: x\r\n\r\n",
+        b"GET /livez\r\nHost: x\r\n\r\n",
+        b"GET  /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /livez  HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /liv\x00ez HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /livez HTTP/1.1\nHost: x\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\n\n",
+        b"G(T /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    ],
+)
+def test_bad_request_line_or_host_is_400_and_closed(gateway, head):
+    with gateway.connect() as client:
+        client.send(head)
+        expect_error(client.reply(), 400)
+        assert client.is_closed()
+
+
+@pytest.mark.parametrize("version", ["0.9", "1.2", "2.0", "3.0"])
+def test_other_version_of_http_is_refused_and_closed(gateway, version):
+    with gateway.connect() as client:
+        client.send(f"GET /livez HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+        answer = client.reply()
+        assert answer.status_code in (400, 505)
+        expect_error(answer, answer.status_code)
+        assert client.is_closed()
+
+
+@pytest.mark.parametrize(
+    "body", [b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n", b"2\r\n{}XX0\r\n\r\n"]
+)
+def test_malformed_chunks_are_400_and_closed(gateway, body):
+    with gateway.connect() as client:
+        client.send(request_head(gateway, *CHUNKED_HEAD) + body)
+        expect_error(client.reply(), 400)
+        assert client.is_closed()
+
+
+# Several requests on a connection
+
+
+def test_pipelined_requests_are_answered_in_their_order(gateway):
+    """The first waits for the disk, the others do not; they still come behind it."""
+    get = request_head(gateway, target="/livez", method="GET")
+    missing = request_head(gateway, target="/nothing", method="GET")
+    bad = good_request(gateway, b'{"event":"all"}')
+    with gateway.connect() as client:
+        client.send(good_request(gateway) + get + bad + missing + good_request(gateway) + get)
+        assert [client.reply().status_code for _ in range(6)] == [202, 200, 400, 404, 202, 200]
+
+
+def test_connection_outlives_an_error_of_the_api(gateway):
+    with gateway.connect() as client:
+        for body, code in [(b'{"event":"all"}', 400), (b"{", 400), (EVENT, 202)]:
+            client.send(good_request(gateway, body))
+            assert client.reply().status_code == code
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_body_of_a_get_is_never_taken_for_a_request(gateway, receiver, method):
+    gateway.register("s1", receiver.url(), ordering="fifo")
+    smuggled = good_request(gateway)
+    with gateway.connect() as client:
+        client.send(
+            request_head(
+                gateway, b"Content-Length: %d" % len(smuggled), target="/livez", method=method
+            )
+            + smuggled
+        )
+        assert client.reply(to=method).status_code != 202
+    last = gateway.publish("s1", "message")
+    assert receiver.wait_for(1)[0].id == last["id"]
+
+
+def test_request_in_small_pieces_is_read(gateway):
+    with gateway.connect() as client:
+        for byte in good_request(gateway):
+            client.send(bytes([byte]))
+        assert client.reply().status_code == 202
+
+
+def test_other_clients_are_served_while_one_hangs(gateway):
+    with gateway.connect() as slow:
+        slow.send(b"POST /api/v1/events HT")
+        assert gateway.request("GET", "/livez").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_probes_answer(gateway, path):
+    assert gateway.request("GET", path).status_code == 200

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Everything that is checked without running waybill; all checks run, any failure counts.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+bad=0
+started=$(date +%s)
+
+c_files=$(find src tests bench -name '*.[ch]' | LC_ALL=C sort)
+scripts=$(grep -rlIE '^#!/bin/(ba|da)?sh' .ci etc tests bench | LC_ALL=C sort)
+
+# check NAME COMMAND…: runs the command, and is silent where it passes.
+check() {
+	name=$1
+	shift
+	if ! out=$("$@" 2>&1); then
+		printf '%s\nlint: %s failed\n' "$out" "$name" >&2
+		bad=1
+	fi
+}
+
+# shellcheck disable=SC2086  # lists of files, none with a space
+{
+	check format clang-format --dry-run --Werror $c_files
+	check shellcheck shellcheck $scripts
+}
+for script in tests/lint/*.sh; do
+	[ "$script" = tests/lint/all.sh ] || check "$script" "$script"
+done
+
+# cppcheck reads no system headers, but without the macros of sys/queue.h it is lost.
+mkdir -p build/cppcheck
+check cppcheck cppcheck -q -j2 --cppcheck-build-dir=build/cppcheck --std=c11 --language=c \
+	--enable=warning,style,performance,portability --error-exitcode=1 --inline-suppr \
+	--suppress=missingIncludeSystem --suppress=unusedStructMember \
+	--suppress=constParameter -D_GNU_SOURCE -DWAYBILL_VERSION='"0"' -Isrc \
+	--include="/usr/include/$(gcc -print-multiarch)/sys/queue.h" src
+
+[ "$bad" -ne 0 ] || echo "lint:    passed ($(($(date +%s) - started)) s)"
+exit "$bad"

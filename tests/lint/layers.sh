@@ -1,0 +1,107 @@
+#!/bin/sh
+# Holds the includes of src to the architecture: a layer includes only what is below it,
+# and the headers of a library are known to one .c and to no header of ours.
+# usage: layers.sh [ROOT]
+set -eu
+cd "${1:-$(dirname "$0")/../..}"
+
+find src -name '*.[ch]' | LC_ALL=C sort |
+	xargs grep -nE '^[[:space:]]*#[[:space:]]*include' /dev/null | awk '
+BEGIN {
+	may["base"] = "base"
+	may["domain"] = "base domain"
+	may["store"] = "base domain store"
+	may["sched"] = "base domain sched"
+	may["courier"] = "base domain courier"
+	may["api"] = "base domain store sched courier api"
+	may["dispatch"] = "base domain store sched courier dispatch"
+	may["cli"] = "base domain store sched courier api dispatch cli"
+	may["main.c"] = may["cli"]
+
+	n = split("arpa/inet.h ctype.h dirent.h endian.h errno.h fcntl.h float.h getopt.h " \
+	    "grp.h inttypes.h limits.h math.h netdb.h netinet/in.h netinet/tcp.h poll.h " \
+	    "pwd.h signal.h stdarg.h stdbool.h stddef.h stdint.h stdio.h stdlib.h " \
+	    "stdnoreturn.h string.h strings.h sys/file.h sys/ioctl.h sys/mman.h sys/queue.h " \
+	    "sys/random.h sys/resource.h sys/socket.h sys/stat.h sys/statvfs.h sys/time.h " \
+	    "sys/types.h sys/uio.h sys/un.h sys/wait.h syslog.h time.h unistd.h", list, " ")
+	for (i = 1; i <= n; i++)
+		is_system[list[i]] = 1
+}
+
+function refuse(why) {
+	print "layers: " at ": " why
+	bad = 1
+}
+
+# The library that a header belongs to; libevent counts as two, its loop and its HTTP.
+function library(header) {
+	if (header ~ /^event2\/(event|event_struct|event_compat|thread)\.h$/)
+		return "libevent (loop)"
+	if (header ~ /^event2\//)
+		return "libevent (http)"
+	if (header ~ /^ut(hash|list|array|stack|string|ringbuffer)\.h$/)
+		return "uthash"
+	if (header == "lmdb.h" || header == "xxhash.h" || header == "cmocka.h")
+		return substr(header, 1, length(header) - 2)
+	if (header ~ /^(bsd|cjson|curl|openssl|uriparser)\//)
+		return substr(header, 1, index(header, "/") - 1)
+	return ""
+}
+
+function check_ours(header,    dir) {
+	dir = header
+	if (!sub(/\/[^\/]*$/, "", dir) || !(dir in may))
+		refuse("\"" header "\" is not LAYER/FILE.h of a layer that is known")
+	else if (index(" " may[layer] " ", " " dir " ") == 0)
+		refuse(layer " may not include " dir " (" header ")")
+}
+
+function check_other(header,    lib) {
+	if (header in is_system)
+		return
+	lib = library(header)
+	if (lib == "") {
+		refuse("<" header "> is not known: name it in tests/lint/layers.sh")
+	} else if (lib == "cmocka") {
+		refuse("<" header "> is for tests")
+	} else if (file ~ /\.h$/) {
+		refuse("<" header "> in a header spreads " lib "; keep it in one .c")
+	} else if (lib in owner && owner[lib] != file) {
+		refuse(lib " belongs to " owner[lib] ", the one .c that includes it")
+	} else {
+		owner[lib] = file
+	}
+}
+
+{
+	match($0, /^[^:]*:[0-9]+/) # FILE:LINE, of grep
+	at = substr($0, 1, RLENGTH)
+	file = at
+	sub(/:.*/, "", file)
+	layer = file
+	sub(/^src\//, "", layer)
+	sub(/\/.*/, "", layer)
+	if (!(layer in may))
+		refuse("lies in no layer that is known")
+	else if (match($0, /include[ \t]*"[^"]*"/))
+		check_ours(unwrap())
+	else if (match($0, /include[ \t]*<[^>]*>/))
+		check_other(unwrap())
+	else
+		refuse("this include names no header")
+}
+
+# The text between the quotes or brackets of what match() found.
+function unwrap(    text) {
+	text = substr($0, RSTART, RLENGTH - 1)
+	sub(/^include[ \t]*["<]/, "", text)
+	return text
+}
+
+END {
+	if (NR == 0) {
+		print "layers: src has no includes at all"
+		bad = 1
+	}
+	exit bad
+}'

@@ -1,0 +1,141 @@
+#!/bin/sh
+# Checks the checks: each must pass a small clean tree and refuse, for the right reason,
+# the same tree with one violation planted.
+set -eu
+lint=$(cd "$(dirname "$0")" && pwd)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+libraries='bsd/sys/tree.h cjson/cJSON.h curl/curl.h event2/event.h lmdb.h openssl/evp.h
+	uriparser/Uri.h uthash.h xxhash.h'
+
+die() {
+	echo "selftest: $*" >&2
+	exit 1
+}
+
+# Prints its first argument as many times as its second says.
+repeat() {
+	awk -v text="$1" -v n="$2" 'BEGIN { while (n-- > 0) print text }'
+}
+
+# Makes the clean tree; much in it looks almost like a violation.
+make_clean_tree() {
+	mkdir -p "$tmp/clean/src" "$tmp/clean/tests/e2e" "$tmp/clean/bench" "$tmp/clean/etc" \
+		"$tmp/clean/.ci"
+	(
+		cd "$tmp/clean"
+		for layer in base domain store sched courier api dispatch cli; do
+			mkdir "src/$layer"
+			echo '#include <stdint.h>' >"src/$layer/a.h"
+		done
+		for layer in base domain store sched courier api dispatch cli; do
+			echo "#include \"$layer/a.h\"" >>src/main.c
+		done
+		echo '#include "base/a.h"' >src/domain/a.c
+		echo '#include "domain/a.h"' >src/store/a.c
+		echo '#include "store/a.h"' | tee src/api/a.c >src/dispatch/a.c
+		printf '%s\n' '#include "dispatch/a.h"' '#include "api/a.h"' >src/cli/a.c
+		# shellcheck disable=SC2086  # a list of words
+		printf '#include <%s>\n' $libraries >src/base/lib.c
+		printf '#include <%s>\n' event2/http.h event2/buffer.h >src/api/http.c
+		{
+			printf '%s\n' '/* signal() and sleep(1), see system(3):' ' * rand() */' \
+				'static void f(void)' '{' '	x->signal(1); /* atoi() */' \
+				'	on_signal(1); // gets(s)' '	g("\"popen(", '"'\"'"');' \
+				'	char t[] = "/tmp/a-XXXXXX";'
+			repeat '	h();' 53
+			echo '}'
+			repeat '' 538
+		} >src/base/big.c
+		repeat "$(repeat … 96 | tr -d '\n')" 200 >src/base/big.h
+		touch Makefile
+	)
+}
+
+# passes SCRIPT: the clean tree is accepted.
+passes() {
+	"$lint/$1" "$tmp/clean" >"$tmp/out" 2>&1 || die "$1 refuses a clean tree: $(cat "$tmp/out")"
+}
+
+# refuses SCRIPT FILE REASON: with standard input added to FILE, SCRIPT fails and says so.
+refuses() {
+	rm -rf "$tmp/tree"
+	cp -r "$tmp/clean" "$tmp/tree"
+	mkdir -p "$tmp/tree/${2%/*}"
+	cat >>"$tmp/tree/$2"
+	if "$lint/$1" "$tmp/tree" >"$tmp/out" 2>&1; then
+		die "$1 accepts $2, which should fail with: $3"
+	fi
+	grep -qF -- "$3" "$tmp/out" || die "$1 on $2 should say '$3', but says: $(cat "$tmp/out")"
+	echo "$2" >>"$tmp/planted"
+}
+
+# includes FILE HEADER REASON: layers.sh refuses this include.
+includes() {
+	echo "#include $2" | refuses layers.sh "$1" "$3"
+}
+
+# calls CODE NAME: banned.sh refuses this line.
+calls() {
+	printf '%s\n' "$1" | refuses banned.sh src/base/new.c "src/base/new.c:1: $2()"
+}
+
+make_clean_tree
+
+passes layers.sh
+includes src/base/x.c '"domain/a.h"' 'base may not include domain'
+includes src/domain/x.c '"store/a.h"' 'domain may not include store'
+includes src/store/x.h '"sched/a.h"' 'store may not include sched'
+includes src/store/x.c '"courier/a.h"' 'store may not include courier'
+includes src/sched/x.c '"store/a.h"' 'sched may not include store'
+includes src/sched/x.c '"courier/a.h"' 'sched may not include courier'
+includes src/courier/x.c '"store/a.h"' 'courier may not include store'
+includes src/courier/x.c '"sched/a.h"' 'courier may not include sched'
+includes src/api/x.c '"dispatch/a.h"' 'api may not include dispatch'
+includes src/dispatch/x.c '"api/a.h"' 'dispatch may not include api'
+includes src/api/x.c '"cli/a.h"' 'api may not include cli'
+includes src/base/x.c '"a.h"' 'not LAYER/FILE.h'
+includes src/base/x.c '"../domain/a.h"' 'not LAYER/FILE.h'
+includes src/base/x.c HEADER 'names no header'
+includes src/x.c '"base/a.h"' 'no layer that is known'
+includes src/util/x.c '"base/a.h"' 'no layer that is known'
+includes src/base/x.c '<zlib.h>' '<zlib.h> is not known'
+includes src/base/x.c '<cmocka.h>' 'for tests'
+includes src/api/x.c '<event2/buffer.h>' 'libevent (http) belongs to src/api/http.c'
+for header in $libraries; do
+	includes src/base/x.h "<$header>" 'keep it in one .c'
+	includes src/base/x.c "<$header>" 'belongs to src/base/lib.c'
+done
+
+passes sizes.sh
+echo | refuses sizes.sh src/base/big.c '601 lines, at most 600'
+echo | refuses sizes.sh src/base/big.h '201 lines, at most 200'
+repeat '' 601 | refuses sizes.sh tests/x.c '601 lines, at most 600'
+repeat '' 601 | refuses sizes.sh bench/x.c '601 lines, at most 600'
+repeat x 97 | tr -d '\n' | refuses sizes.sh src/base/x.c '97 columns'
+{ printf '\t' && repeat x 89 | tr -d '\n'; } | refuses sizes.sh src/base/x.c '97 columns'
+for file in src/base/x.c src/base/x.h bench/x.c; do
+	{
+		printf '%s\n' '' 'static int f(int a,' '    int b)' '{'
+		repeat '	g();' 57
+		echo '}'
+	} | refuses sizes.sh "$file" "$file:2: f() has 61 lines, at most 60"
+done
+
+passes banned.sh
+for name in strcpy strcat sprintf strtok atoi gets rand localtime signal sleep system popen \
+	assert; do
+	calls "	$name(a);" "$name"
+	calls "	if (x && !$name (a)) /* $name */" "$name"
+done
+calls "	g(\"a\\\\\"); system(a); g(\"b\");" system
+calls "	g('\"'); system(a); g('\"');" system
+calls "	/* a */ gets(s); /* b" gets
+for word in D:TO%sO M:FIX%sE X:XX%s; do
+	# shellcheck disable=SC2059  # the word is a format, so that it is not written here
+	printf "/* a ${word#*:}: later */\n" "${word%%:*}" |
+		refuses banned.sh src/base/x.h 'notes of unfinished work'
+done
+printf '# TO%sO\n' D | refuses banned.sh tests/e2e/x.py 'notes of unfinished work'
+
+echo "selftest: $(wc -l <"$tmp/planted") planted violations refused"

@@ -1,0 +1,99 @@
+/* Names: the alphabets and lengths of sessions and events, and the contract's list. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "domain/name.h"
+
+/* contract.md section 2, word by word. */
+static const char CONTRACT[] =
+    "all message receipt presence chat_presence group_update joined_group qr_code pair_code "
+    "connected disconnected logged_out picture_update user_about_update push_name_update "
+    "contact_update device_list_update pin_update mute_update archive_update "
+    "mark_chat_as_read undecryptable_message client_outdated offline_sync_preview "
+    "offline_sync_completed scheduled_sent scheduled_failed blast_progress blast_completed "
+    "account_locked call_log_sync stream_error enc_decrypt_failed incoming_call send_result";
+
+static void test_events_are_the_contracts(void **state)
+{
+	(void)state;
+	struct buf joined = BUF_INIT(4096);
+	for (size_t i = 0; i < NAME_EVENTS_COUNT; i++)
+		buf_printf(&joined, "%s%s", i > 0 ? " " : "", NAME_EVENTS[i]);
+	assert_string_equal(buf_cstr(&joined), CONTRACT);
+	buf_fini(&joined);
+}
+
+/* Expects a name of `len` times the byte `c` to be `session` or not, `event` or not. */
+static void expect(char c, size_t len, bool session, bool event)
+{
+	char text[SESSION_MAX + 1];
+	memset(text, c, len);
+	const struct slice s = {text, len};
+	if (name_is_session(s) != session || name_is_event(s) != event)
+		fail_msg("byte 0x%02x, %zu times", (unsigned char)c, len);
+}
+
+static void test_every_byte(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 256; i++) {
+		char c = (char)i;
+		bool lower = i != 0 &&
+		    strchr("abcdefghijklmnopqrstuvwxyz0123456789_.", i) != NULL;
+		bool upper = i != 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ~-", i) != NULL;
+		expect(c, 1, lower || upper, lower);
+	}
+}
+
+static void test_lengths(void **state)
+{
+	(void)state;
+	expect('a', 0, false, false);
+	expect('a', EVENT_MAX, true, true);
+	expect('a', EVENT_MAX + 1, true, false);
+	expect('a', SESSION_MAX, true, false);
+	expect('a', SESSION_MAX + 1, false, false);
+}
+
+static void test_last_byte_counts(void **state)
+{
+	(void)state;
+	assert_false(name_is_session(SLICE("session/")));
+	assert_false(name_is_event(SLICE("message-")));
+	assert_false(name_is_event(SLICE("message\0")));
+}
+
+static void test_subscribable(void **state)
+{
+	(void)state;
+	char one[] = "order.paid";
+	char two[] = "order.sent";
+	char *const extra[] = {one, two};
+	assert_true(name_is_subscribable(SLICE("all"), NULL, 0));
+	assert_true(name_is_subscribable(SLICE("send_result"), NULL, 0));
+	assert_false(name_is_subscribable(SLICE("order.sent"), NULL, 0));
+	assert_false(name_is_subscribable(SLICE("order.sent"), extra, 1));
+	assert_true(name_is_subscribable(SLICE("order.sent"), extra, 2));
+	assert_true(name_is_subscribable(SLICE("all"), extra, 2));
+	assert_false(name_is_subscribable(SLICE("message "), extra, 2));
+	assert_false(name_is_subscribable(SLICE("messag"), extra, 2));
+	assert_false(name_is_subscribable(SLICE("Message"), extra, 2));
+	assert_false(name_is_subscribable(SLICE(""), extra, 2));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_events_are_the_contracts),
+	    cmocka_unit_test(test_every_byte),
+	    cmocka_unit_test(test_lengths),
+	    cmocka_unit_test(test_last_byte_counts),
+	    cmocka_unit_test(test_subscribable),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

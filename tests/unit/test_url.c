@@ -1,0 +1,157 @@
+/* Which texts may be a webhook's URL, and that a refusal says what is allowed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "domain/url.h"
+
+#define LABEL_63 "a23456789012345678901234567890123456789012345678901234567890abc"
+
+static void test_allowed(void **state)
+{
+	(void)state;
+	static const struct slice ROWS[] = {
+	    SLICE_INIT("http://h"),
+	    SLICE_INIT("https://example.com/hooks/1?a=b&c=%2F"),
+	    SLICE_INIT("HTTPS://Example.COM/"),
+	    SLICE_INIT("hTTp://h/"),
+	    SLICE_INIT("http://h:1/"),
+	    SLICE_INIT("http://h:65535"),
+	    SLICE_INIT("http://h:0080/"),
+	    SLICE_INIT("http://h?q"),
+	    SLICE_INIT("http://h/?"),
+	    SLICE_INIT("http://h/a@b:c"),
+	    SLICE_INIT("http://h//a/../b/."),
+	    SLICE_INIT("http://h/;p=1,2!$&'()*+~-._"),
+	    SLICE_INIT("http://127.0.0.1:8080/"),
+	    SLICE_INIT("http://[::1]/"),
+	    SLICE_INIT("https://[2001:db8::7]:8443/x"),
+	    SLICE_INIT("http://[::ffff:10.0.0.1]"),
+	    SLICE_INIT("http://xn--bcher-kva.example/"),
+	    SLICE_INIT("http://my_service.internal./"),
+	    SLICE_INIT("http://" LABEL_63 ".example/"),
+	    SLICE_INIT("http://" LABEL_63 "." LABEL_63 "." LABEL_63
+		       ".a234567890123456789012345678901234567890123456789012345678901/"),
+	};
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct problem p = {.message = ""};
+		if (url_check(ROWS[i], "url", &p) != OK)
+			fail_msg("row %zu: %s", i, p.message);
+	}
+}
+
+static void test_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		struct slice url;
+		const char *hint; /* a part of the message */
+	} ROWS[] = {
+	    {{NULL, 0}, "2048"},
+	    {SLICE_INIT(""), "2048"},
+	    /* bytes */
+	    {SLICE_INIT(" http://h"), "white space"},
+	    {SLICE_INIT("http://h/a b"), "white space"},
+	    {SLICE_INIT("http://h/\r\nX: y"), "control"},
+	    {SLICE_INIT("http://h\0.example"), "control"},
+	    {SLICE_INIT("http://h/\x7f"), "control"},
+	    {SLICE_INIT("http://b\xc3\xbc"
+			"cher.example/"),
+		"xn--"},
+	    {SLICE_INIT("http://h/b\xc3\xbc"
+			"cher"),
+		"percent-encode"},
+	    {SLICE_INIT("http://h?\xff"), "percent-encode"},
+	    /* scheme */
+	    {SLICE_INIT("h"), "http://"},
+	    {SLICE_INIT("/path"), "http://"},
+	    {SLICE_INIT("//h/path"), "http://"},
+	    {SLICE_INIT("ftp://h/"), "http://"},
+	    {SLICE_INIT("file:///etc/passwd"), "http://"},
+	    {SLICE_INIT("httpss://h/"), "http://"},
+	    {SLICE_INIT("http+unix://h/"), "http://"},
+	    {SLICE_INIT("javascript:alert(1)"), "http://"},
+	    /* credentials and fragment */
+	    {SLICE_INIT("http://user@h/"), "credentials"},
+	    {SLICE_INIT("http://user:pw@h/"), "credentials"},
+	    {SLICE_INIT("http://@h/"), "credentials"},
+	    {SLICE_INIT("http://h/#top"), "fragment"},
+	    {SLICE_INIT("http://h/#"), "fragment"},
+	    {SLICE_INIT("http://h#@e/"), "fragment"},
+	    /* host */
+	    {SLICE_INIT("http:"), "name a host"},
+	    {SLICE_INIT("http:h"), "name a host"},
+	    {SLICE_INIT("http:/h"), "name a host"},
+	    {SLICE_INIT("http://"), "name a host"},
+	    {SLICE_INIT("http:///path"), "name a host"},
+	    {SLICE_INIT("http://:80/"), "name a host"},
+	    {SLICE_INIT("http://?q"), "name a host"},
+	    {SLICE_INIT("http://a%2eb/"), "percent-encoding"},
+	    {SLICE_INIT("http://a,b/"), "letters, digits"},
+	    {SLICE_INIT("http://a!/"), "letters, digits"},
+	    {SLICE_INIT("http://a..b/"), "between two dots"},
+	    {SLICE_INIT("http://.a/"), "between two dots"},
+	    {SLICE_INIT("http://./"), "between two dots"},
+	    {SLICE_INIT("http://a../"), "between two dots"},
+	    {SLICE_INIT("http://" LABEL_63 "x.example/"), "63"},
+	    {SLICE_INIT("http://" LABEL_63 "." LABEL_63 "." LABEL_63
+			".a2345678901234567890123456789012345678901234567890123456789012/"),
+		"253"},
+	    {SLICE_INIT("http://[v1.abc]/"), "IPv6"},
+	    {SLICE_INIT("http://[fe80::1%25eth0]/"), "RFC 3986"},
+	    {SLICE_INIT("http://[fe80::1%eth0]/"), "RFC 3986"},
+	    {SLICE_INIT("http://[::1/"), "RFC 3986"},
+	    {SLICE_INIT("http://::1/"), "RFC 3986"},
+	    {SLICE_INIT("http://[1.2.3.4]/"), "RFC 3986"},
+	    /* port */
+	    {SLICE_INIT("http://h:/"), "65535"},
+	    {SLICE_INIT("http://h:0/"), "65535"},
+	    {SLICE_INIT("http://h:65536/"), "65535"},
+	    {SLICE_INIT("http://h:99999999999999999999999/"), "65535"},
+	    {SLICE_INIT("http://h:8a/"), "RFC 3986"},
+	    {SLICE_INIT("http://h:-1/"), "RFC 3986"},
+	    /* what two parsers could read differently */
+	    {SLICE_INIT("http://h\\@evil.example/"), "RFC 3986"},
+	    {SLICE_INIT("http:\\\\h/"), "RFC 3986"},
+	    {SLICE_INIT("http://h/%zz"), "RFC 3986"},
+	    {SLICE_INIT("http://h/a|b"), "RFC 3986"},
+	    {SLICE_INIT("http://h/{id}"), "RFC 3986"},
+	    {SLICE_INIT("http://a@b@c/"), "RFC 3986"},
+	};
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct problem p = {.message = ""};
+		enum err err = url_check(ROWS[i].url, "url", &p);
+		if (err != ERR_INVALID || strcmp(p.field, "url") != 0 ||
+		    strstr(p.message, ROWS[i].hint) == NULL)
+			fail_msg("row %zu: %s, %s", i, err_text(err), p.message);
+	}
+}
+
+static void test_length(void **state)
+{
+	(void)state;
+	struct problem p;
+	struct buf url = BUF_INIT(2 * URL_MAX);
+	buf_puts(&url, "http://h/");
+	while (url.len < URL_MAX)
+		buf_putc(&url, 'a');
+	assert_int_equal(url_check(buf_view(&url), "url", &p), OK);
+	buf_putc(&url, 'a');
+	assert_int_equal(url_check(buf_view(&url), "url", &p), ERR_INVALID);
+	assert_non_null(strstr(p.message, "2048"));
+	buf_fini(&url);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_allowed),
+	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_length),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
