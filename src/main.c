@@ -7,8 +7,11 @@
 
 static int command_version(int argc, char **argv)
 {
-	(void)argc;
 	(void)argv;
+	if (argc > 1) {
+		(void)fprintf(stderr, "waybill version: takes no argument\n");
+		return EXIT_USAGE;
+	}
 	(void)printf("waybill %s\n", WAYBILL_VERSION);
 	return EXIT_OK;
 }
@@ -19,10 +22,12 @@ static const struct {
 	const char *help;
 } COMMANDS[] = {
     {"serve", command_serve, "[-c FILE] [--SETTING VALUE]…   runs the gateway"},
-    {"check-config", command_check_config, "[-c FILE] [--SETTING VALUE]…   checks a configuration"},
+    {"check-config", command_check_config,
+	"[-c FILE] [--SETTING VALUE]…   checks a configuration"},
     {"listen", command_listen,
 	"[--port P] [--secret S] [--status N] [--delay MS]   a receiver for trying things"},
-    {"send", command_send, "[--url URL] [--token T] SESSION EVENT [DATA]   publishes one event"},
+    {"send", command_send,
+	"[--url URL] [--token T] SESSION EVENT [DATA]   publishes one event"},
     {"version", command_version, "prints the version"},
 };
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
@@ -43,7 +48,8 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0) {
 		print_help(stdout);
-		(void)printf("\nsettings, each also in the file and as WAYBILL_… in the environment:\n");
+		(void)printf(
+		    "\nsettings, each also in the file and as WAYBILL_… in the environment:\n");
 		config_print_settings();
 		return EXIT_OK;
 	}

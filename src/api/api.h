@@ -36,7 +36,7 @@ struct api_conf {
 	const struct auth *auth;
 	const struct api_health *health;
 	struct webhook_rules rules;
-	uint64_t body_max;           /* bytes of one event's request */
+	uint64_t body_max; /* bytes of one event's request */
 	uint32_t webhooks_per_session;
 	struct api_hooks hooks;
 };

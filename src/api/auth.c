@@ -58,7 +58,8 @@ static struct slice take_word(struct slice *line)
 {
 	*line = slice_trim(*line);
 	struct slice word = {line->ptr, 0};
-	while (word.len < line->len && line->ptr[word.len] != ' ' && line->ptr[word.len] != '\t')
+	while (
+	    word.len < line->len && line->ptr[word.len] != ' ' && line->ptr[word.len] != '\t')
 		word.len++;
 	line->ptr += word.len;
 	line->len -= word.len;
@@ -90,7 +91,8 @@ enum err auth_add_file(struct auth *a, struct slice text, struct problem *p)
 	unsigned number = 0;
 	while (text.len > 0) {
 		const char *end = memchr(text.ptr, '\n', text.len);
-		struct slice line = {text.ptr, end == NULL ? text.len : (size_t)(end - text.ptr)};
+		struct slice line = {text.ptr,
+		    end == NULL ? text.len : (size_t)(end - text.ptr)};
 		size_t step = line.len + (end == NULL ? 0 : 1);
 		const char *comment = memchr(line.ptr, '#', line.len);
 		if (comment != NULL)
@@ -120,7 +122,8 @@ bool auth_check(const struct auth *a, struct slice header, const struct auth_tok
 	if (header.len < 7 || strncasecmp(header.ptr, "Bearer ", 7) != 0)
 		return false;
 	struct slice given = slice_trim((struct slice){header.ptr + 7, header.len - 7});
-	for (size_t i = 0; i < a->count; i++) { /* all of them: where it matches must not show */
+	for (size_t i = 0; i < a->count;
+	     i++) { /* all of them: where it matches must not show */
 		if (str_same_secret(given, slice_of(a->tokens[i].text)))
 			found = &a->tokens[i];
 	}

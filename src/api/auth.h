@@ -11,7 +11,7 @@
 #include "base/slice.h"
 #include "domain/problem.h"
 
-#define AUTH_TOKEN_MIN 8   /* characters: a shorter one is guessed */
+#define AUTH_TOKEN_MIN 8 /* characters: a shorter one is guessed */
 #define AUTH_TOKEN_MAX 512
 
 struct auth;
@@ -23,7 +23,10 @@ struct auth *auth_new(void);
 /* Wipes and frees; NULL is fine. */
 void auth_free(struct auth *a);
 
-/* Adds a full token. ERR_INVALID for one that is too short, too long, or not printable ASCII. */
+/*
+ * Adds a full token. ERR_INVALID for one that is too short, too long, or not printable
+ * ASCII.
+ */
 MUST_CHECK enum err auth_add(struct auth *a, struct slice token, struct problem *p);
 
 /*

@@ -87,8 +87,13 @@ void call_succeed(struct call *c, const char *message)
 	buf_fini(&json);
 }
 
-bool call_is_json(struct call *c)
+bool call_has_json(struct call *c)
 {
+	if (http_header(c->http, "Content-Length").len == 0 &&
+	    http_header(c->http, "Transfer-Encoding").len == 0) {
+		call_fail(c, 411, "", "this call needs a body: Content-Length or chunked");
+		return false;
+	}
 	struct slice type = http_header(c->http, "Content-Type");
 	const char *end = type.len == 0 ? NULL : memchr(type.ptr, ';', type.len);
 	if (end != NULL)
@@ -109,17 +114,22 @@ void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *
 	turn_stage(c->api->conf.turn, &c->op);
 }
 
-struct slice call_parameter(const struct call *c, struct slice name)
+bool call_parameter(const struct call *c, struct slice name, struct slice *value)
 {
 	struct slice query = http_query(c->http);
 	while (query.len > 0) {
 		const char *end = memchr(query.ptr, '&', query.len);
-		struct slice pair = {query.ptr, end == NULL ? query.len : (size_t)(end - query.ptr)};
-		if (slice_starts(pair, name) && pair.len > name.len && pair.ptr[name.len] == '=')
-			return (struct slice){pair.ptr + name.len + 1, pair.len - name.len - 1};
+		struct slice pair = {query.ptr,
+		    end == NULL ? query.len : (size_t)(end - query.ptr)};
+		if (slice_starts(pair, name) && pair.len > name.len &&
+		    pair.ptr[name.len] == '=') {
+			*value = (struct slice){pair.ptr + name.len + 1,
+			    pair.len - name.len - 1};
+			return true;
+		}
 		size_t step = pair.len + (end == NULL ? 0 : 1);
 		query.ptr += step;
 		query.len -= step;
 	}
-	return (struct slice){.ptr = "", .len = 0};
+	return false;
 }

@@ -33,9 +33,9 @@ struct route {
 	const char *method;
 	const char *pattern; /* segments; ":session" and ":id" take one each */
 	call_fn handle;
-	call_fn release; /* frees what the handler keeps beyond the struct; NULL: nothing */
+	call_fn release;    /* frees what the handler keeps beyond the struct; NULL: nothing */
 	const size_t *size; /* of the handler's struct; NULL: a struct call alone */
-	bool open;       /* needs no token */
+	bool open;          /* needs no token */
 };
 
 /* Sends JSON and ends the call. */
@@ -44,21 +44,27 @@ void call_reply(struct call *c, int status, const struct buf *json);
 /* Sends the contract's error shape and ends the call; `field` may be empty. */
 void call_fail(struct call *c, int status, const char *field, const char *message);
 
-/* Ends the call with what error `err` and c->problem say: the one place that maps errors to statuses. */
+/*
+ * Ends the call with what error `err` and c->problem say: the one place that maps errors to
+ * statuses.
+ */
 void call_fail_err(struct call *c, enum err err);
 
 /* Sends {"success":true,"message":…}. */
 void call_succeed(struct call *c, const char *message);
 
-/* Whether the request says it is application/json; else it has been answered with 415. */
-bool call_is_json(struct call *c);
+/*
+ * Whether the request has a body that says it is JSON; else it has been answered with 411 or
+ * 415.
+ */
+bool call_has_json(struct call *c);
 
 /* Stages c->op as INTAKE with these functions. */
 void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *txn),
     void (*done)(struct op *op, enum err result));
 
-/* Takes the raw value of query parameter `name`; empty where it is not there. */
-struct slice call_parameter(const struct call *c, struct slice name);
+/* Finds the raw value of query parameter `name`; false where it is not there. */
+bool call_parameter(const struct call *c, struct slice name, struct slice *value);
 
 /* Frees the call; the request has been answered. */
 void call_end(struct call *c);

@@ -10,7 +10,7 @@
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
-#define PAGE_BYTES (8u << 20) /* an answer ends behind the entry that passes this */
+#define PAGE_BYTES (8u << 20)          /* an answer ends behind the entry that passes this */
 #define LIST_MAX (8u * EVENT_BODY_MAX) /* bytes: a page and its last entry, escapes included */
 
 struct dlq_call {
@@ -82,16 +82,17 @@ static bool put_entry(void *arg, const struct dead_letter *d)
 /* Reads ?limit= and ?cursor=; false: the call has been answered. */
 static bool read_page(struct call *c, uint64_t *limit, struct uuid *cursor, bool *has_cursor)
 {
-	struct slice text = call_parameter(c, SLICE("limit"));
+	struct slice text;
 	*limit = PAGE_DEFAULT;
-	if (text.len > 0 && (str_u64(text, limit) != OK || *limit < 1 || *limit > PAGE_MAX)) {
+	if (call_parameter(c, SLICE("limit"), &text) &&
+	    (str_u64(text, limit) != OK || *limit < 1 || *limit > PAGE_MAX)) {
 		call_fail(c, 400, "limit", "limit must be an integer from 1 to 200");
 		return false;
 	}
-	text = call_parameter(c, SLICE("cursor"));
-	*has_cursor = text.len > 0;
+	*has_cursor = call_parameter(c, SLICE("cursor"), &text);
 	if (*has_cursor && uuid_parse(text, cursor) != OK) {
-		call_fail(c, 400, "cursor", "cursor must be the next_cursor of an earlier answer");
+		call_fail(c, 400, "cursor",
+		    "cursor must be the next_cursor of an earlier answer");
 		return false;
 	}
 	return true;
@@ -114,14 +115,16 @@ void handle_dlq_list(struct call *c)
 	struct uuid cursor;
 	bool has_cursor = false;
 	bool more = false;
-	struct page page = {.call = c, .json = BUF_INIT(LIST_MAX), .body = BUF_INIT(EVENT_BODY_MAX)};
+	struct page page = {.call = c,
+	    .json = BUF_INIT(LIST_MAX),
+	    .body = BUF_INIT(EVENT_BODY_MAX)};
 	if (!read_page(c, &limit, &cursor, &has_cursor))
 		return;
 	buf_puts(&page.json, "{\"entries\":[");
 	enum err err = db_read(c->api->conf.db, &page.txn);
 	if (err == OK) {
-		err = dead_letters_list(page.txn, slice_of(c->session), has_cursor ? &cursor : NULL,
-		    limit, put_entry, &page, &more);
+		err = dead_letters_list(page.txn, slice_of(c->session),
+		    has_cursor ? &cursor : NULL, limit, put_entry, &page, &more);
 		db_read_end(page.txn);
 	}
 	if (err == OK) {

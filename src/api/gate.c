@@ -11,11 +11,9 @@
  *                  FIELD <---------------------+------ FIELD_LF <-+
  *                    +-> NAME -+-> VALUE -------------------------+
  *                    |         '-> KNOWN -------------------------'
- *                    '-> HEAD_LF -> DONE                      no body
- *                                -> LENGTH -> DONE            Content-Length
- *                                -> CHUNK_SIZE                Transfer-Encoding
- *   CHUNK_SIZE -> CHUNK_SIZE_LF -> CHUNK_DATA -> CHUNK_DATA_CR, _LF -> CHUNK_SIZE
- *              -> LAST_SIZE_LF -> LAST_CR -> LAST_LF -> DONE
+ *                    '-> HEAD_LF -> DONE              no body
+ *                                -> LENGTH -> DONE    Content-Length
+ *                                -> CHUNKS -> DONE    Transfer-Encoding, see gate_chunk.c
  */
 #include "api/gate.h"
 
@@ -39,20 +37,12 @@ enum step {
 	STEP_FIELD_LF,
 	STEP_HEAD_LF,
 	STEP_LENGTH,
-	STEP_CHUNK_SIZE,
-	STEP_CHUNK_SIZE_LF,
-	STEP_CHUNK_DATA,
-	STEP_CHUNK_DATA_CR,
-	STEP_CHUNK_DATA_LF,
-	STEP_LAST_SIZE_LF,
-	STEP_LAST_CR,
-	STEP_LAST_LF,
+	STEP_CHUNKS,
 	STEP_DONE,
 	STEP_REFUSED,
 };
 
 #define CRLF_LEN 2
-#define CHUNK_DIGITS_MAX 8   /* 4 GiB, far over any body limit; keeps the sum below 2^64 */
 #define LENGTH_DIGITS_MAX 19 /* what fits int64_t, which evhttp reads it into */
 
 /* What a byte may be part of. Everything over 0x7e is part of nothing. */
@@ -116,7 +106,6 @@ static const char BAD_LINE[] = "The request line must be a method, a target and 
 static const char BAD_METHOD[] = "This method is not implemented.";
 static const char BAD_HOST[] = "There must be one Host header, naming a host.";
 static const char BAD_BODY_SIZE[] = "The body is too large.";
-static const char BAD_CHUNK_END[] = "A chunk must be as long as it says, then CR LF.";
 
 static bool is_in(char c, unsigned char class)
 {
@@ -195,7 +184,7 @@ static const char *take_start(struct gate *g, const char *p, const char *end)
 		g->step = STEP_METHOD;
 		return p;
 	}
-	g->leading = 1;
+	g->leading++;
 	g->step = STEP_START_LF;
 	return p + 1;
 }
@@ -203,7 +192,7 @@ static const char *take_start(struct gate *g, const char *p, const char *end)
 static const char *take_start_lf(struct gate *g, const char *p, const char *end)
 {
 	(void)end;
-	g->leading = CRLF_LEN;
+	g->leading++;
 	return expect(g, p, '\n', STEP_METHOD, BAD_LINE_END);
 }
 
@@ -323,6 +312,12 @@ static const char *end_name(struct gate *g, const char *at)
 	return at + 1;
 }
 
+static const char *take_line_lf(struct gate *g, const char *p, const char *end)
+{
+	(void)end;
+	return expect(g, p, '\n', STEP_FIELD, BAD_LINE_END);
+}
+
 static const char *take_name(struct gate *g, const char *p, const char *end)
 {
 	const char *stop = skip(p, end, IN_TOKEN);
@@ -360,7 +355,7 @@ static const char *refuse_value(struct gate *g, const char *at)
 	return refuse(g, at, 400, "A header's value must be printable ASCII.");
 }
 
-/* Goes on after the CR at `at`; takes the LF too where it is at hand, as it nearly always is. */
+/* Goes on after the CR at `at`; takes the LF too where it is at hand, as it mostly is. */
 static const char *end_field(struct gate *g, const char *at, const char *end)
 {
 	bool has_lf = end - at > 1 && at[1] == '\n';
@@ -478,106 +473,68 @@ static const char *take_head_lf(struct gate *g, const char *p, const char *end)
 	if (g->step == STEP_REFUSED)
 		return next;
 	g->is_chunked = has_seen(g, HEADER_CODING);
-	g->body = g->length;
-	g->step = g->length > 0 ? STEP_LENGTH : STEP_DONE;
+	g->step = STEP_DONE;
+	if (g->length > 0)
+		g->step = STEP_LENGTH;
 	if (g->is_chunked)
-		g->step = STEP_CHUNK_SIZE;
-	g->token_len = 0;
+		g->step = STEP_CHUNKS;
+	g->left = g->length;
+	gate_chunk_init(&g->chunk, g->limits->body_max);
 	/* A server ignores the expectation of an HTTP/1.0 client (RFC 9110 10.1.1). */
 	g->wants_continue = has_seen(g, HEADER_EXPECT) && g->version > 0 &&
 	    g->step != STEP_DONE;
 	return next;
 }
 
-/* Passes `body` bytes of any value. */
+/* Passes bytes of any value, as many as the Content-Length says. */
 static const char *take_data(struct gate *g, const char *p, const char *end)
 {
 	size_t n = (size_t)(end - p);
-	if (n < g->body) {
-		g->body -= n;
+	if (n < g->left) {
+		g->left -= n;
 		return end;
 	}
-	p += g->body;
-	g->body = 0;
-	g->step = g->step == STEP_LENGTH ? STEP_DONE : STEP_CHUNK_DATA_CR;
+	p += g->left;
+	g->left = 0;
+	g->step = STEP_DONE;
 	return p;
 }
 
-/* Returns the value of a hex digit, or -1. */
-static int hex_value(char c)
+static const char *take_chunks(struct gate *g, const char *p, const char *end)
 {
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	size_t used = 0;
+	enum gate_chunk_state state = gate_chunk_feed(&g->chunk, p, (size_t)(end - p), &used);
+	if (state == GATE_CHUNK_REFUSED)
+		return refuse(g, p + used, g->chunk.status, g->chunk.reason);
+	if (state == GATE_CHUNK_DONE)
+		g->step = STEP_DONE;
+	return p + used;
 }
 
-/* Reads a chunk's size into `body`; token_len counts its digits. */
-static const char *take_chunk_size(struct gate *g, const char *p, const char *end)
-{
-	(void)end;
-	int digit = hex_value(*p);
-	if (digit >= 0 && g->token_len < CHUNK_DIGITS_MAX) {
-		g->body = g->body * 16 + (uint64_t)digit;
-		g->token_len++;
-		return p + 1;
-	}
-	if (*p != '\r' || g->token_len == 0)
-		return refuse(g, p, 400, "A chunk's size must be 1 to 8 hex digits alone.");
-	g->received += g->body;
-	if (g->received > g->limits->body_max)
-		return refuse(g, p, 413, BAD_BODY_SIZE);
-	g->token_len = 0;
-	g->step = g->body > 0 ? STEP_CHUNK_SIZE_LF : STEP_LAST_SIZE_LF;
-	return p + 1;
-}
+/* Takes at least one of the bytes from `p` to `end`, or changes the step. */
+typedef const char *(*step_fn)(struct gate *g, const char *p, const char *end);
 
-/* A step: either a function, or the one byte that must come and the step after it. */
-static const struct {
-	/* Takes at least one of the bytes from `p` to `end`, or changes the step. */
-	const char *(*take)(struct gate *g, const char *p, const char *end);
-	enum step next;
-	char byte;
-	const char *reason;
-} STEPS[] = {
-    [STEP_START] = {.take = take_start},
-    [STEP_START_LF] = {.take = take_start_lf},
-    [STEP_METHOD] = {.take = take_method},
-    [STEP_TARGET] = {.take = take_target},
-    [STEP_TARGET_SECOND] = {.take = take_target_second},
-    [STEP_TARGET_REST] = {.take = take_target_rest},
-    [STEP_TARGET_END] = {.take = take_target_end},
-    [STEP_VERSION] = {.take = take_version},
-    [STEP_LINE_LF] = {NULL, STEP_FIELD, '\n', BAD_LINE_END},
-    [STEP_FIELD] = {.take = take_field},
-    [STEP_NAME] = {.take = take_name},
-    [STEP_VALUE] = {.take = take_value},
-    [STEP_KNOWN] = {.take = take_known},
-    [STEP_FIELD_LF] = {NULL, STEP_FIELD, '\n', BAD_LINE_END},
-    [STEP_HEAD_LF] = {.take = take_head_lf},
-    [STEP_LENGTH] = {.take = take_data},
-    [STEP_CHUNK_SIZE] = {.take = take_chunk_size},
-    [STEP_CHUNK_SIZE_LF] = {NULL, STEP_CHUNK_DATA, '\n', BAD_LINE_END},
-    [STEP_CHUNK_DATA] = {.take = take_data},
-    [STEP_CHUNK_DATA_CR] = {NULL, STEP_CHUNK_DATA_LF, '\r', BAD_CHUNK_END},
-    [STEP_CHUNK_DATA_LF] = {NULL, STEP_CHUNK_SIZE, '\n', BAD_CHUNK_END},
-    [STEP_LAST_SIZE_LF] = {NULL, STEP_LAST_CR, '\n', BAD_LINE_END},
-    [STEP_LAST_CR] = {NULL, STEP_LAST_LF, '\r', "No trailers may follow the last chunk."},
-    [STEP_LAST_LF] = {NULL, STEP_DONE, '\n', BAD_LINE_END},
+static const step_fn STEPS[] = {
+    [STEP_START] = take_start,
+    [STEP_START_LF] = take_start_lf,
+    [STEP_METHOD] = take_method,
+    [STEP_TARGET] = take_target,
+    [STEP_TARGET_SECOND] = take_target_second,
+    [STEP_TARGET_REST] = take_target_rest,
+    [STEP_TARGET_END] = take_target_end,
+    [STEP_VERSION] = take_version,
+    [STEP_LINE_LF] = take_line_lf,
+    [STEP_FIELD] = take_field,
+    [STEP_NAME] = take_name,
+    [STEP_VALUE] = take_value,
+    [STEP_KNOWN] = take_known,
+    [STEP_FIELD_LF] = take_line_lf,
+    [STEP_HEAD_LF] = take_head_lf,
+    [STEP_LENGTH] = take_data,
+    [STEP_CHUNKS] = take_chunks,
 };
 
-static const char *run_step(struct gate *g, const char *p, const char *end)
-{
-	unsigned char step = g->step;
-	if (STEPS[step].take != NULL)
-		return STEPS[step].take(g, p, end);
-	return expect(g, p, STEPS[step].byte, STEPS[step].next, STEPS[step].reason);
-}
-
-/* Runs the steps of the request line, or of the headers, on no more bytes than the limit leaves. */
+/* Runs the steps of the request line, or of the headers, as far as its limit allows. */
 static const char *run_head(struct gate *g, const char *p, const char *end)
 {
 	bool in_line = g->step <= STEP_LINE_LF;
@@ -591,7 +548,7 @@ static const char *run_head(struct gate *g, const char *p, const char *end)
 		end = p + (limit - g->head);
 	const char *next = p;
 	while (next < end && g->step <= last)
-		next = run_step(g, next, end);
+		next = STEPS[g->step](g, next, end);
 	g->head += (size_t)(next - p);
 	return next;
 }
@@ -612,7 +569,7 @@ enum gate_state gate_feed(struct gate *g, const char *bytes, size_t n, size_t *u
 	const char *end = bytes + n;
 	while (p < end && g->step < STEP_DONE) {
 		bool is_counted = g->step >= STEP_METHOD && g->step <= STEP_HEAD_LF;
-		p = is_counted ? run_head(g, p, end) : run_step(g, p, end);
+		p = is_counted ? run_head(g, p, end) : STEPS[g->step](g, p, end);
 	}
 	*used = (size_t)(p - bytes);
 	if (g->step == STEP_REFUSED)

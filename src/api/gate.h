@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/gate_chunk.h"
+
 struct gate_limits {
 	size_t line_max;      /* bytes of the request line without its CRLF */
 	size_t head_max;      /* bytes of the request line and all headers, CRLFs included;
@@ -57,10 +59,10 @@ struct gate {
 	unsigned char token_len; /* GATE_TOKEN_MAX + 1: longer than can be kept */
 	bool has_gap;            /* spaces were read that may turn out to end the value */
 	char token[GATE_TOKEN_MAX];
-	unsigned headers;  /* lines so far */
-	size_t head;       /* bytes of the head so far */
-	uint64_t body;     /* bytes of the body or of the chunk still to come */
-	uint64_t received; /* bytes of all chunks so far, announced ones included */
+	unsigned headers; /* lines so far */
+	size_t head;      /* bytes of the head so far */
+	uint64_t left;    /* bytes of a body with a length still to come */
+	struct gate_chunk chunk;
 	const struct gate_limits *limits;
 };
 

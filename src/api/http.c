@@ -10,7 +10,6 @@
  */
 #include "api/http.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -25,23 +24,22 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "api/gate.h"
+#include "api/listen_address.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "domain/address.h"
 
-#define LINE_MAX_BYTES 8192       /* RFC 9112 section 3 asks for at least 8000 */
+#define LINE_MAX_BYTES 8192 /* RFC 9112 section 3 asks for at least 8000 */
 #define HEAD_MAX_BYTES 16384
 #define HEAD_LINES_MAX 64
-#define INPUT_SLACK 65536         /* bytes read ahead of what a request needs */
-#define LINGER_MS 1000            /* how long a refused connection is drained */
-#define ACCEPT_PAUSE_MS 100       /* after accept failed for want of descriptors */
+#define INPUT_SLACK 65536   /* bytes read ahead of what a request needs */
+#define LINGER_MS 1000      /* how long a refused connection is drained */
+#define ACCEPT_PAUSE_MS 100 /* after accept failed for want of descriptors */
 #define BACKLOG 1024
-#define SPANS_MAX 64              /* pieces of an input buffer looked at in one go */
+#define SPANS_MAX 64 /* pieces of an input buffer looked at in one go */
 
 struct connection {
 	struct http_server *server;
@@ -63,6 +61,7 @@ struct http_request {
 struct listener {
 	struct listener *next;
 	struct evconnlistener *ev;
+	struct evhttp_bound_socket *bound; /* evhttp's handle of it */
 	char *unix_path;
 };
 
@@ -91,14 +90,15 @@ const char *http_phrase(int status)
 	static const struct {
 		int status;
 		const char *phrase;
-	} PHRASES[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"}, {401, "Unauthorized"},
-	    {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-	    {408, "Request Timeout"}, {409, "Conflict"}, {411, "Length Required"},
-	    {413, "Content Too Large"}, {414, "URI Too Long"}, {415, "Unsupported Media Type"},
-	    {417, "Expectation Failed"}, {429, "Too Many Requests"},
-	    {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-	    {501, "Not Implemented"}, {503, "Service Unavailable"},
-	    {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"}};
+	} PHRASES[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"},
+	    {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
+	    {411, "Length Required"}, {413, "Content Too Large"}, {414, "URI Too Long"},
+	    {415, "Unsupported Media Type"}, {417, "Expectation Failed"},
+	    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
+	    {500, "Internal Server Error"}, {501, "Not Implemented"},
+	    {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
+	    {507, "Insufficient Storage"}};
 	for (size_t i = 0; i < sizeof(PHRASES) / sizeof(PHRASES[0]); i++) {
 		if (PHRASES[i].status == status)
 			return PHRASES[i].phrase;
@@ -143,7 +143,8 @@ static void set_input_limit(struct connection *c)
 {
 	size_t most = HEAD_MAX_BYTES + INPUT_SLACK;
 	if (c->state == GATE_BODY)
-		most += (size_t)(c->gate.is_chunked ? c->server->limits.body_max : c->gate.length);
+		most += (size_t)(c->gate.is_chunked ? c->server->limits.body_max
+						    : c->gate.length);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, most);
 }
 
@@ -271,7 +272,8 @@ static void on_deadline(void *arg)
 		return;
 	}
 	if (c->refused) {
-		(void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR); /* evhttp now sees the end */
+		(void)shutdown(bufferevent_getfd(c->bev),
+		    SHUT_RDWR); /* evhttp now sees the end */
 		return;
 	}
 	refuse(c, 408,
@@ -304,7 +306,10 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 	return c->bev;
 }
 
-/* The answer is on its way and evhttp is about to read on: what is there already is scanned first. */
+/*
+ * The answer is on its way and evhttp is about to read on: what is there already is scanned
+ * first.
+ */
 static void on_complete(struct evhttp_request *ev, void *arg)
 {
 	struct connection *c = arg;
@@ -316,8 +321,8 @@ static void on_complete(struct evhttp_request *ev, void *arg)
 static void on_request(struct evhttp_request *ev, void *arg)
 {
 	struct http_server *s = arg;
-	struct bufferevent *bev =
-	    evhttp_connection_get_bufferevent(evhttp_request_get_connection(ev));
+	struct bufferevent *bev = evhttp_connection_get_bufferevent(
+	    evhttp_request_get_connection(ev));
 	struct connection *c = map_get(s->connections, &bev, sizeof(bev));
 	panic_if(c == NULL, "a request came from an unknown connection");
 	evhttp_request_set_on_complete_cb(ev, on_complete, c);
@@ -335,8 +340,8 @@ static void on_request(struct evhttp_request *ev, void *arg)
 	s->handler(s->arg, q);
 }
 
-struct http_server *http_new(struct reactor *r, const struct http_conf *conf, http_handler handler,
-    http_error_fn error_body, void *arg)
+struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
+    http_handler handler, http_error_fn error_body, void *arg)
 {
 	struct http_server *s = mem_new(sizeof(*s));
 	s->reactor = r;
@@ -356,8 +361,8 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf, ht
 	evhttp_set_bevcb(s->ev, on_accept, s);
 	evhttp_set_gencb(s->ev, on_request, s);
 	evhttp_set_allowed_methods(s->ev,
-	    EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-		EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+	    EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+		EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
 	/* above the gate's own limits, so that evhttp never answers in its HTML */
 	evhttp_set_max_headers_size(s->ev, 2 * HEAD_MAX_BYTES);
 	evhttp_set_max_body_size(s->ev, (ev_ssize_t)(conf->body_max + INPUT_SLACK));
@@ -367,6 +372,20 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf, ht
 	s->next = servers;
 	servers = s;
 	return s;
+}
+
+/* Closed, not only disabled: who connects now is told at once and goes elsewhere. */
+static void close_listeners(struct http_server *s)
+{
+	while (s->listeners != NULL) {
+		struct listener *l = s->listeners;
+		s->listeners = l->next;
+		evhttp_del_accept_socket(s->ev, l->bound);
+		if (l->unix_path != NULL)
+			(void)unlink(l->unix_path); /* gone already is fine */
+		free(l->unix_path);
+		free(l);
+	}
 }
 
 void http_free(struct http_server *s)
@@ -379,59 +398,11 @@ void http_free(struct http_server *s)
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
-	while (s->listeners != NULL) {
-		struct listener *l = s->listeners;
-		s->listeners = l->next;
-		if (l->unix_path != NULL)
-			(void)unlink(l->unix_path); /* gone already is fine */
-		free(l->unix_path);
-		free(l);
-	}
-	evhttp_free(s->ev); /* closes connections and listeners, which calls on_close */
+	close_listeners(s);
+	evhttp_free(s->ev); /* closes the connections, which calls on_close */
 	map_free(s->connections);
 	reactor_timer_free(s->pause);
 	free(s);
-}
-
-union any_address {
-	struct sockaddr sa;
-	struct sockaddr_un un;
-	struct sockaddr_storage storage;
-};
-
-static enum err parse_address(const char *where, union any_address *addr, socklen_t *len,
-    struct problem *p)
-{
-	*addr = (union any_address){0};
-	if (strncmp(where, "unix:", 5) == 0) {
-		const char *path = where + 5;
-		if (path[0] == '\0' || strlen(path) >= sizeof(addr->un.sun_path))
-			return problem_set(p, ERR_INVALID, "listen",
-			    "unix:PATH must name a path of 1 to %zu bytes",
-			    sizeof(addr->un.sun_path) - 1);
-		addr->un.sun_family = AF_UNIX;
-		memcpy(addr->un.sun_path, path, strlen(path));
-		*len = sizeof(addr->un);
-		return OK;
-	}
-	int size = sizeof(addr->storage);
-	const char *colon = strrchr(where, ':');
-	if (colon == NULL || colon[1] == '\0' ||
-	    evutil_parse_sockaddr_port(where, &addr->sa, &size) != 0)
-		return problem_set(p, ERR_INVALID, "listen",
-		    "must be ADDRESS:PORT, [IPV6]:PORT or unix:PATH, such as 127.0.0.1:8080");
-	*len = (socklen_t)size;
-	return OK;
-}
-
-enum err http_is_local(const char *where, bool *local, struct problem *p)
-{
-	union any_address addr;
-	socklen_t len = 0;
-	enum err err = parse_address(where, &addr, &len, p);
-	if (err == OK)
-		*local = addr.sa.sa_family == AF_UNIX || address_is_loopback(&addr.sa);
-	return err;
 }
 
 /* Removes the socket file that an earlier process left, and nothing but a socket. */
@@ -442,60 +413,38 @@ static void clear_stale_socket(const char *path)
 		(void)unlink(path); /* bind() then says what is wrong */
 }
 
-/* Writes how clients name the address that `fd` is bound to. */
-static char *show_address(evutil_socket_t fd, const char *where)
-{
-	union any_address addr = {0};
-	socklen_t len = sizeof(addr);
-	char host[INET6_ADDRSTRLEN] = "";
-	struct buf text = BUF_INIT(512);
-	if (getsockname(fd, &addr.sa, &len) != 0 || addr.sa.sa_family == AF_UNIX) {
-		buf_puts(&text, where);
-	} else if (addr.sa.sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr.storage;
-		(void)inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)); /* has room */
-		buf_printf(&text, "http://[%s]:%u", host, ntohs(in6->sin6_port));
-	} else {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)&addr.storage;
-		(void)inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)); /* has room */
-		buf_printf(&text, "http://%s:%u", host, ntohs(in->sin_port));
-	}
-	char *shown = mem_copy(buf_cstr(&text), text.len);
-	buf_fini(&text);
-	return shown;
-}
-
 enum err http_listen(struct http_server *s, const char *where, char **shown, struct problem *p)
 {
-	union any_address addr;
+	union listen_address addr;
 	socklen_t len = 0;
-	enum err err = parse_address(where, &addr, &len, p);
+	enum err err = listen_parse(where, &addr, &len, p);
 	if (err != OK)
 		return err;
 	bool is_unix = addr.sa.sa_family == AF_UNIX;
 	if (is_unix)
 		clear_stale_socket(addr.un.sun_path);
-	struct evconnlistener *ev = evconnlistener_new_bind(reactor_base(s->reactor), NULL, NULL,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, BACKLOG, &addr.sa,
-	    (int)len);
+	struct evconnlistener *ev = evconnlistener_new_bind(reactor_base(s->reactor), NULL,
+	    NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, BACKLOG,
+	    &addr.sa, (int)len);
 	if (ev == NULL)
-		return problem_set(p, ERR_IO, "listen", "cannot listen on %s: %s", where,
-		    strerror(errno));
+		return problem_set(p, ERR_IO, "listen", "listen: cannot listen on %s: %s",
+		    where, strerror(errno));
 	evconnlistener_set_error_cb(ev, on_accept_error);
-	panic_if(evhttp_bind_listener(s->ev, ev) == NULL, "cannot serve a listener");
 	struct listener *l = mem_new(sizeof(*l));
+	l->bound = evhttp_bind_listener(s->ev, ev);
+	panic_if(l->bound == NULL, "cannot serve a listener");
 	l->ev = ev;
 	l->unix_path = is_unix ? mem_copy(addr.un.sun_path, strlen(addr.un.sun_path)) : NULL;
 	l->next = s->listeners;
 	s->listeners = l;
-	*shown = show_address(evconnlistener_get_fd(ev), where);
+	*shown = listen_show(evconnlistener_get_fd(ev), where);
 	return OK;
 }
 
 void http_stop(struct http_server *s)
 {
 	s->stopped = true;
-	balance_accepting(s);
+	close_listeners(s);
 }
 
 uint32_t http_held(const struct http_server *s)
@@ -554,7 +503,7 @@ void http_each_header(const struct http_request *q,
 {
 	const struct evkeyval *h;
 	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next)
-	fn(arg, slice_of(h->key), slice_of(h->value));
+		fn(arg, slice_of(h->key), slice_of(h->value));
 }
 
 void http_add_header(struct http_request *q, const char *name, const char *value)

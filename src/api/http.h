@@ -36,8 +36,8 @@ typedef void (*http_handler)(void *arg, struct http_request *q);
 /* Writes the body of an error that the server itself answers with. */
 typedef void (*http_error_fn)(int status, const char *message, struct buf *out);
 
-struct http_server *http_new(struct reactor *r, const struct http_conf *conf, http_handler handler,
-    http_error_fn error_body, void *arg);
+struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
+    http_handler handler, http_error_fn error_body, void *arg);
 
 /* Closes the listeners and all connections; no request may be held. NULL is fine. */
 void http_free(struct http_server *s);
@@ -49,9 +49,6 @@ void http_free(struct http_server *s);
  */
 MUST_CHECK enum err http_listen(struct http_server *s, const char *where, char **shown,
     struct problem *p);
-
-/* Whether `where` can be reached from this machine alone: loopback or unix. ERR_INVALID. */
-MUST_CHECK enum err http_is_local(const char *where, bool *local, struct problem *p);
 
 /* Accepts nothing new and closes each connection after its answer. */
 void http_stop(struct http_server *s);
@@ -74,7 +71,8 @@ void http_each_header(const struct http_request *q,
 void http_add_header(struct http_request *q, const char *name, const char *value);
 
 /* Sends the answer, which takes the request. `content_type` NULL: none. */
-void http_reply(struct http_request *q, int status, const char *content_type, struct slice body);
+void http_reply(struct http_request *q, int status, const char *content_type,
+    struct slice body);
 
 /* The standard phrase of a status (RFC 9110 section 15); "" for one that is not known. */
 const char *http_phrase(int status);

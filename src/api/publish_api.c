@@ -61,7 +61,8 @@ static void answer(struct publish_call *ec)
 	struct buf json = BUF_INIT(ANSWER_MAX);
 	uuid_format(&ec->event.id, id);
 	buf_printf(&json,
-	    "{\"id\":\"%s\",\"session_id\":\"%s\",\"event\":\"%s\",\"timestamp\":%lld,\"deliveries\":%u}",
+	    "{\"id\":\"%s\",\"session_id\":\"%s\",\"event\":\"%s\",\"timestamp\":%lld,"
+	    "\"deliveries\":%u}",
 	    id, ec->event.session, ec->event.name, (long long)ec->timestamp_s,
 	    ec->event.deliveries);
 	call_reply(&ec->call, 202, &json);
@@ -89,8 +90,8 @@ static void match(struct publish_call *ec)
 {
 	size_t count = 0;
 	struct slice name = slice_of(ec->event.name);
-	struct webhook *const *list =
-	    registry_session(ec->call.api->conf.registry, slice_of(ec->event.session), &count);
+	struct webhook *const *list = registry_session(ec->call.api->conf.registry,
+	    slice_of(ec->event.session), &count);
 	if (count == 0)
 		return;
 	ec->webhooks = mem_array(count, sizeof(*ec->webhooks));
@@ -123,10 +124,10 @@ static enum err read_envelope(struct publish_call *ec, struct slice body)
 	json_init(&r, body);
 	enum err err = envelope_read(&r, slice_of(c->session), clock_wall_ms() / 1000, "",
 	    &c->api->scratch, &ec->body, &envelope, &c->problem);
-	if (err == OK) {
-		err = json_read_end(&r);
-		if (err != OK)
-			(void)json_problem(&r, err, &c->problem); /* returns `err` */
+	if (err == OK || err == ERR_INVALID) { /* malformed text comes before a field's fault */
+		enum err end = json_read_end(&r);
+		if (end != OK)
+			err = json_problem(&r, end, &c->problem);
 	}
 	json_fini(&r);
 	if (err != OK)
@@ -141,7 +142,7 @@ void handle_publish(struct call *c)
 {
 	struct publish_call *ec = (struct publish_call *)c;
 	struct slice body = http_body(c->http);
-	if (!call_is_json(c))
+	if (!call_has_json(c))
 		return;
 	if (body.len > c->api->conf.body_max) {
 		call_fail(c, 413, "", "the body is over max_body_bytes");
@@ -161,7 +162,8 @@ void handle_publish(struct call *c)
 void handle_test(struct call *c)
 {
 	struct publish_call *ec = (struct publish_call *)c;
-	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session), &c->id);
+	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session),
+	    &c->id);
 	if (w == NULL) {
 		call_fail(c, 404, "", "no such webhook in this session");
 		return;
@@ -177,7 +179,8 @@ void handle_test(struct call *c)
 	memcpy(ec->event.name, "test", sizeof("test"));
 	ec->body = BUF_INIT(ANSWER_MAX);
 	buf_printf(&ec->body,
-	    "{\"session_id\":\"%s\",\"event\":\"test\",\"timestamp\":%lld,\"data\":{\"webhook_id\":\"%s\"}}",
+	    "{\"session_id\":\"%s\",\"event\":\"test\",\"timestamp\":%lld,"
+	    "\"data\":{\"webhook_id\":\"%s\"}}",
 	    c->session, (long long)ec->timestamp_s, id);
 	ec->webhooks = mem_new(sizeof(*ec->webhooks));
 	ec->webhooks[0] = w->number;

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "store/events.h"
 
-#define SEGMENTS_MAX 8     /* of a path; no call has more */
+#define SEGMENTS_MAX 8      /* of a path; no call has more */
 #define PATH_MAX_BYTES 1024 /* of a decoded path; every call's is shorter */
 #define SCRATCH_MAX (2 * EVENT_BODY_MAX)
 
@@ -20,17 +20,17 @@ static const struct route ROUTES[] = {
 	&WEBHOOKS_CALL_SIZE, false},
     {"GET", "api/v1/sessions/:session/webhooks", handle_webhook_list, NULL, NULL, false},
     {"GET", "api/v1/sessions/:session/webhooks/dlq", handle_dlq_list, NULL, NULL, false},
-    {"POST", "api/v1/sessions/:session/webhooks/dlq/:id/replay", handle_dlq_replay, NULL, &DLQ_CALL_SIZE,
-	false},
+    {"POST", "api/v1/sessions/:session/webhooks/dlq/:id/replay", handle_dlq_replay, NULL,
+	&DLQ_CALL_SIZE, false},
     {"GET", "api/v1/sessions/:session/webhooks/:id", handle_webhook_show, NULL, NULL, false},
     {"PATCH", "api/v1/sessions/:session/webhooks/:id", handle_webhook_patch, release_webhook,
 	&WEBHOOKS_CALL_SIZE, false},
     {"DELETE", "api/v1/sessions/:session/webhooks/:id", handle_webhook_delete, release_webhook,
 	&WEBHOOKS_CALL_SIZE, false},
-    {"POST", "api/v1/sessions/:session/webhooks/:id/enable", handle_webhook_enable, release_webhook,
-	&WEBHOOKS_CALL_SIZE, false},
-    {"POST", "api/v1/sessions/:session/webhooks/:id/disable", handle_webhook_disable, release_webhook,
-	&WEBHOOKS_CALL_SIZE, false},
+    {"POST", "api/v1/sessions/:session/webhooks/:id/enable", handle_webhook_enable,
+	release_webhook, &WEBHOOKS_CALL_SIZE, false},
+    {"POST", "api/v1/sessions/:session/webhooks/:id/disable", handle_webhook_disable,
+	release_webhook, &WEBHOOKS_CALL_SIZE, false},
     {"POST", "api/v1/sessions/:session/webhooks/:id/test", handle_test, release_publish,
 	&PUBLISH_CALL_SIZE, false},
 };
@@ -72,8 +72,11 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* Decodes a raw path into segments; false for a malformed %XX or a path that is no call's. */
-static bool split_path(struct slice raw, struct path *path)
+/*
+ * Decodes a raw path into segments. ERR_SYNTAX for a malformed %XX, ERR_NOTFOUND for a path
+ * of no call.
+ */
+static enum err split_path(struct slice raw, struct path *path)
 {
 	size_t len = 0;
 	struct slice *segment = NULL;
@@ -81,10 +84,10 @@ static bool split_path(struct slice raw, struct path *path)
 	for (size_t i = 0; i < raw.len; i++) {
 		char c = raw.ptr[i];
 		if (len == sizeof(path->text))
-			return false;
+			return ERR_NOTFOUND;
 		if (c == '/') {
 			if (path->count == SEGMENTS_MAX)
-				return false;
+				return ERR_NOTFOUND;
 			segment = &path->segments[path->count++];
 			*segment = (struct slice){path->text + len, 0};
 			continue;
@@ -93,16 +96,16 @@ static bool split_path(struct slice raw, struct path *path)
 			int high = i + 2 < raw.len ? hex_digit(raw.ptr[i + 1]) : -1;
 			int low = high < 0 ? -1 : hex_digit(raw.ptr[i + 2]);
 			if (low < 0)
-				return false;
+				return ERR_SYNTAX;
 			c = (char)(high * 16 + low);
 			i += 2;
 		}
 		if (segment == NULL)
-			return false;
+			return ERR_NOTFOUND;
 		path->text[len++] = c;
 		segment->len++;
 	}
-	return path->count > 0;
+	return OK;
 }
 
 /* Takes the next segment off a pattern; empty at its end. */
@@ -128,7 +131,8 @@ static bool matches(const char *pattern, const struct path *path)
 /* HEAD asks for what GET answers, without the body. */
 static bool same_method(const char *route, const char *asked)
 {
-	return strcmp(route, asked) == 0 || (strcmp(route, "GET") == 0 && strcmp(asked, "HEAD") == 0);
+	return strcmp(route, asked) == 0 ||
+	    (strcmp(route, "GET") == 0 && strcmp(asked, "HEAD") == 0);
 }
 
 /* Finds the row; without one, appends the methods that the path does have to `allow`. */
@@ -160,13 +164,15 @@ static enum err read_names(struct call *c, const struct path *path)
 				    "a session id must match [A-Za-z0-9._~-]{1,128}");
 			memcpy(c->session, segment.ptr, segment.len);
 		} else if (slice_eq(part, SLICE(":id")) && uuid_parse(segment, &c->id) != OK) {
-			return problem_set(&c->problem, ERR_NOTFOUND, "", "no such id in this session");
+			return problem_set(&c->problem, ERR_NOTFOUND, "",
+			    "no such id in this session");
 		}
 	}
 	return OK;
 }
 
-static struct call *make_call(struct api *api, struct http_request *q, const struct route *route)
+static struct call *make_call(struct api *api, struct http_request *q,
+    const struct route *route)
 {
 	struct call *c = mem_new(route->size == NULL ? sizeof(*c) : *route->size);
 	c->api = api;
@@ -175,15 +181,21 @@ static struct call *make_call(struct api *api, struct http_request *q, const str
 	return c;
 }
 
-static void answer_no_route(struct api *api, struct http_request *q, struct buf *allow)
+static void answer_no_route(struct api *api, struct http_request *q, enum err err,
+    struct buf *allow)
 {
 	struct call *c = make_call(api, q, &NO_ROUTE);
+	if (err == ERR_SYNTAX) {
+		call_fail(c, 400, "", "the path has a '%' without two hexadecimal digits");
+		return;
+	}
 	if (allow->len == 0) {
 		call_fail(c, 404, "", "there is no such call");
 		return;
 	}
 	http_add_header(q, "Allow", buf_cstr(allow));
-	call_fail(c, 405, "", "this path does not have this method; the Allow header lists those it has");
+	call_fail(c, 405, "",
+	    "this path does not have this method; the Allow header lists those it has");
 }
 
 /* Checks who calls and what for. OK, or the call has been answered. */
@@ -209,10 +221,11 @@ void api_handle(void *arg, struct http_request *q)
 	struct path path;
 	struct buf allow = BUF_INIT(128);
 	const struct route *route = NULL;
-	if (split_path(http_path(q), &path))
+	enum err err = split_path(http_path(q), &path);
+	if (err == OK)
 		route = find_route(http_method(q), &path, &allow);
 	if (route == NULL) {
-		answer_no_route(api, q, &allow);
+		answer_no_route(api, q, err, &allow);
 	} else {
 		struct call *c = make_call(api, q, route);
 		if (admit(c, &path) == OK)

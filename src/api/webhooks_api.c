@@ -10,9 +10,9 @@
 #include "base/mem.h"
 #include "store/webhooks.h"
 
-#define REQUEST_MAX 65536        /* bytes of a webhook's JSON */
-#define LIST_MAX (64u << 20)     /* bytes of an answer that lists webhooks */
-#define ANSWER_MAX (2u << 16)    /* bytes of one webhook's JSON, escapes included */
+#define REQUEST_MAX 65536     /* bytes of a webhook's JSON */
+#define LIST_MAX (64u << 20)  /* bytes of an answer that lists webhooks */
+#define ANSWER_MAX (2u << 16) /* bytes of one webhook's JSON, escapes included */
 
 struct webhooks_call;
 
@@ -20,7 +20,7 @@ struct webhooks_call;
 typedef enum err (*mutate_fn)(struct webhooks_call *wc, struct webhook *w);
 
 struct webhooks_call {
-	struct call call; /* first */
+	struct call call;  /* first */
 	struct webhook *w; /* as it is to be, or was, stored; owned */
 	uint64_t number;
 	mutate_fn mutate;
@@ -73,7 +73,7 @@ static void done_create(struct op *op, enum err result)
 /* Whether the request has a JSON body of bearable size; else it has been answered. */
 static bool check_body(struct call *c)
 {
-	if (!call_is_json(c))
+	if (!call_has_json(c))
 		return false;
 	if (http_body(c->http).len <= REQUEST_MAX)
 		return true;
@@ -84,10 +84,12 @@ static bool check_body(struct call *c)
 static bool check_count(struct call *c)
 {
 	size_t count = 0;
-	(void)registry_session(c->api->conf.registry, slice_of(c->session), &count); /* the list is not asked for */
+	(void)registry_session(c->api->conf.registry, slice_of(c->session),
+	    &count); /* the list is not asked for */
 	if (count < c->api->conf.webhooks_per_session)
 		return true;
-	call_fail(c, 409, "", "the session has as many webhooks as max_webhooks_per_session allows");
+	call_fail(c, 409, "",
+	    "the session has as many webhooks as max_webhooks_per_session allows");
 	return false;
 }
 
@@ -99,7 +101,8 @@ void handle_webhook_create(struct call *c)
 	wc->w = webhook_new();
 	webhook_set(&wc->w->session, c->session);
 	wc->w->timeout_ms = c->api->conf.rules.timeout_ms;
-	enum err err = webhook_apply(wc->w, http_body(c->http), &c->api->conf.rules, &c->problem);
+	enum err err = webhook_apply(wc->w, http_body(c->http), &c->api->conf.rules,
+	    &c->problem);
 	if (err == OK)
 		err = webhook_check(wc->w, &c->problem);
 	if (err == OK && !c->api->conf.health->has_room)
@@ -118,8 +121,8 @@ void handle_webhook_create(struct call *c)
 void handle_webhook_list(struct call *c)
 {
 	size_t count = 0;
-	struct webhook *const *list =
-	    registry_session(c->api->conf.registry, slice_of(c->session), &count);
+	struct webhook *const *list = registry_session(c->api->conf.registry,
+	    slice_of(c->session), &count);
 	struct buf json = BUF_INIT(LIST_MAX);
 	buf_puts(&json, "{\"webhooks\":[");
 	for (size_t i = 0; i < count; i++) {
@@ -134,7 +137,8 @@ void handle_webhook_list(struct call *c)
 /* Finds the webhook of the path; NULL: the call has been answered with 404. */
 static const struct webhook *find(struct call *c)
 {
-	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session), &c->id);
+	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session),
+	    &c->id);
 	if (w == NULL)
 		call_fail(c, 404, "", "no such webhook in this session");
 	return w;
@@ -173,7 +177,8 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 	if (err == OK) {
 		wc->w->updated_ms = clock_wall_ms();
 		wc->enabled_now = wc->w->enabled && !old->enabled;
-		err = wc->w->deleted ? webhooks_retire(txn, wc->w) : webhooks_change(txn, old, wc->w);
+		err = wc->w->deleted ? webhooks_retire(txn, wc->w)
+				     : webhooks_change(txn, old, wc->w);
 	}
 	webhook_free(old);
 	return err;

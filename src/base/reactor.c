@@ -92,7 +92,8 @@ void reactor_io_want(struct reactor_io *io, bool read, bool write)
 	if (want == 0)
 		return;
 	io->ev = event_new(io->reactor->base, io->fd, (short)(want | EV_PERSIST), on_io, io);
-	panic_if(io->ev == NULL || event_add(io->ev, NULL) != 0, "cannot watch descriptor %d", io->fd);
+	panic_if(io->ev == NULL || event_add(io->ev, NULL) != 0, "cannot watch descriptor %d",
+	    io->fd);
 }
 
 void reactor_io_free(struct reactor_io *io)
@@ -154,12 +155,14 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 	s->fn(s->arg);
 }
 
-struct reactor_signal *reactor_signal_new(struct reactor *r, int number, reactor_fn fn, void *arg)
+struct reactor_signal *reactor_signal_new(struct reactor *r, int number, reactor_fn fn,
+    void *arg)
 {
 	struct reactor_signal *s = mem_new(sizeof(*s));
 	*s = (struct reactor_signal){.fn = fn, .arg = arg};
 	s->ev = evsignal_new(r->base, number, on_signal, s);
-	panic_if(s->ev == NULL || event_add(s->ev, NULL) != 0, "cannot watch signal %d", number);
+	panic_if(s->ev == NULL || event_add(s->ev, NULL) != 0, "cannot watch signal %d",
+	    number);
 	return s;
 }
 

@@ -47,7 +47,8 @@ void reactor_timer_free(struct reactor_timer *t);
 struct reactor_signal;
 
 /* Calls `fn` for each signal `number`. */
-struct reactor_signal *reactor_signal_new(struct reactor *r, int number, reactor_fn fn, void *arg);
+struct reactor_signal *reactor_signal_new(struct reactor *r, int number, reactor_fn fn,
+    void *arg);
 void reactor_signal_free(struct reactor_signal *s);
 
 #endif

@@ -6,9 +6,10 @@
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
 
-int command_serve(int argc, char **argv);        /* serve.c: the gateway */
-int command_check_config(int argc, char **argv); /* check_config.c: reads the configuration, starts nothing */
-int command_listen(int argc, char **argv);       /* listen.c: a receiver for trying things */
-int command_send(int argc, char **argv);         /* send.c: publishes one event */
+int command_serve(int argc, char **argv); /* serve.c: the gateway */
+int command_check_config(int argc,
+    char **argv); /* check_config.c: reads the configuration, starts nothing */
+int command_listen(int argc, char **argv); /* listen.c: a receiver for trying things */
+int command_send(int argc, char **argv);   /* send.c: publishes one event */
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/listen_address.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "domain/name.h"
@@ -20,63 +21,88 @@
 #define FILE_LINE_MAX 8192 /* bytes */
 #define ENV_PREFIX "WAYBILL_"
 
-enum kind { KIND_TEXT, KIND_INTEGER, KIND_SIZE, KIND_CHOICE, KIND_LIST, KIND_CIDRS, KIND_SCHEDULE };
+enum kind {
+	KIND_TEXT,
+	KIND_INTEGER,
+	KIND_SIZE,
+	KIND_CHOICE,
+	KIND_LIST,
+	KIND_CIDRS,
+	KIND_SCHEDULE
+};
 
 enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
 
 struct setting {
 	const char *name;
 	enum kind kind;
-	size_t offset;          /* of its field in struct config */
-	uint64_t min, max;      /* of numbers */
-	const char *standard;   /* the default as text; NULL: none */
-	const char *allowed;    /* in words, for errors and help */
-	const char *const *choices;
+	size_t offset;                     /* of its field in struct config */
+	uint64_t min, max;                 /* of numbers */
+	const char *standard;              /* the default as text; NULL: none */
+	const char *allowed;               /* in words, for errors and help */
+	const char *const *choices;        /* KIND_CHOICE: ends with NULL */
+	bool (*is_item)(const char *item); /* KIND_LIST: whether it may be in the list */
 };
 
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
 
+static bool is_event_item(const char *item)
+{
+	return name_is_event(slice_of(item));
+}
+
+static bool is_listen_item(const char *item)
+{
+	bool local = false;
+	struct problem p;
+	return listen_is_local(item, &local, &p) == OK;
+}
+
 #define AT(field) offsetof(struct config, field)
 
 static const struct setting SETTINGS[] = {
     {"listen", KIND_LIST, AT(listen), 0, 0, "127.0.0.1:8080",
-	"ADDRESS:PORT, [IPV6]:PORT or unix:PATH, several separated by commas", NULL},
-    {"data", KIND_TEXT, AT(data), 0, 0, "var", "a folder for the store", NULL},
+	"ADDRESS:PORT, [IPV6]:PORT or unix:PATH, several separated by commas", NULL,
+	is_listen_item},
+    {"data", KIND_TEXT, AT(data), 0, 0, "var", "a folder for the store", NULL, NULL},
     {"token", KIND_TEXT, AT(token), 0, 0, NULL,
-	"8 to 512 printable ASCII characters without spaces", NULL},
+	"8 to 512 printable ASCII characters without spaces", NULL, NULL},
     {"tokens_file", KIND_TEXT, AT(tokens_file), 0, 0, NULL,
-	"a file with a token a line, sessions behind it limit it to these", NULL},
+	"a file with a token a line, sessions behind it limit it to these", NULL, NULL},
     {"allow_cidr", KIND_CIDRS, AT(addresses), 0, 0, NULL,
-	"networks such as 10.0.0.0/8 or fd00::/8, host bits zero, separated by commas", NULL},
+	"networks such as 10.0.0.0/8 or fd00::/8, host bits zero, separated by commas", NULL,
+	NULL},
     {"ca_file", KIND_TEXT, AT(ca_file), 0, 0, NULL,
-	"a PEM file with the authorities that receivers' certificates are checked against", NULL},
+	"a PEM file with the authorities that receivers' certificates are checked against",
+	NULL, NULL},
     {"retry_schedule", KIND_SCHEDULE, AT(retry), 0, 0, "5s,30s,2m,10m,30m,2h,5h,10h,10h",
-	"1 to 32 waits such as 5s,30s,2m", NULL},
+	"1 to 32 waits such as 5s,30s,2m", NULL, NULL},
     {"timeout_ms", KIND_INTEGER, AT(timeout_ms), WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS,
-	"5000", "an integer from 100 to 30000", NULL},
+	"5000", "an integer from 100 to 30000", NULL, NULL},
     {"max_in_flight", KIND_INTEGER, AT(max_in_flight), 1, 10000, "512",
-	"an integer from 1 to 10000", NULL},
+	"an integer from 1 to 10000", NULL, NULL},
     {"extra_events", KIND_LIST, AT(extra_events), 0, 0, NULL,
-	"event names of [a-z0-9_.]{1,64}, separated by commas", NULL},
+	"event names of [a-z0-9_.]{1,64}, separated by commas", NULL, is_event_item},
     {"max_webhooks_per_session", KIND_INTEGER, AT(max_webhooks_per_session), 1, 10000, "1000",
-	"an integer from 1 to 10000", NULL},
-    {"max_body_bytes", KIND_SIZE, AT(max_body_bytes), 1024, EVENT_BODY_MAX / 2, "1MiB",
-	"a size from 1KiB to 4MiB", NULL},
+	"an integer from 1 to 10000", NULL, NULL},
+    {"max_body_bytes", KIND_SIZE, AT(max_body_bytes), 100, EVENT_BODY_MAX / 2, "1MiB",
+	"a size from 100 bytes to 4MiB", NULL, NULL},
     {"max_connections", KIND_INTEGER, AT(max_connections), 1, 100000, "1024",
-	"an integer from 1 to 100000", NULL},
+	"an integer from 1 to 100000", NULL, NULL},
     {"head_timeout_ms", KIND_INTEGER, AT(head_timeout_ms), 100, 600000, "10000",
-	"an integer from 100 to 600000", NULL},
+	"an integer from 100 to 600000", NULL, NULL},
     {"body_timeout_ms", KIND_INTEGER, AT(body_timeout_ms), 100, 600000, "30000",
-	"an integer from 100 to 600000", NULL},
+	"an integer from 100 to 600000", NULL, NULL},
     {"idle_timeout_ms", KIND_INTEGER, AT(idle_timeout_ms), 1000, 3600000, "75000",
-	"an integer from 1000 to 3600000", NULL},
+	"an integer from 1000 to 3600000", NULL, NULL},
     {"drain_timeout_ms", KIND_INTEGER, AT(drain_timeout_ms), 0, 600000, "10000",
-	"an integer from 0 to 600000", NULL},
+	"an integer from 0 to 600000", NULL, NULL},
     {"store_max_bytes", KIND_SIZE, AT(store_max_bytes), 16u << 20, 16ULL << 40, "64GiB",
-	"a size from 16MiB to 16384GiB", NULL},
-    {"log_level", KIND_CHOICE, AT(log_level), 0, 0, "info", "debug, info, warn or error", LEVELS},
-    {"log_format", KIND_CHOICE, AT(log_format), 0, 0, "text", "text or json", FORMATS},
+	"a size from 16MiB to 16384GiB", NULL, NULL},
+    {"log_level", KIND_CHOICE, AT(log_level), 0, 0, "info", "debug, info, warn or error",
+	LEVELS, NULL},
+    {"log_format", KIND_CHOICE, AT(log_format), 0, 0, "text", "text or json", FORMATS, NULL},
 };
 #define SETTING_COUNT (sizeof(SETTINGS) / sizeof(SETTINGS[0]))
 
@@ -113,15 +139,18 @@ static void clear_cidrs(struct address_policy *policy)
 static enum err add_item(struct config_list *list, const struct setting *s, struct slice item,
     struct problem *p)
 {
-	if (item.len == 0 || (s->offset == AT(extra_events) && !name_is_event(item)))
+	char *copy = mem_copy(item.ptr, item.len);
+	if (!s->is_item(copy)) {
+		free(copy);
 		return refuse(s, p);
+	}
 	list->items = mem_resize(list->items, list->count + 1, sizeof(char *));
-	list->items[list->count++] = mem_copy(item.ptr, item.len);
+	list->items[list->count++] = copy;
 	return OK;
 }
 
-static enum err add_cidr(struct address_policy *policy, const struct setting *s, struct slice item,
-    struct problem *p)
+static enum err add_cidr(struct address_policy *policy, const struct setting *s,
+    struct slice item, struct problem *p)
 {
 	struct cidr cidr;
 	if (cidr_parse(item, &cidr) != OK)
@@ -151,7 +180,8 @@ static enum err set_list(struct reading *r, const struct setting *s, struct slic
 		    comma == NULL ? value.len : (size_t)(comma - value.ptr)};
 		size_t step = item.len + (comma == NULL ? 0 : 1);
 		item = slice_trim(item);
-		err = s->kind == KIND_CIDRS ? add_cidr(field, s, item, p) : add_item(field, s, item, p);
+		err = s->kind == KIND_CIDRS ? add_cidr(field, s, item, p)
+					    : add_item(field, s, item, p);
 		value.ptr += step;
 		value.len -= step;
 	}
@@ -242,7 +272,10 @@ void config_free(struct config *c)
 	free(c->data);
 }
 
-/* Compares a name with a key as written in its source: '-' and '_', and either case for variables. */
+/*
+ * Compares a name with a key as written in its source: '-' and '_', and either case for
+ * variables.
+ */
 static bool same_name(const char *name, struct slice key, enum source source)
 {
 	if (strlen(name) != key.len)
@@ -282,14 +315,16 @@ static enum err unknown_key(struct slice key, struct problem *p)
 /* Reads one line of a file; comments and empty lines are OK. */
 static enum err read_line(struct reading *r, struct slice line, struct problem *p)
 {
-	while (line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r'))
+	while (
+	    line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r'))
 		line.len--;
 	line = slice_trim(line);
 	if (line.len == 0 || line.ptr[0] == '#')
 		return OK;
 	const char *equals = memchr(line.ptr, '=', line.len);
 	if (equals == NULL)
-		return problem_set(p, ERR_INVALID, "", "a line must be \"key = value\" or a # comment");
+		return problem_set(p, ERR_INVALID, "",
+		    "a line must be \"key = value\" or a # comment");
 	struct slice key = slice_trim((struct slice){line.ptr, (size_t)(equals - line.ptr)});
 	struct slice value = slice_trim(
 	    (struct slice){equals + 1, line.len - (size_t)(equals - line.ptr) - 1});
@@ -305,7 +340,8 @@ enum err config_read_file(struct config *c, const char *path, struct problem *p)
 	enum err err = OK;
 	FILE *f = fopen(path, "re");
 	if (f == NULL)
-		return problem_set(p, ERR_IO, "", "%s: cannot be read: %s", path, strerror(errno));
+		return problem_set(p, ERR_IO, "", "%s: cannot be read: %s", path,
+		    strerror(errno));
 	for (unsigned n = 1; err == OK && fgets(line, sizeof(line), f) != NULL; n++) {
 		size_t len = strlen(line);
 		if (len == sizeof(line) - 1 && line[len - 1] != '\n')
@@ -316,7 +352,8 @@ enum err config_read_file(struct config *c, const char *path, struct problem *p)
 			err = problem_set(p, err, why.field, "%s:%u: %s", path, n, why.message);
 	}
 	if (err == OK && ferror(f))
-		err = problem_set(p, ERR_IO, "", "%s: cannot be read: %s", path, strerror(errno));
+		err = problem_set(p, ERR_IO, "", "%s: cannot be read: %s", path,
+		    strerror(errno));
 	(void)fclose(f); /* read-only */
 	return err;
 }
@@ -344,8 +381,8 @@ enum err config_read_environment(struct config *c, char *const *environment, str
 		enum err err = s == NULL ? unknown_key(key, &why)
 					 : set_value(&r, s, slice_of(equals + 1), &why);
 		if (err != OK)
-			return problem_set(p, err, why.field, ENV_PREFIX "* in the environment: %s",
-			    why.message);
+			return problem_set(p, err, why.field,
+			    ENV_PREFIX "* in the environment: %s", why.message);
 	}
 	return OK;
 }
@@ -387,16 +424,16 @@ static enum err read_flags(struct config *c, int argc, char **argv, bool setting
 			continue;
 		enum err err = set_value(&r, &SETTINGS[opt - 1], slice_of(optarg), &why);
 		if (err != OK)
-			return problem_set(p, err, why.field, "--%s: must be %s", names[opt - 1],
-			    SETTINGS[opt - 1].allowed);
+			return problem_set(p, err, why.field, "--%s: must be %s",
+			    names[opt - 1], SETTINGS[opt - 1].allowed);
 	}
 	if (optind < argc)
 		return problem_set(p, ERR_INVALID, "", "%s: unexpected argument", argv[optind]);
 	return OK;
 }
 
-enum err config_read(struct config *c, int argc, char **argv, char *const *environment, bool *usage,
-    struct problem *p)
+enum err config_read(struct config *c, int argc, char **argv, char *const *environment,
+    bool *usage, struct problem *p)
 {
 	const char *file = NULL;
 	*usage = true;

@@ -26,9 +26,9 @@ struct config {
 	struct address_policy addresses;
 	struct retry_schedule retry;
 	char *data;
-	char *token;       /* NULL: none */
-	char *tokens_file; /* NULL: none */
-	char *ca_file;     /* NULL: the system's */
+	char *token;         /* NULL: none */
+	char *tokens_file;   /* NULL: none */
+	char *ca_file;       /* NULL: the system's */
 	uint64_t log_level;  /* enum log_level */
 	uint64_t log_format; /* enum log_format */
 	uint64_t timeout_ms;
@@ -64,8 +64,8 @@ MUST_CHECK enum err config_read_environment(struct config *c, char *const *envir
  * -c FILE first of all, then the environment, then the flags. ERR_INVALID or ERR_IO
  * with the problem in words; *usage says that the command line itself was wrong.
  */
-MUST_CHECK enum err config_read(struct config *c, int argc, char **argv, char *const *environment,
-    bool *usage, struct problem *p);
+MUST_CHECK enum err config_read(struct config *c, int argc, char **argv,
+    char *const *environment, bool *usage, struct problem *p);
 
 /* Prints one line for each setting: its flag, what is allowed, its default. */
 void config_print_settings(void);

@@ -17,13 +17,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define TICK_MS 1000           /* housekeeping, and the longest wait: wall clocks jump */
-#define GATHER_PASSES 4        /* passes that one commit may gather from */
+#define TICK_MS 1000    /* housekeeping, and the longest wait: wall clocks jump */
+#define GATHER_PASSES 4 /* passes that one commit may gather from */
 #define READER_CHECK_TICKS 60
-#define STORE_RETRY_MS 1000    /* between commits of progress alone while the store fails */
-#define FLUSH_PASSES 10        /* passes that let the last answers leave */
-#define MAP_FULL_PERCENT 90    /* of the store's largest size: above, no new events */
-#define DISK_FREE_PERCENT 5    /* of the file system: below, no new events */
+#define STORE_RETRY_MS 1000 /* between commits of progress alone while the store fails */
+#define FLUSH_PASSES 10     /* passes that let the last answers leave */
+#define MAP_FULL_PERCENT 90 /* of the store's largest size: above, no new events */
+#define DISK_FREE_PERCENT 5 /* of the file system: below, no new events */
 
 struct loop {
 	struct loop_conf conf;
@@ -32,7 +32,7 @@ struct loop {
 	struct reactor_timer *drain;
 	unsigned ticks;
 	unsigned signals;
-	bool drained_out;      /* the drain's time is over */
+	bool drained_out;       /* the drain's time is over */
 	int64_t store_retry_ms; /* monotonic; progress alone is not tried before */
 };
 
@@ -47,7 +47,10 @@ static void on_drain_over(void *arg)
 	l->drained_out = true;
 }
 
-/* Measures whether there is room; refuses new events early, so that outcomes can still be written. */
+/*
+ * Measures whether there is room; refuses new events early, so that outcomes can still be
+ * written.
+ */
 static void check_room(struct loop *l)
 {
 	struct db_usage u;
@@ -59,7 +62,8 @@ static void check_room(struct loop *l)
 	bool room = u.used_bytes / MAP_FULL_PERCENT < u.map_bytes / 100 &&
 	    u.disk_free_bytes / DISK_FREE_PERCENT >= u.disk_bytes / 100;
 	if (room != l->conf.health->has_room)
-		log_warn(room ? "the store has room again" : "the store has no room for new events",
+		log_warn(room ? "the store has room again"
+			      : "the store has no room for new events",
 		    LOG_N("used_bytes", u.used_bytes), LOG_N("max_bytes", u.map_bytes),
 		    LOG_N("disk_free_bytes", u.disk_free_bytes));
 	l->conf.health->has_room = room;
@@ -92,8 +96,8 @@ static bool is_over(const struct loop *l)
 {
 	if (l->signals == 0)
 		return false;
-	bool drained = dispatch_in_flight(l->conf.dispatch) == 0 && turn_staged(l->conf.turn) == 0 &&
-	    http_held(l->conf.http) == 0;
+	bool drained = dispatch_in_flight(l->conf.dispatch) == 0 &&
+	    turn_staged(l->conf.turn) == 0 && http_held(l->conf.http) == 0;
 	return drained || l->drained_out;
 }
 
@@ -134,7 +138,8 @@ static enum err commit(struct loop *l)
 	enum err err = turn_commit(l->conf.turn);
 	bool stored = err == OK;
 	if (stored != l->conf.health->stores)
-		log_warn(stored ? "the store can be written again" : "the store cannot be written",
+		log_warn(stored ? "the store can be written again"
+				: "the store cannot be written",
 		    LOG_S("result", err_text(err)));
 	l->conf.health->stores = stored;
 	if (!stored)

@@ -1,4 +1,7 @@
-/* The turn of the program: what happens in which order, over and over, until it is told to stop. */
+/*
+ * The turn of the program: what happens in which order, over and over, until it is told to
+ * stop.
+ */
 #ifndef CLI_LOOP_H
 #define CLI_LOOP_H
 

@@ -44,7 +44,8 @@ static bool check(const struct sending *s)
 {
 	struct problem p;
 	if (!name_is_session(slice_of(s->session)))
-		(void)fprintf(stderr, "waybill send: SESSION must match [A-Za-z0-9._~-]{1,128}\n");
+		(void)fprintf(stderr,
+		    "waybill send: SESSION must match [A-Za-z0-9._~-]{1,128}\n");
 	else if (!name_is_event(slice_of(s->event)))
 		(void)fprintf(stderr, "waybill send: EVENT must match [a-z0-9_.]{1,64}\n");
 	else if (url_check(slice_of(s->url), "--url", &p) != OK)
@@ -54,7 +55,10 @@ static bool check(const struct sending *s)
 	return false;
 }
 
-/* Writes the request's body; DATA is canonicalised on the way, so that it is JSON for certain. */
+/*
+ * Writes the request's body; DATA is canonicalised on the way, so that it is JSON for
+ * certain.
+ */
 static bool make_body(const struct sending *s, struct buf *body)
 {
 	struct json_reader r;
@@ -77,7 +81,8 @@ static bool make_body(const struct sending *s, struct buf *body)
 
 static int post(struct sending *s, const struct buf *body)
 {
-	struct client_conf conf = {.user_agent = "waybill/" WAYBILL_VERSION, .idle_connections = 1};
+	struct client_conf conf = {.user_agent = "waybill/" WAYBILL_VERSION,
+	    .idle_connections = 1};
 	struct reactor *reactor = reactor_new();
 	struct client *client = client_new(reactor, &conf);
 	struct client_request *q = client_open(client);

@@ -11,13 +11,14 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/listen_address.h"
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/loop.h"
 #include "cli/tokens.h"
 #include "store/schema.h"
 
-#define DESCRIPTOR_RESERVE 64           /* for the store, the log, the listeners and lookups */
+#define DESCRIPTOR_RESERVE 64            /* for the store, the log, the listeners and lookups */
 #define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
 
 struct server {
@@ -51,12 +52,12 @@ static enum err check_exposure(const struct server *s, struct problem *p)
 {
 	for (size_t i = 0; i < s->config.listen.count; i++) {
 		bool local = false;
-		enum err err = http_is_local(s->config.listen.items[i], &local, p);
+		enum err err = listen_is_local(s->config.listen.items[i], &local, p);
 		if (err != OK)
 			return err;
 		if (!local && auth_count(s->auth) == 0)
 			return problem_set(p, ERR_REFUSED, "listen",
-			    "%s is not loopback: listening there needs a token (token or tokens_file)",
+			    "listen: %s is not loopback: that needs a token (token or tokens_file)",
 			    s->config.listen.items[i]);
 	}
 	return OK;

@@ -43,8 +43,8 @@ enum err tokens_load(const struct config *c, struct auth *auth, struct problem *
 	if (err == OK && c->tokens_file != NULL) {
 		err = read_file(c->tokens_file, &text, p);
 		if (err == OK && auth_add_file(auth, buf_view(&text), &why) != OK)
-			err = problem_set(p, ERR_INVALID, "tokens_file", "%s: %s", c->tokens_file,
-			    why.message);
+			err = problem_set(p, ERR_INVALID, "tokens_file", "%s: %s",
+			    c->tokens_file, why.message);
 	}
 	mem_wipe(text.data, text.len);
 	buf_fini(&text);

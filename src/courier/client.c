@@ -46,7 +46,7 @@ struct client_request {
 	const char *refused_range; /* why the policy refused the last address tried */
 	size_t head_bytes;
 	size_t body_bytes;
-	int status;      /* of the response that is being read */
+	int status;       /* of the response that is being read */
 	int final_status; /* of the one that counts, once its headers are complete */
 	uint32_t timeout_ms;
 	bool timed_out;
@@ -73,10 +73,10 @@ struct client {
 };
 
 /* A curl call that fails only for a mistake of ours or for want of memory. */
-#define MUST(call)                                                                                 \
-	do {                                                                                       \
-		int rc_ = (int)(call);                                                             \
-		panic_if(rc_ != 0, "%s failed with %d", #call, rc_);                               \
+#define MUST(call)                                                                             \
+	do {                                                                                   \
+		int rc_ = (int)(call);                                                         \
+		panic_if(rc_ != 0, "%s failed with %d", #call, rc_);                           \
 	} while (0)
 
 static void end_request(struct client_request *q, CURLcode code)
@@ -167,7 +167,8 @@ static void read_status_line(struct client_request *q, struct slice line)
 	size_t i = 5;
 	while (i < line.len && line.ptr[i] != ' ')
 		i++;
-	for (i++; i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9' && status < 1000; i++)
+	for (i++; i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9' && status < 1000;
+	     i++)
 		status = status * 10 + (unsigned)(line.ptr[i] - '0');
 	q->status = (int)status;
 	q->retry_after[0] = '\0';
@@ -322,7 +323,7 @@ void client_free(struct client *c)
 		return;
 	struct client_request *q;
 	TAILQ_FOREACH(q, &c->active, link)
-	MUST(curl_multi_remove_handle(c->multi, q->easy));
+		MUST(curl_multi_remove_handle(c->multi, q->easy));
 	free_list(&c->active);
 	free_list(&c->ended);
 	free_list(&c->idle);
@@ -385,8 +386,8 @@ static void clear_result(struct client_request *q)
 	q->error[0] = '\0';
 }
 
-void client_send(struct client_request *q, const char *url, struct slice body, uint32_t timeout_ms,
-    client_done_fn done, void *arg)
+void client_send(struct client_request *q, const char *url, struct slice body,
+    uint32_t timeout_ms, client_done_fn done, void *arg)
 {
 	struct client *c = q->client;
 	clear_result(q);
@@ -394,13 +395,15 @@ void client_send(struct client_request *q, const char *url, struct slice body, u
 	q->arg = arg;
 	q->timeout_ms = timeout_ms;
 	q->started_us = clock_now_us();
-	add_line(q, SLICE("Expect"), SLICE(":"), SLICE("")); /* else large bodies wait up to a second */
+	add_line(q, SLICE("Expect"), SLICE(":"),
+	    SLICE("")); /* else large bodies wait up to a second */
 	MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, link_lines(q)));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, body.ptr));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms + BACKSTOP_MS));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms + BACKSTOP_MS));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_CONNECTTIMEOUT_MS,
+	    (long)timeout_ms + BACKSTOP_MS));
 	reactor_timer_set(q->deadline, timeout_ms);
 	TAILQ_INSERT_TAIL(&c->active, q, link);
 	MUST(curl_multi_add_handle(c->multi, q->easy));
@@ -410,10 +413,12 @@ void client_send(struct client_request *q, const char *url, struct slice body, u
 static const char *explain(struct client_request *q)
 {
 	if (q->timed_out)
-		(void)snprintf(q->words, sizeof(q->words), "timeout after %u ms", q->timeout_ms);
+		(void)snprintf(q->words, sizeof(q->words), "timeout after %u ms",
+		    q->timeout_ms);
 	else if (q->refused_range != NULL && q->code == CURLE_COULDNT_CONNECT)
 		(void)snprintf(q->words, sizeof(q->words),
-		    "address refused: %s addresses are not in allow_cidr", q->refused_range);
+		    "address refused: %s addresses are not allowed (allow_cidr)",
+		    q->refused_range);
 	else if (q->head_bytes > CLIENT_HEAD_MAX)
 		(void)snprintf(q->words, sizeof(q->words), "answer's headers are over %d bytes",
 		    CLIENT_HEAD_MAX);

@@ -17,12 +17,12 @@
 #include "base/slice.h"
 #include "domain/address.h"
 
-#define CLIENT_ANSWER_KEPT 1024    /* bytes of an answer's body that are kept */
-#define CLIENT_BODY_MAX 65536      /* bytes of it that are read at most (contract.md section 5) */
-#define CLIENT_BODY_MS 1000        /* and for how long, once the status is known */
-#define CLIENT_HEAD_MAX 65536      /* bytes of status lines and headers */
-#define CLIENT_HEADERS_MAX 64      /* lines of a request */
-#define CLIENT_RETRY_AFTER_MAX 64  /* bytes of a Retry-After value; longer ones are ignored */
+#define CLIENT_ANSWER_KEPT 1024 /* bytes of an answer's body that are kept */
+#define CLIENT_BODY_MAX 65536   /* bytes of it that are read at most (contract.md section 5) */
+#define CLIENT_BODY_MS 1000     /* and for how long, once the status is known */
+#define CLIENT_HEAD_MAX 65536   /* bytes of status lines and headers */
+#define CLIENT_HEADERS_MAX 64   /* lines of a request */
+#define CLIENT_RETRY_AFTER_MAX 64 /* bytes of a Retry-After value; longer ones are ignored */
 
 struct client_conf {
 	const struct address_policy *policy; /* borrowed; NULL allows every address */
@@ -32,9 +32,9 @@ struct client_conf {
 };
 
 struct client_result {
-	int status;             /* the final status line's; 0: none came */
-	const char *error;      /* why none came, in words; "" where one did */
-	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
+	int status;              /* the final status line's; 0: none came */
+	const char *error;       /* why none came, in words; "" where one did */
+	struct slice answer;     /* the first CLIENT_ANSWER_KEPT bytes of the body */
 	const char *retry_after; /* the header's value; "" where there is none */
 	int64_t duration_us;
 };
@@ -60,8 +60,8 @@ void client_header(struct client_request *q, struct slice name, struct slice val
  * client_reap(), with `result` borrowed for the call. `timeout_ms`: from now until
  * the final status and headers are there.
  */
-void client_send(struct client_request *q, const char *url, struct slice body, uint32_t timeout_ms,
-    client_done_fn done, void *arg);
+void client_send(struct client_request *q, const char *url, struct slice body,
+    uint32_t timeout_ms, client_done_fn done, void *arg);
 
 /* Reports the requests that have ended since the last call. */
 void client_reap(struct client *c);

@@ -110,7 +110,10 @@ static void forget_endpoint(struct dispatch *d, struct endpoint *ep)
 	free_endpoint(ep, NULL);
 }
 
-/* Moves `ep` between the idle ones and those with work; drops the longest idle beyond IDLE_MAX. */
+/*
+ * Moves `ep` between the idle ones and those with work; drops the longest idle beyond
+ * IDLE_MAX.
+ */
 static void mark_idle(struct dispatch *d, struct endpoint *ep)
 {
 	bool idle = ep->sched.due_ms == SCHED_NEVER && TAILQ_EMPTY(&ep->flights);
@@ -249,7 +252,10 @@ static void finish_flight(struct op *op, enum err result)
 	mark_idle(d, ep);
 }
 
-/* The time of the next attempt: the schedule's, or a later one that Retry-After asks for; -1: no more. */
+/*
+ * The time of the next attempt: the schedule's, or a later one that Retry-After asks for;
+ * -1: no more.
+ */
 static int64_t next_attempt(struct dispatch *d, const struct webhook *w,
     const struct delivery *delivery, const struct client_result *r, int64_t now_ms)
 {
@@ -353,7 +359,7 @@ static void on_result(void *arg, const struct client_result *r)
 	if (w != NULL) {
 		judge(d, f, w, r);
 		log_attempt(f, w, r);
-	} else { /* deleted and purged: there is nothing left to settle, and nothing will be found */
+	} else { /* deleted and purged: the settlement will find nothing */
 		f->settlement.verdict = VERDICT_DELIVERED;
 	}
 	turn_stage(d->conf.turn, &f->op);
@@ -402,8 +408,7 @@ static bool is_in_flight(void *arg, const struct uuid *id)
 {
 	const struct endpoint *ep = arg;
 	const struct flight *f;
-	TAILQ_FOREACH(f, &ep->flights, link)
-	{
+	TAILQ_FOREACH(f, &ep->flights, link) {
 		if (memcmp(f->settlement.delivery.id.bytes, id->bytes, UUID_SIZE) == 0)
 			return true;
 	}
@@ -414,7 +419,8 @@ static bool is_in_flight(void *arg, const struct uuid *id)
 static void fail_unreadable(struct flight *f, enum err err)
 {
 	char words[96];
-	(void)snprintf(words, sizeof(words), "the stored event cannot be read: %s", err_text(err));
+	(void)snprintf(words, sizeof(words), "the stored event cannot be read: %s",
+	    err_text(err));
 	struct client_result r = {.error = words, .retry_after = ""};
 	buf_fini(&f->body); /* was not counted as in flight */
 	on_result(f, &r);
@@ -424,7 +430,8 @@ static void fail_unreadable(struct flight *f, enum err err)
  * Claims the next due delivery of `ep` and starts its attempt. True when it did,
  * or when `ep` has moved to a later time; false when claiming is over for this turn.
  */
-static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *txn, int64_t now_ms)
+static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *txn,
+    int64_t now_ms)
 {
 	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
 	struct delivery delivery;
@@ -447,7 +454,8 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	if (count == 0 && next_due_ms <= now_ms)
 		return false; /* passed many: goes on from its place in the next turn */
 	if (count == 0 && ep->forced_ms != 0) {
-		ep->forced_ms = 0; /* all of it was passed once: the ordinary due times count again */
+		ep->forced_ms =
+		    0; /* all of it was passed once: the ordinary due times count again */
 		rewind_place(ep);
 		return true;
 	}

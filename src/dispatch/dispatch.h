@@ -25,7 +25,7 @@
 #include "store/turn.h"
 
 struct dispatch_conf {
-	struct db *db;             /* all borrowed */
+	struct db *db; /* all borrowed */
 	struct turn *turn;
 	struct registry *registry;
 	struct client *client;
@@ -47,7 +47,10 @@ void dispatch_free(struct dispatch *d);
  */
 MUST_CHECK enum err dispatch_load(struct dispatch *d);
 
-/* A delivery of this webhook now lies at `place` of its queue. After the commit that put it there. */
+/*
+ * A delivery of this webhook now lies at `place` of its queue. After the commit that put it
+ * there.
+ */
 void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_place *place);
 
 /*
@@ -62,7 +65,10 @@ void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now);
  */
 void dispatch_pump(struct dispatch *d);
 
-/* Milliseconds until dispatch_pump() has something to do; 0: at once; -1: only events bring it. */
+/*
+ * Milliseconds until dispatch_pump() has something to do; 0: at once; -1: only events bring
+ * it.
+ */
 int64_t dispatch_delay(const struct dispatch *d);
 
 /* Starts nothing from now on; what is in flight goes on. */

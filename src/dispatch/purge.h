@@ -12,7 +12,8 @@
 struct purge;
 
 /* `gone` is called after the commit that removed a retired webhook's record. */
-struct purge *purge_new(struct turn *turn, void (*gone)(void *arg, uint64_t webhook), void *arg);
+struct purge *purge_new(struct turn *turn, void (*gone)(void *arg, uint64_t webhook),
+    void *arg);
 
 /* Frees it; none of its operations may be staged. NULL is fine. */
 void purge_free(struct purge *p);

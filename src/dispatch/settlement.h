@@ -20,12 +20,14 @@ struct settlement {
 	enum verdict verdict;
 	struct delivery delivery; /* attempts counted, its place as it lies in the queue */
 	int64_t retry_ms;         /* VERDICT_RETRY: the new due time, wall */
-	bool fifo;                /* VERDICT_RETRY: it keeps its place, ahead of those behind it */
-	struct slice session;     /* VERDICT_DEAD: the key of the dead letter; borrowed until applied */
+	bool fifo; /* VERDICT_RETRY: it keeps its place, ahead of those behind it */
+	struct slice
+	    session; /* VERDICT_DEAD: the key of the dead letter; borrowed until applied */
 	struct dead_letter *dead; /* VERDICT_DEAD: owned by the caller */
 	bool disable;             /* the webhook answered 410 */
 	int64_t now_ms;
-	struct webhook *disabled; /* out: the webhook as it was stored disabled; the caller's to free */
+	struct webhook
+	    *disabled; /* out: the webhook as it was stored disabled; the caller's to free */
 };
 
 /*

@@ -13,7 +13,7 @@
 #define DEAD_ERROR_MAX 400 /* bytes of the last error in words */
 
 struct dead_letter {
-	struct uuid id;          /* the key, made when it died: newest last */
+	struct uuid id; /* the key, made when it died: newest last */
 	struct uuid delivery_id;
 	struct uuid event_id;
 	struct uuid webhook_id;

@@ -21,15 +21,17 @@
 enum delivery_status { DELIVERY_WAITING = 1, DELIVERY_DEAD = 2 };
 
 struct delivery {
-	struct uuid id;       /* the key; not part of the record */
+	struct uuid id; /* the key; not part of the record */
 	struct uuid event_id;
-	uint64_t webhook;     /* the webhook's number */
-	int64_t created_ms;   /* wall */
-	int64_t place_ms;     /* its place in the queue: the due time, or for fifo what it was first */
-	int64_t due_ms;       /* wall; when the next attempt may start */
-	int64_t queued_ms;    /* wall; when it was given that due time */
-	uint32_t attempts;    /* made so far, over all replays */
-	uint32_t replayed_at; /* `attempts` when it was last replayed: the schedule starts there */
+	uint64_t webhook;   /* the webhook's number */
+	int64_t created_ms; /* wall */
+	int64_t
+	    place_ms; /* its place in the queue: the due time, or for fifo what it was first */
+	int64_t due_ms;    /* wall; when the next attempt may start */
+	int64_t queued_ms; /* wall; when it was given that due time */
+	uint32_t attempts; /* made so far, over all replays */
+	uint32_t
+	    replayed_at; /* `attempts` when it was last replayed: the schedule starts there */
 	enum delivery_status status;
 };
 

@@ -277,8 +277,9 @@ enum err json_read_number(struct json_reader *r)
 	if (err != OK)
 		return err;
 	struct slice text = {r->text.ptr + from, r->pos - from};
-	if (is_integer && text.len <= DBL_DIG && !slice_eq(text, SLICE("-0")))
-		return OK; /* canonical as it stands */
+	/* Up to 21 digits of an integer are printed as such, or kept as such: no matter which. */
+	if (is_integer && text.len <= PLAIN_POINT_MAX && !slice_eq(text, SLICE("-0")))
+		return OK;
 	json_cut(r, from);
 	json_put_number(text, r->out);
 	return OK;

@@ -12,8 +12,8 @@
 #include "base/err.h"
 
 struct problem {
-	char field[96];    /* "events[1]"; empty where the input as a whole is meant */
-	char message[480]; /* names what is allowed; no secret, no raw input bytes */
+	char field[96];     /* "events[1]"; empty where the input as a whole is meant */
+	char message[1024]; /* names what is allowed; no secret, no raw input bytes */
 };
 
 /* Fills `p` and returns `code`, so that a check can end with `return problem_set(…)`. */

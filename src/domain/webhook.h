@@ -40,13 +40,14 @@ struct webhook {
 	struct uuid id;  /* what clients call it */
 	char *session;
 	char *url;
-	char **events; /* the filter, in the client's order; "all" alone stands for every event */
+	char *
+	    *events; /* the filter, in the client's order; "all" alone stands for every event */
 	size_t event_count;
 	char *secret; /* NULL where there is none */
 	struct webhook_header *headers;
 	size_t header_count;
-	char *description;     /* NULL where there is none */
-	char *disabled_reason; /* NULL while enabled */
+	char *description;            /* NULL where there is none */
+	char *disabled_reason;        /* NULL while enabled */
 	struct retry_schedule *retry; /* NULL: the configured one */
 	double rate_limit;            /* deliveries per second; 0: none */
 	int64_t created_ms;           /* wall */

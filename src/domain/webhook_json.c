@@ -23,8 +23,8 @@
 
 struct field {
 	const char *name;
-	enum err (*apply)(struct webhook *w, const cJSON *value, const struct webhook_rules *rules,
-	    struct problem *p);
+	enum err (*apply)(struct webhook *w, const cJSON *value,
+	    const struct webhook_rules *rules, struct problem *p);
 };
 
 static enum err bad(struct problem *p, const char *field, const char *allowed)
@@ -32,8 +32,8 @@ static enum err bad(struct problem *p, const char *field, const char *allowed)
 	return problem_set(p, ERR_INVALID, field, "%s must be %s", field, allowed);
 }
 
-static enum err apply_url(struct webhook *w, const cJSON *value, const struct webhook_rules *rules,
-    struct problem *p)
+static enum err apply_url(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
 {
 	(void)rules;
 	if (!cJSON_IsString(value))
@@ -53,7 +53,8 @@ static enum err unknown_event(const struct webhook_rules *rules, const char *fie
 	for (size_t i = 0; i < rules->extra_event_count; i++)
 		buf_printf(&known, " %s", rules->extra_events[i]);
 	enum err err = problem_set(p, ERR_INVALID, field, "unknown event; known are: %s",
-	    known.failed ? "those of the documentation and the configuration" : buf_cstr(&known));
+	    known.failed ? "those of the documentation and the configuration"
+			 : buf_cstr(&known));
 	buf_fini(&known);
 	return err;
 }
@@ -96,7 +97,7 @@ static enum err apply_secret(struct webhook *w, const cJSON *value,
 		return bad(p, "secret", "null or a string of 1 to 1024 bytes");
 	if (strcmp(value->valuestring, SECRET_MASK) == 0)
 		return problem_set(p, ERR_INVALID, "secret",
-		    "secret is the mask that answers show; leave the field out to keep the secret");
+		    "this is the mask that answers show; leave the field out to keep the secret");
 	webhook_set(&w->secret, value->valuestring);
 	return OK;
 }
@@ -116,13 +117,15 @@ static bool is_token(const char *name)
 static bool is_reserved(const char *name)
 {
 	static const char *const NAMES[] = {"accept-encoding", "connection", "content-encoding",
-	    "content-length", "content-type", "expect", "host", "keep-alive", "proxy-authorization",
-	    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"};
+	    "content-length", "content-type", "expect", "host", "keep-alive",
+	    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding",
+	    "upgrade", "user-agent"};
 	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
 		if (strcasecmp(name, NAMES[i]) == 0)
 			return true;
 	}
-	return strncasecmp(name, "x-webhook-", 10) == 0 || strncasecmp(name, "webhook-", 8) == 0;
+	return strncasecmp(name, "x-webhook-", 10) == 0 ||
+	    strncasecmp(name, "webhook-", 8) == 0;
 }
 
 static bool is_header_value(const char *value)
@@ -142,14 +145,14 @@ static enum err check_header(const struct webhook *w, const cJSON *item, const c
 		    "a header name must be an HTTP token of at most 128 characters");
 	if (is_reserved(item->string))
 		return problem_set(p, ERR_INVALID, field,
-		    "%s is reserved: waybill sets it, or it would change how the request is framed",
-		    item->string);
+		    "%s is reserved: waybill sets it, or it frames the request", item->string);
 	if (!cJSON_IsString(item) || !is_header_value(item->valuestring))
 		return bad(p, field,
 		    "a string of at most 1024 printable ASCII characters, without line breaks");
 	for (size_t i = 0; i < w->header_count; i++) {
 		if (strcasecmp(w->headers[i].name, item->string) == 0)
-			return problem_set(p, ERR_INVALID, field, "%s is given twice", item->string);
+			return problem_set(p, ERR_INVALID, field, "%s is given twice",
+			    item->string);
 	}
 	return OK;
 }
@@ -203,7 +206,8 @@ static enum err apply_timeout(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
 	(void)rules;
-	if (!read_integer(value, WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS, &w->timeout_ms))
+	if (!read_integer(value, WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS,
+		&w->timeout_ms))
 		return bad(p, "timeout_ms", "an integer from 100 to 30000");
 	return OK;
 }
@@ -228,8 +232,8 @@ static enum err apply_ordering(struct webhook *w, const cJSON *value,
 	return OK;
 }
 
-static enum err apply_rate(struct webhook *w, const cJSON *value, const struct webhook_rules *rules,
-    struct problem *p)
+static enum err apply_rate(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
 {
 	(void)rules;
 	double rate = cJSON_IsNumber(value) ? value->valuedouble : 0;
@@ -283,7 +287,8 @@ static enum err apply_enabled(struct webhook *w, const cJSON *value,
 	if (!cJSON_IsBool(value))
 		return bad(p, "enabled", "true or false");
 	if (cJSON_IsTrue(value) != (w->enabled ? 1 : 0))
-		webhook_set_enabled(w, cJSON_IsTrue(value) ? NULL : WEBHOOK_DISABLED_BY_REQUEST);
+		webhook_set_enabled(w,
+		    cJSON_IsTrue(value) ? NULL : WEBHOOK_DISABLED_BY_REQUEST);
 	return OK;
 }
 
@@ -330,7 +335,8 @@ static enum err read_strictly(struct slice body, struct buf *canonical, struct p
 	if (err != OK)
 		(void)json_problem(&r, err, p); /* returns `err` */
 	else if (r.has_nul)
-		err = problem_set(p, ERR_INVALID, "", "a string must not hold the character U+0000");
+		err = problem_set(p, ERR_INVALID, "",
+		    "a string must not hold the character U+0000");
 	json_fini(&r);
 	return err;
 }
@@ -366,7 +372,8 @@ out:
 enum err webhook_check(const struct webhook *w, struct problem *p)
 {
 	if (w->url == NULL)
-		return problem_set(p, ERR_INVALID, "url", "url is required: an http or https URL");
+		return problem_set(p, ERR_INVALID, "url",
+		    "url is required: an http or https URL");
 	return OK;
 }
 
@@ -444,7 +451,8 @@ void webhook_write(const struct webhook *w, struct buf *out)
 	write_text(out, "disabled_reason", w->disabled_reason);
 	write_headers(w, out);
 	write_text(out, "signature", w->signature == SIGNATURE_V2 ? "v2" : "v1");
-	buf_printf(out, ",\"timeout_ms\":%u,\"max_in_flight\":%u", w->timeout_ms, w->max_in_flight);
+	buf_printf(out, ",\"timeout_ms\":%u,\"max_in_flight\":%u", w->timeout_ms,
+	    w->max_in_flight);
 	write_text(out, "ordering", w->fifo ? "fifo" : "none");
 	write_rate(w, out);
 	write_retry(w, out);

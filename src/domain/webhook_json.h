@@ -11,7 +11,8 @@
 
 /* What the configuration says about webhooks. Borrowed. */
 struct webhook_rules {
-	char *const *extra_events; /* event names beyond the contract's that may be subscribed to */
+	char *const
+	    *extra_events; /* event names beyond the contract's that may be subscribed to */
 	size_t extra_event_count;
 	uint32_t timeout_ms; /* of a new webhook that does not name its own */
 };

@@ -115,8 +115,8 @@ static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
 		return problem_set(p, ERR_IO, "data", "cannot write in folder %s: %s", dir,
 		    strerror(errno));
 	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0)
-		return problem_set(p, ERR_BUSY, "data", "the store in %s is in use by another process",
-		    dir);
+		return problem_set(p, ERR_BUSY, "data",
+		    "the store in %s is in use by another process", dir);
 	return OK;
 }
 
@@ -163,7 +163,8 @@ enum err db_open(const char *dir, uint64_t map_bytes, struct db **out, struct pr
 		    mdb_strerror(rc));
 		goto fail;
 	}
-	if (fsync(db->dir_fd) != 0) { /* LMDB never does: the new file's name must survive too */
+	if (fsync(db->dir_fd) !=
+	    0) { /* LMDB never does: the new file's name must survive too */
 		err = problem_set(p, ERR_IO, "data", "cannot sync folder %s: %s", dir,
 		    strerror(errno));
 		goto fail;
@@ -338,7 +339,8 @@ static enum err move(struct db_cursor *c, MDB_cursor_op op, MDB_val key, struct 
 	return err;
 }
 
-enum err db_seek(struct db_cursor *c, struct slice key, struct slice *found, struct slice *value)
+enum err db_seek(struct db_cursor *c, struct slice key, struct slice *found,
+    struct slice *value)
 {
 	return move(c, MDB_SET_RANGE, val_of(key), found, value);
 }

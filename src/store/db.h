@@ -65,7 +65,10 @@ void db_read_end(struct db_txn *txn);
 /* The transaction's sticky error, OK while there is none. */
 enum err db_txn_error(const struct db_txn *txn);
 
-/* Marks the transaction failed with `err`, for a module that found a record corrupt. Returns it. */
+/*
+ * Marks the transaction failed with `err`, for a module that found a record corrupt. Returns
+ * it.
+ */
 enum err db_txn_fail(struct db_txn *txn, enum err err);
 
 /* Borrows the value under `key` until the next write. ERR_NOTFOUND or the sticky error. */

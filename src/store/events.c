@@ -85,7 +85,8 @@ static enum err get_piece(struct db_txn *txn, const struct uuid *id, uint16_t pi
 	return db_get(txn, DB_EVENTS, make_key(id, piece, key), value);
 }
 
-enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e, struct buf *body)
+enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
+    struct buf *body)
 {
 	struct slice value;
 	struct reader r;

@@ -21,20 +21,27 @@ struct event {
 	struct uuid id;
 	char session[SESSION_MAX + 1];
 	char name[EVENT_MAX + 1];
-	int64_t created_ms;  /* wall */
-	uint32_t deliveries; /* made when it was published; their ids are the range behind `id` */
-	uint32_t open;       /* of these, waiting or dead: while there are any, it stays */
+	int64_t created_ms; /* wall */
+	uint32_t
+	    deliveries; /* made when it was published; their ids are the range behind `id` */
+	uint32_t open;  /* of these, waiting or dead: while there are any, it stays */
 	uint32_t body_bytes;
 };
 
 /* Writes an event whose `open` deliveries the caller adds in the same transaction. */
 MUST_CHECK enum err events_put(struct db_txn *txn, const struct event *e, struct slice body);
 
-/* Reads head and body; `body` is emptied first, NULL for the head alone. ERR_NOTFOUND, ERR_CORRUPT. */
+/*
+ * Reads head and body; `body` is emptied first, NULL for the head alone. ERR_NOTFOUND,
+ * ERR_CORRUPT.
+ */
 MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
     struct buf *body);
 
-/* One delivery less holds the event; the last one removes it. The store's error; no event is OK. */
+/*
+ * One delivery less holds the event; the last one removes it. The store's error; no event is
+ * OK.
+ */
 MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id);
 
 #endif

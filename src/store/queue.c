@@ -11,7 +11,7 @@
 
 #define KEY_SIZE (8 + 8 + UUID_SIZE)
 #define PASSED_MAX 1000 /* rows that one claim passes by: bounds its work */
-#define RECORD_MAX 128 /* bytes; a delivery's record has a fixed size below it */
+#define RECORD_MAX 128  /* bytes; a delivery's record has a fixed size below it */
 
 static struct slice make_key(uint64_t webhook, const struct queue_place *place,
     unsigned char out[KEY_SIZE])
@@ -111,7 +111,8 @@ static bool read_row(struct db_txn *txn, const struct queue_place *place, struct
 		return true;
 	char id[UUID_TEXT_SIZE];
 	uuid_format(&place->id, id);
-	log_error("delivery cannot be read", LOG_S("delivery", id), LOG_S("error", err_text(err)));
+	log_error("delivery cannot be read", LOG_S("delivery", id),
+	    LOG_S("error", err_text(err)));
 	return false;
 }
 
@@ -171,8 +172,8 @@ static enum err walk(struct db_txn *txn, struct db_cursor *cursor, struct queue_
 	return err;
 }
 
-enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery *out, size_t *count,
-    int64_t *next_due_ms)
+enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery *out,
+    size_t *count, int64_t *next_due_ms)
 {
 	struct db_cursor *cursor = NULL;
 	*count = 0;
@@ -185,8 +186,8 @@ enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery 
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-enum err queue_heads(struct db_txn *txn, void (*fn)(void *arg, uint64_t webhook, int64_t due_ms),
-    void *arg)
+enum err queue_heads(struct db_txn *txn,
+    void (*fn)(void *arg, uint64_t webhook, int64_t due_ms), void *arg)
 {
 	static const struct queue_place FRONT;
 	struct db_cursor *cursor = NULL;

@@ -38,13 +38,15 @@ MUST_CHECK enum err queue_add(struct db_txn *txn, const struct delivery *d);
  * Moves a waiting delivery from `old_place_ms` to the place in `d`, with the rest of
  * `d`. ERR_NOTFOUND where it is not in the queue.
  */
-MUST_CHECK enum err queue_move(struct db_txn *txn, const struct delivery *d, int64_t old_place_ms);
+MUST_CHECK enum err queue_move(struct db_txn *txn, const struct delivery *d,
+    int64_t old_place_ms);
 
 /*
  * Takes a waiting delivery out of the queue; its record too, unless `keep_record`.
  * ERR_NOTFOUND where it is not in the queue (its webhook was deleted meanwhile).
  */
-MUST_CHECK enum err queue_remove(struct db_txn *txn, const struct delivery *d, bool keep_record);
+MUST_CHECK enum err queue_remove(struct db_txn *txn, const struct delivery *d,
+    bool keep_record);
 
 /* Reads the record of one delivery. ERR_NOTFOUND, ERR_CORRUPT. */
 MUST_CHECK enum err queue_get(struct db_txn *txn, const struct uuid *id, struct delivery *out);
@@ -54,10 +56,10 @@ MUST_CHECK enum err queue_put(struct db_txn *txn, const struct delivery *d);
 
 struct queue_claim {
 	uint64_t webhook;
-	int64_t now_ms;           /* wall; what is due later is left */
-	int64_t forced_ms;        /* what was queued before this is due at once; 0: nothing is */
-	size_t max;               /* at most so many */
-	bool fifo;                /* strictly in the order of places: the first one's due time counts */
+	int64_t now_ms;    /* wall; what is due later is left */
+	int64_t forced_ms; /* what was queued before this is due at once; 0: nothing is */
+	size_t max;        /* at most so many */
+	bool fifo; /* strictly in the order of places: the first one's due time counts */
 	struct queue_place place; /* in: start behind it; out: the last one passed */
 	bool (*skip)(void *arg, const struct uuid *id); /* true for those in flight already */
 	void *arg;
@@ -77,7 +79,11 @@ MUST_CHECK enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struc
 MUST_CHECK enum err queue_heads(struct db_txn *txn,
     void (*fn)(void *arg, uint64_t webhook, int64_t place_ms), void *arg);
 
-/* Drops at most `max` deliveries of `webhook`, events they alone held with them; *dropped says how many. */
-MUST_CHECK enum err queue_purge(struct db_txn *txn, uint64_t webhook, size_t max, size_t *dropped);
+/*
+ * Drops at most `max` deliveries of `webhook`, events they alone held with them; *dropped
+ * says how many.
+ */
+MUST_CHECK enum err queue_purge(struct db_txn *txn, uint64_t webhook, size_t max,
+    size_t *dropped);
 
 #endif

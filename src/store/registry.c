@@ -69,7 +69,8 @@ enum err registry_load(struct registry *reg, struct db *db, struct problem *p)
 		db_read_end(txn);
 	}
 	if (err != OK)
-		return problem_set(p, err, "data", "cannot load the webhooks: %s", err_text(err));
+		return problem_set(p, err, "data", "cannot load the webhooks: %s",
+		    err_text(err));
 	return OK;
 }
 

@@ -20,7 +20,10 @@ void registry_free(struct registry *reg);
 /* Loads every webhook; O(n). The store's error or ERR_CORRUPT, with the problem in words. */
 MUST_CHECK enum err registry_load(struct registry *reg, struct db *db, struct problem *p);
 
-/* Puts `w` in the place of the webhook of its number, or adds it. Owns `w`; the old one is freed. */
+/*
+ * Puts `w` in the place of the webhook of its number, or adds it. Owns `w`; the old one is
+ * freed.
+ */
 void registry_set(struct registry *reg, struct webhook *w);
 
 /* Removes and frees the webhook of that number, if it is there. */

@@ -57,7 +57,8 @@ static enum err step(struct db *db, bool *done, struct problem *p)
 	err = read_version(txn, &version);
 	if (err == OK && version > SCHEMA_VERSION)
 		err = problem_set(p, ERR_CONFLICT, "data",
-		    "the store has version %u, this waybill knows up to %u", version, SCHEMA_VERSION);
+		    "the store has version %u, this waybill knows up to %u", version,
+		    SCHEMA_VERSION);
 	*done = version == SCHEMA_VERSION;
 	if (err != OK || *done) {
 		db_abort(txn);
@@ -84,8 +85,8 @@ enum err schema_migrate(struct db *db, struct problem *p)
 		enum err err = step(db, &done, p);
 		if (err != OK) {
 			if (p->message[0] == '\0')
-				return problem_set(p, err, "data", "cannot migrate the store: %s",
-				    err_text(err));
+				return problem_set(p, err, "data",
+				    "cannot migrate the store: %s", err_text(err));
 			return err;
 		}
 	}

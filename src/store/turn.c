@@ -77,8 +77,7 @@ static enum err write_all(struct turn *t, struct op_list *ops)
 	if (err != OK)
 		return err;
 	struct op *op;
-	TAILQ_FOREACH(op, ops, link)
-	{
+	TAILQ_FOREACH(op, ops, link) {
 		op->result = op->apply(op, txn);
 		if (db_txn_error(txn) != OK)
 			break;

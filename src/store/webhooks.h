@@ -9,7 +9,10 @@
 #include "domain/webhook.h"
 #include "store/db.h"
 
-/* Adds `w`, whose number is new. ERR_EXISTS where its session has its URL already: nothing is written. */
+/*
+ * Adds `w`, whose number is new. ERR_EXISTS where its session has its URL already: nothing
+ * is written.
+ */
 MUST_CHECK enum err webhooks_add(struct db_txn *txn, const struct webhook *w);
 
 /* Reads one; *out is the caller's to free. ERR_NOTFOUND, ERR_CORRUPT. */
@@ -25,7 +28,10 @@ MUST_CHECK enum err webhooks_retire(struct db_txn *txn, struct webhook *w);
 /* Removes the record of a retired webhook. */
 MUST_CHECK enum err webhooks_erase(struct db_txn *txn, uint64_t number);
 
-/* Calls `fn` with each webhook in order of number; it becomes `fn`'s to free. ERR_CORRUPT ends it. */
+/*
+ * Calls `fn` with each webhook in order of number; it becomes `fn`'s to free. ERR_CORRUPT
+ * ends it.
+ */
 MUST_CHECK enum err webhooks_each(struct db_txn *txn, void (*fn)(void *arg, struct webhook *w),
     void *arg);
 

@@ -151,7 +151,7 @@ def test_page_goes_on_where_the_last_ended_though_entries_have_left(
     assert page(gateway, f"?limit=2&cursor={body['next_cursor']}")[0] == five_dead[2:0:-1]
 
 
-@pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "", "1.5", "99999999999999999999"])
+@pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "1.5", "99999999999999999999"])
 def test_bad_limit_is_refused(gateway, limit):
     expect_error(gateway.api("GET", hooks_path("s1", f"dlq?limit={limit}")), 400, "limit")
 

@@ -229,12 +229,24 @@ def test_broken_answers_are_retried(gateway, make_receiver, act):
 
 
 def test_attempts_are_counted_over_many_failures(gateway, make_receiver):
-    receiver = make_receiver(500, reset(), 404, redirect("/x"), close(), 200)
+    # refused and broken connections do not come on a kept-alive one here: on such a one curl
+    # sends the same attempt again by itself (test_stale_connection_is_the_same_attempt)
+    receiver = make_receiver(reset(), 500, 404, redirect("/x"), 503, 200)
     gateway.register("s1", receiver.url())
     event = gateway.publish("s1")
     requests = receiver.wait_for(6)
     assert [r.attempt for r in requests] == [1, 2, 3, 4, 5, 6]
     assert {r.id for r in requests} == {event["id"]}
+
+
+def test_stale_connection_is_the_same_attempt(gateway, make_receiver):
+    receiver = make_receiver(200, close(), 200)
+    gateway.register("s1", receiver.url(), ordering="fifo")
+    gateway.publish("s1")
+    receiver.wait_for(1)
+    event = gateway.publish("s1")
+    again = receiver.wait_for(3)[1:]
+    assert [(r.id, r.attempt) for r in again] == [(event["id"], 1)] * 2
 
 
 @pytest.mark.parametrize("then, attempts", [(200, 1), (500, 2)])

@@ -32,8 +32,10 @@ make_clean_tree() {
 			echo "#include \"$layer/a.h\"" >>src/main.c
 		done
 		echo '#include "base/a.h"' >src/domain/a.c
-		echo '#include "domain/a.h"' >src/store/a.c
-		echo '#include "store/a.h"' | tee src/api/a.c >src/dispatch/a.c
+		for layer in store sched courier; do
+			echo '#include "domain/a.h"' >"src/$layer/a.c"
+			echo "#include \"$layer/a.h\"" | tee -a src/api/a.c >>src/dispatch/a.c
+		done
 		printf '%s\n' '#include "dispatch/a.h"' '#include "api/a.h"' >src/cli/a.c
 		# shellcheck disable=SC2086  # a list of words
 		printf '#include <%s>\n' $libraries >src/base/lib.c

@@ -110,6 +110,7 @@ static const struct row ROWS[] = {
     GOOD(CHUNKED "5\r\nhello\r\n0\r\n\r\n"),
     GOOD(CHUNKED "0\r\n\r\n"),
     GOOD(CHUNKED "00000000\r\n\r\n"),
+    GOOD(CHUNKED "a\r\n0123456789\r\nF\r\n012345678901234\r\n0\r\n\r\n"),
     GOOD(CHUNKED "0A\r\n0123456789\r\n00b\r\n\r\n\r\n\0\0\0\0\0\0\0\r\n0\r\n\r\n"),
     GOOD(POST "TRANSFER-ENCODING:CHUNKED\r\n\r\n0\r\n\r\n"),
     GOOD(POST "Transfer-Encoding: chunked  \r\n\r\n0\r\n\r\n"),

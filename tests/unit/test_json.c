@@ -9,8 +9,6 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
-
 #include "domain/json.h"
 
 #define OUT_MAX (1 << 20)
@@ -151,6 +149,32 @@ static void test_many_members(void **state)
 			buf_fini(&want);
 			buf_fini(&out);
 		}
+	}
+}
+
+/* Array indices the wrong way round, with a name among them. */
+static void test_many_indices(void **state)
+{
+	(void)state;
+	for (unsigned n = 1; n < 100; n++) {
+		struct json_reader r;
+		struct buf text = BUF_INIT(OUT_MAX);
+		struct buf want = BUF_INIT(OUT_MAX);
+		struct buf out = BUF_INIT(OUT_MAX);
+		buf_puts(&text, "{\"name\":[]");
+		for (unsigned i = 0; i < n; i++) {
+			buf_printf(&text, ",\"%u\":%u", n - 1 - i, i);
+			buf_printf(&want, "%c\"%u\":%u", i == 0 ? '{' : ',', i, n - 1 - i);
+		}
+		buf_putc(&text, '}');
+		buf_puts(&want, ",\"name\":[]}");
+		assert_int_equal(canonical(&r, buf_view(&text), &out), OK);
+		if (!slice_eq(buf_view(&out), buf_view(&want)))
+			fail_msg("%u indices: %s", n, buf_cstr(&out));
+		json_fini(&r);
+		buf_fini(&text);
+		buf_fini(&want);
+		buf_fini(&out);
 	}
 }
 
@@ -536,6 +560,7 @@ int main(void)
 	    cmocka_unit_test(test_strings),
 	    cmocka_unit_test(test_member_order),
 	    cmocka_unit_test(test_many_members),
+	    cmocka_unit_test(test_many_indices),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_depth),
 	    cmocka_unit_test(test_depth_of_items),
