@@ -51,6 +51,7 @@ UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 DRIVERS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_main.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
+BENCH_LIB := $(patsubst %.c,build/release/%.o,$(wildcard bench/lib/*.c))
 
 BIN_release := build/waybill
 BIN_asan := build/asan/waybill
@@ -96,7 +97,8 @@ build/$(1)/libwaybill.a: $$(OBJ_$(1)) build/$(1)/objects
 	$$(call say,AR)
 	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$(OBJ_$(1))
 
-$$(UNIT_$(1)) $$(DRIVER_$(1)): build/$(1)/tests/%: build/$(1)/tests/unit/%.o build/$(1)/libwaybill.a
+$$(UNIT_$(1)) $$(DRIVER_$(1)): build/$(1)/tests/%: build/$(1)/tests/unit/%.o \
+		build/$(1)/tests/unit/support.o build/$(1)/libwaybill.a
 	$$(call say,LINK)
 	$$(Q)$$(LINK_$(1)) -o $$@ $$^ $$(LIBS) -lcmocka
 
@@ -106,14 +108,14 @@ $$(FUZZ_$(1)): build/$(1)/tests/%: build/$(1)/tests/fuzz/%.o $(2) build/$(1)/lib
 
 -include $$(OBJ_$(1):.o=.d) $$(UNITS:%=build/$(1)/tests/unit/%.d) \
 	$$(DRIVERS:%=build/$(1)/tests/unit/%.d) $$(FUZZERS:%=build/$(1)/tests/fuzz/%.d) \
-	build/$(1)/tests/fuzz/main.d build/$(1)/src/main.d
+	build/$(1)/tests/unit/support.d build/$(1)/tests/fuzz/main.d build/$(1)/src/main.d
 endef
 
 # The variant, what runs its fuzz harnesses, and the flags to link that.
 $(eval $(call VARIANT_RULES,release,build/release/tests/fuzz/main.o))
 $(eval $(call VARIANT_RULES,asan,build/asan/tests/fuzz/main.o))
 $(eval $(call VARIANT_RULES,fuzz,,-fsanitize=fuzzer))
--include $(BENCHES:build/bench/%=build/release/bench/%.d)
+-include $(BENCHES:build/bench/%=build/release/bench/%.d) $(BENCH_LIB:.o=.d)
 
 build/waybill: build/release/src/main.o build/release/libwaybill.a
 	$(call say,LINK)
@@ -123,7 +125,7 @@ build/asan/waybill: build/asan/src/main.o build/asan/libwaybill.a
 	$(call say,LINK)
 	$(Q)$(LINK_asan) -o $@ $^ $(LIBS)
 
-$(BENCHES): build/bench/%: build/release/bench/%.o build/release/libwaybill.a
+$(BENCHES): build/bench/%: build/release/bench/%.o $(BENCH_LIB) build/release/libwaybill.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK_release) -o $@ $^ $(LIBS)
@@ -178,7 +180,7 @@ build/tidy/%.ok: src/%.c build/release/src/%.o .clang-tidy
 	@touch $@
 
 format: ## rewrite all C as .clang-format says
-	clang-format -i $(wildcard src/*.[ch] src/*/*.[ch] tests/*/*.[ch] bench/*.[ch])
+	clang-format -i $(wildcard src/*.[ch] src/*/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*/*.[ch])
 
 install: build/waybill ## install to PREFIX (/usr/local), below DESTDIR
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(sysconfdir)/waybill $(DESTDIR)$(docdir)

@@ -18,6 +18,8 @@
 struct api_hooks {
 	void (*queued)(void *arg, uint64_t webhook, const struct queue_place *place);
 	void (*changed)(void *arg, uint64_t webhook, bool enabled_now);
+	/* not told but asked: how a webhook's endpoint stands; false: nothing is known of it */
+	bool (*status)(void *arg, uint64_t webhook, struct webhook_status *out);
 	void *arg;
 };
 

@@ -45,9 +45,11 @@ struct gate {
 	uint64_t length;    /* once past the head: the Content-Length, 0 without one */
 	short status;       /* once refused: 400 413 414 417 431 501 505 */
 	bool is_chunked;    /* once past the head */
-	unsigned char
-	    leading;         /* bytes so far, 0 to 2, of an empty line before the request line;
-	                          evhttp would refuse them, so the caller takes them out */
+	/*
+	 * Bytes of an empty line before the request line, 0 to 2. evhttp refuses them, so
+	 * the caller takes them out of its input and sets this back to 0.
+	 */
+	unsigned char leading;
 	bool wants_continue; /* once past the head: a body follows only after a 100 */
 
 	/* Private. */

@@ -35,10 +35,19 @@ void release_webhook(struct call *c)
 	webhook_free(((struct webhooks_call *)c)->w);
 }
 
+/* Writes a webhook with how its endpoint stands. */
+static void put_webhook(const struct call *c, const struct webhook *w, struct buf *json)
+{
+	const struct api_hooks *hooks = &c->api->conf.hooks;
+	struct webhook_status status = {.circuit = "closed"};
+	(void)hooks->status(hooks->arg, w->number, &status); /* false leaves it as it is */
+	webhook_write(w, &status, json);
+}
+
 static void answer_webhook(struct call *c, const struct webhook *w)
 {
 	struct buf json = BUF_INIT(ANSWER_MAX);
-	webhook_write(w, &json);
+	put_webhook(c, w, &json);
 	call_reply(c, 200, &json);
 	buf_fini(&json);
 }
@@ -127,7 +136,7 @@ void handle_webhook_list(struct call *c)
 	buf_puts(&json, "{\"webhooks\":[");
 	for (size_t i = 0; i < count; i++) {
 		buf_puts(&json, i == 0 ? "" : ",");
-		webhook_write(list[i], &json);
+		put_webhook(c, list[i], &json);
 	}
 	buf_printf(&json, "],\"count\":%zu}", count);
 	call_reply(c, 200, &json);
@@ -196,14 +205,11 @@ static void done_change(struct op *op, enum err result)
 	const struct webhook *w = wc->w;
 	registry_set(conf->registry, wc->w);
 	wc->w = NULL;
+	conf->hooks.changed(conf->hooks.arg, wc->number, wc->enabled_now);
 	if (wc->message == NULL)
 		answer_webhook(&wc->call, w);
-	uint64_t number = wc->number;
-	bool enabled_now = wc->enabled_now;
-	const struct api_hooks *hooks = &conf->hooks;
-	if (wc->message != NULL)
+	else
 		call_succeed(&wc->call, wc->message);
-	hooks->changed(hooks->arg, number, enabled_now);
 }
 
 static void stage_change(struct call *c, mutate_fn mutate, const char *message)
@@ -245,6 +251,7 @@ void handle_webhook_delete(struct call *c)
 static enum err mutate_enable(struct webhooks_call *wc, struct webhook *w)
 {
 	(void)wc;
+	w->failing_since_ms = 0;
 	webhook_set_enabled(w, NULL);
 	return OK;
 }

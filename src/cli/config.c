@@ -25,10 +25,12 @@ enum kind {
 	KIND_TEXT,
 	KIND_INTEGER,
 	KIND_SIZE,
+	KIND_DURATION,
 	KIND_CHOICE,
-	KIND_LIST,
+	KIND_SCHEDULE,
+	KIND_LIST, /* this and the next may be repeated within a source */
 	KIND_CIDRS,
-	KIND_SCHEDULE
+	KIND_EXPIRIES,
 };
 
 enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
@@ -37,9 +39,9 @@ struct setting {
 	const char *name;
 	enum kind kind;
 	size_t offset;                     /* of its field in struct config */
-	uint64_t min, max;                 /* of numbers */
 	const char *standard;              /* the default as text; NULL: none */
 	const char *allowed;               /* in words, for errors and help */
+	uint64_t min, max;                 /* of numbers, and of durations in milliseconds */
 	const char *const *choices;        /* KIND_CHOICE: ends with NULL */
 	bool (*is_item)(const char *item); /* KIND_LIST: whether it may be in the list */
 };
@@ -62,47 +64,159 @@ static bool is_listen_item(const char *item)
 #define AT(field) offsetof(struct config, field)
 
 static const struct setting SETTINGS[] = {
-    {"listen", KIND_LIST, AT(listen), 0, 0, "127.0.0.1:8080",
-	"ADDRESS:PORT, [IPV6]:PORT or unix:PATH, several separated by commas", NULL,
-	is_listen_item},
-    {"data", KIND_TEXT, AT(data), 0, 0, "var", "a folder for the store", NULL, NULL},
-    {"token", KIND_TEXT, AT(token), 0, 0, NULL,
-	"8 to 512 printable ASCII characters without spaces", NULL, NULL},
-    {"tokens_file", KIND_TEXT, AT(tokens_file), 0, 0, NULL,
-	"a file with a token a line, sessions behind it limit it to these", NULL, NULL},
-    {"allow_cidr", KIND_CIDRS, AT(addresses), 0, 0, NULL,
-	"networks such as 10.0.0.0/8 or fd00::/8, host bits zero, separated by commas", NULL,
-	NULL},
-    {"ca_file", KIND_TEXT, AT(ca_file), 0, 0, NULL,
-	"a PEM file with the authorities that receivers' certificates are checked against",
-	NULL, NULL},
-    {"retry_schedule", KIND_SCHEDULE, AT(retry), 0, 0, "5s,30s,2m,10m,30m,2h,5h,10h,10h",
-	"1 to 32 waits such as 5s,30s,2m", NULL, NULL},
-    {"timeout_ms", KIND_INTEGER, AT(timeout_ms), WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS,
-	"5000", "an integer from 100 to 30000", NULL, NULL},
-    {"max_in_flight", KIND_INTEGER, AT(max_in_flight), 1, 10000, "512",
-	"an integer from 1 to 10000", NULL, NULL},
-    {"extra_events", KIND_LIST, AT(extra_events), 0, 0, NULL,
-	"event names of [a-z0-9_.]{1,64}, separated by commas", NULL, is_event_item},
-    {"max_webhooks_per_session", KIND_INTEGER, AT(max_webhooks_per_session), 1, 10000, "1000",
-	"an integer from 1 to 10000", NULL, NULL},
-    {"max_body_bytes", KIND_SIZE, AT(max_body_bytes), 100, EVENT_BODY_MAX / 2, "1MiB",
-	"a size from 100 bytes to 4MiB", NULL, NULL},
-    {"max_connections", KIND_INTEGER, AT(max_connections), 1, 100000, "1024",
-	"an integer from 1 to 100000", NULL, NULL},
-    {"head_timeout_ms", KIND_INTEGER, AT(head_timeout_ms), 100, 600000, "10000",
-	"an integer from 100 to 600000", NULL, NULL},
-    {"body_timeout_ms", KIND_INTEGER, AT(body_timeout_ms), 100, 600000, "30000",
-	"an integer from 100 to 600000", NULL, NULL},
-    {"idle_timeout_ms", KIND_INTEGER, AT(idle_timeout_ms), 1000, 3600000, "75000",
-	"an integer from 1000 to 3600000", NULL, NULL},
-    {"drain_timeout_ms", KIND_INTEGER, AT(drain_timeout_ms), 0, 600000, "10000",
-	"an integer from 0 to 600000", NULL, NULL},
-    {"store_max_bytes", KIND_SIZE, AT(store_max_bytes), 16u << 20, 16ULL << 40, "64GiB",
-	"a size from 16MiB to 16384GiB", NULL, NULL},
-    {"log_level", KIND_CHOICE, AT(log_level), 0, 0, "info", "debug, info, warn or error",
-	LEVELS, NULL},
-    {"log_format", KIND_CHOICE, AT(log_format), 0, 0, "text", "text or json", FORMATS, NULL},
+    {.name = "listen",
+	KIND_LIST,
+	AT(listen),
+	"127.0.0.1:8080",
+	"ADDRESS:PORT, [IPV6]:PORT or unix:PATH, several separated by commas",
+	.is_item = is_listen_item},
+    {.name = "data", KIND_TEXT, AT(data), "var", "a folder for the store"},
+    {.name = "token",
+	KIND_TEXT,
+	AT(token),
+	NULL,
+	"8 to 512 printable ASCII characters without spaces"},
+    {.name = "tokens_file",
+	KIND_TEXT,
+	AT(tokens_file),
+	NULL,
+	"a file with a token a line, sessions behind it limit it to these"},
+    {.name = "allow_cidr",
+	KIND_CIDRS,
+	AT(addresses),
+	NULL,
+	"networks such as 10.0.0.0/8 or fd00::/8, host bits zero, separated by commas"},
+    {.name = "ca_file",
+	KIND_TEXT,
+	AT(ca_file),
+	NULL,
+	"a PEM file with the authorities that receivers' certificates are checked against"},
+    {.name = "retry_schedule",
+	KIND_SCHEDULE,
+	AT(retry),
+	"5s,30s,2m,10m,30m,2h,5h,10h,10h",
+	"1 to 32 waits such as 5s,30s,2m"},
+    {.name = "timeout_ms",
+	KIND_INTEGER,
+	AT(timeout_ms),
+	"5000",
+	"an integer from 100 to 30000",
+	WEBHOOK_TIMEOUT_MIN_MS,
+	WEBHOOK_TIMEOUT_MAX_MS},
+    {.name = "expire",
+	KIND_EXPIRIES,
+	AT(expiries),
+	"presence=2m,chat_presence=2m,qr_code=60s,pair_code=180s",
+	"event=duration, several separated by commas, at most 64"},
+    {.name = "circuit_failures",
+	KIND_INTEGER,
+	AT(circuit_failures),
+	"25",
+	"an integer from 1 to 1000000",
+	1,
+	1000000},
+    {.name = "circuit_open",
+	KIND_DURATION,
+	AT(circuit_open),
+	"5m",
+	"a duration from 10ms to 1d",
+	10,
+	86400000},
+    {.name = "disable_after",
+	KIND_DURATION,
+	AT(disable_after),
+	"5d",
+	"a duration from 1s to 365d",
+	1000,
+	31536000000},
+    {.name = "max_in_flight",
+	KIND_INTEGER,
+	AT(max_in_flight),
+	"1024",
+	"an integer from 1 to 10000",
+	1,
+	10000},
+    {.name = "max_per_host",
+	KIND_INTEGER,
+	AT(max_per_host),
+	"128",
+	"an integer from 1 to 10000",
+	1,
+	10000},
+    {.name = "extra_events",
+	KIND_LIST,
+	AT(extra_events),
+	NULL,
+	"event names of [a-z0-9_.]{1,64}, separated by commas",
+	.is_item = is_event_item},
+    {.name = "max_webhooks_per_session",
+	KIND_INTEGER,
+	AT(max_webhooks_per_session),
+	"1000",
+	"an integer from 1 to 10000",
+	1,
+	10000},
+    {.name = "max_body_bytes",
+	KIND_SIZE,
+	AT(max_body_bytes),
+	"1MiB",
+	"a size from 100 bytes to 4MiB",
+	100,
+	EVENT_BODY_MAX / 2},
+    {.name = "max_connections",
+	KIND_INTEGER,
+	AT(max_connections),
+	"1024",
+	"an integer from 1 to 100000",
+	1,
+	100000},
+    {.name = "head_timeout_ms",
+	KIND_INTEGER,
+	AT(head_timeout_ms),
+	"10000",
+	"an integer from 100 to 600000",
+	100,
+	600000},
+    {.name = "body_timeout_ms",
+	KIND_INTEGER,
+	AT(body_timeout_ms),
+	"30000",
+	"an integer from 100 to 600000",
+	100,
+	600000},
+    {.name = "idle_timeout_ms",
+	KIND_INTEGER,
+	AT(idle_timeout_ms),
+	"75000",
+	"an integer from 1000 to 3600000",
+	1000,
+	3600000},
+    {.name = "drain_timeout_ms",
+	KIND_INTEGER,
+	AT(drain_timeout_ms),
+	"10000",
+	"an integer from 0 to 600000",
+	0,
+	600000},
+    {.name = "store_max_bytes",
+	KIND_SIZE,
+	AT(store_max_bytes),
+	"64GiB",
+	"a size from 16MiB to 16384GiB",
+	16u << 20,
+	16ULL << 40},
+    {.name = "log_level",
+	KIND_CHOICE,
+	AT(log_level),
+	"info",
+	"debug, info, warn or error",
+	.choices = LEVELS},
+    {.name = "log_format",
+	KIND_CHOICE,
+	AT(log_format),
+	"text",
+	"text or json",
+	.choices = FORMATS},
 };
 #define SETTING_COUNT (sizeof(SETTINGS) / sizeof(SETTINGS[0]))
 
@@ -160,18 +274,54 @@ static enum err add_cidr(struct address_policy *policy, const struct setting *s,
 	return OK;
 }
 
+/* Adds "event=duration"; the first one for an event counts. */
+static enum err add_expiry(struct config_expiries *list, const struct setting *s,
+    struct slice item, struct problem *p)
+{
+	const char *equals = item.len == 0 ? NULL : memchr(item.ptr, '=', item.len);
+	if (equals == NULL || list->count == JUDGE_EXPIRIES_MAX)
+		return refuse(s, p);
+	struct expiry *e = &list->items[list->count];
+	size_t key = (size_t)(equals - item.ptr);
+	struct slice name = slice_trim((struct slice){item.ptr, key});
+	struct slice after = slice_trim((struct slice){equals + 1, item.len - key - 1});
+	if (!name_is_event(name) || str_duration(after, &e->after_ms) != OK)
+		return refuse(s, p);
+	memcpy(e->name, name.ptr, name.len);
+	e->name[name.len] = '\0';
+	list->count++;
+	return OK;
+}
+
+/* Empties a list that a higher source says anew. */
+static void clear_items(void *field, enum kind kind)
+{
+	if (kind == KIND_CIDRS)
+		clear_cidrs(field);
+	else if (kind == KIND_LIST)
+		clear_list(field);
+	else
+		((struct config_expiries *)field)->count = 0;
+}
+
+static enum err add_any(void *field, const struct setting *s, struct slice item,
+    struct problem *p)
+{
+	if (s->kind == KIND_CIDRS)
+		return add_cidr(field, s, item, p);
+	if (s->kind == KIND_LIST)
+		return add_item(field, s, item, p);
+	return add_expiry(field, s, item, p);
+}
+
 /* Adds comma-separated items to a list, which the source begins anew. */
 static enum err set_list(struct reading *r, const struct setting *s, struct slice value,
     struct problem *p)
 {
 	void *field = field_of(r->config, s);
 	uint64_t bit = 1ULL << (s - SETTINGS);
-	if ((r->begun & bit) == 0) {
-		if (s->kind == KIND_CIDRS)
-			clear_cidrs(field);
-		else
-			clear_list(field);
-	}
+	if ((r->begun & bit) == 0)
+		clear_items(field, s->kind);
 	r->begun |= bit;
 	enum err err = OK;
 	while (err == OK && value.len > 0) {
@@ -180,8 +330,7 @@ static enum err set_list(struct reading *r, const struct setting *s, struct slic
 		    comma == NULL ? value.len : (size_t)(comma - value.ptr)};
 		size_t step = item.len + (comma == NULL ? 0 : 1);
 		item = slice_trim(item);
-		err = s->kind == KIND_CIDRS ? add_cidr(field, s, item, p)
-					    : add_item(field, s, item, p);
+		err = add_any(field, s, item, p);
 		value.ptr += step;
 		value.len -= step;
 	}
@@ -196,6 +345,16 @@ static enum err set_number(struct config *c, const struct setting *s, struct sli
 	if (err != OK || n < s->min || n > s->max)
 		return refuse(s, p);
 	*(uint64_t *)field_of(c, s) = n;
+	return OK;
+}
+
+static enum err set_duration(struct config *c, const struct setting *s, struct slice value,
+    struct problem *p)
+{
+	int64_t ms = 0;
+	if (str_duration(value, &ms) != OK || (uint64_t)ms < s->min || (uint64_t)ms > s->max)
+		return refuse(s, p);
+	*(int64_t *)field_of(c, s) = ms;
 	return OK;
 }
 
@@ -236,7 +395,10 @@ static enum err set_value(struct reading *r, const struct setting *s, struct sli
 		return set_choice(r->config, s, value, p);
 	case KIND_LIST:
 	case KIND_CIDRS:
+	case KIND_EXPIRIES:
 		return set_list(r, s, value, p);
+	case KIND_DURATION:
+		return set_duration(r->config, s, value, p);
 	case KIND_SCHEDULE:
 		if (retry_parse(value, s->name, field_of(r->config, s), p) != OK)
 			return refuse(s, p);

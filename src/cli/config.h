@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "dispatch/judge.h"
 #include "domain/address.h"
 #include "domain/problem.h"
 #include "domain/retry.h"
@@ -25,6 +26,14 @@ struct config {
 	struct config_list extra_events;
 	struct address_policy addresses;
 	struct retry_schedule retry;
+	struct config_expiries {
+		struct expiry items[JUDGE_EXPIRIES_MAX];
+		size_t count;
+	} expiries;
+	int64_t circuit_open;  /* ms */
+	int64_t disable_after; /* ms */
+	uint64_t circuit_failures;
+	uint64_t max_per_host;
 	char *data;
 	char *token;         /* NULL: none */
 	char *tokens_file;   /* NULL: none */

@@ -13,9 +13,11 @@
 #include "cli/loop.h"
 
 #include <signal.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 #define TICK_MS 1000    /* housekeeping, and the longest wait: wall clocks jump */
 #define GATHER_PASSES 4 /* passes that one commit may gather from */
@@ -30,6 +32,8 @@ struct loop {
 	struct reactor_timer *wake;
 	struct reactor_timer *tick;
 	struct reactor_timer *drain;
+	struct reactor_signal *terminate;
+	struct reactor_signal *interrupt;
 	unsigned ticks;
 	unsigned signals;
 	bool drained_out;       /* the drain's time is over */
@@ -158,27 +162,40 @@ static enum err turn_once(struct loop *l)
 	return err;
 }
 
-enum err loop_run(const struct loop_conf *conf)
+struct loop *loop_new(const struct loop_conf *conf)
 {
-	struct loop l = {.conf = *conf};
+	struct loop *l = mem_new(sizeof(*l));
 	struct reactor *r = conf->reactor;
-	struct reactor_signal *term = reactor_signal_new(r, SIGTERM, on_signal, &l);
-	struct reactor_signal *interrupt = reactor_signal_new(r, SIGINT, on_signal, &l);
-	l.wake = reactor_timer_new(r, on_wake, &l);
-	l.tick = reactor_timer_new(r, on_tick, &l);
-	l.drain = reactor_timer_new(r, on_drain_over, &l);
+	l->conf = *conf;
+	l->terminate = reactor_signal_new(r, SIGTERM, on_signal, l);
+	l->interrupt = reactor_signal_new(r, SIGINT, on_signal, l);
+	l->wake = reactor_timer_new(r, on_wake, l);
+	l->tick = reactor_timer_new(r, on_tick, l);
+	l->drain = reactor_timer_new(r, on_drain_over, l);
 	conf->health->stores = true;
 	conf->health->has_room = true;
-	on_tick(&l);
+	return l;
+}
+
+void loop_free(struct loop *l)
+{
+	if (l == NULL)
+		return;
+	reactor_timer_free(l->wake);
+	reactor_timer_free(l->tick);
+	reactor_timer_free(l->drain);
+	reactor_signal_free(l->terminate);
+	reactor_signal_free(l->interrupt);
+	free(l);
+}
+
+enum err loop_run(struct loop *l)
+{
 	enum err err = OK;
-	while (err == OK && !is_over(&l))
-		err = turn_once(&l);
+	on_tick(l);
+	while (err == OK && !is_over(l))
+		err = turn_once(l);
 	for (int i = 0; i < FLUSH_PASSES; i++)
-		reactor_pass(r, true);
-	reactor_timer_free(l.wake);
-	reactor_timer_free(l.tick);
-	reactor_timer_free(l.drain);
-	reactor_signal_free(term);
-	reactor_signal_free(interrupt);
+		reactor_pass(l->conf.reactor, true);
 	return err;
 }

@@ -21,11 +21,19 @@ struct loop_conf {
 	int64_t drain_timeout_ms;
 };
 
+struct loop;
+
+/* Makes the loop; from here on SIGTERM and SIGINT are its own. */
+struct loop *loop_new(const struct loop_conf *conf);
+
+/* Frees it; NULL is fine. */
+void loop_free(struct loop *l);
+
 /*
  * Turns until SIGTERM or SIGINT, then drains: accepts nothing new, starts nothing,
  * and waits for what is in flight, at most drain_timeout_ms; a second signal ends the
  * wait. OK, or ERR_BROKEN when the store's state is unknown and the process must end.
  */
-MUST_CHECK enum err loop_run(const struct loop_conf *conf);
+MUST_CHECK enum err loop_run(struct loop *l);
 
 #endif

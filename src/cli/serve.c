@@ -32,6 +32,7 @@ struct server {
 	struct dispatch *dispatch;
 	struct api *api;
 	struct http_server *http;
+	struct loop *loop;
 	struct api_health health;
 	struct rnd rnd;
 	struct idgen ids;
@@ -45,6 +46,11 @@ static void on_queued(void *arg, uint64_t webhook, const struct queue_place *pla
 static void on_changed(void *arg, uint64_t webhook, bool enabled_now)
 {
 	dispatch_changed(((struct server *)arg)->dispatch, webhook, enabled_now);
+}
+
+static bool on_status(void *arg, uint64_t webhook, struct webhook_status *out)
+{
+	return dispatch_status(((struct server *)arg)->dispatch, webhook, out);
 }
 
 /* Without a token only this machine may reach the server. */
@@ -100,10 +106,18 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 	    .turn = s->turn,
 	    .registry = s->registry,
 	    .client = s->client,
-	    .rnd = &s->rnd,
-	    .ids = &s->ids,
-	    .retry = &s->config.retry,
-	    .slots = (uint32_t)s->config.max_in_flight,
+	    .judge = {.retry = &s->config.retry,
+		.expiries = s->config.expiries.items,
+		.expiry_count = s->config.expiries.count,
+		.circuit_failures = (uint32_t)s->config.circuit_failures,
+		.disable_after_ms = s->config.disable_after,
+		.registry = s->registry,
+		.rnd = &s->rnd,
+		.ids = &s->ids},
+	    .sched = {.slots = (uint32_t)s->config.max_in_flight,
+		.per_host = (uint32_t)s->config.max_per_host,
+		.circuit_failures = (uint32_t)s->config.circuit_failures,
+		.circuit_open_ms = s->config.circuit_open},
 	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
 	s->dispatch = dispatch_new(&dispatch);
 	enum err err = dispatch_load(s->dispatch);
@@ -125,7 +139,7 @@ static void make_api(struct server *s)
 		.timeout_ms = (uint32_t)s->config.timeout_ms},
 	    .body_max = s->config.max_body_bytes,
 	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
-	    .hooks = {.queued = on_queued, .changed = on_changed, .arg = s}};
+	    .hooks = {.queued = on_queued, .changed = on_changed, .status = on_status, .arg = s}};
 	s->api = api_new(&api);
 	struct http_conf http = {.body_max = s->config.max_body_bytes,
 	    .max_connections = (uint32_t)s->config.max_connections,
@@ -147,6 +161,19 @@ static enum err start_listening(struct server *s, struct problem *p)
 	}
 	(void)fflush(stdout); /* who waits for the line is gone if this fails */
 	return OK;
+}
+
+static void make_loop(struct server *s)
+{
+	struct loop_conf loop = {.reactor = s->reactor,
+	    .db = s->db,
+	    .turn = s->turn,
+	    .client = s->client,
+	    .dispatch = s->dispatch,
+	    .http = s->http,
+	    .health = &s->health,
+	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms};
+	s->loop = loop_new(&loop);
 }
 
 static enum err start(struct server *s, struct problem *p)
@@ -171,20 +198,13 @@ static enum err start(struct server *s, struct problem *p)
 	if (err != OK)
 		return err;
 	make_api(s);
+	make_loop(s);
 	return start_listening(s, p);
 }
 
 static enum err run(struct server *s)
 {
-	struct loop_conf loop = {.reactor = s->reactor,
-	    .db = s->db,
-	    .turn = s->turn,
-	    .client = s->client,
-	    .dispatch = s->dispatch,
-	    .http = s->http,
-	    .health = &s->health,
-	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms};
-	enum err err = loop_run(&loop);
+	enum err err = loop_run(s->loop);
 	if (err != OK)
 		log_error("the store is broken; a restart opens its last good state",
 		    LOG_S("error", err_text(err)));
@@ -199,6 +219,7 @@ static void stop(struct server *s)
 	api_free(s->api);
 	client_free(s->client);
 	dispatch_free(s->dispatch);
+	loop_free(s->loop);
 	reactor_free(s->reactor);
 	turn_free(s->turn);
 	registry_free(s->registry);

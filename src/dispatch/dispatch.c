@@ -14,9 +14,8 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "courier/attempt.h"
+#include "dispatch/hosts.h"
 #include "dispatch/purge.h"
-#include "dispatch/settlement.h"
-#include "sched/sched.h"
 #include "store/events.h"
 
 #define STARTS_PER_TURN 32 /* attempts started in one turn: bounds its work */
@@ -41,12 +40,15 @@ struct flight {
 	struct event event;
 	struct buf body;
 	struct settlement settlement;
+	enum sched_result result; /* what the endpoint learns from it */
+	int64_t duration_us;
 };
 
 struct dispatch {
 	struct dispatch_conf conf;
 	struct sched *sched;
 	struct map *endpoints; /* webhook number -> endpoint */
+	struct hosts *hosts;
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
 	struct purge *purge;
@@ -64,8 +66,9 @@ struct dispatch *dispatch_new(const struct dispatch_conf *conf)
 {
 	struct dispatch *d = mem_new(sizeof(*d));
 	d->conf = *conf;
-	d->sched = sched_new(conf->slots);
+	d->sched = sched_new(&conf->sched);
 	d->endpoints = map_new();
+	d->hosts = hosts_new();
 	d->purge = purge_new(conf->turn, on_purged, d);
 	TAILQ_INIT(&d->idle);
 	return d;
@@ -75,18 +78,18 @@ static void free_flight(struct flight *f)
 {
 	TAILQ_REMOVE(&f->endpoint->flights, f, link);
 	buf_fini(&f->body);
-	webhook_free(f->settlement.disabled);
-	free(f->settlement.dead);
+	settlement_fini(&f->settlement);
 	free(f);
 }
 
 static void free_endpoint(void *value, void *arg)
 {
 	struct endpoint *ep = value;
-	(void)arg;
+	struct dispatch *d = arg;
 	while (!TAILQ_EMPTY(&ep->flights))
 		free_flight(TAILQ_FIRST(&ep->flights));
 	sign_key_free(ep->key);
+	hosts_give_back(d->hosts, ep->sched.host);
 	free(ep);
 }
 
@@ -94,8 +97,9 @@ void dispatch_free(struct dispatch *d)
 {
 	if (d == NULL)
 		return;
-	map_each(d->endpoints, free_endpoint, NULL);
+	map_each(d->endpoints, free_endpoint, d);
 	map_free(d->endpoints);
+	hosts_free(d->hosts);
 	sched_free(d->sched);
 	purge_free(d->purge);
 	free(d);
@@ -107,7 +111,7 @@ static void forget_endpoint(struct dispatch *d, struct endpoint *ep)
 	d->idle_count--;
 	(void)map_del(d->endpoints, &ep->webhook, sizeof(ep->webhook)); /* is `ep` */
 	sched_remove(d->sched, &ep->sched);
-	free_endpoint(ep, NULL);
+	free_endpoint(ep, d);
 }
 
 /*
@@ -131,9 +135,13 @@ static void mark_idle(struct dispatch *d, struct endpoint *ep)
 }
 
 /* A fifo webhook has one attempt in flight, the next only after its outcome is on disk. */
-static uint32_t cap_of(const struct webhook *w)
+static struct sched_limits limits_of(const struct webhook *w)
 {
-	return w->fifo ? 1 : w->max_in_flight;
+	return (struct sched_limits){
+	    .max_in_flight = w->fifo ? 1 : w->max_in_flight,
+	    .rate = w->rate_limit,
+	    .enabled = w->enabled && !w->deleted,
+	};
 }
 
 static struct endpoint *find_endpoint(const struct dispatch *d, uint64_t webhook)
@@ -152,7 +160,10 @@ static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
 	ep->webhook = webhook;
 	TAILQ_INIT(&ep->flights);
 	map_put(d->endpoints, &ep->webhook, sizeof(ep->webhook), ep);
-	sched_add(d->sched, &ep->sched, cap_of(w), w->enabled && !w->deleted);
+	struct sched_limits limits = limits_of(w);
+	sched_add(d->sched, &ep->sched, hosts_take(d->hosts, w->url), &limits, clock_wall_ms());
+	if (w->failing_since_ms != 0)
+		sched_resume_failing(d->sched, &ep->sched, w->failing_since_ms);
 	return ep;
 }
 
@@ -174,6 +185,19 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
 	mark_idle(d, ep);
 }
 
+/* Takes over what a changed webhook says. */
+static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
+{
+	struct sched_host *old = ep->sched.host;
+	struct sched_limits limits = limits_of(w);
+	sign_key_free(ep->key);
+	ep->key = NULL;
+	rewind_place(ep);
+	sched_set_host(d->sched, &ep->sched, hosts_take(d->hosts, w->url));
+	hosts_give_back(d->hosts, old);
+	sched_limit(d->sched, &ep->sched, &limits);
+}
+
 void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 {
 	const struct webhook *w = registry_get(d->conf.registry, webhook);
@@ -182,17 +206,15 @@ void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 		purge_add(d->purge, webhook);
 	if (w == NULL || ep == NULL)
 		return;
-	sign_key_free(ep->key);
-	ep->key = NULL;
-	rewind_place(ep);
+	follow_webhook(d, ep, w);
 	if (enabled_now) {
 		ep->forced_ms = clock_wall_ms() + 1;
+		sched_reset(d->sched, &ep->sched);
 		if (ep->sched.due_ms != SCHED_NEVER)
 			sched_set_due(d->sched, &ep->sched, 0);
 	}
 	if (w->deleted)
 		sched_set_due(d->sched, &ep->sched, SCHED_NEVER);
-	sched_limit(d->sched, &ep->sched, cap_of(w), w->enabled && !w->deleted);
 	mark_idle(d, ep);
 }
 
@@ -228,124 +250,40 @@ static enum err apply_flight(struct op *op, struct db_txn *txn)
 	return settlement_write(&f->settlement, txn);
 }
 
+/* The webhook and its notice are on disk as the settlement says: memory follows. */
+static void follow_settlement(struct dispatch *d, struct endpoint *ep, struct settlement *s)
+{
+	if (s->changed != NULL) {
+		bool disabled = !s->changed->enabled;
+		registry_set(d->conf.registry, s->changed);
+		s->changed = NULL;
+		if (disabled)
+			dispatch_changed(d, ep->webhook, false);
+	}
+	for (uint32_t n = 0; s->noticed && n < s->notice.event.deliveries; n++) {
+		struct queue_place place = publication_place(&s->notice, n);
+		dispatch_queued(d, s->notice.webhooks[n], &place);
+	}
+	if (s->verdict == VERDICT_RETRY) {
+		s->delivery.place_ms = s->fifo ? s->delivery.place_ms : s->retry_ms;
+		struct queue_place place = queue_place_of(&s->delivery);
+		dispatch_queued(d, ep->webhook, &place);
+	}
+}
+
 /* The outcome is on disk: what is in memory follows. */
 static void finish_flight(struct op *op, enum err result)
 {
 	struct flight *f = (struct flight *)((char *)op - offsetof(struct flight, op));
 	struct dispatch *d = f->dispatch;
 	struct endpoint *ep = f->endpoint;
-	struct settlement s = f->settlement;
 	if (result != OK && result != ERR_NOTFOUND)
 		log_error("outcome was not stored", LOG_S("error", err_text(result)));
-	f->settlement.disabled = NULL;
+	sched_finish(d->sched, &ep->sched, clock_wall_ms(), f->result, f->duration_us);
+	if (result == OK)
+		follow_settlement(d, ep, &f->settlement);
 	free_flight(f);
-	sched_finish(d->sched, &ep->sched);
-	if (s.disabled != NULL) {
-		registry_set(d->conf.registry, s.disabled);
-		dispatch_changed(d, ep->webhook, false);
-	}
-	if (result == OK && s.verdict == VERDICT_RETRY) {
-		s.delivery.place_ms = s.fifo ? s.delivery.place_ms : s.retry_ms;
-		struct queue_place place = queue_place_of(&s.delivery);
-		dispatch_queued(d, ep->webhook, &place);
-	}
 	mark_idle(d, ep);
-}
-
-/*
- * The time of the next attempt: the schedule's, or a later one that Retry-After asks for;
- * -1: no more.
- */
-static int64_t next_attempt(struct dispatch *d, const struct webhook *w,
-    const struct delivery *delivery, const struct client_result *r, int64_t now_ms)
-{
-	const struct retry_schedule *schedule = w->retry != NULL ? w->retry : d->conf.retry;
-	uint32_t made = delivery->attempts - delivery->replayed_at;
-	int64_t wait = retry_wait(schedule, made, rnd_next(d->conf.rnd));
-	int64_t asked = 0;
-	if (wait < 0)
-		return -1;
-	if ((r->status == 429 || r->status == 503) &&
-	    retry_after(slice_of(r->retry_after), now_ms, &asked) && asked > wait)
-		wait = asked;
-	return now_ms + wait;
-}
-
-/* What went wrong, in words: the status, or why there was none. */
-static void put_error(const struct client_result *r, char *out, size_t size)
-{
-	if (r->status != 0)
-		(void)snprintf(out, size, "HTTP status %d", r->status);
-	else
-		(void)snprintf(out, size, "%s", r->error);
-}
-
-static struct dead_letter *make_dead_letter(struct dispatch *d, const struct flight *f,
-    const struct webhook *w, const struct client_result *r, int64_t now_ms)
-{
-	struct dead_letter *dead = mem_new(sizeof(*dead));
-	idgen_take(d->conf.ids, now_ms, 1, &dead->id);
-	dead->delivery_id = f->settlement.delivery.id;
-	dead->event_id = f->event.id;
-	dead->webhook_id = w->id;
-	(void)snprintf(dead->webhook_url, sizeof(dead->webhook_url), "%s", w->url);
-	(void)snprintf(dead->event, sizeof(dead->event), "%s", f->event.name);
-	put_error(r, dead->last_error, sizeof(dead->last_error));
-	dead->attempts = f->settlement.delivery.attempts;
-	dead->failed_ms = now_ms;
-	return dead;
-}
-
-static void log_attempt(const struct flight *f, const struct webhook *w,
-    const struct client_result *r)
-{
-	static const char *const MESSAGES[] = {
-	    [VERDICT_DELIVERED] = "delivered",
-	    [VERDICT_RETRY] = "delivery deferred",
-	    [VERDICT_DEAD] = "delivery is dead",
-	};
-	static const enum log_level LEVELS[] = {
-	    [VERDICT_DELIVERED] = LOG_DEBUG,
-	    [VERDICT_RETRY] = LOG_INFO,
-	    [VERDICT_DEAD] = LOG_WARN,
-	};
-	const struct settlement *s = &f->settlement;
-	if (!log_enabled(LEVELS[s->verdict]))
-		return;
-	char delivery[UUID_TEXT_SIZE];
-	char webhook[UUID_TEXT_SIZE];
-	char error[DEAD_ERROR_MAX];
-	uuid_format(&s->delivery.id, delivery);
-	uuid_format(&w->id, webhook);
-	put_error(r, error, sizeof(error));
-	int64_t next_ms = s->verdict == VERDICT_RETRY ? s->retry_ms - s->now_ms : 0;
-	log_write(LEVELS[s->verdict], MESSAGES[s->verdict],
-	    LOG_FIELDS(LOG_S("session", w->session), LOG_S("webhook", webhook),
-		LOG_S("delivery", delivery), LOG_S("event", f->event.name),
-		LOG_N("attempt", s->delivery.attempts), LOG_S("result", error),
-		LOG_N("duration_ms", r->duration_us / 1000), LOG_N("next_ms", next_ms)));
-}
-
-/* Decides what the result of an attempt means for its delivery. */
-static void judge(struct dispatch *d, struct flight *f, const struct webhook *w,
-    const struct client_result *r)
-{
-	struct settlement *s = &f->settlement;
-	enum outcome outcome = retry_outcome(r->status);
-	s->now_ms = clock_wall_ms();
-	s->delivery.attempts++;
-	s->fifo = w->fifo;
-	s->disable = outcome == OUTCOME_GONE;
-	if (outcome == OUTCOME_DELIVERED) {
-		s->verdict = VERDICT_DELIVERED;
-		return;
-	}
-	s->retry_ms = next_attempt(d, w, &s->delivery, r, s->now_ms);
-	s->verdict = s->retry_ms < 0 ? VERDICT_DEAD : VERDICT_RETRY;
-	if (s->verdict == VERDICT_DEAD) {
-		s->session = slice_of(f->event.session);
-		s->dead = make_dead_letter(d, f, w, r, s->now_ms);
-	}
 }
 
 /* An attempt ended: its outcome joins the turn. */
@@ -356,12 +294,11 @@ static void on_result(void *arg, const struct client_result *r)
 	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
 	d->body_bytes -= f->body.len;
 	buf_fini(&f->body);
-	if (w != NULL) {
-		judge(d, f, w, r);
-		log_attempt(f, w, r);
-	} else { /* deleted and purged: the settlement will find nothing */
-		f->settlement.verdict = VERDICT_DELIVERED;
-	}
+	f->result = judge_endpoint(r);
+	f->duration_us = r->duration_us;
+	f->settlement.now_ms = clock_wall_ms();
+	if (w != NULL) /* else deleted and purged: the settlement will find nothing */
+		judge_attempt(&d->conf.judge, w, &f->endpoint->sched, &f->event, r, &f->settlement);
 	turn_stage(d->conf.turn, &f->op);
 }
 
@@ -424,6 +361,32 @@ static void fail_unreadable(struct flight *f, enum err err)
 	struct client_result r = {.error = words, .retry_after = ""};
 	buf_fini(&f->body); /* was not counted as in flight */
 	on_result(f, &r);
+	f->result = RESULT_NONE;
+}
+
+/* The delivery is too old to be of use: it is dropped without an attempt. */
+static void drop_expired(struct flight *f, const struct webhook *w)
+{
+	struct dispatch *d = f->dispatch;
+	buf_fini(&f->body); /* was not counted as in flight */
+	f->result = RESULT_NONE;
+	f->settlement.now_ms = clock_wall_ms();
+	judge_expired(w, &f->event, &f->settlement);
+	turn_stage(d->conf.turn, &f->op);
+}
+
+/* Reads the event of a claimed delivery and does with it what is to be done. */
+static void take_off(struct dispatch *d, struct flight *f, const struct webhook *w,
+    struct db_txn *txn, int64_t now_ms)
+{
+	const struct delivery *delivery = &f->settlement.delivery;
+	enum err err = events_get(txn, &delivery->event_id, &f->event, &f->body);
+	if (err != OK)
+		fail_unreadable(f, err);
+	else if (judge_is_expired(&d->conf.judge, &f->event, delivery, now_ms))
+		drop_expired(f, w);
+	else
+		start(d, f);
 }
 
 /*
@@ -461,12 +424,8 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	}
 	if (count > 0) {
 		struct flight *f = make_flight(d, ep, &delivery);
-		sched_start(d->sched, &ep->sched);
-		err = events_get(txn, &delivery.event_id, &f->event, &f->body);
-		if (err == OK)
-			start(d, f);
-		else
-			fail_unreadable(f, err);
+		sched_start(d->sched, &ep->sched, now_ms);
+		take_off(d, f, w, txn, now_ms);
 	}
 	sched_set_due(d->sched, &ep->sched, next_due_ms);
 	mark_idle(d, ep);
@@ -495,7 +454,7 @@ void dispatch_pump(struct dispatch *d)
 	purge_step(d->purge);
 }
 
-int64_t dispatch_delay(const struct dispatch *d)
+int64_t dispatch_delay(struct dispatch *d)
 {
 	int64_t now_ms = clock_wall_ms();
 	int64_t wake_ms = SCHED_NEVER;
@@ -514,4 +473,26 @@ void dispatch_stop(struct dispatch *d)
 uint32_t dispatch_in_flight(const struct dispatch *d)
 {
 	return sched_in_flight(d->sched);
+}
+
+bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out)
+{
+	static const char *const NAMES[] = {
+	    [CIRCUIT_CLOSED] = "closed",
+	    [CIRCUIT_OPEN] = "open",
+	    [CIRCUIT_HALF_OPEN] = "half_open",
+	};
+	const struct endpoint *ep = find_endpoint(d, webhook);
+	if (ep == NULL)
+		return false;
+	bool closed = ep->sched.circuit == CIRCUIT_CLOSED;
+	*out = (struct webhook_status){
+	    .circuit = NAMES[ep->sched.circuit],
+	    .failures = ep->sched.failures,
+	    .failing_since_ms = ep->sched.failing_since_ms,
+	    .opened_ms = closed ? 0 : ep->sched.opened_ms,
+	    .probe_ms = closed ? 0 : ep->sched.probe_ms,
+	    .in_flight = ep->sched.in_flight,
+	};
+	return true;
 }

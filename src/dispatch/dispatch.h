@@ -16,10 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/rnd.h"
 #include "courier/client.h"
-#include "domain/id.h"
-#include "domain/retry.h"
+#include "dispatch/judge.h"
+#include "domain/webhook_json.h"
+#include "sched/sched.h"
 #include "store/queue.h"
 #include "store/registry.h"
 #include "store/turn.h"
@@ -29,11 +29,9 @@ struct dispatch_conf {
 	struct turn *turn;
 	struct registry *registry;
 	struct client *client;
-	struct rnd *rnd;
-	struct idgen *ids;
-	const struct retry_schedule *retry; /* for webhooks without their own */
-	uint32_t slots;                     /* attempts in flight over all webhooks */
-	uint64_t body_bytes_max;            /* bytes of bodies in flight over all webhooks */
+	struct judge judge;
+	struct sched_conf sched;
+	uint64_t body_bytes_max; /* bytes of bodies in flight over all webhooks */
 };
 
 struct dispatch;
@@ -69,12 +67,15 @@ void dispatch_pump(struct dispatch *d);
  * Milliseconds until dispatch_pump() has something to do; 0: at once; -1: only events bring
  * it.
  */
-int64_t dispatch_delay(const struct dispatch *d);
+int64_t dispatch_delay(struct dispatch *d);
 
 /* Starts nothing from now on; what is in flight goes on. */
 void dispatch_stop(struct dispatch *d);
 
 /* Attempts in flight, and outcomes that are not committed yet. */
 uint32_t dispatch_in_flight(const struct dispatch *d);
+
+/* How the webhook's endpoint stands; false where nothing is known of it, so that all is well. */
+bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out);
 
 #endif

@@ -1,69 +1,95 @@
 /* Writes outcomes; see settlement.h. */
 #include "dispatch/settlement.h"
 
+#include <stdlib.h>
+
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/queue.h"
 #include "store/webhooks.h"
 
-static enum err write_delivered(const struct settlement *o, struct db_txn *txn)
+static enum err write_gone(const struct settlement *s, struct db_txn *txn)
 {
-	enum err err = queue_remove(txn, &o->delivery, false);
-	return err == OK ? events_release(txn, &o->delivery.event_id) : err;
+	enum err err = queue_remove(txn, &s->delivery, false);
+	return err == OK ? events_release(txn, &s->delivery.event_id) : err;
 }
 
-static enum err write_retry(const struct settlement *o, struct db_txn *txn)
+static enum err write_retry(const struct settlement *s, struct db_txn *txn)
 {
-	struct delivery d = o->delivery;
-	d.due_ms = o->retry_ms;
-	d.queued_ms = o->now_ms;
-	if (!o->fifo)
-		d.place_ms = o->retry_ms;
-	return queue_move(txn, &d, o->delivery.place_ms);
+	struct delivery d = s->delivery;
+	d.due_ms = s->retry_ms;
+	d.queued_ms = s->now_ms;
+	if (!s->fifo)
+		d.place_ms = s->retry_ms;
+	return queue_move(txn, &d, s->delivery.place_ms);
 }
 
-static enum err write_dead(const struct settlement *o, struct db_txn *txn)
+static enum err write_dead(const struct settlement *s, struct db_txn *txn)
 {
-	struct delivery d = o->delivery;
+	struct delivery d = s->delivery;
 	d.status = DELIVERY_DEAD;
 	enum err err = queue_remove(txn, &d, true);
 	if (err == OK)
 		err = queue_put(txn, &d);
-	return err == OK ? dead_letters_put(txn, o->session, o->dead) : err;
+	return err == OK ? dead_letters_put(txn, s->session, s->dead) : err;
 }
 
-static enum err write_disabled(struct settlement *o, struct db_txn *txn)
+/* Disables the webhook, unless it is so already, and says so to the session's others. */
+static enum err disable(struct settlement *s, struct db_txn *txn, struct webhook *w)
+{
+	if (s->disable_reason[0] == '\0' || !w->enabled)
+		return OK;
+	webhook_set_enabled(w, s->disable_reason);
+	w->updated_ms = s->now_ms;
+	s->noticed = true;
+	return publication_write(txn, &s->notice);
+}
+
+static enum err write_webhook(struct settlement *s, struct db_txn *txn)
 {
 	struct webhook *w = NULL;
-	webhook_free(o->disabled); /* of a transaction that was voided */
-	o->disabled = NULL;
-	enum err err = webhooks_get(txn, o->delivery.webhook, &w);
-	if (err != OK || w->deleted || !w->enabled) {
+	webhook_free(s->changed); /* of a transaction that was voided */
+	s->changed = NULL;
+	s->noticed = false;
+	enum err err = webhooks_get(txn, s->delivery.webhook, &w);
+	if (err != OK || w->deleted) {
 		webhook_free(w);
 		return err == ERR_NOTFOUND ? OK : err;
 	}
-	webhook_set_enabled(w, "the receiver answered 410 Gone");
-	w->updated_ms = o->now_ms;
-	err = webhooks_change(txn, w, w);
-	o->disabled = w;
+	w->failing_since_ms = s->failing_since_ms;
+	err = disable(s, txn, w);
+	if (err == OK)
+		err = webhooks_change(txn, w, w);
+	s->changed = w;
 	return err;
 }
 
-enum err settlement_write(struct settlement *o, struct db_txn *txn)
+enum err settlement_write(struct settlement *s, struct db_txn *txn)
 {
 	enum err err = OK;
-	switch (o->verdict) {
+	switch (s->verdict) {
 	case VERDICT_DELIVERED:
-		err = write_delivered(o, txn);
+	case VERDICT_EXPIRED:
+		err = write_gone(s, txn);
 		break;
 	case VERDICT_RETRY:
-		err = write_retry(o, txn);
+		err = write_retry(s, txn);
 		break;
 	case VERDICT_DEAD:
-		err = write_dead(o, txn);
+		err = write_dead(s, txn);
 		break;
 	}
-	if (err == OK && o->disable)
-		err = write_disabled(o, txn);
+	if (err == OK && s->changes_webhook)
+		err = write_webhook(s, txn);
 	return err;
+}
+
+void settlement_fini(struct settlement *s)
+{
+	publication_fini(&s->notice);
+	buf_fini(&s->notice_body);
+	webhook_free(s->changed);
+	s->changed = NULL;
+	free(s->dead);
+	s->dead = NULL;
 }

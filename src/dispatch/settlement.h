@@ -1,6 +1,6 @@
 /*
  * How an attempt is settled on disk, in a transaction of the turn: what becomes of the
- * delivery, its event and its webhook on disk (contract.md section 5).
+ * delivery, its event and its webhook (contract.md section 5).
  */
 #ifndef DISPATCH_SETTLEMENT_H
 #define DISPATCH_SETTLEMENT_H
@@ -8,10 +8,12 @@
 #include "domain/dead_letter.h"
 #include "domain/delivery.h"
 #include "domain/webhook.h"
+#include "store/publication.h"
 #include "store/turn.h"
 
 enum verdict {
 	VERDICT_DELIVERED, /* leaves the queue */
+	VERDICT_EXPIRED,   /* leaves the queue: too old to be of use */
 	VERDICT_RETRY,     /* stays, due later */
 	VERDICT_DEAD,      /* leaves the queue, becomes a dead letter */
 };
@@ -19,21 +21,27 @@ enum verdict {
 struct settlement {
 	enum verdict verdict;
 	struct delivery delivery; /* attempts counted, its place as it lies in the queue */
+	int64_t now_ms;           /* wall */
 	int64_t retry_ms;         /* VERDICT_RETRY: the new due time, wall */
-	bool fifo; /* VERDICT_RETRY: it keeps its place, ahead of those behind it */
-	struct slice
-	    session; /* VERDICT_DEAD: the key of the dead letter; borrowed until applied */
-	struct dead_letter *dead; /* VERDICT_DEAD: owned by the caller */
-	bool disable;             /* the webhook answered 410 */
-	int64_t now_ms;
-	struct webhook
-	    *disabled; /* out: the webhook as it was stored disabled; the caller's to free */
+	bool fifo;                /* VERDICT_RETRY: it keeps its place, ahead of those behind it */
+	struct slice session;     /* VERDICT_DEAD: the key of the dead letter; borrowed until applied */
+	struct dead_letter *dead; /* VERDICT_DEAD: owned */
+	bool changes_webhook;     /* the next two say how */
+	int64_t failing_since_ms; /* wall; 0: it does not fail any more */
+	char disable_reason[96];  /* empty: it stays as it is */
+	struct publication notice; /* goes out with the disabling; owned */
+	struct buf notice_body;    /* its bytes; owned */
+	struct webhook *changed;   /* out: the webhook as it was stored; owned until taken */
+	bool noticed;              /* out: the notice was written */
 };
 
 /*
- * Writes `o`. ERR_NOTFOUND, with nothing written, where the delivery has left the
+ * Writes `s`. ERR_NOTFOUND, with nothing written, where the delivery has left the
  * queue meanwhile (its webhook was deleted). The transaction's error.
  */
-MUST_CHECK enum err settlement_write(struct settlement *o, struct db_txn *txn);
+MUST_CHECK enum err settlement_write(struct settlement *s, struct db_txn *txn);
+
+/* Frees what it owns. */
+void settlement_fini(struct settlement *s);
 
 #endif

@@ -37,8 +37,8 @@ struct envelope {
  * `now_s`: unix seconds, for a missing timestamp.
  * `where`: put before field names in problems ("" or "[3]." for a batch item).
  * Owns: out->body points into `body`: valid until more is appended there.
- * Errors: ERR_SYNTAX (malformed JSON; r->pos is the offset), ERR_TOOBIG (nesting, or
- * a limit of `scratch` or `body`), ERR_INVALID (a value, or the whole, breaks a rule);
+ * Errors: ERR_SYNTAX (malformed JSON; r->pos is the offset), ERR_TOOBIG
+ * (a limit of `scratch` or `body`), ERR_INVALID (a value, or the whole, breaks a rule);
  * all with the problem in words, and `body` as it was before. `scratch` is overwritten.
  */
 MUST_CHECK enum err envelope_read(struct json_reader *r, struct slice session, int64_t now_s,

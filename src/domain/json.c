@@ -70,8 +70,7 @@ static inline void cut_space(struct json_reader *r)
 static enum err open_nest(struct json_reader *r)
 {
 	if (r->depth == JSON_DEPTH_MAX) {
-		r->error = "nested deeper than " NUMBER_TEXT(JSON_DEPTH_MAX) " levels";
-		return ERR_TOOBIG;
+		return json_fail(r, "nested deeper than " NUMBER_TEXT(JSON_DEPTH_MAX) " levels");
 	}
 	r->depth++;
 	r->pos++;

@@ -48,9 +48,9 @@ void json_fini(struct json_reader *r);
 /*
  * Reads one value, with white space around it, and appends it to `out`.
  *
- * Errors: ERR_SYNTAX with r->error and r->pos, the offset of the offending byte;
- * ERR_TOOBIG when nesting passes JSON_DEPTH_MAX or `out` its limit (out->failed);
- * out->len is then what it was.
+ * Errors: ERR_SYNTAX with r->error and r->pos, the offset of the offending byte, also for
+ * nesting that passes JSON_DEPTH_MAX; ERR_TOOBIG when `out` passes its limit
+ * (out->failed); out->len is then what it was.
  */
 MUST_CHECK enum err json_read_value(struct json_reader *r, struct buf *out);
 

@@ -277,7 +277,7 @@ enum err json_read_number(struct json_reader *r)
 	if (err != OK)
 		return err;
 	struct slice text = {r->text.ptr + from, r->pos - from};
-	/* Up to 21 digits of an integer are printed as such, or kept as such: no matter which. */
+	/* Up to 21 digits of an integer are printed as such or kept as such: all the same. */
 	if (is_integer && text.len <= PLAIN_POINT_MAX && !slice_eq(text, SLICE("-0")))
 		return OK;
 	json_cut(r, from);

@@ -129,6 +129,7 @@ void webhook_encode(const struct webhook *w, struct buf *out)
 	buf_append(out, w->id.bytes, UUID_SIZE);
 	put_i64(out, w->created_ms);
 	put_i64(out, w->updated_ms);
+	put_i64(out, w->failing_since_ms);
 	put_u32(out, w->timeout_ms);
 	put_u32(out, w->max_in_flight);
 	put_u64(out, rate);
@@ -190,6 +191,7 @@ static void decode_fields(struct reader *r, struct webhook *w)
 	memcpy(w->id.bytes, id.ptr, id.len);
 	w->created_ms = get_i64(r);
 	w->updated_ms = get_i64(r);
+	w->failing_since_ms = get_i64(r);
 	w->timeout_ms = get_u32(r);
 	w->max_in_flight = get_u32(r);
 	uint64_t rate = get_u64(r);

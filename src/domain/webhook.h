@@ -52,6 +52,7 @@ struct webhook {
 	double rate_limit;            /* deliveries per second; 0: none */
 	int64_t created_ms;           /* wall */
 	int64_t updated_ms;           /* wall */
+	int64_t failing_since_ms;     /* wall; nothing has succeeded since; 0: it does not fail */
 	uint32_t timeout_ms;
 	uint32_t max_in_flight;
 	enum webhook_signature signature;

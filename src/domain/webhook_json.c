@@ -19,7 +19,8 @@
 #define SECRET_MASK "********"
 #define RATE_MIN 0.001 /* one delivery in a thousand seconds */
 #define RATE_MAX 100000.0
-#define EVENTS_MAX 256 /* names in one filter */
+#define EVENTS_MAX 256     /* names in one filter */
+#define FIELD_SHOWN_MAX 60 /* bytes of a field that nobody knows */
 
 struct field {
 	const char *name;
@@ -308,6 +309,18 @@ static const struct field FIELDS[] = {
 };
 #define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
 
+/* How many bytes of an unknown field's name are shown: whole characters, not too many. */
+static size_t shown_bytes(const char *name)
+{
+	size_t n = strlen(name);
+	if (n <= FIELD_SHOWN_MAX)
+		return n;
+	n = FIELD_SHOWN_MAX;
+	while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) /* would be cut within one */
+		n--;
+	return n;
+}
+
 static enum err apply_member(struct webhook *w, const cJSON *member,
     const struct webhook_rules *rules, struct problem *p)
 {
@@ -315,8 +328,9 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 		if (strcmp(member->string, FIELDS[i].name) == 0)
 			return FIELDS[i].apply(w, member, rules, p);
 	}
-	char field[64];
-	(void)snprintf(field, sizeof(field), "%.60s", member->string);
+	char field[FIELD_SHOWN_MAX + 1];
+	(void)snprintf(field, sizeof(field), "%.*s", (int)shown_bytes(member->string),
+	    member->string);
 	return problem_set(p, ERR_INVALID, field,
 	    "unknown or read-only field; allowed are url, events, secret, headers, signature, "
 	    "timeout_ms, max_in_flight, ordering, rate_limit, retry, description, enabled");
@@ -386,11 +400,22 @@ static void write_text(struct buf *out, const char *key, const char *value)
 		buf_json(out, slice_of(value));
 }
 
+/* Writes a time; null where it is 0. */
 static void write_time(struct buf *out, const char *key, int64_t wall_ms)
 {
 	char stamp[STR_TIME_SIZE];
 	str_time(wall_ms, stamp);
-	write_text(out, key, stamp);
+	write_text(out, key, wall_ms == 0 ? NULL : stamp);
+}
+
+static void write_status(const struct webhook_status *status, struct buf *out)
+{
+	buf_printf(out, ",\"circuit\":{\"state\":\"%s\",\"consecutive_failures\":%u",
+	    status->circuit, status->failures);
+	write_time(out, "failing_since", status->failing_since_ms);
+	write_time(out, "opened_at", status->opened_ms);
+	write_time(out, "next_probe_at", status->probe_ms);
+	buf_printf(out, "},\"in_flight\":%u", status->in_flight);
 }
 
 static void write_events(const struct webhook *w, struct buf *out)
@@ -439,7 +464,8 @@ static void write_rate(const struct webhook *w, struct buf *out)
 		buf_puts(out, "null");
 }
 
-void webhook_write(const struct webhook *w, struct buf *out)
+void webhook_write(const struct webhook *w, const struct webhook_status *status,
+    struct buf *out)
 {
 	char id[UUID_TEXT_SIZE];
 	uuid_format(&w->id, id);
@@ -457,6 +483,7 @@ void webhook_write(const struct webhook *w, struct buf *out)
 	write_rate(w, out);
 	write_retry(w, out);
 	write_text(out, "description", w->description);
+	write_status(status, out);
 	write_time(out, "created_at", w->created_ms);
 	write_time(out, "updated_at", w->updated_ms);
 	buf_putc(out, '}');

@@ -21,8 +21,9 @@ struct webhook_rules {
  * Applies the members of the JSON object `body` to `w`: for a new webhook as for a
  * change; members that are not there leave their field as it is. A new one must
  * have a url afterwards, which the caller checks with webhook_check().
- * ERR_SYNTAX for malformed JSON, ERR_INVALID for a field; the problem says which
- * and what is allowed. After an error `w` is partly changed: throw it away.
+ * ERR_SYNTAX for malformed JSON, ERR_TOOBIG for JSON too large or too deep, ERR_INVALID
+ * for a field; the problem says which and what is allowed. After an error `w` is partly
+ * changed: throw it away.
  */
 MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
     const struct webhook_rules *rules, struct problem *p);
@@ -30,7 +31,17 @@ MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
 /* Checks what no single field shows: that there is a url. ERR_INVALID. */
 MUST_CHECK enum err webhook_check(const struct webhook *w, struct problem *p);
 
+/* How the webhook's endpoint stands at the moment. Times are wall milliseconds, 0: none. */
+struct webhook_status {
+	const char *circuit; /* "closed", "open" or "half_open" */
+	int64_t failing_since_ms;
+	int64_t opened_ms;
+	int64_t probe_ms;
+	uint32_t failures; /* in a row */
+	uint32_t in_flight;
+};
+
 /* Appends the JSON object that the API shows; the secret only ever as a mask. */
-void webhook_write(const struct webhook *w, struct buf *out);
+void webhook_write(const struct webhook *w, const struct webhook_status *status, struct buf *out);
 
 #endif

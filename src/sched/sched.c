@@ -1,4 +1,7 @@
-/* Round robin over the endpoints with due work; see sched.h for the picture. */
+/*
+ * Turns, windows and circuits; sched.h has the picture and the rules. An endpoint is in
+ * exactly one place, which `state` names; place() is the only function that moves it.
+ */
 #include "sched/sched.h"
 
 #include <bsd/sys/tree.h>
@@ -7,26 +10,39 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#define WINDOW_FIRST 1.0
+#define FREE_SHARE 4           /* in flight stays below the free slots divided by this */
+#define TROUBLED_SHARE 2       /* the troubled ones get the slots divided by this */
+#define THROTTLED_LOOK 4       /* throttled endpoints looked at for each slot that is given back */
+#define LATENCY_SLACK_US 20000 /* latency is rising above twice the usual and this */
+#define LATENCY_CUT 0.9        /* what the window is multiplied by then */
+
 enum state {
-	STATE_IDLE = 1, /* no work, at its cap, or disabled: in no structure */
-	STATE_WAITING,  /* in the tree, by due time */
-	STATE_READY,    /* in the list: due, and may start */
+	STATE_IDLE = 1,  /* nothing to start, or nothing may: in no structure */
+	STATE_WAITING,   /* in the tree, by wake time */
+	STATE_SOUND,     /* in line: its last attempt succeeded, or it had none */
+	STATE_TROUBLED,  /* in the other line: its last attempt failed */
+	STATE_BLOCKED,   /* in its host's list: the host has all that it may */
+	STATE_THROTTLED, /* in a list: it has its share of the free slots */
 };
 
 RB_HEAD(due_tree, sched_endpoint);
-TAILQ_HEAD(ready_list, sched_endpoint);
 
 struct sched {
+	struct sched_conf conf;
 	struct due_tree waiting;
-	struct ready_list ready;
-	uint32_t slots;
+	struct sched_list sound;
+	struct sched_list troubled;
+	struct sched_list throttled;
 	uint32_t in_flight;
+	uint32_t troubled_in_flight; /* of endpoints with failures */
+	bool troubled_turn;          /* the two lines take turns too */
 };
 
 static int compare(const struct sched_endpoint *a, const struct sched_endpoint *b)
 {
-	if (a->due_ms != b->due_ms)
-		return a->due_ms < b->due_ms ? -1 : 1;
+	if (a->wake_ms != b->wake_ms)
+		return a->wake_ms < b->wake_ms ? -1 : 1;
 	if (a == b)
 		return 0;
 	return (uintptr_t)a < (uintptr_t)b ? -1 : 1;
@@ -35,12 +51,14 @@ static int compare(const struct sched_endpoint *a, const struct sched_endpoint *
 /* Not all of the generated functions are called. */
 RB_GENERATE_INTERNAL(due_tree, sched_endpoint, node, compare, __attribute__((unused)) static)
 
-struct sched *sched_new(uint32_t slots)
+struct sched *sched_new(const struct sched_conf *conf)
 {
 	struct sched *s = mem_new(sizeof(*s));
+	s->conf = *conf;
 	RB_INIT(&s->waiting);
-	TAILQ_INIT(&s->ready);
-	s->slots = slots;
+	TAILQ_INIT(&s->sound);
+	TAILQ_INIT(&s->troubled);
+	TAILQ_INIT(&s->throttled);
 	return s;
 }
 
@@ -49,38 +67,127 @@ void sched_free(struct sched *s)
 	free(s);
 }
 
+void sched_host_init(struct sched_host *h)
+{
+	TAILQ_INIT(&h->blocked);
+	h->in_flight = 0;
+}
+
+/* Takes `e` out of whatever structure it is in. */
 static void leave(struct sched *s, struct sched_endpoint *e)
 {
-	if (e->state == STATE_WAITING)
+	switch ((enum state)e->state) {
+	case STATE_IDLE:
+		break;
+	case STATE_WAITING:
 		RB_REMOVE(due_tree, &s->waiting, e);
-	else if (e->state == STATE_READY)
-		TAILQ_REMOVE(&s->ready, e, link);
+		break;
+	case STATE_SOUND:
+		TAILQ_REMOVE(&s->sound, e, link);
+		break;
+	case STATE_TROUBLED:
+		TAILQ_REMOVE(&s->troubled, e, link);
+		break;
+	case STATE_BLOCKED:
+		TAILQ_REMOVE(&e->host->blocked, e, link);
+		break;
+	case STATE_THROTTLED:
+		TAILQ_REMOVE(&s->throttled, e, link);
+		break;
+	}
 	e->state = STATE_IDLE;
 }
 
-/* Whether `e` could start something if it were due. */
+/* Puts `e`, which is in no structure, at the end of its line. */
+static void line_up(struct sched *s, struct sched_endpoint *e)
+{
+	bool troubled = e->failures > 0;
+	e->state = troubled ? STATE_TROUBLED : STATE_SOUND;
+	TAILQ_INSERT_TAIL(troubled ? &s->troubled : &s->sound, e, link);
+}
+
+/*
+ * Lines up one endpoint that waits for a slot of `h`: for each slot that is given back, and
+ * for each endpoint that leaves the line without taking the slot it was let in for.
+ */
+static void unblock(struct sched *s, struct sched_host *h)
+{
+	struct sched_endpoint *e = TAILQ_FIRST(&h->blocked);
+	if (e == NULL)
+		return;
+	leave(s, e);
+	line_up(s, e);
+}
+
+static uint32_t window_of(const struct sched_endpoint *e)
+{
+	uint32_t window = (uint32_t)e->window;
+	return window < e->limits.max_in_flight ? window : e->limits.max_in_flight;
+}
+
+/* Whether `e` may start something at its wake time, as far as it alone is concerned. */
 static bool is_open(const struct sched_endpoint *e)
 {
-	return e->enabled && e->due_ms != SCHED_NEVER && e->in_flight < e->cap;
+	if (!e->limits.enabled || e->due_ms == SCHED_NEVER)
+		return false;
+	switch ((enum sched_circuit)e->circuit) {
+	case CIRCUIT_CLOSED:
+		return e->in_flight < window_of(e);
+	case CIRCUIT_OPEN:
+		return e->in_flight == 0; /* the probe goes alone */
+	case CIRCUIT_HALF_OPEN:
+		return false; /* until the probe has ended */
+	}
+	return false;
 }
 
-/* Puts `e` where its fields say; one that is READY and stays so keeps its place in the line. */
+/* When the rate limit lets the next attempt start. */
+static int64_t rate_ms(const struct sched_endpoint *e)
+{
+	if (e->limits.rate <= 0 || e->tokens >= 1)
+		return 0;
+	return e->tokens_ms + (int64_t)((1 - e->tokens) * 1000 / e->limits.rate) + 1;
+}
+
+static int64_t wake_time(const struct sched_endpoint *e)
+{
+	int64_t at = e->due_ms;
+	int64_t rate = rate_ms(e);
+	at = rate > at ? rate : at;
+	return e->circuit == CIRCUIT_OPEN && e->probe_ms > at ? e->probe_ms : at;
+}
+
+/* Puts `e` where its fields say. One that is in line and still due now keeps its place there. */
 static void place(struct sched *s, struct sched_endpoint *e)
 {
-	if (is_open(e) && e->state == STATE_IDLE) {
-		e->state = STATE_WAITING;
-		RB_INSERT(due_tree, &s->waiting, e);
-	} else if (!is_open(e)) {
+	if (!is_open(e)) {
+		bool was_in_line = e->state == STATE_SOUND || e->state == STATE_TROUBLED;
 		leave(s, e);
+		if (was_in_line)
+			unblock(s, e->host);
+		return;
 	}
+	int64_t wake = wake_time(e);
+	bool keeps = e->state != STATE_IDLE && wake <= e->wake_ms;
+	if (keeps && e->state != STATE_WAITING)
+		return;
+	leave(s, e);
+	e->wake_ms = wake;
+	e->state = STATE_WAITING;
+	RB_INSERT(due_tree, &s->waiting, e);
 }
 
-void sched_add(struct sched *s, struct sched_endpoint *e, uint32_t cap, bool enabled)
+void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_host *host,
+    const struct sched_limits *limits, int64_t now_ms)
 {
-	e->due_ms = SCHED_NEVER;
-	e->in_flight = 0;
+	e->host = host;
 	e->state = STATE_IDLE;
-	sched_limit(s, e, cap, enabled);
+	e->due_ms = SCHED_NEVER;
+	e->window = WINDOW_FIRST;
+	e->threshold = limits->max_in_flight;
+	e->tokens = 1;
+	e->tokens_ms = now_ms;
+	sched_limit(s, e, limits);
 }
 
 void sched_remove(struct sched *s, struct sched_endpoint *e)
@@ -89,10 +196,49 @@ void sched_remove(struct sched *s, struct sched_endpoint *e)
 	leave(s, e);
 }
 
-void sched_limit(struct sched *s, struct sched_endpoint *e, uint32_t cap, bool enabled)
+void sched_set_host(struct sched *s, struct sched_endpoint *e, struct sched_host *host)
 {
-	e->cap = cap;
-	e->enabled = enabled;
+	struct sched_host *old = e->host;
+	leave(s, e);
+	old->in_flight -= e->in_flight;
+	host->in_flight += e->in_flight;
+	e->host = host;
+	place(s, e);
+	unblock(s, old);
+}
+
+void sched_limit(struct sched *s, struct sched_endpoint *e, const struct sched_limits *limits)
+{
+	e->limits = *limits;
+	place(s, e);
+}
+
+/* The one function that changes how often `e` has failed in a row. */
+static void set_failures(struct sched *s, struct sched_endpoint *e, uint32_t failures)
+{
+	if (e->failures == 0 && failures > 0)
+		s->troubled_in_flight += e->in_flight;
+	else if (e->failures > 0 && failures == 0)
+		s->troubled_in_flight -= e->in_flight;
+	e->failures = failures;
+}
+
+void sched_reset(struct sched *s, struct sched_endpoint *e)
+{
+	leave(s, e);
+	set_failures(s, e, 0);
+	e->failing_since_ms = 0;
+	e->circuit = CIRCUIT_CLOSED;
+	e->window = WINDOW_FIRST;
+	e->threshold = e->limits.max_in_flight;
+	place(s, e);
+}
+
+void sched_resume_failing(struct sched *s, struct sched_endpoint *e, int64_t failing_since_ms)
+{
+	leave(s, e);
+	set_failures(s, e, s->conf.circuit_failures - 1);
+	e->failing_since_ms = failing_since_ms;
 	place(s, e);
 }
 
@@ -100,60 +246,215 @@ void sched_set_due(struct sched *s, struct sched_endpoint *e, int64_t due_ms)
 {
 	if (due_ms == e->due_ms)
 		return;
-	if (e->state != STATE_READY || due_ms > e->due_ms)
-		leave(s, e);
 	e->due_ms = due_ms;
 	place(s, e);
 }
 
-/* Moves the endpoints whose time has come to the end of the line. */
+/* Moves the endpoints whose time has come to the end of their line. */
 static void promote(struct sched *s, int64_t now_ms)
 {
 	struct sched_endpoint *e = RB_MIN(due_tree, &s->waiting);
-	while (e != NULL && e->due_ms <= now_ms) {
+	while (e != NULL && e->wake_ms <= now_ms) {
 		leave(s, e);
-		e->state = STATE_READY;
-		TAILQ_INSERT_TAIL(&s->ready, e, link);
+		line_up(s, e);
 		e = RB_MIN(due_tree, &s->waiting);
 	}
 }
 
+/* Whether `e` has less than its share of what is free; one with nothing in flight always has. */
+static bool has_share(const struct sched *s, const struct sched_endpoint *e)
+{
+	uint32_t free_slots = s->conf.slots - s->in_flight;
+	return e->in_flight == 0 || (uint64_t)e->in_flight * FREE_SHARE < free_slots;
+}
+
+/* Returns the first of a line that may start; those in front that may not leave the line. */
+static struct sched_endpoint *first_of(struct sched *s, struct sched_list *line)
+{
+	struct sched_endpoint *e = TAILQ_FIRST(line);
+	while (e != NULL) {
+		bool blocked = e->host->in_flight >= s->conf.per_host;
+		if (!blocked && has_share(s, e))
+			return e;
+		leave(s, e);
+		e->state = blocked ? STATE_BLOCKED : STATE_THROTTLED;
+		TAILQ_INSERT_TAIL(blocked ? &e->host->blocked : &s->throttled, e, link);
+		if (!blocked)
+			unblock(s, e->host);
+		e = TAILQ_FIRST(line);
+	}
+	return NULL;
+}
+
+static bool has_troubled_slot(const struct sched *s)
+{
+	uint32_t share = s->conf.slots / TROUBLED_SHARE;
+	return s->troubled_in_flight < (share > 0 ? share : 1);
+}
+
 struct sched_endpoint *sched_next(struct sched *s, int64_t now_ms)
 {
-	if (s->in_flight >= s->slots)
+	struct sched_endpoint *sound = NULL;
+	struct sched_endpoint *troubled = NULL;
+	if (s->in_flight >= s->conf.slots)
 		return NULL;
 	promote(s, now_ms);
-	return TAILQ_FIRST(&s->ready);
+	sound = first_of(s, &s->sound);
+	if (has_troubled_slot(s))
+		troubled = first_of(s, &s->troubled);
+	if (sound == NULL || (troubled != NULL && s->troubled_turn))
+		return troubled;
+	return sound;
 }
 
-void sched_start(struct sched *s, struct sched_endpoint *e)
+static void refill(struct sched_endpoint *e, int64_t now_ms)
 {
-	panic_if(e->state != STATE_READY, "an endpoint started out of turn");
-	s->in_flight++;
-	e->in_flight++;
-	TAILQ_REMOVE(&s->ready, e, link);
-	TAILQ_INSERT_TAIL(&s->ready, e, link);
-	place(s, e);
+	double rate = e->limits.rate;
+	double most = rate > 1 ? rate : 1; /* a burst of a second's worth */
+	if (now_ms > e->tokens_ms)
+		e->tokens += (double)(now_ms - e->tokens_ms) * rate / 1000;
+	e->tokens = e->tokens < most ? e->tokens : most;
+	e->tokens_ms = now_ms;
 }
 
-void sched_finish(struct sched *s, struct sched_endpoint *e)
+void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
+{
+	panic_if(e->state != STATE_SOUND && e->state != STATE_TROUBLED,
+	    "an endpoint started out of turn");
+	s->troubled_turn = e->state == STATE_SOUND;
+	leave(s, e);
+	if (e->limits.rate > 0) {
+		refill(e, now_ms);
+		e->tokens -= 1;
+	}
+	if (e->circuit == CIRCUIT_OPEN)
+		e->circuit = CIRCUIT_HALF_OPEN;
+	s->in_flight++;
+	s->troubled_in_flight += e->failures > 0 ? 1 : 0;
+	e->host->in_flight++;
+	e->in_flight++;
+	if (is_open(e) && wake_time(e) <= now_ms)
+		line_up(s, e);
+	else
+		place(s, e);
+}
+
+/* Learns a latency; true when it is rising: queues build up at the receiver. */
+static bool learn_latency(struct sched_endpoint *e, int64_t latency_us)
+{
+	if (e->base_us == 0) {
+		e->base_us = latency_us;
+		e->recent_us = latency_us;
+	}
+	e->recent_us += (latency_us - e->recent_us) / 8;
+	if (e->recent_us < e->base_us)
+		e->base_us = e->recent_us;
+	else
+		e->base_us += (e->recent_us - e->base_us) / 256; /* what stays becomes the usual */
+	return e->recent_us > 2 * e->base_us + LATENCY_SLACK_US;
+}
+
+static void cut_window(struct sched_endpoint *e, double factor)
+{
+	e->window *= factor;
+	if (e->window < 1)
+		e->window = 1;
+	e->threshold = e->window;
+	e->since_cut = 0;
+}
+
+static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full, int64_t latency_us)
+{
+	bool rising = learn_latency(e, latency_us);
+	bool was_closed = e->circuit == CIRCUIT_CLOSED;
+	set_failures(s, e, 0);
+	e->failing_since_ms = 0;
+	e->circuit = CIRCUIT_CLOSED;
+	if (!was_closed)
+		e->window = WINDOW_FIRST; /* slow start: it may not bear more yet */
+	else if (rising && e->since_cut >= window_of(e))
+		cut_window(e, LATENCY_CUT);
+	else if (was_full && !rising)
+		e->window += e->window < e->threshold ? 1 : 1 / e->window;
+	if (e->window > e->limits.max_in_flight)
+		e->window = e->limits.max_in_flight;
+}
+
+static void open_circuit(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
+{
+	e->circuit = CIRCUIT_OPEN;
+	e->opened_ms = now_ms;
+	e->probe_ms = now_ms + s->conf.circuit_open_ms;
+}
+
+static void fail(struct sched *s, struct sched_endpoint *e, int64_t now_ms, bool overloaded)
+{
+	if (e->failing_since_ms == 0)
+		e->failing_since_ms = now_ms;
+	set_failures(s, e, e->failures + 1);
+	if (overloaded || e->since_cut >= window_of(e))
+		cut_window(e, 0.5);
+	/* one that failed with the circuit open already was started before: it opens nothing anew */
+	if (e->circuit == CIRCUIT_HALF_OPEN ||
+	    (e->circuit == CIRCUIT_CLOSED && e->failures >= s->conf.circuit_failures))
+		open_circuit(s, e, now_ms);
+}
+
+/* A slot is free again: lines up who waited for a larger share. */
+static void unthrottle(struct sched *s)
+{
+	struct sched_endpoint *e = TAILQ_FIRST(&s->throttled);
+	for (int i = 0; i < THROTTLED_LOOK && e != NULL; i++) {
+		struct sched_endpoint *next = TAILQ_NEXT(e, link);
+		if (has_share(s, e)) {
+			leave(s, e);
+			line_up(s, e);
+		}
+		e = next;
+	}
+}
+
+void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
+    enum sched_result result, int64_t latency_us)
 {
 	panic_if(e->in_flight == 0 || s->in_flight == 0, "an attempt ended twice");
+	bool was_full = e->in_flight >= window_of(e);
+	bool was_troubled = e->failures > 0;
 	s->in_flight--;
+	s->troubled_in_flight -= was_troubled ? 1 : 0;
+	e->host->in_flight--;
 	e->in_flight--;
+	e->since_cut++;
+	switch (result) {
+	case RESULT_OK:
+		succeed(s, e, was_full, latency_us);
+		break;
+	case RESULT_FAILED:
+	case RESULT_OVERLOADED:
+		fail(s, e, now_ms, result == RESULT_OVERLOADED);
+		break;
+	case RESULT_NONE:
+		if (e->circuit == CIRCUIT_HALF_OPEN)
+			e->circuit = CIRCUIT_OPEN; /* its time has come: another probe may go at once */
+		break;
+	}
+	/* its line, its share or its wake time may be others now */
+	if (e->state == STATE_THROTTLED || e->state == STATE_WAITING ||
+	    was_troubled != (e->failures > 0))
+		leave(s, e);
 	place(s, e);
+	unblock(s, e->host);
+	unthrottle(s);
 }
 
-int64_t sched_wake(const struct sched *s, int64_t now_ms)
+int64_t sched_wake(struct sched *s, int64_t now_ms)
 {
-	if (s->in_flight >= s->slots)
+	if (s->in_flight >= s->conf.slots)
 		return SCHED_NEVER; /* an attempt must end first */
-	if (!TAILQ_EMPTY(&s->ready))
+	if (sched_next(s, now_ms) != NULL)
 		return now_ms;
-	const struct sched_endpoint *e = s->waiting.rbh_root;
-	while (e != NULL && e->node.rbe_left != NULL)
-		e = e->node.rbe_left;
-	return e == NULL ? SCHED_NEVER : e->due_ms;
+	const struct sched_endpoint *e = RB_MIN(due_tree, &s->waiting);
+	return e == NULL ? SCHED_NEVER : e->wake_ms;
 }
 
 uint32_t sched_in_flight(const struct sched *s)

@@ -8,14 +8,25 @@
  * and how many of its attempts are in flight, never the deliveries themselves:
  * memory is bounded by the number of webhooks with work, not by the backlog.
  *
- *              due time reached, slot free
- *     IDLE ─────────────────────────────────▶ READY ──sched_next──▶ starts one,
- *      ▲  (tree by due time)                 (round-robin list)     goes to the end
- *      │                                        │
- *      └── no due work, in flight at its cap ───┘
+ *              due, and nothing holds it back
+ *     IDLE ──────────▶ WAITING ──────────▶ READY ──sched_next──▶ starts one,
+ *      ▲ no work, or    (tree by time)    (round-robin list)     goes to the end
+ *      │ at its window                        │
+ *      └──────────────────────────────────────┘
  *
- * Fairness: READY endpoints take turns, one attempt a turn; one that is slow or
- * dead fills its own cap, then waits for itself alone.
+ * What an endpoint may have in flight is its window: it starts at one, grows by one
+ * with each success up to where it last failed (slow start), then by one a window,
+ * and is halved by a failure and narrowed by rising latency; never above max_in_flight.
+ *
+ * What keeps the others from noticing it:
+ *  - READY endpoints take turns, one attempt a turn.
+ *  - One that has attempts in flight starts another only while they are fewer than a
+ *    quarter of the free slots (dynamic thresholds; Choudhury and Hahne, 1998), so that
+ *    the slow ones together never take the last slot.
+ *  - Those that failed last time share half of the slots and take turns among themselves.
+ *  - One host is sent at most `per_host` attempts at a time, whoever's they are.
+ *  - The circuit: after so many failures in a row it opens, and for a time nothing of the
+ *    endpoint is tried; then one probe decides.
  */
 #ifndef SCHED_SCHED_H
 #define SCHED_SCHED_H
@@ -25,35 +36,93 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#define SCHED_NEVER INT64_MAX
+
+struct sched_conf {
+	uint32_t slots;            /* attempts in flight over all endpoints */
+	uint32_t per_host;         /* attempts in flight to one host */
+	uint32_t circuit_failures; /* in a row; so many open the circuit */
+	int64_t circuit_open_ms;   /* for how long, until a probe */
+};
+
+/* What the webhook allows. */
+struct sched_limits {
+	uint32_t max_in_flight;
+	double rate; /* starts per second; 0: any number */
+	bool enabled;
+};
+
+enum sched_circuit { CIRCUIT_CLOSED, CIRCUIT_OPEN, CIRCUIT_HALF_OPEN };
+
+/* How an attempt went, as far as the window and the circuit care. */
+enum sched_result {
+	RESULT_OK,
+	RESULT_FAILED,
+	RESULT_OVERLOADED, /* a failure that asks to slow down: counts, and narrows at once */
+	RESULT_NONE,       /* says nothing about the endpoint: it was never sent */
+};
+
+struct sched_endpoint;
+TAILQ_HEAD(sched_list, sched_endpoint);
+
+/* One receiving host, shared by the endpoints that send to it; its owner embeds or keeps it. */
+struct sched_host {
+	struct sched_list blocked; /* endpoints that wait for one of its slots */
+	uint32_t in_flight;
+};
+
 struct sched_endpoint {
 	struct { /* what RB_ENTRY would declare: the tree's macros are the .c's alone */
 		struct sched_endpoint *rbe_left, *rbe_right, *rbe_parent;
 		int rbe_color;
 	} node;
-	TAILQ_ENTRY(sched_endpoint) link; /* in the list while READY */
-	int64_t due_ms; /* wall; of the next unclaimed delivery; SCHED_NEVER: none known */
+	TAILQ_ENTRY(sched_endpoint) link; /* in the list that `state` names */
+	struct sched_host *host;
+	struct sched_limits limits;
+	int64_t due_ms;  /* wall; of the next unclaimed delivery; SCHED_NEVER: none known */
+	int64_t wake_ms; /* wall; its key in the tree */
+	double window;
+	double threshold;        /* of slow start: above it the window grows by one a window */
+	double tokens;           /* of the rate limit's bucket */
+	int64_t tokens_ms;       /* wall; when they were counted */
+	int64_t base_us;         /* latency: the usual one */
+	int64_t recent_us;       /* latency: of the last few attempts */
+	int64_t opened_ms;       /* wall; when the circuit opened last */
+	int64_t probe_ms;        /* wall; while it is open: when the probe may start */
+	int64_t failing_since_ms; /* wall; of the first failure since the last success; 0: none */
+	uint32_t failures;       /* in a row */
 	uint32_t in_flight;
-	uint32_t cap; /* most attempts in flight at once */
+	uint32_t since_cut; /* attempts ended since the window was last cut */
+	uint8_t circuit;    /* enum sched_circuit */
 	uint8_t state;
-	bool enabled;
 };
-
-#define SCHED_NEVER INT64_MAX
 
 struct sched;
 
-/* `slots`: attempts in flight over all endpoints. */
-struct sched *sched_new(uint32_t slots);
+struct sched *sched_new(const struct sched_conf *conf);
 void sched_free(struct sched *s);
 
-/* Makes `e` known, with no work yet. */
-void sched_add(struct sched *s, struct sched_endpoint *e, uint32_t cap, bool enabled);
+/* Makes `h` a host without attempts in flight. */
+void sched_host_init(struct sched_host *h);
+
+/* Makes `e`, zeroed before, known with no work yet; `host` is borrowed until it is removed. */
+void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_host *host,
+    const struct sched_limits *limits, int64_t now_ms);
 
 /* Forgets `e`; attempts still in flight are given back by sched_finish() before. */
 void sched_remove(struct sched *s, struct sched_endpoint *e);
 
+/* Moves `e` to another host, with its attempts in flight. */
+void sched_set_host(struct sched *s, struct sched_endpoint *e, struct sched_host *host);
+
 /* Changes what the webhook allows. A disabled endpoint starts nothing. */
-void sched_limit(struct sched *s, struct sched_endpoint *e, uint32_t cap, bool enabled);
+void sched_limit(struct sched *s, struct sched_endpoint *e, const struct sched_limits *limits);
+
+/* Closes the circuit and forgets the failures: the operator says that it is mended. */
+void sched_reset(struct sched *s, struct sched_endpoint *e);
+
+/* Takes up a run of failures from before a restart: the next failure opens the circuit. */
+void sched_resume_failing(struct sched *s, struct sched_endpoint *e, int64_t failing_since_ms);
 
 /* Says when the next unclaimed delivery of `e` is due; SCHED_NEVER when it has none. */
 void sched_set_due(struct sched *s, struct sched_endpoint *e, int64_t due_ms);
@@ -65,14 +134,15 @@ void sched_set_due(struct sched *s, struct sched_endpoint *e, int64_t due_ms);
  */
 struct sched_endpoint *sched_next(struct sched *s, int64_t now_ms);
 
-/* One attempt of `e` started: takes a slot, and `e` goes to the end of the line. */
-void sched_start(struct sched *s, struct sched_endpoint *e);
+/* One attempt of `e`, which sched_next() offered, started: takes a slot, and `e` the end of the line. */
+void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms);
 
-/* One attempt of `e` ended: gives the slot back. */
-void sched_finish(struct sched *s, struct sched_endpoint *e);
+/* One attempt of `e` ended: gives the slot back and learns from the result. */
+void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
+    enum sched_result result, int64_t latency_us);
 
 /* When sched_next() could next have something that it has not now; SCHED_NEVER. O(log n). */
-int64_t sched_wake(const struct sched *s, int64_t now_ms);
+int64_t sched_wake(struct sched *s, int64_t now_ms);
 
 uint32_t sched_in_flight(const struct sched *s);
 

@@ -492,7 +492,7 @@ class Receiver:
     the last one again and again; without a script it answers 200. A behaviour is a status or
     one of the functions and classes below. What came is in `requests`.
 
-    `tls`: an ssl.SSLContext of a server, for https.
+    `tls`: an ssl.SSLContext of a server, for https; a new one counts from the next connection.
     """
 
     def __init__(self, *script, host="127.0.0.1", port=0, tls=None):
@@ -501,7 +501,7 @@ class Receiver:
         self.errors = []  # what broke HTTP; a test that expects none finds out at its end
         self.connections = 0  # how many came, also those on which nothing did
         self.peak = 0  # the most requests that were under way at once
-        self._tls = tls
+        self.tls = tls
         self._lock = threading.Lock()
         self._script = list(script) or [200]
         self._under_way = 0
@@ -514,7 +514,7 @@ class Receiver:
         self._acceptor.start()
 
     def url(self, path="/hook", host=None):
-        scheme = "https" if self._tls else "http"
+        scheme = "https" if self.tls else "http"
         return f"{scheme}://{host or self.host}:{self.port}{path}"
 
     def answer(self, *script):
@@ -564,8 +564,8 @@ class Receiver:
             self._links.add(link)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls:
-                link.sock = self._tls.wrap_socket(sock, server_side=True)
+            if self.tls:
+                link.sock = self.tls.wrap_socket(sock, server_side=True)
             while self._serve_one(link, number):
                 pass
         except OSError:

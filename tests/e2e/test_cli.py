@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from harness import (
-    BINARY, ROOT, event_of_size, hooks_path, sign_v1, version, wait_until, waybill,
+    BINARY, ROOT, event_of_size, hooks_path, sign_standard, sign_v1, version, wait_until,
+    waybill,
 )
 
 
@@ -278,40 +279,52 @@ def test_listen_tells_a_wrong_signature(gateway, start_listen, secret):
     assert "signature ok" not in "\n".join(process.lines)
 
 
-def post_signed(url, body, headers):
+def post(url, body, headers):
     return requests.post(
         url, data=body, headers={"Content-Type": "application/json", **headers}, timeout=10
     )
 
 
+SIGNED = {
+    "X-Webhook-Id": "e1",
+    "X-Webhook-Timestamp": "5",
+    "X-Webhook-Signature": sign_v1("s3cret", b"{}"),
+    "webhook-id": "e1",
+    "webhook-timestamp": "5",
+    "webhook-signature": sign_standard("s3cret", "e1", "5", b"{}"),
+}
+
+
 @pytest.mark.parametrize(
-    "headers, words",
+    "changed, words",
     [
-        ({"X-Webhook-Signature": sign_v1("s3cret", b"{}")}, "signature ok"),
+        ({}, "signature ok"),
         ({"X-Webhook-Signature": sign_v1("s3cret", b"{} ")}, "signature WRONG"),
-        ({"X-Webhook-Signature": sign_v1("s3cret", b"{}")[:-1]}, "signature WRONG"),
+        ({"X-Webhook-Signature": SIGNED["X-Webhook-Signature"][:-1]}, "signature WRONG"),
         ({"X-Webhook-Signature": ""}, "signature WRONG"),
-        ({}, "signature WRONG"),
+        ({"X-Webhook-Signature": None}, "signature WRONG"),
+        ({"webhook-timestamp": "6"}, "signature WRONG"),
+        ({"webhook-id": "e2"}, "signature WRONG"),
+        (dict.fromkeys(SIGNED), "signature WRONG"),
     ],
 )
-def test_listen_judges_every_request(start_listen, headers, words):
+def test_listen_judges_every_request(start_listen, changed, words):
     process, url = start_listen("--secret", "s3cret")
-    assert post_signed(url, b"{}", headers).status_code == 200
-    wait_output(process, words)
-    assert sum("signature" in line and "WRONG" in line for line in process.lines) == (
-        1 if words == "signature WRONG" else 0
-    )
+    headers = {n: v for n, v in {**SIGNED, **changed}.items() if v is not None}
+    assert post(url, b"{}", headers).status_code == 200
+    wait_output(process, "signature ")
+    assert [line.strip() for line in process.lines if "signature " in line] == [words]
 
 
 @pytest.mark.parametrize("code", [204, 410, 500])
 def test_listen_answers_the_status_asked_for(start_listen, code):
     _, url = start_listen("--status", str(code))
     for _ in range(2):
-        assert post_signed(url, b"{}", {}).status_code == code
+        assert post(url, b"{}", {}).status_code == code
 
 
 def test_listen_waits_as_asked(start_listen):
     _, url = start_listen("--delay", "300")
     before = time.monotonic()
-    assert post_signed(url, b"{}", {}).status_code == 200
+    assert post(url, b"{}", {}).status_code == 200
     assert time.monotonic() - before >= 0.3

@@ -65,12 +65,10 @@ def test_wrong_method_is_405_and_the_right_ones_are_named(gateway, method, path,
 
 
 @pytest.mark.parametrize("method", ["TRACE", "BREW", "CONNECT", "get"])
-def test_unknown_method_is_refused_in_json(gateway, method):
+def test_unknown_method_is_501(gateway, method):
     with gateway.connect() as client:
         client.send(request_head(gateway, target="/livez", method=method))
-        answer = client.reply()
-    assert answer.status_code in (400, 405, 501)
-    expect_error(answer, answer.status_code)
+        expect_error(client.reply(), 501)
 
 
 # Bodies
@@ -101,12 +99,10 @@ def test_content_type_may_have_a_charset_and_any_case(gateway, content_type):
     assert publish(gateway, EVENT, {"Content-Type": content_type}).status_code == 202
 
 
-def test_body_without_a_length_is_an_empty_one_or_411(gateway):
+def test_body_without_a_length_is_411(gateway):
     with gateway.connect() as client:
         client.send(request_head(gateway, TYPE))
-        answer = client.reply()
-    assert answer.status_code in (400, 411)
-    expect_error(answer, answer.status_code)
+        expect_error(client.reply(), 411)
 
 
 def chunked(*parts):
@@ -255,12 +251,10 @@ def test_bad_request_line_or_host_is_400_and_closed(gateway, head):
 
 
 @pytest.mark.parametrize("version", ["0.9", "1.2", "2.0", "3.0"])
-def test_other_version_of_http_is_refused_and_closed(gateway, version):
+def test_other_version_of_http_is_505_and_closed(gateway, version):
     with gateway.connect() as client:
         client.send(f"GET /livez HTTP/{version}\r\nHost: x\r\n\r\n".encode())
-        answer = client.reply()
-        assert answer.status_code in (400, 505)
-        expect_error(answer, answer.status_code)
+        expect_error(client.reply(), 505)
         assert client.is_closed()
 
 

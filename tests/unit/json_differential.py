@@ -13,6 +13,7 @@ import decimal
 import math
 import random
 import re
+import shutil
 import subprocess
 import sys
 
@@ -67,7 +68,7 @@ def same_decimal(literal, printed):
 
 
 def expect(texts):
-    """Returns the line that is right for each text: '= canonical', or '!' where it is refused."""
+    """Returns the right line for each text, '= canonical' or '!', and how many literals are kept."""
     accepted = [line != b"!" for line in run_node(texts)]
     literals = set()
     for text, ok in zip(texts, accepted):
@@ -210,6 +211,8 @@ def make_texts(rnd):
 
 
 def main():
+    if len(sys.argv) not in (2, 3) or shutil.which("node") is None:
+        sys.exit(__doc__ + "Needs node (Debian: nodejs).")
     program = sys.argv[1]
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     print("json_differential: seed", seed, flush=True)
@@ -218,7 +221,8 @@ def main():
     got = run_canon(program, texts)
     refused = sum(line == b"!" for line in expected)
     if len(got) != len(texts) or len(expected) != len(texts) or refused == 0 or kept == 0:
-        sys.exit("json_differential: %d texts, %d expected, %d answers" % (len(texts), len(expected), len(got)))
+        sys.exit("json_differential: %d texts, %d answers of Node.js, %d of waybill, %d refused, %d kept"
+                 % (len(texts), len(expected), len(got), refused, kept))
     wrong = []
     for text, want, have in zip(texts, expected, got):
         if have[:1] == b"!":

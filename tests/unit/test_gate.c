@@ -415,6 +415,10 @@ static void test_facts(void **state)
 	assert_int_equal(o.gate.leading, 1);
 	o = run_whole(SLICE("\r\nG"));
 	assert_int_equal(o.gate.leading, 2);
+	o = run_whole(SLICE("\r"));
+	o.gate.leading = 0; /* the caller took the CR out */
+	feed(&o, "\nG", 2);
+	assert_int_equal(o.gate.leading, 1);
 	o = run_whole(SLICE("G"));
 	assert_false(gate_is_idle(&o.gate));
 	assert_int_equal(o.gate.leading, 0);

@@ -292,10 +292,10 @@ static void test_depth(void **state)
 		} else {
 			struct problem p;
 			size_t pos = JSON_DEPTH_MAX / 2 * strlen("[{\"a\":");
-			assert_int_equal(err, ERR_TOOBIG);
+			assert_int_equal(err, ERR_SYNTAX);
 			assert_int_equal(r.pos, pos);
 			assert_false(out.failed);
-			assert_int_equal(json_problem(&r, err, &p), ERR_TOOBIG);
+			assert_int_equal(json_problem(&r, err, &p), ERR_SYNTAX);
 			assert_non_null(strstr(p.message, "64"));
 		}
 		json_fini(&r);

@@ -1,0 +1,45 @@
+/* A log-linear histogram; see hist.h. */
+#include "hist.h"
+
+#include <stddef.h>
+
+/* log2 of HIST_STEPS: a value above HIST_EXACT is known by its top bit and the 6 below it. */
+#define STEP_BITS 6
+
+static size_t bucket_of(uint64_t us)
+{
+	if (us < HIST_EXACT)
+		return us;
+	unsigned shift = 63 - (unsigned)__builtin_clzll(us) - STEP_BITS;
+	size_t i = HIST_EXACT + (size_t)(shift - 1) * HIST_STEPS + (us >> shift) - HIST_STEPS;
+	return i < HIST_BUCKETS ? i : HIST_BUCKETS - 1;
+}
+
+/* The largest value of a bucket. */
+static uint64_t value_of(size_t bucket)
+{
+	if (bucket < HIST_EXACT)
+		return bucket;
+	size_t shift = (bucket - HIST_EXACT) / HIST_STEPS + 1;
+	uint64_t step = (bucket - HIST_EXACT) % HIST_STEPS + HIST_STEPS;
+	return ((step + 1) << shift) - 1;
+}
+
+void hist_add(struct hist *h, uint64_t us)
+{
+	h->count++;
+	h->buckets[bucket_of(us)]++;
+	if (us > h->max_us)
+		h->max_us = us;
+}
+
+uint64_t hist_percentile(const struct hist *h, double fraction)
+{
+	uint64_t below = 0;
+	for (size_t i = 0; i < HIST_BUCKETS; i++) {
+		below += h->buckets[i];
+		if (below > 0 && (double)below >= fraction * (double)h->count)
+			return value_of(i) < h->max_us ? value_of(i) : h->max_us;
+	}
+	return h->max_us;
+}

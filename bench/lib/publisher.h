@@ -1,0 +1,40 @@
+/*
+ * A closed loop of HTTP clients: so many connections, one request at a time on
+ * each, the next as soon as the answer is there. One thread, one epoll.
+ */
+#ifndef BENCH_PUBLISHER_H
+#define BENCH_PUBLISHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hist.h"
+
+#define PUBLISHER_REQUEST_MAX (1024 * 1024 + 4096)
+
+/* Writes request number `n`, at most PUBLISHER_REQUEST_MAX bytes; returns its length. */
+typedef size_t (*publisher_fn)(void *arg, uint64_t n, char *out);
+
+struct publisher {
+	uint16_t port; /* on loopback */
+	unsigned connections;
+	double seconds;        /* no request is begun after them */
+	uint64_t requests_max; /* nor after so many */
+	publisher_fn make;
+	void *arg;
+};
+
+struct publisher_result {
+	uint64_t begun;
+	uint64_t accepted;   /* answered 2xx */
+	uint64_t refused;    /* answered otherwise */
+	uint64_t unanswered; /* the connection broke, or no answer came in time */
+	uint64_t first_us;   /* monotonic: when the first request was sent */
+	uint64_t last_us;    /* when the last answer came */
+	struct hist latency;
+};
+
+/* Runs until all is answered, at most 10 s longer than asked. `r` must be all zero. */
+void publisher_run(const struct publisher *p, struct publisher_result *r);
+
+#endif

@@ -1,0 +1,179 @@
+/* From a result to a settlement; see judge.h. */
+#include "dispatch/judge.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define NOTICE_MAX 8192 /* bytes of the event that tells of a disabled webhook */
+
+static int64_t expiry_of(const struct judge *j, const char *event)
+{
+	for (size_t i = 0; i < j->expiry_count; i++) {
+		if (strcmp(j->expiries[i].name, event) == 0)
+			return j->expiries[i].after_ms;
+	}
+	return -1;
+}
+
+bool judge_is_expired(const struct judge *j, const struct event *e, const struct delivery *d,
+    int64_t at_ms)
+{
+	int64_t after = expiry_of(j, e->name);
+	return after >= 0 && d->replayed_at == 0 && at_ms - e->created_ms > after;
+}
+
+/* The time of the next attempt: the schedule's, or a later one that Retry-After asks for; -1: none. */
+static int64_t next_attempt(const struct judge *j, const struct webhook *w,
+    const struct delivery *delivery, const struct client_result *r, int64_t now_ms)
+{
+	const struct retry_schedule *schedule = w->retry != NULL ? w->retry : j->retry;
+	uint32_t made = delivery->attempts - delivery->replayed_at;
+	int64_t wait = retry_wait(schedule, made, rnd_next(j->rnd));
+	int64_t asked = 0;
+	if (wait < 0)
+		return -1;
+	if ((r->status == 429 || r->status == 503) &&
+	    retry_after(slice_of(r->retry_after), now_ms, &asked) && asked > wait)
+		wait = asked;
+	return now_ms + wait;
+}
+
+/* What went wrong, in words: the status, or why there was none. */
+static void put_error(const struct client_result *r, char *out, size_t size)
+{
+	if (r->status != 0)
+		(void)snprintf(out, size, "HTTP status %d", r->status);
+	else
+		(void)snprintf(out, size, "%s", r->error);
+}
+
+static struct dead_letter *make_dead_letter(const struct judge *j, const struct webhook *w,
+    const struct event *e, const struct client_result *r, const struct settlement *s)
+{
+	struct dead_letter *dead = mem_new(sizeof(*dead));
+	idgen_take(j->ids, s->now_ms, 1, &dead->id);
+	dead->delivery_id = s->delivery.id;
+	dead->event_id = e->id;
+	dead->webhook_id = w->id;
+	(void)snprintf(dead->webhook_url, sizeof(dead->webhook_url), "%s", w->url);
+	(void)snprintf(dead->event, sizeof(dead->event), "%s", e->name);
+	put_error(r, dead->last_error, sizeof(dead->last_error));
+	dead->attempts = s->delivery.attempts;
+	dead->failed_ms = s->now_ms;
+	return dead;
+}
+
+static void log_verdict(const struct webhook *w, const struct event *e, const struct settlement *s,
+    const char *result, int64_t duration_us)
+{
+	static const struct {
+		enum log_level level;
+		const char *message;
+	} LINES[] = {
+	    [VERDICT_DELIVERED] = {LOG_DEBUG, "delivered"},
+	    [VERDICT_EXPIRED] = {LOG_INFO, "delivery has expired"},
+	    [VERDICT_RETRY] = {LOG_INFO, "delivery deferred"},
+	    [VERDICT_DEAD] = {LOG_WARN, "delivery is dead"},
+	};
+	char delivery[UUID_TEXT_SIZE];
+	char webhook[UUID_TEXT_SIZE];
+	if (!log_enabled(LINES[s->verdict].level))
+		return;
+	uuid_format(&s->delivery.id, delivery);
+	uuid_format(&w->id, webhook);
+	int64_t next_ms = s->verdict == VERDICT_RETRY ? s->retry_ms - s->now_ms : 0;
+	log_write(LINES[s->verdict].level, LINES[s->verdict].message,
+	    LOG_FIELDS(LOG_S("session", w->session), LOG_S("webhook", webhook),
+		LOG_S("delivery", delivery), LOG_S("event", e->name),
+		LOG_N("attempt", s->delivery.attempts), LOG_S("result", result),
+		LOG_N("duration_ms", duration_us / 1000), LOG_N("next_ms", next_ms)));
+}
+
+/* Makes the operational event that tells the session's other webhooks. */
+static void make_notice(const struct judge *j, const struct webhook *w, struct settlement *s)
+{
+	struct publication *p = &s->notice;
+	char id[UUID_TEXT_SIZE];
+	uuid_format(&w->id, id);
+	(void)snprintf(p->event.session, sizeof(p->event.session), "%s", w->session);
+	(void)snprintf(p->event.name, sizeof(p->event.name), "webhook.disabled");
+	publication_match(p, j->registry);
+	s->notice_body = BUF_INIT(NOTICE_MAX);
+	buf_printf(&s->notice_body,
+	    "{\"session_id\":\"%s\",\"event\":\"webhook.disabled\",\"timestamp\":%lld,"
+	    "\"data\":{\"webhook_id\":\"%s\",\"url\":",
+	    w->session, (long long)(s->now_ms / 1000), id);
+	buf_json(&s->notice_body, slice_of(w->url));
+	buf_puts(&s->notice_body, ",\"reason\":");
+	buf_json(&s->notice_body, slice_of(s->disable_reason));
+	buf_puts(&s->notice_body, "}}");
+	p->body = buf_view(&s->notice_body);
+	publication_stamp(p, j->ids, s->now_ms);
+	log_warn("webhook disabled", LOG_S("session", w->session), LOG_S("webhook", id),
+	    LOG_S("reason", s->disable_reason));
+}
+
+/* Whether the webhook's record has to change: it starts or stops failing for good, or is disabled. */
+static void judge_webhook(const struct judge *j, const struct webhook *w,
+    const struct sched_endpoint *ep, const struct client_result *r, struct settlement *s)
+{
+	int64_t since = ep->failing_since_ms == 0 ? s->now_ms : ep->failing_since_ms;
+	bool failed = s->verdict != VERDICT_DELIVERED;
+	s->failing_since_ms = w->failing_since_ms;
+	if (!failed)
+		s->failing_since_ms = 0;
+	else if (w->failing_since_ms == 0 && ep->failures + 1 >= j->circuit_failures)
+		s->failing_since_ms = since;
+	if (retry_outcome(r->status) == OUTCOME_GONE) {
+		(void)snprintf(s->disable_reason, sizeof(s->disable_reason),
+		    "the receiver answered 410 Gone");
+	} else if (failed && s->now_ms - since >= j->disable_after_ms) {
+		char stamp[STR_TIME_SIZE];
+		str_time(since, stamp);
+		(void)snprintf(s->disable_reason, sizeof(s->disable_reason),
+		    "every attempt failed since %s", stamp);
+	}
+	s->changes_webhook =
+	    s->failing_since_ms != w->failing_since_ms || s->disable_reason[0] != '\0';
+	if (s->disable_reason[0] != '\0' && w->enabled)
+		make_notice(j, w, s);
+}
+
+void judge_attempt(const struct judge *j, const struct webhook *w,
+    const struct sched_endpoint *ep, const struct event *e, const struct client_result *r,
+    struct settlement *s)
+{
+	char error[DEAD_ERROR_MAX];
+	s->delivery.attempts++;
+	s->fifo = w->fifo;
+	s->verdict = VERDICT_DELIVERED;
+	if (retry_outcome(r->status) != OUTCOME_DELIVERED) {
+		s->retry_ms = next_attempt(j, w, &s->delivery, r, s->now_ms);
+		s->verdict = s->retry_ms < 0 ? VERDICT_DEAD : VERDICT_RETRY;
+		if (judge_is_expired(j, e, &s->delivery, s->retry_ms < 0 ? s->now_ms : s->retry_ms))
+			s->verdict = VERDICT_EXPIRED;
+	}
+	if (s->verdict == VERDICT_DEAD) {
+		s->session = slice_of(e->session);
+		s->dead = make_dead_letter(j, w, e, r, s);
+	}
+	put_error(r, error, sizeof(error));
+	log_verdict(w, e, s, error, r->duration_us);
+	judge_webhook(j, w, ep, r, s);
+}
+
+void judge_expired(const struct webhook *w, const struct event *e, struct settlement *s)
+{
+	s->verdict = VERDICT_EXPIRED;
+	log_verdict(w, e, s, "not sent", 0);
+}
+
+enum sched_result judge_endpoint(const struct client_result *r)
+{
+	if (retry_outcome(r->status) == OUTCOME_DELIVERED)
+		return RESULT_OK;
+	return retry_is_overload(r->status) ? RESULT_OVERLOADED : RESULT_FAILED;
+}

@@ -1,0 +1,42 @@
+/*
+ * A publication: an event and those it goes to, written in one transaction. What
+ * publishers send and what waybill itself has to say take this one way to disk.
+ */
+#ifndef STORE_PUBLICATION_H
+#define STORE_PUBLICATION_H
+
+#include "base/buf.h"
+#include "domain/delivery.h"
+#include "domain/id.h"
+#include "store/events.h"
+#include "store/queue.h"
+#include "store/registry.h"
+
+struct publication {
+	struct event event; /* deliveries: how many `webhooks` there are */
+	struct slice body;  /* borrowed: canonical bytes */
+	uint64_t *webhooks; /* numbers; owned */
+};
+
+/*
+ * Names those of the session's webhooks that are enabled and want the event, whose session
+ * and name are set.
+ */
+void publication_match(struct publication *p, const struct registry *reg);
+
+/* Makes it go to one webhook only. */
+void publication_address(struct publication *p, uint64_t webhook);
+
+/* Gives the event its id and time, and each delivery the id behind it. */
+void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms);
+
+/* Writes the event and its deliveries; one that goes nowhere is not written. */
+MUST_CHECK enum err publication_write(struct db_txn *txn, const struct publication *p);
+
+/* The place in its webhook's queue of delivery `n`, 0 … deliveries - 1. */
+struct queue_place publication_place(const struct publication *p, uint32_t n);
+
+/* Frees what it owns. */
+void publication_fini(struct publication *p);
+
+#endif

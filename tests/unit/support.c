@@ -1,0 +1,184 @@
+/* Helpers of the unit tests; see support.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "support.h"
+
+void folder_make(char path[64])
+{
+	(void)snprintf(path, 64, "/tmp/waybill-unit-XXXXXX");
+	if (mkdtemp(path) == NULL)
+		fail_msg("cannot make a folder in /tmp");
+}
+
+void folder_remove(const char *path)
+{
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			assert_int_equal(unlinkat(dirfd(dir), e->d_name, 0), 0);
+	}
+	assert_int_equal(closedir(dir), 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
+struct store *store_new(uint64_t map_bytes)
+{
+	struct problem p;
+	struct store *s = mem_new(sizeof(*s));
+	folder_make(s->dir);
+	if (db_open(s->dir, map_bytes, &s->db, &p) != OK)
+		fail_msg("%s", p.message);
+	return s;
+}
+
+void store_free(struct store *s)
+{
+	db_close(s->db);
+	folder_remove(s->dir);
+	free(s);
+}
+
+int store_setup(void **state)
+{
+	*state = store_new(STORE_MAP_BYTES);
+	return 0;
+}
+
+int store_teardown(void **state)
+{
+	store_free(*state);
+	return 0;
+}
+
+void store_reopen(struct store *s)
+{
+	struct problem p;
+	db_close(s->db);
+	s->db = NULL;
+	if (db_open(s->dir, STORE_MAP_BYTES, &s->db, &p) != OK)
+		fail_msg("%s", p.message);
+}
+
+struct db_txn *store_begin(struct store *s)
+{
+	struct db_txn *txn = NULL;
+	assert_int_equal(db_begin(s->db, &txn), OK);
+	return txn;
+}
+
+struct db_txn *store_read(struct store *s)
+{
+	struct db_txn *txn = NULL;
+	assert_int_equal(db_read(s->db, &txn), OK);
+	return txn;
+}
+
+void store_commit(struct db_txn *txn)
+{
+	assert_int_equal(db_commit(txn), OK);
+}
+
+size_t store_count_in(struct db_txn *txn, enum db_table t)
+{
+	struct db_cursor *c = NULL;
+	struct slice key;
+	struct slice value;
+	size_t n = 0;
+	assert_int_equal(db_cursor(txn, t, &c), OK);
+	while (db_next(c, &key, &value) == OK)
+		n++;
+	db_cursor_close(c);
+	assert_int_equal(db_txn_error(txn), OK);
+	return n;
+}
+
+size_t store_count(struct store *s, enum db_table t)
+{
+	struct db_txn *txn = store_read(s);
+	size_t n = store_count_in(txn, t);
+	db_read_end(txn);
+	return n;
+}
+
+struct uuid make_id(uint64_t n)
+{
+	struct uuid id = {{0}};
+	codec_store_u64(id.bytes + 8, n);
+	return id;
+}
+
+struct webhook *make_webhook(uint64_t number, const char *session, const char *url)
+{
+	struct webhook *w = webhook_new();
+	w->number = number;
+	w->id = make_id(number);
+	w->created_ms = 1000 + (int64_t)number;
+	w->updated_ms = w->created_ms;
+	webhook_set(&w->session, session);
+	webhook_set(&w->url, url);
+	return w;
+}
+
+struct delivery make_delivery(uint64_t webhook, uint64_t n, int64_t due_ms)
+{
+	return (struct delivery){
+	    .id = make_id(n),
+	    .event_id = make_id(n),
+	    .webhook = webhook,
+	    .place_ms = due_ms,
+	    .due_ms = due_ms,
+	    .status = DELIVERY_WAITING,
+	};
+}
+
+bool webhook_same(const struct webhook *a, const struct webhook *b)
+{
+	struct buf left = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
+	struct buf right = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
+	webhook_encode(a, &left);
+	webhook_encode(b, &right);
+	bool same = !left.failed && !right.failed &&
+	    slice_eq(buf_view(&left), buf_view(&right));
+	buf_fini(&left);
+	buf_fini(&right);
+	return same;
+}
+
+bool panics(void (*fn)(void *arg), void *arg)
+{
+	const struct rlimit none = {0};
+	int status = 0;
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		(void)setrlimit(RLIMIT_CORE, &none);     /* a core file would be in the way */
+		(void)freopen("/dev/null", "w", stderr); /* so would the panic's words */
+		fn(arg);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+uint64_t test_seed(uint64_t standard)
+{
+	const char *given = getenv("WAYBILL_TEST_SEED");
+	uint64_t seed = given == NULL ? standard : strtoull(given, NULL, 10);
+	print_message("WAYBILL_TEST_SEED=%llu\n", (unsigned long long)seed);
+	return seed;
+}

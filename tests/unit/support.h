@@ -1,0 +1,65 @@
+/*
+ * What several unit tests share: a store in a folder of its own that goes away with
+ * the test, objects to put into it, and seeds. A helper whose step fails ends the test.
+ */
+#ifndef TESTS_UNIT_SUPPORT_H
+#define TESTS_UNIT_SUPPORT_H
+
+#include <stdint.h>
+
+#include "domain/delivery.h"
+#include "domain/webhook.h"
+#include "store/db.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+#define STORE_MAP_BYTES (64u << 20) /* more than any test writes, but those of a full store */
+
+/* A folder, and the store in it. */
+struct store {
+	char dir[64];
+	struct db *db;
+};
+
+/* For cmocka: *state is a struct store with a fresh, open store; then all of it is removed. */
+int store_setup(void **state);
+int store_teardown(void **state);
+
+/* The same with a file of at most `map_bytes`. */
+struct store *store_new(uint64_t map_bytes);
+void store_free(struct store *s);
+
+/* Closes the store and opens it again. */
+void store_reopen(struct store *s);
+
+struct db_txn *store_begin(struct store *s);
+struct db_txn *store_read(struct store *s);
+void store_commit(struct db_txn *txn);
+
+/* The rows of table `t`, as a transaction of their own sees them, or as `txn` does. */
+size_t store_count(struct store *s, enum db_table t);
+size_t store_count_in(struct db_txn *txn, enum db_table t);
+
+/* Makes an empty folder; folder_remove() removes it and the files in it. */
+void folder_make(char path[64]);
+void folder_remove(const char *path);
+
+/* An id that sorts as `n` does. */
+struct uuid make_id(uint64_t n);
+
+/* A webhook as it would be registered; webhook_free() it. */
+struct webhook *make_webhook(uint64_t number, const char *session, const char *url);
+
+/* Delivery `n`, waiting, of event `n`, due and placed at `due_ms`, queued at 0. */
+struct delivery make_delivery(uint64_t webhook, uint64_t n, int64_t due_ms);
+
+/* Compares two webhooks in all that is stored of them. */
+bool webhook_same(const struct webhook *a, const struct webhook *b);
+
+/* Whether fn(arg), called in a child process, ends in log_panic(). */
+bool panics(void (*fn)(void *arg), void *arg);
+
+/* WAYBILL_TEST_SEED of the environment, else `standard`; prints it. */
+uint64_t test_seed(uint64_t standard);
+
+#endif

@@ -1,0 +1,482 @@
+/*
+ * Records on disk: what is written comes back, at the extremes too; a record that is
+ * cut, extended or of another version is refused without reading beyond it; a sealed one
+ * with any bit flipped is never decoded.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rnd.h"
+#include "domain/dead_letter.h"
+#include "store/record.h"
+#include "support.h"
+
+static void fill(char *out, size_t len, char c)
+{
+	memset(out, c, len);
+	out[len] = '\0';
+}
+
+static struct uuid id_of(int byte)
+{
+	struct uuid id;
+	memset(id.bytes, byte, UUID_SIZE);
+	return id;
+}
+
+static const struct delivery DELIVERIES[] = {
+    {.status = DELIVERY_WAITING},
+    {.status = DELIVERY_DEAD,
+	.event_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+	.webhook = UINT64_MAX,
+	.created_ms = INT64_MAX,
+	.place_ms = INT64_MIN,
+	.due_ms = -1,
+	.queued_ms = 1767225600000,
+	.attempts = UINT32_MAX,
+	.replayed_at = UINT32_MAX - 1},
+};
+
+static void test_delivery_round_trip(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(DELIVERIES); i++) {
+		const struct delivery *d = &DELIVERIES[i];
+		struct buf b = BUF_INIT(1000);
+		struct delivery got = {.id = id_of(7)};
+		const struct uuid id = got.id;
+		delivery_encode(d, &b);
+		struct reader r = reader_of(buf_view(&b));
+		assert_int_equal(delivery_decode(&r, &got), OK);
+		assert_memory_equal(got.id.bytes, id.bytes, UUID_SIZE);
+		assert_memory_equal(got.event_id.bytes, d->event_id.bytes, UUID_SIZE);
+		assert_true(got.webhook == d->webhook);
+		assert_true(got.created_ms == d->created_ms);
+		assert_true(got.place_ms == d->place_ms);
+		assert_true(got.due_ms == d->due_ms);
+		assert_true(got.queued_ms == d->queued_ms);
+		assert_true(got.attempts == d->attempts);
+		assert_true(got.replayed_at == d->replayed_at);
+		assert_int_equal(got.status, d->status);
+		buf_fini(&b);
+	}
+}
+
+static struct dead_letter *long_dead_letter(void)
+{
+	struct dead_letter *d = mem_new(sizeof(*d));
+	d->id = id_of(1);
+	d->delivery_id = id_of(2);
+	d->event_id = id_of(3);
+	d->webhook_id = id_of(4);
+	fill(d->webhook_url, URL_MAX, 'u');
+	fill(d->event, EVENT_MAX, 'e');
+	fill(d->last_error, DEAD_ERROR_MAX, 'x');
+	d->attempts = UINT32_MAX;
+	d->failed_ms = INT64_MAX;
+	return d;
+}
+
+static void check_dead_letter(const struct dead_letter *d)
+{
+	struct buf b = BUF_INIT(10000);
+	struct dead_letter *got = mem_new(sizeof(*got));
+	got->id = d->id;
+	dead_letter_encode(d, &b);
+	struct reader r = reader_of(buf_view(&b));
+	assert_int_equal(dead_letter_decode(&r, got), OK);
+	assert_memory_equal(got->id.bytes, d->id.bytes, UUID_SIZE);
+	assert_memory_equal(got->delivery_id.bytes, d->delivery_id.bytes, UUID_SIZE);
+	assert_memory_equal(got->event_id.bytes, d->event_id.bytes, UUID_SIZE);
+	assert_memory_equal(got->webhook_id.bytes, d->webhook_id.bytes, UUID_SIZE);
+	assert_string_equal(got->webhook_url, d->webhook_url);
+	assert_string_equal(got->event, d->event);
+	assert_string_equal(got->last_error, d->last_error);
+	assert_true(got->attempts == d->attempts);
+	assert_true(got->failed_ms == d->failed_ms);
+	free(got);
+	buf_fini(&b);
+}
+
+static void test_dead_letter_round_trip(void **state)
+{
+	(void)state;
+	struct dead_letter *empty = mem_new(sizeof(*empty));
+	struct dead_letter *full = long_dead_letter();
+	check_dead_letter(empty);
+	check_dead_letter(full);
+	free(empty);
+	free(full);
+}
+
+/* A text that is longer than its field is no record of ours. */
+static void test_dead_letter_text_too_long(void **state)
+{
+	(void)state;
+	static const size_t MAX[] = {URL_MAX, EVENT_MAX, DEAD_ERROR_MAX};
+	char *text = mem_array(URL_MAX + 1, 1);
+	struct dead_letter *got = mem_new(sizeof(*got));
+	for (size_t field = 0; field < COUNT(MAX); field++) {
+		for (size_t over = 0; over <= 1; over++) {
+			struct buf b = BUF_INIT(10000);
+			struct dead_letter none = {0};
+			dead_letter_encode(&none, &b);
+			b.len -= 3 * 2; /* the lengths of the texts */
+			for (size_t i = 0; i < COUNT(MAX); i++)
+				put_text(&b,
+				    (struct slice){text, i == field ? MAX[i] + over : 0});
+			struct reader r = reader_of(buf_view(&b));
+			if (dead_letter_decode(&r, got) != (over > 0 ? ERR_CORRUPT : OK))
+				fail_msg("text %zu, %zu over", field, over);
+			buf_fini(&b);
+		}
+	}
+	free(got);
+	free(text);
+}
+
+static char *repeat(char c, size_t n)
+{
+	char *text = mem_array(n + 1, 1);
+	memset(text, c, n);
+	return text;
+}
+
+static void add_header(struct webhook *w, char *name, char *value)
+{
+	w->headers = mem_resize(w->headers, w->header_count + 1, sizeof(*w->headers));
+	w->headers[w->header_count++] = (struct webhook_header){name, value};
+}
+
+static void add_event(struct webhook *w, char *name)
+{
+	w->events = mem_resize(w->events, w->event_count + 1, sizeof(*w->events));
+	w->events[w->event_count++] = name;
+}
+
+/* One of each optional part, and every flag that the standard ones do not have. */
+static struct webhook *full_webhook(void)
+{
+	struct webhook *w = make_webhook(3, "s", "http://a/");
+	add_event(w, repeat('m', 7));
+	add_header(w, repeat('N', 3), repeat('v', 4));
+	add_header(w, repeat('O', 3), repeat('v', 0));
+	webhook_set(&w->secret, "whsec_");
+	webhook_set(&w->description, "");
+	webhook_set_enabled(w, "a reason");
+	w->retry = mem_new(sizeof(*w->retry));
+	w->retry->count = 2;
+	w->retry->wait_ms[0] = 1;
+	w->retry->wait_ms[1] = INT64_MAX;
+	w->rate_limit = 0.001;
+	w->signature = SIGNATURE_V2;
+	w->fifo = true;
+	w->deleted = true;
+	return w;
+}
+
+/* All that the rules of the API allow, at its longest. */
+static struct webhook *largest_webhook(void)
+{
+	struct webhook *w = webhook_new();
+	w->number = UINT64_MAX;
+	w->id = id_of(0xff);
+	w->session = repeat('s', SESSION_MAX);
+	w->url = repeat('u', URL_MAX);
+	w->secret = repeat('x', WEBHOOK_SECRET_MAX);
+	w->description = repeat('d', WEBHOOK_DESCRIPTION_MAX);
+	while (w->event_count < 256)
+		add_event(w, repeat('e', EVENT_MAX));
+	for (int i = 0; i < WEBHOOK_HEADERS_MAX; i++)
+		add_header(w, repeat('n', WEBHOOK_HEADER_NAME_MAX),
+		    repeat('v', WEBHOOK_HEADER_VALUE_MAX));
+	w->retry = mem_new(sizeof(*w->retry));
+	for (w->retry->count = 0; w->retry->count < RETRY_STEPS_MAX; w->retry->count++)
+		w->retry->wait_ms[w->retry->count] = RETRY_WAIT_MAX_MS;
+	w->created_ms = INT64_MIN;
+	w->updated_ms = INT64_MAX;
+	w->timeout_ms = UINT32_MAX;
+	w->max_in_flight = UINT32_MAX;
+	w->rate_limit = -HUGE_VAL;
+	return w;
+}
+
+static void assert_text(const char *got, const char *want)
+{
+	if (want == NULL)
+		assert_null(got);
+	else
+		assert_string_equal(got, want);
+}
+
+static void compare_lists(const struct webhook *a, const struct webhook *b)
+{
+	assert_int_equal(a->event_count, b->event_count);
+	for (size_t i = 0; i < a->event_count; i++)
+		assert_string_equal(a->events[i], b->events[i]);
+	assert_int_equal(a->header_count, b->header_count);
+	for (size_t i = 0; i < a->header_count; i++) {
+		assert_string_equal(a->headers[i].name, b->headers[i].name);
+		assert_string_equal(a->headers[i].value, b->headers[i].value);
+	}
+	assert_int_equal(a->retry == NULL, b->retry == NULL);
+	if (a->retry == NULL || b->retry == NULL)
+		return;
+	assert_int_equal(a->retry->count, b->retry->count);
+	assert_memory_equal(a->retry->wait_ms, b->retry->wait_ms, a->retry->count * 8);
+}
+
+/* Encodes and decodes `w`, which it frees. */
+static void check_webhook(struct webhook *w)
+{
+	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+	struct webhook *got = NULL;
+	webhook_encode(w, &b);
+	assert_false(b.failed);
+	struct reader r = reader_of(buf_view(&b));
+	assert_int_equal(webhook_decode(&r, &got), OK);
+	assert_true(got->number == w->number);
+	assert_memory_equal(got->id.bytes, w->id.bytes, UUID_SIZE);
+	assert_string_equal(got->session, w->session);
+	assert_string_equal(got->url, w->url);
+	assert_text(got->secret, w->secret);
+	assert_text(got->description, w->description);
+	assert_text(got->disabled_reason, w->disabled_reason);
+	assert_memory_equal(&got->rate_limit, &w->rate_limit, sizeof(double));
+	assert_true(got->created_ms == w->created_ms);
+	assert_true(got->updated_ms == w->updated_ms);
+	assert_true(got->timeout_ms == w->timeout_ms);
+	assert_true(got->max_in_flight == w->max_in_flight);
+	assert_int_equal(got->signature, w->signature);
+	assert_int_equal(got->fifo, w->fifo);
+	assert_int_equal(got->enabled, w->enabled);
+	assert_int_equal(got->deleted, w->deleted);
+	compare_lists(got, w);
+	webhook_free(got);
+	webhook_free(w);
+	buf_fini(&b);
+}
+
+static void test_webhook_round_trip(void **state)
+{
+	(void)state;
+	check_webhook(make_webhook(0, "", ""));
+	check_webhook(full_webhook());
+	check_webhook(largest_webhook());
+}
+
+/* The kinds of records, so that each is ill-treated alike. */
+enum kind { KIND_DELIVERY, KIND_DEAD_LETTER, KIND_WEBHOOK, KINDS };
+
+static void encode(enum kind kind, struct buf *b)
+{
+	struct dead_letter *dead = long_dead_letter();
+	struct webhook *w = full_webhook();
+	switch (kind) {
+	case KIND_DELIVERY:
+		delivery_encode(&DELIVERIES[1], b);
+		break;
+	case KIND_DEAD_LETTER:
+		dead_letter_encode(dead, b);
+		break;
+	case KIND_WEBHOOK:
+		webhook_encode(w, b);
+		break;
+	case KINDS:
+		break;
+	}
+	free(dead);
+	webhook_free(w);
+	assert_false(b->failed);
+}
+
+/* Decodes a copy of just these bytes, so that a byte read too far is noticed. */
+static enum err decode(enum kind kind, const char *bytes, size_t len)
+{
+	enum err err = OK;
+	char *copy = malloc(len);
+	struct delivery d;
+	struct dead_letter *dead = mem_new(sizeof(*dead));
+	struct webhook *w = NULL;
+	if (len > 0)
+		memcpy(copy, bytes, len);
+	struct reader r = reader_of((struct slice){copy, len});
+	switch (kind) {
+	case KIND_DELIVERY:
+		err = delivery_decode(&r, &d);
+		break;
+	case KIND_DEAD_LETTER:
+		err = dead_letter_decode(&r, dead);
+		break;
+	case KIND_WEBHOOK:
+		err = webhook_decode(&r, &w);
+		assert_int_equal(err == OK, w != NULL);
+		webhook_free(w);
+		break;
+	case KINDS:
+		break;
+	}
+	free(dead);
+	free(copy);
+	return err;
+}
+
+static void test_cut_and_extended(void **state)
+{
+	(void)state;
+	for (enum kind kind = 0; kind < KINDS; kind++) {
+		struct buf b = BUF_INIT(10000);
+		encode(kind, &b);
+		assert_int_equal(decode(kind, b.data, b.len), OK);
+		for (size_t len = 0; len < b.len; len++) {
+			if (decode(kind, b.data, len) != ERR_CORRUPT)
+				fail_msg("kind %d cut to %zu of %zu bytes", kind, len, b.len);
+		}
+		buf_putc(&b, '\0');
+		if (decode(kind, b.data, b.len) != ERR_CORRUPT)
+			fail_msg("kind %d with a byte too many", kind);
+		buf_fini(&b);
+	}
+}
+
+static void test_other_version(void **state)
+{
+	(void)state;
+	for (enum kind kind = 0; kind < KINDS; kind++) {
+		struct buf b = BUF_INIT(10000);
+		encode(kind, &b);
+		for (int version = 0; version < 256; version++) {
+			b.data[0] = (char)version;
+			if (decode(kind, b.data, b.len) != (version == 1 ? OK : ERR_CORRUPT))
+				fail_msg("kind %d, version %d", kind, version);
+		}
+		buf_fini(&b);
+	}
+}
+
+static void test_delivery_status(void **state)
+{
+	(void)state;
+	struct buf b = BUF_INIT(1000);
+	encode(KIND_DELIVERY, &b);
+	for (int status = 0; status < 256; status++) {
+		b.data[1] = (char)status;
+		bool known = status == DELIVERY_WAITING || status == DELIVERY_DEAD;
+		if (decode(KIND_DELIVERY, b.data, b.len) != (known ? OK : ERR_CORRUPT))
+			fail_msg("status %d", status);
+	}
+	buf_fini(&b);
+}
+
+/* Bytes that are no record of ours but carry its version: an answer, no crash, no leak. */
+static void test_damaged(void **state)
+{
+	(void)state;
+	struct rnd rnd;
+	rnd_seed(&rnd, test_seed(31));
+	for (enum kind kind = 0; kind < KINDS; kind++) {
+		for (int i = 0; i < 3000; i++) {
+			struct buf b = BUF_INIT(10000);
+			encode(kind, &b);
+			for (uint64_t n = rnd_next(&rnd) % 4; n < 4; n++)
+				b.data[1 + rnd_next(&rnd) % (b.len - 1)] = (char)rnd_next(&rnd);
+			enum err err = decode(kind, b.data, b.len);
+			if (err != OK && err != ERR_CORRUPT)
+				fail_msg("kind %d: %s", kind, err_text(err));
+			buf_fini(&b);
+		}
+	}
+}
+
+static void test_seal(void **state)
+{
+	(void)state;
+	static const size_t SIZES[] = {0, 1, 3, 16, 17, 128, 129, 240, 241, 4000};
+	for (size_t row = 0; row < COUNT(SIZES); row++) {
+		struct buf b = BUF_INIT(5000);
+		struct reader r;
+		for (size_t i = 0; i < SIZES[row]; i++)
+			buf_putc(&b, (char)(i * 7));
+		record_seal(&b);
+		assert_int_equal(b.len, SIZES[row] + RECORD_CHECKSUM);
+		assert_int_equal(record_open(buf_view(&b), &r), OK);
+		assert_int_equal(r.left, SIZES[row]);
+		assert_ptr_equal(r.ptr, b.data);
+		assert_false(r.failed);
+		for (size_t bit = 0; bit < b.len * 8; bit++) {
+			b.data[bit / 8] = (char)(b.data[bit / 8] ^ 1 << bit % 8);
+			if (record_open(buf_view(&b), &r) != ERR_CORRUPT)
+				fail_msg("%zu bytes, bit %zu", SIZES[row], bit);
+			b.data[bit / 8] = (char)(b.data[bit / 8] ^ 1 << bit % 8);
+		}
+		for (size_t len = 0; len < b.len; len++) {
+			char *copy = malloc(len);
+			if (len > 0)
+				memcpy(copy, b.data, len);
+			if (record_open((struct slice){copy, len}, &r) != ERR_CORRUPT)
+				fail_msg("%zu bytes cut to %zu", SIZES[row], len);
+			free(copy);
+		}
+		buf_fini(&b);
+	}
+}
+
+/* The checksum as it lies on disk: XXH3 of nothing, from xxHash's own test vectors. */
+static void test_seal_is_xxh3(void **state)
+{
+	(void)state;
+	struct buf b = BUF_INIT(100);
+	record_seal(&b);
+	assert_memory_equal(b.data, "\x2d\x06\x80\x05\x38\xd3\x94\xc2", RECORD_CHECKSUM);
+	buf_fini(&b);
+}
+
+static void test_digest(void **state)
+{
+	(void)state;
+	static const struct {
+		struct slice a, b;
+	} PAIRS[] = {
+	    {SLICE_INIT(""), SLICE_INIT("")},
+	    {SLICE_INIT("a"), SLICE_INIT("")},
+	    {SLICE_INIT(""), SLICE_INIT("a")},
+	    {SLICE_INIT("ab"), SLICE_INIT("c")},
+	    {SLICE_INIT("a"), SLICE_INIT("bc")},
+	    {SLICE_INIT("abc"), SLICE_INIT("")},
+	};
+	unsigned char digests[COUNT(PAIRS)][RECORD_DIGEST];
+	for (size_t i = 0; i < COUNT(PAIRS); i++) {
+		unsigned char again[RECORD_DIGEST];
+		record_digest(PAIRS[i].a, PAIRS[i].b, digests[i]);
+		record_digest(PAIRS[i].a, PAIRS[i].b, again);
+		assert_memory_equal(again, digests[i], RECORD_DIGEST);
+		for (size_t j = 0; j < i; j++)
+			assert_memory_not_equal(digests[i], digests[j], RECORD_DIGEST);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_delivery_round_trip),
+	    cmocka_unit_test(test_dead_letter_round_trip),
+	    cmocka_unit_test(test_dead_letter_text_too_long),
+	    cmocka_unit_test(test_webhook_round_trip),
+	    cmocka_unit_test(test_cut_and_extended),
+	    cmocka_unit_test(test_other_version),
+	    cmocka_unit_test(test_delivery_status),
+	    cmocka_unit_test(test_damaged),
+	    cmocka_unit_test(test_seal),
+	    cmocka_unit_test(test_seal_is_xxh3),
+	    cmocka_unit_test(test_digest),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,137 @@
+/* A webhook in memory: its defaults, which events it wants, its strings and its state. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "support.h"
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	struct webhook *w = webhook_new();
+	assert_null(w->session);
+	assert_null(w->url);
+	assert_null(w->secret);
+	assert_null(w->description);
+	assert_null(w->disabled_reason);
+	assert_null(w->retry);
+	assert_int_equal(w->header_count, 0);
+	assert_int_equal(w->event_count, 1);
+	assert_string_equal(w->events[0], "all");
+	assert_int_equal(w->timeout_ms, 5000);
+	assert_int_equal(w->max_in_flight, 16);
+	assert_int_equal(w->signature, SIGNATURE_V1);
+	assert_true(w->rate_limit == 0);
+	assert_true(w->enabled);
+	assert_false(w->fifo);
+	assert_false(w->deleted);
+	webhook_free(w);
+	webhook_free(NULL);
+}
+
+static void set_events(struct webhook *w, const char *a, const char *b)
+{
+	webhook_clear_events(w);
+	w->events = mem_array(2, sizeof(*w->events));
+	if (a != NULL)
+		w->events[w->event_count++] = mem_copy(a, strlen(a));
+	if (b != NULL)
+		w->events[w->event_count++] = mem_copy(b, strlen(b));
+}
+
+static void test_wants(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *filter[2];
+		struct slice event;
+		bool wants;
+	} ROWS[] = {
+	    {{"all", NULL}, SLICE_INIT("message"), true},
+	    {{"all", NULL}, SLICE_INIT("new.upstream_event"), true},
+	    {{"message", NULL}, SLICE_INIT("message"), true},
+	    {{"message", "receipt"}, SLICE_INIT("receipt"), true},
+	    {{"receipt", "all"}, SLICE_INIT("message"), true},
+	    {{"message", "receipt"}, SLICE_INIT("presence"), false},
+	    {{"message", NULL}, SLICE_INIT("messag"), false},
+	    {{"message", NULL}, SLICE_INIT("messages"), false},
+	    {{"message", NULL}, SLICE_INIT("Message"), false},
+	    {{"message", NULL}, SLICE_INIT("all"), false},
+	    {{"message", NULL}, SLICE_INIT(""), false},
+	    {{NULL, NULL}, SLICE_INIT("message"), false},
+	};
+	struct webhook *w = webhook_new();
+	webhook_set_enabled(w, "the state is not asked");
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		set_events(w, ROWS[i].filter[0], ROWS[i].filter[1]);
+		if (webhook_wants(w, ROWS[i].event) != ROWS[i].wants)
+			fail_msg("row %zu", i);
+	}
+	webhook_free(w);
+}
+
+static void test_set(void **state)
+{
+	(void)state;
+	char text[] = "first";
+	char *field = NULL;
+	webhook_set(&field, text);
+	text[0] = 'x';
+	assert_string_equal(field, "first");
+	webhook_set(&field, "second");
+	assert_string_equal(field, "second");
+	webhook_set(&field, "");
+	assert_string_equal(field, "");
+	webhook_set(&field, NULL);
+	assert_null(field);
+	webhook_set(&field, NULL);
+	assert_null(field);
+}
+
+static void test_set_enabled(void **state)
+{
+	(void)state;
+	struct webhook *w = webhook_new();
+	webhook_set_enabled(w, "one");
+	assert_false(w->enabled);
+	assert_string_equal(w->disabled_reason, "one");
+	webhook_set_enabled(w, "two");
+	assert_string_equal(w->disabled_reason, "two");
+	webhook_set_enabled(w, NULL);
+	assert_true(w->enabled);
+	assert_null(w->disabled_reason);
+	webhook_free(w);
+}
+
+static void test_clear(void **state)
+{
+	(void)state;
+	struct webhook *w = webhook_new();
+	w->headers = mem_array(1, sizeof(*w->headers));
+	w->headers[w->header_count++] = (struct webhook_header){mem_copy("a", 1),
+	    mem_copy("b", 1)};
+	webhook_clear_events(w);
+	webhook_clear_headers(w);
+	assert_int_equal(w->event_count, 0);
+	assert_int_equal(w->header_count, 0);
+	webhook_clear_events(w);
+	webhook_clear_headers(w);
+	webhook_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_wants),
+	    cmocka_unit_test(test_set),
+	    cmocka_unit_test(test_set_enabled),
+	    cmocka_unit_test(test_clear),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

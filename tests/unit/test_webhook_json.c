@@ -1,0 +1,553 @@
+/*
+ * Webhooks as clients write and read them: what each field takes and how it is shown,
+ * what it refuses and in which words, both sides of every limit; that a change touches
+ * nothing else; that the secret never comes out.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "domain/json.h"
+#include "domain/name.h"
+#include "domain/webhook_json.h"
+#include "support.h"
+
+#define SECRET "correct horse battery staple"
+
+static char extra_event[] = "our.own_event";
+static char *const EXTRA_EVENTS[] = {extra_event};
+static const struct webhook_rules RULES = {EXTRA_EVENTS, 1, 7000};
+
+static enum err apply(struct webhook *w, const char *body, struct problem *p)
+{
+	*p = (struct problem){0};
+	return webhook_apply(w, slice_of(body), &RULES, p);
+}
+
+/* What the API shows of `w`; the caller's to free. */
+static char *show(const struct webhook *w)
+{
+	struct buf json = BUF_INIT(1u << 20);
+	webhook_write(w, &json);
+	assert_false(json.failed);
+	char *text = mem_copy(json.data, json.len);
+	buf_fini(&json);
+	return text;
+}
+
+/* A webhook with nothing as it is by default. */
+static struct webhook *rich_webhook(void)
+{
+	struct problem p;
+	struct webhook *w = make_webhook(0x1234, "s", "http://localhost/");
+	enum err err = apply(w,
+	    "{\"url\":\"https://example.com/hook?a=b\",\"events\":[\"message\",\"receipt\"],"
+	    "\"secret\":\"" SECRET "\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
+	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,\"ordering\":\"fifo\","
+	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],\"description\":\"of \\\"mine\\\"\","
+	    "\"enabled\":false}",
+	    &p);
+	if (err != OK)
+		fail_msg("%s: %s", p.field, p.message);
+	return w;
+}
+
+static void test_write(void **state)
+{
+	(void)state;
+	struct webhook *w = rich_webhook();
+	w->created_ms = 1767225600000;
+	w->updated_ms = 1767225600001;
+	char *text = show(w);
+	assert_string_equal(text,
+	    "{\"id\":\"00000000-0000-0000-0000-000000001234\","
+	    "\"url\":\"https://example.com/hook?a=b\",\"events\":[\"message\",\"receipt\"],"
+	    "\"secret\":\"********\",\"enabled\":false,"
+	    "\"disabled_reason\":\"disabled by request\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
+	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,\"ordering\":\"fifo\","
+	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],\"description\":\"of \\\"mine\\\"\","
+	    "\"created_at\":\"2026-01-01T00:00:00.000Z\","
+	    "\"updated_at\":\"2026-01-01T00:00:00.001Z\"}");
+	free(text);
+	webhook_free(w);
+}
+
+static void test_write_defaults(void **state)
+{
+	(void)state;
+	struct webhook *w = webhook_new();
+	webhook_set(&w->url, "http://a/");
+	char *text = show(w);
+	assert_string_equal(text,
+	    "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"url\":\"http://a/\","
+	    "\"events\":[\"all\"],\"secret\":null,\"enabled\":true,\"disabled_reason\":null,"
+	    "\"headers\":{},\"signature\":\"v1\",\"timeout_ms\":5000,\"max_in_flight\":16,"
+	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,\"description\":null,"
+	    "\"created_at\":\"1970-01-01T00:00:00.000Z\","
+	    "\"updated_at\":\"1970-01-01T00:00:00.000Z\"}");
+	free(text);
+	webhook_free(w);
+}
+
+/* Replaces the one `old` in `text` by `new`; frees `text`. */
+static char *replace(char *text, const char *old, const char *new)
+{
+	struct buf out = BUF_INIT(1u << 20);
+	char *at = strstr(text, old);
+	if (at == NULL)
+		fail_msg("no %s in %s", old, text);
+	buf_append(&out, text, (size_t)(at - text));
+	buf_puts(&out, new);
+	buf_puts(&out, at + strlen(old));
+	char *result = mem_copy(out.data, out.len);
+	buf_fini(&out);
+	free(text);
+	return result;
+}
+
+/* A change shows in its own field and nowhere else; what is not named stays. */
+static void test_change(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *body, *old, *new;
+	} ROWS[] = {
+	    {"{}", "{", "{"},
+	    {" {\n} ", "{", "{"},
+	    {"{\"url\":\"http://b/\"}", "https://example.com/hook?a=b", "http://b/"},
+	    {"{\"url\":\"http://b/\",\"url\":\"http://c/\"}", "https://example.com/hook?a=b",
+		"http://c/"},
+	    {"{\"url\":\"http:\\/\\/b\\/\"}", "https://example.com/hook?a=b", "http://b/"},
+	    {"{\"events\":[\"all\"]}", "[\"message\",\"receipt\"]", "[\"all\"]"},
+	    {"{\"events\":[]}", "[\"message\",\"receipt\"]", "[\"all\"]"},
+	    {"{\"events\":[\"our.own_event\",\"send_result\"]}", "[\"message\",\"receipt\"]",
+		"[\"our.own_event\",\"send_result\"]"},
+	    {"{\"secret\":null}", "\"secret\":\"********\"", "\"secret\":null"},
+	    {"{\"secret\":\"x\"}", "\"secret\":\"********\"", "\"secret\":\"********\""},
+	    {"{\"headers\":{}}", "{\"X-A\":\"1\",\"x-b\":\"\"}", "{}"},
+	    {"{\"headers\":{\"Authorization\":\"Basic \\\"~!\"}}",
+		"{\"X-A\":\"1\",\"x-b\":\"\"}", "{\"Authorization\":\"Basic \\\"~!\"}"},
+	    {"{\"headers\":{\"X-A\":\"1\",\"X-A\":\"2\"}}", "{\"X-A\":\"1\",\"x-b\":\"\"}",
+		"{\"X-A\":\"2\"}"},
+	    {"{\"headers\":{\"X-Webhook\":\"\",\"hosts\":\"\",\"!#$%&'*+-.^_`|~09azAZ\":\"\"}}",
+		"{\"X-A\":\"1\",\"x-b\":\"\"}",
+		"{\"X-Webhook\":\"\",\"hosts\":\"\",\"!#$%&'*+-.^_`|~09azAZ\":\"\"}"},
+	    {"{\"signature\":\"v1\"}", "\"v2\"", "\"v1\""},
+	    {"{\"timeout_ms\":100}", "\"timeout_ms\":9000", "\"timeout_ms\":100"},
+	    {"{\"timeout_ms\":30000}", "\"timeout_ms\":9000", "\"timeout_ms\":30000"},
+	    {"{\"timeout_ms\":3e3}", "\"timeout_ms\":9000", "\"timeout_ms\":3000"},
+	    {"{\"timeout_ms\":200.0}", "\"timeout_ms\":9000", "\"timeout_ms\":200"},
+	    {"{\"max_in_flight\":1}", "\"max_in_flight\":3", "\"max_in_flight\":1"},
+	    {"{\"max_in_flight\":256}", "\"max_in_flight\":3", "\"max_in_flight\":256"},
+	    {"{\"ordering\":\"none\"}", "\"fifo\"", "\"none\""},
+	    {"{\"rate_limit\":null}", "\"rate_limit\":2.5", "\"rate_limit\":null"},
+	    {"{\"rate_limit\":0.001}", "\"rate_limit\":2.5", "\"rate_limit\":0.001"},
+	    {"{\"rate_limit\":100000}", "\"rate_limit\":2.5", "\"rate_limit\":100000"},
+	    {"{\"retry\":null}", "[\"5s\",\"90s\"]", "null"},
+	    {"{\"retry\":[\"1ms\",\"60s\",\"7d\"]}", "[\"5s\",\"90s\"]",
+		"[\"1ms\",\"1m\",\"7d\"]"},
+	    {"{\"description\":null}", "\"of \\\"mine\\\"\"", "null"},
+	    {"{\"description\":\"\"}", "\"of \\\"mine\\\"\"", "\"\""},
+	    {"{\"description\":\"\\u0001\\n\\ud83d\\ude00\"}", "\"of \\\"mine\\\"\"",
+		"\"\\u0001\\n\360\237\230\200\""},
+	    {"{\"enabled\":false}", "{", "{"},
+	    {"{\"enabled\":true}",
+		"\"enabled\":false,\"disabled_reason\":\"disabled by request\"",
+		"\"enabled\":true,\"disabled_reason\":null"},
+	};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct problem p;
+		struct webhook *w = rich_webhook();
+		char *want = replace(show(w), ROWS[i].old, ROWS[i].new);
+		enum err err = apply(w, ROWS[i].body, &p);
+		char *got = show(w);
+		if (err != OK || strcmp(got, want) != 0)
+			fail_msg("row %zu: %s: %s %s\nis     %s\nshould %s", i, err_text(err),
+			    p.field, p.message, got, want);
+		free(got);
+		free(want);
+		webhook_free(w);
+	}
+}
+
+/* Why a webhook is disabled stays when it is disabled again. */
+static void test_disabled_reason_stays(void **state)
+{
+	(void)state;
+	struct problem p;
+	struct webhook *w = webhook_new();
+	webhook_set_enabled(w, "the receiver answered 410 Gone");
+	assert_int_equal(apply(w, "{\"enabled\":false}", &p), OK);
+	assert_string_equal(w->disabled_reason, "the receiver answered 410 Gone");
+	assert_int_equal(apply(w, "{\"enabled\":true}", &p), OK);
+	assert_null(w->disabled_reason);
+	assert_int_equal(apply(w, "{\"enabled\":false}", &p), OK);
+	assert_string_equal(w->disabled_reason, WEBHOOK_DISABLED_BY_REQUEST);
+	webhook_free(w);
+}
+
+static void test_url_is_required(void **state)
+{
+	(void)state;
+	struct problem p;
+	struct webhook *w = webhook_new();
+	assert_int_equal(apply(w, "{}", &p), OK);
+	assert_int_equal(webhook_check(w, &p), ERR_INVALID);
+	assert_string_equal(p.field, "url");
+	assert_int_equal(apply(w, "{\"url\":\"http://a/\"}", &p), OK);
+	assert_int_equal(webhook_check(w, &p), OK);
+	webhook_free(w);
+}
+
+struct refusal {
+	const char *body;
+	const char *field;
+	const char *words; /* a part of the message */
+};
+
+static void check_refusals(const struct refusal *rows, size_t count, enum err want)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct problem p;
+		struct webhook *w = rich_webhook();
+		enum err err = apply(w, rows[i].body, &p);
+		if (err != want || strcmp(p.field, rows[i].field) != 0 ||
+		    strstr(p.message, rows[i].words) == NULL)
+			fail_msg("row %zu, %s: %s, field \"%s\", %s", i, rows[i].body,
+			    err_text(err), p.field, p.message);
+		webhook_free(w);
+	}
+}
+
+static void test_refused_fields(void **state)
+{
+	(void)state;
+	static const struct refusal ROWS[] = {
+	    {"{\"url\":null}", "url", "a string"},
+	    {"{\"url\":7}", "url", "a string"},
+	    {"{\"url\":\"\"}", "url", "URL"},
+	    {"{\"url\":\"ftp://a/\"}", "url", "http"},
+	    {"{\"url\":\"http://user:pass@a/\"}", "url", "credentials"},
+	    {"{\"url\":\"http://a/#f\"}", "url", "fragment"},
+	    {"{\"url\":\"http://a/\\r\\nx\"}", "url", "control"},
+	    {"{\"events\":null}", "events", "an array"},
+	    {"{\"events\":\"all\"}", "events", "an array"},
+	    {"{\"events\":{}}", "events", "an array"},
+	    {"{\"events\":[\"message\",7]}", "events[1]", "a string"},
+	    {"{\"events\":[\"mesage\"]}", "events[0]", " message receipt "},
+	    {"{\"events\":[\"all\",\"message\",\"Message\"]}", "events[2]", " our.own_event"},
+	    {"{\"events\":[\"\"]}", "events[0]", "unknown event"},
+	    {"{\"secret\":\"\"}", "secret", "1 to 1024 bytes"},
+	    {"{\"secret\":7}", "secret", "1 to 1024 bytes"},
+	    {"{\"secret\":\"********\"}", "secret", "mask"},
+	    {"{\"headers\":null}", "headers", "an object"},
+	    {"{\"headers\":[]}", "headers", "an object"},
+	    {"{\"headers\":{\"\":\"v\"}}", "headers", "token"},
+	    {"{\"headers\":{\"X A\":\"v\"}}", "headers", "token"},
+	    {"{\"headers\":{\"X:A\":\"v\"}}", "headers", "token"},
+	    {"{\"headers\":{\"X\\r\\nA\":\"v\"}}", "headers", "token"},
+	    {"{\"headers\":{\"X\303\244\":\"v\"}}", "headers", "token"},
+	    {"{\"headers\":{\"X\\u007f\":\"v\"}}", "headers", "token"},
+	    {"{\"headers\":{\"X-A\":7}}", "headers.X-A", "a string"},
+	    {"{\"headers\":{\"X-A\":null}}", "headers.X-A", "a string"},
+	    {"{\"headers\":{\"X-A\":\"a\\rb\"}}", "headers.X-A", "line breaks"},
+	    {"{\"headers\":{\"X-A\":\"a\\nX-B: c\"}}", "headers.X-A", "line breaks"},
+	    {"{\"headers\":{\"X-A\":\"\\t\"}}", "headers.X-A", "printable ASCII"},
+	    {"{\"headers\":{\"X-A\":\"\\u007f\"}}", "headers.X-A", "printable ASCII"},
+	    {"{\"headers\":{\"X-A\":\"\303\244\"}}", "headers.X-A", "printable ASCII"},
+	    {"{\"headers\":{\"X-A\":\"1\",\"x-a\":\"2\"}}", "headers.x-a", "twice"},
+	    {"{\"signature\":\"v3\"}", "signature", "\"v1\" or \"v2\""},
+	    {"{\"signature\":\"V2\"}", "signature", "\"v1\" or \"v2\""},
+	    {"{\"signature\":null}", "signature", "\"v1\" or \"v2\""},
+	    {"{\"timeout_ms\":99}", "timeout_ms", "100 to 30000"},
+	    {"{\"timeout_ms\":30001}", "timeout_ms", "100 to 30000"},
+	    {"{\"timeout_ms\":100.5}", "timeout_ms", "100 to 30000"},
+	    {"{\"timeout_ms\":29999.999999999996}", "timeout_ms", "100 to 30000"},
+	    {"{\"timeout_ms\":-5000}", "timeout_ms", "100 to 30000"},
+	    {"{\"timeout_ms\":4294972296}", "timeout_ms", "100 to 30000"},
+	    {"{\"timeout_ms\":1e999}", "timeout_ms", "100 to 30000"},
+	    {"{\"timeout_ms\":\"5000\"}", "timeout_ms", "100 to 30000"},
+	    {"{\"timeout_ms\":null}", "timeout_ms", "100 to 30000"},
+	    {"{\"max_in_flight\":0}", "max_in_flight", "1 to 256"},
+	    {"{\"max_in_flight\":257}", "max_in_flight", "1 to 256"},
+	    {"{\"max_in_flight\":1.5}", "max_in_flight", "1 to 256"},
+	    {"{\"max_in_flight\":true}", "max_in_flight", "1 to 256"},
+	    {"{\"ordering\":\"FIFO\"}", "ordering", "\"none\" or \"fifo\""},
+	    {"{\"ordering\":null}", "ordering", "\"none\" or \"fifo\""},
+	    {"{\"rate_limit\":0}", "rate_limit", "0.001 to 100000"},
+	    {"{\"rate_limit\":0.00099}", "rate_limit", "0.001 to 100000"},
+	    {"{\"rate_limit\":100000.1}", "rate_limit", "0.001 to 100000"},
+	    {"{\"rate_limit\":-1}", "rate_limit", "0.001 to 100000"},
+	    {"{\"rate_limit\":1e999}", "rate_limit", "0.001 to 100000"},
+	    {"{\"rate_limit\":\"5\"}", "rate_limit", "0.001 to 100000"},
+	    {"{\"retry\":[]}", "retry", "1 to 32 waits"},
+	    {"{\"retry\":\"5s\"}", "retry", "1 to 32 waits"},
+	    {"{\"retry\":{}}", "retry", "1 to 32 waits"},
+	    {"{\"retry\":[\"5s\",5]}", "retry[1]", "a wait such as"},
+	    {"{\"retry\":[\"5s\",\"soon\"]}", "retry[1]", "ms, s, m, h, d"},
+	    {"{\"retry\":[\"0s\"]}", "retry[0]", "1ms to 7d"},
+	    {"{\"retry\":[\"604800001ms\"]}", "retry[0]", "1ms to 7d"},
+	    {"{\"description\":7}", "description", "500 bytes"},
+	    {"{\"enabled\":null}", "enabled", "true or false"},
+	    {"{\"enabled\":1}", "enabled", "true or false"},
+	    {"{\"enabled\":\"true\"}", "enabled", "true or false"},
+	    {"{\"evnets\":[]}", "evnets", "unknown or read-only"},
+	    {"{\"URL\":\"http://a/\"}", "URL", "allowed are url, events"},
+	    {"{\"\":1}", "", "unknown or read-only"},
+	    {"{\"id\":\"00000000-0000-0000-0000-000000001234\"}", "id", "read-only"},
+	    {"{\"disabled_reason\":null}", "disabled_reason", "read-only"},
+	    {"{\"created_at\":\"2026-01-01T00:00:00.000Z\"}", "created_at", "read-only"},
+	    {"{\"updated_at\":null}", "updated_at", "read-only"},
+	    {"{\"previous_secret_expires_at\":null}", "previous_secret_expires_at",
+		"read-only"},
+	    {"{\"url\":\"http://b/\",\"x\":0}", "x", "unknown"},
+	};
+	check_refusals(ROWS, COUNT(ROWS), ERR_INVALID);
+}
+
+static void test_reserved_headers(void **state)
+{
+	(void)state;
+	static const char *const NAMES[] = {"Accept-Encoding", "connection", "CONTENT-ENCODING",
+	    "Content-Length", "Content-Type", "Expect", "Host", "Keep-Alive",
+	    "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding",
+	    "Upgrade", "User-Agent", "X-Webhook-Signature", "x-webhook-", "X-WEBHOOK-ANYTHING",
+	    "webhook-id", "Webhook-Timestamp", "WEBHOOK-signature"};
+	for (size_t i = 0; i < COUNT(NAMES); i++) {
+		struct problem p;
+		struct webhook *w = webhook_new();
+		struct buf body = BUF_INIT(200);
+		buf_printf(&body, "{\"headers\":{\"X-A\":\"1\",\"%s\":\"v\"}}", NAMES[i]);
+		if (apply(w, buf_cstr(&body), &p) != ERR_INVALID ||
+		    strncmp(p.field, "headers.", 8) != 0 ||
+		    strcmp(p.field + 8, NAMES[i]) != 0 || strstr(p.message, "reserved") == NULL)
+			fail_msg("%s: %s %s", NAMES[i], p.field, p.message);
+		buf_fini(&body);
+		webhook_free(w);
+	}
+}
+
+/* An unknown event's answer names every event that may be subscribed to. */
+static void test_known_events_are_listed(void **state)
+{
+	(void)state;
+	struct problem p;
+	struct webhook *w = webhook_new();
+	assert_int_equal(apply(w, "{\"events\":[\"typo\"]}", &p), ERR_INVALID);
+	for (size_t i = 0; i < NAME_EVENTS_COUNT; i++)
+		assert_non_null(strstr(p.message, NAME_EVENTS[i]));
+	for (size_t i = 0; i < NAME_EVENTS_COUNT; i++) {
+		struct buf body = BUF_INIT(200);
+		buf_printf(&body, "{\"events\":[\"%s\"]}", NAME_EVENTS[i]);
+		if (apply(w, buf_cstr(&body), &p) != OK)
+			fail_msg("%s: %s", NAME_EVENTS[i], p.message);
+		buf_fini(&body);
+	}
+	webhook_free(w);
+}
+
+/* Builds BODY with a run of `n` characters `c` between `head` and `tail`. */
+static void put_run(struct buf *b, const char *head, char c, size_t n, const char *tail)
+{
+	buf_puts(b, head);
+	for (size_t i = 0; i < n; i++)
+		buf_putc(b, c);
+	buf_puts(b, tail);
+}
+
+/* Builds BODY with items 0 … n - 1, "%zu" in `item` being the number. */
+static void put_items(struct buf *b, const char *head, const char *item, size_t n,
+    const char *tail)
+{
+	buf_puts(b, head);
+	for (size_t i = 0; i < n; i++) {
+		buf_puts(b, i == 0 ? "" : ",");
+		const char *number = strchr(item, '#');
+		buf_append(b, item, number == NULL ? strlen(item) : (size_t)(number - item));
+		if (number != NULL)
+			buf_printf(b, "%zu%s", i, number + 1);
+	}
+	buf_puts(b, tail);
+}
+
+static void test_lengths(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *head, *tail;
+		size_t max;
+		const char *field;
+	} RUNS[] = {
+	    {"{\"url\":\"http://a/", "\"}", 2048 - 9, "url"},
+	    {"{\"secret\":\"", "\"}", 1024, "secret"},
+	    {"{\"description\":\"", "\"}", 500, "description"},
+	    {"{\"description\":\"\303\244", "\"}", 498, "description"},
+	    {"{\"headers\":{\"", "\":\"v\"}}", 128, "headers"},
+	    {"{\"headers\":{\"X-A\":\"", "\"}}", 1024, "headers.X-A"},
+	};
+	static const struct {
+		const char *head, *item, *tail;
+		size_t max;
+		const char *field;
+	} LISTS[] = {
+	    {"{\"events\":[", "\"message\"", "]}", 256, "events"},
+	    {"{\"headers\":{", "\"x#\":\"\"", "}}", 32, "headers"},
+	    {"{\"retry\":[", "\"5s\"", "]}", 32, "retry[32]"},
+	};
+	for (size_t i = 0; i < COUNT(RUNS) + COUNT(LISTS); i++) {
+		size_t list = i - COUNT(RUNS); /* of a later row */
+		for (size_t over = 0; over <= 1; over++) {
+			struct problem p;
+			struct buf body = BUF_INIT(1u << 16);
+			struct webhook *w = rich_webhook();
+			const char *field = i < COUNT(RUNS) ? RUNS[i].field : LISTS[list].field;
+			if (i < COUNT(RUNS))
+				put_run(&body, RUNS[i].head, 'x', RUNS[i].max + over,
+				    RUNS[i].tail);
+			else
+				put_items(&body, LISTS[list].head, LISTS[list].item,
+				    LISTS[list].max + over, LISTS[list].tail);
+			enum err err = apply(w, buf_cstr(&body), &p);
+			if (err != (over > 0 ? ERR_INVALID : OK) ||
+			    (over > 0 && strcmp(p.field, field) != 0))
+				fail_msg("row %zu, %zu over: %s, %s %s", i, over, err_text(err),
+				    p.field, p.message);
+			webhook_free(w);
+			buf_fini(&body);
+		}
+	}
+}
+
+/* What cJSON would read differently from the strict reader, or not at all. */
+static void test_refused_strings(void **state)
+{
+	(void)state;
+	static const struct refusal ROWS[] = {
+	    {"{\"secret\":\"abc\\u0000def\"}", "", "U+0000"},
+	    {"{\"sec\\u0000ret\":\"abc\"}", "", "U+0000"},
+	    {"{\"headers\":{\"X-A\\u0000\":\"abc\"}}", "", "U+0000"},
+	    {"{\"description\":\"\\ud800\"}", "", "surrogate"},
+	    {"{\"description\":\"\\udc00\\ud800\"}", "", "surrogate"},
+	    {"{\"description\":\"\\ud83d x\"}", "", "surrogate"},
+	    {"{\"\\udfff\":1}", "", "surrogate"},
+	};
+	check_refusals(ROWS, COUNT(ROWS), ERR_INVALID);
+}
+
+static void test_malformed(void **state)
+{
+	(void)state;
+	static const struct refusal ROWS[] = {
+	    {"", "", "byte 0"},
+	    {"[]", "", "byte 0"},
+	    {"\"x\"", "", "byte 0"},
+	    {"null", "", "byte 0"},
+	    {"{\"url\":}", "", "byte 7"},
+	    {"{\"url\":\"http://a/\"", "", "byte 18"},
+	    {"{\"url\":\"http://a/\"} x", "", "byte 20"},
+	    {"{\"timeout_ms\":0500}", "", "byte 15"},
+	    {"{\"description\":\"\303\"}", "", "byte"},
+	    {"{\"description\":\"a\nb\"}", "", "byte 17"},
+	};
+	check_refusals(ROWS, COUNT(ROWS), ERR_SYNTAX);
+}
+
+/* A field that nobody knows is shown back: cut between characters, never within one. */
+static void test_unknown_field_is_utf8(void **state)
+{
+	(void)state;
+	for (size_t ahead = 0; ahead < 4; ahead++) {
+		struct problem p;
+		struct json_reader r;
+		struct buf body = BUF_INIT(1000);
+		struct buf out = BUF_INIT(2000);
+		struct webhook *w = webhook_new();
+		put_run(&body, "{\"", 'x', ahead, "");
+		for (int i = 0; i < 40; i++)
+			buf_puts(&body, "\360\237\230\200");
+		buf_puts(&body, "\":1}");
+		assert_int_equal(apply(w, buf_cstr(&body), &p), ERR_INVALID);
+		assert_true(strlen(p.field) > 50);
+		buf_json(&out, slice_of(p.field));
+		json_init(&r, buf_view(&out));
+		struct buf canonical = BUF_INIT(2000);
+		if (json_read_value(&r, &canonical) != OK)
+			fail_msg("%zu bytes ahead: %s", ahead, r.error);
+		json_fini(&r);
+		buf_fini(&canonical);
+		buf_fini(&out);
+		buf_fini(&body);
+		webhook_free(w);
+	}
+}
+
+static void test_too_deep(void **state)
+{
+	(void)state;
+	struct problem p;
+	struct buf body = BUF_INIT(1000);
+	struct webhook *w = webhook_new();
+	put_run(&body, "{\"x\":", '[', JSON_DEPTH_MAX, "");
+	put_run(&body, "", ']', JSON_DEPTH_MAX, "}");
+	assert_int_equal(apply(w, buf_cstr(&body), &p), ERR_TOOBIG);
+	buf_fini(&body);
+	webhook_free(w);
+}
+
+/* The secret is in no answer and in no error, whatever field the error is about. */
+static void test_secret_stays_inside(void **state)
+{
+	(void)state;
+	static const char *const BODIES[] = {
+	    "{\"secret\":\"" SECRET "\"}",
+	    "{\"secret\":\"" SECRET "\",\"url\":7}",
+	    "{\"secret\":\"" SECRET "\",\"nope\":7}",
+	    "{\"secret\":\"" SECRET "\\u0000\"}",
+	    "{\"secret\":\"" SECRET "\\ud800\"}",
+	    "{\"secret\":\"" SECRET "\" 7}",
+	    "{\"secret\":[\"" SECRET "\"]}",
+	};
+	for (size_t i = 0; i < COUNT(BODIES); i++) {
+		struct problem p;
+		struct webhook *w = make_webhook(1, "s", "http://a/");
+		enum err err = apply(w, BODIES[i], &p);
+		char *text = show(w);
+		assert_int_equal(err == OK, i == 0);
+		assert_null(strstr(text, "horse"));
+		assert_null(strstr(p.message, "horse"));
+		assert_null(strstr(p.field, "horse"));
+		if (i == 0) {
+			assert_string_equal(w->secret, SECRET);
+			assert_non_null(strstr(text, "\"secret\":\"********\""));
+		}
+		free(text);
+		webhook_free(w);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_write),
+	    cmocka_unit_test(test_write_defaults),
+	    cmocka_unit_test(test_change),
+	    cmocka_unit_test(test_disabled_reason_stays),
+	    cmocka_unit_test(test_url_is_required),
+	    cmocka_unit_test(test_refused_fields),
+	    cmocka_unit_test(test_reserved_headers),
+	    cmocka_unit_test(test_known_events_are_listed),
+	    cmocka_unit_test(test_lengths),
+	    cmocka_unit_test(test_refused_strings),
+	    cmocka_unit_test(test_malformed),
+	    cmocka_unit_test(test_unknown_field_is_utf8),
+	    cmocka_unit_test(test_too_deep),
+	    cmocka_unit_test(test_secret_stays_inside),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
