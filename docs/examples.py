@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """
 Makes every example of the documentation again, in an empty directory with the program, and
 compares what comes out with what is written there: ids, times and the like may differ, nothing
@@ -21,6 +21,7 @@ document needs beyond that stands in a comment on the line before a block:
   <!-- example: wait TEXT -->        repeat the command until it prints TEXT (of a program in the
                                      background: until it has)
   <!-- example: save NAME=KEY -->    NAME is the value of the first "KEY" in the output
+  <!-- example: needs PROGRAM -->     which may not be installed: see missing()
 """
 
 import difflib
@@ -56,7 +57,8 @@ MASKS = [
 ]
 
 FENCE = re.compile(
-    r"^(?:<!-- example: (?P<notes>.*) -->\n)?```(?P<type>\w+)\n(?P<text>.*?)^```$", re.M | re.S
+    r"^(?:<!-- example: (?P<notes>[^\n]*) -->\n)?```(?P<type>\w+)\n(?P<text>.*?)^```$",
+    re.M | re.S,
 )
 
 
@@ -249,7 +251,8 @@ class Run:
     @staticmethod
     def _shown_port(step):
         """The port that the document has the program listen on."""
-        told = re.findall(r"--port (\d+)", step.command)
+        told = re.findall(r"--port (\d+)|--listen 127\.0\.0\.1:(\d+)", step.command)
+        told = ["".join(groups) for groups in told]
         shown = told or LISTENING.findall("\n".join(step.wanted))
         return shown[0] if shown else GATEWAY_PORT
 
@@ -281,17 +284,20 @@ class Run:
         return chosen
 
     def _with_ports(self, text):
-        """A command's text with the real ports; a port that nobody has yet becomes any."""
+        """A command's text with the real ports, and any free one to listen on."""
         text = re.sub(r"--port \d+", "--port 0", text)
-        return re.sub(
-            r"127\.0\.0\.1:(\d+)", lambda m: "127.0.0.1:" + self.ports.get(m.group(1), "0"), text
-        )
+        text = re.sub(r"--listen 127\.0\.0\.1:\d+", "--listen 127.0.0.1:0", text)
+        return self._replace_ports(text, self.ports)
 
     def _document_ports(self, text):
         back = {real: shown for shown, real in self.ports.items()}
         back["0"] = GATEWAY_PORT  # what etc/run-dev is told by WAYBILL_LISTEN
+        return self._replace_ports(text, back)
+
+    @staticmethod
+    def _replace_ports(text, ports):
         return re.sub(
-            r"127\.0\.0\.1:(\d+)", lambda m: "127.0.0.1:" + back.get(m.group(1), m.group(1)), text
+            r"(?<=127\.0\.0\.1:)\d+", lambda m: ports.get(m.group(), m.group()), text
         )
 
     def differences(self):

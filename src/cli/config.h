@@ -30,8 +30,15 @@ struct config {
 		struct expiry items[JUDGE_EXPIRIES_MAX];
 		size_t count;
 	} expiries;
-	int64_t circuit_open;  /* ms */
-	int64_t disable_after; /* ms */
+	int64_t circuit_open;          /* ms */
+	int64_t disable_after;         /* ms */
+	int64_t retention;             /* ms */
+	int64_t dead_letter_retention; /* ms */
+	uint64_t retention_bytes;
+	uint64_t max_batch_bytes;
+	struct config_list session_inbound_secrets; /* "session=secret" */
+	char *inbound_secret;                       /* NULL: none */
+	char *proxy;                                /* NULL: none */
 	uint64_t circuit_failures;
 	uint64_t max_per_host;
 	char *data;

@@ -5,7 +5,8 @@
  *   2  client_reap()     attempts that ended are judged; their outcomes are staged
  *   3  turn_commit()     one synced transaction, none if nothing was staged; then the
  *                        held requests are answered and memory follows the disk
- *   4  dispatch_pump()   due deliveries that may start are claimed and sent
+ *   4  sweep_step()      what is kept no longer is dropped, a slice a turn
+ *      dispatch_pump()   due deliveries that may start are claimed and sent
  *
  * No 2xx before step 3; memory mirrors change only in step 3; no transaction
  * outlives the turn.
@@ -77,6 +78,8 @@ static void on_tick(void *arg)
 {
 	struct loop *l = arg;
 	check_room(l);
+	if (l->signals == 0)
+		sweep_begin(l->conf.sweep);
 	if (++l->ticks % READER_CHECK_TICKS == 0)
 		db_clear_readers(l->conf.db);
 	reactor_timer_set(l->tick, TICK_MS);
@@ -157,6 +160,8 @@ static enum err turn_once(struct loop *l)
 	gather(l);
 	enum err err = commit(l);
 	clock_expire(); /* the commit took its time */
+	if (err == OK && l->signals == 0)
+		sweep_step(l->conf.sweep);
 	if (err == OK)
 		dispatch_pump(l->conf.dispatch);
 	return err;

@@ -9,11 +9,13 @@
 #include "base/reactor.h"
 #include "courier/client.h"
 #include "dispatch/dispatch.h"
+#include "store/sweep.h"
 
 struct loop_conf {
 	struct reactor *reactor; /* all borrowed */
 	struct db *db;
 	struct turn *turn;
+	struct sweep *sweep;
 	struct client *client;
 	struct dispatch *dispatch;
 	struct http_server *http;

@@ -33,6 +33,7 @@ struct server {
 	struct api *api;
 	struct http_server *http;
 	struct loop *loop;
+	struct sweep *sweep;
 	struct api_health health;
 	struct rnd rnd;
 	struct idgen ids;
@@ -92,6 +93,10 @@ static enum err open_store(struct server *s, struct problem *p)
 	s->registry = registry_new();
 	err = registry_load(s->registry, s->db, p);
 	s->turn = turn_new(s->db);
+	struct retention keep = {.settled_ms = s->config.retention,
+	    .settled_bytes = s->config.retention_bytes,
+	    .dead_letters_ms = s->config.dead_letter_retention};
+	s->sweep = sweep_new(s->turn, &keep);
 	return err;
 }
 
@@ -139,7 +144,10 @@ static void make_api(struct server *s)
 		.timeout_ms = (uint32_t)s->config.timeout_ms},
 	    .body_max = s->config.max_body_bytes,
 	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
-	    .hooks = {.queued = on_queued, .changed = on_changed, .status = on_status, .arg = s}};
+	    .hooks = {.queued = on_queued,
+		.changed = on_changed,
+		.status = on_status,
+		.arg = s}};
 	s->api = api_new(&api);
 	struct http_conf http = {.body_max = s->config.max_body_bytes,
 	    .max_connections = (uint32_t)s->config.max_connections,
@@ -168,6 +176,7 @@ static void make_loop(struct server *s)
 	struct loop_conf loop = {.reactor = s->reactor,
 	    .db = s->db,
 	    .turn = s->turn,
+	    .sweep = s->sweep,
 	    .client = s->client,
 	    .dispatch = s->dispatch,
 	    .http = s->http,
@@ -221,6 +230,7 @@ static void stop(struct server *s)
 	dispatch_free(s->dispatch);
 	loop_free(s->loop);
 	reactor_free(s->reactor);
+	sweep_free(s->sweep);
 	turn_free(s->turn);
 	registry_free(s->registry);
 	db_close(s->db);

@@ -298,7 +298,8 @@ static void on_result(void *arg, const struct client_result *r)
 	f->duration_us = r->duration_us;
 	f->settlement.now_ms = clock_wall_ms();
 	if (w != NULL) /* else deleted and purged: the settlement will find nothing */
-		judge_attempt(&d->conf.judge, w, &f->endpoint->sched, &f->event, r, &f->settlement);
+		judge_attempt(&d->conf.judge, w, &f->endpoint->sched, &f->event, r,
+		    &f->settlement);
 	turn_stage(d->conf.turn, &f->op);
 }
 

@@ -66,8 +66,8 @@ static struct dead_letter *make_dead_letter(const struct judge *j, const struct 
 	return dead;
 }
 
-static void log_verdict(const struct webhook *w, const struct event *e, const struct settlement *s,
-    const char *result, int64_t duration_us)
+static void log_verdict(const struct webhook *w, const struct event *e,
+    const struct settlement *s, const char *result, int64_t duration_us)
 {
 	static const struct {
 		enum log_level level;
@@ -136,8 +136,8 @@ static void judge_webhook(const struct judge *j, const struct webhook *w,
 		(void)snprintf(s->disable_reason, sizeof(s->disable_reason),
 		    "every attempt failed since %s", stamp);
 	}
-	s->changes_webhook =
-	    s->failing_since_ms != w->failing_since_ms || s->disable_reason[0] != '\0';
+	s->changes_webhook = s->failing_since_ms != w->failing_since_ms ||
+	    s->disable_reason[0] != '\0';
 	if (s->disable_reason[0] != '\0' && w->enabled)
 		make_notice(j, w, s);
 }
@@ -153,7 +153,8 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 	if (retry_outcome(r->status) != OUTCOME_DELIVERED) {
 		s->retry_ms = next_attempt(j, w, &s->delivery, r, s->now_ms);
 		s->verdict = s->retry_ms < 0 ? VERDICT_DEAD : VERDICT_RETRY;
-		if (judge_is_expired(j, e, &s->delivery, s->retry_ms < 0 ? s->now_ms : s->retry_ms))
+		if (judge_is_expired(j, e, &s->delivery,
+			s->retry_ms < 0 ? s->now_ms : s->retry_ms))
 			s->verdict = VERDICT_EXPIRED;
 	}
 	if (s->verdict == VERDICT_DEAD) {

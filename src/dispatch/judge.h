@@ -24,7 +24,8 @@ struct judge {
 	const struct expiry *expiries;
 	size_t expiry_count;
 	uint32_t circuit_failures; /* failures in a row after which failing is kept on disk */
-	int64_t disable_after_ms;  /* a webhook that failed at everything for so long is disabled */
+	int64_t
+	    disable_after_ms; /* a webhook that failed at everything for so long is disabled */
 	const struct registry *registry;
 	struct rnd *rnd;
 	struct idgen *ids;

@@ -3,9 +3,10 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "store/queue.h"
+#include "store/retention.h"
 #include "store/webhooks.h"
 
 #define SLICE_MAX 1000 /* deliveries a turn (design.md) */
@@ -31,7 +32,8 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	uint64_t webhook = TAILQ_FIRST(&p->targets)->webhook;
 	size_t dropped = 0;
 	p->erased = false;
-	enum err err = queue_purge(txn, webhook, SLICE_MAX, &dropped);
+	enum err err = retention_cancel_queue(txn, webhook, clock_wall_ms(), SLICE_MAX,
+	    &dropped);
 	if (err != OK || dropped == SLICE_MAX)
 		return err;
 	err = webhooks_erase(txn, webhook);

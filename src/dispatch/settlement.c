@@ -4,14 +4,17 @@
 #include <stdlib.h>
 
 #include "store/dead_letters.h"
-#include "store/events.h"
 #include "store/queue.h"
+#include "store/retention.h"
 #include "store/webhooks.h"
 
-static enum err write_gone(const struct settlement *s, struct db_txn *txn)
+static enum err write_settled(const struct settlement *s, struct db_txn *txn,
+    enum delivery_status status)
 {
-	enum err err = queue_remove(txn, &s->delivery, false);
-	return err == OK ? events_release(txn, &s->delivery.event_id) : err;
+	struct delivery d = s->delivery;
+	d.status = status;
+	enum err err = queue_remove(txn, &d);
+	return err == OK ? retention_settle(txn, &d, s->now_ms) : err;
 }
 
 static enum err write_retry(const struct settlement *s, struct db_txn *txn)
@@ -28,7 +31,7 @@ static enum err write_dead(const struct settlement *s, struct db_txn *txn)
 {
 	struct delivery d = s->delivery;
 	d.status = DELIVERY_DEAD;
-	enum err err = queue_remove(txn, &d, true);
+	enum err err = queue_remove(txn, &d);
 	if (err == OK)
 		err = queue_put(txn, &d);
 	return err == OK ? dead_letters_put(txn, s->session, s->dead) : err;
@@ -69,8 +72,10 @@ enum err settlement_write(struct settlement *s, struct db_txn *txn)
 	enum err err = OK;
 	switch (s->verdict) {
 	case VERDICT_DELIVERED:
+		err = write_settled(s, txn, DELIVERY_DELIVERED);
+		break;
 	case VERDICT_EXPIRED:
-		err = write_gone(s, txn);
+		err = write_settled(s, txn, DELIVERY_EXPIRED);
 		break;
 	case VERDICT_RETRY:
 		err = write_retry(s, txn);

@@ -35,7 +35,7 @@ enum err delivery_decode(struct reader *r, struct delivery *d)
 	d->replayed_at = get_u32(r);
 	if (r->failed || r->left != 0)
 		return ERR_CORRUPT;
-	if (status != DELIVERY_WAITING && status != DELIVERY_DEAD)
+	if (status < DELIVERY_WAITING || status > DELIVERY_CANCELLED)
 		return ERR_CORRUPT;
 	memcpy(d->event_id.bytes, event.ptr, UUID_SIZE);
 	d->status = status;

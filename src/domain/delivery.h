@@ -4,7 +4,7 @@
  * memory alone, so that a crash makes it waiting again at its old due time.
  *
  *   publish          slot free               2xx
- *  ---------> WAITING ---------> (in flight) ------> done, the record goes
+ *  ---------> WAITING ---------> (in flight) ------> DELIVERED
  *               ^  ^                 |
  *               |  '--- retry -------+
  *             replay                 |  schedule exhausted
@@ -18,7 +18,13 @@
 #include "base/codec.h"
 #include "domain/id.h"
 
-enum delivery_status { DELIVERY_WAITING = 1, DELIVERY_DEAD = 2 };
+enum delivery_status {
+	DELIVERY_WAITING = 1,
+	DELIVERY_DEAD = 2,
+	DELIVERY_DELIVERED = 3, /* this and the next: settled, kept for as long as retention says */
+	DELIVERY_EXPIRED = 4,
+	DELIVERY_CANCELLED = 5, /* its webhook was deleted, or its dead letter was dropped */
+};
 
 struct delivery {
 	struct uuid id; /* the key; not part of the record */

@@ -136,3 +136,11 @@ void idgen_take(struct idgen *g, int64_t now_ms, uint32_t count, struct uuid *fi
 	g->high += g->low / LOW_END;
 	g->low %= LOW_END;
 }
+
+int64_t uuid_time(const struct uuid *id)
+{
+	int64_t ms = 0;
+	for (int i = 0; i < 6; i++)
+		ms = ms << 8 | id->bytes[i];
+	return ms;
+}

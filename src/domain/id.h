@@ -29,6 +29,9 @@ MUST_CHECK enum err uuid_parse(struct slice text, struct uuid *out);
 /* Makes a random id, version 4 (RFC 9562 section 5.4), from the system's random bytes. */
 void uuid_random(struct uuid *out);
 
+/* The time in a version 7 id: wall milliseconds (its first 48 bits). */
+int64_t uuid_time(const struct uuid *id);
+
 /* The id `n` places behind `base` within its 74 counted bits (rand_a, rand_b). */
 void uuid_step(const struct uuid *base, uint32_t n, struct uuid *out);
 

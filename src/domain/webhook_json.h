@@ -21,9 +21,9 @@ struct webhook_rules {
  * Applies the members of the JSON object `body` to `w`: for a new webhook as for a
  * change; members that are not there leave their field as it is. A new one must
  * have a url afterwards, which the caller checks with webhook_check().
- * ERR_SYNTAX for malformed JSON, ERR_TOOBIG for JSON too large or too deep, ERR_INVALID
- * for a field; the problem says which and what is allowed. After an error `w` is partly
- * changed: throw it away.
+ * ERR_SYNTAX for malformed JSON, ERR_TOOBIG where its canonical form is over
+ * WEBHOOK_RECORD_MAX, ERR_INVALID for a field; the problem says which and what is allowed.
+ * After an error `w` is partly changed: throw it away.
  */
 MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
     const struct webhook_rules *rules, struct problem *p);

@@ -51,6 +51,10 @@ static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_DELIVERIES] = "deliveries",
     [DB_QUEUE] = "queue",
     [DB_DEAD] = "dead",
+    [DB_DEAD_BY_AGE] = "dead_by_age",
+    [DB_SETTLED] = "settled",
+    [DB_REPEATS] = "repeats",
+    [DB_REPEATS_BY_AGE] = "repeats_by_age",
 };
 
 static enum err err_of(int rc)
@@ -352,6 +356,17 @@ enum err db_seek_below(struct db_cursor *c, struct slice key, struct slice *foun
 	if (err == ERR_NOTFOUND)
 		return move(c, MDB_LAST, (MDB_val){0}, found, value);
 	return err == OK ? db_prev(c, found, value) : err;
+}
+
+enum err db_first(struct db_txn *txn, enum db_table t, struct slice *key, struct slice *value)
+{
+	struct db_cursor *c = NULL;
+	enum err err = db_cursor(txn, t, &c);
+	if (err != OK)
+		return err;
+	err = move(c, MDB_FIRST, (MDB_val){0}, key, value);
+	db_cursor_close(c);
+	return err;
 }
 
 enum err db_next(struct db_cursor *c, struct slice *found, struct slice *value)

@@ -22,13 +22,17 @@
 #include "domain/problem.h"
 
 enum db_table {
-	DB_META,       /* name -> value: the schema's version */
-	DB_WEBHOOKS,   /* webhook number -> webhook */
-	DB_URLS,       /* hash of session and URL -> webhook number: unique */
-	DB_EVENTS,     /* event id, piece -> head and body of an event */
-	DB_DELIVERIES, /* delivery id -> delivery */
-	DB_QUEUE,      /* webhook number, due time, delivery id -> nothing */
-	DB_DEAD,       /* session, dead-letter id -> dead letter */
+	DB_META,           /* name -> value: the schema's version */
+	DB_WEBHOOKS,       /* webhook number -> webhook */
+	DB_URLS,           /* hash of session and URL -> webhook number: unique */
+	DB_EVENTS,         /* event id, piece -> head and body of an event */
+	DB_DELIVERIES,     /* delivery id -> delivery */
+	DB_QUEUE,          /* webhook number, due time, delivery id -> nothing */
+	DB_DEAD,           /* session, dead-letter id -> dead letter */
+	DB_DEAD_BY_AGE,    /* dead-letter id -> session */
+	DB_SETTLED,        /* time, event id -> bytes: events without open deliveries */
+	DB_REPEATS,        /* digest of an idempotency key -> what was answered */
+	DB_REPEATS_BY_AGE, /* expiry, digest -> nothing */
 	DB_TABLES
 };
 
@@ -81,6 +85,10 @@ MUST_CHECK enum err db_put(struct db_txn *txn, enum db_table t, struct slice key
 
 /* Removes `key`. ERR_NOTFOUND or the sticky error. */
 MUST_CHECK enum err db_del(struct db_txn *txn, enum db_table t, struct slice key);
+
+/* Borrows the table's first key and value until the next write. ERR_NOTFOUND or the sticky error. */
+MUST_CHECK enum err db_first(struct db_txn *txn, enum db_table t, struct slice *key,
+    struct slice *value);
 
 /* Opens a cursor; close it before the transaction ends. */
 MUST_CHECK enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out);

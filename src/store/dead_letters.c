@@ -19,6 +19,11 @@ static struct slice make_key(struct slice session, const struct uuid *id, char o
 	return (struct slice){.ptr = out, .len = session.len + 1 + UUID_SIZE};
 }
 
+static struct slice id_key(const struct uuid *id)
+{
+	return (struct slice){.ptr = (const char *)id->bytes, .len = UUID_SIZE};
+}
+
 enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct dead_letter *d)
 {
 	char key[KEY_MAX];
@@ -27,7 +32,7 @@ enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct
 	record_seal(&value);
 	enum err err = db_put(txn, DB_DEAD, make_key(session, &d->id, key), buf_view(&value));
 	buf_fini(&value);
-	return err;
+	return err == OK ? db_put(txn, DB_DEAD_BY_AGE, id_key(&d->id), session) : err;
 }
 
 static enum err decode(struct slice value, struct dead_letter *out)
@@ -52,7 +57,27 @@ enum err dead_letters_get(struct db_txn *txn, struct slice session, const struct
 enum err dead_letters_del(struct db_txn *txn, struct slice session, const struct uuid *id)
 {
 	char key[KEY_MAX];
+	enum err err = db_del(txn, DB_DEAD_BY_AGE, id_key(id));
+	if (err != OK && err != ERR_NOTFOUND)
+		return err;
 	return db_del(txn, DB_DEAD, make_key(session, id, key));
+}
+
+enum err dead_letters_oldest(struct db_txn *txn, struct uuid *id, char session[SESSION_MAX + 1])
+{
+	struct slice key;
+	struct slice value;
+	enum err err = db_first(txn, DB_DEAD_BY_AGE, &key, &value);
+	if (err != OK)
+		return err;
+	if (key.len != UUID_SIZE || value.len > SESSION_MAX) {
+		log_error("key is corrupt, the sweep stops", LOG_S("table", "dead_by_age"));
+		return ERR_NOTFOUND; /* the others of this turn must go on */
+	}
+	memcpy(id->bytes, key.ptr, UUID_SIZE);
+	memcpy(session, value.ptr, value.len);
+	session[value.len] = '\0';
+	return OK;
 }
 
 /* Whether `key` is one of `session`, and which entry's. */

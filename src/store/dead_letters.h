@@ -9,6 +9,7 @@
 #include "domain/dead_letter.h"
 #include "store/db.h"
 
+/* Adds a dead letter, to its session's and to the index by age. */
 MUST_CHECK enum err dead_letters_put(struct db_txn *txn, struct slice session,
     const struct dead_letter *d);
 
@@ -16,8 +17,13 @@ MUST_CHECK enum err dead_letters_put(struct db_txn *txn, struct slice session,
 MUST_CHECK enum err dead_letters_get(struct db_txn *txn, struct slice session,
     const struct uuid *id, struct dead_letter *out);
 
+/* Removes it from both. ERR_NOTFOUND. */
 MUST_CHECK enum err dead_letters_del(struct db_txn *txn, struct slice session,
     const struct uuid *id);
+
+/* Names the oldest dead letter of all, and its session. ERR_NOTFOUND. */
+MUST_CHECK enum err dead_letters_oldest(struct db_txn *txn, struct uuid *id,
+    char session[SESSION_MAX + 1]);
 
 /*
  * Calls `fn` for the session's entries newest first, at most `max`, those below

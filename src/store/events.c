@@ -93,9 +93,9 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 	enum err err = get_piece(txn, id, 0, &value);
 	if (err == OK)
 		err = decode_head(value, e, &r);
+	e->id = *id;
 	if (err != OK || body == NULL)
 		return err;
-	e->id = *id;
 	buf_reset(body);
 	buf_slice(body, get_bytes(&r, r.left));
 	for (uint16_t piece = 1; body->len < e->body_bytes && !body->failed; piece++) {
@@ -109,43 +109,51 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 	return body->failed || body->len != e->body_bytes ? ERR_CORRUPT : OK;
 }
 
-/* Removes piece 0, of which `first` bytes are body, and the ones behind it. */
-static enum err remove_pieces(struct db_txn *txn, const struct event *e, size_t first)
+/* Reads piece 0 for a change; what is left in *r is the body's first bytes. */
+static enum err read_head(struct db_txn *txn, const struct uuid *id, struct event *e,
+    struct reader *r)
 {
-	const size_t each = PIECE_MAX - RECORD_CHECKSUM;
-	size_t rest = e->body_bytes > first ? e->body_bytes - first : 0;
-	size_t pieces = 1 + (rest + each - 1) / each;
-	enum err err = OK;
-	for (size_t piece = 0; piece < pieces && (err == OK || err == ERR_NOTFOUND); piece++) {
-		unsigned char key[KEY_SIZE];
-		err = db_del(txn, DB_EVENTS, make_key(&e->id, (uint16_t)piece, key));
-	}
-	return err == ERR_NOTFOUND ? OK : err;
-}
-
-enum err events_release(struct db_txn *txn, const struct uuid *id)
-{
-	struct event e = {.id = *id};
 	struct slice value;
-	struct reader r;
 	enum err err = get_piece(txn, id, 0, &value);
 	if (err == OK)
-		err = decode_head(value, &e, &r);
-	if (err == ERR_NOTFOUND)
-		return OK;
+		err = decode_head(value, e, r);
+	e->id = *id;
+	return err;
+}
+
+enum err events_release(struct db_txn *txn, const struct uuid *id, struct event *left)
+{
+	struct reader r;
+	enum err err = read_head(txn, id, left, &r);
 	if (err == ERR_CORRUPT) { /* left where it is: the others of this turn must go on */
 		log_error("event record is corrupt", LOG_S("table", "events"));
-		return OK;
+		return ERR_NOTFOUND;
 	}
 	if (err != OK)
 		return err;
-	if (e.open <= 1)
-		return remove_pieces(txn, &e, r.left);
-	e.open--;
+	left->open -= left->open > 0 ? 1 : 0;
 	struct buf changed = BUF_INIT(PIECE_MAX);
-	encode_head(&e, &changed);
+	encode_head(left, &changed);
 	buf_slice(&changed, get_bytes(&r, r.left));
 	err = put_piece(txn, id, 0, &changed);
 	buf_fini(&changed);
 	return err;
+}
+
+enum err events_drop(struct db_txn *txn, const struct uuid *id)
+{
+	const size_t each = PIECE_MAX - RECORD_CHECKSUM;
+	struct event e = {0};
+	struct reader r = {0};
+	enum err err = read_head(txn, id, &e, &r);
+	if (err != OK && err != ERR_CORRUPT)
+		return err;
+	size_t rest = e.body_bytes > r.left ? e.body_bytes - r.left : 0;
+	size_t pieces = 1 + (rest + each - 1) / each;
+	err = OK;
+	for (size_t piece = 0; piece < pieces && (err == OK || err == ERR_NOTFOUND); piece++) {
+		unsigned char key[KEY_SIZE];
+		err = db_del(txn, DB_EVENTS, make_key(id, (uint16_t)piece, key));
+	}
+	return err == ERR_NOTFOUND ? OK : err;
 }

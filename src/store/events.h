@@ -1,6 +1,6 @@
 /*
  * The table of events: each event's head and body, written once whatever its
- * fan-out, until its last delivery lets go of it.
+ * fan-out, until its last delivery is settled and retention lets go of it.
  *
  * Key: event id (16 bytes), piece number (2 bytes). Piece 0 holds the head and
  * the first bytes of the body, pieces 1, 2, … the rest. A piece is at most 4000
@@ -39,9 +39,13 @@ MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct
     struct buf *body);
 
 /*
- * One delivery less holds the event; the last one removes it. The store's error; no event is
- * OK.
+ * One delivery less is open; *left is the event as it is then, with `open` 0 when that was
+ * the last. ERR_NOTFOUND where there is no such event, or one that cannot be read.
  */
-MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id);
+MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id,
+    struct event *left);
+
+/* Removes an event, its deliveries' records apart. ERR_NOTFOUND. */
+MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
 
 #endif

@@ -6,7 +6,6 @@
 #include "store/queue.h"
 
 #include "base/log.h"
-#include "store/events.h"
 #include "store/record.h"
 
 #define KEY_SIZE (8 + 8 + UUID_SIZE)
@@ -95,12 +94,14 @@ enum err queue_move(struct db_txn *txn, const struct delivery *d, int64_t old_pl
 	return err == OK ? queue_add(txn, d) : err;
 }
 
-enum err queue_remove(struct db_txn *txn, const struct delivery *d, bool keep_record)
+enum err queue_remove(struct db_txn *txn, const struct delivery *d)
 {
-	enum err err = remove_place(txn, d, d->place_ms);
-	if (err != OK || keep_record)
-		return err;
-	return db_del(txn, DB_DELIVERIES, id_key(&d->id));
+	return remove_place(txn, d, d->place_ms);
+}
+
+enum err queue_forget(struct db_txn *txn, const struct uuid *id)
+{
+	return db_del(txn, DB_DELIVERIES, id_key(id));
 }
 
 /* Reads the delivery at `place`; false where its record cannot be read. */
@@ -227,22 +228,17 @@ static enum err first_place(struct db_txn *txn, uint64_t webhook, struct queue_p
 	return err;
 }
 
-enum err queue_purge(struct db_txn *txn, uint64_t webhook, size_t max, size_t *dropped)
+enum err queue_first(struct db_txn *txn, uint64_t webhook, struct delivery *out)
 {
-	enum err err = OK;
-	for (*dropped = 0; err == OK && *dropped < max; (*dropped)++) {
-		struct queue_place place;
-		struct delivery d = {.webhook = webhook};
-		err = first_place(txn, webhook, &place);
-		if (err != OK)
-			break;
-		bool readable = read_row(txn, &place, &d);
-		d.id = place.id;
-		d.webhook = webhook;
-		d.place_ms = place.place_ms;
-		err = queue_remove(txn, &d, !readable);
-		if (err == OK && readable)
-			err = events_release(txn, &d.event_id);
-	}
-	return err == ERR_NOTFOUND ? OK : err;
+	struct queue_place place;
+	enum err err = first_place(txn, webhook, &place);
+	if (err != OK)
+		return err;
+	*out = (struct delivery){0};
+	if (!read_row(txn, &place, out))
+		*out = (struct delivery){0};
+	out->id = place.id;
+	out->webhook = webhook;
+	out->place_ms = place.place_ms;
+	return OK;
 }

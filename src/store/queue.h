@@ -42,11 +42,10 @@ MUST_CHECK enum err queue_move(struct db_txn *txn, const struct delivery *d,
     int64_t old_place_ms);
 
 /*
- * Takes a waiting delivery out of the queue; its record too, unless `keep_record`.
- * ERR_NOTFOUND where it is not in the queue (its webhook was deleted meanwhile).
+ * Takes a waiting delivery out of the queue; its record stays as it is. ERR_NOTFOUND where
+ * it is not in the queue (its webhook was deleted meanwhile).
  */
-MUST_CHECK enum err queue_remove(struct db_txn *txn, const struct delivery *d,
-    bool keep_record);
+MUST_CHECK enum err queue_remove(struct db_txn *txn, const struct delivery *d);
 
 /* Reads the record of one delivery. ERR_NOTFOUND, ERR_CORRUPT. */
 MUST_CHECK enum err queue_get(struct db_txn *txn, const struct uuid *id, struct delivery *out);
@@ -80,10 +79,12 @@ MUST_CHECK enum err queue_heads(struct db_txn *txn,
     void (*fn)(void *arg, uint64_t webhook, int64_t place_ms), void *arg);
 
 /*
- * Drops at most `max` deliveries of `webhook`, events they alone held with them; *dropped
- * says how many.
+ * Reads the first delivery of `webhook`, due or not. ERR_NOTFOUND where it has none. One whose
+ * record cannot be read has only id, webhook and place, and an event id of zeros.
  */
-MUST_CHECK enum err queue_purge(struct db_txn *txn, uint64_t webhook, size_t max,
-    size_t *dropped);
+MUST_CHECK enum err queue_first(struct db_txn *txn, uint64_t webhook, struct delivery *out);
+
+/* Removes the record of one delivery that is not in the queue. ERR_NOTFOUND. */
+MUST_CHECK enum err queue_forget(struct db_txn *txn, const struct uuid *id);
 
 #endif

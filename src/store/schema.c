@@ -31,9 +31,13 @@ static enum err read_version(struct db_txn *txn, uint32_t *out)
 		return OK;
 	if (err == OK)
 		err = record_open(value, &r);
-	if (err == OK)
-		*out = get_u32(&r);
-	return err;
+	if (err != OK)
+		return err;
+	uint32_t version = get_u32(&r);
+	if (r.failed || r.left != 0)
+		return ERR_CORRUPT;
+	*out = version;
+	return OK;
 }
 
 static enum err write_version(struct db_txn *txn, uint32_t version)

@@ -9,12 +9,12 @@ cd "${1:-$(dirname "$0")/../..}"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-# NAME|DEFAULT|ALLOWED a setting, in the order of their source; no default is "none".
-# Here of {"NAME", KIND, AT(…), MIN, MAX, "DEFAULT" or NULL, "ALLOWED", …}.
+# NAME|DEFAULT|ALLOWED a setting; no default is "none".
+# Here of {.name = "NAME", KIND, AT(…), "DEFAULT" or NULL, "ALLOWED", …}.
 sed -n '/SETTINGS\[\] = {/,/^};/p' src/cli/config.c | tr '\n\t' '  ' |
-	sed 's/" *"//g; s/{"/\n{"/g' | grep '^{"' >"$tmp/rows" || true
-sed -nE 's/, NULL, +"/, "none", "/
-	s/^\{"([a-z_]+)", KIND_[A-Z]+, +AT\([a-z_]+\), [^,]+, [^,]+, +"([^"]*)", +"([^"]*)".*/\1|\2|\3/p' \
+	sed 's/" *"//g; s/{\.name = "/\n&/g' | grep '^{\.name' >"$tmp/rows" || true
+sed -nE 's/, +NULL, +"/, "none", "/
+	s/^\{\.name = "([a-z_]+)", +KIND_[A-Z]+, +AT\([a-z_]+\), +"([^"]*)", +"([^"]*)".*/\1|\2|\3/p' \
 	"$tmp/rows" >"$tmp/code"
 
 # Of "# Allowed: ALLOWED", perhaps "# Default: none. Example:", and "#NAME = VALUE".

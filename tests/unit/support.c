@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,11 @@ struct uuid make_id(uint64_t n)
 	return id;
 }
 
+struct slice id_bytes(const struct uuid *id)
+{
+	return (struct slice){.ptr = (const char *)id->bytes, .len = UUID_SIZE};
+}
+
 struct webhook *make_webhook(uint64_t number, const char *session, const char *url)
 {
 	struct webhook *w = webhook_new();
@@ -166,8 +172,9 @@ bool panics(void (*fn)(void *arg), void *arg)
 	pid_t child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
-		(void)setrlimit(RLIMIT_CORE, &none);     /* a core file would be in the way */
-		(void)freopen("/dev/null", "w", stderr); /* so would the panic's words */
+		int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		(void)setrlimit(RLIMIT_CORE, &none); /* a core file would be in the way */
+		(void)dup2(nowhere, STDERR_FILENO);  /* so would the panic's words */
 		fn(arg);
 		_exit(0);
 	}

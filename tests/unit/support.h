@@ -25,11 +25,14 @@ struct store {
 int store_setup(void **state);
 int store_teardown(void **state);
 
+/* A row of a cmocka test table, with a store of its own. */
+#define STORE_TEST(fn) cmocka_unit_test_setup_teardown(fn, store_setup, store_teardown)
+
 /* The same with a file of at most `map_bytes`. */
 struct store *store_new(uint64_t map_bytes);
 void store_free(struct store *s);
 
-/* Closes the store and opens it again. */
+/* Closes the store and opens it again, with STORE_MAP_BYTES. */
 void store_reopen(struct store *s);
 
 struct db_txn *store_begin(struct store *s);
@@ -46,6 +49,9 @@ void folder_remove(const char *path);
 
 /* An id that sorts as `n` does. */
 struct uuid make_id(uint64_t n);
+
+/* The bytes of an id, borrowed. */
+struct slice id_bytes(const struct uuid *id);
 
 /* A webhook as it would be registered; webhook_free() it. */
 struct webhook *make_webhook(uint64_t number, const char *session, const char *url);

@@ -178,6 +178,7 @@ static struct webhook *full_webhook(void)
 	w->retry->wait_ms[1] = INT64_MAX;
 	w->rate_limit = 0.001;
 	w->signature = SIGNATURE_V2;
+	w->failing_since_ms = 1;
 	w->fifo = true;
 	w->deleted = true;
 	return w;
@@ -203,6 +204,7 @@ static struct webhook *largest_webhook(void)
 		w->retry->wait_ms[w->retry->count] = RETRY_WAIT_MAX_MS;
 	w->created_ms = INT64_MIN;
 	w->updated_ms = INT64_MAX;
+	w->failing_since_ms = INT64_MAX;
 	w->timeout_ms = UINT32_MAX;
 	w->max_in_flight = UINT32_MAX;
 	w->rate_limit = -HUGE_VAL;
@@ -253,6 +255,7 @@ static void check_webhook(struct webhook *w)
 	assert_memory_equal(&got->rate_limit, &w->rate_limit, sizeof(double));
 	assert_true(got->created_ms == w->created_ms);
 	assert_true(got->updated_ms == w->updated_ms);
+	assert_true(got->failing_since_ms == w->failing_since_ms);
 	assert_true(got->timeout_ms == w->timeout_ms);
 	assert_true(got->max_in_flight == w->max_in_flight);
 	assert_int_equal(got->signature, w->signature);

@@ -24,6 +24,11 @@ static char extra_event[] = "our.own_event";
 static char *const EXTRA_EVENTS[] = {extra_event};
 static const struct webhook_rules RULES = {EXTRA_EVENTS, 1, 7000};
 
+static const struct webhook_status CLOSED = {.circuit = "closed"};
+#define SHOWN_CLOSED                                                                           \
+	"\"circuit\":{\"state\":\"closed\",\"consecutive_failures\":0,"                        \
+	"\"failing_since\":null,\"opened_at\":null,\"next_probe_at\":null},\"in_flight\":0,"
+
 static enum err apply(struct webhook *w, const char *body, struct problem *p)
 {
 	*p = (struct problem){0};
@@ -34,7 +39,7 @@ static enum err apply(struct webhook *w, const char *body, struct problem *p)
 static char *show(const struct webhook *w)
 {
 	struct buf json = BUF_INIT(1u << 20);
-	webhook_write(w, &json);
+	webhook_write(w, &CLOSED, &json);
 	assert_false(json.failed);
 	char *text = mem_copy(json.data, json.len);
 	buf_fini(&json);
@@ -71,10 +76,31 @@ static void test_write(void **state)
 	    "\"secret\":\"********\",\"enabled\":false,"
 	    "\"disabled_reason\":\"disabled by request\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
 	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,\"ordering\":\"fifo\","
-	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],\"description\":\"of \\\"mine\\\"\","
+	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],\"description\":\"of \\\"mine\\\"\"," SHOWN_CLOSED
 	    "\"created_at\":\"2026-01-01T00:00:00.000Z\","
 	    "\"updated_at\":\"2026-01-01T00:00:00.001Z\"}");
 	free(text);
+	webhook_free(w);
+}
+
+static void test_write_status(void **state)
+{
+	(void)state;
+	static const struct webhook_status STATUS = {.circuit = "open",
+	    .failing_since_ms = 1767225600000,
+	    .opened_ms = 1767225600001,
+	    .probe_ms = 1767225900001,
+	    .failures = UINT32_MAX,
+	    .in_flight = 7};
+	struct buf json = BUF_INIT(10000);
+	struct webhook *w = make_webhook(1, "s", "http://a/");
+	webhook_write(w, &STATUS, &json);
+	assert_non_null(strstr(buf_cstr(&json),
+	    ",\"circuit\":{\"state\":\"open\",\"consecutive_failures\":4294967295,"
+	    "\"failing_since\":\"2026-01-01T00:00:00.000Z\","
+	    "\"opened_at\":\"2026-01-01T00:00:00.001Z\","
+	    "\"next_probe_at\":\"2026-01-01T00:05:00.001Z\"},\"in_flight\":7,"));
+	buf_fini(&json);
 	webhook_free(w);
 }
 
@@ -88,9 +114,8 @@ static void test_write_defaults(void **state)
 	    "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"url\":\"http://a/\","
 	    "\"events\":[\"all\"],\"secret\":null,\"enabled\":true,\"disabled_reason\":null,"
 	    "\"headers\":{},\"signature\":\"v1\",\"timeout_ms\":5000,\"max_in_flight\":16,"
-	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,\"description\":null,"
-	    "\"created_at\":\"1970-01-01T00:00:00.000Z\","
-	    "\"updated_at\":\"1970-01-01T00:00:00.000Z\"}");
+	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,\"description\":null," SHOWN_CLOSED
+	    "\"created_at\":null,\"updated_at\":null}");
 	free(text);
 	webhook_free(w);
 }
@@ -487,14 +512,17 @@ static void test_unknown_field_is_utf8(void **state)
 	}
 }
 
-static void test_too_deep(void **state)
+static void test_nesting_and_size(void **state)
 {
 	(void)state;
 	struct problem p;
-	struct buf body = BUF_INIT(1000);
+	struct buf body = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
 	struct webhook *w = webhook_new();
 	put_run(&body, "{\"x\":", '[', JSON_DEPTH_MAX, "");
 	put_run(&body, "", ']', JSON_DEPTH_MAX, "}");
+	assert_int_equal(apply(w, buf_cstr(&body), &p), ERR_SYNTAX);
+	buf_reset(&body);
+	put_run(&body, "{\"description\":\"", 'x', WEBHOOK_RECORD_MAX, "\"}");
 	assert_int_equal(apply(w, buf_cstr(&body), &p), ERR_TOOBIG);
 	buf_fini(&body);
 	webhook_free(w);
@@ -535,6 +563,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_write),
+	    cmocka_unit_test(test_write_status),
 	    cmocka_unit_test(test_write_defaults),
 	    cmocka_unit_test(test_change),
 	    cmocka_unit_test(test_disabled_reason_stays),
@@ -546,7 +575,7 @@ int main(void)
 	    cmocka_unit_test(test_refused_strings),
 	    cmocka_unit_test(test_malformed),
 	    cmocka_unit_test(test_unknown_field_is_utf8),
-	    cmocka_unit_test(test_too_deep),
+	    cmocka_unit_test(test_nesting_and_size),
 	    cmocka_unit_test(test_secret_stays_inside),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,47 @@
+/*
+ * What becomes of deliveries that are settled and of their events: they stay, for replay
+ * and inspection, until they are too old or take too much room; dead letters until they
+ * are too old. Swept oldest first, in slices.
+ *
+ * Tables: DB_SETTLED (time when its last delivery was settled, event id -> what it counts
+ * for in bytes), DB_DEAD_BY_AGE (dead letter id -> session), and in DB_META the sum of what
+ * DB_SETTLED holds.
+ */
+#ifndef STORE_RETENTION_H
+#define STORE_RETENTION_H
+
+#include "domain/delivery.h"
+#include "store/db.h"
+
+struct retention {
+	int64_t settled_ms;      /* how long settled events stay */
+	uint64_t settled_bytes;  /* how much they may take */
+	int64_t dead_letters_ms; /* how long dead letters stay */
+};
+
+/*
+ * Writes the record of a delivery that has left the queue for good, with its final status,
+ * and lets go of its event.
+ */
+MUST_CHECK enum err retention_settle(struct db_txn *txn, const struct delivery *d,
+    int64_t now_ms);
+
+/* Cancels at most `max` deliveries of `webhook`; *cancelled says how many. */
+MUST_CHECK enum err retention_cancel_queue(struct db_txn *txn, uint64_t webhook, int64_t now_ms,
+    size_t max, size_t *cancelled);
+
+/*
+ * Drops settled events that `keep` no longer keeps at `now_ms`, about `max` records;
+ * *dropped says how many, at least `max` when there may be more.
+ */
+MUST_CHECK enum err retention_sweep_settled(struct db_txn *txn, const struct retention *keep,
+    int64_t now_ms, size_t max, size_t *dropped);
+
+/* The same for dead letters, whose deliveries are then cancelled. */
+MUST_CHECK enum err retention_sweep_dead(struct db_txn *txn, const struct retention *keep,
+    int64_t now_ms, size_t max, size_t *dropped);
+
+/* What the settled events count for, in bytes. */
+MUST_CHECK enum err retention_bytes(struct db_txn *txn, uint64_t *out);
+
+#endif

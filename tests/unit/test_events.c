@@ -1,0 +1,243 @@
+/*
+ * Events in pieces: bodies around every boundary, heads alone, releases that count, and
+ * damage that is noticed and holds nobody else up.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rnd.h"
+#include "store/events.h"
+#include "support.h"
+
+#define PIECE 4000 /* bytes of a piece at most; events.h */
+#define EACH 3992  /* of these for the body, where there is no head: a checksum of 8 is off */
+#define HEAD 25    /* bytes of the head besides its names */
+
+static struct event make_event(uint64_t n, const char *session, const char *name, size_t bytes)
+{
+	struct event e = {.id = make_id(n),
+	    .created_ms = 1767225600000,
+	    .deliveries = 3,
+	    .open = 3,
+	    .body_bytes = (uint32_t)bytes};
+	(void)snprintf(e.session, sizeof(e.session), "%s", session);
+	(void)snprintf(e.name, sizeof(e.name), "%s", name);
+	return e;
+}
+
+/* The same `bytes` bytes for the same `n`; the caller's to free. */
+static char *make_body(uint64_t n, size_t bytes)
+{
+	struct rnd rnd;
+	char *body = mem_array(bytes + 8, 1);
+	rnd_seed(&rnd, n);
+	for (size_t i = 0; i < bytes; i += 8) {
+		uint64_t word = rnd_next(&rnd);
+		memcpy(body + i, &word, 8);
+	}
+	return body;
+}
+
+static void put_event(struct db_txn *txn, const struct event *e)
+{
+	char *body = make_body(e->id.bytes[15], e->body_bytes);
+	assert_int_equal(events_put(txn, e, (struct slice){body, e->body_bytes}), OK);
+	free(body);
+}
+
+/* Reads event `e` in both ways and compares all of it. */
+static void check_event(struct db_txn *txn, const struct event *e)
+{
+	char *want = make_body(e->id.bytes[15], e->body_bytes);
+	struct buf body = BUF_INIT(EVENT_BODY_MAX);
+	buf_puts(&body, "what was there before");
+	for (int head_alone = 0; head_alone <= 1; head_alone++) {
+		struct event got = {.created_ms = -1};
+		assert_int_equal(events_get(txn, &e->id, &got, head_alone ? NULL : &body), OK);
+		assert_memory_equal(got.id.bytes, e->id.bytes, UUID_SIZE);
+		assert_string_equal(got.session, e->session);
+		assert_string_equal(got.name, e->name);
+		assert_true(got.created_ms == e->created_ms);
+		assert_int_equal(got.deliveries, e->deliveries);
+		assert_int_equal(got.open, e->open);
+		assert_int_equal(got.body_bytes, e->body_bytes);
+	}
+	assert_int_equal(body.len, e->body_bytes);
+	if (e->body_bytes > 0)
+		assert_memory_equal(body.data, want, e->body_bytes);
+	buf_fini(&body);
+	free(want);
+}
+
+/* Checks that no value of the table is larger than a piece; returns how many there are. */
+static size_t count_pieces(struct db_txn *txn)
+{
+	struct db_cursor *c = NULL;
+	struct slice key;
+	struct slice value;
+	size_t n = 0;
+	assert_int_equal(db_cursor(txn, DB_EVENTS, &c), OK);
+	for (; db_next(c, &key, &value) == OK; n++)
+		assert_true(value.len <= PIECE);
+	db_cursor_close(c);
+	return n;
+}
+
+static void test_boundaries(void **state)
+{
+	struct store *s = *state;
+	char session[SESSION_MAX + 1] = {0};
+	char name[EVENT_MAX + 1] = {0};
+	memset(session, 's', SESSION_MAX);
+	memset(name, 'n', EVENT_MAX);
+	const struct {
+		const char *session, *name;
+	} NAMES[] = {{"s", "e"}, {session, name}};
+	for (size_t row = 0; row < COUNT(NAMES); row++) {
+		size_t first = EACH - HEAD - strlen(NAMES[row].session) -
+		    strlen(NAMES[row].name);
+		const size_t sizes[] = {0, 1, 2, first - 1, first, first + 1, first + EACH - 1,
+		    first + EACH, first + EACH + 1, first + 2 * EACH, first + 2 * EACH + 1,
+		    first + 100 * EACH, EVENT_BODY_MAX};
+		for (size_t i = 0; i < COUNT(sizes); i++) {
+			size_t rest = sizes[i] > first ? sizes[i] - first : 0;
+			struct event e = make_event(i, NAMES[row].session, NAMES[row].name,
+			    sizes[i]);
+			struct db_txn *txn = store_begin(s);
+			put_event(txn, &e);
+			check_event(txn, &e);
+			store_commit(txn);
+			txn = store_begin(s);
+			check_event(txn, &e);
+			if (count_pieces(txn) != 1 + (rest + EACH - 1) / EACH)
+				fail_msg("names %zu, %zu bytes", row, sizes[i]);
+			for (int n = 0; n < 3; n++)
+				assert_int_equal(events_release(txn, &e.id), OK);
+			if (count_pieces(txn) != 0)
+				fail_msg("names %zu, %zu bytes: not all released", row,
+				    sizes[i]);
+			store_commit(txn);
+		}
+	}
+}
+
+static void test_not_found(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	struct uuid id = make_id(7);
+	struct buf body = BUF_INIT(100);
+	struct event e;
+	assert_int_equal(events_get(txn, &id, &e, &body), ERR_NOTFOUND);
+	assert_int_equal(events_get(txn, &id, &e, NULL), ERR_NOTFOUND);
+	assert_int_equal(events_release(txn, &id), OK);
+	assert_int_equal(db_txn_error(txn), OK);
+	buf_fini(&body);
+	db_abort(txn);
+}
+
+/* Each release takes one off; the last removes this event and no other beside it. */
+static void test_release_counts(void **state)
+{
+	struct store *s = *state;
+	struct event events[3];
+	struct db_txn *txn = store_begin(s);
+	for (size_t i = 0; i < COUNT(events); i++) {
+		events[i] = make_event(100 + i, "session", "message", 10000);
+		put_event(txn, &events[i]);
+	}
+	size_t all = count_pieces(txn);
+	store_commit(txn);
+	while (events[1].open > 1) {
+		txn = store_begin(s);
+		assert_int_equal(events_release(txn, &events[1].id), OK);
+		store_commit(txn);
+		events[1].open--;
+		txn = store_read(s);
+		for (size_t i = 0; i < COUNT(events); i++)
+			check_event(txn, &events[i]);
+		assert_int_equal(count_pieces(txn), all);
+		db_read_end(txn);
+	}
+	txn = store_begin(s);
+	assert_int_equal(events_release(txn, &events[1].id), OK);
+	assert_int_equal(count_pieces(txn), all / 3 * 2);
+	assert_int_equal(events_release(txn, &events[1].id), OK);
+	check_event(txn, &events[0]);
+	check_event(txn, &events[2]);
+	struct event none;
+	assert_int_equal(events_get(txn, &events[1].id, &none, NULL), ERR_NOTFOUND);
+	store_commit(txn);
+}
+
+/* Row `piece` of the only event there is; its key and value are copied. */
+static void read_row(struct db_txn *txn, size_t piece, struct buf *key, struct buf *value)
+{
+	struct db_cursor *c = NULL;
+	struct slice k;
+	struct slice v;
+	assert_int_equal(db_cursor(txn, DB_EVENTS, &c), OK);
+	for (size_t i = 0; i <= piece; i++)
+		assert_int_equal(db_next(c, &k, &v), OK);
+	buf_reset(key);
+	buf_reset(value);
+	buf_slice(key, k);
+	buf_slice(value, v);
+	db_cursor_close(c);
+}
+
+static void test_damage(void **state)
+{
+	struct store *s = *state;
+	struct buf key = BUF_INIT(100);
+	struct buf value = BUF_INIT(PIECE);
+	struct buf body = BUF_INIT(EVENT_BODY_MAX);
+	struct event e = make_event(9, "session", "message", 10000);
+	for (size_t piece = 0; piece < 3; piece++) {
+		for (int removed = 0; removed <= 1; removed++) {
+			struct event got;
+			struct db_txn *txn = store_begin(s);
+			put_event(txn, &e);
+			read_row(txn, piece, &key, &value);
+			value.data[value.len / 2] ^= 1;
+			if (removed)
+				assert_int_equal(db_del(txn, DB_EVENTS, buf_view(&key)), OK);
+			else
+				assert_int_equal(db_put(txn, DB_EVENTS, buf_view(&key),
+						     buf_view(&value)),
+				    OK);
+			enum err want = removed && piece == 0 ? ERR_NOTFOUND : ERR_CORRUPT;
+			if (events_get(txn, &e.id, &got, &body) != want)
+				fail_msg("piece %zu, removed %d", piece, removed);
+			if (piece > 0)
+				assert_int_equal(events_get(txn, &e.id, &got, NULL), OK);
+			for (int n = 0; n < 3; n++)
+				assert_int_equal(events_release(txn, &e.id), OK);
+			if (piece > 0) /* else nobody knows what belongs to it: it stays */
+				assert_int_equal(count_pieces(txn), 0);
+			assert_int_equal(db_txn_error(txn), OK);
+			db_abort(txn);
+		}
+	}
+	buf_fini(&body);
+	buf_fini(&value);
+	buf_fini(&key);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    STORE_TEST(test_boundaries),
+	    STORE_TEST(test_not_found),
+	    STORE_TEST(test_release_counts),
+	    STORE_TEST(test_damage),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,571 @@
+/*
+ * The queue: places in order, claims with all their conditions, alone and against a naive
+ * model under random operations; moves, removals, purges in slices, heads, damage.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rnd.h"
+#include "store/events.h"
+#include "store/queue.h"
+#include "support.h"
+
+#define OUT_MAX 64 /* deliveries of one claim here */
+
+static bool skip_none(void *arg, const struct uuid *id)
+{
+	(void)arg;
+	(void)id;
+	return false;
+}
+
+static void add(struct db_txn *txn, uint64_t webhook, uint64_t n, int64_t due_ms)
+{
+	struct delivery d = make_delivery(webhook, n, due_ms);
+	assert_int_equal(queue_add(txn, &d), OK);
+}
+
+static struct queue_claim claim_of(uint64_t webhook, int64_t now_ms, size_t max)
+{
+	return (struct queue_claim){.webhook = webhook,
+	    .now_ms = now_ms,
+	    .max = max,
+	    .skip = skip_none};
+}
+
+/* Claims, and checks what comes: the numbers of the deliveries in `want`, and when more is due. */
+static void check_claim(struct db_txn *txn, struct queue_claim *c, const char *want,
+    int64_t want_next_ms)
+{
+	struct delivery out[OUT_MAX];
+	size_t count = 99;
+	int64_t next_ms = -1;
+	struct buf got = BUF_INIT(1000);
+	assert_int_equal(queue_claim(txn, c, out, &count, &next_ms), OK);
+	for (size_t i = 0; i < count; i++)
+		buf_printf(&got, "%s%u", i == 0 ? "" : " ", out[i].id.bytes[15]);
+	if (strcmp(buf_cstr(&got), want) != 0 || next_ms != want_next_ms)
+		fail_msg("claimed \"%s\", next %lld; wanted \"%s\", %lld", buf_cstr(&got),
+		    (long long)next_ms, want, (long long)want_next_ms);
+	buf_fini(&got);
+}
+
+static void assert_same(const struct delivery *a, const struct delivery *b)
+{
+	struct buf left = BUF_INIT(1000);
+	struct buf right = BUF_INIT(1000);
+	delivery_encode(a, &left);
+	delivery_encode(b, &right);
+	assert_memory_equal(a->id.bytes, b->id.bytes, UUID_SIZE);
+	assert_true(slice_eq(buf_view(&left), buf_view(&right)));
+	buf_fini(&left);
+	buf_fini(&right);
+}
+
+static void test_place_before(void **state)
+{
+	(void)state;
+	const struct queue_place places[] = {
+	    {0, make_id(0)},
+	    {0, make_id(1)},
+	    {1, make_id(0)},
+	    {1, make_id(1)},
+	    {1, make_id(UINT64_MAX)},
+	    {2, make_id(0)},
+	    {INT64_MAX, make_id(0)},
+	};
+	for (size_t i = 0; i < COUNT(places); i++) {
+		for (size_t j = 0; j < COUNT(places); j++) {
+			if (queue_place_before(&places[i], &places[j]) != (i < j))
+				fail_msg("%zu and %zu", i, j);
+		}
+	}
+	struct delivery d = make_delivery(1, 2, 3);
+	d.due_ms = 4;
+	struct queue_place place = queue_place_of(&d);
+	assert_true(place.place_ms == 3);
+	assert_memory_equal(place.id.bytes, d.id.bytes, UUID_SIZE);
+}
+
+static void test_records(void **state)
+{
+	struct store *s = *state;
+	struct delivery got;
+	struct delivery d = make_delivery(3, 5, 1000);
+	d.attempts = 7;
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(queue_get(txn, &d.id, &got), ERR_NOTFOUND);
+	assert_int_equal(queue_add(txn, &d), OK);
+	assert_int_equal(queue_get(txn, &d.id, &got), OK);
+	assert_same(&got, &d);
+	d.attempts = 8;
+	assert_int_equal(queue_put(txn, &d), OK);
+	assert_int_equal(queue_get(txn, &d.id, &got), OK);
+	assert_same(&got, &d);
+	assert_int_equal(store_count_in(txn, DB_QUEUE), 1);
+	assert_int_equal(store_count_in(txn, DB_DELIVERIES), 1);
+	store_commit(txn);
+}
+
+static void test_remove(void **state)
+{
+	struct store *s = *state;
+	struct delivery got;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 3; n++)
+		add(txn, 9, n, 1000);
+	struct delivery kept = make_delivery(9, 1, 1000);
+	struct delivery gone = make_delivery(9, 2, 1000);
+	struct delivery elsewhere = make_delivery(9, 3, 1001);
+	struct delivery others = make_delivery(8, 3, 1000);
+	assert_int_equal(queue_remove(txn, &kept, true), OK);
+	assert_int_equal(queue_get(txn, &kept.id, &got), OK);
+	assert_int_equal(queue_remove(txn, &kept, true), ERR_NOTFOUND);
+	assert_int_equal(queue_remove(txn, &gone, false), OK);
+	assert_int_equal(queue_get(txn, &gone.id, &got), ERR_NOTFOUND);
+	assert_int_equal(queue_remove(txn, &gone, false), ERR_NOTFOUND);
+	assert_int_equal(queue_remove(txn, &elsewhere, false), ERR_NOTFOUND);
+	assert_int_equal(queue_remove(txn, &others, false), ERR_NOTFOUND);
+	assert_int_equal(store_count_in(txn, DB_QUEUE), 1);
+	assert_int_equal(store_count_in(txn, DB_DELIVERIES), 2);
+	struct queue_claim c = claim_of(9, 1000, 10);
+	check_claim(txn, &c, "3", QUEUE_NEVER);
+	assert_int_equal(db_txn_error(txn), OK);
+	store_commit(txn);
+}
+
+static void test_move(void **state)
+{
+	struct store *s = *state;
+	struct delivery got;
+	struct db_txn *txn = store_begin(s);
+	add(txn, 1, 1, 100);
+	add(txn, 1, 2, 200);
+	struct delivery d = make_delivery(1, 1, 300);
+	d.attempts = 1;
+	assert_int_equal(queue_move(txn, &d, 100), OK);
+	assert_int_equal(queue_get(txn, &d.id, &got), OK);
+	assert_same(&got, &d);
+	struct queue_claim c = claim_of(1, 300, 10);
+	check_claim(txn, &c, "2 1", QUEUE_NEVER);
+
+	struct delivery moved = d;
+	moved.place_ms = 50;
+	moved.attempts = 9;
+	assert_int_equal(queue_move(txn, &moved, 100), ERR_NOTFOUND);
+	assert_int_equal(queue_get(txn, &d.id, &got), OK);
+	assert_same(&got, &d);
+	assert_int_equal(queue_move(txn, &moved, 300), OK);
+	c = claim_of(1, 300, 10);
+	check_claim(txn, &c, "1 2", QUEUE_NEVER);
+	assert_int_equal(store_count_in(txn, DB_QUEUE), 2);
+	store_commit(txn);
+}
+
+/* By place, then by id; others' deliveries are neither claimed nor waited for. */
+static void test_claim_order_and_limits(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	add(txn, 2, 4, 100);
+	add(txn, 2, 3, 100);
+	add(txn, 2, 5, 50);
+	add(txn, 2, 2, 200);
+	add(txn, 2, 1, 300);
+	add(txn, 1, 10, 1);
+	add(txn, 3, 11, 1);
+	add(txn, UINT64_MAX, 12, 7);
+	static const struct {
+		uint64_t webhook;
+		int64_t now_ms;
+		size_t max;
+		const char *want;
+		int64_t next_ms;
+	} ROWS[] = {
+	    {2, 0, 10, "", 50},
+	    {2, 49, 10, "", 50},
+	    {2, 50, 10, "5", 100},
+	    {2, 100, 10, "5 3 4", 200},
+	    {2, 299, 10, "5 3 4 2", 300},
+	    {2, 300, 10, "5 3 4 2 1", QUEUE_NEVER},
+	    {2, INT64_MAX, 5, "5 3 4 2 1", QUEUE_NEVER},
+	    {2, 300, 4, "5 3 4 2", 300},
+	    {2, 300, 2, "5 3", 100},
+	    {2, 100, 3, "5 3 4", 200},
+	    {2, 300, 0, "", 50},
+	    {1, 300, 10, "10", QUEUE_NEVER},
+	    {3, 300, 10, "11", QUEUE_NEVER},
+	    {4, 300, 10, "", QUEUE_NEVER},
+	    {0, 300, 10, "", QUEUE_NEVER},
+	    {UINT64_MAX, 300, 10, "12", QUEUE_NEVER},
+	};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct queue_claim c = claim_of(ROWS[i].webhook, ROWS[i].now_ms, ROWS[i].max);
+		print_message("row %zu\n", i);
+		check_claim(txn, &c, ROWS[i].want, ROWS[i].next_ms);
+	}
+	store_commit(txn);
+}
+
+/* A claim goes on behind the place where the one before it ended. */
+static void test_claim_goes_on(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 5; n++)
+		add(txn, 1, n, 100);
+	add(txn, 1, 6, 200);
+	struct queue_claim c = claim_of(1, 150, 2);
+	check_claim(txn, &c, "1 2", 100);
+	assert_true(c.place.place_ms == 100);
+	assert_int_equal(c.place.id.bytes[15], 2);
+	check_claim(txn, &c, "3 4", 100);
+	check_claim(txn, &c, "5", 200);
+	check_claim(txn, &c, "", 200);
+	assert_int_equal(c.place.id.bytes[15], 5);
+	c.now_ms = 200;
+	check_claim(txn, &c, "6", QUEUE_NEVER);
+	check_claim(txn, &c, "", QUEUE_NEVER);
+	c.place = (struct queue_place){0};
+	check_claim(txn, &c, "1 2", 100);
+	store_commit(txn);
+}
+
+static bool skip_even(void *arg, const struct uuid *id)
+{
+	size_t *asked = arg;
+	(*asked)++;
+	return id->bytes[15] % 2 == 0;
+}
+
+/* What is skipped takes no room in the claim and is not what is due next. */
+static void test_claim_skips(void **state)
+{
+	struct store *s = *state;
+	size_t asked = 0;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 6; n++)
+		add(txn, 1, n, 100 * (int64_t)n);
+	struct queue_claim c = claim_of(1, 1000, 2);
+	c.skip = skip_even;
+	c.arg = &asked;
+	check_claim(txn, &c, "1 3", 500);
+	assert_true(asked > 0);
+	check_claim(txn, &c, "5", QUEUE_NEVER);
+	check_claim(txn, &c, "", QUEUE_NEVER);
+	c = claim_of(1, 100, 10);
+	c.skip = skip_even;
+	c.arg = &asked;
+	check_claim(txn, &c, "1", 300);
+	store_commit(txn);
+}
+
+/* fifo: the first place decides by its due time, and nothing overtakes it. */
+static void test_claim_fifo(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	struct delivery first = make_delivery(1, 1, 100);
+	first.due_ms = 500;
+	assert_int_equal(queue_add(txn, &first), OK);
+	add(txn, 1, 2, 110);
+	add(txn, 1, 3, 120);
+	struct queue_claim c = claim_of(1, 200, 10);
+	c.fifo = true;
+	check_claim(txn, &c, "", 500);
+	c.now_ms = 499;
+	check_claim(txn, &c, "", 500);
+	c.now_ms = 500;
+	check_claim(txn, &c, "1 2 3", QUEUE_NEVER);
+	c = claim_of(1, 500, 1);
+	c.fifo = true;
+	check_claim(txn, &c, "1", 110);
+	check_claim(txn, &c, "2", 120);
+
+	struct queue_claim unordered = claim_of(1, 200, 10);
+	check_claim(txn, &unordered, "1 2 3", QUEUE_NEVER);
+	store_commit(txn);
+}
+
+/* Adds delivery `n` at `due_ms`, queued at `queued_ms`. */
+static void add_queued(struct db_txn *txn, uint64_t n, int64_t due_ms, int64_t queued_ms)
+{
+	struct delivery d = make_delivery(1, n, due_ms);
+	d.queued_ms = queued_ms;
+	assert_int_equal(queue_add(txn, &d), OK);
+}
+
+/*
+ * What was queued before forced_ms is due whatever its time. After any find the claim says
+ * "due now", so that its caller asks until there is nothing more to force.
+ */
+static void test_claim_forced(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	add_queued(txn, 1, 100, 50);
+	add_queued(txn, 2, 5000, 50);
+	add_queued(txn, 3, 6000, 1000); /* queued after it */
+	add_queued(txn, 4, 7000, 999);
+	add_queued(txn, 5, 8000, 1001);
+	struct queue_claim c = claim_of(1, 1000, 10);
+	c.forced_ms = 1000;
+	check_claim(txn, &c, "1 2 4", 1000);
+	check_claim(txn, &c, "", QUEUE_NEVER);
+
+	c = claim_of(1, 1000, 1);
+	c.forced_ms = 1000;
+	check_claim(txn, &c, "1", 1000);
+	check_claim(txn, &c, "2", 1000);
+	check_claim(txn, &c, "4", 1000);
+	check_claim(txn, &c, "", QUEUE_NEVER);
+
+	c = claim_of(1, 6000, 10); /* those whose time has come come too */
+	c.forced_ms = 60;
+	check_claim(txn, &c, "1 2 3", 6000);
+	store_commit(txn);
+}
+
+static void test_claim_forced_fifo(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	struct delivery d = make_delivery(1, 1, 100);
+	d.due_ms = 5000;
+	d.queued_ms = 100;
+	assert_int_equal(queue_add(txn, &d), OK);
+	add_queued(txn, 2, 110, 110);
+	struct queue_claim c = claim_of(1, 1000, 10);
+	c.fifo = true;
+	check_claim(txn, &c, "", 5000);
+	c.forced_ms = 1000;
+	check_claim(txn, &c, "1 2", 1000);
+	d.queued_ms = 1000; /* has failed since */
+	assert_int_equal(queue_put(txn, &d), OK);
+	c.place = (struct queue_place){0};
+	check_claim(txn, &c, "", 5000);
+	store_commit(txn);
+}
+
+/* Forcing passes a bounded number a claim, and loses none of those behind. */
+static void test_claim_is_bounded(void **state)
+{
+	enum { PASSED = 2500 };
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= PASSED; n++)
+		add_queued(txn, n, 5000, 2000);
+	add_queued(txn, PASSED + 7, 5000, 50);
+	struct queue_claim c = claim_of(1, 1000, 10);
+	c.forced_ms = 1000;
+	struct delivery out[OUT_MAX];
+	size_t count = 0;
+	int64_t next_ms = 0;
+	size_t claims = 0;
+	for (; count == 0; claims++) {
+		struct queue_place before = c.place;
+		assert_int_equal(queue_claim(txn, &c, out, &count, &next_ms), OK);
+		assert_true(next_ms == 1000);
+		assert_true(queue_place_before(&before, &c.place));
+	}
+	assert_int_equal(count, 1);
+	struct uuid want = make_id(PASSED + 7);
+	assert_memory_equal(out[0].id.bytes, want.bytes, UUID_SIZE);
+	assert_true(claims > 1);
+	store_commit(txn);
+}
+
+/* Overwrites the record of delivery `n` with one whose checksum is wrong, or removes it. */
+static void damage(struct db_txn *txn, uint64_t n, bool remove)
+{
+	struct uuid id = make_id(n);
+	if (remove)
+		assert_int_equal(db_del(txn, DB_DELIVERIES, id_bytes(&id)), OK);
+	else
+		assert_int_equal(db_put(txn, DB_DELIVERIES, id_bytes(&id),
+				     SLICE("these are not the bytes of a delivery")),
+		    OK);
+}
+
+static void test_claim_passes_damage(void **state)
+{
+	struct store *s = *state;
+	struct delivery d;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 5; n++)
+		add(txn, 1, n, 100);
+	damage(txn, 1, false);
+	damage(txn, 3, true);
+	struct uuid id = make_id(1);
+	assert_int_equal(queue_get(txn, &id, &d), ERR_CORRUPT);
+	struct queue_claim c = claim_of(1, 100, 10);
+	check_claim(txn, &c, "2 4 5", QUEUE_NEVER);
+	c = claim_of(1, 100, 10);
+	c.fifo = true;
+	check_claim(txn, &c, "2 4 5", QUEUE_NEVER);
+	assert_int_equal(db_txn_error(txn), OK);
+	store_commit(txn);
+}
+
+struct heads {
+	uint64_t webhook[10];
+	int64_t place_ms[10];
+	size_t count;
+};
+
+static void on_head(void *arg, uint64_t webhook, int64_t place_ms)
+{
+	struct heads *h = arg;
+	h->webhook[h->count] = webhook;
+	h->place_ms[h->count++] = place_ms;
+}
+
+static void test_heads(void **state)
+{
+	struct store *s = *state;
+	struct heads none = {.count = 0};
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(queue_heads(txn, on_head, &none), OK);
+	assert_int_equal(none.count, 0);
+	for (uint64_t n = 0; n < 100; n++) {
+		add(txn, 0, n, 900 - (int64_t)n);
+		add(txn, 7, 1000 + n, 500);
+		add(txn, 8, 2000 + n, 100 + (int64_t)n);
+		add(txn, UINT32_MAX, 3000 + n, 0);
+	}
+	struct heads got = {.count = 0};
+	assert_int_equal(queue_heads(txn, on_head, &got), OK);
+	static const struct heads WANT = {.webhook = {0, 7, 8, UINT32_MAX},
+	    .place_ms = {801, 500, 100, 0},
+	    .count = 4};
+	assert_memory_equal(&got, &WANT, sizeof(got));
+	store_commit(txn);
+}
+
+/* Puts event `n` with `open` deliveries in their queues: of webhooks 1 … open. */
+static void publish(struct db_txn *txn, uint64_t n, uint32_t open)
+{
+	struct event e = {.id = make_id(n),
+	    .deliveries = open,
+	    .open = open,
+	    .body_bytes = 5000};
+	char *body = mem_new(5000);
+	assert_int_equal(events_put(txn, &e, (struct slice){body, 5000}), OK);
+	free(body);
+	for (uint32_t i = 1; i <= open; i++) {
+		struct delivery d = make_delivery(i, 1000 * i + n, (int64_t)n);
+		d.event_id = e.id;
+		assert_int_equal(queue_add(txn, &d), OK);
+	}
+}
+
+static void test_purge(void **state)
+{
+	struct store *s = *state;
+	size_t dropped = 99;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 25; n++)
+		publish(txn, n, n <= 20 ? 2 : 1); /* 20 are webhook 2's too */
+	store_commit(txn);
+
+	static const size_t WANT[] = {10, 10, 5, 0, 0};
+	for (size_t i = 0, left = 45; i < COUNT(WANT); i++) {
+		txn = store_begin(s);
+		assert_int_equal(queue_purge(txn, 1, 10, &dropped), OK);
+		assert_int_equal(dropped, WANT[i]);
+		store_commit(txn);
+		left -= WANT[i];
+		assert_int_equal(store_count(s, DB_QUEUE), left);
+		assert_int_equal(store_count(s, DB_DELIVERIES), left);
+	}
+	txn = store_begin(s);
+	for (uint64_t n = 1; n <= 25; n++) {
+		struct event e;
+		struct uuid id = make_id(n);
+		enum err err = events_get(txn, &id, &e, NULL);
+		if (n <= 20 ? err != OK || e.open != 1 : err != ERR_NOTFOUND)
+			fail_msg("event %u", (unsigned)n);
+	}
+	assert_int_equal(queue_purge(txn, 2, 1000, &dropped), OK);
+	assert_int_equal(dropped, 20);
+	for (enum db_table t = 0; t < DB_TABLES; t++)
+		assert_int_equal(store_count_in(txn, t), 0);
+	store_commit(txn);
+}
+
+/* A record that cannot be read does not keep its webhook from going. */
+static void test_purge_passes_damage(void **state)
+{
+	struct store *s = *state;
+	size_t dropped = 0;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 4; n++)
+		publish(txn, n, 1);
+	damage(txn, 1001, false);
+	damage(txn, 1003, true);
+	assert_int_equal(queue_purge(txn, 1, 3, &dropped), OK);
+	assert_int_equal(dropped, 3);
+	assert_int_equal(queue_purge(txn, 1, 3, &dropped), OK);
+	assert_int_equal(dropped, 1);
+	assert_int_equal(store_count_in(txn, DB_QUEUE), 0);
+	assert_int_equal(db_txn_error(txn), OK);
+	store_commit(txn);
+}
+
+/* The store's failures come out of every call, and stick. */
+static void test_store_errors(void **state)
+{
+	struct store *s = *state;
+	struct delivery d = make_delivery(1, 1, 100);
+	struct delivery out[OUT_MAX];
+	struct queue_claim c = claim_of(1, 100, 1);
+	struct heads heads = {.count = 0};
+	size_t count = 0;
+	int64_t next_ms = 0;
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(queue_add(txn, &d), OK);
+	assert_int_equal(db_txn_fail(txn, ERR_NOSPACE), ERR_NOSPACE);
+	assert_int_equal(queue_add(txn, &d), ERR_NOSPACE);
+	assert_int_equal(queue_move(txn, &d, 100), ERR_NOSPACE);
+	assert_int_equal(queue_remove(txn, &d, false), ERR_NOSPACE);
+	assert_int_equal(queue_get(txn, &d.id, out), ERR_NOSPACE);
+	assert_int_equal(queue_put(txn, &d), ERR_NOSPACE);
+	assert_int_equal(queue_claim(txn, &c, out, &count, &next_ms), ERR_NOSPACE);
+	assert_int_equal(queue_purge(txn, 1, 1, &count), ERR_NOSPACE);
+	assert_int_equal(queue_heads(txn, on_head, &heads), ERR_NOSPACE);
+	assert_int_equal(heads.count, 0);
+	db_abort(txn);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_place_before),
+	    STORE_TEST(test_records),
+	    STORE_TEST(test_remove),
+	    STORE_TEST(test_move),
+	    STORE_TEST(test_claim_order_and_limits),
+	    STORE_TEST(test_claim_goes_on),
+	    STORE_TEST(test_claim_skips),
+	    STORE_TEST(test_claim_fifo),
+	    STORE_TEST(test_claim_forced),
+	    STORE_TEST(test_claim_forced_fifo),
+	    STORE_TEST(test_claim_is_bounded),
+	    STORE_TEST(test_claim_passes_damage),
+	    STORE_TEST(test_heads),
+	    STORE_TEST(test_purge),
+	    STORE_TEST(test_purge_passes_damage),
+	    STORE_TEST(test_store_errors),
+	};
+	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,119 @@
+/* The store's version: a fresh store gets it, a newer one is refused, nothing else changes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "store/record.h"
+#include "store/schema.h"
+#include "support.h"
+
+#define KEY SLICE("schema")
+
+/* Reads the version as it lies on disk; 0 where there is none. */
+static uint32_t read_version(struct store *s)
+{
+	struct slice value;
+	struct reader r;
+	uint32_t version = 0;
+	struct db_txn *txn = store_read(s);
+	if (db_get(txn, DB_META, KEY, &value) == OK) {
+		assert_int_equal(record_open(value, &r), OK);
+		version = get_u32(&r);
+		assert_false(r.failed);
+		assert_int_equal(r.left, 0);
+	}
+	db_read_end(txn);
+	return version;
+}
+
+/* Writes a record of `n` as `bytes` bytes, sealed. */
+static void write_version(struct store *s, uint64_t n, size_t bytes)
+{
+	struct buf value = BUF_INIT(64);
+	struct db_txn *txn = store_begin(s);
+	put_uint(&value, n, bytes);
+	record_seal(&value);
+	assert_int_equal(db_put(txn, DB_META, KEY, buf_view(&value)), OK);
+	store_commit(txn);
+	buf_fini(&value);
+}
+
+static void test_fresh(void **state)
+{
+	struct store *s = *state;
+	struct problem p;
+	assert_int_equal(read_version(s), 0);
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	assert_int_equal(read_version(s), SCHEMA_VERSION);
+	for (enum db_table t = 0; t < DB_TABLES; t++)
+		assert_int_equal(store_count(s, t), t == DB_META ? 1 : 0);
+}
+
+static void test_again(void **state)
+{
+	struct store *s = *state;
+	struct problem p;
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	for (enum db_table t = 0; t < DB_TABLES; t++) {
+		struct db_txn *txn = store_begin(s);
+		assert_int_equal(db_put(txn, t, SLICE("kept"), SLICE("value")), OK);
+		store_commit(txn);
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(schema_migrate(s->db, &p), OK);
+		store_reopen(s);
+	}
+	assert_int_equal(read_version(s), SCHEMA_VERSION);
+	for (enum db_table t = 0; t < DB_TABLES; t++)
+		assert_int_equal(store_count(s, t), t == DB_META ? 2 : 1);
+}
+
+static void test_newer_is_refused(void **state)
+{
+	static const uint32_t VERSIONS[] = {SCHEMA_VERSION + 1, UINT32_MAX};
+	struct store *s = *state;
+	for (size_t i = 0; i < COUNT(VERSIONS); i++) {
+		struct problem p = {0};
+		char number[16];
+		(void)snprintf(number, sizeof(number), "%u", VERSIONS[i]);
+		write_version(s, VERSIONS[i], 4);
+		assert_int_equal(schema_migrate(s->db, &p), ERR_CONFLICT);
+		assert_non_null(strstr(p.message, number));
+		assert_int_equal(read_version(s), VERSIONS[i]);
+	}
+}
+
+/* A version that cannot be read is not taken for a fresh store. */
+static void test_damaged_is_refused(void **state)
+{
+	struct store *s = *state;
+	static const size_t SIZES[] = {1, 3, 8};
+	for (size_t i = 0; i < COUNT(SIZES); i++) {
+		struct problem p = {0};
+		write_version(s, 0, SIZES[i]);
+		if (schema_migrate(s->db, &p) != ERR_CORRUPT || p.message[0] == '\0')
+			fail_msg("a version of %zu bytes", SIZES[i]);
+	}
+	struct problem p = {0};
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(db_put(txn, DB_META, KEY, SLICE("123456789012")), OK);
+	store_commit(txn);
+	assert_int_equal(schema_migrate(s->db, &p), ERR_CORRUPT);
+	assert_true(p.message[0] != '\0');
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    STORE_TEST(test_fresh),
+	    STORE_TEST(test_again),
+	    STORE_TEST(test_newer_is_refused),
+	    cmocka_unit_test_setup_teardown(test_damaged_is_refused, store_setup,
+		store_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
