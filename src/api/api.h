@@ -8,6 +8,7 @@
 
 #include "api/auth.h"
 #include "api/http.h"
+#include "api/inbound.h"
 #include "domain/id.h"
 #include "domain/webhook_json.h"
 #include "store/queue.h"
@@ -38,7 +39,9 @@ struct api_conf {
 	const struct auth *auth;
 	const struct api_health *health;
 	struct webhook_rules rules;
-	uint64_t body_max; /* bytes of one event's request */
+	const struct inbound *inbound;
+	uint64_t body_max;  /* bytes of one event's request */
+	uint64_t batch_max; /* bytes of a batch */
 	uint32_t webhooks_per_session;
 	struct api_hooks hooks;
 };

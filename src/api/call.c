@@ -87,22 +87,38 @@ void call_succeed(struct call *c, const char *message)
 	buf_fini(&json);
 }
 
-bool call_has_json(struct call *c)
+static bool has_body(const struct call *c)
 {
-	if (http_header(c->http, "Content-Length").len == 0 &&
-	    http_header(c->http, "Transfer-Encoding").len == 0) {
-		call_fail(c, 411, "", "this call needs a body: Content-Length or chunked");
-		return false;
-	}
+	return http_header(c->http, "Content-Length").len > 0 ||
+	    http_header(c->http, "Transfer-Encoding").len > 0;
+}
+
+/* Whether the media type is `want`, whatever its parameters. */
+static bool has_type(const struct call *c, struct slice want)
+{
 	struct slice type = http_header(c->http, "Content-Type");
 	const char *end = type.len == 0 ? NULL : memchr(type.ptr, ';', type.len);
 	if (end != NULL)
 		type.len = (size_t)(end - type.ptr);
 	type = slice_trim(type);
-	if (type.len == 16 && strncasecmp(type.ptr, "application/json", 16) == 0)
+	return type.len == want.len && strncasecmp(type.ptr, want.ptr, want.len) == 0;
+}
+
+bool call_has_json(struct call *c)
+{
+	if (!has_body(c)) {
+		call_fail(c, 411, "", "this call needs a body: Content-Length or chunked");
+		return false;
+	}
+	if (has_type(c, SLICE("application/json")))
 		return true;
 	call_fail(c, 415, "", "Content-Type must be application/json");
 	return false;
+}
+
+bool call_is_ndjson(const struct call *c)
+{
+	return has_body(c) && has_type(c, SLICE("application/x-ndjson"));
 }
 
 void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *txn),

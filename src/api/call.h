@@ -59,6 +59,9 @@ void call_succeed(struct call *c, const char *message);
  */
 bool call_has_json(struct call *c);
 
+/* Whether the request says it is application/x-ndjson, and has a body. */
+bool call_is_ndjson(const struct call *c);
+
 /* Stages c->op as INTAKE with these functions. */
 void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *txn),
     void (*done)(struct op *op, enum err result));

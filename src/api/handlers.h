@@ -11,6 +11,8 @@ extern const size_t DLQ_CALL_SIZE;
 
 /* publish_api.c: publishing */
 void handle_publish(struct call *c);
+void handle_publish_any(struct call *c);
+void handle_webhook_in(struct call *c);
 void handle_test(struct call *c);
 void release_publish(struct call *c);
 

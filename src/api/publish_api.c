@@ -1,19 +1,25 @@
 /*
- * Publishing: reads one envelope, matches it against the session's webhooks, and
- * stages one operation that writes the event once and a delivery for each match.
+ * Publishing: one operation of the turn writes all events of a request, or finds that the
+ * request or an event of it is a repeat and gives the first answer again.
  */
 #include "api/handlers.h"
+#include "api/inbound.h"
+#include "api/intake.h"
 #include "base/clock.h"
-#include "domain/envelope.h"
-#include "store/publication.h"
 
-#define ANSWER_MAX 4096 /* bytes */
+#define ITEM_ANSWER_MAX 1024                                   /* bytes of one event's answer */
+#define ANSWER_MAX (ITEM_ANSWER_MAX * (INTAKE_EVENTS_MAX + 1)) /* of a batch */
+#define KEY_MAX 128                                            /* bytes of an Idempotency-Key */
+#define TEST_BODY_MAX 1024
 
 struct publish_call {
 	struct call call; /* first */
-	struct publication publication;
-	int64_t timestamp_s;
-	struct buf body;
+	struct intake intake;
+	struct idempotency key; /* of the whole request */
+	struct uuid answer_id;  /* with a key: under which the answer is kept */
+	struct buf answer;      /* out of apply */
+	bool replayed;          /* out of apply: the whole request was stored before */
+	int status;             /* of the answer when all is well */
 };
 
 const size_t PUBLISH_CALL_SIZE = sizeof(struct publish_call);
@@ -21,99 +27,264 @@ const size_t PUBLISH_CALL_SIZE = sizeof(struct publish_call);
 void release_publish(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
-	buf_fini(&pc->body);
-	publication_fini(&pc->publication);
+	intake_fini(&pc->intake);
+	buf_fini(&pc->answer);
+}
+
+static void put_event(const struct intake_item *item, struct buf *out)
+{
+	const struct event *e = &item->publication.event;
+	char id[UUID_TEXT_SIZE];
+	uuid_format(&e->id, id);
+	buf_printf(out,
+	    "{\"id\":\"%s\",\"session_id\":\"%s\",\"event\":\"%s\",\"timestamp\":%lld,"
+	    "\"deliveries\":%u}",
+	    id, e->session, e->name, (long long)item->timestamp_s, e->deliveries);
+}
+
+/* Looks which events were stored before; says so in their `replayed`. Writes nothing. */
+static enum err find_replays(struct publish_call *pc, struct db_txn *txn, int64_t now_ms,
+    struct buf *known)
+{
+	struct intake *in = &pc->intake;
+	enum err err = OK;
+	for (size_t i = 0; err == OK && i < in->count; i++) {
+		struct intake_item *item = &in->items[i];
+		item->replayed = item->repeats > 0;
+		if (item->key.expires_ms == 0 || item->replayed)
+			continue;
+		struct buf answer = BUF_INIT(ITEM_ANSWER_MAX);
+		err = idempotency_find(txn, &item->key, now_ms, &answer);
+		item->replayed = err == OK;
+		item->answer_at = known->len;
+		item->answer_len = answer.len;
+		if (err == OK)
+			buf_slice(known, buf_view(&answer));
+		buf_fini(&answer);
+		if (err == ERR_CONFLICT)
+			return problem_set(&pc->call.problem, err, "id",
+			    "this id was used for another event within 24 hours");
+		err = err == ERR_NOTFOUND ? OK : err;
+	}
+	return err;
+}
+
+/* Writes an event that is new, and keeps its answer where it has a key. */
+static enum err write_event(struct intake_item *item, struct db_txn *txn, int64_t now_ms)
+{
+	enum err err = publication_write(txn, &item->publication);
+	if (err != OK || item->key.expires_ms == 0)
+		return err;
+	struct buf answer = BUF_INIT(ITEM_ANSWER_MAX);
+	put_event(item, &answer);
+	err = idempotency_keep(txn, &item->key, &item->answer_id, now_ms, buf_view(&answer));
+	buf_fini(&answer);
+	return err;
+}
+
+/* Appends the answer of one event; `known` has those of the ones stored before. */
+static void put_item(const struct intake *in, const struct intake_item *item,
+    const struct buf *known, struct buf *out)
+{
+	const struct intake_item *first = item->repeats > 0 ? &in->items[item->repeats - 1]
+							    : item;
+	if (first->replayed)
+		buf_append(out, known->data + first->answer_at, first->answer_len);
+	else
+		put_event(first, out);
+}
+
+static void put_answer(struct publish_call *pc, const struct buf *known)
+{
+	const struct intake *in = &pc->intake;
+	if (!in->is_batch) {
+		put_item(in, &in->items[0], known, &pc->answer);
+		return;
+	}
+	buf_printf(&pc->answer, "{\"accepted\":%zu,\"events\":[", in->count);
+	for (size_t i = 0; i < in->count; i++) {
+		buf_puts(&pc->answer, i == 0 ? "" : ",");
+		put_item(in, &in->items[i], known, &pc->answer);
+	}
+	buf_puts(&pc->answer, "]}");
+}
+
+/* Writes the events that are new, when the request as a whole is. */
+static enum err write_request(struct publish_call *pc, struct db_txn *txn, int64_t now_ms)
+{
+	struct buf known = BUF_INIT(ANSWER_MAX);
+	struct intake *in = &pc->intake;
+	enum err err = find_replays(pc, txn, now_ms, &known);
+	for (size_t i = 0; err == OK && i < in->count; i++) {
+		if (!in->items[i].replayed)
+			err = write_event(&in->items[i], txn, now_ms);
+	}
+	if (err == OK)
+		put_answer(pc, &known);
+	if (err == OK && pc->key.expires_ms != 0)
+		err = idempotency_keep(txn, &pc->key, &pc->answer_id, now_ms,
+		    buf_view(&pc->answer));
+	buf_fini(&known);
+	return err;
 }
 
 static enum err apply_publish(struct op *op, struct db_txn *txn)
 {
-	return publication_write(txn, &((struct publish_call *)op)->publication);
+	struct publish_call *pc = (struct publish_call *)op;
+	int64_t now_ms = clock_wall_ms();
+	enum err err = ERR_NOTFOUND;
+	pc->replayed = false;
+	buf_reset(&pc->answer);
+	if (pc->key.expires_ms != 0)
+		err = idempotency_find(txn, &pc->key, now_ms, &pc->answer);
+	if (err == ERR_NOTFOUND)
+		return write_request(pc, txn, now_ms);
+	pc->replayed = err == OK;
+	if (err == ERR_CONFLICT)
+		return problem_set(&pc->call.problem, err, "Idempotency-Key",
+		    "this key was used for another request within 24 hours");
+	return err;
 }
 
-static void answer(struct publish_call *pc)
+/* Tells of each delivery that is on disk now. */
+static void tell_queued(const struct publish_call *pc)
 {
-	char id[UUID_TEXT_SIZE];
-	struct buf json = BUF_INIT(ANSWER_MAX);
-	uuid_format(&pc->publication.event.id, id);
-	buf_printf(&json,
-	    "{\"id\":\"%s\",\"session_id\":\"%s\",\"event\":\"%s\",\"timestamp\":%lld,"
-	    "\"deliveries\":%u}",
-	    id, pc->publication.event.session, pc->publication.event.name, (long long)pc->timestamp_s,
-	    pc->publication.event.deliveries);
-	call_reply(&pc->call, 202, &json);
-	buf_fini(&json);
+	const struct api_hooks *hooks = &pc->call.api->conf.hooks;
+	for (size_t i = 0; i < pc->intake.count; i++) {
+		const struct intake_item *item = &pc->intake.items[i];
+		const struct publication *p = &item->publication;
+		for (uint32_t n = 0; !item->replayed && n < p->event.deliveries; n++) {
+			struct queue_place place = publication_place(p, n);
+			hooks->queued(hooks->arg, p->webhooks[n], &place);
+		}
+	}
+}
+
+/* Whether nothing of the request was new. */
+static bool is_replay(const struct publish_call *pc)
+{
+	bool all = pc->intake.count > 0;
+	for (size_t i = 0; i < pc->intake.count; i++)
+		all = all && pc->intake.items[i].replayed;
+	return pc->replayed || all;
 }
 
 static void done_publish(struct op *op, enum err result)
 {
 	struct publish_call *pc = (struct publish_call *)op;
-	const struct publication *p = &pc->publication;
-	const struct api_hooks *hooks = &pc->call.api->conf.hooks;
 	if (result != OK) {
 		call_fail_err(&pc->call, result);
 		return;
 	}
-	for (uint32_t n = 0; n < p->event.deliveries; n++) {
-		struct queue_place place = publication_place(p, n);
-		hooks->queued(hooks->arg, p->webhooks[n], &place);
-	}
-	answer(pc);
+	if (!pc->replayed)
+		tell_queued(pc);
+	if (is_replay(pc))
+		http_add_header(pc->call.http, "Idempotent-Replayed", "true");
+	call_reply(&pc->call, pc->status, &pc->answer);
 }
 
-/* Gives the event its id and stages it; one that nobody wants has nothing to be stored. */
-static void stage(struct publish_call *pc)
+static void stage(struct publish_call *pc, int status)
 {
-	struct publication *p = &pc->publication;
-	p->body = buf_view(&pc->body);
-	publication_stamp(p, pc->call.api->conf.ids, clock_wall_ms());
-	if (p->event.deliveries == 0)
-		answer(pc);
-	else
-		call_stage(&pc->call, apply_publish, done_publish);
+	const struct api_conf *conf = &pc->call.api->conf;
+	if (pc->key.expires_ms != 0)
+		idgen_take(conf->ids, clock_wall_ms(), 1, &pc->answer_id);
+	pc->status = status;
+	pc->answer = BUF_INIT(ANSWER_MAX);
+	pc->call.op.bytes = intake_bytes(&pc->intake);
+	call_stage(&pc->call, apply_publish, done_publish);
 }
 
-static enum err read_envelope(struct publish_call *pc, struct slice body)
+/* Reads an Idempotency-Key; false: the call has been answered. */
+static bool read_key(struct publish_call *pc, struct slice body)
 {
 	struct call *c = &pc->call;
-	struct json_reader r;
-	struct envelope envelope;
-	pc->body = BUF_INIT(EVENT_BODY_MAX);
-	json_init(&r, body);
-	enum err err = envelope_read(&r, slice_of(c->session), clock_wall_ms() / 1000, "",
-	    &c->api->scratch, &pc->body, &envelope, &c->problem);
-	if (err == OK || err == ERR_INVALID) { /* malformed text comes before a field's fault */
-		enum err end = json_read_end(&r);
-		if (end != OK)
-			err = json_problem(&r, end, &c->problem);
+	struct slice name = http_header(c->http, "Idempotency-Key");
+	bool valid = name.len <= KEY_MAX;
+	if (name.ptr == NULL)
+		return true;
+	for (size_t i = 0; i < name.len; i++)
+		valid = valid && name.ptr[i] >= ' ' && name.ptr[i] <= '~';
+	if (name.len == 0 || !valid) {
+		call_fail(c, 400, "Idempotency-Key",
+		    "must be 1 to 128 printable ASCII characters");
+		return false;
 	}
-	json_fini(&r);
+	struct buf scope = BUF_INIT(SESSION_MAX + 8);
+	buf_printf(&scope, "key:%s", c->session);
+	idempotency_set(&pc->key, buf_view(&scope), name, body,
+	    clock_wall_ms() + IDEMPOTENCY_MS);
+	buf_fini(&scope);
+	return true;
+}
+
+static struct intake_conf conf_of(const struct call *c)
+{
+	return (struct intake_conf){
+	    .session = slice_of(c->session),
+	    .token = c->token,
+	    .registry = c->api->conf.registry,
+	    .ids = c->api->conf.ids,
+	    .scratch = &c->api->scratch,
+	    .now_ms = clock_wall_ms(),
+	    .body_max = c->api->conf.body_max,
+	    .batch_max = c->session[0] == '\0' ? c->api->conf.batch_max : 0,
+	};
+}
+
+/* Reads the body; false: the call has been answered. */
+static bool read_body(struct publish_call *pc, enum intake_form form, struct slice body)
+{
+	struct call *c = &pc->call;
+	struct intake_conf conf = conf_of(c);
+	enum err err = intake_read(&pc->intake, &conf, form, body, &c->problem);
+	if (err == OK && !c->api->conf.health->has_room)
+		err = ERR_NOSPACE;
 	if (err != OK)
-		return err;
-	memcpy(pc->publication.event.session, envelope.session, sizeof(pc->publication.event.session));
-	memcpy(pc->publication.event.name, envelope.event, sizeof(pc->publication.event.name));
-	pc->timestamp_s = envelope.timestamp_s;
-	return auth_reaches(c->token, slice_of(pc->publication.event.session)) ? OK : ERR_REFUSED;
+		call_fail_err(c, err);
+	return err == OK;
 }
 
 void handle_publish(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
 	struct slice body = http_body(c->http);
-	if (!call_has_json(c))
-		return;
-	if (body.len > c->api->conf.body_max) {
-		call_fail(c, 413, "", "the body is over max_body_bytes");
+	if (call_has_json(c) && read_key(pc, body) && read_body(pc, INTAKE_ONE, body))
+		stage(pc, 202);
+}
+
+void handle_publish_any(struct call *c)
+{
+	struct publish_call *pc = (struct publish_call *)c;
+	struct slice body = http_body(c->http);
+	enum intake_form form = call_is_ndjson(c) ? INTAKE_NDJSON : INTAKE_ANY;
+	if ((form == INTAKE_NDJSON || call_has_json(c)) && read_key(pc, body) &&
+	    read_body(pc, form, body))
+		stage(pc, 202);
+}
+
+void handle_webhook_in(struct call *c)
+{
+	struct publish_call *pc = (struct publish_call *)c;
+	const struct api_conf *conf = &c->api->conf;
+	struct slice body = http_body(c->http);
+	bool by_token = auth_count(conf->auth) > 0 &&
+	    auth_check(conf->auth, http_header(c->http, "Authorization"), &c->token) &&
+	    auth_reaches(c->token, slice_of(c->session));
+	if (!by_token &&
+	    !inbound_verify(conf->inbound, slice_of(c->session), c->http,
+		clock_wall_ms() / 1000)) {
+		call_fail(c, 401, "",
+		    "the X-Webhook-Signature of this session's inbound secret is needed, or a token");
 		return;
 	}
-	enum err err = read_envelope(pc, body);
-	if (err == OK && !c->api->conf.health->has_room)
-		err = ERR_NOSPACE;
-	if (err != OK) {
-		call_fail_err(c, err);
+	if (!call_has_json(c) || !read_body(pc, INTAKE_ONE, body))
 		return;
-	}
-	publication_match(&pc->publication, c->api->conf.registry);
-	stage(pc);
+	struct buf scope = BUF_INIT(SESSION_MAX + 8);
+	buf_printf(&scope, "in:%s", c->session);
+	idempotency_set(&pc->key, buf_view(&scope), body, body,
+	    clock_wall_ms() + IDEMPOTENCY_IN_MS);
+	buf_fini(&scope);
+	stage(pc, 200);
 }
 
 void handle_test(struct call *c)
@@ -121,24 +292,21 @@ void handle_test(struct call *c)
 	struct publish_call *pc = (struct publish_call *)c;
 	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session),
 	    &c->id);
-	if (w == NULL) {
-		call_fail(c, 404, "", "no such webhook in this session");
-		return;
-	}
-	if (!w->enabled) {
-		call_fail(c, 409, "", "the webhook is disabled; enable it first");
+	if (w == NULL || !w->enabled) {
+		call_fail(c, w == NULL ? 404 : 409, "",
+		    w == NULL ? "no such webhook in this session"
+			      : "the webhook is disabled; enable it first");
 		return;
 	}
 	char id[UUID_TEXT_SIZE];
+	struct buf body = BUF_INIT(TEST_BODY_MAX);
+	struct intake_conf conf = conf_of(c);
 	uuid_format(&w->id, id);
-	pc->timestamp_s = clock_wall_ms() / 1000;
-	memcpy(pc->publication.event.session, c->session, sizeof(pc->publication.event.session));
-	memcpy(pc->publication.event.name, "test", sizeof("test"));
-	pc->body = BUF_INIT(ANSWER_MAX);
-	buf_printf(&pc->body,
+	buf_printf(&body,
 	    "{\"session_id\":\"%s\",\"event\":\"test\",\"timestamp\":%lld,"
 	    "\"data\":{\"webhook_id\":\"%s\"}}",
-	    c->session, (long long)pc->timestamp_s, id);
-	publication_address(&pc->publication, w->number);
-	stage(pc);
+	    c->session, (long long)(conf.now_ms / 1000), id);
+	intake_make(&pc->intake, &conf, "test", buf_view(&body), w->number);
+	buf_fini(&body);
+	stage(pc, 202);
 }

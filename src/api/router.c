@@ -13,7 +13,9 @@
 static const struct route ROUTES[] = {
     {"GET", "livez", handle_livez, NULL, NULL, true},
     {"GET", "readyz", handle_readyz, NULL, NULL, true},
-    {"POST", "api/v1/events", handle_publish, release_publish, &PUBLISH_CALL_SIZE, false},
+    {"POST", "api/v1/events", handle_publish_any, release_publish, &PUBLISH_CALL_SIZE, false},
+    {"POST", "api/v1/sessions/:session/webhook-in", handle_webhook_in, release_publish,
+	&PUBLISH_CALL_SIZE, true},
     {"POST", "api/v1/sessions/:session/events", handle_publish, release_publish,
 	&PUBLISH_CALL_SIZE, false},
     {"POST", "api/v1/sessions/:session/webhooks", handle_webhook_create, release_webhook,

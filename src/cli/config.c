@@ -61,6 +61,13 @@ static bool is_listen_item(const char *item)
 	return listen_is_local(item, &local, &p) == OK;
 }
 
+static bool is_inbound_item(const char *item)
+{
+	size_t session = strcspn(item, "=");
+	return name_is_session((struct slice){item, session}) && item[session] == '=' &&
+	    item[session + 1] != '\0';
+}
+
 #define AT(field) offsetof(struct config, field)
 
 static const struct setting SETTINGS[] = {
@@ -163,6 +170,24 @@ static const struct setting SETTINGS[] = {
 	"a size from 100 bytes to 4MiB",
 	100,
 	EVENT_BODY_MAX / 2},
+    {.name = "max_batch_bytes",
+	KIND_SIZE,
+	AT(max_batch_bytes),
+	"8MiB",
+	"a size from 100 bytes to 32MiB",
+	100,
+	4 * EVENT_BODY_MAX},
+    {.name = "inbound_secret",
+	KIND_TEXT,
+	AT(inbound_secret),
+	NULL,
+	"the secret that signs what comes to webhook-in"},
+    {.name = "session_inbound_secrets",
+	KIND_LIST,
+	AT(session_inbound_secrets),
+	NULL,
+	"session=secret, several separated by commas",
+	.is_item = is_inbound_item},
     {.name = "max_connections",
 	KIND_INTEGER,
 	AT(max_connections),
@@ -450,6 +475,11 @@ void config_free(struct config *c)
 	if (c->token != NULL)
 		mem_wipe(c->token, strlen(c->token));
 	free(c->token);
+	if (c->inbound_secret != NULL)
+		mem_wipe(c->inbound_secret, strlen(c->inbound_secret));
+	free(c->inbound_secret);
+	clear_list(&c->session_inbound_secrets);
+	free(c->proxy);
 	free(c->tokens_file);
 	free(c->ca_file);
 	free(c->data);

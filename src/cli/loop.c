@@ -200,6 +200,9 @@ enum err loop_run(struct loop *l)
 	on_tick(l);
 	while (err == OK && !is_over(l))
 		err = turn_once(l);
+	if (err == OK)
+		err = turn_commit(l->conf.turn) == ERR_BROKEN ? ERR_BROKEN
+							      : OK; /* told already */
 	for (int i = 0; i < FLUSH_PASSES; i++)
 		reactor_pass(l->conf.reactor, true);
 	return err;

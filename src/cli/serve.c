@@ -24,6 +24,7 @@
 struct server {
 	struct config config;
 	struct auth *auth;
+	struct inbound *inbound;
 	struct db *db;
 	struct registry *registry;
 	struct turn *turn;
@@ -142,14 +143,18 @@ static void make_api(struct server *s)
 	    .rules = {.extra_events = s->config.extra_events.items,
 		.extra_event_count = s->config.extra_events.count,
 		.timeout_ms = (uint32_t)s->config.timeout_ms},
+	    .inbound = s->inbound,
 	    .body_max = s->config.max_body_bytes,
+	    .batch_max = s->config.max_batch_bytes,
 	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
 	    .hooks = {.queued = on_queued,
 		.changed = on_changed,
 		.status = on_status,
 		.arg = s}};
 	s->api = api_new(&api);
-	struct http_conf http = {.body_max = s->config.max_body_bytes,
+	bool batches_larger = s->config.max_batch_bytes > s->config.max_body_bytes;
+	struct http_conf http = {.body_max = batches_larger ? s->config.max_batch_bytes
+							    : s->config.max_body_bytes,
 	    .max_connections = (uint32_t)s->config.max_connections,
 	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
 	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
@@ -197,6 +202,7 @@ static enum err start(struct server *s, struct problem *p)
 		log_warn("no token is configured: everybody on this machine may call the API",
 		    LOG_N("listeners", s->config.listen.count));
 	raise_descriptors(&s->config);
+	s->inbound = tokens_load_inbound(&s->config);
 	rnd_seed_system(&s->rnd);
 	idgen_init(&s->ids, &s->rnd);
 	err = open_store(s, p);
@@ -235,6 +241,7 @@ static void stop(struct server *s)
 	registry_free(s->registry);
 	db_close(s->db);
 	auth_free(s->auth);
+	inbound_free(s->inbound);
 	config_free(&s->config);
 }
 

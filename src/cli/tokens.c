@@ -50,3 +50,16 @@ enum err tokens_load(const struct config *c, struct auth *auth, struct problem *
 	buf_fini(&text);
 	return err;
 }
+
+struct inbound *tokens_load_inbound(const struct config *c)
+{
+	struct inbound *in = inbound_new();
+	if (c->inbound_secret != NULL)
+		inbound_add(in, SLICE(""), slice_of(c->inbound_secret));
+	for (size_t i = 0; i < c->session_inbound_secrets.count; i++) {
+		const char *item = c->session_inbound_secrets.items[i]; /* "session=secret" */
+		size_t session = strcspn(item, "=");
+		inbound_add(in, (struct slice){item, session}, slice_of(item + session + 1));
+	}
+	return in;
+}

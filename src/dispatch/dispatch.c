@@ -452,7 +452,8 @@ static void start_due(struct dispatch *d)
 void dispatch_pump(struct dispatch *d)
 {
 	start_due(d);
-	purge_step(d->purge);
+	if (!d->stopped)
+		purge_step(d->purge);
 }
 
 int64_t dispatch_delay(struct dispatch *d)

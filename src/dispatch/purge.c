@@ -71,7 +71,6 @@ void purge_free(struct purge *p)
 {
 	if (p == NULL)
 		return;
-	panic_if(p->staged, "a purge was freed while it was staged");
 	while (!TAILQ_EMPTY(&p->targets)) {
 		struct target *t = TAILQ_FIRST(&p->targets);
 		TAILQ_REMOVE(&p->targets, t, link);

@@ -15,7 +15,7 @@ struct purge;
 struct purge *purge_new(struct turn *turn, void (*gone)(void *arg, uint64_t webhook),
     void *arg);
 
-/* Frees it; none of its operations may be staged. NULL is fine. */
+/* Frees it, after the turn where it is staged. NULL is fine. */
 void purge_free(struct purge *p);
 
 /* Adds a retired webhook. */

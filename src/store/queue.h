@@ -69,7 +69,9 @@ struct queue_claim {
  * the queue; *next_due_ms is when the one behind them is due, QUEUE_NEVER if there is none.
  * None due is OK with *count 0. The store's error; a corrupt record is logged and passed.
  * A claim that passed many without finding enough says "due now" and goes on from its place
- * the next time. O(max · log n).
+ * the next time. One with forced_ms that found any says it too: only when it finds none has
+ * all been looked at, and what it passed then counts from the front again, without forced_ms.
+ * O(max · log n).
  */
 MUST_CHECK enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery *out,
     size_t *count, int64_t *next_due_ms);

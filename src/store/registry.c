@@ -65,8 +65,13 @@ enum err registry_load(struct registry *reg, struct db *db, struct problem *p)
 	struct db_txn *txn = NULL;
 	enum err err = db_read(db, &txn);
 	if (err == OK) {
+		uint64_t last = 0;
 		err = webhooks_each(txn, load_one, reg);
+		if (err == OK)
+			err = webhooks_last_number(txn, &last);
 		db_read_end(txn);
+		if (last > reg->last_number)
+			reg->last_number = last;
 	}
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot load the webhooks: %s",

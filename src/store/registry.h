@@ -40,7 +40,7 @@ struct webhook *registry_find(const struct registry *reg, struct slice session,
 struct webhook *const *registry_session(const struct registry *reg, struct slice session,
     size_t *count);
 
-/* Takes a number for a new webhook, larger than all before. */
+/* Takes a number for a new webhook, larger than all before, erased ones too. */
 uint64_t registry_take_number(struct registry *reg);
 
 /* Calls `fn` for every webhook, retired ones too. */

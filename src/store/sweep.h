@@ -12,7 +12,7 @@ struct sweep;
 
 struct sweep *sweep_new(struct turn *turn, const struct retention *keep);
 
-/* Frees it; it may not be staged. NULL is fine. */
+/* Frees it, after the turn where it is staged. NULL is fine. */
 void sweep_free(struct sweep *s);
 
 /* Stages a slice, unless one is staged. Once a second will do. */

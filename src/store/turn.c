@@ -15,6 +15,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+/*
+ * LMDB holds at most 131071 changed pages in a transaction, 512 MiB; one that is far below
+ * also leaves the loop in bearable time.
+ */
+#define BYTES_MAX (32u << 20)
+
 TAILQ_HEAD(op_list, op);
 
 struct turn {
@@ -35,7 +41,6 @@ struct turn *turn_new(struct db *db)
 
 void turn_free(struct turn *t)
 {
-	panic_if(t != NULL && t->count > 0, "a turn was freed with operations staged");
 	free(t);
 }
 
@@ -61,13 +66,19 @@ uint64_t turn_commits(const struct turn *t)
 	return t->commits;
 }
 
-/* Takes everything that is staged out of the turn. */
+/* Takes what is staged out of the turn, in order, as much as one transaction should hold. */
 static void take(struct turn *t, struct op_list *ops)
 {
+	size_t bytes = 0;
 	TAILQ_INIT(ops);
-	TAILQ_CONCAT(ops, &t->staged, link);
-	t->count = 0;
-	t->intake = 0;
+	while (!TAILQ_EMPTY(&t->staged) && bytes < BYTES_MAX) {
+		struct op *op = TAILQ_FIRST(&t->staged);
+		TAILQ_REMOVE(&t->staged, op, link);
+		TAILQ_INSERT_TAIL(ops, op, link);
+		bytes += op->bytes;
+		t->count--;
+		t->intake -= op->class == OP_INTAKE ? 1 : 0;
+	}
 }
 
 static enum err write_all(struct turn *t, struct op_list *ops)

@@ -38,6 +38,7 @@ struct op {
 	 * op hears no failure of the store's.
 	 */
 	void (*done)(struct op *op, enum err result);
+	size_t bytes;    /* about how much it writes; 0 for a record or two */
 	enum err result; /* the turn's */
 };
 
@@ -45,7 +46,7 @@ struct turn;
 
 struct turn *turn_new(struct db *db);
 
-/* Frees it; nothing may be staged. NULL is fine. */
+/* Frees it and forgets what is staged: PROGRESS that no commit took. NULL is fine. */
 void turn_free(struct turn *t);
 
 /* Adds `op`, borrowed until its done(). */
@@ -57,7 +58,7 @@ size_t turn_staged_intake(const struct turn *t);
 
 /*
  * Applies and commits what is staged, then tells each operation. Operations that
- * done() stages are the next turn's. OK also when nothing was staged.
+ * done() stages are the next turn's, and so are those that are too much for one transaction. OK also when nothing was staged.
  * ERR_NOSPACE, ERR_STORE: nothing was written; INTAKE has been told, PROGRESS waits.
  * ERR_BROKEN: the store's state is unknown; everybody has been told ERR_STORE; end the process.
  */

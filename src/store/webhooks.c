@@ -5,6 +5,7 @@
 #include "store/record.h"
 
 #define KEY_SIZE 8
+#define LAST_NUMBER_KEY SLICE("last_webhook")
 
 static struct slice make_key(uint64_t number, unsigned char out[KEY_SIZE])
 {
@@ -62,9 +63,41 @@ static enum err decode(struct slice value, struct webhook **out)
 	return err == OK ? webhook_decode(&r, out) : err;
 }
 
+enum err webhooks_last_number(struct db_txn *txn, uint64_t *out)
+{
+	struct slice value;
+	struct reader r;
+	*out = 0;
+	enum err err = db_get(txn, DB_META, LAST_NUMBER_KEY, &value);
+	if (err == ERR_NOTFOUND)
+		return OK;
+	if (err == OK)
+		err = record_open(value, &r);
+	if (err == OK)
+		*out = get_u64(&r);
+	return err;
+}
+
+/* Notes that `number` has been given away. */
+static enum err put_last_number(struct db_txn *txn, uint64_t number)
+{
+	uint64_t last = 0;
+	enum err err = webhooks_last_number(txn, &last);
+	if (err != OK || number <= last)
+		return err;
+	struct buf value = BUF_INIT(64);
+	put_u64(&value, number);
+	record_seal(&value);
+	err = db_put(txn, DB_META, LAST_NUMBER_KEY, buf_view(&value));
+	buf_fini(&value);
+	return err;
+}
+
 enum err webhooks_add(struct db_txn *txn, const struct webhook *w)
 {
 	enum err err = check_url(txn, w);
+	if (err == OK)
+		err = put_last_number(txn, w->number);
 	if (err == OK)
 		err = put_url(txn, w);
 	return err == OK ? put_record(txn, w) : err;

@@ -1,7 +1,9 @@
 /*
  * The tables of webhooks: the records by number (8 bytes), and for each session
  * and URL the number that has it, so that no URL is registered twice in a
- * session, whatever is staged in the same turn.
+ * session, whatever is staged in the same turn. DB_META keeps the largest number
+ * that was given away: records of deliveries name their webhook by it for as long
+ * as they are kept, and must never mean another one.
  */
 #ifndef STORE_WEBHOOKS_H
 #define STORE_WEBHOOKS_H
@@ -14,6 +16,9 @@
  * is written.
  */
 MUST_CHECK enum err webhooks_add(struct db_txn *txn, const struct webhook *w);
+
+/* Reads the largest number that a webhook ever had, erased ones too; 0 where there was none. */
+MUST_CHECK enum err webhooks_last_number(struct db_txn *txn, uint64_t *out);
 
 /* Reads one; *out is the caller's to free. ERR_NOTFOUND, ERR_CORRUPT. */
 MUST_CHECK enum err webhooks_get(struct db_txn *txn, uint64_t number, struct webhook **out);

@@ -165,6 +165,20 @@ bool webhook_same(const struct webhook *a, const struct webhook *b)
 	return same;
 }
 
+bool delivery_same(const struct delivery *a, const struct delivery *b)
+{
+	struct buf left = BUF_INIT(1000);
+	struct buf right = BUF_INIT(1000);
+	delivery_encode(a, &left);
+	delivery_encode(b, &right);
+	bool same = !left.failed && !right.failed &&
+	    slice_eq(buf_view(&left), buf_view(&right)) &&
+	    slice_eq(id_bytes(&a->id), id_bytes(&b->id));
+	buf_fini(&left);
+	buf_fini(&right);
+	return same;
+}
+
 bool panics(void (*fn)(void *arg), void *arg)
 {
 	const struct rlimit none = {0};

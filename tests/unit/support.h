@@ -62,6 +62,9 @@ struct delivery make_delivery(uint64_t webhook, uint64_t n, int64_t due_ms);
 /* Compares two webhooks in all that is stored of them. */
 bool webhook_same(const struct webhook *a, const struct webhook *b);
 
+/* The same for two deliveries, and their ids. */
+bool delivery_same(const struct delivery *a, const struct delivery *b);
+
 /* Whether fn(arg), called in a child process, ends in log_panic(). */
 bool panics(void (*fn)(void *arg), void *arg);
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rnd.h"
 #include "store/events.h"
@@ -118,10 +119,9 @@ static void test_boundaries(void **state)
 			check_event(txn, &e);
 			if (count_pieces(txn) != 1 + (rest + EACH - 1) / EACH)
 				fail_msg("names %zu, %zu bytes", row, sizes[i]);
-			for (int n = 0; n < 3; n++)
-				assert_int_equal(events_release(txn, &e.id), OK);
+			assert_int_equal(events_drop(txn, &e.id), OK);
 			if (count_pieces(txn) != 0)
-				fail_msg("names %zu, %zu bytes: not all released", row,
+				fail_msg("names %zu, %zu bytes: not all dropped", row,
 				    sizes[i]);
 			store_commit(txn);
 		}
@@ -137,13 +137,14 @@ static void test_not_found(void **state)
 	struct event e;
 	assert_int_equal(events_get(txn, &id, &e, &body), ERR_NOTFOUND);
 	assert_int_equal(events_get(txn, &id, &e, NULL), ERR_NOTFOUND);
-	assert_int_equal(events_release(txn, &id), OK);
+	assert_int_equal(events_release(txn, &id, &e), ERR_NOTFOUND);
+	assert_int_equal(events_drop(txn, &id), ERR_NOTFOUND);
 	assert_int_equal(db_txn_error(txn), OK);
 	buf_fini(&body);
 	db_abort(txn);
 }
 
-/* Each release takes one off; the last removes this event and no other beside it. */
+/* Each release takes one off, and changes nothing else of this event or those beside it. */
 static void test_release_counts(void **state)
 {
 	struct store *s = *state;
@@ -155,25 +156,42 @@ static void test_release_counts(void **state)
 	}
 	size_t all = count_pieces(txn);
 	store_commit(txn);
-	while (events[1].open > 1) {
+	for (int released = 1; released <= 4; released++) {
+		struct event left = {0};
 		txn = store_begin(s);
-		assert_int_equal(events_release(txn, &events[1].id), OK);
+		assert_int_equal(events_release(txn, &events[1].id, &left), OK);
 		store_commit(txn);
-		events[1].open--;
+		events[1].open -= events[1].open > 0 ? 1 : 0;
+		assert_int_equal(left.open, events[1].open);
+		assert_int_equal(left.deliveries, 3);
+		assert_int_equal(left.body_bytes, 10000);
+		assert_memory_equal(left.id.bytes, events[1].id.bytes, UUID_SIZE);
 		txn = store_read(s);
 		for (size_t i = 0; i < COUNT(events); i++)
 			check_event(txn, &events[i]);
 		assert_int_equal(count_pieces(txn), all);
 		db_read_end(txn);
 	}
-	txn = store_begin(s);
-	assert_int_equal(events_release(txn, &events[1].id), OK);
+	assert_int_equal(events[1].open, 0);
+}
+
+static void test_drop(void **state)
+{
+	struct store *s = *state;
+	struct event events[3];
+	struct event none;
+	struct db_txn *txn = store_begin(s);
+	for (size_t i = 0; i < COUNT(events); i++) {
+		events[i] = make_event(100 + i, "session", "message", 10000);
+		put_event(txn, &events[i]);
+	}
+	size_t all = count_pieces(txn);
+	assert_int_equal(events_drop(txn, &events[1].id), OK);
 	assert_int_equal(count_pieces(txn), all / 3 * 2);
-	assert_int_equal(events_release(txn, &events[1].id), OK);
+	assert_int_equal(events_drop(txn, &events[1].id), ERR_NOTFOUND);
+	assert_int_equal(events_get(txn, &events[1].id, &none, NULL), ERR_NOTFOUND);
 	check_event(txn, &events[0]);
 	check_event(txn, &events[2]);
-	struct event none;
-	assert_int_equal(events_get(txn, &events[1].id, &none, NULL), ERR_NOTFOUND);
 	store_commit(txn);
 }
 
@@ -218,9 +236,11 @@ static void test_damage(void **state)
 				fail_msg("piece %zu, removed %d", piece, removed);
 			if (piece > 0)
 				assert_int_equal(events_get(txn, &e.id, &got, NULL), OK);
-			for (int n = 0; n < 3; n++)
-				assert_int_equal(events_release(txn, &e.id), OK);
-			if (piece > 0) /* else nobody knows what belongs to it: it stays */
+			enum err release = piece == 0 ? ERR_NOTFOUND : OK;
+			assert_int_equal(events_release(txn, &e.id, &got), release);
+			assert_int_equal(events_drop(txn, &e.id),
+			    removed && piece == 0 ? ERR_NOTFOUND : OK);
+			if (piece > 0) /* else nobody knows how many pieces belong to it */
 				assert_int_equal(count_pieces(txn), 0);
 			assert_int_equal(db_txn_error(txn), OK);
 			db_abort(txn);
@@ -237,7 +257,9 @@ int main(void)
 	    STORE_TEST(test_boundaries),
 	    STORE_TEST(test_not_found),
 	    STORE_TEST(test_release_counts),
+	    STORE_TEST(test_drop),
 	    STORE_TEST(test_damage),
 	};
+	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /*
- * The queue: places in order, claims with all their conditions, alone and against a naive
- * model under random operations; moves, removals, purges in slices, heads, damage.
+ * The queue: places in order, claims with all their conditions, moves, removals, heads,
+ * damage. test_queue_model.c has random operations.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,9 +13,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/mem.h"
-#include "base/rnd.h"
-#include "store/events.h"
 #include "store/queue.h"
 #include "support.h"
 
@@ -54,21 +51,10 @@ static void check_claim(struct db_txn *txn, struct queue_claim *c, const char *w
 	for (size_t i = 0; i < count; i++)
 		buf_printf(&got, "%s%u", i == 0 ? "" : " ", out[i].id.bytes[15]);
 	if (strcmp(buf_cstr(&got), want) != 0 || next_ms != want_next_ms)
-		fail_msg("claimed \"%s\", next %lld; wanted \"%s\", %lld", buf_cstr(&got),
-		    (long long)next_ms, want, (long long)want_next_ms);
+		fail_msg("webhook %llu, now %lld, max %zu: \"%s\", next %lld; not \"%s\", %lld",
+		    (unsigned long long)c->webhook, (long long)c->now_ms, c->max,
+		    buf_cstr(&got), (long long)next_ms, want, (long long)want_next_ms);
 	buf_fini(&got);
-}
-
-static void assert_same(const struct delivery *a, const struct delivery *b)
-{
-	struct buf left = BUF_INIT(1000);
-	struct buf right = BUF_INIT(1000);
-	delivery_encode(a, &left);
-	delivery_encode(b, &right);
-	assert_memory_equal(a->id.bytes, b->id.bytes, UUID_SIZE);
-	assert_true(slice_eq(buf_view(&left), buf_view(&right)));
-	buf_fini(&left);
-	buf_fini(&right);
 }
 
 static void test_place_before(void **state)
@@ -106,11 +92,11 @@ static void test_records(void **state)
 	assert_int_equal(queue_get(txn, &d.id, &got), ERR_NOTFOUND);
 	assert_int_equal(queue_add(txn, &d), OK);
 	assert_int_equal(queue_get(txn, &d.id, &got), OK);
-	assert_same(&got, &d);
+	assert_true(delivery_same(&got, &d));
 	d.attempts = 8;
 	assert_int_equal(queue_put(txn, &d), OK);
 	assert_int_equal(queue_get(txn, &d.id, &got), OK);
-	assert_same(&got, &d);
+	assert_true(delivery_same(&got, &d));
 	assert_int_equal(store_count_in(txn, DB_QUEUE), 1);
 	assert_int_equal(store_count_in(txn, DB_DELIVERIES), 1);
 	store_commit(txn);
@@ -123,22 +109,24 @@ static void test_remove(void **state)
 	struct db_txn *txn = store_begin(s);
 	for (uint64_t n = 1; n <= 3; n++)
 		add(txn, 9, n, 1000);
-	struct delivery kept = make_delivery(9, 1, 1000);
-	struct delivery gone = make_delivery(9, 2, 1000);
+	struct delivery first = make_delivery(9, 1, 1000);
 	struct delivery elsewhere = make_delivery(9, 3, 1001);
 	struct delivery others = make_delivery(8, 3, 1000);
-	assert_int_equal(queue_remove(txn, &kept, true), OK);
-	assert_int_equal(queue_get(txn, &kept.id, &got), OK);
-	assert_int_equal(queue_remove(txn, &kept, true), ERR_NOTFOUND);
-	assert_int_equal(queue_remove(txn, &gone, false), OK);
-	assert_int_equal(queue_get(txn, &gone.id, &got), ERR_NOTFOUND);
-	assert_int_equal(queue_remove(txn, &gone, false), ERR_NOTFOUND);
-	assert_int_equal(queue_remove(txn, &elsewhere, false), ERR_NOTFOUND);
-	assert_int_equal(queue_remove(txn, &others, false), ERR_NOTFOUND);
-	assert_int_equal(store_count_in(txn, DB_QUEUE), 1);
-	assert_int_equal(store_count_in(txn, DB_DELIVERIES), 2);
+	assert_int_equal(queue_remove(txn, &first), OK);
+	assert_int_equal(queue_get(txn, &first.id, &got), OK);
+	assert_true(delivery_same(&got, &first));
+	assert_int_equal(queue_remove(txn, &first), ERR_NOTFOUND);
+	assert_int_equal(queue_remove(txn, &elsewhere), ERR_NOTFOUND);
+	assert_int_equal(queue_remove(txn, &others), ERR_NOTFOUND);
+	assert_int_equal(store_count_in(txn, DB_QUEUE), 2);
+	assert_int_equal(store_count_in(txn, DB_DELIVERIES), 3);
 	struct queue_claim c = claim_of(9, 1000, 10);
-	check_claim(txn, &c, "3", QUEUE_NEVER);
+	check_claim(txn, &c, "2 3", QUEUE_NEVER);
+
+	assert_int_equal(queue_forget(txn, &first.id), OK);
+	assert_int_equal(queue_forget(txn, &first.id), ERR_NOTFOUND);
+	assert_int_equal(queue_get(txn, &first.id, &got), ERR_NOTFOUND);
+	assert_int_equal(store_count_in(txn, DB_DELIVERIES), 2);
 	assert_int_equal(db_txn_error(txn), OK);
 	store_commit(txn);
 }
@@ -154,7 +142,7 @@ static void test_move(void **state)
 	d.attempts = 1;
 	assert_int_equal(queue_move(txn, &d, 100), OK);
 	assert_int_equal(queue_get(txn, &d.id, &got), OK);
-	assert_same(&got, &d);
+	assert_true(delivery_same(&got, &d));
 	struct queue_claim c = claim_of(1, 300, 10);
 	check_claim(txn, &c, "2 1", QUEUE_NEVER);
 
@@ -163,7 +151,7 @@ static void test_move(void **state)
 	moved.attempts = 9;
 	assert_int_equal(queue_move(txn, &moved, 100), ERR_NOTFOUND);
 	assert_int_equal(queue_get(txn, &d.id, &got), OK);
-	assert_same(&got, &d);
+	assert_true(delivery_same(&got, &d));
 	assert_int_equal(queue_move(txn, &moved, 300), OK);
 	c = claim_of(1, 300, 10);
 	check_claim(txn, &c, "1 2", QUEUE_NEVER);
@@ -210,7 +198,6 @@ static void test_claim_order_and_limits(void **state)
 	};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct queue_claim c = claim_of(ROWS[i].webhook, ROWS[i].now_ms, ROWS[i].max);
-		print_message("row %zu\n", i);
 		check_claim(txn, &c, ROWS[i].want, ROWS[i].next_ms);
 	}
 	store_commit(txn);
@@ -451,73 +438,34 @@ static void test_heads(void **state)
 	store_commit(txn);
 }
 
-/* Puts event `n` with `open` deliveries in their queues: of webhooks 1 … open. */
-static void publish(struct db_txn *txn, uint64_t n, uint32_t open)
-{
-	struct event e = {.id = make_id(n),
-	    .deliveries = open,
-	    .open = open,
-	    .body_bytes = 5000};
-	char *body = mem_new(5000);
-	assert_int_equal(events_put(txn, &e, (struct slice){body, 5000}), OK);
-	free(body);
-	for (uint32_t i = 1; i <= open; i++) {
-		struct delivery d = make_delivery(i, 1000 * i + n, (int64_t)n);
-		d.event_id = e.id;
-		assert_int_equal(queue_add(txn, &d), OK);
-	}
-}
-
-static void test_purge(void **state)
+static void test_first(void **state)
 {
 	struct store *s = *state;
-	size_t dropped = 99;
+	struct delivery got;
 	struct db_txn *txn = store_begin(s);
-	for (uint64_t n = 1; n <= 25; n++)
-		publish(txn, n, n <= 20 ? 2 : 1); /* 20 are webhook 2's too */
-	store_commit(txn);
-
-	static const size_t WANT[] = {10, 10, 5, 0, 0};
-	for (size_t i = 0, left = 45; i < COUNT(WANT); i++) {
-		txn = store_begin(s);
-		assert_int_equal(queue_purge(txn, 1, 10, &dropped), OK);
-		assert_int_equal(dropped, WANT[i]);
-		store_commit(txn);
-		left -= WANT[i];
-		assert_int_equal(store_count(s, DB_QUEUE), left);
-		assert_int_equal(store_count(s, DB_DELIVERIES), left);
+	assert_int_equal(queue_first(txn, 2, &got), ERR_NOTFOUND);
+	add(txn, 1, 1, 100);
+	add(txn, 3, 2, 50);
+	assert_int_equal(queue_first(txn, 2, &got), ERR_NOTFOUND);
+	add(txn, 2, 3, 9000);
+	add(txn, 2, 4, 8000);
+	struct delivery want = make_delivery(2, 4, 8000);
+	assert_int_equal(queue_first(txn, 2, &got), OK);
+	assert_true(delivery_same(&got, &want));
+	for (int removed = 0; removed <= 1; removed++) {
+		static const struct uuid NONE;
+		damage(txn, 4, removed);
+		memset(&got, 0xff, sizeof(got));
+		assert_int_equal(queue_first(txn, 2, &got), OK);
+		assert_memory_equal(got.id.bytes, want.id.bytes, UUID_SIZE);
+		assert_memory_equal(got.event_id.bytes, NONE.bytes, UUID_SIZE);
+		assert_true(got.webhook == 2);
+		assert_true(got.place_ms == 8000);
+		assert_true(got.attempts == 0);
 	}
-	txn = store_begin(s);
-	for (uint64_t n = 1; n <= 25; n++) {
-		struct event e;
-		struct uuid id = make_id(n);
-		enum err err = events_get(txn, &id, &e, NULL);
-		if (n <= 20 ? err != OK || e.open != 1 : err != ERR_NOTFOUND)
-			fail_msg("event %u", (unsigned)n);
-	}
-	assert_int_equal(queue_purge(txn, 2, 1000, &dropped), OK);
-	assert_int_equal(dropped, 20);
-	for (enum db_table t = 0; t < DB_TABLES; t++)
-		assert_int_equal(store_count_in(txn, t), 0);
-	store_commit(txn);
-}
-
-/* A record that cannot be read does not keep its webhook from going. */
-static void test_purge_passes_damage(void **state)
-{
-	struct store *s = *state;
-	size_t dropped = 0;
-	struct db_txn *txn = store_begin(s);
-	for (uint64_t n = 1; n <= 4; n++)
-		publish(txn, n, 1);
-	damage(txn, 1001, false);
-	damage(txn, 1003, true);
-	assert_int_equal(queue_purge(txn, 1, 3, &dropped), OK);
-	assert_int_equal(dropped, 3);
-	assert_int_equal(queue_purge(txn, 1, 3, &dropped), OK);
-	assert_int_equal(dropped, 1);
-	assert_int_equal(store_count_in(txn, DB_QUEUE), 0);
-	assert_int_equal(db_txn_error(txn), OK);
+	assert_int_equal(queue_remove(txn, &got), OK);
+	assert_int_equal(queue_first(txn, 2, &got), OK);
+	assert_int_equal(got.id.bytes[15], 3);
 	store_commit(txn);
 }
 
@@ -536,11 +484,12 @@ static void test_store_errors(void **state)
 	assert_int_equal(db_txn_fail(txn, ERR_NOSPACE), ERR_NOSPACE);
 	assert_int_equal(queue_add(txn, &d), ERR_NOSPACE);
 	assert_int_equal(queue_move(txn, &d, 100), ERR_NOSPACE);
-	assert_int_equal(queue_remove(txn, &d, false), ERR_NOSPACE);
+	assert_int_equal(queue_remove(txn, &d), ERR_NOSPACE);
 	assert_int_equal(queue_get(txn, &d.id, out), ERR_NOSPACE);
 	assert_int_equal(queue_put(txn, &d), ERR_NOSPACE);
 	assert_int_equal(queue_claim(txn, &c, out, &count, &next_ms), ERR_NOSPACE);
-	assert_int_equal(queue_purge(txn, 1, 1, &count), ERR_NOSPACE);
+	assert_int_equal(queue_first(txn, 1, out), ERR_NOSPACE);
+	assert_int_equal(queue_forget(txn, &d.id), ERR_NOSPACE);
 	assert_int_equal(queue_heads(txn, on_head, &heads), ERR_NOSPACE);
 	assert_int_equal(heads.count, 0);
 	db_abort(txn);
@@ -562,8 +511,7 @@ int main(void)
 	    STORE_TEST(test_claim_is_bounded),
 	    STORE_TEST(test_claim_passes_damage),
 	    STORE_TEST(test_heads),
-	    STORE_TEST(test_purge),
-	    STORE_TEST(test_purge_passes_damage),
+	    STORE_TEST(test_first),
 	    STORE_TEST(test_store_errors),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */

@@ -1,0 +1,34 @@
+/*
+ * Deliveries of another WA-RS or waxum that come in: they carry no token, their signature
+ * takes its place (contract.md section 3, webhook-in).
+ */
+#ifndef API_INBOUND_H
+#define API_INBOUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/http.h"
+#include "base/slice.h"
+
+#define INBOUND_WINDOW_S 300 /* how far the time of a v2 signature may be off */
+
+struct inbound;
+
+/* Makes an empty set: nothing verifies. */
+struct inbound *inbound_new(void);
+
+/* Wipes and frees; NULL is fine. */
+void inbound_free(struct inbound *in);
+
+/* Adds the secret of `session`, or with an empty session that of all which have none. */
+void inbound_add(struct inbound *in, struct slice session, struct slice secret);
+
+/*
+ * Whether the request carries a signature of the session's secret: v1 over the body, or v2
+ * with a time at most INBOUND_WINDOW_S off `now_s`.
+ */
+bool inbound_verify(const struct inbound *in, struct slice session, struct http_request *q,
+    int64_t now_s);
+
+#endif

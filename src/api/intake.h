@@ -1,0 +1,71 @@
+/*
+ * Intake: reads what a publisher sends (one envelope, an array of them, or one a line)
+ * into publications that can be written as a whole or not at all.
+ */
+#ifndef API_INTAKE_H
+#define API_INTAKE_H
+
+#include "api/auth.h"
+#include "domain/envelope.h"
+#include "store/idempotency.h"
+#include "store/publication.h"
+
+#define INTAKE_EVENTS_MAX 10000      /* in one request */
+#define INTAKE_DELIVERIES_MAX 100000 /* of all its events together */
+
+enum intake_form {
+	INTAKE_ONE,    /* one envelope */
+	INTAKE_ANY,    /* one envelope or an array of them */
+	INTAKE_NDJSON, /* one a line */
+};
+
+/* One event of the request. */
+struct intake_item {
+	struct publication publication;
+	int64_t timestamp_s;
+	size_t body_at, body_len; /* in the intake's bodies */
+	struct idempotency key;   /* of its "id" */
+	struct uuid answer_id;    /* with a key: under which its answer is kept */
+	size_t repeats; /* 1 + the index of an earlier item with the same key; 0: none */
+	bool replayed;  /* out of apply: it was stored before */
+	size_t answer_at, answer_len; /* out of apply: in the caller's answers */
+};
+
+struct intake {
+	struct intake_item *items;
+	size_t count;
+	size_t cap;
+	size_t deliveries; /* of all items */
+	struct buf bodies;
+	bool is_batch;
+};
+
+struct intake_conf {
+	struct slice session; /* of the path; empty: each envelope names its own */
+	const struct auth_token *token;
+	const struct registry *registry;
+	struct idgen *ids;
+	struct buf *scratch;
+	int64_t now_ms;
+	uint64_t body_max;  /* bytes of one event alone */
+	uint64_t batch_max; /* bytes of a batch */
+};
+
+/*
+ * Reads `text`. On success every item is matched and stamped. ERR_SYNTAX, ERR_INVALID,
+ * ERR_TOOBIG, ERR_CONFLICT (one id for two events), ERR_REFUSED (a session that the token
+ * does not reach), with the problem in words. intake_fini() it either way.
+ */
+MUST_CHECK enum err intake_read(struct intake *in, const struct intake_conf *conf,
+    enum intake_form form, struct slice text, struct problem *p);
+
+/* Makes `in` hold one event with this canonical body, for webhook number `webhook` alone. */
+void intake_make(struct intake *in, const struct intake_conf *conf, const char *event,
+    struct slice body, uint64_t webhook);
+
+/* About how many bytes writing it takes. */
+size_t intake_bytes(const struct intake *in);
+
+void intake_fini(struct intake *in);
+
+#endif

@@ -1,0 +1,251 @@
+/* Webhooks in memory: found by number, by id and by session; replaced, retired, dropped. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rnd.h"
+#include "store/registry.h"
+#include "store/webhooks.h"
+#include "support.h"
+
+/* The session's webhooks as numbers, "1 3". Freed by the caller. */
+static char *list(const struct registry *reg, const char *session)
+{
+	size_t count = 99;
+	struct buf b = BUF_INIT(100000);
+	struct webhook *const *w = registry_session(reg, slice_of(session), &count);
+	assert_int_equal(w == NULL, count == 0);
+	for (size_t i = 0; i < count; i++)
+		buf_printf(&b, "%s%llu", i == 0 ? "" : " ", (unsigned long long)w[i]->number);
+	char *text = strdup(buf_cstr(&b));
+	buf_fini(&b);
+	return text;
+}
+
+static void assert_list(const struct registry *reg, const char *session, const char *want)
+{
+	char *got = list(reg, session);
+	assert_string_equal(got, want);
+	free(got);
+}
+
+static void set(struct registry *reg, uint64_t number, const char *session)
+{
+	registry_set(reg, make_webhook(number, session, "http://a/"));
+}
+
+static void test_empty(void **state)
+{
+	(void)state;
+	struct registry *reg = registry_new();
+	struct uuid id = make_id(1);
+	assert_null(registry_get(reg, 1));
+	assert_null(registry_find(reg, SLICE("s"), &id));
+	assert_list(reg, "s", "");
+	registry_drop(reg, 1);
+	assert_true(registry_take_number(reg) == 1);
+	assert_true(registry_take_number(reg) == 2);
+	registry_free(reg);
+	registry_free(NULL);
+}
+
+static void test_find(void **state)
+{
+	(void)state;
+	struct registry *reg = registry_new();
+	struct uuid one = make_id(1);
+	struct uuid two = make_id(2);
+	set(reg, 1, "s");
+	set(reg, 2, "s");
+	set(reg, 3, "sessions");
+	assert_true(registry_get(reg, 2)->number == 2);
+	assert_true(registry_find(reg, SLICE("s"), &two)->number == 2);
+	assert_null(registry_find(reg, SLICE("sessions"), &one));
+	assert_null(registry_find(reg, SLICE(""), &one));
+	assert_list(reg, "s", "1 2");
+	assert_list(reg, "sessions", "3");
+	assert_list(reg, "session", "");
+	assert_true(registry_take_number(reg) == 4);
+	registry_free(reg);
+}
+
+/* A change takes its place; the order of registration stays. */
+static void test_replace(void **state)
+{
+	(void)state;
+	struct registry *reg = registry_new();
+	for (uint64_t n = 1; n <= 3; n++)
+		set(reg, n, "s");
+	struct webhook *changed = make_webhook(2, "s", "http://changed/");
+	registry_set(reg, changed);
+	assert_ptr_equal(registry_get(reg, 2), changed);
+	assert_ptr_equal(registry_find(reg, SLICE("s"), &changed->id), changed);
+	assert_list(reg, "s", "1 2 3");
+	registry_free(reg);
+}
+
+/* A retired webhook is found by its number alone, until it is dropped. */
+static void test_retire_and_drop(void **state)
+{
+	(void)state;
+	struct registry *reg = registry_new();
+	for (uint64_t n = 1; n <= 3; n++)
+		set(reg, n, "s");
+	struct webhook *retired = make_webhook(2, "s", "http://a/");
+	retired->deleted = true;
+	registry_set(reg, retired);
+	assert_ptr_equal(registry_get(reg, 2), retired);
+	assert_null(registry_find(reg, SLICE("s"), &retired->id));
+	assert_list(reg, "s", "1 3");
+	registry_drop(reg, 2);
+	assert_null(registry_get(reg, 2));
+	assert_list(reg, "s", "1 3");
+	registry_drop(reg, 1); /* one that was not retired */
+	registry_drop(reg, 3);
+	assert_list(reg, "s", "");
+	set(reg, 4, "s");
+	assert_list(reg, "s", "4");
+	registry_free(reg);
+}
+
+static void count_one(void *webhook, void *arg)
+{
+	*(uint64_t *)arg += ((struct webhook *)webhook)->number;
+}
+
+static void test_each(void **state)
+{
+	(void)state;
+	uint64_t sum = 0;
+	struct registry *reg = registry_new();
+	set(reg, 1, "s");
+	set(reg, 10, "t");
+	struct webhook *retired = make_webhook(100, "s", "http://a/");
+	retired->deleted = true;
+	registry_set(reg, retired);
+	registry_each(reg, count_one, &sum);
+	assert_true(sum == 111);
+	registry_free(reg);
+}
+
+static void put(struct db_txn *txn, uint64_t number, const char *session)
+{
+	struct webhook *w = make_webhook(number, session, "http://a/");
+	assert_int_equal(webhooks_add(txn, w), OK);
+	if (number == 2)
+		assert_int_equal(webhooks_retire(txn, w), OK);
+	webhook_free(w);
+}
+
+static void test_load(void **state)
+{
+	struct store *s = *state;
+	struct problem p;
+	struct registry *reg = registry_new();
+	struct db_txn *txn = store_begin(s);
+	put(txn, 2, "s"); /* retired */
+	put(txn, 3, "s");
+	put(txn, 1, "t");
+	store_commit(txn);
+	assert_int_equal(registry_load(reg, s->db, &p), OK);
+	assert_list(reg, "s", "3");
+	assert_list(reg, "t", "1");
+	assert_true(registry_get(reg, 2)->deleted);
+	assert_true(registry_take_number(reg) == 4);
+	registry_free(reg);
+}
+
+/* A number is never given twice, also not that of a webhook erased before a restart. */
+static void test_numbers_are_not_reused(void **state)
+{
+	struct store *s = *state;
+	struct problem p;
+	struct webhook *w = make_webhook(7, "s", "http://a/");
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(webhooks_add(txn, w), OK);
+	assert_int_equal(webhooks_retire(txn, w), OK);
+	assert_int_equal(webhooks_erase(txn, 7), OK);
+	store_commit(txn);
+	store_reopen(s);
+	struct registry *reg = registry_new();
+	assert_int_equal(registry_load(reg, s->db, &p), OK);
+	assert_null(registry_get(reg, 7));
+	assert_true(registry_take_number(reg) == 8);
+	registry_free(reg);
+	webhook_free(w);
+}
+
+static void test_load_fails(void **state)
+{
+	struct store *s = *state;
+	struct problem p = {0};
+	struct registry *reg = registry_new();
+	struct db_txn *txn = store_begin(s);
+	put(txn, 1, "s");
+	assert_int_equal(db_put(txn, DB_WEBHOOKS, SLICE("12345678"), SLICE("damaged record")),
+	    OK);
+	store_commit(txn);
+	assert_int_equal(registry_load(reg, s->db, &p), ERR_CORRUPT);
+	assert_true(p.message[0] != '\0');
+	registry_free(reg);
+}
+
+/* Many webhooks of few sessions, set, retired and dropped, against arrays of numbers. */
+static void test_against_model(void **state)
+{
+	enum { NUMBERS = 200, SESSIONS = 5, STEPS = 20000 };
+	(void)state;
+	uint64_t seed = test_seed(12);
+	struct rnd rnd;
+	char lives[NUMBERS] = {0}; /* 1: serves, 2: retired */
+	struct registry *reg = registry_new();
+	rnd_seed(&rnd, seed);
+	for (int step = 0; step < STEPS; step++) {
+		uint64_t n = rnd_next(&rnd) % NUMBERS;
+		char session[2] = {(char)('a' + n % SESSIONS), '\0'};
+		bool retire = lives[n] == 1 && rnd_next(&rnd) % 2 == 0;
+		if (lives[n] == 2 || rnd_next(&rnd) % 4 == 0) {
+			registry_drop(reg, n);
+			lives[n] = 0;
+		} else {
+			struct webhook *w = make_webhook(n, session, "http://a/");
+			w->deleted = retire;
+			registry_set(reg, w);
+			lives[n] = retire ? 2 : 1;
+		}
+		struct uuid id = make_id(n);
+		bool found = registry_find(reg, slice_of(session), &id) != NULL;
+		size_t serving = 0;
+		size_t count = 0;
+		for (size_t i = n % SESSIONS; i < NUMBERS; i += SESSIONS)
+			serving += lives[i] == 1 ? 1 : 0;
+		(void)registry_session(reg, slice_of(session),
+		    &count); /* its order is tested above */
+		if (found != (lives[n] == 1) ||
+		    (registry_get(reg, n) != NULL) != (lives[n] != 0) || count != serving)
+			fail_msg("step %d", step);
+	}
+	registry_free(reg);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_empty),
+	    cmocka_unit_test(test_find),
+	    cmocka_unit_test(test_replace),
+	    cmocka_unit_test(test_retire_and_drop),
+	    cmocka_unit_test(test_each),
+	    STORE_TEST(test_load),
+	    STORE_TEST(test_numbers_are_not_reused),
+	    STORE_TEST(test_load_fails),
+	    cmocka_unit_test(test_against_model),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
