@@ -21,7 +21,7 @@ document needs beyond that stands in a comment on the line before a block:
   <!-- example: wait TEXT -->        repeat the command until it prints TEXT (of a program in the
                                      background: until it has)
   <!-- example: save NAME=KEY -->    NAME is the value of the first "KEY" in the output
-  <!-- example: needs PROGRAM -->     which may not be installed: see missing()
+  <!-- example: needs PROGRAM -->     which may not be installed; `make test` then passes it by
 """
 
 import difflib
@@ -324,6 +324,14 @@ class Run:
         return text + self.text[at:]
 
 
+def missing(path):
+    """The programs that the document's examples need and that are not installed."""
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    needed = {block.notes["needs"] for block in map(Block, FENCE.finditer(text))
+              if "needs" in block.notes}
+    return sorted(program for program in needed if shutil.which(program) is None)
+
+
 def check(path, directory, write=False):
     """Runs a document's examples below `directory`; returns what differs."""
     run = Run(path, directory)
@@ -341,6 +349,8 @@ def main(arguments):
         sys.exit(__doc__.strip())
     status = 0
     for name in names or [ROOT / name for name in DOCUMENTS]:
+        if missing(name):
+            sys.exit(f"{name}: its examples need {', '.join(missing(name))}")
         with tempfile.TemporaryDirectory() as directory:
             differences = check(name, pathlib.Path(directory) / "run", write)
         for difference in differences:

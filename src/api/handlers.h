@@ -22,6 +22,7 @@ void handle_webhook_list(struct call *c);
 void handle_webhook_show(struct call *c);
 void handle_webhook_patch(struct call *c);
 void handle_webhook_delete(struct call *c);
+void handle_webhook_rotate(struct call *c);
 void handle_webhook_enable(struct call *c);
 void handle_webhook_disable(struct call *c);
 void release_webhook(struct call *c);

@@ -33,6 +33,8 @@ static const struct route ROUTES[] = {
 	release_webhook, &WEBHOOKS_CALL_SIZE, false},
     {"POST", "api/v1/sessions/:session/webhooks/:id/disable", handle_webhook_disable,
 	release_webhook, &WEBHOOKS_CALL_SIZE, false},
+    {"POST", "api/v1/sessions/:session/webhooks/:id/rotate-secret", handle_webhook_rotate,
+	release_webhook, &WEBHOOKS_CALL_SIZE, false},
     {"POST", "api/v1/sessions/:session/webhooks/:id/test", handle_test, release_publish,
 	&PUBLISH_CALL_SIZE, false},
 };

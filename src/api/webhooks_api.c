@@ -8,6 +8,7 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "store/webhooks.h"
 
 #define REQUEST_MAX 65536     /* bytes of a webhook's JSON */
@@ -25,6 +26,7 @@ struct webhooks_call {
 	uint64_t number;
 	mutate_fn mutate;
 	const char *message; /* of the answer; NULL: the webhook itself */
+	bool shows_secret;   /* the answer is that of a rotation */
 	bool enabled_now;
 };
 
@@ -193,6 +195,24 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 	return err;
 }
 
+/* The one answer that shows a secret, once. */
+static void answer_rotation(struct call *c, const struct webhook *w)
+{
+	char stamp[STR_TIME_SIZE];
+	struct buf json = BUF_INIT(ANSWER_MAX);
+	str_time(w->previous_expires_ms, stamp);
+	buf_puts(&json, "{\"success\":true,\"secret\":");
+	buf_json(&json, slice_of(w->secret));
+	buf_puts(&json, ",\"previous_secret_expires_at\":");
+	if (w->previous_expires_ms == 0)
+		buf_puts(&json, "null}");
+	else
+		buf_printf(&json, "\"%s\"}", stamp);
+	call_reply(c, 200, &json);
+	mem_wipe(json.data, json.len);
+	buf_fini(&json);
+}
+
 static void done_change(struct op *op, enum err result)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)op;
@@ -206,7 +226,9 @@ static void done_change(struct op *op, enum err result)
 	registry_set(conf->registry, wc->w);
 	wc->w = NULL;
 	conf->hooks.changed(conf->hooks.arg, wc->number, wc->enabled_now);
-	if (wc->message == NULL)
+	if (wc->shows_secret)
+		answer_rotation(&wc->call, w);
+	else if (wc->message == NULL)
 		answer_webhook(&wc->call, w);
 	else
 		call_succeed(&wc->call, wc->message);
@@ -272,4 +294,18 @@ static enum err mutate_disable(struct webhooks_call *wc, struct webhook *w)
 void handle_webhook_disable(struct call *c)
 {
 	stage_change(c, mutate_disable, "Webhook disabled");
+}
+
+static enum err mutate_rotate(struct webhooks_call *wc, struct webhook *w)
+{
+	struct call *c = &wc->call;
+	return webhook_apply_rotation(w, http_body(c->http), clock_wall_ms(), &c->problem);
+}
+
+void handle_webhook_rotate(struct call *c)
+{
+	if (http_body(c->http).len > 0 && !check_body(c))
+		return; /* answered; no body at all asks for a secret of our making */
+	((struct webhooks_call *)c)->shows_secret = true;
+	stage_change(c, mutate_rotate, NULL);
 }

@@ -98,6 +98,7 @@ static const struct setting SETTINGS[] = {
 	AT(ca_file),
 	NULL,
 	"a PEM file with the authorities that receivers' certificates are checked against"},
+    {.name = "proxy", KIND_TEXT, AT(proxy), NULL, "the URL of an HTTP proxy, http://HOST:PORT"},
     {.name = "retry_schedule",
 	KIND_SCHEDULE,
 	AT(retry),

@@ -105,6 +105,7 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 {
 	struct client_conf client = {.policy = &s->config.addresses,
 	    .ca_file = s->config.ca_file,
+	    .proxy = s->config.proxy,
 	    .user_agent = "waybill/" WAYBILL_VERSION,
 	    .idle_connections = (uint32_t)s->config.max_in_flight};
 	s->client = client_new(s->reactor, &client);

@@ -26,8 +26,13 @@ static void put_signature(struct client_request *q, const struct attempt *a, int
 static void put_standard_signature(struct client_request *q, const struct attempt *a,
     struct slice event_id, int64_t now_s)
 {
-	char text[SIGN_STANDARD_SIZE];
+	char text[2 * SIGN_STANDARD_SIZE];
 	sign_standard(a->key, event_id, now_s, a->body, text);
+	if (a->previous_key != NULL) {
+		size_t len = strlen(text);
+		text[len] = ' ';
+		sign_standard(a->previous_key, event_id, now_s, a->body, text + len + 1);
+	}
 	client_header(q, SLICE("webhook-id"), event_id);
 	put_number(q, SLICE("webhook-timestamp"), now_s);
 	client_header(q, SLICE("webhook-signature"), slice_of(text));
@@ -56,5 +61,6 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		const struct webhook_header *h = &a->webhook->headers[i];
 		client_header(q, slice_of(h->name), slice_of(h->value));
 	}
+	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
 	client_send(q, a->webhook->url, a->body, a->webhook->timeout_ms, done, arg);
 }

@@ -15,6 +15,7 @@ struct attempt {
 	const struct webhook *webhook;
 	const struct delivery *delivery; /* attempts: those made before this one */
 	struct sign_key *key;            /* NULL where the webhook has no secret */
+	struct sign_key *previous_key;   /* NULL unless a secret is being rotated */
 	struct slice session;
 	struct slice event;
 	struct slice body;

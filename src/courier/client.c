@@ -50,6 +50,7 @@ struct client_request {
 	int final_status; /* of the one that counts, once its headers are complete */
 	uint32_t timeout_ms;
 	bool timed_out;
+	bool has_own_tls; /* to be undone before the next request */
 	CURLcode code;
 	size_t answer_len;
 	char answer[CLIENT_ANSWER_KEPT];
@@ -155,7 +156,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 {
 	struct client_request *q = arg;
 	const struct address_policy *policy = q->client->conf.policy;
-	if (purpose == CURLSOCKTYPE_IPCXN && policy != NULL &&
+	if (purpose == CURLSOCKTYPE_IPCXN && policy != NULL && q->client->conf.proxy == NULL &&
 	    !address_allowed(policy, &addr->addr, &q->refused_range))
 		return CURL_SOCKET_BAD;
 	return socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
@@ -235,6 +236,23 @@ static void on_deadline(void *arg)
 	end_request(q, CURLE_OPERATION_TIMEDOUT);
 }
 
+static void set_tls(struct client_request *q, const char *ca_pem, bool insecure)
+{
+	struct curl_blob blob = {.flags = CURL_BLOB_COPY};
+	blob.len = ca_pem == NULL ? 0 : strlen(ca_pem);
+	blob.data = (void *)(uintptr_t)ca_pem; /* curl only reads it */
+	MUST(curl_easy_setopt(q->easy, CURLOPT_CAINFO_BLOB, ca_pem == NULL ? NULL : &blob));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_VERIFYPEER, insecure ? 0L : 1L));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_VERIFYHOST, insecure ? 0L : 2L));
+	q->has_own_tls = ca_pem != NULL || insecure;
+}
+
+void client_tls(struct client_request *q, const char *ca_pem, bool insecure)
+{
+	if (ca_pem != NULL || insecure)
+		set_tls(q, ca_pem, insecure);
+}
+
 static void set_constant_options(struct client_request *q)
 {
 	const struct client *c = q->client;
@@ -243,14 +261,14 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_POST, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L));
-	MUST(curl_easy_setopt(e, CURLOPT_PROXY, ""));
+	MUST(curl_easy_setopt(e, CURLOPT_PROXY, c->conf.proxy == NULL ? "" : c->conf.proxy));
+	MUST(curl_easy_setopt(e, CURLOPT_NOPROXY, "")); /* not the environment's either */
 	MUST(curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https"));
 	MUST(curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L));
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L));
 	MUST(curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2));
-	MUST(curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L));
-	MUST(curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L));
+	set_tls(q, NULL, false);
 	MUST(curl_easy_setopt(e, CURLOPT_CAPATH, NULL));
 	if (c->conf.ca_file != NULL)
 		MUST(curl_easy_setopt(e, CURLOPT_CAINFO, c->conf.ca_file));
@@ -432,6 +450,8 @@ static void recycle(struct client *c, struct client_request *q)
 {
 	buf_reset(&q->lines);
 	q->line_count = 0;
+	if (q->has_own_tls)
+		set_tls(q, NULL, false);
 	if (c->idle_count >= POOL_MAX) {
 		free_request(q);
 		return;

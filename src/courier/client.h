@@ -27,6 +27,8 @@
 struct client_conf {
 	const struct address_policy *policy; /* borrowed; NULL allows every address */
 	const char *ca_file;                 /* PEM bundle; NULL: the system's */
+	const char *proxy; /* URL of an HTTP proxy; NULL: none. It, not the policy,
+	                                        then decides where connections may go */
 	const char *user_agent;
 	uint32_t idle_connections; /* kept open at most */
 };
@@ -54,6 +56,12 @@ struct client_request *client_open(struct client *c);
 
 /* Adds one header line; both are copied and hold no line break. */
 void client_header(struct client_request *q, struct slice name, struct slice value);
+
+/*
+ * Checks the receiver's certificate against `ca_pem` (copied; NULL: the configured
+ * authorities), or not at all. Without this call it is checked against the configured ones.
+ */
+void client_tls(struct client_request *q, const char *ca_pem, bool insecure);
 
 /*
  * Starts the POST. `body` is borrowed until `done`, which is called from a later

@@ -29,6 +29,7 @@ struct endpoint {
 	struct queue_place place; /* claimed up to here */
 	int64_t forced_ms;        /* what was queued before is due at once; 0: nothing is */
 	struct sign_key *key;     /* NULL: not made yet, or no secret */
+	struct sign_key *previous_key; /* the same of the secret before */
 	bool idle;
 };
 
@@ -82,13 +83,21 @@ static void free_flight(struct flight *f)
 	free(f);
 }
 
+static void drop_keys(struct endpoint *ep)
+{
+	sign_key_free(ep->key);
+	sign_key_free(ep->previous_key);
+	ep->key = NULL;
+	ep->previous_key = NULL;
+}
+
 static void free_endpoint(void *value, void *arg)
 {
 	struct endpoint *ep = value;
 	struct dispatch *d = arg;
 	while (!TAILQ_EMPTY(&ep->flights))
 		free_flight(TAILQ_FIRST(&ep->flights));
-	sign_key_free(ep->key);
+	drop_keys(ep);
 	hosts_give_back(d->hosts, ep->sched.host);
 	free(ep);
 }
@@ -190,8 +199,7 @@ static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct
 {
 	struct sched_host *old = ep->sched.host;
 	struct sched_limits limits = limits_of(w);
-	sign_key_free(ep->key);
-	ep->key = NULL;
+	drop_keys(ep);
 	rewind_place(ep);
 	sched_set_host(d->sched, &ep->sched, hosts_take(d->hosts, w->url));
 	hosts_give_back(d->hosts, old);
@@ -303,21 +311,25 @@ static void on_result(void *arg, const struct client_result *r)
 	turn_stage(d->conf.turn, &f->op);
 }
 
-static struct sign_key *key_of(struct endpoint *ep, const struct webhook *w)
+/* Makes the signing keys that are not there yet. */
+static void make_keys(struct endpoint *ep, const struct webhook *w)
 {
 	if (ep->key == NULL && w->secret != NULL)
 		ep->key = sign_key_new(slice_of(w->secret));
-	return ep->key;
+	if (ep->previous_key == NULL && w->previous_secret != NULL)
+		ep->previous_key = sign_key_new(slice_of(w->previous_secret));
 }
 
 static void start(struct dispatch *d, struct flight *f)
 {
 	struct endpoint *ep = f->endpoint;
 	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
+	make_keys(ep, w);
 	struct attempt a = {
 	    .webhook = w,
 	    .delivery = &f->settlement.delivery,
-	    .key = key_of(ep, w),
+	    .key = ep->key,
+	    .previous_key = w->previous_expires_ms > clock_wall_ms() ? ep->previous_key : NULL,
 	    .session = slice_of(f->event.session),
 	    .event = slice_of(f->event.name),
 	    .body = buf_view(&f->body),

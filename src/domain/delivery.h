@@ -21,7 +21,8 @@
 enum delivery_status {
 	DELIVERY_WAITING = 1,
 	DELIVERY_DEAD = 2,
-	DELIVERY_DELIVERED = 3, /* this and the next: settled, kept for as long as retention says */
+	DELIVERY_DELIVERED =
+	    3, /* this and the next: settled, kept for as long as retention says */
 	DELIVERY_EXPIRED = 4,
 	DELIVERY_CANCELLED = 5, /* its webhook was deleted, or its dead letter was dropped */
 };

@@ -70,7 +70,8 @@ static inline void cut_space(struct json_reader *r)
 static enum err open_nest(struct json_reader *r)
 {
 	if (r->depth == JSON_DEPTH_MAX) {
-		return json_fail(r, "nested deeper than " NUMBER_TEXT(JSON_DEPTH_MAX) " levels");
+		return json_fail(r,
+		    "nested deeper than " NUMBER_TEXT(JSON_DEPTH_MAX) " levels");
 	}
 	r->depth++;
 	r->pos++;

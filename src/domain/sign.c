@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rnd.h"
 #include "base/str.h"
 
 #define MAC_SIZE 32   /* SHA-256 */
@@ -179,4 +180,14 @@ void sign_standard(struct sign_key *k, struct slice id, int64_t timestamp_s, str
 	compute(k->standard, parts, sizeof(parts) / sizeof(parts[0]), mac);
 	memcpy(out, scheme.ptr, scheme.len);
 	(void)EVP_EncodeBlock((unsigned char *)out + scheme.len, mac, MAC_SIZE); /* and a NUL */
+}
+
+void sign_make_secret(char out[SIGN_SECRET_SIZE])
+{
+	unsigned char raw[24];
+	rnd_secret(raw, sizeof(raw));
+	memcpy(out, "whsec_", 6);
+	(void)EVP_EncodeBlock((unsigned char *)out + 6, raw,
+	    sizeof(raw)); /* writes 32 and a NUL */
+	mem_wipe(raw, sizeof(raw));
 }

@@ -14,7 +14,12 @@
 #define SIGN_HEX_SIZE 72      /* "sha256=", 64 hex digits, NUL */
 #define SIGN_STANDARD_SIZE 48 /* "v1,", 44 base64 characters, NUL */
 
+#define SIGN_SECRET_SIZE 39 /* "whsec_", 32 base64 characters, NUL */
+
 struct sign_key;
+
+/* Makes a secret of 24 random bytes in the form of Standard Webhooks. */
+void sign_make_secret(char out[SIGN_SECRET_SIZE]);
 
 /* Makes the keys of `secret` (any bytes, at least one); the caller frees them. */
 struct sign_key *sign_key_new(struct slice secret);

@@ -17,6 +17,8 @@
 #define FLAG_SECRET 0x08
 #define FLAG_DESCRIPTION 0x10
 #define FLAG_RETRY 0x20
+#define FLAG_PREVIOUS 0x40
+#define FLAG_INSECURE 0x80
 
 struct webhook *webhook_new(void)
 {
@@ -65,6 +67,14 @@ void webhook_set_enabled(struct webhook *w, const char *reason)
 	webhook_set(&w->disabled_reason, reason);
 }
 
+void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expires_ms)
+{
+	bool keeps = w->secret != NULL && expires_ms != 0;
+	webhook_set(&w->previous_secret, keeps ? w->secret : NULL);
+	w->previous_expires_ms = keeps ? expires_ms : 0;
+	webhook_set(&w->secret, secret);
+}
+
 void webhook_free(struct webhook *w)
 {
 	if (w == NULL)
@@ -72,6 +82,8 @@ void webhook_free(struct webhook *w)
 	webhook_clear_events(w);
 	webhook_clear_headers(w);
 	webhook_set(&w->secret, NULL);
+	webhook_set(&w->previous_secret, NULL);
+	free(w->ca_pem);
 	free(w->session);
 	free(w->url);
 	free(w->description);
@@ -99,6 +111,8 @@ static uint8_t flags_of(const struct webhook *w)
 	flags |= w->secret != NULL ? FLAG_SECRET : 0;
 	flags |= w->description != NULL ? FLAG_DESCRIPTION : 0;
 	flags |= w->retry != NULL ? FLAG_RETRY : 0;
+	flags |= w->previous_secret != NULL ? FLAG_PREVIOUS : 0;
+	flags |= w->tls_insecure ? FLAG_INSECURE : 0;
 	return (uint8_t)flags;
 }
 
@@ -136,6 +150,9 @@ void webhook_encode(const struct webhook *w, struct buf *out)
 	put_text(out, slice_of(w->session));
 	put_text(out, slice_of(w->url));
 	put_text(out, slice_of(w->secret));
+	put_text(out, slice_of(w->previous_secret));
+	put_i64(out, w->previous_expires_ms);
+	put_text(out, slice_of(w->ca_pem));
 	put_text(out, slice_of(w->description));
 	put_text(out, slice_of(w->disabled_reason));
 	encode_lists(w, out);
@@ -184,6 +201,7 @@ static void decode_fields(struct reader *r, struct webhook *w)
 	w->enabled = (flags & FLAG_ENABLED) != 0;
 	w->deleted = (flags & FLAG_DELETED) != 0;
 	w->fifo = (flags & FLAG_FIFO) != 0;
+	w->tls_insecure = (flags & FLAG_INSECURE) != 0;
 	w->retry = (flags & FLAG_RETRY) != 0 ? mem_new(sizeof(*w->retry)) : NULL;
 	w->signature = get_u8(r) == SIGNATURE_V2 ? SIGNATURE_V2 : SIGNATURE_V1;
 	w->number = get_u64(r);
@@ -199,6 +217,11 @@ static void decode_fields(struct reader *r, struct webhook *w)
 	w->session = copy_text(r);
 	w->url = copy_text(r);
 	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
+	w->previous_secret = copy_optional(r, (flags & FLAG_PREVIOUS) != 0);
+	w->previous_expires_ms = get_i64(r);
+	w->ca_pem = copy_text(r);
+	if (w->ca_pem[0] == '\0')
+		webhook_set(&w->ca_pem, NULL);
 	w->description = copy_optional(r, (flags & FLAG_DESCRIPTION) != 0);
 	w->disabled_reason = copy_optional(r, !w->enabled);
 	decode_lists(r, w);

@@ -24,6 +24,7 @@
 #define WEBHOOK_HEADERS_MAX 32
 #define WEBHOOK_HEADER_NAME_MAX 128
 #define WEBHOOK_HEADER_VALUE_MAX 1024
+#define WEBHOOK_CA_MAX 16384     /* bytes of PEM */
 #define WEBHOOK_RECORD_MAX 65536 /* bytes: all of the above at their longest, and room */
 
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
@@ -43,7 +44,10 @@ struct webhook {
 	char *
 	    *events; /* the filter, in the client's order; "all" alone stands for every event */
 	size_t event_count;
-	char *secret; /* NULL where there is none */
+	char *secret;                /* NULL where there is none */
+	char *previous_secret;       /* signs as well until it expires; NULL: none */
+	int64_t previous_expires_ms; /* wall; 0: none */
+	char *ca_pem; /* authorities for this receiver alone; NULL: the configured ones */
 	struct webhook_header *headers;
 	size_t header_count;
 	char *description;            /* NULL where there is none */
@@ -52,11 +56,12 @@ struct webhook {
 	double rate_limit;            /* deliveries per second; 0: none */
 	int64_t created_ms;           /* wall */
 	int64_t updated_ms;           /* wall */
-	int64_t failing_since_ms;     /* wall; nothing has succeeded since; 0: it does not fail */
+	int64_t failing_since_ms; /* wall; nothing has succeeded since; 0: it does not fail */
 	uint32_t timeout_ms;
 	uint32_t max_in_flight;
 	enum webhook_signature signature;
 	bool fifo;
+	bool tls_insecure; /* the receiver's certificate is not checked */
 	bool enabled;
 	bool deleted; /* its queue is being purged, then the record goes */
 };
@@ -75,6 +80,12 @@ void webhook_set(char **field, const char *text);
 
 /* Sets enabled, or disabled with a reason; `reason` is NULL for enabled. */
 void webhook_set_enabled(struct webhook *w, const char *reason);
+
+/*
+ * Gives it a new secret; the one it had signs as well until `expires_ms`, wall, or not at all
+ * where that is 0.
+ */
+void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expires_ms);
 
 /* Empties the filter or the custom headers. */
 void webhook_clear_events(struct webhook *w);

@@ -14,8 +14,11 @@
 #include "base/str.h"
 #include "domain/json.h"
 #include "domain/name.h"
+#include "domain/sign.h"
 #include "domain/url.h"
 
+#define OVERLAP_DEFAULT_S 86400 /* contract.md section 2 */
+#define OVERLAP_MAX_S 2592000   /* 30 days */
 #define SECRET_MASK "********"
 #define RATE_MIN 0.001 /* one delivery in a thousand seconds */
 #define RATE_MAX 100000.0
@@ -90,7 +93,7 @@ static enum err apply_secret(struct webhook *w, const cJSON *value,
 {
 	(void)rules;
 	if (cJSON_IsNull(value)) {
-		webhook_set(&w->secret, NULL);
+		webhook_rotate_secret(w, NULL, 0);
 		return OK;
 	}
 	size_t len = cJSON_IsString(value) ? strlen(value->valuestring) : 0;
@@ -99,7 +102,7 @@ static enum err apply_secret(struct webhook *w, const cJSON *value,
 	if (strcmp(value->valuestring, SECRET_MASK) == 0)
 		return problem_set(p, ERR_INVALID, "secret",
 		    "this is the mask that answers show; leave the field out to keep the secret");
-	webhook_set(&w->secret, value->valuestring);
+	webhook_rotate_secret(w, value->valuestring, 0);
 	return OK;
 }
 
@@ -281,6 +284,28 @@ static enum err apply_description(struct webhook *w, const cJSON *value,
 	return OK;
 }
 
+static enum err apply_ca(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	bool is_pem = cJSON_IsString(value) && strlen(value->valuestring) <= WEBHOOK_CA_MAX &&
+	    strstr(value->valuestring, "-----BEGIN CERTIFICATE-----") != NULL;
+	if (!cJSON_IsNull(value) && !is_pem)
+		return bad(p, "ca_pem", "null or certificates in PEM, at most 16384 bytes");
+	webhook_set(&w->ca_pem, cJSON_IsNull(value) ? NULL : value->valuestring);
+	return OK;
+}
+
+static enum err apply_tls_verify(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	if (!cJSON_IsBool(value))
+		return bad(p, "tls_verify", "true or false");
+	w->tls_insecure = cJSON_IsFalse(value) != 0;
+	return OK;
+}
+
 static enum err apply_enabled(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
@@ -305,6 +330,8 @@ static const struct field FIELDS[] = {
     {"rate_limit", apply_rate},
     {"retry", apply_retry},
     {"description", apply_description},
+    {"ca_pem", apply_ca},
+    {"tls_verify", apply_tls_verify},
     {"enabled", apply_enabled},
 };
 #define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
@@ -333,7 +360,8 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 	    member->string);
 	return problem_set(p, ERR_INVALID, field,
 	    "unknown or read-only field; allowed are url, events, secret, headers, signature, "
-	    "timeout_ms, max_in_flight, ordering, rate_limit, retry, description, enabled");
+	    "timeout_ms, max_in_flight, ordering, rate_limit, retry, description, "
+	    "ca_pem, tls_verify, enabled");
 }
 
 /* Makes sure that cJSON is given nothing it would read differently from us. */
@@ -355,6 +383,16 @@ static enum err read_strictly(struct slice body, struct buf *canonical, struct p
 	return err;
 }
 
+/* Parses what the strict scanner has let through; NULL with the problem set. */
+static cJSON *parse(const struct buf *canonical, struct problem *p)
+{
+	cJSON *object = cJSON_ParseWithLength(canonical->data, canonical->len);
+	if (object == NULL)
+		(void)problem_set(p, ERR_INVALID, "",
+		    "a string must not hold a lone surrogate escape such as \\ud800");
+	return object;
+}
+
 enum err webhook_apply(struct webhook *w, struct slice body, const struct webhook_rules *rules,
     struct problem *p)
 {
@@ -363,10 +401,9 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 	enum err err = read_strictly(body, &canonical, p);
 	if (err != OK)
 		goto out;
-	object = cJSON_ParseWithLength(canonical.data, canonical.len);
+	object = parse(&canonical, p);
 	if (object == NULL) {
-		err = problem_set(p, ERR_INVALID, "",
-		    "a string must not hold a lone surrogate escape such as \\ud800");
+		err = ERR_INVALID;
 		goto out;
 	}
 	const cJSON *member = NULL;
@@ -377,6 +414,53 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 			goto out;
 	}
 out:
+	cJSON_Delete(object);
+	mem_wipe(canonical.data, canonical.len); /* may hold a secret */
+	buf_fini(&canonical);
+	return err;
+}
+
+/* Takes the body of a rotation apart into a temporary webhook's secret and the overlap. */
+static enum err apply_rotation(const cJSON *object, struct webhook *w, int64_t now_ms,
+    struct problem *p)
+{
+	const struct webhook_rules none = {0};
+	const cJSON *secret = cJSON_GetObjectItemCaseSensitive(object, "secret");
+	const cJSON *overlap = cJSON_GetObjectItemCaseSensitive(object, "overlap_seconds");
+	uint32_t overlap_s = OVERLAP_DEFAULT_S;
+	char made[SIGN_SECRET_SIZE];
+	int known = (secret != NULL ? 1 : 0) + (overlap != NULL ? 1 : 0);
+	if (cJSON_GetArraySize(object) != known)
+		return problem_set(p, ERR_INVALID, "",
+		    "allowed are secret and overlap_seconds");
+	if (overlap != NULL && !read_integer(overlap, 0, OVERLAP_MAX_S, &overlap_s))
+		return bad(p, "overlap_seconds", "an integer from 0 to 2592000");
+	struct webhook *probe = webhook_new();
+	enum err err = OK;
+	if (secret == NULL)
+		sign_make_secret(made);
+	else if (cJSON_IsNull(secret))
+		err = bad(p, "secret", "a string of 1 to 1024 bytes");
+	else
+		err = apply_secret(probe, secret, &none, p);
+	if (err == OK)
+		webhook_rotate_secret(w, secret == NULL ? made : probe->secret,
+		    overlap_s == 0 ? 0 : now_ms + (int64_t)overlap_s * 1000);
+	webhook_free(probe);
+	mem_wipe(made, sizeof(made));
+	return err;
+}
+
+enum err webhook_apply_rotation(struct webhook *w, struct slice body, int64_t now_ms,
+    struct problem *p)
+{
+	struct buf canonical = BUF_INIT(WEBHOOK_RECORD_MAX);
+	cJSON *object = NULL;
+	enum err err = read_strictly(body.len == 0 ? SLICE("{}") : body, &canonical, p);
+	if (err == OK) {
+		object = parse(&canonical, p);
+		err = object == NULL ? ERR_INVALID : apply_rotation(object, w, now_ms, p);
+	}
 	cJSON_Delete(object);
 	mem_wipe(canonical.data, canonical.len); /* may hold a secret */
 	buf_fini(&canonical);
@@ -473,6 +557,7 @@ void webhook_write(const struct webhook *w, const struct webhook_status *status,
 	write_text(out, "url", w->url);
 	write_events(w, out);
 	write_text(out, "secret", w->secret == NULL ? NULL : SECRET_MASK);
+	write_time(out, "previous_secret_expires_at", w->previous_expires_ms);
 	buf_printf(out, ",\"enabled\":%s", w->enabled ? "true" : "false");
 	write_text(out, "disabled_reason", w->disabled_reason);
 	write_headers(w, out);
@@ -482,6 +567,8 @@ void webhook_write(const struct webhook *w, const struct webhook_status *status,
 	write_text(out, "ordering", w->fifo ? "fifo" : "none");
 	write_rate(w, out);
 	write_retry(w, out);
+	write_text(out, "ca_pem", w->ca_pem);
+	buf_printf(out, ",\"tls_verify\":%s", w->tls_insecure ? "false" : "true");
 	write_text(out, "description", w->description);
 	write_status(status, out);
 	write_time(out, "created_at", w->created_ms);

@@ -28,6 +28,13 @@ struct webhook_rules {
 MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
     const struct webhook_rules *rules, struct problem *p);
 
+/*
+ * Applies the body of a rotate-secret call, {"secret"?,"overlap_seconds"?}, or an empty one: `w`
+ * has a new secret, given or made. ERR_SYNTAX, ERR_INVALID with the problem in words.
+ */
+MUST_CHECK enum err webhook_apply_rotation(struct webhook *w, struct slice body, int64_t now_ms,
+    struct problem *p);
+
 /* Checks what no single field shows: that there is a url. ERR_INVALID. */
 MUST_CHECK enum err webhook_check(const struct webhook *w, struct problem *p);
 
@@ -42,6 +49,7 @@ struct webhook_status {
 };
 
 /* Appends the JSON object that the API shows; the secret only ever as a mask. */
-void webhook_write(const struct webhook *w, const struct webhook_status *status, struct buf *out);
+void webhook_write(const struct webhook *w, const struct webhook_status *status,
+    struct buf *out);
 
 #endif

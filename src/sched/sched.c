@@ -11,9 +11,9 @@
 #include "base/mem.h"
 
 #define WINDOW_FIRST 1.0
-#define FREE_SHARE 4           /* in flight stays below the free slots divided by this */
-#define TROUBLED_SHARE 2       /* the troubled ones get the slots divided by this */
-#define THROTTLED_LOOK 4       /* throttled endpoints looked at for each slot that is given back */
+#define FREE_SHARE 4     /* in flight stays below the free slots divided by this */
+#define TROUBLED_SHARE 2 /* the troubled ones get the slots divided by this */
+#define THROTTLED_LOOK 4 /* throttled endpoints looked at for each slot that is given back */
 #define LATENCY_SLACK_US 20000 /* latency is rising above twice the usual and this */
 #define LATENCY_CUT 0.9        /* what the window is multiplied by then */
 
@@ -350,7 +350,8 @@ static bool learn_latency(struct sched_endpoint *e, int64_t latency_us)
 	if (e->recent_us < e->base_us)
 		e->base_us = e->recent_us;
 	else
-		e->base_us += (e->recent_us - e->base_us) / 256; /* what stays becomes the usual */
+		e->base_us += (e->recent_us - e->base_us) /
+		    256; /* what stays becomes the usual */
 	return e->recent_us > 2 * e->base_us + LATENCY_SLACK_US;
 }
 
@@ -363,7 +364,8 @@ static void cut_window(struct sched_endpoint *e, double factor)
 	e->since_cut = 0;
 }
 
-static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full, int64_t latency_us)
+static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full,
+    int64_t latency_us)
 {
 	bool rising = learn_latency(e, latency_us);
 	bool was_closed = e->circuit == CIRCUIT_CLOSED;
@@ -435,7 +437,8 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 		break;
 	case RESULT_NONE:
 		if (e->circuit == CIRCUIT_HALF_OPEN)
-			e->circuit = CIRCUIT_OPEN; /* its time has come: another probe may go at once */
+			e->circuit =
+			    CIRCUIT_OPEN; /* its time has come: another probe may go at once */
 		break;
 	}
 	/* its line, its share or its wake time may be others now */

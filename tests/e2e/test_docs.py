@@ -1,0 +1,193 @@
+"""What the documents show is what the program does, and what the source has is in them."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from harness import ROOT, waybill
+
+sys.path.insert(0, str(ROOT / "docs"))
+
+import examples  # noqa: E402  (found by the line before)
+
+FILES = [ROOT / "README.md", ROOT / "tests" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def text_of(*names):
+    return (ROOT.joinpath(*names)).read_text(encoding="utf-8")
+
+
+def section(text, title):
+    """The part of a document below a heading, down to the next one of its level."""
+    match = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", text, re.M | re.S)
+    assert match, f"no heading {title!r}"
+    return match.group(2)
+
+
+@pytest.mark.parametrize("name", examples.DOCUMENTS)
+def test_examples_are_what_the_program_gives(name, tmp_path):
+    absent = examples.missing(ROOT / name)
+    if absent:
+        pytest.skip(f"needs {', '.join(absent)}")
+    assert examples.check(ROOT / name, tmp_path / "run") == []
+
+
+# The README
+
+
+def test_readme_begins_with_the_two_commands():
+    head = "\n".join(text_of("README.md").splitlines()[:10])
+    assert "$ make run" in head and "$ make test" in head
+    assert "\nwaybill: all tests passed" in head
+
+
+def test_readmes_make_commands_print_what_it_says():
+    recipes = text_of("Makefile")
+    assert "@echo 'waybill: all tests passed'" in recipes
+    run = re.search(r"^run: .*\n\t(.*)$", recipes, re.M).group(1)
+    assert run == "@exec " + examples.RUNS["make run"]
+
+
+def test_readmes_commands_are_those_that_make_run_names():
+    named = subprocess.run(
+        ["sed", "-n", "s/^  //p", ROOT / "etc" / "run-dev"], stdout=subprocess.PIPE, text=True
+    ).stdout
+    named = named.replace("$listen", "127.0.0.1:8080").replace("${url}", "").replace("\\$", "$")
+    steps = section(text_of("README.md"), "Three commands to a delivered event")
+    commands = re.findall(r"^\$ (.*)$", steps, re.M)
+    assert len(commands) == 3
+    assert [c for c in commands if c not in named.splitlines()] == []
+
+
+# What the source has
+
+
+def test_every_call_is_in_the_api_and_no_other():
+    rows = re.findall(r'\{"([A-Z]+)", "([^"]+)", handle', text_of("src", "api", "router.c"))
+    routes = {f"{method} /{path}" for method, path in rows}
+    table = section(text_of("docs", "api.md"), "2. Calls")
+    documented = set(re.findall(r"^\| `([A-Z]+ [^`]+)` \|", table, re.M))
+    names = {"{s}": ":session", "{id}": ":id"}
+    assert routes
+    assert {re.sub(r"\{\w+\}", lambda m: names[m.group()], c) for c in documented} == routes
+
+
+def test_every_known_event_is_in_the_api_and_no_other():
+    names = text_of("src", "domain", "name.c").split("NAME_EVENTS[] = {")[1].split("};")[0]
+    text = section(text_of("docs", "api.md"), "3. Webhooks")
+    documented = text.split("Events that may be subscribed to:")[1].split(", and those")[0]
+    assert re.findall(r"`(\w+)`", documented) == re.findall(r'"(\w+)"', names)
+
+
+def messages():
+    """The messages of log lines in the source; those that are kept in tables too."""
+    found = set()
+    for path in sorted((ROOT / "src").glob("*/*.c")):
+        text = path.read_text(encoding="utf-8")
+        for call in re.findall(r"\blog_(?:debug|info|warn|error)\((.*?)[,)]\s*LOG_", text, re.S):
+            found.update(re.findall(r'"([^"]+)"', call))
+        found.update(re.findall(r'\{LOG_\w+, "([^"]+)"\}', text))
+    return found
+
+
+def test_every_log_line_is_in_operations_and_no_other():
+    table = section(text_of("docs", "operations.md"), "9. Log lines")
+    cells = re.findall(r"^\| (?:debug|info|warn|error) \| (.*?) \|", table, re.M)
+    assert len(messages()) > 20
+    assert {m for cell in cells for m in re.findall(r"`([^`]+)`", cell)} == messages()
+
+
+def test_every_table_of_the_store_is_in_the_architecture_and_no_other():
+    names = text_of("src", "store", "db.c").split("TABLE_NAMES[DB_TABLES] = {")[1].split("};")[0]
+    text = section(text_of("docs", "architecture.md"), "4. On disk")
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ", text.split("###")[0], re.M)
+    assert {n for row in rows for n in re.findall(r"\w+", row)} == set(
+        re.findall(r'"(\w+)"', names)
+    )
+
+
+def test_every_module_is_in_the_architecture():
+    text = section(text_of("docs", "architecture.md"), "2. Layers")
+    modules = {path.stem for path in (ROOT / "src").glob("*/*.[ch]")}
+    assert {m for m in modules if f"`{m}`" not in text} == set()
+
+
+def test_worked_records_are_those_of_the_dump():
+    """Field by field they make up keys and values that mdb_dump printed."""
+    text = section(text_of("docs", "architecture.md"), "4. On disk")
+    dumped = re.findall(r"^ ([0-9a-f]+)$", text, re.M)
+    tables = re.findall(r"\| bytes \| field \| here \|\n\|.*\n((?:\|.*\n)+)", text)
+    assert len(tables) == 6
+    for table in tables:
+        rows = [re.split(r" *\| *", line) for line in table.splitlines()]
+        record = "".join(row[3].strip("`") for row in rows)
+        assert record in dumped
+        for row in rows:
+            size = sum(int(part) for part in row[1].split(" + "))
+            assert size * 2 == len(row[3].strip("`")), row
+
+
+# Links and settings
+
+
+def anchors(path):
+    """The names that a heading can be linked to by."""
+    titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        if name.startswith("https:"):
+            continue
+        target = (path.parent / name).resolve() if name else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token-of-eight\n")
+    text = re.sub(r"^#(\w+ = )", r"\1", text_of("etc", "waybill.conf"), flags=re.M)
+    text = re.sub(r"^token = .*", "token = another-token", text, flags=re.M)
+    text = re.sub(r"^tokens_file = .*", f"tokens_file = {tokens}", text, flags=re.M)
+    path = tmp_path / "waybill.conf"
+    path.write_text(text)
+    done = waybill("check-config", "-c", path)
+    assert (done.returncode, done.stdout) == (0, f"{path}: ok\n"), done.stderr
+
+
+PLANTED = [
+    ("src/cli/config.c", '"timeout_ms"', '"timeout_mss"'),
+    ("src/cli/config.c", '"5000"', '"6000"'),
+    ("src/cli/config.c", "from 100 to 30000", "from 200 to 30000"),
+    ("src/cli/config.c", "KIND_CHOICE", "SORT_CHOICE"),
+    ("etc/waybill.conf", "#timeout_ms = 5000", "#timeout_ms = 6000"),
+    ("etc/waybill.conf", "#timeout_ms = 5000", ""),
+    ("etc/waybill.conf", "#timeout_ms = 5000", "#timeout_ms = 5000\n#colour = red"),
+    ("etc/waybill.conf", "# Default: none. Example:\n#ca_file", "#ca_file"),
+    ("docs/operations.md", "| `timeout_ms` | `5000` |", "| `timeout_ms` | `6000` |"),
+    ("docs/operations.md", "| `timeout_ms` | `5000` |", "| timeout_ms | `5000` |"),
+]
+
+
+@pytest.mark.parametrize("name, old, new", [(None, "", ""), *PLANTED])
+def test_options_lint_refuses_what_differs(tmp_path, name, old, new):
+    for copy in ("src/cli/config.c", "etc/waybill.conf", "docs/operations.md"):
+        (tmp_path / copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / copy, tmp_path / copy)
+    if name:
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert old in text
+        (tmp_path / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    done = subprocess.run(
+        [ROOT / "tests" / "lint" / "options.sh", tmp_path], stdout=subprocess.PIPE, text=True
+    )
+    assert (done.returncode != 0, done.stdout != "") == (bool(name), bool(name)), done.stdout

@@ -1,0 +1,201 @@
+/* The dead-letter queue: a session's own, newest first, in pages; the oldest of all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/dead_letters.h"
+#include "support.h"
+
+static void put(struct db_txn *txn, const char *session, uint64_t n)
+{
+	struct dead_letter *d = mem_new(sizeof(*d));
+	d->id = make_id(n);
+	d->delivery_id = make_id(1000 + n);
+	d->event_id = make_id(2000 + n);
+	d->webhook_id = make_id(3000 + n);
+	d->attempts = (uint32_t)n;
+	d->failed_ms = (int64_t)n * 10;
+	(void)snprintf(d->webhook_url, sizeof(d->webhook_url), "http://a/%u", (unsigned)n);
+	(void)snprintf(d->event, sizeof(d->event), "message");
+	(void)snprintf(d->last_error, sizeof(d->last_error), "HTTP status 500");
+	assert_int_equal(dead_letters_put(txn, slice_of(session), d), OK);
+	free(d);
+}
+
+/* What a listing has shown: the numbers, "3 2 1"; and when it shall stop. */
+struct seen {
+	struct buf text;
+	size_t count;
+	size_t stop_at;
+};
+
+static bool on_entry(void *arg, const struct dead_letter *d)
+{
+	struct seen *seen = arg;
+	if (seen->count == seen->stop_at)
+		return false;
+	buf_printf(&seen->text, "%s%u", seen->count++ == 0 ? "" : " ", d->id.bytes[15]);
+	assert_int_equal(d->attempts, d->id.bytes[15]);
+	assert_string_equal(d->last_error, "HTTP status 500");
+	return true;
+}
+
+static void check_list_until(struct db_txn *txn, const char *session, const struct uuid *before,
+    size_t max, size_t stop_at, const char *want, bool want_more)
+{
+	struct seen seen = {.text = BUF_INIT(10000), .stop_at = stop_at};
+	bool more = !want_more;
+	assert_int_equal(
+	    dead_letters_list(txn, slice_of(session), before, max, on_entry, &seen, &more), OK);
+	assert_string_equal(buf_cstr(&seen.text), want);
+	assert_int_equal(more, want_more);
+	buf_fini(&seen.text);
+}
+
+static void check_list(struct db_txn *txn, const char *session, const struct uuid *before,
+    size_t max, const char *want, bool want_more)
+{
+	check_list_until(txn, session, before, max, SIZE_MAX, want, want_more);
+}
+
+static void test_put_get_del(void **state)
+{
+	struct store *s = *state;
+	struct dead_letter got;
+	struct uuid id = make_id(7);
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(dead_letters_get(txn, SLICE("s"), &id, &got), ERR_NOTFOUND);
+	assert_int_equal(dead_letters_del(txn, SLICE("s"), &id), ERR_NOTFOUND);
+	put(txn, "s", 7);
+	assert_int_equal(dead_letters_get(txn, SLICE("s"), &id, &got), OK);
+	struct uuid delivery = make_id(1007);
+	assert_memory_equal(got.id.bytes, id.bytes, UUID_SIZE);
+	assert_memory_equal(got.delivery_id.bytes, delivery.bytes, UUID_SIZE);
+	assert_string_equal(got.webhook_url, "http://a/7");
+	assert_true(got.failed_ms == 70);
+	assert_int_equal(dead_letters_get(txn, SLICE("t"), &id, &got), ERR_NOTFOUND);
+	assert_int_equal(dead_letters_get(txn, SLICE(""), &id, &got), ERR_NOTFOUND);
+	assert_int_equal(dead_letters_del(txn, SLICE("s"), &id), OK);
+	assert_int_equal(dead_letters_del(txn, SLICE("s"), &id), ERR_NOTFOUND);
+	assert_int_equal(db_txn_error(txn), OK);
+	for (enum db_table t = 0; t < DB_TABLES; t++)
+		assert_int_equal(store_count_in(txn, t), 0);
+	store_commit(txn);
+}
+
+static void test_pages(void **state)
+{
+	struct store *s = *state;
+	struct uuid five = make_id(5);
+	struct uuid one = make_id(1);
+	struct uuid high = make_id(100);
+	struct db_txn *txn = store_begin(s);
+	check_list(txn, "s", NULL, 10, "", false);
+	for (uint64_t n = 1; n <= 9; n += 2)
+		put(txn, "s", n);
+	check_list(txn, "s", NULL, 10, "9 7 5 3 1", false);
+	check_list(txn, "s", NULL, 5, "9 7 5 3 1", false);
+	check_list(txn, "s", NULL, 4, "9 7 5 3", true);
+	check_list(txn, "s", NULL, 1, "9", true);
+	check_list(txn, "s", NULL, 0, "", true);
+	check_list(txn, "s", &five, 10, "3 1", false);
+	check_list(txn, "s", &five, 1, "3", true);
+	check_list(txn, "s", &one, 10, "", false);
+	check_list(txn, "s", &high, 2, "9 7", true);
+	struct uuid four = make_id(4); /* a cursor whose entry has gone */
+	check_list(txn, "s", &four, 10, "3 1", false);
+	check_list_until(txn, "s", NULL, 10, 2, "9 7", true);
+	check_list_until(txn, "s", NULL, 10, 0, "", true);
+	store_commit(txn);
+}
+
+/* Each session lists its own, whatever others are called; at the greatest length too. */
+static void test_sessions_are_apart(void **state)
+{
+	struct store *s = *state;
+	char longest[SESSION_MAX + 1] = {0};
+	char longer[SESSION_MAX] = {0};
+	memset(longest, 'z', SESSION_MAX);
+	memset(longer, 'z', SESSION_MAX - 1);
+	const char *const sessions[] = {"a", "a.", "a~", "aa", "A", "b", longer, longest};
+	struct db_txn *txn = store_begin(s);
+	for (size_t i = 0; i < COUNT(sessions); i++) {
+		put(txn, sessions[i], 2 * i + 1);
+		put(txn, sessions[i], 2 * i + 2);
+	}
+	for (size_t i = 0; i < COUNT(sessions); i++) {
+		char want[16];
+		(void)snprintf(want, sizeof(want), "%zu %zu", 2 * i + 2, 2 * i + 1);
+		check_list(txn, sessions[i], NULL, 10, want, false);
+	}
+	check_list(txn, "", NULL, 10, "", false);
+	check_list(txn, "c", NULL, 10, "", false);
+	store_commit(txn);
+}
+
+/* A damaged entry is passed; those around it are shown. */
+static void test_damage(void **state)
+{
+	struct store *s = *state;
+	struct dead_letter got;
+	struct uuid id = make_id(2);
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 3; n++)
+		put(txn, "s", n);
+	struct buf key = BUF_INIT(100);
+	buf_puts(&key, "s");
+	buf_putc(&key, '\0');
+	buf_slice(&key, id_bytes(&id));
+	assert_int_equal(db_put(txn, DB_DEAD, buf_view(&key), SLICE("a damaged record")), OK);
+	check_list(txn, "s", NULL, 10, "3 1", false);
+	assert_int_equal(dead_letters_get(txn, SLICE("s"), &id, &got), ERR_CORRUPT);
+	assert_int_equal(dead_letters_del(txn, SLICE("s"), &id), OK);
+	assert_int_equal(db_txn_error(txn), OK);
+	store_commit(txn);
+	buf_fini(&key);
+}
+
+static void test_oldest(void **state)
+{
+	struct store *s = *state;
+	struct uuid id;
+	char session[SESSION_MAX + 1];
+	char longest[SESSION_MAX + 1] = {0};
+	memset(longest, 'z', SESSION_MAX);
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(dead_letters_oldest(txn, &id, session), ERR_NOTFOUND);
+	put(txn, "a", 5);
+	put(txn, longest, 3);
+	put(txn, "b", 4);
+	static const uint64_t WANT[] = {3, 4, 5};
+	const char *const sessions[] = {longest, "b", "a"};
+	for (size_t i = 0; i < COUNT(WANT); i++) {
+		assert_int_equal(dead_letters_oldest(txn, &id, session), OK);
+		assert_int_equal(id.bytes[15], WANT[i]);
+		assert_string_equal(session, sessions[i]);
+		assert_int_equal(dead_letters_del(txn, slice_of(session), &id), OK);
+	}
+	assert_int_equal(dead_letters_oldest(txn, &id, session), ERR_NOTFOUND);
+	store_commit(txn);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    STORE_TEST(test_put_get_del),
+	    STORE_TEST(test_pages),
+	    STORE_TEST(test_sessions_are_apart),
+	    STORE_TEST(test_damage),
+	    STORE_TEST(test_oldest),
+	};
+	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,378 @@
+/*
+ * The turn: operations applied in order and told after the commit, each its own result;
+ * what a failed transaction means for requests and for progress; a map that is full.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/events.h"
+#include "store/turn.h"
+#include "support.h"
+
+#define SMALL_MAP (1u << 20)
+#define UNTOLD ERR_BROKEN /* what no operation here is ever told */
+
+struct fixture {
+	struct store *store;
+	struct turn *turn;
+	struct buf trace; /* what happened, one letter and the operation's name each */
+};
+
+struct test_op {
+	struct op op; /* first */
+	struct fixture *f;
+	const char *name;
+	enum err answer;       /* what apply() returns where it writes nothing */
+	enum err told;         /* what done() heard */
+	size_t told_at;        /* the rows of the store when it did */
+	unsigned applied;      /* how often */
+	uint64_t first, count; /* rows to put, or for a drain to take away */
+	bool drains;
+	struct test_op *follow_up; /* staged in done() */
+};
+
+static struct slice row_key(uint64_t n, unsigned char out[8])
+{
+	codec_store_u64(out, n);
+	return (struct slice){(const char *)out, 8};
+}
+
+static enum err apply(struct op *op, struct db_txn *txn)
+{
+	static const char VALUE[1000];
+	struct test_op *o = (struct test_op *)op;
+	enum err err = o->answer;
+	o->applied++;
+	buf_printf(&o->f->trace, "a%s ", o->name);
+	for (uint64_t n = o->first; err == OK && n < o->first + o->count; n++) {
+		unsigned char key[8];
+		err = o->drains ? db_del(txn, DB_EVENTS, row_key(n, key))
+				: db_put(txn, DB_EVENTS, row_key(n, key),
+				      (struct slice){VALUE, sizeof(VALUE)});
+	}
+	return err;
+}
+
+static void done(struct op *op, enum err result)
+{
+	struct test_op *o = (struct test_op *)op;
+	buf_printf(&o->f->trace, "d%s ", o->name);
+	assert_int_equal(o->told, UNTOLD); /* once */
+	o->told = result;
+	o->told_at = store_count(o->f->store, DB_EVENTS);
+	if (o->follow_up != NULL)
+		turn_stage(o->f->turn, &o->follow_up->op);
+}
+
+static struct test_op make_op(struct fixture *f, const char *name, enum op_class class,
+    uint64_t first, uint64_t count)
+{
+	return (struct test_op){
+	    .op = {.class = class, .apply = apply, .done = done},
+	    .f = f,
+	    .name = name,
+	    .told = UNTOLD,
+	    .first = first,
+	    .count = count,
+	};
+}
+
+static struct fixture *fixture_new(uint64_t map_bytes)
+{
+	struct fixture *f = mem_new(sizeof(*f));
+	f->store = store_new(map_bytes);
+	f->turn = turn_new(f->store->db);
+	f->trace = BUF_INIT(1u << 20);
+	return f;
+}
+
+static void fixture_free(struct fixture *f)
+{
+	turn_free(f->turn);
+	store_free(f->store);
+	buf_fini(&f->trace);
+	free(f);
+}
+
+static int setup(void **state)
+{
+	*state = fixture_new(STORE_MAP_BYTES);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fixture_free(*state);
+	return 0;
+}
+
+static void assert_trace(struct fixture *f, const char *want)
+{
+	assert_string_equal(buf_cstr(&f->trace), want);
+	buf_reset(&f->trace);
+}
+
+static void test_nothing_staged(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(turn_commit(f->turn), OK);
+	assert_int_equal(turn_commits(f->turn), 0);
+	assert_int_equal(turn_staged(f->turn), 0);
+	turn_free(NULL);
+}
+
+/* All are applied, in order, then all told, in order; every row is there when the first is. */
+static void test_order(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op a = make_op(f, "A", OP_INTAKE, 1, 1);
+	struct test_op b = make_op(f, "B", OP_PROGRESS, 2, 2);
+	struct test_op c = make_op(f, "C", OP_INTAKE, 4, 1);
+	turn_stage(f->turn, &a.op);
+	turn_stage(f->turn, &b.op);
+	turn_stage(f->turn, &c.op);
+	assert_int_equal(turn_staged(f->turn), 3);
+	assert_int_equal(turn_staged_intake(f->turn), 2);
+	assert_trace(f, "");
+	assert_int_equal(turn_commit(f->turn), OK);
+	assert_trace(f, "aA aB aC dA dB dC ");
+	assert_int_equal(a.told, OK);
+	assert_int_equal(b.told, OK);
+	assert_int_equal(c.told, OK);
+	assert_int_equal(a.told_at, 4);
+	assert_int_equal(turn_staged(f->turn), 0);
+	assert_int_equal(turn_staged_intake(f->turn), 0);
+	assert_int_equal(turn_commits(f->turn), 1);
+	store_reopen(f->store);
+	assert_int_equal(store_count(f->store, DB_EVENTS), 4);
+}
+
+/* An answer that is no failure of the store's concerns its operation alone. */
+static void test_soft_errors(void **state)
+{
+	static const enum err SOFT[] = {ERR_NOTFOUND, ERR_EXISTS, ERR_INVALID, ERR_CONFLICT,
+	    ERR_CORRUPT, ERR_REFUSED};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < COUNT(SOFT); i++) {
+		struct test_op before = make_op(f, "A", OP_INTAKE, 10 * i, 1);
+		struct test_op soft = make_op(f, "B", i % 2 ? OP_INTAKE : OP_PROGRESS, 0, 1);
+		struct test_op after = make_op(f, "C", OP_PROGRESS, 10 * i + 1, 1);
+		soft.answer = SOFT[i];
+		turn_stage(f->turn, &before.op);
+		turn_stage(f->turn, &soft.op);
+		turn_stage(f->turn, &after.op);
+		assert_int_equal(turn_commit(f->turn), OK);
+		assert_trace(f, "aA aB aC dA dB dC ");
+		assert_int_equal(before.told, OK);
+		assert_int_equal(soft.told, SOFT[i]);
+		assert_int_equal(after.told, OK);
+		assert_int_equal(store_count(f->store, DB_EVENTS), 2 * (i + 1));
+	}
+}
+
+/* What done() stages belongs to the next turn, whether this one was committed or not. */
+static void test_staged_in_done(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op next = make_op(f, "N", OP_PROGRESS, 2, 1);
+	struct test_op a = make_op(f, "A", OP_INTAKE, 1, 1);
+	a.follow_up = &next;
+	turn_stage(f->turn, &a.op);
+	assert_int_equal(turn_commit(f->turn), OK);
+	assert_trace(f, "aA dA ");
+	assert_int_equal(turn_staged(f->turn), 1);
+	assert_int_equal(turn_staged_intake(f->turn), 0);
+	assert_int_equal(store_count(f->store, DB_EVENTS), 1);
+	assert_int_equal(turn_commit(f->turn), OK);
+	assert_trace(f, "aN dN ");
+	assert_int_equal(store_count(f->store, DB_EVENTS), 2);
+	assert_int_equal(turn_commits(f->turn), 2);
+}
+
+/* An operation that stages itself again in done() is applied once a turn. */
+static void test_stages_itself(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op a = make_op(f, "A", OP_PROGRESS, 1, 1);
+	a.follow_up = &a;
+	turn_stage(f->turn, &a.op);
+	for (unsigned i = 1; i <= 3; i++) {
+		a.told = UNTOLD;
+		assert_int_equal(turn_commit(f->turn), OK);
+		assert_int_equal(a.applied, i);
+		assert_int_equal(turn_staged(f->turn), 1);
+	}
+	a.follow_up = NULL;
+	a.told = UNTOLD;
+	assert_int_equal(turn_commit(f->turn), OK);
+}
+
+static enum err apply_broken(struct op *op, struct db_txn *txn)
+{
+	(void)apply(op, txn);
+	return db_put(txn, DB_META, SLICE(""), SLICE("")); /* what LMDB refuses */
+}
+
+/*
+ * A request whose write fails takes the requests of its turn with it; those behind it are
+ * not even tried. Progress is tried once more without them.
+ */
+static void test_store_error(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op a = make_op(f, "A", OP_INTAKE, 1, 1);
+	struct test_op p = make_op(f, "P", OP_PROGRESS, 2, 1);
+	struct test_op broken = make_op(f, "X", OP_INTAKE, 3, 1);
+	struct test_op q = make_op(f, "Q", OP_PROGRESS, 4, 1);
+	struct test_op b = make_op(f, "B", OP_INTAKE, 5, 1);
+	struct test_op *ops[] = {&a, &p, &broken, &q, &b};
+	broken.op.apply = apply_broken;
+	for (size_t i = 0; i < COUNT(ops); i++)
+		turn_stage(f->turn, &ops[i]->op);
+	assert_int_equal(turn_commit(f->turn), ERR_STORE);
+	assert_trace(f, "aA aP aX dA dX dB aP aQ dP dQ ");
+	assert_int_equal(a.told, ERR_STORE);
+	assert_int_equal(a.told_at, 0);
+	assert_int_equal(broken.told, ERR_STORE);
+	assert_int_equal(b.told, ERR_STORE);
+	assert_int_equal(p.told, OK);
+	assert_int_equal(q.told, OK);
+	assert_int_equal(store_count(f->store, DB_EVENTS), 2);
+	assert_int_equal(turn_staged(f->turn), 0);
+	assert_int_equal(turn_commits(f->turn), 1);
+}
+
+/* Progress that the store refuses is told nothing: it is staged until a commit takes it. */
+static void test_progress_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op p = make_op(f, "P", OP_PROGRESS, 1, 1);
+	struct test_op x = make_op(f, "X", OP_PROGRESS, 2, 1);
+	struct test_op a = make_op(f, "A", OP_INTAKE, 3, 1);
+	x.op.apply = apply_broken;
+	turn_stage(f->turn, &p.op);
+	turn_stage(f->turn, &x.op);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(turn_commit(f->turn), ERR_STORE);
+		assert_trace(f, "aP aX ");
+		assert_int_equal(turn_staged(f->turn), 2);
+		assert_int_equal(turn_staged_intake(f->turn), 0);
+	}
+	turn_stage(f->turn, &a.op); /* a request that comes meanwhile is not kept waiting */
+	assert_int_equal(turn_commit(f->turn), ERR_STORE);
+	assert_int_equal(a.told, ERR_STORE);
+	assert_int_equal(p.told, UNTOLD);
+	assert_int_equal(turn_staged(f->turn), 2);
+	buf_reset(&f->trace);
+
+	x.op.apply = apply;
+	assert_int_equal(turn_commit(f->turn), OK);
+	assert_trace(f, "aP aX dP dX ");
+	assert_int_equal(p.told, OK);
+	assert_int_equal(x.told, OK);
+	assert_int_equal(store_count(f->store, DB_EVENTS), 2);
+}
+
+/* Fills the store a few rows a turn, as requests would, until one is refused. */
+static uint64_t fill_up(struct fixture *f)
+{
+	for (uint64_t n = 0;; n += 8) {
+		struct test_op op = make_op(f, "", OP_INTAKE, n, 8);
+		turn_stage(f->turn, &op.op);
+		enum err err = turn_commit(f->turn);
+		assert_int_equal(op.told, err);
+		assert_true(n < SMALL_MAP / 1000);
+		if (err == ERR_NOSPACE)
+			return n;
+		assert_int_equal(err, OK);
+	}
+}
+
+/* The map is full: the request is refused, and in the same turn progress makes room. */
+static void test_full_map_drains(void **state)
+{
+	(void)state;
+	struct fixture *f = fixture_new(SMALL_MAP);
+	uint64_t rows = fill_up(f);
+	assert_true(rows > 100);
+	assert_int_equal(store_count(f->store, DB_EVENTS), rows);
+	for (uint64_t n = 0; n < rows; n += 8) {
+		struct test_op intake = make_op(f, "A", OP_INTAKE, 10000, 1000);
+		struct test_op drain = make_op(f, "D", OP_PROGRESS, n, 8);
+		drain.drains = true;
+		turn_stage(f->turn, &drain.op);
+		turn_stage(f->turn, &intake.op);
+		assert_int_equal(turn_commit(f->turn), ERR_NOSPACE);
+		assert_int_equal(intake.told, ERR_NOSPACE);
+		assert_int_equal(drain.told, OK);
+		assert_int_equal(drain.applied, 2);
+		assert_int_equal(turn_staged(f->turn), 0);
+	}
+	assert_int_equal(store_count(f->store, DB_EVENTS), 0);
+	struct test_op again = make_op(f, "", OP_INTAKE, 0, rows / 2);
+	turn_stage(f->turn, &again.op);
+	assert_int_equal(turn_commit(f->turn), OK);
+	assert_int_equal(again.told, OK);
+	fixture_free(f);
+}
+
+/* Progress that itself has no room waits, and is committed once there is some. */
+static void test_full_map_keeps_progress(void **state)
+{
+	(void)state;
+	struct fixture *f = fixture_new(SMALL_MAP);
+	uint64_t rows = fill_up(f);
+	struct test_op big = make_op(f, "P", OP_PROGRESS, 10000, 100);
+	struct test_op intake = make_op(f, "A", OP_INTAKE, 20000, 1);
+	turn_stage(f->turn, &big.op);
+	turn_stage(f->turn, &intake.op);
+	assert_int_equal(turn_commit(f->turn), ERR_NOSPACE);
+	assert_int_equal(intake.told, ERR_NOSPACE);
+	assert_int_equal(big.told, UNTOLD);
+	assert_int_equal(turn_staged(f->turn), 1);
+	assert_int_equal(store_count(f->store, DB_EVENTS), rows);
+
+	struct test_op drain = make_op(f, "D", OP_PROGRESS, 0, 150);
+	drain.drains = true;
+	turn_free(f->turn); /* a turn of its own makes the room */
+	f->turn = turn_new(f->store->db);
+	turn_stage(f->turn, &drain.op);
+	assert_int_equal(turn_commit(f->turn), OK);
+	assert_int_equal(drain.told, OK);
+	big.told = UNTOLD;
+	turn_stage(f->turn, &big.op);
+	for (int i = 0; i < 5 && turn_staged(f->turn) > 0;
+	     i++) /* freed pages take two commits */
+		assert_true(turn_commit(f->turn) != ERR_BROKEN);
+	assert_int_equal(big.told, OK);
+	assert_int_equal(store_count(f->store, DB_EVENTS), rows - 150 + 100);
+	fixture_free(f);
+}
+
+#define TURN_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TURN_TEST(test_nothing_staged),
+	    TURN_TEST(test_order),
+	    TURN_TEST(test_soft_errors),
+	    TURN_TEST(test_staged_in_done),
+	    TURN_TEST(test_stages_itself),
+	    TURN_TEST(test_store_error),
+	    TURN_TEST(test_progress_is_kept),
+	    cmocka_unit_test(test_full_map_drains),
+	    cmocka_unit_test(test_full_map_keeps_progress),
+	};
+	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
