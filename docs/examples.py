@@ -53,6 +53,7 @@ MASKS = [
     (r"\b1\d{9}\b", lambda m: "<seconds>"),
     (r"[0-9a-f]{32,}", lambda m: f"<{len(m.group())} hex digits>"),
     (r"\bv1,[A-Za-z0-9+/]{43}=", lambda m: "<signature>"),
+    (r"\bwhsec_[A-Za-z0-9+/]{32}", lambda m: "<secret>"),
     (r"\b(\w+_ms|commits)=\d+", lambda m: m.group(1) + "=<number>"),
 ]
 

@@ -215,7 +215,7 @@ enum err intake_read(struct intake *in, const struct intake_conf *conf, enum int
 }
 
 void intake_make(struct intake *in, const struct intake_conf *conf, const char *event,
-    struct slice body, uint64_t webhook)
+    struct slice body, const struct webhook *w)
 {
 	*in = (struct intake){.bodies = BUF_INIT(BODIES_MAX)};
 	struct intake_item *item = add_item(in);
@@ -226,7 +226,7 @@ void intake_make(struct intake *in, const struct intake_conf *conf, const char *
 	item->timestamp_s = conf->now_ms / 1000;
 	item->body_len = body.len;
 	buf_slice(&in->bodies, body);
-	publication_address(&item->publication, webhook);
+	publication_address(&item->publication, w);
 	in->deliveries = 1;
 	stamp(in, conf);
 }

@@ -59,9 +59,9 @@ struct intake_conf {
 MUST_CHECK enum err intake_read(struct intake *in, const struct intake_conf *conf,
     enum intake_form form, struct slice text, struct problem *p);
 
-/* Makes `in` hold one event with this canonical body, for webhook number `webhook` alone. */
+/* Makes `in` hold one event with this canonical body, for webhook `w` alone. */
 void intake_make(struct intake *in, const struct intake_conf *conf, const char *event,
-    struct slice body, uint64_t webhook);
+    struct slice body, const struct webhook *w);
 
 /* About how many bytes writing it takes. */
 size_t intake_bytes(const struct intake *in);

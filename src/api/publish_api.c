@@ -155,7 +155,7 @@ static void tell_queued(const struct publish_call *pc)
 		const struct publication *p = &item->publication;
 		for (uint32_t n = 0; !item->replayed && n < p->event.deliveries; n++) {
 			struct queue_place place = publication_place(p, n);
-			hooks->queued(hooks->arg, p->webhooks[n], &place);
+			hooks->queued(hooks->arg, p->targets[n].webhook, &place);
 		}
 	}
 }
@@ -306,7 +306,7 @@ void handle_test(struct call *c)
 	    "{\"session_id\":\"%s\",\"event\":\"test\",\"timestamp\":%lld,"
 	    "\"data\":{\"webhook_id\":\"%s\"}}",
 	    c->session, (long long)(conf.now_ms / 1000), id);
-	intake_make(&pc->intake, &conf, "test", buf_view(&body), w->number);
+	intake_make(&pc->intake, &conf, "test", buf_view(&body), w);
 	buf_fini(&body);
 	stage(pc, 202);
 }

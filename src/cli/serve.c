@@ -16,6 +16,7 @@
 #include "cli/config.h"
 #include "cli/loop.h"
 #include "cli/tokens.h"
+#include "store/events.h"
 #include "store/schema.h"
 
 #define DESCRIPTOR_RESERVE 64            /* for the store, the log, the listeners and lookups */
@@ -82,6 +83,23 @@ static void raise_descriptors(const struct config *c)
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
 		log_warn("fewer descriptors than max_connections and max_in_flight may need",
 		    LOG_N("limit", limit.rlim_cur), LOG_N("wanted", wanted));
+}
+
+/* New ids go on behind those on disk, though the clock may stand before them. */
+static enum err resume_ids(struct server *s, struct problem *p)
+{
+	struct db_txn *txn = NULL;
+	struct uuid newest = {0};
+	idgen_init(&s->ids, &s->rnd);
+	enum err err = db_read(s->db, &txn);
+	if (err == OK) {
+		err = events_newest_id(txn, &newest);
+		db_read_end(txn);
+	}
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read the events: %s", err_text(err));
+	idgen_resume(&s->ids, &newest);
+	return OK;
 }
 
 static enum err open_store(struct server *s, struct problem *p)
@@ -205,8 +223,9 @@ static enum err start(struct server *s, struct problem *p)
 	raise_descriptors(&s->config);
 	s->inbound = tokens_load_inbound(&s->config);
 	rnd_seed_system(&s->rnd);
-	idgen_init(&s->ids, &s->rnd);
 	err = open_store(s, p);
+	if (err == OK)
+		err = resume_ids(s, p);
 	if (err != OK)
 		return err;
 	s->reactor = reactor_new();

@@ -30,6 +30,7 @@ struct endpoint {
 	int64_t forced_ms;        /* what was queued before is due at once; 0: nothing is */
 	struct sign_key *key;     /* NULL: not made yet, or no secret */
 	struct sign_key *previous_key; /* the same of the secret before */
+	bool fifo;
 	bool idle;
 };
 
@@ -170,6 +171,7 @@ static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
 	TAILQ_INIT(&ep->flights);
 	map_put(d->endpoints, &ep->webhook, sizeof(ep->webhook), ep);
 	struct sched_limits limits = limits_of(w);
+	ep->fifo = w->fifo;
 	sched_add(d->sched, &ep->sched, hosts_take(d->hosts, w->url), &limits, clock_wall_ms());
 	if (w->failing_since_ms != 0)
 		sched_resume_failing(d->sched, &ep->sched, w->failing_since_ms);
@@ -189,8 +191,10 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
 		return;
 	if (!queue_place_before(&ep->place, place))
 		rewind_place(ep);
-	if (place->place_ms < ep->sched.due_ms)
-		sched_set_due(d->sched, &ep->sched, place->place_ms);
+	/* a fifo place may lie ahead of the clock: what is due there shows when it is claimed */
+	int64_t due_ms = ep->fifo ? clock_wall_ms() : place->place_ms;
+	if (due_ms < ep->sched.due_ms)
+		sched_set_due(d->sched, &ep->sched, due_ms);
 	mark_idle(d, ep);
 }
 
@@ -201,6 +205,7 @@ static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct
 	struct sched_limits limits = limits_of(w);
 	drop_keys(ep);
 	rewind_place(ep);
+	ep->fifo = w->fifo;
 	sched_set_host(d->sched, &ep->sched, hosts_take(d->hosts, w->url));
 	hosts_give_back(d->hosts, old);
 	sched_limit(d->sched, &ep->sched, &limits);
@@ -270,7 +275,7 @@ static void follow_settlement(struct dispatch *d, struct endpoint *ep, struct se
 	}
 	for (uint32_t n = 0; s->noticed && n < s->notice.event.deliveries; n++) {
 		struct queue_place place = publication_place(&s->notice, n);
-		dispatch_queued(d, s->notice.webhooks[n], &place);
+		dispatch_queued(d, s->notice.targets[n].webhook, &place);
 	}
 	if (s->verdict == VERDICT_RETRY) {
 		s->delivery.place_ms = s->fifo ? s->delivery.place_ms : s->retry_ms;

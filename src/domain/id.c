@@ -106,6 +106,13 @@ void idgen_init(struct idgen *g, struct rnd *rnd)
 	*g = (struct idgen){.rnd = rnd, .high = HIGH_END};
 }
 
+void idgen_resume(struct idgen *g, const struct uuid *last)
+{
+	g->last_ms = uuid_time(last);
+	g->high = HIGH_END; /* as if its millisecond were used up */
+	g->low = 0;
+}
+
 /* Whether `count` more ids fit behind the counter; it may end exactly at 2^74. */
 static bool has_room(const struct idgen *g, uint32_t count)
 {

@@ -358,15 +358,28 @@ enum err db_seek_below(struct db_cursor *c, struct slice key, struct slice *foun
 	return err == OK ? db_prev(c, found, value) : err;
 }
 
-enum err db_first(struct db_txn *txn, enum db_table t, struct slice *key, struct slice *value)
+/* Reads the one row that `op` names. */
+static enum err peek(struct db_txn *txn, enum db_table t, MDB_cursor_op op, struct slice *key,
+    struct slice *value)
 {
 	struct db_cursor *c = NULL;
 	enum err err = db_cursor(txn, t, &c);
 	if (err != OK)
 		return err;
-	err = move(c, MDB_FIRST, (MDB_val){0}, key, value);
+	err = move(c, op, (MDB_val){0}, key, value);
 	db_cursor_close(c);
 	return err;
+}
+
+enum err db_first(struct db_txn *txn, enum db_table t, struct slice *key, struct slice *value)
+{
+	return peek(txn, t, MDB_FIRST, key, value);
+}
+
+enum err db_last(struct db_txn *txn, enum db_table t, struct slice *key)
+{
+	struct slice value;
+	return peek(txn, t, MDB_LAST, key, &value);
 }
 
 enum err db_next(struct db_cursor *c, struct slice *found, struct slice *value)

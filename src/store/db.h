@@ -90,6 +90,9 @@ MUST_CHECK enum err db_del(struct db_txn *txn, enum db_table t, struct slice key
 MUST_CHECK enum err db_first(struct db_txn *txn, enum db_table t, struct slice *key,
     struct slice *value);
 
+/* Borrows the table's last key until the next write. ERR_NOTFOUND or the sticky error. */
+MUST_CHECK enum err db_last(struct db_txn *txn, enum db_table t, struct slice *key);
+
 /* Opens a cursor; close it before the transaction ends. */
 MUST_CHECK enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out);
 void db_cursor_close(struct db_cursor *c);

@@ -157,3 +157,19 @@ enum err events_drop(struct db_txn *txn, const struct uuid *id)
 	}
 	return err == ERR_NOTFOUND ? OK : err;
 }
+
+enum err events_newest_id(struct db_txn *txn, struct uuid *id)
+{
+	static const enum db_table TABLES[] = {DB_EVENTS, DB_DEAD_BY_AGE};
+	*id = (struct uuid){0};
+	for (size_t i = 0; i < sizeof(TABLES) / sizeof(TABLES[0]); i++) {
+		struct slice key;
+		enum err err = db_last(txn, TABLES[i], &key); /* both keys begin with the id */
+		if (err == OK && key.len >= UUID_SIZE &&
+		    memcmp(key.ptr, id->bytes, UUID_SIZE) > 0)
+			memcpy(id->bytes, key.ptr, UUID_SIZE);
+		if (err != OK && err != ERR_NOTFOUND)
+			return err;
+	}
+	return OK;
+}

@@ -45,6 +45,9 @@ MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct
 MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id,
     struct event *left);
 
+/* Names the newest id there is, of an event or a dead letter; all zero where there is none. */
+MUST_CHECK enum err events_newest_id(struct db_txn *txn, struct uuid *id);
+
 /* Removes an event, its deliveries' records apart. ERR_NOTFOUND. */
 MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
 

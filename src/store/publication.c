@@ -5,6 +5,11 @@
 
 #include "base/mem.h"
 
+static struct target target_of(const struct webhook *w)
+{
+	return (struct target){.webhook = w->number, .fifo = w->fifo};
+}
+
 void publication_match(struct publication *p, const struct registry *reg)
 {
 	size_t count = 0;
@@ -12,17 +17,17 @@ void publication_match(struct publication *p, const struct registry *reg)
 	struct webhook *const *list = registry_session(reg, slice_of(p->event.session), &count);
 	if (count == 0)
 		return;
-	p->webhooks = mem_array(count, sizeof(*p->webhooks));
+	p->targets = mem_array(count, sizeof(*p->targets));
 	for (size_t i = 0; i < count; i++) {
 		if (list[i]->enabled && webhook_wants(list[i], name))
-			p->webhooks[p->event.deliveries++] = list[i]->number;
+			p->targets[p->event.deliveries++] = target_of(list[i]);
 	}
 }
 
-void publication_address(struct publication *p, uint64_t webhook)
+void publication_address(struct publication *p, const struct webhook *w)
 {
-	p->webhooks = mem_new(sizeof(*p->webhooks));
-	p->webhooks[0] = webhook;
+	p->targets = mem_new(sizeof(*p->targets));
+	p->targets[0] = target_of(w);
 	p->event.deliveries = 1;
 }
 
@@ -36,11 +41,12 @@ void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms)
 
 static struct delivery make_delivery(const struct publication *p, uint32_t n)
 {
+	const struct target *t = &p->targets[n];
 	struct delivery d = {
 	    .event_id = p->event.id,
-	    .webhook = p->webhooks[n],
+	    .webhook = t->webhook,
 	    .created_ms = p->event.created_ms,
-	    .place_ms = p->event.created_ms,
+	    .place_ms = t->fifo ? uuid_time(&p->event.id) : p->event.created_ms,
 	    .due_ms = p->event.created_ms,
 	    .queued_ms = p->event.created_ms,
 	    .status = DELIVERY_WAITING,
@@ -69,6 +75,6 @@ struct queue_place publication_place(const struct publication *p, uint32_t n)
 
 void publication_fini(struct publication *p)
 {
-	free(p->webhooks);
-	p->webhooks = NULL;
+	free(p->targets);
+	p->targets = NULL;
 }

@@ -12,10 +12,17 @@
 #include "store/queue.h"
 #include "store/registry.h"
 
+/* A webhook that a publication goes to. */
+struct target {
+	uint64_t webhook; /* its number */
+	bool
+	    fifo; /* its queue is in the order of ids, which grow even if the clock steps back */
+};
+
 struct publication {
-	struct event event; /* deliveries: how many `webhooks` there are */
-	struct slice body;  /* borrowed: canonical bytes */
-	uint64_t *webhooks; /* numbers; owned */
+	struct event event;     /* deliveries: how many targets there are */
+	struct slice body;      /* borrowed: canonical bytes */
+	struct target *targets; /* owned */
 };
 
 /*
@@ -25,7 +32,7 @@ struct publication {
 void publication_match(struct publication *p, const struct registry *reg);
 
 /* Makes it go to one webhook only. */
-void publication_address(struct publication *p, uint64_t webhook);
+void publication_address(struct publication *p, const struct webhook *w);
 
 /* Gives the event its id and time, and each delivery the id behind it. */
 void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms);

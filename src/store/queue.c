@@ -127,7 +127,7 @@ static enum stand judge(struct db_txn *txn, const struct queue_claim *c,
     const struct queue_place *place, struct delivery *d, int64_t *due_ms)
 {
 	*due_ms = place->place_ms;
-	if (place->place_ms > c->now_ms && c->forced_ms == 0)
+	if (!c->fifo && place->place_ms > c->now_ms && c->forced_ms == 0)
 		return STAND_LATER;
 	if (!read_row(txn, place, d))
 		return STAND_PASSED;
@@ -156,7 +156,7 @@ static enum err walk(struct db_txn *txn, struct db_cursor *cursor, struct queue_
 		if (!queue_place_before(&c->place, &place) || c->skip(c->arg, &place.id))
 			continue;
 		if (*count == c->max) {
-			*next_due_ms = place.place_ms;
+			*next_due_ms = c->fifo ? c->now_ms : place.place_ms;
 			return OK;
 		}
 		enum stand stand = judge(txn, c, &place, &out[*count], next_due_ms);

@@ -168,7 +168,7 @@ PLANTED = [
     ("src/cli/config.c", '"timeout_ms"', '"timeout_mss"'),
     ("src/cli/config.c", '"5000"', '"6000"'),
     ("src/cli/config.c", "from 100 to 30000", "from 200 to 30000"),
-    ("src/cli/config.c", "KIND_CHOICE", "SORT_CHOICE"),
+    ("src/cli/config.c", "AT(log_level)", "IN(log_level)"),
     ("etc/waybill.conf", "#timeout_ms = 5000", "#timeout_ms = 6000"),
     ("etc/waybill.conf", "#timeout_ms = 5000", ""),
     ("etc/waybill.conf", "#timeout_ms = 5000", "#timeout_ms = 5000\n#colour = red"),
