@@ -18,8 +18,8 @@ document needs beyond that stands in a comment on the line before a block:
   <!-- example: prelude -->          shell text that precedes every command of the document
   <!-- example: file NAME -->        the block is a file for the commands that follow
   <!-- example: request PORT -->     what a receiver on PORT got last, byte by byte
-  <!-- example: wait TEXT -->        repeat the command until it prints TEXT (of a program in the
-                                     background: until it has)
+  <!-- example: wait TEXT -->        repeat the command until it prints TEXT; with --write, wait
+                                     until a program in the background has
   <!-- example: save NAME=KEY -->    NAME is the value of the first "KEY" in the output
   <!-- example: needs PROGRAM -->     which may not be installed; `make test` then passes it by
 """
@@ -151,7 +151,8 @@ class Background:
 class Run:
     """One document's examples, in their order."""
 
-    def __init__(self, path, directory):
+    def __init__(self, path, directory, write):
+        self.write = write
         self.text = pathlib.Path(path).read_text(encoding="utf-8")
         self.blocks = [Block(match) for match in FENCE.finditer(self.text)]
         self.directory = pathlib.Path(directory)
@@ -262,7 +263,7 @@ class Run:
 
         def complete():
             step.found = self._document_ports(program.output()).splitlines()
-            return program.wait in program.output() if program.wait else step.is_good
+            return step.is_good or (self.write and (program.wait or "") in program.output())
 
         try:
             harness.wait_until(complete, PATIENCE_S)
@@ -335,7 +336,7 @@ def missing(path):
 
 def check(path, directory, write=False):
     """Runs a document's examples below `directory`; returns what differs."""
-    run = Run(path, directory)
+    run = Run(path, directory, write)
     run.run()
     differences = run.differences()
     if differences and write:

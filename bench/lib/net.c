@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,20 +31,25 @@ uint64_t net_now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static struct sockaddr_in loopback(uint16_t port)
+static struct sockaddr_in address_of(uint32_t address, uint16_t port)
 {
 	return (struct sockaddr_in){.sin_family = AF_INET,
 	    .sin_port = htons(port),
-	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	    .sin_addr.s_addr = htonl(address)};
 }
 
 int net_listen(uint16_t *port)
+{
+	return net_listen_at(NET_LOOPBACK, port);
+}
+
+int net_listen_at(uint32_t address, uint16_t *port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		net_die("socket");
 	int one = 1;
-	struct sockaddr_in addr = loopback(*port);
+	struct sockaddr_in addr = address_of(address, *port);
 	socklen_t len = sizeof(addr);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
 	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 || listen(fd, BACKLOG) != 0 ||
@@ -59,13 +65,23 @@ int net_connect(uint16_t port)
 	if (fd < 0)
 		net_die("socket");
 	int one = 1;
-	struct sockaddr_in addr = loopback(port);
+	struct sockaddr_in addr = address_of(NET_LOOPBACK, port);
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
 		net_die("connect");
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) != 0 ||
 	    fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
 		net_die("socket options");
 	return fd;
+}
+
+void net_raise_descriptors(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		net_die("getrlimit");
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		net_die("setrlimit");
 }
 
 void net_watch(int epoll, int fd, uint64_t data)

@@ -11,11 +11,19 @@ _Noreturn void net_die(const char *text);
 /* Monotonic microseconds, the same clock in every process of the machine. */
 uint64_t net_now_us(void);
 
+#define NET_LOOPBACK 0x7f000001u /* 127.0.0.1 */
+
 /* Listens on 127.0.0.1, non-blocking; *port 0 takes a free one and says which. */
 int net_listen(uint16_t *port);
 
+/* The same at another address of 127.0.0.0/8, in the host's byte order. */
+int net_listen_at(uint32_t address, uint16_t *port);
+
 /* Connects to 127.0.0.1; the socket is non-blocking from then on and sends without delay. */
 int net_connect(uint16_t port);
+
+/* Lets the process have as many descriptors as it may. */
+void net_raise_descriptors(void);
 
 /* Watches `fd` for input with an epoll instance; `data` comes back with each event. */
 void net_watch(int epoll, int fd, uint64_t data);

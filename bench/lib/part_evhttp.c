@@ -12,10 +12,11 @@
 #include "parts.h"
 #include "publisher.h"
 
-static size_t make_post(void *arg, uint64_t n, char *out)
+static size_t make_post(void *arg, uint64_t n, uint64_t due_us, char *out)
 {
 	(void)arg;
 	(void)n;
+	(void)due_us;
 	int head = snprintf(out, PUBLISHER_REQUEST_MAX,
 	    "POST /api/v1/sessions/s/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 	    "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n",

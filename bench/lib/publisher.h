@@ -1,6 +1,7 @@
 /*
- * A closed loop of HTTP clients: so many connections, one request at a time on
- * each, the next as soon as the answer is there. One thread, one epoll.
+ * HTTP clients: so many connections, one request at a time on each. A closed loop begins
+ * the next as soon as the answer is there; an open one begins them at a steady rate,
+ * whatever the answers do. One thread, one epoll.
  */
 #ifndef BENCH_PUBLISHER_H
 #define BENCH_PUBLISHER_H
@@ -12,14 +13,18 @@
 
 #define PUBLISHER_REQUEST_MAX (1024 * 1024 + 4096)
 
-/* Writes request number `n`, at most PUBLISHER_REQUEST_MAX bytes; returns its length. */
-typedef size_t (*publisher_fn)(void *arg, uint64_t n, char *out);
+/*
+ * Writes request number `n`, at most PUBLISHER_REQUEST_MAX bytes; returns its length.
+ * `due_us`: monotonic; when it is sent, or at a steady rate, was to be sent.
+ */
+typedef size_t (*publisher_fn)(void *arg, uint64_t n, uint64_t due_us, char *out);
 
 struct publisher {
 	uint16_t port; /* on loopback */
 	unsigned connections;
 	double seconds;        /* no request is begun after them */
 	uint64_t requests_max; /* nor after so many */
+	double rate;           /* requests a second; 0: a closed loop */
 	publisher_fn make;
 	void *arg;
 };
@@ -31,7 +36,7 @@ struct publisher_result {
 	uint64_t unanswered; /* the connection broke, or no answer came in time */
 	uint64_t first_us;   /* monotonic: when the first request was sent */
 	uint64_t last_us;    /* when the last answer came */
-	struct hist latency;
+	struct hist latency; /* from when it was to be sent: waiting for a connection counts */
 };
 
 /* Runs until all is answered, at most 10 s longer than asked. `r` must be all zero. */

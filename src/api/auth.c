@@ -66,17 +66,23 @@ static struct slice take_word(struct slice *line)
 	return word;
 }
 
+/* Whether nothing of a line counts from `word` on. Behind its first a word may hold '#'. */
+static bool ends_line(struct slice word)
+{
+	return word.len == 0 || word.ptr[0] == '#';
+}
+
 static enum err add_line(struct auth *a, struct slice line, unsigned number, struct problem *p)
 {
 	struct slice word = take_word(&line);
-	if (word.len == 0)
+	if (ends_line(word))
 		return OK;
 	enum err err = auth_add(a, word, p);
 	if (err != OK)
 		return problem_set(p, err, "tokens_file",
 		    "line %u: a token must be 8 to 512 printable ASCII characters", number);
 	struct auth_token *t = &a->tokens[a->count - 1];
-	for (word = take_word(&line); word.len > 0; word = take_word(&line)) {
+	for (word = take_word(&line); !ends_line(word); word = take_word(&line)) {
 		if (!name_is_session(word))
 			return problem_set(p, ERR_INVALID, "tokens_file",
 			    "line %u: a session id must match [A-Za-z0-9._~-]{1,128}", number);
@@ -94,9 +100,6 @@ enum err auth_add_file(struct auth *a, struct slice text, struct problem *p)
 		struct slice line = {text.ptr,
 		    end == NULL ? text.len : (size_t)(end - text.ptr)};
 		size_t step = line.len + (end == NULL ? 0 : 1);
-		const char *comment = memchr(line.ptr, '#', line.len);
-		if (comment != NULL)
-			line.len = (size_t)(comment - line.ptr);
 		if (line.len > 0 && line.ptr[line.len - 1] == '\r')
 			line.len--;
 		enum err err = add_line(a, line, ++number, p);

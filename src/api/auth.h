@@ -31,7 +31,8 @@ MUST_CHECK enum err auth_add(struct auth *a, struct slice token, struct problem 
 
 /*
  * Adds the tokens of a tokens file: a token a line, for all sessions or, followed by
- * session ids, for these; '#' starts a comment. ERR_INVALID with "line N: …".
+ * session ids, for these; a word that begins with '#' starts a comment. ERR_INVALID with
+ * "line N: …".
  */
 MUST_CHECK enum err auth_add_file(struct auth *a, struct slice text, struct problem *p);
 

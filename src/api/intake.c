@@ -28,6 +28,18 @@ static enum err too_many(const char *what, unsigned most, struct problem *p)
 	    "a request may make at most %u %s; split the batch", most, what);
 }
 
+/* Refuses the item at `where`, or its member `name`. */
+static enum err refuse(enum err err, const char *where, const char *name, const char *message,
+    struct problem *p)
+{
+	char field[sizeof(p->field)];
+	size_t len = strlen(where);
+	if (name[0] == '\0' && len > 0)
+		len--; /* the dot that would join the name */
+	(void)snprintf(field, sizeof(field), "%.*s%s", (int)len, where, name);
+	return problem_set(p, err, field, "%s", message);
+}
+
 /* Takes over one envelope that has been read, and names its webhooks. */
 static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
     const struct envelope *e, size_t body_at, struct problem *p)
@@ -39,9 +51,6 @@ static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
 	item->timestamp_s = e->timestamp_s;
 	item->body_at = body_at;
 	item->body_len = e->body.len;
-	if (!auth_reaches(conf->token, slice_of(e->session)))
-		return problem_set(p, ERR_REFUSED, "session_id",
-		    "the token does not reach this session");
 	publication_match(&item->publication, conf->registry);
 	in->deliveries += event->deliveries;
 	if (in->deliveries > INTAKE_DELIVERIES_MAX)
@@ -67,10 +76,14 @@ static enum err read_item(struct intake *in, const struct intake_conf *conf,
 		return too_many("events", INTAKE_EVENTS_MAX, p);
 	enum err err = envelope_read(r, conf->session, conf->now_ms / 1000, where,
 	    conf->scratch, &in->bodies, &e, p);
-	if (err == OK && r->pos - text_at > conf->body_max)
-		err = problem_set(p, ERR_TOOBIG, "", "%san event is over max_body_bytes",
-		    where);
-	return err == OK ? take_envelope(in, conf, &e, body_at, p) : err;
+	if (err != OK)
+		return err;
+	if (r->pos - text_at > conf->body_max)
+		return refuse(ERR_TOOBIG, where, "", "an event is over max_body_bytes", p);
+	if (!auth_reaches(conf->token, slice_of(e.session)))
+		return refuse(ERR_REFUSED, where, "session_id",
+		    "the token does not reach this session", p);
+	return take_envelope(in, conf, &e, body_at, p);
 }
 
 static void name_place(const struct intake *in, char where[WHERE_SIZE])
@@ -104,13 +117,15 @@ static enum err read_json(struct intake *in, const struct intake_conf *conf,
 	struct json_reader r;
 	json_init(&r, text);
 	enum err err = OK;
-	if (form == INTAKE_ANY && json_peek(&r) == '[')
+	bool is_array = form == INTAKE_ANY && json_peek(&r) == '[';
+	if (is_array)
 		err = read_array(in, conf, &r, p);
 	else if (text.len > conf->body_max)
 		err = problem_set(p, ERR_TOOBIG, "", "the body is over max_body_bytes");
 	else
 		err = read_item(in, conf, &r, "", p);
-	if (err == OK || err == ERR_INVALID) { /* malformed text comes before a field's fault */
+	/* Malformed text comes before a field's fault; of an array, the first item's fault counts. */
+	if (err == OK || (err == ERR_INVALID && !is_array)) {
 		enum err end = json_read_end(&r);
 		if (end != OK && (err == OK || r.error != NULL))
 			err = json_problem(&r, end, p);
@@ -203,7 +218,7 @@ enum err intake_read(struct intake *in, const struct intake_conf *conf, enum int
     struct slice text, struct problem *p)
 {
 	*in = (struct intake){.bodies = BUF_INIT(BODIES_MAX)};
-	if (text.len > conf->batch_max && text.len > conf->body_max)
+	if (form != INTAKE_ONE && text.len > conf->batch_max && text.len > conf->body_max)
 		return problem_set(p, ERR_TOOBIG, "", "the body is over max_batch_bytes");
 	enum err err = form == INTAKE_NDJSON ? read_lines(in, conf, text, p)
 					     : read_json(in, conf, form, text, p);

@@ -42,6 +42,15 @@ static void put_event(const struct intake_item *item, struct buf *out)
 	    id, e->session, e->name, (long long)item->timestamp_s, e->deliveries);
 }
 
+static enum err refuse_id(struct publish_call *pc, size_t item)
+{
+	char field[32];
+	(void)snprintf(field, sizeof(field), "[%zu].id", item);
+	return problem_set(&pc->call.problem, ERR_CONFLICT,
+	    pc->intake.is_batch ? field : "id",
+	    "this id was used for another event within 24 hours");
+}
+
 /* Looks which events were stored before; says so in their `replayed`. Writes nothing. */
 static enum err find_replays(struct publish_call *pc, struct db_txn *txn, int64_t now_ms,
     struct buf *known)
@@ -62,8 +71,7 @@ static enum err find_replays(struct publish_call *pc, struct db_txn *txn, int64_
 			buf_slice(known, buf_view(&answer));
 		buf_fini(&answer);
 		if (err == ERR_CONFLICT)
-			return problem_set(&pc->call.problem, err, "id",
-			    "this id was used for another event within 24 hours");
+			return refuse_id(pc, i);
 		err = err == ERR_NOTFOUND ? OK : err;
 	}
 	return err;
@@ -277,6 +285,8 @@ void handle_webhook_in(struct call *c)
 		    "the X-Webhook-Signature of this session's inbound secret is needed, or a token");
 		return;
 	}
+	if (!by_token)
+		c->token = NULL; /* the signature lets it in, whatever the token would not do */
 	if (!call_has_json(c) || !read_body(pc, INTAKE_ONE, body))
 		return;
 	struct buf scope = BUF_INIT(SESSION_MAX + 8);

@@ -263,6 +263,8 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_PROXY, c->conf.proxy == NULL ? "" : c->conf.proxy));
 	MUST(curl_easy_setopt(e, CURLOPT_NOPROXY, "")); /* not the environment's either */
+	/* a proxy's answer to CONNECT is not the receiver's */
+	MUST(curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https"));
 	MUST(curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L));
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));

@@ -58,11 +58,7 @@ struct dispatch {
 	bool stopped;
 };
 
-static void on_purged(void *arg, uint64_t webhook)
-{
-	struct dispatch *d = arg;
-	registry_drop(d->conf.registry, webhook);
-}
+static void on_purged(void *arg, uint64_t webhook);
 
 struct dispatch *dispatch_new(const struct dispatch_conf *conf)
 {
@@ -231,6 +227,18 @@ void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 	mark_idle(d, ep);
 }
 
+/* A retired webhook's queue is empty and its record gone. */
+static void on_purged(void *arg, uint64_t webhook)
+{
+	struct dispatch *d = arg;
+	struct endpoint *ep = find_endpoint(d, webhook);
+	registry_drop(d->conf.registry, webhook);
+	if (ep == NULL)
+		return;
+	sched_set_due(d->sched, &ep->sched, SCHED_NEVER);
+	mark_idle(d, ep);
+}
+
 static void learn_head(void *arg, uint64_t webhook, int64_t place_ms)
 {
 	struct queue_place front = {.place_ms = place_ms};
@@ -371,9 +379,11 @@ static bool is_in_flight(void *arg, const struct uuid *id)
 }
 
 /* The event of a delivery cannot be read: the attempt fails without having been made. */
-static void fail_unreadable(struct flight *f, enum err err)
+static void fail_unreadable(struct flight *f, const struct webhook *w, enum err err)
 {
 	char words[96];
+	f->event = (struct event){.id = f->settlement.delivery.event_id};
+	(void)snprintf(f->event.session, sizeof(f->event.session), "%s", w->session);
 	(void)snprintf(words, sizeof(words), "the stored event cannot be read: %s",
 	    err_text(err));
 	struct client_result r = {.error = words, .retry_after = ""};
@@ -400,7 +410,7 @@ static void take_off(struct dispatch *d, struct flight *f, const struct webhook 
 	const struct delivery *delivery = &f->settlement.delivery;
 	enum err err = events_get(txn, &delivery->event_id, &f->event, &f->body);
 	if (err != OK)
-		fail_unreadable(f, err);
+		fail_unreadable(f, w, err);
 	else if (judge_is_expired(&d->conf.judge, &f->event, delivery, now_ms))
 		drop_expired(f, w);
 	else

@@ -20,12 +20,11 @@ enum verdict {
 
 struct settlement {
 	enum verdict verdict;
-	struct delivery delivery; /* attempts counted, its place as it lies in the queue */
-	int64_t now_ms;           /* wall */
-	int64_t retry_ms;         /* VERDICT_RETRY: the new due time, wall */
-	bool fifo; /* VERDICT_RETRY: it keeps its place, ahead of those behind it */
-	struct slice
-	    session; /* VERDICT_DEAD: the key of the dead letter; borrowed until applied */
+	struct delivery delivery;  /* attempts counted, its place as it lies in the queue */
+	int64_t now_ms;            /* wall */
+	int64_t retry_ms;          /* VERDICT_RETRY: the new due time, wall */
+	bool fifo;                 /* VERDICT_RETRY: it keeps its place in the queue */
+	struct slice session;      /* VERDICT_DEAD: the dead letter's; borrowed until applied */
 	struct dead_letter *dead;  /* VERDICT_DEAD: owned */
 	bool changes_webhook;      /* the next two say how */
 	int64_t failing_since_ms;  /* wall; 0: it does not fail any more */

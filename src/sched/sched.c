@@ -16,6 +16,7 @@
 #define THROTTLED_LOOK 4 /* throttled endpoints looked at for each slot that is given back */
 #define LATENCY_SLACK_US 20000 /* latency is rising above twice the usual and this */
 #define LATENCY_CUT 0.9        /* what the window is multiplied by then */
+#define LATENCY_MEMORY 256     /* attempts after which a latency that stays is the usual one */
 
 enum state {
 	STATE_IDLE = 1,  /* nothing to start, or nothing may: in no structure */
@@ -350,8 +351,7 @@ static bool learn_latency(struct sched_endpoint *e, int64_t latency_us)
 	if (e->recent_us < e->base_us)
 		e->base_us = e->recent_us;
 	else
-		e->base_us += (e->recent_us - e->base_us) /
-		    256; /* what stays becomes the usual */
+		e->base_us += (e->recent_us - e->base_us) / LATENCY_MEMORY;
 	return e->recent_us > 2 * e->base_us + LATENCY_SLACK_US;
 }
 
@@ -436,9 +436,8 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 		fail(s, e, now_ms, result == RESULT_OVERLOADED);
 		break;
 	case RESULT_NONE:
-		if (e->circuit == CIRCUIT_HALF_OPEN)
-			e->circuit =
-			    CIRCUIT_OPEN; /* its time has come: another probe may go at once */
+		if (e->circuit == CIRCUIT_HALF_OPEN) /* another probe may go at once */
+			e->circuit = CIRCUIT_OPEN;
 		break;
 	}
 	/* its line, its share or its wake time may be others now */

@@ -82,16 +82,15 @@ struct sched_endpoint {
 	int64_t due_ms;  /* wall; of the next unclaimed delivery; SCHED_NEVER: none known */
 	int64_t wake_ms; /* wall; its key in the tree */
 	double window;
-	double threshold;  /* of slow start: above it the window grows by one a window */
-	double tokens;     /* of the rate limit's bucket */
-	int64_t tokens_ms; /* wall; when they were counted */
-	int64_t base_us;   /* latency: the usual one */
-	int64_t recent_us; /* latency: of the last few attempts */
-	int64_t opened_ms; /* wall; when the circuit opened last */
-	int64_t probe_ms;  /* wall; while it is open: when the probe may start */
-	int64_t
-	    failing_since_ms; /* wall; of the first failure since the last success; 0: none */
-	uint32_t failures;    /* in a row */
+	double threshold;         /* of slow start: above it the window grows by one a window */
+	double tokens;            /* of the rate limit's bucket */
+	int64_t tokens_ms;        /* wall; when they were counted */
+	int64_t base_us;          /* latency: the usual one */
+	int64_t recent_us;        /* latency: of the last few attempts */
+	int64_t opened_ms;        /* wall; when the circuit opened last */
+	int64_t probe_ms;         /* wall; while it is open: when the probe may start */
+	int64_t failing_since_ms; /* wall; of the first failure since a success; 0: none */
+	uint32_t failures;        /* in a row */
 	uint32_t in_flight;
 	uint32_t since_cut; /* attempts ended since the window was last cut */
 	uint8_t circuit;    /* enum sched_circuit */

@@ -68,6 +68,8 @@ enum err idempotency_find(struct db_txn *txn, const struct idempotency *k, int64
 	if (memcmp(known.request, k->request, RECORD_DIGEST) != 0)
 		return ERR_CONFLICT;
 	err = events_get(txn, &known.answer, &e, answer);
+	if (err != OK)
+		buf_reset(answer); /* of its pieces some may have been whole */
 	return err == ERR_CORRUPT ? ERR_NOTFOUND : err;
 }
 

@@ -15,8 +15,7 @@
 /* A webhook that a publication goes to. */
 struct target {
 	uint64_t webhook; /* its number */
-	bool
-	    fifo; /* its queue is in the order of ids, which grow even if the clock steps back */
+	bool fifo;        /* its queue is in the order of ids, whatever the clock does */
 };
 
 struct publication {

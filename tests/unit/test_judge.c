@@ -1,0 +1,252 @@
+/* What results mean: verdicts, dead letters, disabling, expiry, with a seeded generator. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "dispatch/judge.h"
+
+#define NOW_MS 1800000000000LL
+#define DAY_MS (24LL * 3600 * 1000)
+
+struct fixture {
+	struct judge judge;
+	struct registry *registry;
+	struct webhook *w; /* the registry's */
+	struct sched_endpoint endpoint;
+	struct event event;
+	struct settlement s;
+	struct rnd rnd;
+	struct idgen ids;
+};
+
+static const struct expiry EXPIRIES[] = {{"presence", 120000}};
+
+static struct webhook *add_webhook(struct registry *reg, const char *session, const char *url)
+{
+	struct webhook *w = webhook_new();
+	webhook_set(&w->session, session);
+	webhook_set(&w->url, url);
+	w->number = registry_take_number(reg);
+	uuid_random(&w->id);
+	registry_set(reg, w);
+	return w;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	assert_non_null(f);
+	log_setup(LOG_ERROR, LOG_TEXT);
+	rnd_seed(&f->rnd, 7);
+	idgen_init(&f->ids, &f->rnd);
+	f->registry = registry_new();
+	f->w = add_webhook(f->registry, "s", "http://example.org/");
+	f->judge = (struct judge){.retry = &RETRY_DEFAULT,
+	    .expiries = EXPIRIES,
+	    .expiry_count = 1,
+	    .circuit_failures = 25,
+	    .disable_after_ms = 5 * DAY_MS,
+	    .registry = f->registry,
+	    .rnd = &f->rnd,
+	    .ids = &f->ids};
+	f->event.created_ms = NOW_MS;
+	(void)snprintf(f->event.session, sizeof(f->event.session), "s");
+	(void)snprintf(f->event.name, sizeof(f->event.name), "message");
+	f->s.now_ms = NOW_MS;
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	settlement_fini(&f->s);
+	registry_free(f->registry);
+	free(f);
+	return 0;
+}
+
+static void judge_status(struct fixture *f, int status, const char *after)
+{
+	struct client_result r = {.status = status,
+	    .error = status == 0 ? "timeout after 5000 ms" : "",
+	    .retry_after = after};
+	judge_attempt(&f->judge, f->w, &f->endpoint, &f->event, &r, &f->s);
+}
+
+static void test_2xx_is_delivered(void **state)
+{
+	struct fixture *f = *state;
+	judge_status(f, 204, "");
+	assert_int_equal(f->s.verdict, VERDICT_DELIVERED);
+	assert_int_equal(f->s.delivery.attempts, 1);
+	assert_false(f->s.changes_webhook);
+}
+
+/* The wait after each attempt lies within 20 % of the schedule's; the last makes a dead letter. */
+static void test_schedule(void **state)
+{
+	struct fixture *f = *state;
+	for (uint32_t i = 0; i < RETRY_DEFAULT.count; i++) {
+		judge_status(f, i % 2 == 0 ? 500 : 0, "");
+		int64_t wait = f->s.retry_ms - NOW_MS;
+		assert_int_equal(f->s.verdict, VERDICT_RETRY);
+		assert_in_range(wait, RETRY_DEFAULT.wait_ms[i] * 4 / 5,
+		    RETRY_DEFAULT.wait_ms[i] * 6 / 5);
+	}
+	judge_status(f, 0, "");
+	assert_int_equal(f->s.verdict, VERDICT_DEAD);
+	assert_non_null(f->s.dead);
+	assert_int_equal(f->s.dead->attempts, RETRY_DEFAULT.count + 1);
+	assert_string_equal(f->s.dead->last_error, "timeout after 5000 ms");
+	assert_string_equal(f->s.dead->webhook_url, "http://example.org/");
+	assert_true(slice_eq(f->s.session, SLICE("s")));
+}
+
+static void test_replay_starts_the_schedule_over(void **state)
+{
+	struct fixture *f = *state;
+	f->s.delivery.attempts = 10;
+	f->s.delivery.replayed_at = 10;
+	judge_status(f, 500, "");
+	assert_int_equal(f->s.verdict, VERDICT_RETRY);
+	assert_int_equal(f->s.delivery.attempts, 11);
+	assert_in_range(f->s.retry_ms - NOW_MS, 4000, 6000);
+}
+
+static void test_own_schedule(void **state)
+{
+	struct fixture *f = *state;
+	f->w->retry = calloc(1, sizeof(*f->w->retry));
+	f->w->retry->count = 1;
+	f->w->retry->wait_ms[0] = 1000;
+	judge_status(f, 500, "");
+	assert_in_range(f->s.retry_ms - NOW_MS, 800, 1200);
+	judge_status(f, 500, "");
+	assert_int_equal(f->s.verdict, VERDICT_DEAD);
+}
+
+/* Retry-After counts on 429 and 503, and only where it asks for more than the schedule. */
+static void test_retry_after(void **state)
+{
+	static const struct {
+		int status;
+		const char *after;
+		int64_t min_ms, max_ms;
+	} ROWS[] = {{429, "100", 100000, 100000}, {503, "100", 100000, 100000},
+	    {500, "100", 4000, 6000}, {429, "1", 4000, 6000}, {429, "junk", 4000, 6000},
+	    {429, "999999999", DAY_MS, DAY_MS}};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		f->s.delivery.attempts = 0;
+		judge_status(f, ROWS[i].status, ROWS[i].after);
+		int64_t wait = f->s.retry_ms - NOW_MS;
+		if (wait < ROWS[i].min_ms || wait > ROWS[i].max_ms)
+			fail_msg("row %zu: waits %lld ms", i, (long long)wait);
+	}
+}
+
+static void test_410_disables_and_tells_the_others(void **state)
+{
+	struct fixture *f = *state;
+	const struct webhook *other = add_webhook(f->registry, "s", "http://example.net/");
+	(void)add_webhook(f->registry, "t", "http://example.net/");
+	judge_status(f, 410, "");
+	assert_int_equal(f->s.verdict, VERDICT_RETRY); /* it waits in the queue */
+	assert_true(f->s.changes_webhook);
+	assert_non_null(strstr(f->s.disable_reason, "410"));
+	assert_string_equal(f->s.notice.event.name, "webhook.disabled");
+	assert_int_equal(f->s.notice.event.deliveries, 2);
+	assert_int_equal(f->s.notice.targets[1].webhook, other->number);
+	assert_non_null(memmem(f->s.notice.body.ptr, f->s.notice.body.len, "410 Gone", 8));
+}
+
+/* Failing is put on disk when the circuit is about to open, and taken off by a success. */
+static void test_failing_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	f->endpoint.failures = 23;
+	f->endpoint.failing_since_ms = NOW_MS - 5000;
+	judge_status(f, 500, "");
+	assert_false(f->s.changes_webhook);
+	f->endpoint.failures = 24;
+	judge_status(f, 500, "");
+	assert_true(f->s.changes_webhook);
+	assert_int_equal(f->s.failing_since_ms, NOW_MS - 5000);
+	f->w->failing_since_ms = NOW_MS - 5000;
+	judge_status(f, 200, "");
+	assert_true(f->s.changes_webhook);
+	assert_int_equal(f->s.failing_since_ms, 0);
+}
+
+static void test_five_days_of_failure_disable(void **state)
+{
+	struct fixture *f = *state;
+	f->w->failing_since_ms = NOW_MS - 5 * DAY_MS + 1;
+	f->endpoint.failing_since_ms = f->w->failing_since_ms;
+	judge_status(f, 500, "");
+	assert_string_equal(f->s.disable_reason, "");
+	f->endpoint.failing_since_ms = NOW_MS - 5 * DAY_MS;
+	judge_status(f, 500, "");
+	assert_non_null(strstr(f->s.disable_reason, "every attempt failed since 2027-01-10T"));
+}
+
+/* A retry that would come too late is not waited for; a replayed delivery never expires. */
+static void test_expiry(void **state)
+{
+	struct fixture *f = *state;
+	(void)snprintf(f->event.name, sizeof(f->event.name), "presence");
+	assert_false(judge_is_expired(&f->judge, &f->event, &f->s.delivery, NOW_MS + 120000));
+	assert_true(judge_is_expired(&f->judge, &f->event, &f->s.delivery, NOW_MS + 120001));
+	judge_status(f, 500, "");
+	assert_int_equal(f->s.verdict, VERDICT_RETRY);
+	f->event.created_ms = NOW_MS - 119000;
+	judge_status(f, 500, "");
+	assert_int_equal(f->s.verdict, VERDICT_EXPIRED);
+	f->s.delivery.replayed_at = f->s.delivery.attempts;
+	judge_status(f, 500, "");
+	assert_int_equal(f->s.verdict, VERDICT_RETRY);
+}
+
+static void test_what_the_endpoint_learns(void **state)
+{
+	static const struct {
+		int status;
+		enum sched_result want;
+	} ROWS[] = {{200, RESULT_OK}, {299, RESULT_OK}, {0, RESULT_FAILED},
+	    {301, RESULT_FAILED}, {404, RESULT_FAILED}, {410, RESULT_FAILED},
+	    {429, RESULT_OVERLOADED}, {500, RESULT_FAILED}, {502, RESULT_OVERLOADED},
+	    {503, RESULT_OVERLOADED}, {504, RESULT_OVERLOADED}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct client_result r = {.status = ROWS[i].status, .error = ""};
+		if (judge_endpoint(&r) != ROWS[i].want)
+			fail_msg("status %d", ROWS[i].status);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_2xx_is_delivered, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_schedule, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_replay_starts_the_schedule_over, setup,
+		teardown),
+	    cmocka_unit_test_setup_teardown(test_own_schedule, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_retry_after, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_410_disables_and_tells_the_others, setup,
+		teardown),
+	    cmocka_unit_test_setup_teardown(test_failing_is_kept, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_five_days_of_failure_disable, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_expiry, setup, teardown),
+	    cmocka_unit_test(test_what_the_endpoint_learns),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
