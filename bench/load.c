@@ -1,63 +1,40 @@
 /*
- * Publishes events to waybill as fast as it answers: some connections, each with
- * one request at a time, sessions in turn. Prints what came of it as JSON.
+ * Asks waybill for much: publishes events one by one or in batches, or registers webhooks,
+ * as fast as it answers or at a steady rate. Prints what came of it as JSON.
  */
 #include <getopt.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/net.h"
 #include "lib/publisher.h"
+#include "lib/requests.h"
 
 static const char USAGE[] =
-    "usage: load --port P [--token T] [--connections N] [--sessions K] [--prefix NAME]\n"
-    "            [--body BYTES] [--seconds T] [--events M]\n"
-    "  Sessions are NAME0, NAME1, …; it stops at the first of T seconds and M events.\n"
-    "  The token may be in WAYBILL_TOKEN instead.\n";
+    "usage: load --port P [--token T] [--connections N] [--seconds T] [--requests M]\n"
+    "            [--rate R] [--warm-up T] [--prefix NAME] [--first F] [--step S]\n"
+    "            [--sessions K] [--random] [--body BYTES] [--body-max BYTES]\n"
+    "            [--batch N | --register URL [--in-flight N]]\n"
+    "  It stops at the first of T seconds and M requests; with a rate, R are begun a second.\n"
+    "  The K sessions are NAMEf, NAMEf+s, …, in turn or at random. Each request publishes an\n"
+    "  event, a batch of them, or registers a webhook, {n} in whose URL is the session's\n"
+    "  number and 127.1.{host} an address for it. The token may be in WAYBILL_TOKEN instead.\n";
 
-#define BODY_MAX (1024 * 1024)
-#define BODY_START "{\"event\":\"message\",\"data\":{\"n\":"
-#define BODY_MIDDLE ",\"text\":\""
-#define BODY_END "\"}}"
 #define TOKEN_MAX 256
+#define NUMBER_MAX 10000000u /* of anything there can be many of */
 
-struct events {
-	const char *token;
-	const char *prefix;
-	uint64_t sessions;
-	size_t body; /* bytes of a request's body, where it is enough for what must be in it */
-};
-
-/* Writes one publish request; every event is different by its number. */
-static size_t make_event(void *arg, uint64_t n, char *out)
-{
-	const struct events *e = arg;
-	char number[24];
-	int digits = snprintf(number, sizeof(number), "%" PRIu64, n);
-	size_t fixed = strlen(BODY_START BODY_MIDDLE BODY_END) + (size_t)digits;
-	size_t fill = e->body > fixed ? e->body - fixed : 0;
-	int head = snprintf(out, PUBLISHER_REQUEST_MAX,
-	    "POST /api/v1/sessions/%s%" PRIu64 "/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-	    "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
-	    "Content-Length: %zu\r\n\r\n" BODY_START "%s" BODY_MIDDLE,
-	    e->prefix, n % e->sessions, e->token, fixed + fill, number);
-	memset(out + head, 'x', fill);
-	memcpy(out + (size_t)head + fill, BODY_END, strlen(BODY_END));
-	return (size_t)head + fill + strlen(BODY_END);
-}
-
-static void print_result(const struct publisher_result *r)
+static void print_result(const struct publisher_result *r, uint64_t batch)
 {
 	double seconds = r->last_us > r->first_us ? (double)(r->last_us - r->first_us) / 1e6
 						  : 0;
-	(void)printf("{\"requests\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"refused\":%" PRIu64
-		     ",\"unanswered\":%" PRIu64 ",\"first_us\":%" PRIu64 ",\"last_us\":%" PRIu64
-		     ",\"seconds\":%.3f,\"rate\":%.0f,",
-	    r->begun, r->accepted, r->refused, r->unanswered, r->first_us, r->last_us, seconds,
-	    seconds > 0 ? (double)r->accepted / seconds : 0);
+	uint64_t events = r->accepted * batch;
+	(void)printf("{\"requests\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"events\":%" PRIu64
+		     ",\"refused\":%" PRIu64 ",\"unanswered\":%" PRIu64 ",\"first_us\":%" PRIu64
+		     ",\"last_us\":%" PRIu64 ",\"seconds\":%.3f,\"rate\":%.0f,",
+	    r->begun, r->accepted, events, r->refused, r->unanswered, r->first_us, r->last_us,
+	    seconds, seconds > 0 ? (double)events / seconds : 0);
 	(void)printf("\"p50_us\":%" PRIu64 ",\"p90_us\":%" PRIu64 ",\"p99_us\":%" PRIu64
 		     ",\"p999_us\":%" PRIu64 ",\"max_us\":%" PRIu64 "}\n",
 	    hist_percentile(&r->latency, 0.5), hist_percentile(&r->latency, 0.9),
@@ -69,40 +46,37 @@ static const struct option OPTIONS[] = {
     {"port", required_argument, NULL, 'p'},
     {"token", required_argument, NULL, 't'},
     {"connections", required_argument, NULL, 'c'},
-    {"sessions", required_argument, NULL, 'k'},
-    {"prefix", required_argument, NULL, 'x'},
-    {"body", required_argument, NULL, 'b'},
     {"seconds", required_argument, NULL, 's'},
-    {"events", required_argument, NULL, 'n'},
+    {"requests", required_argument, NULL, 'n'},
+    {"rate", required_argument, NULL, 'R'},
+    {"warm-up", required_argument, NULL, 'w'},
+    {"prefix", required_argument, NULL, 'x'},
+    {"first", required_argument, NULL, 'F'},
+    {"step", required_argument, NULL, 'S'},
+    {"sessions", required_argument, NULL, 'k'},
+    {"random", no_argument, NULL, 'r'},
+    {"body", required_argument, NULL, 'b'},
+    {"body-max", required_argument, NULL, 'B'},
+    {"batch", required_argument, NULL, 'a'},
+    {"register", required_argument, NULL, 'u'},
+    {"in-flight", required_argument, NULL, 'i'},
     {0},
 };
 
-static void set_option(int c, struct publisher *p, struct events *e)
+static void set_text(int c, struct requests *r)
 {
 	switch (c) {
-	case 'p':
-		p->port = (uint16_t)net_number("port", optarg, UINT16_MAX);
-		return;
 	case 't':
-		e->token = optarg;
-		return;
-	case 'c':
-		p->connections = (unsigned)net_number("connections", optarg, 10000);
-		return;
-	case 'k':
-		e->sessions = net_number("sessions", optarg, 1000000);
+		r->token = optarg;
 		return;
 	case 'x':
-		e->prefix = optarg;
+		r->prefix = optarg;
 		return;
-	case 'b':
-		e->body = (size_t)net_number("body", optarg, BODY_MAX);
+	case 'u':
+		r->url = optarg;
 		return;
-	case 's':
-		p->seconds = (double)net_number("seconds", optarg, 3600);
-		return;
-	case 'n':
-		p->requests_max = net_number("events", optarg, UINT64_MAX);
+	case 'r':
+		r->is_random = true;
 		return;
 	default:
 		(void)fputs(USAGE, stderr);
@@ -110,26 +84,81 @@ static void set_option(int c, struct publisher *p, struct events *e)
 	}
 }
 
+static void set_option(int c, struct publisher *p, struct requests *r)
+{
+	switch (c) {
+	case 'p':
+		p->port = (uint16_t)net_number("port", optarg, UINT16_MAX);
+		return;
+	case 'c':
+		p->connections = (unsigned)net_number("connections", optarg, 10000);
+		return;
+	case 's':
+		p->seconds = (double)net_number("seconds", optarg, 3600);
+		return;
+	case 'n':
+		p->requests_max = net_number("requests", optarg, UINT64_MAX);
+		return;
+	case 'R':
+		p->rate = (double)net_number("rate", optarg, NUMBER_MAX);
+		return;
+	case 'w':
+		r->warm_up_us = net_number("warm-up", optarg, 3600) * 1000000;
+		return;
+	case 'F':
+		r->first = net_number("first", optarg, NUMBER_MAX);
+		return;
+	case 'S':
+		r->step = net_number("step", optarg, NUMBER_MAX);
+		return;
+	case 'k':
+		r->sessions = net_number("sessions", optarg, NUMBER_MAX);
+		return;
+	case 'b':
+		r->body = (size_t)net_number("body", optarg, PUBLISHER_REQUEST_MAX);
+		return;
+	case 'B':
+		r->body_max = (size_t)net_number("body-max", optarg, PUBLISHER_REQUEST_MAX);
+		return;
+	case 'a':
+		r->batch = net_number("batch", optarg, PUBLISHER_REQUEST_MAX);
+		return;
+	case 'i':
+		r->max_in_flight = (unsigned)net_number("in-flight", optarg, 10000);
+		return;
+	default:
+		set_text(c, r);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	const char *token = getenv("WAYBILL_TOKEN");
-	struct events e = {.token = token, .prefix = "bench", .sessions = 1, .body = 250};
+	struct requests q = {.token = getenv("WAYBILL_TOKEN"),
+	    .prefix = "bench",
+	    .step = 1,
+	    .sessions = 1,
+	    .body = 250,
+	    .max_in_flight = 16};
 	struct publisher p = {.connections = 64, .seconds = 10, .requests_max = UINT64_MAX};
 	for (int c = 0; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;)
-		set_option(c, &p, &e);
-	bool is_usable = p.port > 0 && p.connections > 0 && e.sessions > 0 && e.token != NULL &&
-	    strlen(e.token) <= TOKEN_MAX && strlen(e.prefix) <= TOKEN_MAX;
+		set_option(c, &p, &q);
+	p.make = q.url != NULL ? requests_webhook
+	    : q.batch > 0      ? requests_batch
+			       : requests_event;
+	q.batch = q.batch > 0 ? q.batch : 1;
+	bool is_usable = optind == argc && p.port > 0 && p.connections > 0 && q.sessions > 0 &&
+	    q.token != NULL && strlen(q.token) <= TOKEN_MAX && strlen(q.prefix) <= TOKEN_MAX &&
+	    requests_max(&q) <= PUBLISHER_REQUEST_MAX;
 	if (!is_usable) {
 		(void)fputs(USAGE, stderr);
 		return 2;
 	}
-	p.make = make_event;
-	p.arg = &e;
+	p.arg = &q;
 	struct publisher_result *r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		net_die("load");
 	publisher_run(&p, r);
-	print_result(r);
+	print_result(r, q.batch);
 	int status = r->unanswered == 0 && r->refused == 0 ? 0 : 1;
 	free(r);
 	return status;

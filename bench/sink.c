@@ -20,27 +20,27 @@ static const struct option OPTIONS[] = {
 
 int main(int argc, char **argv)
 {
-	struct receiver conf = {.status = 200};
+	static struct receiver_route all = {.path = "/", .status = 200};
 	uint16_t port = 0;
 	for (int c = 0; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;) {
 		if (c == 'p') {
 			port = (uint16_t)net_number("port", optarg, UINT16_MAX);
 		} else if (c == 's') {
-			conf.status = (int)net_number("status", optarg, 599);
+			all.status = (int)net_number("status", optarg, 599);
 		} else if (c == 'd') {
-			conf.delay_us = net_number("delay-ms", optarg, 3600000) * 1000;
+			all.delay_us = net_number("delay-ms", optarg, 3600000) * 1000;
 		} else {
 			(void)fputs(USAGE, stderr);
 			return 2;
 		}
 	}
-	conf.listener = net_listen(&port);
+	int listener = net_listen(&port);
+	struct receiver conf = {&listener, 1, &all, 1};
 	(void)printf("sink ready on http://127.0.0.1:%u\n", (unsigned)port);
 	(void)fflush(stdout);
-	struct receiver_counts counts = {0};
-	receiver_run(&conf, &counts);
+	receiver_run(&conf);
 	char json[RECEIVER_JSON_MAX];
-	receiver_json(&counts, json);
+	receiver_json(&all.counts, json);
 	(void)puts(json);
 	return 0;
 }

@@ -197,9 +197,9 @@ static void close_courier(struct courier *c)
 /* Receives until SIGTERM: the child's whole life. */
 static _Noreturn void receive(int listener)
 {
-	struct receiver conf = {.listener = listener, .status = 200};
-	struct receiver_counts counts = {0};
-	receiver_run(&conf, &counts);
+	static struct receiver_route all = {.path = "/", .status = 200};
+	struct receiver conf = {&listener, 1, &all, 1};
+	receiver_run(&conf);
 	_exit(0);
 }
 

@@ -108,8 +108,11 @@ static void begin(struct run *run, struct client *c, uint64_t due_us)
 static void begin_due(struct run *run)
 {
 	uint64_t now = net_now_us();
-	while (run->idle_count > 0 && !is_over(run, now) && next_due(run, now) <= now)
-		begin(run, run->idle[--run->idle_count], next_due(run, now));
+	while (run->idle_count > 0 && !is_over(run, now) && next_due(run, now) <= now) {
+		struct client *c = run->idle[--run->idle_count];
+		if (c->fd >= 0) /* else it was dropped while it had nothing to do */
+			begin(run, c, next_due(run, now));
+	}
 	if (run->p->rate <= 0 || run->idle_count == 0 || is_over(run, now))
 		return;
 	uint64_t at = next_due(run, now);
@@ -205,7 +208,8 @@ static void handle(struct run *run, const struct epoll_event *event)
 {
 	if (event->data.u64 == run->p->connections) {
 		uint64_t times = 0;
-		(void)!read(run->timer, &times, sizeof(times)); /* begin_due() looks at the clock */
+		(void)!read(run->timer, &times,
+		    sizeof(times)); /* the clock tells */
 		return;
 	}
 	struct client *c = &run->clients[event->data.u64];

@@ -1,218 +1,265 @@
 /*
- * The far end of deliveries; see receiver.h. One thread, one epoll. A connection
- * is read on only when its request has been answered; the answers that wait for
- * their time are in a ring, in order, as the delay is the same for all.
+ * The far end of deliveries; see receiver.h. One thread, one epoll. A connection is
+ * read on only when its request has been answered; those that wait for their answer's
+ * time are in their route's queue, in order, as the delay is the same for all in it.
  */
 #include "receiver.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "idset.h"
+#include "base/str.h"
 #include "net.h"
 #include "wire.h"
 
-#define CONNECTIONS_MAX 4096 /* highest descriptor served */
-#define HEAD_MAX 16384
+#define DESCRIPTORS_MAX 20000 /* highest one served */
+#define HEAD_MAX 8192
 #define EVENTS_MAX 256
 #define ID_MAX 64
-#define ANSWER_MAX 512
+#define ANSWER_MAX 1024
+#define STAMP_WITHIN 512 /* bytes: "at" is at the start of a body's data */
+#define COUNT_PATH "/count"
+
+enum peer_state {
+	PEER_READING,
+	PEER_DELAYED, /* in its route's queue */
+	PEER_SILENT,  /* until it goes */
+};
 
 struct peer {
-	bool is_open;
-	bool is_waiting;    /* for its answer's time */
-	bool is_count;      /* the request was GET /count */
-	uint64_t body_left; /* of the request that is being read */
+	TAILQ_ENTRY(peer) link;
+	int fd;
+	enum peer_state state;
+	struct route *route;
+	bool is_count; /* the request was GET /count */
 	bool in_body;
+	bool is_stamped;    /* its "at" has been looked for */
+	uint64_t body_left; /* of the request that is being read */
+	uint64_t stamp_us;  /* its "at"; 0: none */
+	uint64_t due_us;    /* of its answer */
 	size_t id_len;
 	char id[ID_MAX]; /* its X-Webhook-Id */
 	size_t len;
 	char in[HEAD_MAX];
 };
 
-struct due {
-	uint64_t at_us;
-	int fd;
+struct route {
+	struct receiver_route *conf;
+	TAILQ_HEAD(, peer) delayed;
 };
 
 struct server {
 	const struct receiver *conf;
-	struct receiver_counts *counts;
-	struct idset ids;
+	struct route *routes;
 	int epoll;
-	struct peer *peers[CONNECTIONS_MAX]; /* by descriptor */
-	struct due ring[CONNECTIONS_MAX];    /* at most one for each peer */
-	size_t ring_first;
-	size_t ring_len;
+	int signals;
+	bool is_stopping;
+	bool is_listener[DESCRIPTORS_MAX];
+	struct peer *peers[DESCRIPTORS_MAX]; /* by descriptor */
 };
 
 void receiver_json(const struct receiver_counts *c, char out[RECEIVER_JSON_MAX])
 {
 	(void)snprintf(out, RECEIVER_JSON_MAX,
-	    "{\"requests\":%" PRIu64 ",\"unique\":%" PRIu64 ",\"first_us\":%" PRIu64
-	    ",\"last_us\":%" PRIu64 "}",
-	    c->requests, c->unique, c->first_us, c->last_us);
+	    "{\"requests\":%" PRIu64 ",\"unique\":%zu,\"first_us\":%" PRIu64
+	    ",\"last_us\":%" PRIu64 ",\"measured\":%" PRIu64 ",\"p50_us\":%" PRIu64
+	    ",\"p99_us\":%" PRIu64 ",\"p999_us\":%" PRIu64 ",\"max_us\":%" PRIu64 "}",
+	    c->requests, c->ids.count, c->first_us, c->last_us, c->lag.count,
+	    hist_percentile(&c->lag, 0.5), hist_percentile(&c->lag, 0.99),
+	    hist_percentile(&c->lag, 0.999), c->lag.max_us);
 }
 
-static void answer(struct server *s, int fd)
+static void answer(const struct peer *p)
 {
 	char json[RECEIVER_JSON_MAX] = "";
-	bool is_count = s->peers[fd]->is_count;
-	if (is_count)
-		receiver_json(s->counts, json);
+	if (p->is_count)
+		receiver_json(&p->route->conf->counts, json);
 	char out[ANSWER_MAX];
 	int n = snprintf(out, sizeof(out),
 	    "HTTP/1.1 %d Answer\r\nContent-Type: application/json\r\n"
 	    "Content-Length: %zu\r\n\r\n%s",
-	    is_count ? 200 : s->conf->status, strlen(json), json);
+	    p->is_count ? 200 : p->route->conf->status, strlen(json), json);
 	/* A few bytes into an empty socket; a peer that is gone is found by the next read. */
-	(void)send(fd, out, (size_t)n, MSG_NOSIGNAL);
+	(void)send(p->fd, out, (size_t)n, MSG_NOSIGNAL);
+}
+
+static struct route *find_route(const struct server *s, struct slice path)
+{
+	for (size_t i = 0; i + 1 < s->conf->route_count; i++) {
+		if (slice_starts(path, slice_of(s->conf->routes[i].path)))
+			return &s->routes[i];
+	}
+	return &s->routes[s->conf->route_count - 1];
 }
 
 /* Reads a head, if it is all there; false when nothing more can be done now. */
-static bool read_head(struct peer *p)
+static bool read_head(const struct server *s, struct peer *p)
 {
 	struct slice head;
 	if (!wire_head((struct slice){p->in, p->len}, &head))
 		return false;
-	p->is_count = slice_starts(head, SLICE("GET /count "));
+	p->is_count = slice_starts(head, SLICE("GET " COUNT_PATH));
+	size_t path = p->is_count ? strlen("GET " COUNT_PATH) : strlen("POST ");
+	p->route = find_route(s, (struct slice){head.ptr + path, head.len - path});
 	struct slice id = wire_header(head, "X-Webhook-Id");
 	p->id_len = id.len < sizeof(p->id) ? id.len : sizeof(p->id);
 	memcpy(p->id, id.ptr, p->id_len);
 	p->body_left = wire_length(head);
+	p->is_stamped = false;
 	p->in_body = true;
 	p->len -= head.len;
 	memmove(p->in, p->in + head.len, p->len);
 	return true;
 }
 
-static void count(struct server *s, const struct peer *p, uint64_t now)
+/* Returns what follows "at": at the start of the body. */
+static uint64_t find_stamp(struct slice body)
 {
-	struct receiver_counts *c = s->counts;
+	static const char NAME[] = "\"at\":";
+	const char *at = body.len == 0 ? NULL
+				       : memmem(body.ptr, body.len, NAME, sizeof(NAME) - 1);
+	if (at == NULL)
+		return 0;
+	const char *end = body.ptr + body.len;
+	struct slice digits = {at + sizeof(NAME) - 1, 0};
+	while (digits.ptr + digits.len < end && digits.ptr[digits.len] >= '0' &&
+	    digits.ptr[digits.len] <= '9')
+		digits.len++;
+	uint64_t stamp = 0;
+	return str_u64(digits, &stamp) == OK ? stamp : 0;
+}
+
+/* Takes the body's bytes that are there off the input; true when that was the last. */
+static bool read_body(struct peer *p)
+{
+	uint64_t here = p->body_left < p->len ? p->body_left : p->len;
+	uint64_t start = here < STAMP_WITHIN ? here : STAMP_WITHIN;
+	if (!p->is_stamped && start < STAMP_WITHIN && start < p->body_left)
+		return false; /* the stamp may be cut */
+	if (!p->is_stamped)
+		p->stamp_us = find_stamp((struct slice){p->in, (size_t)start});
+	p->is_stamped = true;
+	p->body_left -= here;
+	p->len -= (size_t)here;
+	memmove(p->in, p->in + here, p->len);
+	return p->body_left == 0;
+}
+
+static void count(const struct peer *p, uint64_t now)
+{
+	struct receiver_counts *c = &p->route->conf->counts;
 	c->requests++;
-	if (p->id_len > 0 && idset_add(&s->ids, (struct slice){p->id, p->id_len}))
-		c->unique++;
+	if (p->id_len > 0)
+		(void)idset_add(&c->ids, (struct slice){p->id, p->id_len});
+	if (p->stamp_us > 0)
+		hist_add(&c->lag, now > p->stamp_us ? now - p->stamp_us : 0);
 	if (c->first_us == 0)
 		c->first_us = now;
 	c->last_us = now;
 }
 
-static void end_request(struct server *s, int fd)
+static void end_request(struct peer *p)
 {
-	struct peer *p = s->peers[fd];
+	const struct receiver_route *conf = p->route->conf;
 	uint64_t now = net_now_us();
 	p->in_body = false;
 	if (!p->is_count)
-		count(s, p, now);
-	if (s->conf->delay_us == 0 || p->is_count) {
-		answer(s, fd);
+		count(p, now);
+	if (p->is_count || (conf->delay_us == 0 && !conf->is_silent)) {
+		answer(p);
 		return;
 	}
-	p->is_waiting = true;
-	s->ring[(s->ring_first + s->ring_len++) % CONNECTIONS_MAX] = (struct due){
-	    now + s->conf->delay_us, fd};
+	p->state = conf->is_silent ? PEER_SILENT : PEER_DELAYED;
+	p->due_us = now + conf->delay_us;
+	if (!conf->is_silent)
+		TAILQ_INSERT_TAIL(&p->route->delayed, p, link);
 }
 
 /* Goes through what has been read, up to a request that has to wait. */
-static void advance(struct server *s, int fd)
+static void advance(const struct server *s, struct peer *p)
 {
-	struct peer *p = s->peers[fd];
-	while (!p->is_waiting) {
-		if (!p->in_body && !read_head(p))
-			return;
-		uint64_t here = p->body_left < p->len ? p->body_left : p->len;
-		p->body_left -= here;
-		p->len -= (size_t)here;
-		memmove(p->in, p->in + here, p->len);
-		if (p->body_left > 0)
-			return;
-		end_request(s, fd);
-	}
+	while (p->state == PEER_READING && (p->in_body || read_head(s, p)) && read_body(p))
+		end_request(p);
 }
 
-/* A peer that waits in the ring stays until its time: its descriptor must not be reused. */
-static void close_peer(struct server *s, int fd)
+static void close_peer(struct server *s, struct peer *p)
 {
-	struct peer *p = s->peers[fd];
-	p->is_open = false;
-	if (p->is_waiting) {
-		if (epoll_ctl(s->epoll, EPOLL_CTL_DEL, fd, NULL) != 0)
-			net_die("epoll_ctl");
-		return;
-	}
-	s->peers[fd] = NULL;
-	(void)close(fd);
+	if (p->state == PEER_DELAYED)
+		TAILQ_REMOVE(&p->route->delayed, p, link);
+	s->peers[p->fd] = NULL;
+	(void)close(p->fd);
 	free(p);
 }
 
-static void on_readable(struct server *s, int fd)
+static void on_readable(struct server *s, struct peer *p)
 {
-	struct peer *p = s->peers[fd];
-	if (p->len == sizeof(p->in)) { /* a head too long, or a pipeline while it waits */
-		close_peer(s, fd);
-		return;
-	}
-	ssize_t n = recv(fd, p->in + p->len, sizeof(p->in) - p->len, 0);
+	/* no room: a head too long, or a pipeline while it waits */
+	size_t room = sizeof(p->in) - p->len;
+	ssize_t n = room == 0 ? 0 : recv(p->fd, p->in + p->len, room, 0);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
-		close_peer(s, fd);
+		close_peer(s, p);
 		return;
 	}
 	p->len += (size_t)n;
-	advance(s, fd);
+	advance(s, p);
 }
 
-static void on_connection(struct server *s)
+static void on_connection(struct server *s, int listener)
 {
 	for (;;) {
-		int fd = accept4(s->conf->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			return; /* EAGAIN, or a peer that has gone already */
-		struct peer *p = fd < CONNECTIONS_MAX ? calloc(1, sizeof(*p)) : NULL;
+		struct peer *p = fd < DESCRIPTORS_MAX ? calloc(1, sizeof(*p)) : NULL;
 		if (p == NULL) {
 			(void)close(fd);
 			continue;
 		}
-		p->is_open = true;
+		p->fd = fd;
 		s->peers[fd] = p;
 		net_watch(s->epoll, fd, (uint64_t)fd);
 	}
 }
 
-static void answer_due(struct server *s)
+static void answer_due(const struct server *s)
 {
-	uint64_t now = s->ring_len > 0 ? net_now_us() : 0;
-	while (s->ring_len > 0 && s->ring[s->ring_first].at_us <= now) {
-		int fd = s->ring[s->ring_first].fd;
-		s->ring_first = (s->ring_first + 1) % CONNECTIONS_MAX;
-		s->ring_len--;
-		s->peers[fd]->is_waiting = false;
-		if (!s->peers[fd]->is_open) {
-			close_peer(s, fd);
-			continue;
+	uint64_t now = net_now_us();
+	for (size_t i = 0; i < s->conf->route_count; i++) {
+		struct route *route = &s->routes[i];
+		while (!TAILQ_EMPTY(&route->delayed) &&
+		    TAILQ_FIRST(&route->delayed)->due_us <= now) {
+			struct peer *p = TAILQ_FIRST(&route->delayed);
+			TAILQ_REMOVE(&route->delayed, p, link);
+			p->state = PEER_READING;
+			answer(p);
+			advance(s, p);
 		}
-		answer(s, fd);
-		advance(s, fd);
 	}
 }
 
 /* Returns the milliseconds until the next answer is due, -1 without any. */
 static int next_due_ms(const struct server *s)
 {
-	if (s->ring_len == 0)
+	uint64_t at = UINT64_MAX;
+	for (size_t i = 0; i < s->conf->route_count; i++) {
+		const struct peer *p = TAILQ_FIRST(&s->routes[i].delayed);
+		if (p != NULL && p->due_us < at)
+			at = p->due_us;
+	}
+	if (at == UINT64_MAX)
 		return -1;
 	uint64_t now = net_now_us();
-	uint64_t at = s->ring[s->ring_first].at_us;
 	return at <= now ? 0 : (int)((at - now + 999) / 1000);
 }
 
@@ -230,40 +277,62 @@ static int open_signals(void)
 	return fd;
 }
 
-void receiver_run(const struct receiver *conf, struct receiver_counts *counts)
+static struct server *open_server(const struct receiver *conf)
 {
 	struct server *s = calloc(1, sizeof(*s));
-	if (s == NULL)
+	struct route *routes = calloc(conf->route_count, sizeof(*routes));
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (s == NULL || routes == NULL || epoll < 0)
 		net_die("receiver");
 	s->conf = conf;
-	s->counts = counts;
-	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (s->epoll < 0)
-		net_die("epoll_create1");
-	int signals = open_signals();
-	net_watch(s->epoll, signals, (uint64_t)signals);
-	net_watch(s->epoll, conf->listener, (uint64_t)conf->listener);
-	for (bool is_stopping = false; !is_stopping; answer_due(s)) {
+	s->routes = routes;
+	s->epoll = epoll;
+	s->signals = open_signals();
+	net_watch(s->epoll, s->signals, (uint64_t)s->signals);
+	for (size_t i = 0; i < conf->listener_count; i++) {
+		if (conf->listeners[i] >= DESCRIPTORS_MAX)
+			net_die("too many listeners");
+		s->is_listener[conf->listeners[i]] = true;
+		net_watch(s->epoll, conf->listeners[i], (uint64_t)conf->listeners[i]);
+	}
+	for (size_t i = 0; i < conf->route_count; i++) {
+		routes[i].conf = &conf->routes[i];
+		TAILQ_INIT(&routes[i].delayed);
+	}
+	return s;
+}
+
+static void close_server(struct server *s)
+{
+	for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) {
+		if (s->peers[fd] != NULL)
+			close_peer(s, s->peers[fd]);
+	}
+	(void)close(s->signals);
+	(void)close(s->epoll);
+	free(s->routes);
+	free(s);
+}
+
+static void handle(struct server *s, int fd)
+{
+	if (fd == s->signals)
+		s->is_stopping = true;
+	else if (s->is_listener[fd])
+		on_connection(s, fd);
+	else if (s->peers[fd] != NULL)
+		on_readable(s, s->peers[fd]);
+}
+
+void receiver_run(struct receiver *conf)
+{
+	struct server *s = open_server(conf);
+	while (!s->is_stopping) {
 		struct epoll_event events[EVENTS_MAX];
 		int n = epoll_wait(s->epoll, events, EVENTS_MAX, next_due_ms(s));
-		for (int i = 0; i < n; i++) {
-			int fd = (int)events[i].data.u64;
-			if (fd == signals)
-				is_stopping = true;
-			else if (fd == conf->listener)
-				on_connection(s);
-			else if (s->peers[fd] != NULL)
-				on_readable(s, fd);
-		}
+		for (int i = 0; i < n; i++)
+			handle(s, (int)events[i].data.u64);
+		answer_due(s);
 	}
-	for (int fd = 0; fd < CONNECTIONS_MAX; fd++) {
-		if (s->peers[fd] != NULL) {
-			(void)close(fd);
-			free(s->peers[fd]);
-		}
-	}
-	(void)close(signals);
-	(void)close(s->epoll);
-	idset_fini(&s->ids);
-	free(s);
+	close_server(s);
 }

@@ -1,5 +1,5 @@
 /*
- * The HTTP API of contract.md: finds the call that a request makes, checks its
+ * The HTTP API of docs/api.md: finds the call that a request makes, checks its
  * token, and hands it to the handler of that call. It parses, checks and stages;
  * it writes nothing itself.
  */

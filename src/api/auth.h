@@ -1,5 +1,5 @@
 /*
- * Bearer tokens (contract.md section 6): full ones and ones for some sessions.
+ * Bearer tokens (docs/api.md): full ones and ones for some sessions.
  * Compared in constant time, every token at every request.
  */
 #ifndef API_AUTH_H

@@ -1,6 +1,6 @@
 /*
  * Deliveries of another WA-RS or waxum that come in: they carry no token, their signature
- * takes its place (contract.md section 3, webhook-in).
+ * takes its place (docs/api.md, webhook-in).
  */
 #ifndef API_INBOUND_H
 #define API_INBOUND_H

@@ -57,7 +57,10 @@ static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
 		return too_many("deliveries", INTAKE_DELIVERIES_MAX, p);
 	if (e->id[0] == '\0')
 		return OK;
-	/* conf->scratch still holds the envelope in canonical form: what a repeat must be equal to */
+	/*
+	 * conf->scratch still holds the envelope in canonical form: what a repeat must be
+	 * equal to
+	 */
 	struct buf scope = BUF_INIT(SESSION_MAX + 8);
 	buf_printf(&scope, "id:%s", e->session);
 	idempotency_set(&item->key, buf_view(&scope), slice_of(e->id), buf_view(conf->scratch),
@@ -124,7 +127,10 @@ static enum err read_json(struct intake *in, const struct intake_conf *conf,
 		err = problem_set(p, ERR_TOOBIG, "", "the body is over max_body_bytes");
 	else
 		err = read_item(in, conf, &r, "", p);
-	/* Malformed text comes before a field's fault; of an array, the first item's fault counts. */
+	/*
+	 * Malformed text comes before a field's fault; of an array, the first item's fault
+	 * counts.
+	 */
 	if (err == OK || (err == ERR_INVALID && !is_array)) {
 		enum err end = json_read_end(&r);
 		if (end != OK && (err == OK || r.error != NULL))

@@ -46,8 +46,7 @@ static enum err refuse_id(struct publish_call *pc, size_t item)
 {
 	char field[32];
 	(void)snprintf(field, sizeof(field), "[%zu].id", item);
-	return problem_set(&pc->call.problem, ERR_CONFLICT,
-	    pc->intake.is_batch ? field : "id",
+	return problem_set(&pc->call.problem, ERR_CONFLICT, pc->intake.is_batch ? field : "id",
 	    "this id was used for another event within 24 hours");
 }
 
@@ -282,7 +281,7 @@ void handle_webhook_in(struct call *c)
 	    !inbound_verify(conf->inbound, slice_of(c->session), c->http,
 		clock_wall_ms() / 1000)) {
 		call_fail(c, 401, "",
-		    "the X-Webhook-Signature of this session's inbound secret is needed, or a token");
+		    "a signature of this session's inbound secret is needed, or a token");
 		return;
 	}
 	if (!by_token)

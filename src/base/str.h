@@ -13,7 +13,7 @@
 MUST_CHECK enum err str_u64(struct slice s, uint64_t *out);
 
 /*
- * Parses a duration as contract.md section 1 writes it: digits and one of
+ * Parses a duration as docs/api.md writes it: digits and one of
  * ms s m h d ("300ms", "5s", "2m", "2h", "5d"), into milliseconds.
  * ERR_SYNTAX, or ERR_TOOBIG past ten years.
  */

@@ -1,8 +1,4 @@
-/*
- * The table of settings and its three sources. A setting that may be a list takes
- * comma-separated values and may be repeated within one source; the first value
- * from a higher source replaces what a lower one said.
- */
+/* The three sources of settings: a file, the environment, flags; see config.h. */
 #include "cli/config.h"
 
 #include <errno.h>
@@ -11,475 +7,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/listen_address.h"
 #include "base/mem.h"
-#include "base/str.h"
-#include "domain/name.h"
-#include "domain/webhook.h"
-#include "store/events.h"
+#include "cli/settings.h"
 
 #define FILE_LINE_MAX 8192 /* bytes */
 #define ENV_PREFIX "WAYBILL_"
 
-enum kind {
-	KIND_TEXT,
-	KIND_INTEGER,
-	KIND_SIZE,
-	KIND_DURATION,
-	KIND_CHOICE,
-	KIND_SCHEDULE,
-	KIND_LIST, /* this and the next may be repeated within a source */
-	KIND_CIDRS,
-	KIND_EXPIRIES,
-};
-
 enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
-
-struct setting {
-	const char *name;
-	enum kind kind;
-	size_t offset;                     /* of its field in struct config */
-	const char *standard;              /* the default as text; NULL: none */
-	const char *allowed;               /* in words, for errors and help */
-	uint64_t min, max;                 /* of numbers, and of durations in milliseconds */
-	const char *const *choices;        /* KIND_CHOICE: ends with NULL */
-	bool (*is_item)(const char *item); /* KIND_LIST: whether it may be in the list */
-};
-
-static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
-static const char *const FORMATS[] = {"text", "json", NULL};
-
-static bool is_event_item(const char *item)
-{
-	return name_is_event(slice_of(item));
-}
-
-static bool is_listen_item(const char *item)
-{
-	bool local = false;
-	struct problem p;
-	return listen_is_local(item, &local, &p) == OK;
-}
-
-static bool is_inbound_item(const char *item)
-{
-	size_t session = strcspn(item, "=");
-	return name_is_session((struct slice){item, session}) && item[session] == '=' &&
-	    item[session + 1] != '\0';
-}
-
-#define AT(field) offsetof(struct config, field)
-
-static const struct setting SETTINGS[] = {
-    {.name = "listen",
-	KIND_LIST,
-	AT(listen),
-	"127.0.0.1:8080",
-	"ADDRESS:PORT, [IPV6]:PORT or unix:PATH, several separated by commas",
-	.is_item = is_listen_item},
-    {.name = "data", KIND_TEXT, AT(data), "var", "a folder for the store"},
-    {.name = "token",
-	KIND_TEXT,
-	AT(token),
-	NULL,
-	"8 to 512 printable ASCII characters without spaces"},
-    {.name = "tokens_file",
-	KIND_TEXT,
-	AT(tokens_file),
-	NULL,
-	"a file with a token a line, sessions behind it limit it to these"},
-    {.name = "allow_cidr",
-	KIND_CIDRS,
-	AT(addresses),
-	NULL,
-	"networks such as 10.0.0.0/8 or fd00::/8, host bits zero, separated by commas"},
-    {.name = "ca_file",
-	KIND_TEXT,
-	AT(ca_file),
-	NULL,
-	"a PEM file with the authorities that receivers' certificates are checked against"},
-    {.name = "proxy", KIND_TEXT, AT(proxy), NULL, "the URL of an HTTP proxy, http://HOST:PORT"},
-    {.name = "retry_schedule",
-	KIND_SCHEDULE,
-	AT(retry),
-	"5s,30s,2m,10m,30m,2h,5h,10h,10h",
-	"1 to 32 waits such as 5s,30s,2m"},
-    {.name = "timeout_ms",
-	KIND_INTEGER,
-	AT(timeout_ms),
-	"5000",
-	"an integer from 100 to 30000",
-	WEBHOOK_TIMEOUT_MIN_MS,
-	WEBHOOK_TIMEOUT_MAX_MS},
-    {.name = "expire",
-	KIND_EXPIRIES,
-	AT(expiries),
-	"presence=2m,chat_presence=2m,qr_code=60s,pair_code=180s",
-	"event=duration, several separated by commas, at most 64"},
-    {.name = "circuit_failures",
-	KIND_INTEGER,
-	AT(circuit_failures),
-	"25",
-	"an integer from 1 to 1000000",
-	1,
-	1000000},
-    {.name = "circuit_open",
-	KIND_DURATION,
-	AT(circuit_open),
-	"5m",
-	"a duration from 10ms to 1d",
-	10,
-	86400000},
-    {.name = "disable_after",
-	KIND_DURATION,
-	AT(disable_after),
-	"5d",
-	"a duration from 1s to 365d",
-	1000,
-	31536000000},
-    {.name = "max_in_flight",
-	KIND_INTEGER,
-	AT(max_in_flight),
-	"1024",
-	"an integer from 1 to 10000",
-	1,
-	10000},
-    {.name = "max_per_host",
-	KIND_INTEGER,
-	AT(max_per_host),
-	"128",
-	"an integer from 1 to 10000",
-	1,
-	10000},
-    {.name = "extra_events",
-	KIND_LIST,
-	AT(extra_events),
-	NULL,
-	"event names of [a-z0-9_.]{1,64}, separated by commas",
-	.is_item = is_event_item},
-    {.name = "max_webhooks_per_session",
-	KIND_INTEGER,
-	AT(max_webhooks_per_session),
-	"1000",
-	"an integer from 1 to 10000",
-	1,
-	10000},
-    {.name = "max_body_bytes",
-	KIND_SIZE,
-	AT(max_body_bytes),
-	"1MiB",
-	"a size from 100 bytes to 4MiB",
-	100,
-	EVENT_BODY_MAX / 2},
-    {.name = "max_batch_bytes",
-	KIND_SIZE,
-	AT(max_batch_bytes),
-	"8MiB",
-	"a size from 100 bytes to 32MiB",
-	100,
-	4 * EVENT_BODY_MAX},
-    {.name = "inbound_secret",
-	KIND_TEXT,
-	AT(inbound_secret),
-	NULL,
-	"the secret that signs what comes to webhook-in"},
-    {.name = "session_inbound_secrets",
-	KIND_LIST,
-	AT(session_inbound_secrets),
-	NULL,
-	"session=secret, several separated by commas",
-	.is_item = is_inbound_item},
-    {.name = "max_connections",
-	KIND_INTEGER,
-	AT(max_connections),
-	"1024",
-	"an integer from 1 to 100000",
-	1,
-	100000},
-    {.name = "head_timeout_ms",
-	KIND_INTEGER,
-	AT(head_timeout_ms),
-	"10000",
-	"an integer from 100 to 600000",
-	100,
-	600000},
-    {.name = "body_timeout_ms",
-	KIND_INTEGER,
-	AT(body_timeout_ms),
-	"30000",
-	"an integer from 100 to 600000",
-	100,
-	600000},
-    {.name = "idle_timeout_ms",
-	KIND_INTEGER,
-	AT(idle_timeout_ms),
-	"75000",
-	"an integer from 1000 to 3600000",
-	1000,
-	3600000},
-    {.name = "drain_timeout_ms",
-	KIND_INTEGER,
-	AT(drain_timeout_ms),
-	"10000",
-	"an integer from 0 to 600000",
-	0,
-	600000},
-    {.name = "retention",
-	KIND_DURATION,
-	AT(retention),
-	"24h",
-	"a duration from 0s to 365d",
-	0,
-	31536000000},
-    {.name = "retention_bytes",
-	KIND_SIZE,
-	AT(retention_bytes),
-	"1GiB",
-	"a size from 0 to 16384GiB",
-	0,
-	16ULL << 40},
-    {.name = "dead_letter_retention",
-	KIND_DURATION,
-	AT(dead_letter_retention),
-	"30d",
-	"a duration from 1s to 3650d",
-	1000,
-	315360000000},
-    {.name = "store_max_bytes",
-	KIND_SIZE,
-	AT(store_max_bytes),
-	"64GiB",
-	"a size from 16MiB to 16384GiB",
-	16u << 20,
-	16ULL << 40},
-    {.name = "log_level",
-	KIND_CHOICE,
-	AT(log_level),
-	"info",
-	"debug, info, warn or error",
-	.choices = LEVELS},
-    {.name = "log_format",
-	KIND_CHOICE,
-	AT(log_format),
-	"text",
-	"text or json",
-	.choices = FORMATS},
-};
-#define SETTING_COUNT (sizeof(SETTINGS) / sizeof(SETTINGS[0]))
-
-/* Which lists the source that is being read has begun; a bit a setting. */
-struct reading {
-	struct config *config;
-	uint64_t begun;
-};
-
-static void *field_of(struct config *c, const struct setting *s)
-{
-	return (char *)c + s->offset;
-}
-
-static enum err refuse(const struct setting *s, struct problem *p)
-{
-	return problem_set(p, ERR_INVALID, s->name, "%s: must be %s", s->name, s->allowed);
-}
-
-static void clear_list(struct config_list *list)
-{
-	for (size_t i = 0; i < list->count; i++)
-		free(list->items[i]);
-	free(list->items);
-	*list = (struct config_list){0};
-}
-
-static void clear_cidrs(struct address_policy *policy)
-{
-	free(policy->allow);
-	*policy = (struct address_policy){0};
-}
-
-static enum err add_item(struct config_list *list, const struct setting *s, struct slice item,
-    struct problem *p)
-{
-	char *copy = mem_copy(item.ptr, item.len);
-	if (!s->is_item(copy)) {
-		free(copy);
-		return refuse(s, p);
-	}
-	list->items = mem_resize(list->items, list->count + 1, sizeof(char *));
-	list->items[list->count++] = copy;
-	return OK;
-}
-
-static enum err add_cidr(struct address_policy *policy, const struct setting *s,
-    struct slice item, struct problem *p)
-{
-	struct cidr cidr;
-	if (cidr_parse(item, &cidr) != OK)
-		return refuse(s, p);
-	policy->allow = mem_resize(policy->allow, policy->allow_count + 1, sizeof(cidr));
-	policy->allow[policy->allow_count++] = cidr;
-	return OK;
-}
-
-/* Adds "event=duration"; the first one for an event counts. */
-static enum err add_expiry(struct config_expiries *list, const struct setting *s,
-    struct slice item, struct problem *p)
-{
-	const char *equals = item.len == 0 ? NULL : memchr(item.ptr, '=', item.len);
-	if (equals == NULL || list->count == JUDGE_EXPIRIES_MAX)
-		return refuse(s, p);
-	struct expiry *e = &list->items[list->count];
-	size_t key = (size_t)(equals - item.ptr);
-	struct slice name = slice_trim((struct slice){item.ptr, key});
-	struct slice after = slice_trim((struct slice){equals + 1, item.len - key - 1});
-	if (!name_is_event(name) || str_duration(after, &e->after_ms) != OK)
-		return refuse(s, p);
-	memcpy(e->name, name.ptr, name.len);
-	e->name[name.len] = '\0';
-	list->count++;
-	return OK;
-}
-
-/* Empties a list that a higher source says anew. */
-static void clear_items(void *field, enum kind kind)
-{
-	if (kind == KIND_CIDRS)
-		clear_cidrs(field);
-	else if (kind == KIND_LIST)
-		clear_list(field);
-	else
-		((struct config_expiries *)field)->count = 0;
-}
-
-static enum err add_any(void *field, const struct setting *s, struct slice item,
-    struct problem *p)
-{
-	if (s->kind == KIND_CIDRS)
-		return add_cidr(field, s, item, p);
-	if (s->kind == KIND_LIST)
-		return add_item(field, s, item, p);
-	return add_expiry(field, s, item, p);
-}
-
-/* Adds comma-separated items to a list, which the source begins anew. */
-static enum err set_list(struct reading *r, const struct setting *s, struct slice value,
-    struct problem *p)
-{
-	void *field = field_of(r->config, s);
-	uint64_t bit = 1ULL << (s - SETTINGS);
-	if ((r->begun & bit) == 0)
-		clear_items(field, s->kind);
-	r->begun |= bit;
-	enum err err = OK;
-	while (err == OK && value.len > 0) {
-		const char *comma = memchr(value.ptr, ',', value.len);
-		struct slice item = {value.ptr,
-		    comma == NULL ? value.len : (size_t)(comma - value.ptr)};
-		size_t step = item.len + (comma == NULL ? 0 : 1);
-		item = slice_trim(item);
-		err = add_any(field, s, item, p);
-		value.ptr += step;
-		value.len -= step;
-	}
-	return err;
-}
-
-static enum err set_number(struct config *c, const struct setting *s, struct slice value,
-    struct problem *p)
-{
-	uint64_t n = 0;
-	enum err err = s->kind == KIND_SIZE ? str_size(value, &n) : str_u64(value, &n);
-	if (err != OK || n < s->min || n > s->max)
-		return refuse(s, p);
-	*(uint64_t *)field_of(c, s) = n;
-	return OK;
-}
-
-static enum err set_duration(struct config *c, const struct setting *s, struct slice value,
-    struct problem *p)
-{
-	int64_t ms = 0;
-	if (str_duration(value, &ms) != OK || (uint64_t)ms < s->min || (uint64_t)ms > s->max)
-		return refuse(s, p);
-	*(int64_t *)field_of(c, s) = ms;
-	return OK;
-}
-
-static enum err set_choice(struct config *c, const struct setting *s, struct slice value,
-    struct problem *p)
-{
-	for (uint64_t i = 0; s->choices[i] != NULL; i++) {
-		if (slice_eq(value, slice_of(s->choices[i]))) {
-			*(uint64_t *)field_of(c, s) = i;
-			return OK;
-		}
-	}
-	return refuse(s, p);
-}
-
-static enum err set_text(struct config *c, const struct setting *s, struct slice value,
-    struct problem *p)
-{
-	char **field = field_of(c, s);
-	if (value.len == 0 || memchr(value.ptr, '\0', value.len) != NULL)
-		return refuse(s, p);
-	char *old = *field;
-	*field = mem_copy(value.ptr, value.len);
-	free(old);
-	return OK;
-}
-
-static enum err set_value(struct reading *r, const struct setting *s, struct slice value,
-    struct problem *p)
-{
-	switch (s->kind) {
-	case KIND_TEXT:
-		return set_text(r->config, s, value, p);
-	case KIND_INTEGER:
-	case KIND_SIZE:
-		return set_number(r->config, s, value, p);
-	case KIND_CHOICE:
-		return set_choice(r->config, s, value, p);
-	case KIND_LIST:
-	case KIND_CIDRS:
-	case KIND_EXPIRIES:
-		return set_list(r, s, value, p);
-	case KIND_DURATION:
-		return set_duration(r->config, s, value, p);
-	case KIND_SCHEDULE:
-		if (retry_parse(value, s->name, field_of(r->config, s), p) != OK)
-			return refuse(s, p);
-		return OK;
-	}
-	return ERR_INVALID;
-}
 
 void config_init(struct config *c)
 {
 	struct problem p;
 	*c = (struct config){0};
 	struct reading r = {.config = c};
-	for (size_t i = 0; i < SETTING_COUNT; i++) {
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		const struct setting *s = &SETTINGS[i];
 		if (s->standard == NULL)
 			continue;
-		panic_if(set_value(&r, s, slice_of(s->standard), &p) != OK, "bad default of %s",
-		    s->name);
+		panic_if(setting_set(&r, s, slice_of(s->standard), &p) != OK,
+		    "bad default of %s", s->name);
 	}
 }
 
 void config_free(struct config *c)
 {
-	clear_list(&c->listen);
-	clear_list(&c->extra_events);
-	clear_cidrs(&c->addresses);
+	setting_clear_list(&c->listen);
+	setting_clear_list(&c->extra_events);
+	free(c->addresses.allow);
 	if (c->token != NULL)
 		mem_wipe(c->token, strlen(c->token));
 	free(c->token);
 	if (c->inbound_secret != NULL)
 		mem_wipe(c->inbound_secret, strlen(c->inbound_secret));
 	free(c->inbound_secret);
-	clear_list(&c->session_inbound_secrets);
+	setting_clear_list(&c->session_inbound_secrets);
 	free(c->proxy);
 	free(c->tokens_file);
 	free(c->ca_file);
@@ -508,7 +69,7 @@ static bool same_name(const char *name, struct slice key, enum source source)
 
 static const struct setting *find_setting(struct slice key, enum source source)
 {
-	for (size_t i = 0; i < SETTING_COUNT; i++) {
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		if (same_name(SETTINGS[i].name, key, source))
 			return &SETTINGS[i];
 	}
@@ -518,7 +79,7 @@ static const struct setting *find_setting(struct slice key, enum source source)
 static enum err unknown_key(struct slice key, struct problem *p)
 {
 	struct buf known = BUF_INIT(sizeof(p->message));
-	for (size_t i = 0; i < SETTING_COUNT; i++)
+	for (size_t i = 0; i < SETTINGS_COUNT; i++)
 		buf_printf(&known, "%s%s", i == 0 ? "" : " ", SETTINGS[i].name);
 	enum err err = problem_set(p, ERR_INVALID, "", "%.*s: unknown; known are: %s",
 	    (int)(key.len < 64 ? key.len : 64), key.ptr, buf_cstr(&known));
@@ -543,7 +104,7 @@ static enum err read_line(struct reading *r, struct slice line, struct problem *
 	struct slice value = slice_trim(
 	    (struct slice){equals + 1, line.len - (size_t)(equals - line.ptr) - 1});
 	const struct setting *s = find_setting(key, SOURCE_FILE);
-	return s == NULL ? unknown_key(key, p) : set_value(r, s, value, p);
+	return s == NULL ? unknown_key(key, p) : setting_set(r, s, value, p);
 }
 
 enum err config_read_file(struct config *c, const char *path, struct problem *p)
@@ -593,7 +154,7 @@ enum err config_read_environment(struct config *c, char *const *environment, str
 			continue;
 		const struct setting *s = find_setting(key, SOURCE_ENVIRONMENT);
 		enum err err = s == NULL ? unknown_key(key, &why)
-					 : set_value(&r, s, slice_of(equals + 1), &why);
+					 : setting_set(&r, s, slice_of(equals + 1), &why);
 		if (err != OK)
 			return problem_set(p, err, why.field,
 			    ENV_PREFIX "* in the environment: %s", why.message);
@@ -604,7 +165,7 @@ enum err config_read_environment(struct config *c, char *const *environment, str
 /* Fills getopt's table: a flag for each setting. Its value is the setting's index + 1. */
 static void make_options(struct option *options, char (*names)[64])
 {
-	for (size_t i = 0; i < SETTING_COUNT; i++) {
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		(void)snprintf(names[i], sizeof(names[i]), "%s", SETTINGS[i].name);
 		for (char *ch = names[i]; *ch != '\0'; ch++)
 			*ch = *ch == '_' ? '-' : *ch;
@@ -616,8 +177,8 @@ static void make_options(struct option *options, char (*names)[64])
 static enum err read_flags(struct config *c, int argc, char **argv, bool settings,
     const char **file, struct problem *p)
 {
-	static char names[SETTING_COUNT][64];
-	struct option options[SETTING_COUNT + 1] = {0};
+	static char names[SETTINGS_MAX][64];
+	struct option options[SETTINGS_MAX + 1] = {0};
 	struct reading r = {.config = c};
 	struct problem why;
 	make_options(options, names);
@@ -636,7 +197,7 @@ static enum err read_flags(struct config *c, int argc, char **argv, bool setting
 			    opt == ':' ? "needs a value" : "unknown flag");
 		if (!settings)
 			continue;
-		enum err err = set_value(&r, &SETTINGS[opt - 1], slice_of(optarg), &why);
+		enum err err = setting_set(&r, &SETTINGS[opt - 1], slice_of(optarg), &why);
 		if (err != OK)
 			return problem_set(p, err, why.field, "--%s: must be %s",
 			    names[opt - 1], SETTINGS[opt - 1].allowed);
@@ -667,7 +228,7 @@ enum err config_read(struct config *c, int argc, char **argv, char *const *envir
 
 void config_print_settings(void)
 {
-	for (size_t i = 0; i < SETTING_COUNT; i++) {
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		char flag[64];
 		(void)snprintf(flag, sizeof(flag), "--%s", SETTINGS[i].name);
 		for (char *ch = flag; *ch != '\0'; ch++)

@@ -1,6 +1,6 @@
 /*
  * The configuration: one table of settings, each readable from a file, from the
- * environment and from a flag, in rising precedence (contract.md section 7).
+ * environment and from a flag, in rising precedence (docs/api.md).
  * `retry_schedule = 5s,30s` in a file is WAYBILL_RETRY_SCHEDULE and --retry-schedule.
  */
 #ifndef CLI_CONFIG_H

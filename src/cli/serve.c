@@ -66,7 +66,7 @@ static enum err check_exposure(const struct server *s, struct problem *p)
 			return err;
 		if (!local && auth_count(s->auth) == 0)
 			return problem_set(p, ERR_REFUSED, "listen",
-			    "listen: %s is not loopback: that needs a token (token or tokens_file)",
+			    "listen: %s is not loopback: that needs a token or a tokens_file",
 			    s->config.listen.items[i]);
 	}
 	return OK;

@@ -1,5 +1,5 @@
 /*
- * One attempt of a delivery as an HTTP request: the headers of contract.md
+ * One attempt of a delivery as an HTTP request: the headers of docs/api.md
  * section 4, signed at the time of the attempt.
  */
 #ifndef COURIER_ATTEMPT_H

@@ -17,11 +17,11 @@
 #include "base/slice.h"
 #include "domain/address.h"
 
-#define CLIENT_ANSWER_KEPT 1024 /* bytes of an answer's body that are kept */
-#define CLIENT_BODY_MAX 65536   /* bytes of it that are read at most (contract.md section 5) */
-#define CLIENT_BODY_MS 1000     /* and for how long, once the status is known */
-#define CLIENT_HEAD_MAX 65536   /* bytes of status lines and headers */
-#define CLIENT_HEADERS_MAX 64   /* lines of a request */
+#define CLIENT_ANSWER_KEPT 1024   /* bytes of an answer's body that are kept */
+#define CLIENT_BODY_MAX 65536     /* bytes of it that are read at most (docs/api.md) */
+#define CLIENT_BODY_MS 1000       /* and for how long, once the status is known */
+#define CLIENT_HEAD_MAX 65536     /* bytes of status lines and headers */
+#define CLIENT_HEADERS_MAX 64     /* lines of a request */
 #define CLIENT_RETRY_AFTER_MAX 64 /* bytes of a Retry-After value; longer ones are ignored */
 
 struct client_conf {

@@ -187,7 +187,10 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
 		return;
 	if (!queue_place_before(&ep->place, place))
 		rewind_place(ep);
-	/* a fifo place may lie ahead of the clock: what is due there shows when it is claimed */
+	/*
+	 * a fifo place may lie ahead of the clock: what is due there shows when it is
+	 * claimed
+	 */
 	int64_t due_ms = ep->fifo ? clock_wall_ms() : place->place_ms;
 	if (due_ms < ep->sched.due_ms)
 		sched_set_due(d->sched, &ep->sched, due_ms);

@@ -1,4 +1,7 @@
-/* The receiving hosts of webhooks with work: one scheduler's host for each scheme, name and port. */
+/*
+ * The receiving hosts of webhooks with work: one scheduler's host for each scheme, name and
+ * port.
+ */
 #ifndef DISPATCH_HOSTS_H
 #define DISPATCH_HOSTS_H
 

@@ -25,7 +25,10 @@ bool judge_is_expired(const struct judge *j, const struct event *e, const struct
 	return after >= 0 && d->replayed_at == 0 && at_ms - e->created_ms > after;
 }
 
-/* The time of the next attempt: the schedule's, or a later one that Retry-After asks for; -1: none. */
+/*
+ * The time of the next attempt: the schedule's, or a later one that Retry-After asks for;
+ * -1: none.
+ */
 static int64_t next_attempt(const struct judge *j, const struct webhook *w,
     const struct delivery *delivery, const struct client_result *r, int64_t now_ms)
 {
@@ -116,7 +119,10 @@ static void make_notice(const struct judge *j, const struct webhook *w, struct s
 	    LOG_S("reason", s->disable_reason));
 }
 
-/* Whether the webhook's record has to change: it starts or stops failing for good, or is disabled. */
+/*
+ * Whether the webhook's record has to change: it starts or stops failing for good, or is
+ * disabled.
+ */
 static void judge_webhook(const struct judge *j, const struct webhook *w,
     const struct sched_endpoint *ep, const struct client_result *r, struct settlement *s)
 {

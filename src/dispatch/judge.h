@@ -1,6 +1,6 @@
 /*
  * Judges an attempt: what its result means for the delivery and its webhook
- * (contract.md section 5). Decides and logs, writes nothing.
+ * (docs/api.md). Decides and logs, writes nothing.
  */
 #ifndef DISPATCH_JUDGE_H
 #define DISPATCH_JUDGE_H
@@ -31,7 +31,10 @@ struct judge {
 	struct idgen *ids;
 };
 
-/* Whether a delivery of `e` is too old to be sent at `at_ms`; one that was replayed never is. */
+/*
+ * Whether a delivery of `e` is too old to be sent at `at_ms`; one that was replayed never
+ * is.
+ */
 bool judge_is_expired(const struct judge *j, const struct event *e, const struct delivery *d,
     int64_t at_ms);
 

@@ -9,7 +9,7 @@
 #include "store/retention.h"
 #include "store/webhooks.h"
 
-#define SLICE_MAX 1000 /* deliveries a turn (design.md) */
+#define SLICE_MAX 1000 /* deliveries a turn */
 
 struct target {
 	TAILQ_ENTRY(target) link;

@@ -1,6 +1,6 @@
 /*
  * How an attempt is settled on disk, in a transaction of the turn: what becomes of the
- * delivery, its event and its webhook (contract.md section 5).
+ * delivery, its event and its webhook (docs/api.md).
  */
 #ifndef DISPATCH_SETTLEMENT_H
 #define DISPATCH_SETTLEMENT_H

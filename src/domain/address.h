@@ -1,5 +1,5 @@
 /*
- * The policy for receivers' addresses (contract.md section 6): public ones may be
+ * The policy for receivers' addresses (docs/api.md): public ones may be
  * connected to, special ranges only where a CIDR of the configuration allows it.
  * Asked with the address that is about to be connected, after the lookup, so that
  * no spelling and no rebinding gets around it. IPv6 that is a way to IPv4 (mapped,

@@ -1,6 +1,6 @@
 /*
  * The envelope of an event: what publishers send and receivers get
- * (contract.md sections 3 and 4). Reads one from a JSON text and writes the exact
+ * (docs/api.md). Reads one from a JSON text and writes the exact
  * bytes that are stored, signed and sent.
  */
 #ifndef DOMAIN_ENVELOPE_H

@@ -49,7 +49,10 @@ struct idgen {
 
 void idgen_init(struct idgen *g, struct rnd *rnd);
 
-/* Goes on behind `last`, a version 7 id of an earlier run, even if the clock stands before it. */
+/*
+ * Goes on behind `last`, a version 7 id of an earlier run, even if the clock stands before
+ * it.
+ */
 void idgen_resume(struct idgen *g, const struct uuid *last);
 
 /* Takes `count` consecutive ids; *first and uuid_step(first, 1 … count-1) are the caller's. */

@@ -5,7 +5,7 @@
  * U+10FFFF), nesting at most JSON_DEPTH_MAX, no byte order mark, nothing after
  * the text. Out: the bytes that JavaScript's JSON.stringify(JSON.parse(text))
  * prints (ECMA-262 25.5), except that a number whose ECMAScript form is not the
- * same decimal value keeps its literal (contract.md section 4 has every rule).
+ * same decimal value keeps its literal (docs/api.md has every rule).
  *
  * A reader walks over one text; what it makes is appended to a buffer that the
  * caller gives, so that thousands of values share one. After an error the
@@ -22,7 +22,7 @@
 #include "base/slice.h"
 #include "domain/problem.h"
 
-#define JSON_DEPTH_MAX 64 /* contract.md section 4; an object or array in nothing is depth 1 */
+#define JSON_DEPTH_MAX 64 /* docs/api.md; an object or array in nothing is depth 1 */
 
 struct json_reader {
 	struct slice text;            /* borrowed */

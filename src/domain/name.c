@@ -4,7 +4,7 @@
  */
 #include "domain/name.h"
 
-/* Source: contract.md section 2; first the published page's, then its successor's. */
+/* Source: docs/api.md; first the published page's, then its successor's. */
 const char *const NAME_EVENTS[] = {
     "all",
     "message",

@@ -1,4 +1,4 @@
-/* Names that clients choose: sessions and events (contract.md section 1 to 3). */
+/* Names that clients choose: sessions and events (docs/api.md). */
 #ifndef DOMAIN_NAME_H
 #define DOMAIN_NAME_H
 

@@ -12,7 +12,7 @@
 #define SECOND_MS 1000LL
 #define MINUTE_MS (60 * SECOND_MS)
 #define HOUR_MS (60 * MINUTE_MS)
-#define JITTER_PARTS 5             /* ± one fifth; contract.md section 5 */
+#define JITTER_PARTS 5             /* ± one fifth; docs/api.md */
 #define FIFTY_YEARS_S 1577847600LL /* 50 Gregorian years of 365.2425 days */
 #define TM_YEAR_0 1900
 

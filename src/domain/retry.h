@@ -1,5 +1,5 @@
 /*
- * When to try again (contract.md section 5): the schedule, its jitter,
+ * When to try again (docs/api.md): the schedule, its jitter,
  * Retry-After, and what a status means. Pure: time and randomness are parameters.
  */
 #ifndef DOMAIN_RETRY_H
@@ -14,7 +14,7 @@
 
 #define RETRY_STEPS_MAX 32
 #define RETRY_WAIT_MAX_MS (7LL * 24 * 3600 * 1000) /* longest wait that a schedule may name */
-#define RETRY_AFTER_MAX_MS (24LL * 3600 * 1000)    /* contract.md section 5 */
+#define RETRY_AFTER_MAX_MS (24LL * 3600 * 1000)    /* docs/api.md */
 
 struct retry_schedule {
 	uint32_t count;                   /* waits; attempts are one more */

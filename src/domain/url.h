@@ -1,4 +1,4 @@
-/* Whether a text may be a webhook's URL (contract.md section 2). Pure: no lookup is made. */
+/* Whether a text may be a webhook's URL (docs/api.md). Pure: no lookup is made. */
 #ifndef DOMAIN_URL_H
 #define DOMAIN_URL_H
 

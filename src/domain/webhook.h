@@ -25,7 +25,7 @@
 #define WEBHOOK_HEADER_NAME_MAX 128
 #define WEBHOOK_HEADER_VALUE_MAX 1024
 #define WEBHOOK_CA_MAX 16384     /* bytes of PEM */
-#define WEBHOOK_RECORD_MAX 65536 /* bytes: all of the above at their longest, and room */
+#define WEBHOOK_RECORD_MAX 81920 /* bytes: all of the above at their longest, and room */
 
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
 

@@ -1,7 +1,7 @@
 /*
  * One table of fields says what a webhook's JSON may hold; POST and PATCH walk
  * it alike. The only user of cJSON, which is no validator: the strict scanner
- * has read the text before (design.md: cJSON passes raw NUL, 01 and bad UTF-8).
+ * has read the text before (cJSON passes raw NUL, 01 and bad UTF-8).
  */
 #include "domain/webhook_json.h"
 
@@ -17,7 +17,7 @@
 #include "domain/sign.h"
 #include "domain/url.h"
 
-#define OVERLAP_DEFAULT_S 86400 /* contract.md section 2 */
+#define OVERLAP_DEFAULT_S 86400 /* docs/api.md */
 #define OVERLAP_MAX_S 2592000   /* 30 days */
 #define SECRET_MASK "********"
 #define RATE_MIN 0.001 /* one delivery in a thousand seconds */
@@ -101,7 +101,7 @@ static enum err apply_secret(struct webhook *w, const cJSON *value,
 		return bad(p, "secret", "null or a string of 1 to 1024 bytes");
 	if (strcmp(value->valuestring, SECRET_MASK) == 0)
 		return problem_set(p, ERR_INVALID, "secret",
-		    "this is the mask that answers show; leave the field out to keep the secret");
+		    "this is the mask that answers show; leave it out to keep the secret");
 	webhook_rotate_secret(w, value->valuestring, 0);
 	return OK;
 }

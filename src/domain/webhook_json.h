@@ -1,5 +1,5 @@
 /*
- * Webhooks as clients write and read them (contract.md section 2): the rules of
+ * Webhooks as clients write and read them (docs/api.md): the rules of
  * each field, once, for POST and PATCH alike, and the answer's JSON.
  */
 #ifndef DOMAIN_WEBHOOK_JSON_H
@@ -29,7 +29,8 @@ MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
     const struct webhook_rules *rules, struct problem *p);
 
 /*
- * Applies the body of a rotate-secret call, {"secret"?,"overlap_seconds"?}, or an empty one: `w`
+ * Applies the body of a rotate-secret call, {"secret"?,"overlap_seconds"?}, or an empty one:
+ * `w`
  * has a new secret, given or made. ERR_SYNTAX, ERR_INVALID with the problem in words.
  */
 MUST_CHECK enum err webhook_apply_rotation(struct webhook *w, struct slice body, int64_t now_ms,

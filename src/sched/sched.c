@@ -158,7 +158,10 @@ static int64_t wake_time(const struct sched_endpoint *e)
 	return e->circuit == CIRCUIT_OPEN && e->probe_ms > at ? e->probe_ms : at;
 }
 
-/* Puts `e` where its fields say. One that is in line and still due now keeps its place there. */
+/*
+ * Puts `e` where its fields say. One that is in line and still due now keeps its place
+ * there.
+ */
 static void place(struct sched *s, struct sched_endpoint *e)
 {
 	if (!is_open(e)) {
@@ -262,7 +265,10 @@ static void promote(struct sched *s, int64_t now_ms)
 	}
 }
 
-/* Whether `e` has less than its share of what is free; one with nothing in flight always has. */
+/*
+ * Whether `e` has less than its share of what is free; one with nothing in flight always
+ * has.
+ */
 static bool has_share(const struct sched *s, const struct sched_endpoint *e)
 {
 	uint32_t free_slots = s->conf.slots - s->in_flight;
@@ -396,7 +402,10 @@ static void fail(struct sched *s, struct sched_endpoint *e, int64_t now_ms, bool
 	set_failures(s, e, e->failures + 1);
 	if (overloaded || e->since_cut >= window_of(e))
 		cut_window(e, 0.5);
-	/* one that failed with the circuit open already was started before: it opens nothing anew */
+	/*
+	 * one that failed with the circuit open already was started before: it opens nothing
+	 * anew
+	 */
 	if (e->circuit == CIRCUIT_HALF_OPEN ||
 	    (e->circuit == CIRCUIT_CLOSED && e->failures >= s->conf.circuit_failures))
 		open_circuit(s, e, now_ms);

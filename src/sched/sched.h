@@ -134,7 +134,10 @@ void sched_set_due(struct sched *s, struct sched_endpoint *e, int64_t due_ms);
  */
 struct sched_endpoint *sched_next(struct sched *s, int64_t now_ms);
 
-/* One attempt of `e`, which sched_next() offered, started: takes a slot, and `e` the end of the line. */
+/*
+ * One attempt of `e`, which sched_next() offered, started: takes a slot, and `e` the end of
+ * the line.
+ */
 void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms);
 
 /* One attempt of `e` ended: gives the slot back and learns from the result. */

@@ -1,7 +1,7 @@
 /*
  * LMDB 0.9 behind our own names. Default sync mode: data pages are flushed
  * before the meta page that refers to them, so every commit that returned is
- * on disk (2404 of 2404 simulated crash states). MDB_NOTLS, since the one
+ * on disk. MDB_NOTLS, since the one
  * thread may hold a read and a write transaction. No DUPSORT, no INTEGERKEY:
  * keys are big-endian bytes.
  */

@@ -86,7 +86,10 @@ MUST_CHECK enum err db_put(struct db_txn *txn, enum db_table t, struct slice key
 /* Removes `key`. ERR_NOTFOUND or the sticky error. */
 MUST_CHECK enum err db_del(struct db_txn *txn, enum db_table t, struct slice key);
 
-/* Borrows the table's first key and value until the next write. ERR_NOTFOUND or the sticky error. */
+/*
+ * Borrows the table's first key and value until the next write. ERR_NOTFOUND or the sticky
+ * error.
+ */
 MUST_CHECK enum err db_first(struct db_txn *txn, enum db_table t, struct slice *key,
     struct slice *value);
 

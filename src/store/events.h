@@ -4,8 +4,8 @@
  *
  * Key: event id (16 bytes), piece number (2 bytes). Piece 0 holds the head and
  * the first bytes of the body, pieces 1, 2, … the rest. A piece is at most 4000
- * bytes: a larger value would take a run of pages, found by a linear search
- * (50–730 ms in a fragmented file; design.md).
+ * bytes: a larger value would take a run of pages, found by a linear
+ * search of the free list, which a fragmented file makes slow.
  */
 #ifndef STORE_EVENTS_H
 #define STORE_EVENTS_H

@@ -1,6 +1,6 @@
 /*
  * Idempotency keys: what was answered to a request that named one, so that its
- * repeat gets the same answer and stores nothing (contract.md section 3).
+ * repeat gets the same answer and stores nothing (docs/api.md).
  *
  * Two tables: DB_REPEATS (digest of scope and key -> digest of the request, expiry,
  * and the id under which the answer lies in the table of events) and DB_REPEATS_BY_AGE
@@ -14,7 +14,7 @@
 #include "store/db.h"
 #include "store/record.h"
 
-#define IDEMPOTENCY_MS (24LL * 3600 * 1000)  /* contract.md section 3 */
+#define IDEMPOTENCY_MS (24LL * 3600 * 1000)  /* docs/api.md */
 #define IDEMPOTENCY_IN_MS (10LL * 60 * 1000) /* the same for webhook-in */
 
 /* One key of one request. Zeroed: none. */

@@ -90,7 +90,10 @@ static void test_2xx_is_delivered(void **state)
 	assert_false(f->s.changes_webhook);
 }
 
-/* The wait after each attempt lies within 20 % of the schedule's; the last makes a dead letter. */
+/*
+ * The wait after each attempt lies within 20 % of the schedule's; the last makes a dead
+ * letter.
+ */
 static void test_schedule(void **state)
 {
 	struct fixture *f = *state;

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "domain/name.h"
 
-/* contract.md section 2, word by word. */
+/* docs/api.md, word by word. */
 static const char CONTRACT[] =
     "all message receipt presence chat_presence group_update joined_group qr_code pair_code "
     "connected disconnected logged_out picture_update user_about_update push_name_update "

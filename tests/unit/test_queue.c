@@ -39,7 +39,10 @@ static struct queue_claim claim_of(uint64_t webhook, int64_t now_ms, size_t max)
 	    .skip = skip_none};
 }
 
-/* Claims, and checks what comes: the numbers of the deliveries in `want`, and when more is due. */
+/*
+ * Claims, and checks what comes: the numbers of the deliveries in `want`, and when more is
+ * due.
+ */
 static void check_claim(struct db_txn *txn, struct queue_claim *c, const char *want,
     int64_t want_next_ms)
 {
@@ -275,11 +278,21 @@ static void test_claim_fifo(void **state)
 	check_claim(txn, &c, "1 2 3", QUEUE_NEVER);
 	c = claim_of(1, 500, 1);
 	c.fifo = true;
-	check_claim(txn, &c, "1", 110);
-	check_claim(txn, &c, "2", 120);
+	check_claim(txn, &c, "1", 500); /* the next one's place does not tell: ask again */
+	check_claim(txn, &c, "2", 500);
+	check_claim(txn, &c, "3", QUEUE_NEVER);
 
 	struct queue_claim unordered = claim_of(1, 200, 10);
 	check_claim(txn, &unordered, "1 2 3", QUEUE_NEVER);
+
+	struct delivery ahead = make_delivery(2, 4, 900); /* placed when the clock was ahead */
+	ahead.due_ms = 300;
+	assert_int_equal(queue_add(txn, &ahead), OK);
+	c = claim_of(2, 299, 10);
+	c.fifo = true;
+	check_claim(txn, &c, "", 300);
+	c.now_ms = 300;
+	check_claim(txn, &c, "4", QUEUE_NEVER);
 	store_commit(txn);
 }
 

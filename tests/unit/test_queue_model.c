@@ -49,7 +49,6 @@ static void change_one(struct model *m, struct db_txn *txn)
 		return;
 	} else if (pick(m, 2) == 0) {
 		d.place_ms = old_ms; /* as a retry of a fifo webhook */
-		d.due_ms = d.due_ms > old_ms ? d.due_ms : old_ms;
 		assert_int_equal(queue_move(txn, &d, old_ms), OK);
 	} else {
 		assert_int_equal(queue_move(txn, &d, old_ms), OK);
@@ -64,7 +63,10 @@ static bool skip_in_model(void *arg, const struct uuid *id)
 	return m->rows[id->bytes[15]].skipped;
 }
 
-/* The row that comes next behind `place`, of those that are not skipped; NULL behind the last. */
+/*
+ * The row that comes next behind `place`, of those that are not skipped; NULL behind the
+ * last.
+ */
 static const struct row *next_row(const struct model *m, const struct queue_place *place)
 {
 	const struct row *best = NULL;
@@ -104,7 +106,8 @@ static bool claim_agrees(struct model *m, struct db_txn *txn, struct queue_claim
 	for (; r != NULL; r = next_row(m, &place)) {
 		int64_t due_ms = due_of(c, r);
 		if (found == c->max || (due_ms > c->now_ms && (c->fifo || c->forced_ms == 0))) {
-			want_ms = found == c->max ? r->d.place_ms : due_ms;
+			/* where it is not read whether the next is due, it may be */
+			want_ms = found < c->max ? due_ms : c->fifo ? c->now_ms : r->d.place_ms;
 			break;
 		}
 		place = queue_place_of(&r->d);
@@ -117,9 +120,7 @@ static bool claim_agrees(struct model *m, struct db_txn *txn, struct queue_claim
 	}
 	if (c->forced_ms != 0 && found > 0)
 		want_ms = c->now_ms;
-	/* of a fifo row whose place is yet to come only that is told: early, but never late */
-	bool early = c->fifo && next_ms > c->now_ms && next_ms < want_ms;
-	return found == count && (next_ms == want_ms || early) &&
+	return found == count && next_ms == want_ms &&
 	    memcmp(&place, &c->place, sizeof(place)) == 0;
 }
 

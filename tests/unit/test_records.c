@@ -176,6 +176,10 @@ static struct webhook *full_webhook(void)
 	w->retry->count = 2;
 	w->retry->wait_ms[0] = 1;
 	w->retry->wait_ms[1] = INT64_MAX;
+	webhook_set(&w->previous_secret, "");
+	w->previous_expires_ms = -1;
+	webhook_set(&w->ca_pem, "-");
+	w->tls_insecure = true;
 	w->rate_limit = 0.001;
 	w->signature = SIGNATURE_V2;
 	w->failing_since_ms = 1;
@@ -193,6 +197,9 @@ static struct webhook *largest_webhook(void)
 	w->session = repeat('s', SESSION_MAX);
 	w->url = repeat('u', URL_MAX);
 	w->secret = repeat('x', WEBHOOK_SECRET_MAX);
+	w->previous_secret = repeat('p', WEBHOOK_SECRET_MAX);
+	w->previous_expires_ms = INT64_MAX;
+	w->ca_pem = repeat('c', WEBHOOK_CA_MAX);
 	w->description = repeat('d', WEBHOOK_DESCRIPTION_MAX);
 	while (w->event_count < 256)
 		add_event(w, repeat('e', EVENT_MAX));
@@ -250,6 +257,10 @@ static void check_webhook(struct webhook *w)
 	assert_string_equal(got->session, w->session);
 	assert_string_equal(got->url, w->url);
 	assert_text(got->secret, w->secret);
+	assert_text(got->previous_secret, w->previous_secret);
+	assert_text(got->ca_pem, w->ca_pem);
+	assert_true(got->previous_expires_ms == w->previous_expires_ms);
+	assert_int_equal(got->tls_insecure, w->tls_insecure);
 	assert_text(got->description, w->description);
 	assert_text(got->disabled_reason, w->disabled_reason);
 	assert_memory_equal(&got->rate_limit, &w->rate_limit, sizeof(double));
@@ -372,7 +383,7 @@ static void test_delivery_status(void **state)
 	encode(KIND_DELIVERY, &b);
 	for (int status = 0; status < 256; status++) {
 		b.data[1] = (char)status;
-		bool known = status == DELIVERY_WAITING || status == DELIVERY_DEAD;
+		bool known = status >= DELIVERY_WAITING && status <= DELIVERY_CANCELLED;
 		if (decode(KIND_DELIVERY, b.data, b.len) != (known ? OK : ERR_CORRUPT))
 			fail_msg("status %d", status);
 	}

@@ -108,6 +108,38 @@ static void test_set_enabled(void **state)
 	webhook_free(w);
 }
 
+static void assert_secrets(const struct webhook *w, const char *secret, const char *previous,
+    int64_t expires_ms)
+{
+	const char *const got[] = {w->secret, w->previous_secret};
+	const char *const want[] = {secret, previous};
+	for (size_t i = 0; i < COUNT(got); i++) {
+		assert_int_equal(got[i] == NULL, want[i] == NULL);
+		if (got[i] != NULL)
+			assert_string_equal(got[i], want[i]);
+	}
+	assert_true(w->previous_expires_ms == expires_ms);
+}
+
+/* The secret before signs as well for a time, and never the one before that. */
+static void test_rotate_secret(void **state)
+{
+	(void)state;
+	struct webhook *w = webhook_new();
+	webhook_rotate_secret(w, "one", 1000); /* there was none that could go on signing */
+	assert_secrets(w, "one", NULL, 0);
+	webhook_rotate_secret(w, "two", 2000);
+	assert_secrets(w, "two", "one", 2000);
+	webhook_rotate_secret(w, "three", 3000);
+	assert_secrets(w, "three", "two", 3000);
+	webhook_rotate_secret(w, "four", 0);
+	assert_secrets(w, "four", NULL, 0);
+	webhook_rotate_secret(w, "five", 5000);
+	webhook_rotate_secret(w, NULL, 0);
+	assert_secrets(w, NULL, NULL, 0);
+	webhook_free(w);
+}
+
 static void test_clear(void **state)
 {
 	(void)state;
@@ -131,6 +163,7 @@ int main(void)
 	    cmocka_unit_test(test_wants),
 	    cmocka_unit_test(test_set),
 	    cmocka_unit_test(test_set_enabled),
+	    cmocka_unit_test(test_rotate_secret),
 	    cmocka_unit_test(test_clear),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

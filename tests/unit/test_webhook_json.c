@@ -19,6 +19,8 @@
 #include "support.h"
 
 #define SECRET "correct horse battery staple"
+#define CERTIFICATE                                                                            \
+	"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\\n" /* as JSON */
 
 static char extra_event[] = "our.own_event";
 static char *const EXTRA_EVENTS[] = {extra_event};
@@ -56,7 +58,7 @@ static struct webhook *rich_webhook(void)
 	    "\"secret\":\"" SECRET "\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
 	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],\"description\":\"of \\\"mine\\\"\","
-	    "\"enabled\":false}",
+	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false,\"enabled\":false}",
 	    &p);
 	if (err != OK)
 		fail_msg("%s: %s", p.field, p.message);
@@ -73,10 +75,12 @@ static void test_write(void **state)
 	assert_string_equal(text,
 	    "{\"id\":\"00000000-0000-0000-0000-000000001234\","
 	    "\"url\":\"https://example.com/hook?a=b\",\"events\":[\"message\",\"receipt\"],"
-	    "\"secret\":\"********\",\"enabled\":false,"
+	    "\"secret\":\"********\",\"previous_secret_expires_at\":null,\"enabled\":false,"
 	    "\"disabled_reason\":\"disabled by request\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
 	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,\"ordering\":\"fifo\","
-	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],\"description\":\"of \\\"mine\\\"\"," SHOWN_CLOSED
+	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],"
+	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false,"
+	    "\"description\":\"of \\\"mine\\\"\"," SHOWN_CLOSED
 	    "\"created_at\":\"2026-01-01T00:00:00.000Z\","
 	    "\"updated_at\":\"2026-01-01T00:00:00.001Z\"}");
 	free(text);
@@ -112,9 +116,10 @@ static void test_write_defaults(void **state)
 	char *text = show(w);
 	assert_string_equal(text,
 	    "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"url\":\"http://a/\","
-	    "\"events\":[\"all\"],\"secret\":null,\"enabled\":true,\"disabled_reason\":null,"
+	    "\"events\":[\"all\"],\"secret\":null,"
+	    "\"previous_secret_expires_at\":null,\"enabled\":true,\"disabled_reason\":null,"
 	    "\"headers\":{},\"signature\":\"v1\",\"timeout_ms\":5000,\"max_in_flight\":16,"
-	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,\"description\":null," SHOWN_CLOSED
+	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,\"ca_pem\":null,\"tls_verify\":true,\"description\":null," SHOWN_CLOSED
 	    "\"created_at\":null,\"updated_at\":null}");
 	free(text);
 	webhook_free(w);
@@ -177,6 +182,8 @@ static void test_change(void **state)
 	    {"{\"retry\":null}", "[\"5s\",\"90s\"]", "null"},
 	    {"{\"retry\":[\"1ms\",\"60s\",\"7d\"]}", "[\"5s\",\"90s\"]",
 		"[\"1ms\",\"1m\",\"7d\"]"},
+	    {"{\"ca_pem\":null}", "\"" CERTIFICATE "\"", "null"},
+	    {"{\"tls_verify\":true}", "\"tls_verify\":false", "\"tls_verify\":true"},
 	    {"{\"description\":null}", "\"of \\\"mine\\\"\"", "null"},
 	    {"{\"description\":\"\"}", "\"of \\\"mine\\\"\"", "\"\""},
 	    {"{\"description\":\"\\u0001\\n\\ud83d\\ude00\"}", "\"of \\\"mine\\\"\"",
@@ -319,6 +326,11 @@ static void test_refused_fields(void **state)
 	    {"{\"retry\":[\"0s\"]}", "retry[0]", "1ms to 7d"},
 	    {"{\"retry\":[\"604800001ms\"]}", "retry[0]", "1ms to 7d"},
 	    {"{\"description\":7}", "description", "500 bytes"},
+	    {"{\"ca_pem\":\"\"}", "ca_pem", "16384 bytes"},
+	    {"{\"ca_pem\":\"-----BEGIN PRIVATE KEY-----\"}", "ca_pem", "certificates in PEM"},
+	    {"{\"ca_pem\":7}", "ca_pem", "certificates in PEM"},
+	    {"{\"tls_verify\":null}", "tls_verify", "true or false"},
+	    {"{\"tls_verify\":0}", "tls_verify", "true or false"},
 	    {"{\"enabled\":null}", "enabled", "true or false"},
 	    {"{\"enabled\":1}", "enabled", "true or false"},
 	    {"{\"enabled\":\"true\"}", "enabled", "true or false"},
@@ -413,6 +425,7 @@ static void test_lengths(void **state)
 	    {"{\"secret\":\"", "\"}", 1024, "secret"},
 	    {"{\"description\":\"", "\"}", 500, "description"},
 	    {"{\"description\":\"\303\244", "\"}", 498, "description"},
+	    {"{\"ca_pem\":\"-----BEGIN CERTIFICATE-----", "\"}", 16384 - 27, "ca_pem"},
 	    {"{\"headers\":{\"", "\":\"v\"}}", 128, "headers"},
 	    {"{\"headers\":{\"X-A\":\"", "\"}}", 1024, "headers.X-A"},
 	};
