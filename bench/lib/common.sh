@@ -2,6 +2,7 @@
 # What the benchmarks share: starting and stopping programs, reading their figures, and the
 # report. A script sources this in the root of the tree, calls begin, and finish at its end;
 # in between it writes its report to $report.
+# shellcheck disable=SC2034  # what is set here is read there
 
 waybill=${WAYBILL:-build/waybill}
 programs=${BENCH_PROGRAMS:-build/bench}
@@ -99,6 +100,7 @@ median() {
 begin_program() {
 	name=$1
 	shift
+	rm -f "$dir/$name.out" # of one before: its port is another
 	"$@" >"$dir/$name.out" 2>"$dir/$name.err" &
 	pid=$!
 	pids="$pids $pid"
@@ -109,7 +111,7 @@ find_port() {
 	tries=300
 	while [ "$tries" -gt 0 ]; do
 		port=$(sed -n 's|^[a-z]* ready on http://127\.0\.0\.1:\([0-9]*\)$|\1|p' \
-			"$dir/$1.out")
+			"$dir/$1.out" 2>/dev/null) || true
 		[ -z "$port" ] || return 0
 		kill -0 "$pid" 2>/dev/null || break
 		tries=$((tries - 1))
@@ -153,8 +155,8 @@ stop() {
 	kill "$1" 2>/dev/null || fail "process $1 is gone"
 	wait "$1" || fail "process $1 ended with an error"
 	rest=
-	for pid in $pids; do
-		[ "$pid" = "$1" ] || rest="$rest $pid"
+	for other in $pids; do
+		[ "$other" = "$1" ] || rest="$rest $other"
 	done
 	pids=$rest
 }

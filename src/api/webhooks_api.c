@@ -27,6 +27,7 @@ struct webhooks_call {
 	mutate_fn mutate;
 	const char *message; /* of the answer; NULL: the webhook itself */
 	bool shows_secret;   /* the answer is that of a rotation */
+	bool asks_enable;    /* by hand, whatever it was before */
 	bool enabled_now;
 };
 
@@ -187,7 +188,9 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 		err = wc->mutate(wc, wc->w);
 	if (err == OK) {
 		wc->w->updated_ms = clock_wall_ms();
-		wc->enabled_now = wc->w->enabled && !old->enabled;
+		wc->enabled_now = wc->w->enabled && (wc->asks_enable || !old->enabled);
+		if (wc->enabled_now)
+			wc->w->failing_since_ms = 0;
 		err = wc->w->deleted ? webhooks_retire(txn, wc->w)
 				     : webhooks_change(txn, old, wc->w);
 	}
@@ -272,8 +275,7 @@ void handle_webhook_delete(struct call *c)
 
 static enum err mutate_enable(struct webhooks_call *wc, struct webhook *w)
 {
-	(void)wc;
-	w->failing_since_ms = 0;
+	wc->asks_enable = true;
 	webhook_set_enabled(w, NULL);
 	return OK;
 }

@@ -515,8 +515,14 @@ bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_
 	    [CIRCUIT_HALF_OPEN] = "half_open",
 	};
 	const struct endpoint *ep = find_endpoint(d, webhook);
+	const struct webhook *w = registry_get(d->conf.registry, webhook);
+	if (ep == NULL && w != NULL) /* it has no work, but may have been failing before */
+		*out = (struct webhook_status){
+		    .circuit = NAMES[CIRCUIT_CLOSED],
+		    .failing_since_ms = w->failing_since_ms,
+		};
 	if (ep == NULL)
-		return false;
+		return w != NULL;
 	bool closed = ep->sched.circuit == CIRCUIT_CLOSED;
 	*out = (struct webhook_status){
 	    .circuit = NAMES[ep->sched.circuit],

@@ -75,10 +75,7 @@ void dispatch_stop(struct dispatch *d);
 /* Attempts in flight, and outcomes that are not committed yet. */
 uint32_t dispatch_in_flight(const struct dispatch *d);
 
-/*
- * How the webhook's endpoint stands; false where nothing is known of it, so that all is
- * well.
- */
+/* How the webhook's endpoint stands; false where there is no such webhook. */
 bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out);
 
 #endif

@@ -104,6 +104,7 @@ static void make_notice(const struct judge *j, const struct webhook *w, struct s
 	(void)snprintf(p->event.session, sizeof(p->event.session), "%s", w->session);
 	(void)snprintf(p->event.name, sizeof(p->event.name), "webhook.disabled");
 	publication_match(p, j->registry);
+	publication_leave_out(p, w->number); /* the registry has it enabled still */
 	s->notice_body = BUF_INIT(NOTICE_MAX);
 	buf_printf(&s->notice_body,
 	    "{\"session_id\":\"%s\",\"event\":\"webhook.disabled\",\"timestamp\":%lld,"

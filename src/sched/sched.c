@@ -19,12 +19,13 @@
 #define LATENCY_MEMORY 256     /* attempts after which a latency that stays is the usual one */
 
 enum state {
-	STATE_IDLE = 1,  /* nothing to start, or nothing may: in no structure */
-	STATE_WAITING,   /* in the tree, by wake time */
-	STATE_SOUND,     /* in line: its last attempt succeeded, or it had none */
-	STATE_TROUBLED,  /* in the other line: its last attempt failed */
-	STATE_BLOCKED,   /* in its host's list: the host has all that it may */
-	STATE_THROTTLED, /* in a list: it has its share of the free slots */
+	STATE_IDLE = 1,         /* nothing to start, or nothing may: in no structure */
+	STATE_WAITING,          /* in the tree, by wake time */
+	STATE_SOUND,            /* in line: its last attempt succeeded, or it had none */
+	STATE_TROUBLED,         /* in the other line: its last attempt failed */
+	STATE_BLOCKED,          /* in its host's list: the host has all that it may */
+	STATE_BLOCKED_TROUBLED, /* the same in the other line's */
+	STATE_THROTTLED,        /* in a list: it has its share of the free slots */
 };
 
 RB_HEAD(due_tree, sched_endpoint);
@@ -71,6 +72,7 @@ void sched_free(struct sched *s)
 void sched_host_init(struct sched_host *h)
 {
 	TAILQ_INIT(&h->blocked);
+	TAILQ_INIT(&h->blocked_troubled);
 	h->in_flight = 0;
 }
 
@@ -92,6 +94,9 @@ static void leave(struct sched *s, struct sched_endpoint *e)
 	case STATE_BLOCKED:
 		TAILQ_REMOVE(&e->host->blocked, e, link);
 		break;
+	case STATE_BLOCKED_TROUBLED:
+		TAILQ_REMOVE(&e->host->blocked_troubled, e, link);
+		break;
 	case STATE_THROTTLED:
 		TAILQ_REMOVE(&s->throttled, e, link);
 		break;
@@ -107,17 +112,33 @@ static void line_up(struct sched *s, struct sched_endpoint *e)
 	TAILQ_INSERT_TAIL(troubled ? &s->troubled : &s->sound, e, link);
 }
 
-/*
- * Lines up one endpoint that waits for a slot of `h`: for each slot that is given back, and
- * for each endpoint that leaves the line without taking the slot it was let in for.
- */
-static void unblock(struct sched *s, struct sched_host *h)
+static void line_up_first(struct sched *s, struct sched_list *list)
 {
-	struct sched_endpoint *e = TAILQ_FIRST(&h->blocked);
+	struct sched_endpoint *e = TAILQ_FIRST(list);
 	if (e == NULL)
 		return;
 	leave(s, e);
 	line_up(s, e);
+}
+
+/*
+ * Lines up endpoints that wait for a slot of `h`: for each slot that is given back, and
+ * for each endpoint that leaves the line without taking the slot it was let in for. One of
+ * either kind, since a troubled one may have to wait in its line for long.
+ */
+static void unblock(struct sched *s, struct sched_host *h)
+{
+	line_up_first(s, &h->blocked);
+	line_up_first(s, &h->blocked_troubled);
+}
+
+/* Takes `e` out of whatever structure it is in, and lets the next of its host into line. */
+static void withdraw(struct sched *s, struct sched_endpoint *e)
+{
+	bool in_line = e->state == STATE_SOUND || e->state == STATE_TROUBLED;
+	leave(s, e);
+	if (in_line)
+		unblock(s, e->host);
 }
 
 static uint32_t window_of(const struct sched_endpoint *e)
@@ -164,18 +185,14 @@ static int64_t wake_time(const struct sched_endpoint *e)
  */
 static void place(struct sched *s, struct sched_endpoint *e)
 {
-	if (!is_open(e)) {
-		bool was_in_line = e->state == STATE_SOUND || e->state == STATE_TROUBLED;
-		leave(s, e);
-		if (was_in_line)
-			unblock(s, e->host);
-		return;
-	}
+	bool open = is_open(e);
 	int64_t wake = wake_time(e);
-	bool keeps = e->state != STATE_IDLE && wake <= e->wake_ms;
-	if (keeps && e->state != STATE_WAITING)
+	bool waits = e->state == STATE_IDLE || e->state == STATE_WAITING;
+	if (open && !waits && wake <= e->wake_ms)
 		return;
-	leave(s, e);
+	withdraw(s, e);
+	if (!open)
+		return;
 	e->wake_ms = wake;
 	e->state = STATE_WAITING;
 	RB_INSERT(due_tree, &s->waiting, e);
@@ -197,18 +214,19 @@ void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_host *hos
 void sched_remove(struct sched *s, struct sched_endpoint *e)
 {
 	panic_if(e->in_flight > 0, "an endpoint with attempts in flight was removed");
-	leave(s, e);
+	withdraw(s, e);
 }
 
 void sched_set_host(struct sched *s, struct sched_endpoint *e, struct sched_host *host)
 {
 	struct sched_host *old = e->host;
-	leave(s, e);
+	withdraw(s, e);
 	old->in_flight -= e->in_flight;
 	host->in_flight += e->in_flight;
+	for (uint32_t i = 0; i < e->in_flight; i++)
+		unblock(s, old);
 	e->host = host;
 	place(s, e);
-	unblock(s, old);
 }
 
 void sched_limit(struct sched *s, struct sched_endpoint *e, const struct sched_limits *limits)
@@ -275,6 +293,23 @@ static bool has_share(const struct sched *s, const struct sched_endpoint *e)
 	return e->in_flight == 0 || (uint64_t)e->in_flight * FREE_SHARE < free_slots;
 }
 
+/* Moves `e` from its line to those that wait for a slot of its host. */
+static void block(struct sched *s, struct sched_endpoint *e)
+{
+	bool troubled = e->state == STATE_TROUBLED;
+	leave(s, e);
+	e->state = troubled ? STATE_BLOCKED_TROUBLED : STATE_BLOCKED;
+	TAILQ_INSERT_TAIL(troubled ? &e->host->blocked_troubled : &e->host->blocked, e, link);
+}
+
+/* Moves `e` from its line to those that wait for more slots to be free. */
+static void throttle(struct sched *s, struct sched_endpoint *e)
+{
+	withdraw(s, e);
+	e->state = STATE_THROTTLED;
+	TAILQ_INSERT_TAIL(&s->throttled, e, link);
+}
+
 /* Returns the first of a line that may start; those in front that may not leave the line. */
 static struct sched_endpoint *first_of(struct sched *s, struct sched_list *line)
 {
@@ -283,11 +318,10 @@ static struct sched_endpoint *first_of(struct sched *s, struct sched_list *line)
 		bool blocked = e->host->in_flight >= s->conf.per_host;
 		if (!blocked && has_share(s, e))
 			return e;
-		leave(s, e);
-		e->state = blocked ? STATE_BLOCKED : STATE_THROTTLED;
-		TAILQ_INSERT_TAIL(blocked ? &e->host->blocked : &s->throttled, e, link);
-		if (!blocked)
-			unblock(s, e->host);
+		if (blocked)
+			block(s, e);
+		else
+			throttle(s, e);
 		e = TAILQ_FIRST(line);
 	}
 	return NULL;
@@ -445,6 +479,7 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 		fail(s, e, now_ms, result == RESULT_OVERLOADED);
 		break;
 	case RESULT_NONE:
+		e->tokens += e->limits.rate > 0 ? 1 : 0;
 		if (e->circuit == CIRCUIT_HALF_OPEN) /* another probe may go at once */
 			e->circuit = CIRCUIT_OPEN;
 		break;
@@ -452,7 +487,7 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 	/* its line, its share or its wake time may be others now */
 	if (e->state == STATE_THROTTLED || e->state == STATE_WAITING ||
 	    was_troubled != (e->failures > 0))
-		leave(s, e);
+		withdraw(s, e);
 	place(s, e);
 	unblock(s, e->host);
 	unthrottle(s);

@@ -67,7 +67,9 @@ TAILQ_HEAD(sched_list, sched_endpoint);
 
 /* One receiving host, shared by the endpoints that send to it; its owner embeds or keeps it. */
 struct sched_host {
-	struct sched_list blocked; /* endpoints that wait for one of its slots */
+	/* endpoints that wait for one of its slots: the sound, and those that failed last */
+	struct sched_list blocked;
+	struct sched_list blocked_troubled;
 	uint32_t in_flight;
 };
 

@@ -24,6 +24,16 @@ void publication_match(struct publication *p, const struct registry *reg)
 	}
 }
 
+void publication_leave_out(struct publication *p, uint64_t webhook)
+{
+	uint32_t kept = 0;
+	for (uint32_t n = 0; n < p->event.deliveries; n++) {
+		if (p->targets[n].webhook != webhook)
+			p->targets[kept++] = p->targets[n];
+	}
+	p->event.deliveries = kept;
+}
+
 void publication_address(struct publication *p, const struct webhook *w)
 {
 	p->targets = mem_new(sizeof(*p->targets));

@@ -30,6 +30,9 @@ struct publication {
  */
 void publication_match(struct publication *p, const struct registry *reg);
 
+/* Takes a webhook out of those that it goes to, if it is among them. */
+void publication_leave_out(struct publication *p, uint64_t webhook);
+
 /* Makes it go to one webhook only. */
 void publication_address(struct publication *p, const struct webhook *w);
 

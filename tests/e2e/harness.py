@@ -177,6 +177,10 @@ class Gateway:
         self.process = None
         self.url = None
 
+    def reconfigure(self, **options):
+        """Changes settings for the next start()."""
+        self._options.update(options)
+
     def start(self):
         """Starts it, also after stop() or kill(); `url` is then a new one."""
         with open(self.log, "ab") as log:

@@ -17,6 +17,7 @@ PROTECTED = [
     ("POST", hooks_path("s1", UNKNOWN_ID, "enable")),
     ("POST", hooks_path("s1", UNKNOWN_ID, "disable")),
     ("POST", hooks_path("s1", UNKNOWN_ID, "test")),
+    ("POST", hooks_path("s1", UNKNOWN_ID, "rotate-secret")),
     ("GET", hooks_path("s1", "dlq")),
     ("POST", hooks_path("s1", "dlq", UNKNOWN_ENTRY, "replay")),
     ("POST", "/sessions/s1/events"),

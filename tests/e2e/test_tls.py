@@ -8,7 +8,7 @@ import threading
 import pytest
 import trustme
 
-from harness import verify, wait_until
+from harness import hooks_path, verify, wait_until
 
 
 def server_context(authority, *names):
@@ -105,3 +105,129 @@ def test_delivery_arrives_once_the_certificate_is_mended(tls_gateway, make_recei
     receiver.tls = right
     (request,) = receiver.wait_for(1)
     assert request.id == event["id"] and request.attempt > 1
+
+
+# A webhook's own wishes: ca_pem, tls_verify
+
+
+def pem(*authorities):
+    return "".join(authority.cert_pem.bytes().decode() for authority in authorities)
+
+
+@pytest.fixture
+def gateway(make_gateway):
+    """Knows no private authority."""
+    return make_gateway(retry_schedule="20ms,20ms")
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_webhooks_own_authority_is_taken(gateway, make_receiver, authority, others):
+    receiver = make_receiver(tls=server_context(authority, "127.0.0.1"))
+    known = pem(*(trustme.CA() for _ in range(others)), authority)
+    webhook = gateway.register("s1", receiver.url(), ca_pem=known, secret="s3cret")
+    assert webhook["ca_pem"] == known and webhook["tls_verify"] is True
+    gateway.publish("s1")
+    verify(receiver.wait_for(1)[0], "s3cret")
+
+
+def test_webhooks_own_authority_stands_in_place_of_the_configured_one(
+    tls_gateway, make_receiver, authority
+):
+    receiver = make_receiver(tls=server_context(authority, "127.0.0.1"))
+    tls_gateway.register("s1", receiver.url(), ca_pem=pem(trustme.CA()))
+    tls_gateway.publish("s1")
+    assert "certificate" in last_error_of_dead_letter(tls_gateway).lower()
+    assert receiver.requests == []
+
+
+def test_host_is_checked_with_an_own_authority_too(gateway, make_receiver, authority):
+    receiver = make_receiver(tls=server_context(authority, "127.0.0.2", "example.org"))
+    gateway.register("s1", receiver.url(), ca_pem=pem(authority))
+    gateway.publish("s1")
+    assert re.search("certificate|host", last_error_of_dead_letter(gateway).lower())
+    assert receiver.requests == []
+
+
+def test_authority_that_cannot_be_read_is_an_error_of_the_delivery(gateway, make_receiver):
+    receiver = make_receiver(tls=server_context(trustme.CA(), "127.0.0.1"))
+    broken = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    gateway.register("s1", receiver.url(), ca_pem=broken)
+    gateway.publish("s1")
+    assert last_error_of_dead_letter(gateway)
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize("names", [("127.0.0.1",), ("example.org",)])
+def test_certificate_is_not_checked_where_the_webhook_says_so(gateway, make_receiver, names):
+    receiver = make_receiver(tls=server_context(trustme.CA(), *names))
+    webhook = gateway.register("s1", receiver.url(), tls_verify=False, secret="s3cret")
+    assert webhook["tls_verify"] is False
+    gateway.publish("s1")
+    verify(receiver.wait_for(1)[0], "s3cret")
+
+
+OWN_TLS = {
+    "insecure": lambda authority: {"tls_verify": False},
+    "own authority": lambda authority: {"ca_pem": pem(authority)},
+}
+
+
+@pytest.mark.parametrize("own", OWN_TLS.values(), ids=OWN_TLS.keys())
+def test_one_webhooks_wish_is_not_anothers(gateway, make_receiver, authority, own):
+    """Nor do they share connections: the first one's is open when the others' are tried."""
+    receiver = make_receiver(tls=server_context(authority, "127.0.0.1"))
+    gateway.register("s2", receiver.url("/own"), **own(authority))
+    for n in range(1, 4):
+        gateway.publish("s2")
+        receiver.wait_for(n)
+    gateway.register("s1", receiver.url("/plain"))
+    gateway.publish("s1")
+    assert "certificate" in last_error_of_dead_letter(gateway).lower()
+    gateway.publish("s2")
+    assert {r.path for r in receiver.wait_for(4)} == {"/own"}
+
+
+def test_strict_webhook_stays_so_among_insecure_ones(tls_gateway, make_receiver, authority):
+    """Handles are used again by turns: what one webhook wants is undone for the next."""
+    right = make_receiver(tls=server_context(authority, "127.0.0.1"))
+    wrong = make_receiver(tls=server_context(trustme.CA(), "127.0.0.1"))
+    tls_gateway.register("s1", right.url("/strict"), ordering="fifo")
+    tls_gateway.register("s1", wrong.url("/insecure"), ordering="fifo", tls_verify=False)
+    strict = tls_gateway.register("s1", wrong.url("/strict"), retry=["10ms"] * 2)
+    for n in range(1, 8):  # 3 attempts each: not enough failures to open the circuit
+        tls_gateway.publish("s1")
+        right.wait_for(n)
+        wrong.wait_for(n)
+    dead = wait_until(
+        lambda: len(entries := tls_gateway.dlq("s1")) == 7 and entries, what="7 dead letters"
+    )
+    assert {entry["webhook_id"] for entry in dead} == {strict["id"]}
+    assert {r.path for r in wrong.requests} == {"/insecure"}
+
+
+def test_patch_of_the_wishes_counts_from_the_next_attempt(gateway, make_receiver, authority):
+    receiver = make_receiver(tls=server_context(authority, "127.0.0.1"))
+    webhook = gateway.register("s1", receiver.url(), retry=["50ms"] * 32)
+    path = hooks_path("s1", webhook["id"])
+    changes = [({"ca_pem": pem(authority)}, {"ca_pem": None}), ({"tls_verify": False}, {})]
+    for number, (change, undo) in enumerate(changes, 1):
+        connections = receiver.connections
+        event = gateway.publish("s1")
+        wait_until(lambda n=connections: receiver.connections > n, what="an attempt")
+        assert len(receiver.requests) == number - 1
+        assert gateway.api("PATCH", path, json=change).ok
+        assert receiver.wait_for(number)[-1].id == event["id"]
+        assert gateway.api("PATCH", path, json=undo).ok
+
+
+def test_wishes_outlive_a_restart(gateway, make_receiver, authority):
+    receiver = make_receiver(tls=server_context(authority, "127.0.0.1"))
+    webhooks = [
+        gateway.register("s1", receiver.url("/own"), ca_pem=pem(authority)),
+        gateway.register("s1", receiver.url("/insecure"), tls_verify=False),
+    ]
+    gateway.kill()
+    gateway.start()
+    assert gateway.api("GET", hooks_path("s1")).json()["webhooks"] == webhooks
+    gateway.publish("s1")
+    assert {r.path for r in receiver.wait_for(2)} == {"/own", "/insecure"}

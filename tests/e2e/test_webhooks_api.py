@@ -33,9 +33,14 @@ DEFAULTS = {
     "rate_limit": None,
     "retry": None,
     "headers": {},
+    "ca_pem": None,
+    "tls_verify": True,
     "description": None,
     "disabled_reason": None,
+    "previous_secret_expires_at": None,
 }
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 CHANGES = {
     "url": OTHER,
@@ -47,6 +52,8 @@ CHANGES = {
     "ordering": "fifo",
     "rate_limit": 20,
     "retry": ["300ms", "5s", "2m", "2h", "5d"],
+    "ca_pem": PEM,
+    "tls_verify": False,
     "description": "the \u00e9cole's hook",
 }
 
@@ -144,7 +151,7 @@ def test_patch_changes_several_fields_at_once(gateway):
     assert shown(after, CHANGES) == CHANGES
 
 
-@pytest.mark.parametrize("field", ["secret", "rate_limit", "retry", "description"])
+@pytest.mark.parametrize("field", ["secret", "rate_limit", "retry", "ca_pem", "description"])
 def test_patch_with_null_takes_a_field_back(gateway, field):
     before = gateway.register("s1", **{**CHANGES, "secret": SECRET})
     assert before[field] is not None
@@ -246,6 +253,12 @@ BAD_FIELDS = [
     ("url", "http://127.0.0.1/\x00", None),
     ("headers", {"X-A": "a\x00b"}, None),
     ("description", 5, "description"),
+    *(("ca_pem", v, "ca_pem") for v in ["", 5, True, [PEM], "no certificate", PEM + 16384 * "x"]),
+    *(("tls_verify", v, "tls_verify") for v in [None, 0, 1, "false", {}]),
+    *(("enabled", v, "enabled") for v in [None, 0, "true"]),
+    ("previous_secret_expires_at", None, "previous_secret_expires_at"),
+    ("previous_secret", "x", "previous_secret"),
+    ("circuit", {"state": "closed"}, "circuit"),
     ("colour", "red", "colour"),
     ("Events", ["message"], "Events"),
 ]
@@ -280,7 +293,10 @@ def test_good_url_is_kept_as_it_is(gateway, url):
     assert gateway.register("s1", url)["url"] == url
 
 
-@pytest.mark.parametrize("field, value", [("timeout_ms", 100), ("timeout_ms", 30000)])
+@pytest.mark.parametrize(
+    "field, value",
+    [("timeout_ms", 100), ("timeout_ms", 30000), ("ca_pem", PEM + (16384 - len(PEM)) * "\n")],
+)
 def test_limits_themselves_are_allowed(gateway, field, value):
     assert gateway.register("s1", HOOK, **{field: value})[field] == value
 
@@ -341,6 +357,7 @@ def test_bad_session_name_is_refused(gateway, spelled):
 BY_ID = [
     ("GET", ()), ("PATCH", ()), ("DELETE", ()),
     ("POST", ("enable",)), ("POST", ("disable",)), ("POST", ("test",)),
+    ("POST", ("rotate-secret",)),
 ]
 
 

@@ -166,8 +166,8 @@ static void test_410_disables_and_tells_the_others(void **state)
 	assert_true(f->s.changes_webhook);
 	assert_non_null(strstr(f->s.disable_reason, "410"));
 	assert_string_equal(f->s.notice.event.name, "webhook.disabled");
-	assert_int_equal(f->s.notice.event.deliveries, 2);
-	assert_int_equal(f->s.notice.targets[1].webhook, other->number);
+	assert_int_equal(f->s.notice.event.deliveries, 1);
+	assert_int_equal(f->s.notice.targets[0].webhook, other->number);
 	assert_non_null(memmem(f->s.notice.body.ptr, f->s.notice.body.len, "410 Gone", 8));
 }
 

@@ -1,0 +1,419 @@
+/*
+ * What is over: entered when the last delivery is, dropped by age and by size, oldest
+ * first and in slices; dead letters; a deleted webhook's queue; damage that holds nobody up.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/dead_letters.h"
+#include "store/events.h"
+#include "store/queue.h"
+#include "store/retention.h"
+#include "support.h"
+
+#define ALL SIZE_MAX /* records a slice may have: as many as there are */
+#define BODY_MAX 1000
+
+static const struct retention FOREVER = {.settled_ms = INT64_MAX / 2,
+    .settled_bytes = UINT64_MAX,
+    .dead_letters_ms = INT64_MAX / 2};
+
+static struct uuid event_id(uint64_t n)
+{
+	return make_id(n * 1000); /* leaves room for the ids of its deliveries */
+}
+
+static struct delivery get_delivery(struct db_txn *txn, uint64_t event, uint32_t k)
+{
+	struct delivery d;
+	struct uuid id;
+	struct uuid first = event_id(event);
+	uuid_step(&first, k, &id);
+	assert_int_equal(queue_get(txn, &id, &d), OK);
+	return d;
+}
+
+/* Writes event `n` with a body of `bytes` and queues deliveries 1 … count to webhooks 1 … count. */
+static void publish(struct db_txn *txn, uint64_t n, uint32_t count, uint32_t bytes)
+{
+	static const char BODY[BODY_MAX] = {0};
+	struct event e = {.id = event_id(n),
+	    .session = "s",
+	    .name = "message",
+	    .deliveries = count,
+	    .open = count,
+	    .body_bytes = bytes};
+	assert_int_equal(events_put(txn, &e, (struct slice){BODY, bytes}), OK);
+	for (uint32_t k = 1; k <= count; k++) {
+		struct delivery d = make_delivery(k, 0, (int64_t)n);
+		d.event_id = e.id;
+		uuid_step(&e.id, k, &d.id);
+		assert_int_equal(queue_add(txn, &d), OK);
+	}
+}
+
+static void settle(struct db_txn *txn, uint64_t event, uint32_t k, int64_t now_ms)
+{
+	struct delivery d = get_delivery(txn, event, k);
+	assert_int_equal(queue_remove(txn, &d), OK);
+	d.status = DELIVERY_DELIVERED;
+	assert_int_equal(retention_settle(txn, &d, now_ms), OK);
+}
+
+/* Publishes event `n` to one webhook and settles it. */
+static void publish_settled(struct db_txn *txn, uint64_t n, uint32_t bytes, int64_t now_ms)
+{
+	publish(txn, n, 1, bytes);
+	settle(txn, n, 1, now_ms);
+}
+
+static bool has_event(struct db_txn *txn, uint64_t n)
+{
+	struct event e;
+	struct uuid id = event_id(n);
+	enum err err = events_get(txn, &id, &e, NULL);
+	assert_true(err == OK || err == ERR_NOTFOUND);
+	return err == OK;
+}
+
+static uint64_t bytes_of(struct db_txn *txn)
+{
+	uint64_t bytes = 1;
+	assert_int_equal(retention_bytes(txn, &bytes), OK);
+	return bytes;
+}
+
+static size_t sweep(struct db_txn *txn, const struct retention *keep, int64_t now_ms,
+    size_t max)
+{
+	size_t dropped = 12345;
+	assert_int_equal(retention_sweep_settled(txn, keep, now_ms, max, &dropped), OK);
+	assert_int_equal(db_txn_error(txn), OK);
+	return dropped;
+}
+
+static void assert_empty(struct db_txn *txn)
+{
+	static const enum db_table TABLES[] = {DB_EVENTS, DB_DELIVERIES, DB_QUEUE, DB_DEAD,
+	    DB_DEAD_BY_AGE, DB_SETTLED};
+	for (size_t i = 0; i < COUNT(TABLES); i++)
+		assert_int_equal(store_count_in(txn, TABLES[i]), 0);
+	assert_true(bytes_of(txn) == 0);
+}
+
+static void test_entered_with_the_last_delivery(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	publish(txn, 1, 3, 100);
+	for (uint32_t k = 1; k <= 3; k++) {
+		assert_int_equal(store_count_in(txn, DB_SETTLED), 0);
+		assert_true(bytes_of(txn) == 0);
+		settle(txn, 1, k, 50);
+		assert_int_equal(get_delivery(txn, 1, k).status, DELIVERY_DELIVERED);
+	}
+	assert_int_equal(store_count_in(txn, DB_SETTLED), 1);
+	assert_int_equal(store_count_in(txn, DB_DELIVERIES), 3);
+	uint64_t one = bytes_of(txn);
+	assert_true(one >= 100);
+	publish_settled(txn, 2, 100, 60);
+	assert_true(bytes_of(txn) > one && bytes_of(txn) < 2 * one); /* fewer deliveries */
+	store_commit(txn);
+	store_reopen(s);
+	txn = store_begin(s);
+	(void)sweep(txn, &(struct retention){0}, 60, ALL); /* all of it, says assert_empty() */
+	assert_empty(txn);
+	store_commit(txn);
+}
+
+/* Events 1 to 3 are settled at 100, 200 and 300 and kept for 1000 ms. */
+static void test_sweep_by_age(void **state)
+{
+	struct store *s = *state;
+	static const struct {
+		int64_t now_ms;
+		uint64_t first_kept;
+	} ROWS[] = {{0, 1}, {1099, 1}, {1100, 2}, {1100, 2}, {1299, 3}, {1300, 4}, {9999, 4}};
+	struct retention keep = FOREVER;
+	keep.settled_ms = 1000;
+	struct db_txn *txn = store_begin(s);
+	publish(txn, 9, 1, 10); /* waits: it is nobody's to sweep */
+	for (uint64_t n = 1; n <= 3; n++)
+		publish_settled(txn, n, 10, (int64_t)n * 100);
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		(void)sweep(txn, &keep, ROWS[i].now_ms, ALL); /* what is left tells */
+		for (uint64_t n = 1; n <= 3; n++) {
+			if (has_event(txn, n) != (n >= ROWS[i].first_kept))
+				fail_msg("row %zu: event %u", i, (unsigned)n);
+		}
+	}
+	assert_true(has_event(txn, 9));
+	assert_int_equal(store_count_in(txn, DB_DELIVERIES), 1);
+	assert_true(bytes_of(txn) == 0);
+	store_commit(txn);
+}
+
+static void test_sweep_by_size(void **state)
+{
+	struct store *s = *state;
+	struct retention keep = FOREVER;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 5; n++)
+		publish_settled(txn, n, 500, 7); /* at one time: in the order of their ids */
+	uint64_t each = bytes_of(txn) / 5;
+	keep.settled_bytes = 5 * each;
+	assert_int_equal(sweep(txn, &keep, 8, ALL), 0);
+	keep.settled_bytes = 5 * each - 1;
+	assert_true(sweep(txn, &keep, 8, ALL) > 0);
+	assert_false(has_event(txn, 1));
+	assert_true(has_event(txn, 2));
+	keep.settled_bytes = 2 * each;
+	assert_true(sweep(txn, &keep, 8, ALL) > 0);
+	assert_false(has_event(txn, 3));
+	assert_true(has_event(txn, 4));
+	assert_true(bytes_of(txn) == 2 * each);
+	keep.settled_bytes = 0;
+	assert_true(sweep(txn, &keep, 8, ALL) > 0);
+	assert_empty(txn);
+	store_commit(txn);
+}
+
+/* A slice that is full says so; the last one is not. */
+static void test_slices(void **state)
+{
+	struct store *s = *state;
+	const struct retention none = {0};
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 20; n++)
+		publish_settled(txn, n, 10, 1);
+	for (size_t before = 20; before > 0;) {
+		size_t dropped = sweep(txn, &none, 2, 5);
+		size_t left = store_count_in(txn, DB_SETTLED);
+		assert_true(dropped >= 5 || left == 0);
+		assert_true(left < before && before - left <= 5);
+		assert_int_equal(store_count_in(txn, DB_DELIVERIES), left);
+		before = left;
+	}
+	assert_int_equal(sweep(txn, &none, 2, 5), 0);
+	assert_empty(txn);
+	store_commit(txn);
+}
+
+/* One that is open again is passed by, and entered anew when it is over again. */
+static void test_open_again(void **state)
+{
+	struct store *s = *state;
+	const struct retention none = {0};
+	struct event e;
+	struct uuid id = event_id(1);
+	struct buf body = BUF_INIT(BODY_MAX);
+	struct db_txn *txn = store_begin(s);
+	publish_settled(txn, 1, 10, 100);
+	assert_int_equal(events_get(txn, &id, &e, &body), OK);
+	e.open = 1;
+	assert_int_equal(events_put(txn, &e, buf_view(&body)), OK);
+	struct delivery d = get_delivery(txn, 1, 1);
+	d.status = DELIVERY_WAITING;
+	assert_int_equal(queue_add(txn, &d), OK);
+	assert_true(sweep(txn, &none, 200, ALL) > 0);
+	assert_true(has_event(txn, 1));
+	assert_int_equal(store_count_in(txn, DB_SETTLED), 0);
+	assert_true(bytes_of(txn) == 0);
+	settle(txn, 1, 1, 300);
+	assert_true(sweep(txn, &none, 300, ALL) > 0);
+	assert_empty(txn);
+	store_commit(txn);
+	buf_fini(&body);
+}
+
+static void test_cancel_queue(void **state)
+{
+	struct store *s = *state;
+	static const size_t WANT[] = {10, 10, 5, 0};
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 25; n++)
+		publish(txn, n, n <= 3 ? 2 : 1, 10); /* three go to webhook 2 as well */
+	for (size_t i = 0; i < COUNT(WANT); i++) {
+		size_t cancelled = 99;
+		assert_int_equal(retention_cancel_queue(txn, 1, 70, 10, &cancelled), OK);
+		assert_int_equal(cancelled, WANT[i]);
+	}
+	for (uint64_t n = 1; n <= 25; n++)
+		assert_int_equal(get_delivery(txn, n, 1).status, DELIVERY_CANCELLED);
+	assert_int_equal(get_delivery(txn, 3, 2).status, DELIVERY_WAITING);
+	assert_int_equal(store_count_in(txn, DB_QUEUE), 3);
+	assert_int_equal(store_count_in(txn, DB_SETTLED),
+	    22); /* the three wait for webhook 2 */
+	for (uint64_t n = 1; n <= 3; n++)
+		settle(txn, n, 2, 80);
+	assert_true(sweep(txn, &(struct retention){0}, 80, ALL) > 0);
+	assert_empty(txn);
+	store_commit(txn);
+}
+
+/* Makes delivery 1 of event `n` a dead letter that died at `at_ms`. */
+static struct uuid kill_delivery(struct db_txn *txn, uint64_t n, int64_t at_ms)
+{
+	struct dead_letter *dead = mem_new(sizeof(*dead));
+	struct delivery d = get_delivery(txn, n, 1);
+	assert_int_equal(queue_remove(txn, &d), OK);
+	d.status = DELIVERY_DEAD;
+	assert_int_equal(queue_put(txn, &d), OK);
+	dead->id = make_id(n);
+	for (int i = 0; i < 6; i++) /* the first 48 bits are the time */
+		dead->id.bytes[i] = (uint8_t)(at_ms >> (40 - 8 * i));
+	dead->delivery_id = d.id;
+	dead->event_id = d.event_id;
+	assert_int_equal(dead_letters_put(txn, SLICE("s"), dead), OK);
+	struct uuid id = dead->id;
+	free(dead);
+	return id;
+}
+
+static size_t sweep_dead(struct db_txn *txn, int64_t keep_ms, int64_t now_ms, size_t max)
+{
+	struct retention keep = FOREVER;
+	size_t dropped = 12345;
+	keep.dead_letters_ms = keep_ms;
+	assert_int_equal(retention_sweep_dead(txn, &keep, now_ms, max, &dropped), OK);
+	assert_int_equal(db_txn_error(txn), OK);
+	return dropped;
+}
+
+static void test_sweep_dead(void **state)
+{
+	struct store *s = *state;
+	static const struct {
+		int64_t now_ms;
+		size_t dropped;
+	} ROWS[] = {{0, 0}, {1099, 0}, {1100, 1}, {1100, 0}, {1350, 2}, {9999, 2}, {9999, 0}};
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 5; n++) {
+		publish(txn, n, 2, 10);
+		(void)kill_delivery(txn, n, (int64_t)n * 100); /* its id is not needed */
+		settle(txn, n, 2, 1);
+	}
+	assert_int_equal(store_count_in(txn, DB_SETTLED), 0);
+	size_t gone = 0;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		size_t dropped = sweep_dead(txn, 1000, ROWS[i].now_ms, ALL);
+		if (dropped != ROWS[i].dropped)
+			fail_msg("row %zu: %zu dropped", i, dropped);
+		gone += dropped;
+		assert_int_equal(store_count_in(txn, DB_DEAD), 5 - gone);
+		assert_int_equal(store_count_in(txn, DB_DEAD_BY_AGE), 5 - gone);
+		assert_int_equal(store_count_in(txn, DB_SETTLED), gone);
+	}
+	for (uint64_t n = 1; n <= 5; n++)
+		assert_int_equal(get_delivery(txn, n, 1).status, DELIVERY_CANCELLED);
+	assert_true(sweep(txn, &(struct retention){0}, 9999, ALL) > 0);
+	assert_empty(txn);
+	store_commit(txn);
+}
+
+static void test_sweep_dead_in_slices(void **state)
+{
+	struct store *s = *state;
+	static const size_t WANT[] = {3, 3, 1, 0};
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 7; n++) {
+		publish(txn, n, 1, 10);
+		(void)kill_delivery(txn, n, 100); /* its id is not needed */
+	}
+	for (size_t i = 0; i < COUNT(WANT); i++)
+		assert_int_equal(sweep_dead(txn, 0, 200, 3), WANT[i]);
+	store_commit(txn);
+}
+
+/* A dead letter goes with whatever is left of it; one that was replayed goes on. */
+static void test_sweep_dead_of_what_is_odd(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 3; n++)
+		publish(txn, n, 1, 10);
+	(void)kill_delivery(txn, 1, 100); /* its id is not needed */
+	struct delivery lost = get_delivery(txn, 1, 1);
+	assert_int_equal(queue_forget(txn, &lost.id), OK);
+
+	(void)kill_delivery(txn, 2, 100);
+	struct delivery waiting = get_delivery(txn, 2, 1);
+	waiting.status = DELIVERY_WAITING;
+	assert_int_equal(queue_add(txn, &waiting), OK);
+
+	struct uuid damaged = kill_delivery(txn, 3, 100);
+	char key[2 + UUID_SIZE] = "s";
+	memcpy(key + 2, damaged.bytes, UUID_SIZE);
+	assert_int_equal(db_put(txn, DB_DEAD, (struct slice){key, sizeof(key)},
+			     SLICE("no dead letter")),
+	    OK);
+
+	assert_int_equal(sweep_dead(txn, 0, 200, ALL), 3);
+	assert_int_equal(store_count_in(txn, DB_DEAD), 0);
+	assert_int_equal(store_count_in(txn, DB_DEAD_BY_AGE), 0);
+	assert_int_equal(get_delivery(txn, 2, 1).status, DELIVERY_WAITING);
+	store_commit(txn);
+}
+
+static void test_damage(void **state)
+{
+	struct store *s = *state;
+	const struct retention none = {0};
+	struct slice key;
+	struct slice value;
+	struct uuid id = event_id(2);
+	char piece[UUID_SIZE + 2] = {0};
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 3; n++)
+		publish_settled(txn, n, 10, (int64_t)n);
+	uint64_t each = bytes_of(txn) / 3;
+
+	/* the first one's cost cannot be read: it goes, the sum is too high by that */
+	assert_int_equal(db_first(txn, DB_SETTLED, &key, &value), OK);
+	char copy[64];
+	memcpy(copy, key.ptr, key.len);
+	assert_int_equal(
+	    db_put(txn, DB_SETTLED, (struct slice){copy, key.len}, SLICE("no number")), OK);
+	/* the second one's event cannot be read: what is known of it goes */
+	memcpy(piece, id.bytes, UUID_SIZE);
+	assert_int_equal(db_put(txn, DB_EVENTS, (struct slice){piece, sizeof(piece)},
+			     SLICE("no event")),
+	    OK);
+	assert_true(sweep(txn, &none, 9, ALL) > 0);
+	assert_int_equal(store_count_in(txn, DB_EVENTS), 0);
+	assert_int_equal(store_count_in(txn, DB_SETTLED), 0);
+	assert_true(bytes_of(txn) == each);
+
+	/* a key that is none stops the sweep, and nothing else */
+	publish_settled(txn, 4, 10, 4);
+	assert_int_equal(db_put(txn, DB_SETTLED, SLICE("\x01"), SLICE("")), OK);
+	assert_int_equal(sweep(txn, &none, 9, ALL), 0);
+	assert_true(has_event(txn, 4));
+	store_commit(txn);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    STORE_TEST(test_entered_with_the_last_delivery),
+	    STORE_TEST(test_sweep_by_age),
+	    STORE_TEST(test_sweep_by_size),
+	    STORE_TEST(test_slices),
+	    STORE_TEST(test_open_again),
+	    STORE_TEST(test_cancel_queue),
+	    STORE_TEST(test_sweep_dead),
+	    STORE_TEST(test_sweep_dead_in_slices),
+	    STORE_TEST(test_sweep_dead_of_what_is_odd),
+	    STORE_TEST(test_damage),
+	};
+	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
