@@ -49,6 +49,7 @@ LIBS = $(PKG_LIBS) -lm
 LIB_SRC := $(wildcard src/*/*.c)
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 DRIVERS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_main.c))
+HELPERS := $(filter-out $(UNITS) $(DRIVERS),$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
 BENCH_LIB := $(patsubst %.c,build/release/%.o,$(wildcard bench/lib/*.c))
@@ -98,7 +99,7 @@ build/$(1)/libwaybill.a: $$(OBJ_$(1)) build/$(1)/objects
 	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$(OBJ_$(1))
 
 $$(UNIT_$(1)) $$(DRIVER_$(1)): build/$(1)/tests/%: build/$(1)/tests/unit/%.o \
-		build/$(1)/tests/unit/support.o build/$(1)/libwaybill.a
+		$$(HELPERS:%=build/$(1)/tests/unit/%.o) build/$(1)/libwaybill.a
 	$$(call say,LINK)
 	$$(Q)$$(LINK_$(1)) -o $$@ $$^ $$(LIBS) -lcmocka
 
@@ -108,7 +109,8 @@ $$(FUZZ_$(1)): build/$(1)/tests/%: build/$(1)/tests/fuzz/%.o $(2) build/$(1)/lib
 
 -include $$(OBJ_$(1):.o=.d) $$(UNITS:%=build/$(1)/tests/unit/%.d) \
 	$$(DRIVERS:%=build/$(1)/tests/unit/%.d) $$(FUZZERS:%=build/$(1)/tests/fuzz/%.d) \
-	build/$(1)/tests/unit/support.d build/$(1)/tests/fuzz/main.d build/$(1)/src/main.d
+	$$(HELPERS:%=build/$(1)/tests/unit/%.d) build/$(1)/tests/fuzz/main.d \
+	build/$(1)/src/main.d
 endef
 
 # The variant, what runs its fuzz harnesses, and the flags to link that.

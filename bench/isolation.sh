@@ -70,12 +70,14 @@ run() {
 	waybill_pid=$pid
 	waybill_port=$port
 	register_all "$@"
+	before=$(cpu "$waybill_pid")
 	load --port "$waybill_port" --sessions "$webhooks" --rate "$rate" \
 		--seconds $((warm_up + seconds)) --warm-up "$warm_up"
 	lost=$(($(field refused "$result") + $(field unanswered "$result")))
 	[ "$lost" -eq 0 ] || fail "not every event was accepted: $result"
 	turns=$((accepted / webhooks)) # whole ones over the sessions
 	await "$receivers_port" /healthy $((turns * healthy))
+	cpu_us=$(calc "($(cpu "$waybill_pid") - $before) * 1000 / $accepted" %.0f)
 	memory_kib=$(memory "$waybill_pid")
 	p50=$(field p50_us "$counts")
 	p99=$(field p99_us "$counts")
@@ -84,8 +86,8 @@ run() {
 	stop "$waybill_pid"
 	stop "$receivers_pid"
 	rm -rf "$dir/$name.store"
-	printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$round" "$label" "$p50" "$p99" "$p999" \
-		"$most" "$((memory_kib / 1024))" >>"$dir/rows"
+	printf '| %s | %s | %s | %s | %s | %s | %s | %s |\n' "$round" "$label" "$p50" "$p99" \
+		"$p999" "$most" "$cpu_us" "$((memory_kib / 1024))" >>"$dir/rows"
 }
 
 good=
@@ -122,8 +124,8 @@ for $seconds s. Of the webhooks 100 never answer, 100 answer after 4 s and 50 re
 are healthy. Time from when an event was to be published until it was at its receiver, of
 the 750 webhooks that are healthy in both.
 
-| run | webhooks | p50, µs | p99, µs | p99.9, µs | longest, µs | memory, MiB |
-|---|---|---|---|---|---|---|
+| run | webhooks | p50, µs | p99, µs | p99.9, µs | longest, µs | CPU an event, µs | memory, MiB |
+|---|---|---|---|---|---|---|---|
 $(cat "$dir/rows")
 
 | median of the runs | all healthy | 250 not | ratio |

@@ -168,6 +168,12 @@ memory() {
 		END { print sum }' "/proc/$1/smaps"
 }
 
+# cpu PID: the milliseconds of processor time that it has had.
+cpu() {
+	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) * 1000 / hz }' \
+		"/proc/$1/stat"
+}
+
 # load OPTION…: runs the program; sets result, and accepted: the events (or webhooks) that
 # were answered 2xx. Fails when there are none.
 load() {

@@ -81,8 +81,7 @@ static bool make_body(const struct sending *s, struct buf *body)
 
 static int post(struct sending *s, const struct buf *body)
 {
-	struct client_conf conf = {.user_agent = "waybill/" WAYBILL_VERSION,
-	    .idle_connections = 1};
+	struct client_conf conf = {.user_agent = "waybill/" WAYBILL_VERSION, .connections = 1};
 	struct reactor *reactor = reactor_new();
 	struct client *client = client_new(reactor, &conf);
 	struct client_request *q = client_open(client);

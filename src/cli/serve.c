@@ -125,7 +125,7 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 	    .ca_file = s->config.ca_file,
 	    .proxy = s->config.proxy,
 	    .user_agent = "waybill/" WAYBILL_VERSION,
-	    .idle_connections = (uint32_t)s->config.max_in_flight};
+	    .connections = 2 * (uint32_t)s->config.max_in_flight};
 	s->client = client_new(s->reactor, &client);
 	struct dispatch_conf dispatch = {.db = s->db,
 	    .turn = s->turn,

@@ -203,6 +203,8 @@ static enum err set_list(struct reading *r, const struct setting *s, struct slic
 {
 	void *field = field_of(r->config, s);
 	uint64_t bit = 1ULL << (s - SETTINGS);
+	if (value.len == 0 && s->kind == KIND_LIST && s->standard != NULL)
+		return refuse(s, p); /* such as an address to listen on: none is no choice */
 	if ((r->begun & bit) == 0)
 		clear_items(field, s->kind);
 	r->begun |= bit;

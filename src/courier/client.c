@@ -324,7 +324,7 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf)
 	MUST(curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c));
 	MUST(curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer));
 	MUST(curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c));
-	MUST(curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)conf->idle_connections));
+	MUST(curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)conf->connections));
 	return c;
 }
 

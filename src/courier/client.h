@@ -30,7 +30,11 @@ struct client_conf {
 	const char *proxy; /* URL of an HTTP proxy; NULL: none. It, not the policy,
 	                                        then decides where connections may go */
 	const char *user_agent;
-	uint32_t idle_connections; /* kept open at most */
+	/*
+	 * Above so many, busy ones included, one that has become idle makes the oldest idle
+	 * one close: attempts that take long must not cost the others their connections.
+	 */
+	uint32_t connections;
 };
 
 struct client_result {

@@ -151,7 +151,7 @@ static const struct row {
 	const char *allowed; /* a part of the message */
 } ROWS[] = {
     {"listen", {"127.0.0.1:0", "[::1]:65535", "unix:/run/waybill.sock"},
-	{"localhost", "127.0.0.1", "127.0.0.1:65536", "host.example:80", ":80", "unix:"},
+	{"localhost", "127.0.0.1", "127.0.0.1:65536", "host.example:80", ":80", "unix:", ""},
 	"ADDRESS:PORT"},
     {"data", {"/var/lib/waybill", ".", "a folder"}, {""}, "a folder"},
     {"token", {"12345678", NULL, NULL}, {""}, "8 to 512"},

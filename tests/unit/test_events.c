@@ -251,6 +251,29 @@ static void test_damage(void **state)
 	buf_fini(&key);
 }
 
+/* A body that is not as long as the head says. */
+static void test_wrong_length(void **state)
+{
+	struct store *s = *state;
+	struct buf body = BUF_INIT(EVENT_BODY_MAX);
+	for (uint32_t stored = 0; stored <= 8000; stored += 4000) {
+		for (uint32_t said = 0; said <= 8000; said += 4000) {
+			struct event e = make_event(1, "session", "message", said);
+			struct event got;
+			char *bytes = make_body(1, stored);
+			struct db_txn *txn = store_begin(s);
+			assert_int_equal(events_put(txn, &e, (struct slice){bytes, stored}),
+			    OK);
+			if (events_get(txn, &e.id, &got, &body) !=
+			    (stored == said ? OK : ERR_CORRUPT))
+				fail_msg("%u bytes, said to be %u", stored, said);
+			db_abort(txn);
+			free(bytes);
+		}
+	}
+	buf_fini(&body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +282,7 @@ int main(void)
 	    STORE_TEST(test_release_counts),
 	    STORE_TEST(test_drop),
 	    STORE_TEST(test_damage),
+	    STORE_TEST(test_wrong_length),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -394,7 +394,7 @@ static void test_damage(void **state)
 
 	/* a key that is none stops the sweep, and nothing else */
 	publish_settled(txn, 4, 10, 4);
-	assert_int_equal(db_put(txn, DB_SETTLED, SLICE("\x01"), SLICE("")), OK);
+	assert_int_equal(db_put(txn, DB_SETTLED, SLICE("\0"), SLICE("")), OK);
 	assert_int_equal(sweep(txn, &none, 9, ALL), 0);
 	assert_true(has_event(txn, 4));
 	store_commit(txn);

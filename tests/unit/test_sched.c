@@ -115,7 +115,6 @@ static void test_turns(void **state)
 	for (size_t i = 0; i < f->count; i++)
 		sched_set_due(f->sched, &f->e[i], SCHED_NEVER);
 	assert_int_equal(offered(f), -1);
-	assert_int_equal(sched_in_flight(f->sched), 0);
 	destroy(f);
 }
 
@@ -444,6 +443,25 @@ static void test_host_slots_move(void **state)
 	destroy(f);
 }
 
+/* What is saved up while nothing is due is a second's worth, or one attempt. */
+static void test_rate_burst(void **state)
+{
+	(void)state;
+	static const struct {
+		double rate;
+		uint32_t starts;
+	} ROWS[] = {{5, 5}, {1, 1}, {0.1, 1}, {0, 16}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		const struct sched_limits limits = {16, ROWS[i].rate, true};
+		struct fixture *f = make(&ROOMY, 1, 16);
+		f->e[0].window = 16;
+		f->now_ms += 1000000;
+		sched_limit(f->sched, &f->e[0], &limits);
+		assert_int_equal(start_all(f), ROWS[i].starts);
+		destroy(f);
+	}
+}
+
 static void test_circuit(void **state)
 {
 	(void)state;
@@ -572,6 +590,7 @@ int main(void)
 	    cmocka_unit_test(test_host),
 	    cmocka_unit_test(test_host_slot_is_not_lost),
 	    cmocka_unit_test(test_host_slots_move),
+	    cmocka_unit_test(test_rate_burst),
 	    cmocka_unit_test(test_circuit),
 	    cmocka_unit_test(test_circuit_counts),
 	    cmocka_unit_test(test_circuit_with_others_in_flight),
