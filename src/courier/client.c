@@ -28,6 +28,7 @@
 #define LINES_MAX (64u << 10)    /* bytes of a request's header lines */
 #define BACKSTOP_MS 60000L       /* curl's own time-outs, behind ours */
 #define CONNECTION_AGE_MAX_S 60L /* an idle connection older than this is not used again */
+#define LOOKUP_AGE_MAX_S 5L      /* curl walks all that it knows with each transfer */
 #define POOL_MAX 256             /* idle request objects kept */
 
 struct client_request {
@@ -276,6 +277,7 @@ static void set_constant_options(struct client_request *q)
 		MUST(curl_easy_setopt(e, CURLOPT_CAINFO, c->conf.ca_file));
 	MUST(curl_easy_setopt(e, CURLOPT_SHARE, c->share));
 	MUST(curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, CONNECTION_AGE_MAX_S));
+	MUST(curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, LOOKUP_AGE_MAX_S));
 	MUST(curl_easy_setopt(e, CURLOPT_USERAGENT, c->conf.user_agent));
 	MUST(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, q->error));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));

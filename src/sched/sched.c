@@ -16,7 +16,9 @@
 #define THROTTLED_LOOK 4 /* throttled endpoints looked at for each slot that is given back */
 #define LATENCY_SLACK_US 20000 /* latency is rising above twice the usual and this */
 #define LATENCY_CUT 0.9        /* what the window is multiplied by then */
-#define LATENCY_MEMORY 256     /* attempts after which a latency that stays is the usual one */
+#define PAUSE_MIN_MS 100       /* the first pause after an overload; each further doubles it */
+#define PAUSE_MAX_MS 5000
+#define LATENCY_MEMORY 64 /* attempts after which a latency that stays is the usual one */
 
 enum state {
 	STATE_IDLE = 1,         /* nothing to start, or nothing may: in no structure */
@@ -176,6 +178,7 @@ static int64_t wake_time(const struct sched_endpoint *e)
 	int64_t at = e->due_ms;
 	int64_t rate = rate_ms(e);
 	at = rate > at ? rate : at;
+	at = e->resume_ms > at ? e->resume_ms : at;
 	return e->circuit == CIRCUIT_OPEN && e->probe_ms > at ? e->probe_ms : at;
 }
 
@@ -250,6 +253,8 @@ void sched_reset(struct sched *s, struct sched_endpoint *e)
 	leave(s, e);
 	set_failures(s, e, 0);
 	e->failing_since_ms = 0;
+	e->pause_ms = 0;
+	e->resume_ms = 0;
 	e->circuit = CIRCUIT_CLOSED;
 	e->window = WINDOW_FIRST;
 	e->threshold = e->limits.max_in_flight;
@@ -404,6 +409,21 @@ static void cut_window(struct sched_endpoint *e, double factor)
 	e->since_cut = 0;
 }
 
+/* Spaces the attempts of a receiver that is asked too often. */
+static void pause_longer(struct sched_endpoint *e, int64_t now_ms)
+{
+	e->pause_ms = e->pause_ms < PAUSE_MIN_MS ? PAUSE_MIN_MS : 2 * e->pause_ms;
+	if (e->pause_ms > PAUSE_MAX_MS)
+		e->pause_ms = PAUSE_MAX_MS;
+	e->resume_ms = now_ms + e->pause_ms;
+}
+
+static void pause_shorter(struct sched_endpoint *e, int64_t now_ms)
+{
+	e->pause_ms = e->pause_ms > PAUSE_MIN_MS / 4 ? e->pause_ms / 2 : 0;
+	e->resume_ms = e->pause_ms > 0 ? now_ms + e->pause_ms : 0;
+}
+
 static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full,
     int64_t latency_us)
 {
@@ -473,10 +493,14 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 	switch (result) {
 	case RESULT_OK:
 		succeed(s, e, was_full, latency_us);
+		pause_shorter(e, now_ms);
+		break;
+	case RESULT_OVERLOADED:
+		pause_longer(e, now_ms);
+		fail(s, e, now_ms, true);
 		break;
 	case RESULT_FAILED:
-	case RESULT_OVERLOADED:
-		fail(s, e, now_ms, result == RESULT_OVERLOADED);
+		fail(s, e, now_ms, false);
 		break;
 	case RESULT_NONE:
 		e->tokens += e->limits.rate > 0 ? 1 : 0;

@@ -25,6 +25,9 @@
  *    the slow ones together never take the last slot.
  *  - Those that failed last time share half of the slots and take turns among themselves.
  *  - One host is sent at most `per_host` attempts at a time, whoever's they are.
+ *  - One that answers that it is overloaded is paused, longer each time and shorter with
+ *    each success: without that, quick refusals would open the circuit of a receiver that
+ *    only wants to be asked less often.
  *  - The circuit: after so many failures in a row it opens, and for a time nothing of the
  *    endpoint is tried; then one probe decides.
  */
@@ -92,6 +95,8 @@ struct sched_endpoint {
 	int64_t opened_ms;        /* wall; when the circuit opened last */
 	int64_t probe_ms;         /* wall; while it is open: when the probe may start */
 	int64_t failing_since_ms; /* wall; of the first failure since a success; 0: none */
+	int64_t resume_ms;        /* wall; nothing starts before: a pause after an overload */
+	int64_t pause_ms;         /* how long the last pause was */
 	uint32_t failures;        /* in a row */
 	uint32_t in_flight;
 	uint32_t since_cut; /* attempts ended since the window was last cut */

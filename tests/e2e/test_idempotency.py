@@ -1,4 +1,4 @@
-"""Repeats: an Idempotency-Key or an id seen before gives the first answer and stores nothing."""
+"""Repeats: a key or an id that was seen before gets the first answer and stores nothing."""
 
 import json
 import threading
@@ -155,7 +155,8 @@ def test_other_event_under_an_id_is_a_conflict(gateway, fifo):
     "spelled",
     [
         b' {"session_id":"s1", "id":"k",\n"event":"message","data":{"n":1,"a":"\xc3\xa9/"}}\t',
-        b'{"session_id":"s1","id":"\\u006b","event":"message","data":{"n":1e0,"a":"\\u00e9\\/"}}',
+        b'{"session_id":"s1","id":"\\u006b","event":"message",'
+        b'"data":{"n":1e0,"a":"\\u00e9\\/"}}',
     ],
 )
 def test_same_event_spelled_otherwise_is_the_same(gateway, fifo, spelled):
@@ -317,5 +318,6 @@ def test_request_that_was_refused_leaves_its_names_free(gateway, fifo):
     expect_error(post(gateway, SINGLE[:-1], key="k"), 400)
     expect_error(post(gateway, with_id("k", event="Bad")), 400)
     expect_error(post(gateway, batch_of(with_id("k"), b"7"), "/events"), 400)
-    answers = [expect_new(post(gateway, SINGLE, key="k")), expect_new(post(gateway, with_id("k")))]
-    expect_arrived(gateway, fifo, *answers)
+    first = expect_new(post(gateway, SINGLE, key="k"))
+    second = expect_new(post(gateway, with_id("k")))
+    expect_arrived(gateway, fifo, first, second)

@@ -1,4 +1,4 @@
-"""The proxy setting: off whatever the environment says, and once set the way of every delivery."""
+"""The proxy: none, whatever the environment says; where one is set every delivery takes it."""
 
 import select
 import socket
@@ -127,10 +127,10 @@ def test_environment_alone_sets_no_proxy(
 @pytest.mark.parametrize("given", ["flag", "environment"])
 def test_http_deliveries_go_to_the_proxy(make_gateway, make_receiver, given):
     proxy, receiver = make_receiver(500, 200), make_receiver()
-    setting = {
-        "flag": {"proxy": url_of(proxy)}, "environment": {"env": {"WAYBILL_PROXY": url_of(proxy)}},
-    }
-    gateway = make_gateway(**setting[given])
+    if given == "flag":
+        gateway = make_gateway(proxy=url_of(proxy))
+    else:
+        gateway = make_gateway(env={"WAYBILL_PROXY": url_of(proxy)})
     url = receiver.url("/hook?x=y")
     gateway.register("s1", url, secret="s3cret", headers={"Authorization": "Basic eDp5"})
     event = gateway.publish("s1", data={"n": 1})

@@ -1,4 +1,4 @@
-"""Retention: what is over goes after its time, what is not stays; the file uses its space again."""
+"""Retention: what is over goes, what is not stays, and the file uses its space again."""
 
 import contextlib
 import ctypes

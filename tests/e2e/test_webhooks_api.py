@@ -253,7 +253,7 @@ BAD_FIELDS = [
     ("url", "http://127.0.0.1/\x00", None),
     ("headers", {"X-A": "a\x00b"}, None),
     ("description", 5, "description"),
-    *(("ca_pem", v, "ca_pem") for v in ["", 5, True, [PEM], "no certificate", PEM + 16384 * "x"]),
+    *(("ca_pem", v, "ca_pem") for v in ["", 5, [PEM], "no certificate", PEM + 16384 * "x"]),
     *(("tls_verify", v, "tls_verify") for v in [None, 0, 1, "false", {}]),
     *(("enabled", v, "enabled") for v in [None, 0, "true"]),
     ("previous_secret_expires_at", None, "previous_secret_expires_at"),

@@ -177,6 +177,8 @@ int64_t sim_ready_ms(const struct sched_endpoint *e)
 		    (int64_t)((1 - e->tokens) * 1000 / e->limits.rate) + 1;
 		at = rate > at ? rate : at;
 	}
+	if (e->resume_ms > at)
+		at = e->resume_ms;
 	if (e->circuit == CIRCUIT_OPEN && e->probe_ms > at)
 		at = e->probe_ms;
 	return at;

@@ -105,7 +105,8 @@ static void test_values(void **state)
 			write_line(LOG_WARN, LOG_FIELDS(ROWS[i].field), &got);
 			if (json)
 				buf_printf(&want,
-				    "{\"time\":\"\",\"level\":\"warn\",\"msg\":\"a message\",%s}\n",
+				    "{\"time\":\"\",\"level\":\"warn\",\"msg\":\"a message\","
+				    "%s}\n",
 				    ROWS[i].json);
 			else
 				buf_printf(&want, "time= level=warn msg=\"a message\" %s\n",

@@ -41,7 +41,7 @@ static struct delivery get_delivery(struct db_txn *txn, uint64_t event, uint32_t
 	return d;
 }
 
-/* Writes event `n` with a body of `bytes` and queues deliveries 1 … count to webhooks 1 … count. */
+/* Writes event `n` with a body of `bytes` and queues a delivery to each webhook 1 … count. */
 static void publish(struct db_txn *txn, uint64_t n, uint32_t count, uint32_t bytes)
 {
 	static const char BODY[BODY_MAX] = {0};

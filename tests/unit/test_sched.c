@@ -1,6 +1,6 @@
 /*
- * The scheduler rule by rule: turns, windows, shares, hosts, circuits, wake times.
- * test_sched_sim.c drives thousands of endpoints through virtual time.
+ * The scheduler rule by rule: turns, shares, hosts, circuits, wake times. Windows are in
+ * test_sched_window.c; test_sched_sim.c drives thousands of endpoints through virtual time.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,101 +8,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 
-#include "base/buf.h"
-#include "base/mem.h"
-#include "sched/sched.h"
+#include "sched_fixture.h"
 #include "support.h"
-
-#define ENDPOINTS 16
-#define FAST_US 10000
-
-/* A scheduler with endpoints 0, 1, … at one host, all of them due since time 0. */
-struct fixture {
-	struct sched *sched;
-	struct sched_host host;
-	struct sched_endpoint e[ENDPOINTS];
-	size_t count;
-	int64_t now_ms;
-};
-
-static const struct sched_conf ROOMY = {.slots = 1000,
-    .per_host = 1000,
-    .circuit_failures = 5,
-    .circuit_open_ms = 60000};
-
-static void add(struct fixture *f, uint32_t max_in_flight, int64_t due_ms)
-{
-	const struct sched_limits limits = {.max_in_flight = max_in_flight, .enabled = true};
-	struct sched_endpoint *e = &f->e[f->count++];
-	sched_add(f->sched, e, &f->host, &limits, f->now_ms);
-	sched_set_due(f->sched, e, due_ms);
-}
-
-static struct fixture *make(const struct sched_conf *conf, size_t count, uint32_t max_in_flight)
-{
-	struct fixture *f = mem_new(sizeof(*f));
-	f->sched = sched_new(conf);
-	f->now_ms = 1000000;
-	sched_host_init(&f->host);
-	for (size_t i = 0; i < count; i++)
-		add(f, max_in_flight, 0);
-	return f;
-}
-
-static void destroy(struct fixture *f)
-{
-	sched_free(f->sched);
-	free(f);
-}
-
-/* Who is offered; -1: nobody. */
-static int offered(struct fixture *f)
-{
-	const struct sched_endpoint *e = sched_next(f->sched, f->now_ms);
-	return e == NULL ? -1 : (int)(e - f->e);
-}
-
-/* Starts whoever is offered, until nobody is; how many that were. */
-static uint32_t start_all(struct fixture *f)
-{
-	uint32_t started = 0;
-	for (int i = offered(f); i >= 0; i = offered(f)) {
-		sched_start(f->sched, &f->e[i], f->now_ms);
-		started++;
-	}
-	return started;
-}
-
-static void finish(struct fixture *f, size_t i, enum sched_result result)
-{
-	sched_finish(f->sched, &f->e[i], f->now_ms, result, FAST_US);
-}
-
-/* Ends all that endpoint `i` has in flight alike. */
-static void finish_all(struct fixture *f, size_t i, enum sched_result result)
-{
-	while (f->e[i].in_flight > 0)
-		finish(f, i, result);
-}
-
-/* The order in which `n` attempts start, "0 1 2 0"; each ends well at once. */
-static void assert_order(struct fixture *f, size_t n, const char *want)
-{
-	struct buf got = BUF_INIT(1000);
-	for (size_t k = 0; k < n; k++) {
-		int i = offered(f);
-		buf_printf(&got, "%s%d", k == 0 ? "" : " ", i);
-		if (i < 0)
-			break;
-		sched_start(f->sched, &f->e[i], f->now_ms);
-		finish(f, (size_t)i, RESULT_OK);
-	}
-	assert_string_equal(buf_cstr(&got), want);
-	buf_fini(&got);
-}
-
 static void test_turns(void **state)
 {
 	(void)state;
@@ -194,109 +102,6 @@ static void test_disabled(void **state)
 	sched_limit(f->sched, &f->e[0], &off); /* with an attempt in flight */
 	finish(f, 0, RESULT_OK);
 	assert_int_equal(offered(f), -1);
-	destroy(f);
-}
-
-/* Lets `n` attempts of endpoint 0 end one by one, and starts what may start in between. */
-static void run(struct fixture *f, size_t n, enum sched_result result, int64_t latency_us)
-{
-	(void)start_all(f); /* as far as the window goes */
-	for (; n > 0; n--) {
-		sched_finish(f->sched, &f->e[0], f->now_ms, result, latency_us);
-		(void)start_all(f);
-	}
-}
-
-/* How many attempts endpoint 0 may have in flight now. Ends those that are; learns nothing. */
-static uint32_t window(struct fixture *f)
-{
-	finish_all(f, 0, RESULT_NONE);
-	return start_all(f);
-}
-
-/* From one, by one with each success; at most max_in_flight. */
-static void test_window_grows(void **state)
-{
-	(void)state;
-	struct fixture *f = make(&ROOMY, 1, 10);
-	for (uint32_t n = 1; n <= 15; n++) {
-		uint32_t want = n < 10 ? n : 10;
-		assert_int_equal(window(f), want);
-		run(f, 1, RESULT_OK, FAST_US);
-		assert_int_equal(f->e[0].in_flight, want < 10 ? want + 1 : 10);
-	}
-	destroy(f);
-}
-
-/* A window that is not used does not grow. */
-static void test_window_unused(void **state)
-{
-	(void)state;
-	struct fixture *f = make(&ROOMY, 1, 10);
-	run(f, 3, RESULT_OK, FAST_US);
-	assert_int_equal(window(f), 4);
-	for (int i = 0; i < 20; i++) {
-		finish_all(f, 0, RESULT_NONE);
-		int next = offered(f);
-		assert_int_equal(next, 0);
-		sched_start(f->sched, &f->e[0], f->now_ms);
-		finish(f, 0, RESULT_OK);
-	}
-	assert_int_equal(window(f), 4);
-	destroy(f);
-}
-
-/* A failure halves it, once a window; above where that was it grows by one a window. */
-static void test_window_is_cut(void **state)
-{
-	(void)state;
-	struct fixture *f = make(&ROOMY, 1, 16);
-	run(f, 30, RESULT_OK, FAST_US);
-	assert_int_equal(window(f), 16);
-	finish(f, 0, RESULT_FAILED);
-	assert_int_equal(f->e[0].window, 8);
-	finish(f, 0, RESULT_FAILED); /* of the same window: it tells nothing new */
-	assert_int_equal(f->e[0].window, 8);
-	assert_int_equal(window(f), 8);
-	run(f, 7, RESULT_OK, FAST_US);
-	assert_int_equal(window(f), 8);
-	run(f, 3, RESULT_OK, FAST_US);
-	assert_int_equal(window(f), 9);
-	finish(f, 0, RESULT_FAILED); /* of a later one */
-	assert_int_equal(window(f), 4);
-	destroy(f);
-}
-
-/* An answer that asks to slow down counts at once, each; one attempt always may go. */
-static void test_window_and_overload(void **state)
-{
-	(void)state;
-	static const uint32_t WANT[] = {8, 4, 2, 1, 1};
-	const struct sched_conf conf = {.slots = 1000,
-	    .per_host = 1000,
-	    .circuit_failures = 1000,
-	    .circuit_open_ms = 1};
-	struct fixture *f = make(&conf, 1, 16);
-	run(f, 30, RESULT_OK, FAST_US);
-	for (size_t i = 0; i < COUNT(WANT); i++) {
-		finish(f, 0, RESULT_OVERLOADED);
-		assert_int_equal(window(f), WANT[i]);
-	}
-	destroy(f);
-}
-
-/* Latency that rises narrows it; latency that falls again lets it grow again. */
-static void test_window_and_latency(void **state)
-{
-	(void)state;
-	struct fixture *f = make(&ROOMY, 1, 16);
-	run(f, 100, RESULT_OK, FAST_US);
-	assert_int_equal(window(f), 16);
-	run(f, 100, RESULT_OK, 50 * FAST_US);
-	uint32_t narrowed = window(f);
-	assert_in_range(narrowed, 1, 12);
-	run(f, 500, RESULT_OK, FAST_US);
-	assert_in_range(window(f), narrowed + 1, 16);
 	destroy(f);
 }
 
@@ -501,10 +306,12 @@ static void test_circuit_counts(void **state)
 		for (uint32_t n = 1; n < ROOMY.circuit_failures; n++) {
 			assert_int_equal(start_all(f), 1);
 			finish(f, 0, n % 2 ? RESULT_FAILED : RESULT_OVERLOADED);
+			f->now_ms += 5000; /* longer than any pause after an overload */
 			assert_int_equal(f->e[0].failures, n);
 		}
 		assert_int_equal(start_all(f), 1);
 		finish(f, 0, round == 0 ? RESULT_OK : RESULT_FAILED);
+		f->now_ms += 5000;
 	}
 	assert_int_equal(f->e[0].circuit, CIRCUIT_OPEN);
 	assert_int_equal(offered(f), -1);
@@ -579,11 +386,6 @@ int main(void)
 	    cmocka_unit_test(test_due_and_wake),
 	    cmocka_unit_test(test_slots),
 	    cmocka_unit_test(test_disabled),
-	    cmocka_unit_test(test_window_grows),
-	    cmocka_unit_test(test_window_unused),
-	    cmocka_unit_test(test_window_is_cut),
-	    cmocka_unit_test(test_window_and_overload),
-	    cmocka_unit_test(test_window_and_latency),
 	    cmocka_unit_test(test_share),
 	    cmocka_unit_test(test_troubled),
 	    cmocka_unit_test(test_troubled_take_turns),

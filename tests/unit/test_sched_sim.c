@@ -134,7 +134,7 @@ static void count_starts(const struct sim *m, size_t from, size_t to, uint64_t *
 	}
 }
 
-/* Those that always have work, and are alike, get alike: with fewer slots than receivers too. */
+/* Those that always have work, and are alike, get alike, be there slots for all or not. */
 static void test_equal_shares(void **state)
 {
 	enum { RECEIVERS = 300 };

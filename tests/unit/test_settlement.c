@@ -318,7 +318,7 @@ static void test_disabled_already(void **state)
 	settlement_fini(&o);
 }
 
-/* A webhook that is retired or gone is not written again; the delivery is settled all the same. */
+/* A webhook that is retired or gone is not written again; the delivery is settled still. */
 static void test_webhook_gone(void **state)
 {
 	struct store *s = *state;

@@ -56,7 +56,8 @@ static struct webhook *rich_webhook(void)
 	enum err err = apply(w,
 	    "{\"url\":\"https://example.com/hook?a=b\",\"events\":[\"message\",\"receipt\"],"
 	    "\"secret\":\"" SECRET "\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
-	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,\"ordering\":\"fifo\","
+	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,"
+	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],\"description\":\"of \\\"mine\\\"\","
 	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false,\"enabled\":false}",
 	    &p);
@@ -76,8 +77,10 @@ static void test_write(void **state)
 	    "{\"id\":\"00000000-0000-0000-0000-000000001234\","
 	    "\"url\":\"https://example.com/hook?a=b\",\"events\":[\"message\",\"receipt\"],"
 	    "\"secret\":\"********\",\"previous_secret_expires_at\":null,\"enabled\":false,"
-	    "\"disabled_reason\":\"disabled by request\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
-	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,\"ordering\":\"fifo\","
+	    "\"disabled_reason\":\"disabled by request\","
+	    "\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
+	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,"
+	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],"
 	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false,"
 	    "\"description\":\"of \\\"mine\\\"\"," SHOWN_CLOSED
@@ -119,7 +122,8 @@ static void test_write_defaults(void **state)
 	    "\"events\":[\"all\"],\"secret\":null,"
 	    "\"previous_secret_expires_at\":null,\"enabled\":true,\"disabled_reason\":null,"
 	    "\"headers\":{},\"signature\":\"v1\",\"timeout_ms\":5000,\"max_in_flight\":16,"
-	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,\"ca_pem\":null,\"tls_verify\":true,\"description\":null," SHOWN_CLOSED
+	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,"
+	    "\"ca_pem\":null,\"tls_verify\":true,\"description\":null," SHOWN_CLOSED
 	    "\"created_at\":null,\"updated_at\":null}");
 	free(text);
 	webhook_free(w);

@@ -1,4 +1,4 @@
-/* Rotating a webhook's secret by the body of a call: given or made, the overlap, what is refused. */
+/* Rotating a webhook's secret: given or made, the overlap, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

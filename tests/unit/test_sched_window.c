@@ -1,0 +1,151 @@
+/* The scheduler's window and pauses: how many attempts an endpoint may have, and how soon. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "sched_fixture.h"
+#include "support.h"
+
+/* From one, by one with each success; at most max_in_flight. */
+static void test_window_grows(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 1, 10);
+	for (uint32_t n = 1; n <= 15; n++) {
+		uint32_t want = n < 10 ? n : 10;
+		assert_int_equal(window(f), want);
+		run(f, 1, RESULT_OK, FAST_US);
+		assert_int_equal(f->e[0].in_flight, want < 10 ? want + 1 : 10);
+	}
+	destroy(f);
+}
+
+/* A window that is not used does not grow. */
+static void test_window_unused(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 1, 10);
+	run(f, 3, RESULT_OK, FAST_US);
+	assert_int_equal(window(f), 4);
+	for (int i = 0; i < 20; i++) {
+		finish_all(f, 0, RESULT_NONE);
+		int next = offered(f);
+		assert_int_equal(next, 0);
+		sched_start(f->sched, &f->e[0], f->now_ms);
+		finish(f, 0, RESULT_OK);
+	}
+	assert_int_equal(window(f), 4);
+	destroy(f);
+}
+
+/* A failure halves it, once a window; above where that was it grows by one a window. */
+static void test_window_is_cut(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 1, 16);
+	run(f, 30, RESULT_OK, FAST_US);
+	assert_int_equal(window(f), 16);
+	finish(f, 0, RESULT_FAILED);
+	assert_int_equal(f->e[0].window, 8);
+	finish(f, 0, RESULT_FAILED); /* of the same window: it tells nothing new */
+	assert_int_equal(f->e[0].window, 8);
+	assert_int_equal(window(f), 8);
+	run(f, 7, RESULT_OK, FAST_US);
+	assert_int_equal(window(f), 8);
+	run(f, 3, RESULT_OK, FAST_US);
+	assert_int_equal(window(f), 9);
+	finish(f, 0, RESULT_FAILED); /* of a later one */
+	assert_int_equal(window(f), 4);
+	destroy(f);
+}
+
+/* An answer that asks to slow down counts at once, each; one attempt always may go. */
+static void test_window_and_overload(void **state)
+{
+	(void)state;
+	static const uint32_t WANT[] = {8, 4, 2, 1, 1};
+	const struct sched_conf conf = {.slots = 1000,
+	    .per_host = 1000,
+	    .circuit_failures = 1000,
+	    .circuit_open_ms = 1};
+	struct fixture *f = make(&conf, 1, 16);
+	run(f, 30, RESULT_OK, FAST_US);
+	for (size_t i = 0; i < COUNT(WANT); i++) {
+		finish(f, 0, RESULT_OVERLOADED);
+		f->now_ms = f->e[0].resume_ms;
+		assert_int_equal(window(f), WANT[i]);
+	}
+	destroy(f);
+}
+
+/* Overload spaces the attempts, ever more, and success less and less until not at all. */
+static void test_pause(void **state)
+{
+	(void)state;
+	static const struct {
+		enum sched_result result;
+		int64_t pause_ms;
+	} STEPS[] = {{RESULT_OVERLOADED, 100}, {RESULT_OVERLOADED, 200}, {RESULT_FAILED, 200},
+	    {RESULT_OVERLOADED, 400}, {RESULT_OK, 200}, {RESULT_OK, 100}, {RESULT_OK, 50},
+	    {RESULT_OK, 25}, {RESULT_OK, 0}, {RESULT_OVERLOADED, 100}};
+	const struct sched_conf conf = {.slots = 10,
+	    .per_host = 10,
+	    .circuit_failures = 1000,
+	    .circuit_open_ms = 1};
+	struct fixture *f = make(&conf, 1, 1);
+	for (size_t i = 0; i < COUNT(STEPS); i++) {
+		assert_int_equal(start_all(f), 1);
+		finish(f, 0, STEPS[i].result);
+		if (f->e[0].pause_ms != STEPS[i].pause_ms)
+			fail_msg("step %zu: pauses for %lld ms", i,
+			    (long long)f->e[0].pause_ms);
+		bool paused = STEPS[i].pause_ms > 0 && STEPS[i].result != RESULT_FAILED;
+		if (paused) {
+			assert_int_equal(offered(f), -1);
+			assert_true(
+			    sched_wake(f->sched, f->now_ms) == f->now_ms + STEPS[i].pause_ms);
+			f->now_ms += STEPS[i].pause_ms;
+		}
+		assert_int_equal(offered(f), 0);
+	}
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(start_all(f), 1);
+		finish(f, 0, i == 0 ? RESULT_OK : RESULT_OVERLOADED);
+		f->now_ms += 5000;
+	}
+	assert_int_equal(f->e[0].pause_ms, 5000);
+	sched_reset(f->sched, &f->e[0]); /* the operator says that it is mended */
+	assert_int_equal(offered(f), 0);
+	destroy(f);
+}
+
+/* Latency that rises narrows it; latency that falls again lets it grow again. */
+static void test_window_and_latency(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 1, 16);
+	run(f, 100, RESULT_OK, FAST_US);
+	assert_int_equal(window(f), 16);
+	run(f, 60, RESULT_OK, 50 * FAST_US);
+	uint32_t narrowed = window(f);
+	assert_in_range(narrowed, 1, 12);
+	run(f, 500, RESULT_OK, FAST_US);
+	assert_in_range(window(f), narrowed + 1, 16);
+	destroy(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_window_grows),
+	    cmocka_unit_test(test_window_unused),
+	    cmocka_unit_test(test_window_is_cut),
+	    cmocka_unit_test(test_window_and_overload),
+	    cmocka_unit_test(test_pause),
+	    cmocka_unit_test(test_window_and_latency),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
