@@ -208,8 +208,7 @@ static void handle(struct run *run, const struct epoll_event *event)
 {
 	if (event->data.u64 == run->p->connections) {
 		uint64_t times = 0;
-		(void)!read(run->timer, &times,
-		    sizeof(times)); /* the clock tells */
+		(void)!read(run->timer, &times, sizeof(times)); /* the clock tells */
 		return;
 	}
 	struct client *c = &run->clients[event->data.u64];

@@ -57,7 +57,8 @@ static enum err write_webhook(struct settlement *s, struct db_txn *txn)
 	enum err err = webhooks_get(txn, s->delivery.webhook, &w);
 	if (err != OK || w->deleted) {
 		webhook_free(w);
-		return err == ERR_NOTFOUND ? OK : err;
+		/* a record that is gone or damaged must not keep the delivery from being settled */
+		return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 	}
 	w->failing_since_ms = s->failing_since_ms;
 	err = disable(s, txn, w);

@@ -1,7 +1,7 @@
 /*
  * What is kept after it has been settled; see retention.h. Key of DB_SETTLED: time (8),
  * event id (16); value: bytes (8), sealed. An event that is replayed is entered again when
- * it is settled again; the older entry is then passed by.
+ * it is settled again; the older entry is passed by while a delivery of it is open.
  */
 #include "store/retention.h"
 
