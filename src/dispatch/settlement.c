@@ -57,7 +57,7 @@ static enum err write_webhook(struct settlement *s, struct db_txn *txn)
 	enum err err = webhooks_get(txn, s->delivery.webhook, &w);
 	if (err != OK || w->deleted) {
 		webhook_free(w);
-		/* a record that is gone or damaged must not keep the delivery from being settled */
+		/* gone or damaged: the delivery is settled all the same */
 		return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 	}
 	w->failing_since_ms = s->failing_since_ms;
