@@ -24,7 +24,7 @@ many=1000000
 seconds=5
 rounds=5
 dead=100
-batch=1000
+batch=250
 memory_max_kib=65536
 growth_max=1.10
 

@@ -155,7 +155,7 @@ report() {
 	cat <<END
 # Benchmarks
 
-\`bench/run.sh${args:+ $args}\` on $(date -u +%Y-%m-%d): $(uname -s) $(uname -r), $(nproc) CPUs,
+\`bench/run.sh${args:+ $args}\` on $(date -u +%Y-%m-%d): $(uname -s) $(uname -r | cut -d. -f1,2), $(nproc) CPUs,
 libevent $(pkg-config --modversion libevent_core), libcurl $(pkg-config --modversion libcurl), LMDB $(pkg-config --modversion lmdb), data on $(stat -f -c %T "$data").
 Publishers, waybill, the receiver and the parts all ran on this one machine over loopback.
 

@@ -75,7 +75,7 @@ finish() {
 # machine COMMAND: says what ran, when and on what.
 machine() {
 	cat <<END
-\`$1\` on $(date -u +%Y-%m-%d): $(uname -s) $(uname -r), $(nproc) CPUs,
+\`$1\` on $(date -u +%Y-%m-%d): $(uname -s) $(uname -r | cut -d. -f1,2), $(nproc) CPUs,
 libevent $(pkg-config --modversion libevent_core), libcurl $(pkg-config --modversion libcurl), LMDB $(pkg-config --modversion lmdb), data on $(stat -f -c %T "$dir").
 END
 }
