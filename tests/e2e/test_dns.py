@@ -89,6 +89,30 @@ def test_failed_lookup_is_an_error_like_another(make_slow_gateway):
     assert "resolve" in entry["last_error"]
 
 
+def test_name_that_moves_to_a_forbidden_address_is_refused(
+    make_gateway, make_receiver, resolver, tmp_path
+):
+    """What counts is the address that is connected to, not one that the name had before."""
+    where = tmp_path / "where"
+    gateway = make_gateway(
+        env=resolver | {"REBIND_FILE": str(where)},
+        allow_cidr=["127.0.0.1/32"], retry_schedule="10ms",
+    )
+    allowed = make_receiver(host="127.0.0.1")
+    url = allowed.url(host="receiver.rebind")
+    where.write_text("127.0.0.1")
+    gateway.register("s1", url)
+    first = gateway.publish("s1")
+    assert [r.id for r in allowed.wait_for(1)] == [first["id"]]
+    gateway.stop()  # curl remembers an address for a minute
+    where.write_text("127.0.0.2")
+    gateway.start()
+    gateway.publish("s1")
+    (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
+    assert "address refused" in entry["last_error"]
+    assert len(allowed.requests) == 1
+
+
 @pytest.mark.parametrize(
     "timeout_ms, begun", [(100, "failing_since"), (30000, "in_flight")],
     ids=["given up", "under way"],
