@@ -87,7 +87,7 @@ field() {
 
 # calc EXPRESSION [FORMAT]: arithmetic with fractions; "-" where it divides by zero.
 calc() {
-	awk "BEGIN { printf \"${2:-%.2f}\", $1 }" 2>/dev/null || printf -- -
+	awk "BEGIN { printf(\"${2:-%.2f}\", ($1)) }" 2>/dev/null || printf -- -
 }
 
 # median NUMBER…
