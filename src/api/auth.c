@@ -96,17 +96,12 @@ enum err auth_add_file(struct auth *a, struct slice text, struct problem *p)
 {
 	unsigned number = 0;
 	while (text.len > 0) {
-		const char *end = memchr(text.ptr, '\n', text.len);
-		struct slice line = {text.ptr,
-		    end == NULL ? text.len : (size_t)(end - text.ptr)};
-		size_t step = line.len + (end == NULL ? 0 : 1);
+		struct slice line = slice_cut(&text, '\n');
 		if (line.len > 0 && line.ptr[line.len - 1] == '\r')
 			line.len--;
 		enum err err = add_line(a, line, ++number, p);
 		if (err != OK)
 			return err;
-		text.ptr += step;
-		text.len -= step;
 	}
 	return OK;
 }

@@ -97,11 +97,8 @@ static bool has_body(const struct call *c)
 static bool has_type(const struct call *c, struct slice want)
 {
 	struct slice type = http_header(c->http, "Content-Type");
-	const char *end = type.len == 0 ? NULL : memchr(type.ptr, ';', type.len);
-	if (end != NULL)
-		type.len = (size_t)(end - type.ptr);
-	type = slice_trim(type);
-	return type.len == want.len && strncasecmp(type.ptr, want.ptr, want.len) == 0;
+	struct slice media = slice_trim(slice_cut(&type, ';'));
+	return media.len == want.len && strncasecmp(media.ptr, want.ptr, want.len) == 0;
 }
 
 bool call_has_json(struct call *c)
@@ -134,18 +131,13 @@ bool call_parameter(const struct call *c, struct slice name, struct slice *value
 {
 	struct slice query = http_query(c->http);
 	while (query.len > 0) {
-		const char *end = memchr(query.ptr, '&', query.len);
-		struct slice pair = {query.ptr,
-		    end == NULL ? query.len : (size_t)(end - query.ptr)};
+		struct slice pair = slice_cut(&query, '&');
 		if (slice_starts(pair, name) && pair.len > name.len &&
 		    pair.ptr[name.len] == '=') {
 			*value = (struct slice){pair.ptr + name.len + 1,
 			    pair.len - name.len - 1};
 			return true;
 		}
-		size_t step = pair.len + (end == NULL ? 0 : 1);
-		query.ptr += step;
-		query.len -= step;
 	}
 	return false;
 }

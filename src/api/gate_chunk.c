@@ -7,6 +7,8 @@
  */
 #include "api/gate_chunk.h"
 
+#include "base/str.h"
+
 enum step {
 	STEP_SIZE,
 	STEP_DATA,
@@ -45,22 +47,10 @@ static const char *refuse(struct gate_chunk *c, const char *at, short status,
 	return at;
 }
 
-/* Returns the value of a hex digit, or -1. */
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Takes one byte of a chunk's size, or the CR after it. */
 static const char *take_size(struct gate_chunk *c, const char *p)
 {
-	int digit = hex_value(*p);
+	int digit = str_hex_digit(*p);
 	if (digit >= 0 && c->digits < DIGITS_MAX) {
 		c->left = c->left * 16 + (uint64_t)digit;
 		c->digits++;

@@ -498,14 +498,6 @@ struct slice http_body(struct http_request *q)
 	return (struct slice){.ptr = (const char *)evbuffer_pullup(input, -1), .len = len};
 }
 
-void http_each_header(const struct http_request *q,
-    void (*fn)(void *arg, struct slice name, struct slice value), void *arg)
-{
-	const struct evkeyval *h;
-	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next)
-		fn(arg, slice_of(h->key), slice_of(h->value));
-}
-
 void http_add_header(struct http_request *q, const char *name, const char *value)
 {
 	struct evkeyvalq *out = evhttp_request_get_output_headers(q->ev);

@@ -63,10 +63,6 @@ struct slice http_query(const struct http_request *q); /* raw, without the '?' *
 struct slice http_header(const struct http_request *q, const char *name); /* empty: not there */
 struct slice http_body(struct http_request *q);
 
-/* Calls `fn` for each header line in the order in which they came. */
-void http_each_header(const struct http_request *q,
-    void (*fn)(void *arg, struct slice name, struct slice value), void *arg);
-
 /* Adds a header to the answer; both are copied. */
 void http_add_header(struct http_request *q, const char *name, const char *value);
 

@@ -166,18 +166,13 @@ static enum err read_lines(struct intake *in, const struct intake_conf *conf, st
 	enum err err = OK;
 	in->is_batch = true;
 	for (unsigned number = 1; err == OK && text.len > 0; number++) {
-		const char *end = memchr(text.ptr, '\n', text.len);
-		struct slice line = {text.ptr,
-		    end == NULL ? text.len : (size_t)(end - text.ptr)};
-		size_t step = line.len + (end == NULL ? 0 : 1);
+		struct slice line = slice_cut(&text, '\n');
 		err = read_line(in, conf, line, p);
 		if (err != OK) {
 			struct problem why = *p;
 			err = problem_set(p, err, why.field, "line %u: %s", number,
 			    why.message);
 		}
-		text.ptr += step;
-		text.len -= step;
 	}
 	return err;
 }

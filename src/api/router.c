@@ -4,6 +4,7 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "store/events.h"
 
 #define SEGMENTS_MAX 8      /* of a path; no call has more */
@@ -65,17 +66,6 @@ void api_free(struct api *api)
 	free(api);
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /*
  * Decodes a raw path into segments. ERR_SYNTAX for a malformed %XX, ERR_NOTFOUND for a path
  * of no call.
@@ -97,8 +87,8 @@ static enum err split_path(struct slice raw, struct path *path)
 			continue;
 		}
 		if (c == '%') {
-			int high = i + 2 < raw.len ? hex_digit(raw.ptr[i + 1]) : -1;
-			int low = high < 0 ? -1 : hex_digit(raw.ptr[i + 2]);
+			int high = i + 2 < raw.len ? str_hex_digit(raw.ptr[i + 1]) : -1;
+			int low = high < 0 ? -1 : str_hex_digit(raw.ptr[i + 2]);
 			if (low < 0)
 				return ERR_SYNTAX;
 			c = (char)(high * 16 + low);

@@ -48,4 +48,19 @@ static inline struct slice slice_trim(struct slice s)
 	return s;
 }
 
+/*
+ * Takes the bytes before the next `delimiter` off the front of `rest`, and the delimiter
+ * itself; all of them where there is none. So a text is taken apart while rest->len > 0.
+ */
+static inline struct slice slice_cut(struct slice *rest, char delimiter)
+{
+	const char *end = rest->len == 0 ? NULL : memchr(rest->ptr, delimiter, rest->len);
+	struct slice piece = {rest->ptr, end == NULL ? rest->len : (size_t)(end - rest->ptr)};
+	size_t taken = piece.len + (end == NULL ? 0 : 1);
+	if (taken > 0)
+		rest->ptr += taken;
+	rest->len -= taken;
+	return piece;
+}
+
 #endif

@@ -30,6 +30,18 @@ MUST_CHECK enum err str_size(struct slice s, uint64_t *out_bytes);
 /* Writes 2*n lower-case hex digits and a NUL. */
 void str_hex(const void *bytes, size_t n, char *out);
 
+/* The value of a hex digit of either case; -1 for any other byte, and for -1. */
+static inline int str_hex_digit(int c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 /* Compares in time that depends on the lengths alone: for tokens and signatures. */
 bool str_same_secret(struct slice a, struct slice b);
 

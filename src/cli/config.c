@@ -12,8 +12,8 @@
 
 #define FILE_LINE_MAX 8192 /* bytes */
 #define ENV_PREFIX "WAYBILL_"
-
-enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
+#define FLAG_SIZE 64     /* bytes of a flag's name and a NUL */
+#define OPTION_FIRST 256 /* getopt's value of the first setting: no character's */
 
 void config_init(struct config *c)
 {
@@ -47,19 +47,14 @@ void config_free(struct config *c)
 	free(c->data);
 }
 
-/*
- * Compares a name with a key as written in its source: '-' and '_', and either case for
- * variables.
- */
-static bool same_name(const char *name, struct slice key, enum source source)
+/* Compares a name with a key, which the environment has in capitals. */
+static bool same_name(const char *name, struct slice key, bool capitals)
 {
 	if (strlen(name) != key.len)
 		return false;
 	for (size_t i = 0; i < key.len; i++) {
 		char want = name[i];
-		if (source == SOURCE_FLAG && want == '_')
-			want = '-';
-		if (source == SOURCE_ENVIRONMENT && want >= 'a' && want <= 'z')
+		if (capitals && want >= 'a' && want <= 'z')
 			want = (char)(want - 'a' + 'A');
 		if (key.ptr[i] != want)
 			return false;
@@ -67,10 +62,10 @@ static bool same_name(const char *name, struct slice key, enum source source)
 	return true;
 }
 
-static const struct setting *find_setting(struct slice key, enum source source)
+static const struct setting *find_setting(struct slice key, bool capitals)
 {
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
-		if (same_name(SETTINGS[i].name, key, source))
+		if (same_name(SETTINGS[i].name, key, capitals))
 			return &SETTINGS[i];
 	}
 	return NULL;
@@ -103,7 +98,7 @@ static enum err read_line(struct reading *r, struct slice line, struct problem *
 	struct slice key = slice_trim((struct slice){line.ptr, (size_t)(equals - line.ptr)});
 	struct slice value = slice_trim(
 	    (struct slice){equals + 1, line.len - (size_t)(equals - line.ptr) - 1});
-	const struct setting *s = find_setting(key, SOURCE_FILE);
+	const struct setting *s = find_setting(key, false);
 	return s == NULL ? unknown_key(key, p) : setting_set(r, s, value, p);
 }
 
@@ -152,7 +147,7 @@ enum err config_read_environment(struct config *c, char *const *environment, str
 		    (size_t)(equals - text.ptr) - (sizeof(ENV_PREFIX) - 1)};
 		if (is_other_variable(key))
 			continue;
-		const struct setting *s = find_setting(key, SOURCE_ENVIRONMENT);
+		const struct setting *s = find_setting(key, true);
 		enum err err = s == NULL ? unknown_key(key, &why)
 					 : setting_set(&r, s, slice_of(equals + 1), &why);
 		if (err != OK)
@@ -162,14 +157,21 @@ enum err config_read_environment(struct config *c, char *const *environment, str
 	return OK;
 }
 
-/* Fills getopt's table: a flag for each setting. Its value is the setting's index + 1. */
-static void make_options(struct option *options, char (*names)[64])
+/* Writes a setting's name as a flag has it, without the dashes in front. */
+static void put_flag(const struct setting *s, char out[FLAG_SIZE])
+{
+	(void)snprintf(out, FLAG_SIZE, "%s", s->name);
+	for (char *ch = out; *ch != '\0'; ch++)
+		*ch = *ch == '_' ? '-' : *ch;
+}
+
+/* Fills getopt's table: a flag for each setting, whose value tells the setting's index. */
+static void make_options(struct option *options, char (*names)[FLAG_SIZE])
 {
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
-		(void)snprintf(names[i], sizeof(names[i]), "%s", SETTINGS[i].name);
-		for (char *ch = names[i]; *ch != '\0'; ch++)
-			*ch = *ch == '_' ? '-' : *ch;
-		options[i] = (struct option){names[i], required_argument, NULL, (int)i + 1};
+		put_flag(&SETTINGS[i], names[i]);
+		options[i] = (struct option){names[i], required_argument, NULL,
+		    OPTION_FIRST + (int)i};
 	}
 }
 
@@ -177,7 +179,7 @@ static void make_options(struct option *options, char (*names)[64])
 static enum err read_flags(struct config *c, int argc, char **argv, bool settings,
     const char **file, struct problem *p)
 {
-	static char names[SETTINGS_MAX][64];
+	static char names[SETTINGS_MAX][FLAG_SIZE];
 	struct option options[SETTINGS_MAX + 1] = {0};
 	struct reading r = {.config = c};
 	struct problem why;
@@ -197,10 +199,11 @@ static enum err read_flags(struct config *c, int argc, char **argv, bool setting
 			    opt == ':' ? "needs a value" : "unknown flag");
 		if (!settings)
 			continue;
-		enum err err = setting_set(&r, &SETTINGS[opt - 1], slice_of(optarg), &why);
+		enum err err = setting_set(&r, &SETTINGS[opt - OPTION_FIRST], slice_of(optarg),
+		    &why);
 		if (err != OK)
 			return problem_set(p, err, why.field, "--%s: must be %s",
-			    names[opt - 1], SETTINGS[opt - 1].allowed);
+			    names[opt - OPTION_FIRST], SETTINGS[opt - OPTION_FIRST].allowed);
 	}
 	if (optind < argc)
 		return problem_set(p, ERR_INVALID, "", "%s: unexpected argument", argv[optind]);
@@ -229,11 +232,9 @@ enum err config_read(struct config *c, int argc, char **argv, char *const *envir
 void config_print_settings(void)
 {
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
-		char flag[64];
-		(void)snprintf(flag, sizeof(flag), "--%s", SETTINGS[i].name);
-		for (char *ch = flag; *ch != '\0'; ch++)
-			*ch = *ch == '_' ? '-' : *ch;
-		(void)printf("  %-28s %s (default: %s)\n", flag, SETTINGS[i].allowed,
+		char flag[FLAG_SIZE];
+		put_flag(&SETTINGS[i], flag);
+		(void)printf("  --%-26s %s (default: %s)\n", flag, SETTINGS[i].allowed,
 		    SETTINGS[i].standard == NULL ? "none" : SETTINGS[i].standard);
 	}
 }

@@ -209,16 +209,8 @@ static enum err set_list(struct reading *r, const struct setting *s, struct slic
 		clear_items(field, s->kind);
 	r->begun |= bit;
 	enum err err = OK;
-	while (err == OK && value.len > 0) {
-		const char *comma = memchr(value.ptr, ',', value.len);
-		struct slice item = {value.ptr,
-		    comma == NULL ? value.len : (size_t)(comma - value.ptr)};
-		size_t step = item.len + (comma == NULL ? 0 : 1);
-		item = slice_trim(item);
-		err = add_any(field, s, item, p);
-		value.ptr += step;
-		value.len -= step;
-	}
+	while (err == OK && value.len > 0)
+		err = add_any(field, s, slice_trim(slice_cut(&value, ',')), p);
 	return err;
 }
 

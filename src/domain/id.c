@@ -37,18 +37,6 @@ void uuid_format(const struct uuid *id, char out[UUID_TEXT_SIZE])
 	}
 }
 
-/* Returns the value of a hex digit of either case, or -1. */
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 enum err uuid_parse(struct slice text, struct uuid *out)
 {
 	struct uuid id = {0};
@@ -63,7 +51,7 @@ enum err uuid_parse(struct slice text, struct uuid *out)
 			hyphen++;
 			continue;
 		}
-		int value = hex_value(text.ptr[i]);
+		int value = str_hex_digit(text.ptr[i]);
 		if (value < 0)
 			return ERR_SYNTAX;
 		id.bytes[digit / 2] = (uint8_t)(id.bytes[digit / 2] << 4 | value);

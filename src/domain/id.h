@@ -20,6 +20,12 @@ struct uuid {
 	uint8_t bytes[UUID_SIZE];
 };
 
+/* The bytes of an id, borrowed: as a key they sort in the order of version 7 ids. */
+static inline struct slice uuid_slice(const struct uuid *id)
+{
+	return (struct slice){.ptr = (const char *)id->bytes, .len = UUID_SIZE};
+}
+
 /* Writes the canonical lower-case form with its NUL. */
 void uuid_format(const struct uuid *id, char out[UUID_TEXT_SIZE]);
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "domain/json_inner.h"
 
 #define ESCAPE_U_LEN 6                    /* \uXXXX */
@@ -123,24 +124,13 @@ static size_t put_canonical(uint32_t u, char out[CANONICAL_MAX])
 	return len;
 }
 
-static int hex_value(int c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Reads uXXXX at `pos` and moves behind it, on an error to the byte that is no digit. */
 static enum err read_unit(struct json_reader *r, uint32_t *unit)
 {
 	uint32_t u = 0;
 	r->pos++;
 	for (int i = 0; i < 4; i++) {
-		int digit = hex_value(json_next(r));
+		int digit = str_hex_digit(json_next(r));
 		if (digit < 0)
 			return json_fail(r, "four hexadecimal digits after \\u expected");
 		u = u << 4 | (uint32_t)digit;

@@ -19,11 +19,6 @@ static struct slice make_key(struct slice session, const struct uuid *id, char o
 	return (struct slice){.ptr = out, .len = session.len + 1 + UUID_SIZE};
 }
 
-static struct slice id_key(const struct uuid *id)
-{
-	return (struct slice){.ptr = (const char *)id->bytes, .len = UUID_SIZE};
-}
-
 enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct dead_letter *d)
 {
 	char key[KEY_MAX];
@@ -32,7 +27,7 @@ enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct
 	record_seal(&value);
 	enum err err = db_put(txn, DB_DEAD, make_key(session, &d->id, key), buf_view(&value));
 	buf_fini(&value);
-	return err == OK ? db_put(txn, DB_DEAD_BY_AGE, id_key(&d->id), session) : err;
+	return err == OK ? db_put(txn, DB_DEAD_BY_AGE, uuid_slice(&d->id), session) : err;
 }
 
 static enum err decode(struct slice value, struct dead_letter *out)
@@ -57,7 +52,7 @@ enum err dead_letters_get(struct db_txn *txn, struct slice session, const struct
 enum err dead_letters_del(struct db_txn *txn, struct slice session, const struct uuid *id)
 {
 	char key[KEY_MAX];
-	enum err err = db_del(txn, DB_DEAD_BY_AGE, id_key(id));
+	enum err err = db_del(txn, DB_DEAD_BY_AGE, uuid_slice(id));
 	if (err != OK && err != ERR_NOTFOUND)
 		return err;
 	return db_del(txn, DB_DEAD, make_key(session, id, key));

@@ -31,11 +31,6 @@ static bool parse_key(struct slice key, uint64_t *webhook, struct queue_place *p
 	return !r.failed && r.left == 0;
 }
 
-static struct slice id_key(const struct uuid *id)
-{
-	return (struct slice){.ptr = (const char *)id->bytes, .len = UUID_SIZE};
-}
-
 bool queue_place_before(const struct queue_place *a, const struct queue_place *b)
 {
 	if (a->place_ms != b->place_ms)
@@ -53,7 +48,7 @@ enum err queue_put(struct db_txn *txn, const struct delivery *d)
 	struct buf value = BUF_INIT(RECORD_MAX);
 	delivery_encode(d, &value);
 	record_seal(&value);
-	enum err err = db_put(txn, DB_DELIVERIES, id_key(&d->id), buf_view(&value));
+	enum err err = db_put(txn, DB_DELIVERIES, uuid_slice(&d->id), buf_view(&value));
 	buf_fini(&value);
 	return err;
 }
@@ -62,7 +57,7 @@ enum err queue_get(struct db_txn *txn, const struct uuid *id, struct delivery *o
 {
 	struct slice value;
 	struct reader r;
-	enum err err = db_get(txn, DB_DELIVERIES, id_key(id), &value);
+	enum err err = db_get(txn, DB_DELIVERIES, uuid_slice(id), &value);
 	if (err == OK)
 		err = record_open(value, &r);
 	if (err == OK)
@@ -101,7 +96,7 @@ enum err queue_remove(struct db_txn *txn, const struct delivery *d)
 
 enum err queue_forget(struct db_txn *txn, const struct uuid *id)
 {
-	return db_del(txn, DB_DELIVERIES, id_key(id));
+	return db_del(txn, DB_DELIVERIES, uuid_slice(id));
 }
 
 /* Reads the delivery at `place`; false where its record cannot be read. */
