@@ -72,6 +72,70 @@ static void test_now_is_not_the_turns(void **state)
 	assert_true(second / 1000 <= read_ms(CLOCK_MONOTONIC));
 }
 
+#define SECOND_US 1000000LL
+#define HOUR_US (3600 * SECOND_US)
+
+/* Steps `w` once a second for `seconds`, while the system's clock stands `ahead_us` off. */
+static void run(struct clock_wall *w, int64_t seconds, int64_t ahead_us)
+{
+	for (int64_t i = 0; i < seconds; i++) {
+		int64_t before = w->wall_us;
+		int64_t passed = w->passed_us + SECOND_US;
+		clock_step(w, passed, passed + ahead_us);
+		int64_t gained = w->wall_us - before;
+		assert_true(gained >= SECOND_US * 9 / 10 && gained <= SECOND_US * 11 / 10);
+	}
+}
+
+/* A clock that is set makes no leap here: what waits an hour waits about an hour. */
+static void test_jumps_are_followed_slowly(void **state)
+{
+	(void)state;
+	static const int64_t JUMPS[] = {24 * HOUR_US, -24 * HOUR_US, 5 * SECOND_US,
+	    -5 * SECOND_US, 56LL * 365 * 24 * HOUR_US, -56LL * 365 * 24 * HOUR_US};
+	for (size_t i = 0; i < sizeof(JUMPS) / sizeof(JUMPS[0]); i++) {
+		struct clock_wall w = {0};
+		int64_t start = 60LL * 365 * 24 * HOUR_US;
+		clock_step(&w, start, start);
+		assert_true(w.wall_us == start);
+		run(&w, 3600, JUMPS[i]);
+		int64_t off = w.wall_us - (w.passed_us + JUMPS[i]);
+		int64_t covered = HOUR_US / 10;
+		int64_t far = JUMPS[i] < 0 ? -JUMPS[i] : JUMPS[i];
+		int64_t left = far > covered ? far - covered : 0;
+		assert_true(off == (JUMPS[i] < 0 ? left : -left));
+	}
+}
+
+/* Once the two agree they stay so, also when the clock is set back again. */
+static void test_agrees_in_the_end(void **state)
+{
+	(void)state;
+	struct clock_wall w = {0};
+	clock_step(&w, HOUR_US, HOUR_US);
+	run(&w, 60, 10 * SECOND_US);
+	assert_true(w.wall_us == w.passed_us + 6 * SECOND_US);
+	run(&w, 60, 10 * SECOND_US);
+	assert_true(w.wall_us == w.passed_us + 10 * SECOND_US);
+	run(&w, 600, 0);
+	assert_true(w.wall_us == w.passed_us);
+}
+
+/* The store has seen a later time than the system's clock shows: time goes on from there. */
+static void test_resumes_ahead(void **state)
+{
+	(void)state;
+	clock_expire();
+	int64_t now = clock_wall_ms();
+	clock_resume(now - DAY_MS);
+	assert_true(clock_wall_ms() == now);
+	clock_resume(now + DAY_MS);
+	assert_true(clock_wall_ms() == now + DAY_MS);
+	clock_expire();
+	assert_true(clock_wall_ms() >= now + DAY_MS);
+	assert_true(clock_system_ms() < now + DAY_MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -79,6 +143,9 @@ int main(void)
 	    cmocka_unit_test(test_readings_are_of_now),
 	    cmocka_unit_test(test_each_read_when_first_asked),
 	    cmocka_unit_test(test_now_is_not_the_turns),
+	    cmocka_unit_test(test_jumps_are_followed_slowly),
+	    cmocka_unit_test(test_agrees_in_the_end),
+	    cmocka_unit_test(test_resumes_ahead),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
