@@ -51,6 +51,9 @@ struct api;
 struct api *api_new(const struct api_conf *conf);
 void api_free(struct api *api);
 
+/* Changes what calls are served with. Between turns, when no handler runs. */
+void api_configure(struct api *api, const struct api_conf *conf);
+
 /* An http_handler; `arg` is the struct api. */
 void api_handle(void *arg, struct http_request *q);
 

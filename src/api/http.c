@@ -340,16 +340,27 @@ static void on_request(struct evhttp_request *ev, void *arg)
 	s->handler(s->arg, q);
 }
 
-struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
-    http_handler handler, http_error_fn error_body, void *arg)
+void http_configure(struct http_server *s, const struct http_conf *conf)
 {
-	struct http_server *s = mem_new(sizeof(*s));
-	s->reactor = r;
+	const struct timeval idle = {.tv_sec = conf->idle_timeout_ms / 1000,
+	    .tv_usec = (conf->idle_timeout_ms % 1000) * 1000};
 	s->conf = *conf;
 	s->limits = (struct gate_limits){.line_max = LINE_MAX_BYTES,
 	    .head_max = HEAD_MAX_BYTES,
 	    .headers_max = HEAD_LINES_MAX,
 	    .body_max = conf->body_max};
+	evhttp_set_timeout_tv(s->ev, &idle);
+	/* above the gate's own limits, so that evhttp never answers in its HTML */
+	evhttp_set_max_headers_size(s->ev, 2 * HEAD_MAX_BYTES);
+	evhttp_set_max_body_size(s->ev, (ev_ssize_t)(conf->body_max + INPUT_SLACK));
+	balance_accepting(s);
+}
+
+struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
+    http_handler handler, http_error_fn error_body, void *arg)
+{
+	struct http_server *s = mem_new(sizeof(*s));
+	s->reactor = r;
 	s->handler = handler;
 	s->error_body = error_body;
 	s->arg = arg;
@@ -363,12 +374,7 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
 	evhttp_set_allowed_methods(s->ev,
 	    EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
 		EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
-	/* above the gate's own limits, so that evhttp never answers in its HTML */
-	evhttp_set_max_headers_size(s->ev, 2 * HEAD_MAX_BYTES);
-	evhttp_set_max_body_size(s->ev, (ev_ssize_t)(conf->body_max + INPUT_SLACK));
-	const struct timeval idle = {.tv_sec = conf->idle_timeout_ms / 1000,
-	    .tv_usec = (conf->idle_timeout_ms % 1000) * 1000};
-	evhttp_set_timeout_tv(s->ev, &idle);
+	http_configure(s, conf);
 	s->next = servers;
 	servers = s;
 	return s;

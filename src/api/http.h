@@ -39,6 +39,9 @@ typedef void (*http_error_fn)(int status, const char *message, struct buf *out);
 struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
     http_handler handler, http_error_fn error_body, void *arg);
 
+/* Changes limits and times, for the requests and the connections that begin from now on. */
+void http_configure(struct http_server *s, const struct http_conf *conf);
+
 /* Closes the listeners and all connections; no request may be held. NULL is fine. */
 void http_free(struct http_server *s);
 

@@ -279,7 +279,7 @@ void handle_webhook_in(struct call *c)
 	    auth_reaches(c->token, slice_of(c->session));
 	if (!by_token &&
 	    !inbound_verify(conf->inbound, slice_of(c->session), c->http,
-		clock_wall_ms() / 1000)) {
+		clock_system_ms() / 1000)) {
 		call_fail(c, 401, "",
 		    "a signature of this session's inbound secret is needed, or a token");
 		return;

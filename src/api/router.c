@@ -58,6 +58,11 @@ struct api *api_new(const struct api_conf *conf)
 	return api;
 }
 
+void api_configure(struct api *api, const struct api_conf *conf)
+{
+	api->conf = *conf;
+}
+
 void api_free(struct api *api)
 {
 	if (api == NULL)

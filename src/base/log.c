@@ -1,24 +1,39 @@
-/* One line per event to standard error; see log.h. */
+/* One line per event, and how many of a kind; see log.h. */
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/log_out.h"
 #include "base/mem.h"
 #include "base/str.h"
 
-#define LINE_MAX_BYTES 8192 /* fields come from peers: what does not fit is left out */
-#define LINE_END_BYTES 2    /* "}" and a newline, kept free for them */
+#define LINE_END_BYTES 2 /* "}" and a newline, kept free for them */
+#define KINDS 1024       /* kinds of lines that are counted apart; more share a count */
+#define BURST_S 10       /* seconds' worth of lines of a kind that may come at once */
 
 static enum log_level least_level = LOG_INFO;
 static enum log_format line_format = LOG_TEXT;
+static uint32_t kind_per_second;
+static uint64_t lost; /* lines that nobody took, since the last that was taken */
 
-static const char *const LEVELS[] = {"debug", "info", "warn", "error"};
+/* One kind of lines: a message, for one webhook. */
+static struct kind {
+	int64_t refilled_us; /* 0: no line yet */
+	double tokens;
+	uint64_t held_back;
+} kinds[KINDS];
+
+static const struct {
+	const char *name;
+	enum log_severity severity;
+} LEVELS[] = {{"debug", SEVERITY_DEBUG}, {"info", SEVERITY_INFO}, {"warn", SEVERITY_WARNING},
+    {"error", SEVERITY_ERROR}};
 
 void log_setup(enum log_level least, enum log_format format)
 {
@@ -26,9 +41,49 @@ void log_setup(enum log_level least, enum log_format format)
 	line_format = format;
 }
 
+void log_limit(uint32_t per_second)
+{
+	kind_per_second = per_second;
+}
+
 bool log_enabled(enum log_level level)
 {
 	return level >= least_level;
+}
+
+/* Finds the kind by the FNV-1a hash (Fowler, Noll, Vo) of what makes it. */
+static struct kind *kind_of(const char *msg, const struct log_field *fields)
+{
+	uint32_t hash = 2166136261U;
+	for (const char *c = msg; *c != '\0'; c++)
+		hash = (hash ^ (unsigned char)*c) * 16777619U;
+	for (const struct log_field *f = fields; f->key != NULL; f++) {
+		if (strcmp(f->key, "webhook") != 0)
+			continue;
+		for (size_t i = 0; i < f->str.len; i++)
+			hash = (hash ^ (unsigned char)f->str.ptr[i]) * 16777619U;
+	}
+	return &kinds[hash % KINDS];
+}
+
+/* Takes one line out of what a kind may write; false, and counted, where none is left. */
+static bool take_token(struct kind *k)
+{
+	int64_t now_us = clock_now_us();
+	double most = (double)kind_per_second * BURST_S;
+	if (kind_per_second == 0)
+		return true;
+	double passed_s = (double)(now_us - k->refilled_us) / 1e6;
+	k->tokens += passed_s * kind_per_second;
+	if (k->refilled_us == 0 || k->tokens > most)
+		k->tokens = most;
+	k->refilled_us = now_us;
+	if (k->tokens < 1) {
+		k->held_back++;
+		return false;
+	}
+	k->tokens -= 1;
+	return true;
 }
 
 static bool is_plain(struct slice s)
@@ -78,39 +133,52 @@ static void put_field(struct buf *b, const struct log_field *f)
 	put_value(b, f);
 }
 
-static int64_t now_ms(void)
+/* Puts a field, or nothing of it where the line would become too long. */
+static void put_whole_field(struct buf *line, const struct log_field *f)
 {
-	struct timespec ts = {0};
-	(void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail for this clock */
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	size_t before = line->len;
+	put_field(line, f);
+	if (line->failed) {
+		line->failed = false;
+		line->len = before;
+	}
+}
+
+static void write_line(enum log_level level, const char *msg, const struct log_field *fields,
+    uint64_t held_back)
+{
+	char stamp[STR_TIME_SIZE];
+	str_time(clock_system_ms(), stamp);
+	struct buf line = BUF_INIT(LOG_LINE_MAX - LINE_END_BYTES);
+	put_field(&line, &LOG_S("time", stamp));
+	put_field(&line, &LOG_S("level", LEVELS[level].name));
+	put_field(&line, &LOG_S("msg", msg));
+	if (held_back > 0)
+		put_field(&line, &LOG_N("held_back", held_back));
+	if (lost > 0)
+		put_field(&line, &LOG_N("lost", lost));
+	for (const struct log_field *f = fields; f->key != NULL; f++)
+		put_whole_field(&line, f);
+	line.max = LOG_LINE_MAX;
+	if (line_format == LOG_JSON)
+		buf_putc(&line, '}');
+	buf_putc(&line, '\n');
+	lost = log_out_write(LEVELS[level].severity, line.data, line.len) ? 0 : lost + 1;
+	buf_fini(&line);
 }
 
 void log_write(enum log_level level, const char *msg, const struct log_field *fields)
 {
-	if (level < least_level)
+	if (!log_enabled(level))
 		return;
 	int saved = errno;
-	char stamp[STR_TIME_SIZE];
-	str_time(now_ms(), stamp);
-	struct buf line = BUF_INIT(LINE_MAX_BYTES - LINE_END_BYTES);
-	put_field(&line, &LOG_S("time", stamp));
-	put_field(&line, &LOG_S("level", LEVELS[level]));
-	put_field(&line, &LOG_S("msg", msg));
-	for (const struct log_field *f = fields; f->key != NULL; f++) {
-		size_t before = line.len;
-		put_field(&line, f);
-		if (line.failed) { /* drop the field that does not fit, keep the line whole */
-			line.failed = false;
-			line.len = before;
-		}
+	struct kind *k = kind_of(msg, fields);
+	if (level == LOG_DEBUG) {
+		write_line(level, msg, fields, 0);
+	} else if (take_token(k)) {
+		write_line(level, msg, fields, k->held_back);
+		k->held_back = 0;
 	}
-	line.max = LINE_MAX_BYTES;
-	if (line_format == LOG_JSON)
-		buf_putc(&line, '}');
-	buf_putc(&line, '\n');
-	ssize_t n = write(STDERR_FILENO, line.data, line.len);
-	(void)n; /* nowhere left to report it */
-	buf_fini(&line);
 	errno = saved;
 }
 

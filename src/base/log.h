@@ -1,9 +1,14 @@
 /*
- * Log lines to standard error, one event a line, as logfmt
+ * Log lines, one event a line, as logfmt
  * (level=warn msg="delivery deferred" webhook=… status=503) or as JSON.
  * A decision is logged once, where it is taken. WARN means an operator could
  * act. Secrets and bodies are never fields. errno is preserved. Lines are ASCII:
  * values may come from peers, and any other byte is written as '?'.
+ *
+ * What a peer can cause over and over is limited: of the lines with the same message for the
+ * same webhook so many a second are written, ten seconds' worth at once; the next one says
+ * in `held_back` how many were not. Debug lines are not limited. Nothing waits for who reads
+ * the lines: what is not taken at once is lost, and the next line says in `lost` how many.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -30,6 +35,9 @@ struct log_field {
 #define LOG_N(k, n) ((struct log_field){.key = (k), .num = (int64_t)(n), .is_num = true})
 
 void log_setup(enum log_level least, enum log_format format);
+
+/* Limits lines of a kind to so many a second; 0, as before the first call: no limit. */
+void log_limit(uint32_t per_second);
 
 /* Whether lines of `level` are written: for callers whose fields cost something to make. */
 bool log_enabled(enum log_level level);

@@ -47,6 +47,8 @@ struct config {
 	char *ca_file;       /* NULL: the system's */
 	uint64_t log_level;  /* enum log_level */
 	uint64_t log_format; /* enum log_format */
+	uint64_t log_target; /* 0 standard error, 1 the system's log */
+	uint64_t log_rate;   /* lines of a kind a second; 0: any number */
 	uint64_t timeout_ms;
 	uint64_t max_body_bytes;
 	uint64_t max_connections;

@@ -27,6 +27,7 @@
 #define FLUSH_PASSES 10     /* passes that let the last answers leave */
 #define MAP_FULL_PERCENT 90 /* of the store's largest size: above, no new events */
 #define DISK_FREE_PERCENT 5 /* of the file system: below, no new events */
+#define JUMP_MS 2000        /* a step of the system's clock that is worth a line */
 
 struct loop {
 	struct loop_conf conf;
@@ -35,10 +36,13 @@ struct loop {
 	struct reactor_timer *drain;
 	struct reactor_signal *terminate;
 	struct reactor_signal *interrupt;
+	struct reactor_signal *hangup;
 	unsigned ticks;
 	unsigned signals;
 	bool drained_out;       /* the drain's time is over */
+	bool reload;            /* asked for, to be done when the turn is over */
 	int64_t store_retry_ms; /* monotonic; progress alone is not tried before */
+	int64_t clock_ahead_ms; /* the system's clock, of wall time */
 };
 
 static void on_wake(void *arg)
@@ -74,10 +78,22 @@ static void check_room(struct loop *l)
 	l->conf.health->has_room = room;
 }
 
+/* Wall time follows the system's clock slowly (base/clock.h); a step of that one is told. */
+static void check_clock(struct loop *l)
+{
+	int64_t ahead_ms = clock_system_ms() - clock_wall_ms();
+	int64_t jump_ms = ahead_ms - l->clock_ahead_ms;
+	l->clock_ahead_ms = ahead_ms;
+	if (jump_ms > JUMP_MS || jump_ms < -JUMP_MS)
+		log_warn("the system's clock jumped; times here follow it slowly",
+		    LOG_N("by_ms", jump_ms), LOG_N("ahead_ms", ahead_ms));
+}
+
 static void on_tick(void *arg)
 {
 	struct loop *l = arg;
 	check_room(l);
+	check_clock(l);
 	if (l->signals == 0)
 		sweep_begin(l->conf.sweep);
 	if (++l->ticks % READER_CHECK_TICKS == 0)
@@ -97,6 +113,12 @@ static void on_signal(void *arg)
 	http_stop(l->conf.http);
 	dispatch_stop(l->conf.dispatch);
 	reactor_timer_set(l->drain, l->conf.drain_timeout_ms);
+}
+
+static void on_hangup(void *arg)
+{
+	struct loop *l = arg;
+	l->reload = true;
 }
 
 static bool is_over(const struct loop *l)
@@ -154,6 +176,12 @@ static enum err commit(struct loop *l)
 	return err == ERR_BROKEN ? err : OK;
 }
 
+static void reload(struct loop *l)
+{
+	l->reload = false;
+	l->conf.reload(l->conf.arg);
+}
+
 static enum err turn_once(struct loop *l)
 {
 	wait_for_events(l);
@@ -164,6 +192,8 @@ static enum err turn_once(struct loop *l)
 		sweep_step(l->conf.sweep);
 	if (err == OK)
 		dispatch_pump(l->conf.dispatch);
+	if (l->reload)
+		reload(l);
 	return err;
 }
 
@@ -174,6 +204,7 @@ struct loop *loop_new(const struct loop_conf *conf)
 	l->conf = *conf;
 	l->terminate = reactor_signal_new(r, SIGTERM, on_signal, l);
 	l->interrupt = reactor_signal_new(r, SIGINT, on_signal, l);
+	l->hangup = reactor_signal_new(r, SIGHUP, on_hangup, l);
 	l->wake = reactor_timer_new(r, on_wake, l);
 	l->tick = reactor_timer_new(r, on_tick, l);
 	l->drain = reactor_timer_new(r, on_drain_over, l);
@@ -191,7 +222,13 @@ void loop_free(struct loop *l)
 	reactor_timer_free(l->drain);
 	reactor_signal_free(l->terminate);
 	reactor_signal_free(l->interrupt);
+	reactor_signal_free(l->hangup);
 	free(l);
+}
+
+void loop_configure(struct loop *l, int64_t drain_timeout_ms)
+{
+	l->conf.drain_timeout_ms = drain_timeout_ms;
 }
 
 enum err loop_run(struct loop *l)

@@ -21,15 +21,20 @@ struct loop_conf {
 	struct http_server *http;
 	struct api_health *health; /* kept up to date here */
 	int64_t drain_timeout_ms;
+	void (*reload)(void *arg); /* SIGHUP; called between turns */
+	void *arg;
 };
 
 struct loop;
 
-/* Makes the loop; from here on SIGTERM and SIGINT are its own. */
+/* Makes the loop; from here on SIGTERM, SIGINT and SIGHUP are its own. */
 struct loop *loop_new(const struct loop_conf *conf);
 
 /* Frees it; NULL is fine. */
 void loop_free(struct loop *l);
+
+/* Changes how long a drain may take. */
+void loop_configure(struct loop *l, int64_t drain_timeout_ms);
 
 /*
  * Turns until SIGTERM or SIGINT, then drains: accepts nothing new, starts nothing,

@@ -10,67 +10,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "api/api.h"
-#include "api/listen_address.h"
+#include "base/clock.h"
 #include "cli/commands.h"
-#include "cli/config.h"
-#include "cli/loop.h"
+#include "cli/server.h"
 #include "cli/tokens.h"
 #include "store/events.h"
 #include "store/schema.h"
 
-#define DESCRIPTOR_RESERVE 64            /* for the store, the log, the listeners and lookups */
-#define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
-
-struct server {
-	struct config config;
-	struct auth *auth;
-	struct inbound *inbound;
-	struct db *db;
-	struct registry *registry;
-	struct turn *turn;
-	struct reactor *reactor;
-	struct client *client;
-	struct dispatch *dispatch;
-	struct api *api;
-	struct http_server *http;
-	struct loop *loop;
-	struct sweep *sweep;
-	struct api_health health;
-	struct rnd rnd;
-	struct idgen ids;
-};
-
-static void on_queued(void *arg, uint64_t webhook, const struct queue_place *place)
-{
-	dispatch_queued(((struct server *)arg)->dispatch, webhook, place);
-}
-
-static void on_changed(void *arg, uint64_t webhook, bool enabled_now)
-{
-	dispatch_changed(((struct server *)arg)->dispatch, webhook, enabled_now);
-}
-
-static bool on_status(void *arg, uint64_t webhook, struct webhook_status *out)
-{
-	return dispatch_status(((struct server *)arg)->dispatch, webhook, out);
-}
-
-/* Without a token only this machine may reach the server. */
-static enum err check_exposure(const struct server *s, struct problem *p)
-{
-	for (size_t i = 0; i < s->config.listen.count; i++) {
-		bool local = false;
-		enum err err = listen_is_local(s->config.listen.items[i], &local, p);
-		if (err != OK)
-			return err;
-		if (!local && auth_count(s->auth) == 0)
-			return problem_set(p, ERR_REFUSED, "listen",
-			    "listen: %s is not loopback: that needs a token or a tokens_file",
-			    s->config.listen.items[i]);
-	}
-	return OK;
-}
+#define DESCRIPTOR_RESERVE 64 /* for the store, the log, the listeners and lookups */
 
 /* Raises the limit of descriptors to what connections and attempts may need. */
 static void raise_descriptors(const struct config *c)
@@ -85,7 +32,7 @@ static void raise_descriptors(const struct config *c)
 		    LOG_N("limit", limit.rlim_cur), LOG_N("wanted", wanted));
 }
 
-/* New ids go on behind those on disk, though the clock may stand before them. */
+/* New ids and times go on behind those on disk, though the clock may stand before them. */
 static enum err resume_ids(struct server *s, struct problem *p)
 {
 	struct db_txn *txn = NULL;
@@ -99,6 +46,7 @@ static enum err resume_ids(struct server *s, struct problem *p)
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the events: %s", err_text(err));
 	idgen_resume(&s->ids, &newest);
+	clock_resume(uuid_time(&newest));
 	return OK;
 }
 
@@ -112,38 +60,16 @@ static enum err open_store(struct server *s, struct problem *p)
 	s->registry = registry_new();
 	err = registry_load(s->registry, s->db, p);
 	s->turn = turn_new(s->db);
-	struct retention keep = {.settled_ms = s->config.retention,
-	    .settled_bytes = s->config.retention_bytes,
-	    .dead_letters_ms = s->config.dead_letter_retention};
+	struct retention keep = server_retention(s);
 	s->sweep = sweep_new(s->turn, &keep);
 	return err;
 }
 
 static enum err make_dispatch(struct server *s, struct problem *p)
 {
-	struct client_conf client = {.policy = &s->config.addresses,
-	    .ca_file = s->config.ca_file,
-	    .proxy = s->config.proxy,
-	    .user_agent = "waybill/" WAYBILL_VERSION,
-	    .connections = 2 * (uint32_t)s->config.max_in_flight};
+	struct client_conf client = server_client_conf(s);
 	s->client = client_new(s->reactor, &client);
-	struct dispatch_conf dispatch = {.db = s->db,
-	    .turn = s->turn,
-	    .registry = s->registry,
-	    .client = s->client,
-	    .judge = {.retry = &s->config.retry,
-		.expiries = s->config.expiries.items,
-		.expiry_count = s->config.expiries.count,
-		.circuit_failures = (uint32_t)s->config.circuit_failures,
-		.disable_after_ms = s->config.disable_after,
-		.registry = s->registry,
-		.rnd = &s->rnd,
-		.ids = &s->ids},
-	    .sched = {.slots = (uint32_t)s->config.max_in_flight,
-		.per_host = (uint32_t)s->config.max_per_host,
-		.circuit_failures = (uint32_t)s->config.circuit_failures,
-		.circuit_open_ms = s->config.circuit_open},
-	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
+	struct dispatch_conf dispatch = server_dispatch_conf(s);
 	s->dispatch = dispatch_new(&dispatch);
 	enum err err = dispatch_load(s->dispatch);
 	if (err != OK)
@@ -153,31 +79,9 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 
 static void make_api(struct server *s)
 {
-	struct api_conf api = {.db = s->db,
-	    .turn = s->turn,
-	    .registry = s->registry,
-	    .ids = &s->ids,
-	    .auth = s->auth,
-	    .health = &s->health,
-	    .rules = {.extra_events = s->config.extra_events.items,
-		.extra_event_count = s->config.extra_events.count,
-		.timeout_ms = (uint32_t)s->config.timeout_ms},
-	    .inbound = s->inbound,
-	    .body_max = s->config.max_body_bytes,
-	    .batch_max = s->config.max_batch_bytes,
-	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
-	    .hooks = {.queued = on_queued,
-		.changed = on_changed,
-		.status = on_status,
-		.arg = s}};
+	struct api_conf api = server_api_conf(s);
 	s->api = api_new(&api);
-	bool batches_larger = s->config.max_batch_bytes > s->config.max_body_bytes;
-	struct http_conf http = {.body_max = batches_larger ? s->config.max_batch_bytes
-							    : s->config.max_body_bytes,
-	    .max_connections = (uint32_t)s->config.max_connections,
-	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
-	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
-	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms};
+	struct http_conf http = server_http_conf(s);
 	s->http = http_new(s->reactor, &http, api_handle, api_error_body, s->api);
 }
 
@@ -195,6 +99,11 @@ static enum err start_listening(struct server *s, struct problem *p)
 	return OK;
 }
 
+static void on_reload(void *arg)
+{
+	server_reload(arg);
+}
+
 static void make_loop(struct server *s)
 {
 	struct loop_conf loop = {.reactor = s->reactor,
@@ -205,7 +114,9 @@ static void make_loop(struct server *s)
 	    .dispatch = s->dispatch,
 	    .http = s->http,
 	    .health = &s->health,
-	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms};
+	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms,
+	    .reload = on_reload,
+	    .arg = s};
 	s->loop = loop_new(&loop);
 }
 
@@ -214,7 +125,7 @@ static enum err start(struct server *s, struct problem *p)
 	s->auth = auth_new();
 	enum err err = tokens_load(&s->config, s->auth, p);
 	if (err == OK)
-		err = check_exposure(s, p);
+		err = server_check_exposure(&s->config, s->auth, p);
 	if (err != OK)
 		return err;
 	if (auth_count(s->auth) == 0)
@@ -267,7 +178,7 @@ static void stop(struct server *s)
 
 int command_serve(int argc, char **argv)
 {
-	struct server s = {0};
+	struct server s = {.argc = argc, .argv = argv};
 	struct problem p;
 	bool usage = false;
 	config_init(&s.config);
@@ -277,7 +188,7 @@ int command_serve(int argc, char **argv)
 		config_free(&s.config);
 		return usage ? EXIT_USAGE : EXIT_FAILED;
 	}
-	log_setup((enum log_level)s.config.log_level, (enum log_format)s.config.log_format);
+	server_setup_log(&s);
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	if (sigaction(SIGPIPE, &ignore, NULL) != 0)
 		log_warn("SIGPIPE cannot be ignored", LOG_S("error", strerror(errno)));

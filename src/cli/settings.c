@@ -13,6 +13,7 @@
 
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
+static const char *const TARGETS[] = {"stderr", "syslog", NULL};
 
 static bool is_event_item(const char *item)
 {
@@ -40,9 +41,9 @@ static bool is_inbound_item(const char *item)
 const struct setting SETTINGS[] = {
     {.name = "listen", KIND_LIST, AT(listen), "127.0.0.1:8080",
 	"ADDRESS:PORT, [IPV6]:PORT or unix:PATH, several separated by commas",
-	.is_item = is_listen_item},
+	.is_item = is_listen_item, .fixed = true},
     {.name = "data", KIND_TEXT, AT(data), "var",
-	"a folder for the store"},
+	"a folder for the store", .fixed = true},
     {.name = "token", KIND_TEXT, AT(token), NULL,
 	"8 to 512 printable ASCII characters without spaces"},
     {.name = "tokens_file", KIND_TEXT, AT(tokens_file), NULL,
@@ -50,9 +51,10 @@ const struct setting SETTINGS[] = {
     {.name = "allow_cidr", KIND_CIDRS, AT(addresses), NULL,
 	"networks such as 10.0.0.0/8 or fd00::/8, host bits zero, separated by commas"},
     {.name = "ca_file", KIND_TEXT, AT(ca_file), NULL,
-	"a PEM file with the authorities that receivers' certificates are checked against"},
+	"a PEM file with the authorities that receivers' certificates are checked against",
+	.fixed = true},
     {.name = "proxy", KIND_TEXT, AT(proxy), NULL,
-	"the URL of an HTTP proxy, http://HOST:PORT"},
+	"the URL of an HTTP proxy, http://HOST:PORT", .fixed = true},
     {.name = "retry_schedule", KIND_SCHEDULE, AT(retry), "5s,30s,2m,10m,30m,2h,5h,10h,10h",
 	"1 to 32 waits such as 5s,30s,2m"},
     {.name = "timeout_ms", KIND_INTEGER, AT(timeout_ms), "5000",
@@ -67,7 +69,7 @@ const struct setting SETTINGS[] = {
     {.name = "disable_after", KIND_DURATION, AT(disable_after), "5d",
 	"a duration from 1s to 365d", 1000, 31536000000},
     {.name = "max_in_flight", KIND_INTEGER, AT(max_in_flight), "1024",
-	"an integer from 1 to 10000", 1, 10000},
+	"an integer from 1 to 10000", 1, 10000, .fixed = true},
     {.name = "max_per_host", KIND_INTEGER, AT(max_per_host), "128",
 	"an integer from 1 to 10000", 1, 10000},
     {.name = "extra_events", KIND_LIST, AT(extra_events), NULL,
@@ -99,11 +101,15 @@ const struct setting SETTINGS[] = {
     {.name = "dead_letter_retention", KIND_DURATION, AT(dead_letter_retention), "30d",
 	"a duration from 1s to 3650d", 1000, 315360000000},
     {.name = "store_max_bytes", KIND_SIZE, AT(store_max_bytes), "64GiB",
-	"a size from 16MiB to 16384GiB", 16u << 20, 16ULL << 40},
+	"a size from 16MiB to 16384GiB", 16u << 20, 16ULL << 40, .fixed = true},
     {.name = "log_level", KIND_CHOICE, AT(log_level), "info",
 	"debug, info, warn or error", .choices = LEVELS},
     {.name = "log_format", KIND_CHOICE, AT(log_format), "text",
 	"text or json", .choices = FORMATS},
+    {.name = "log_target", KIND_CHOICE, AT(log_target), "stderr",
+	"stderr or syslog", .choices = TARGETS},
+    {.name = "log_rate", KIND_INTEGER, AT(log_rate), "10",
+	"an integer from 0 to 1000000", 0, 1000000},
 };
 /* clang-format on */
 const size_t SETTINGS_COUNT = sizeof(SETTINGS) / sizeof(SETTINGS[0]);
@@ -257,6 +263,58 @@ static enum err set_text(struct config *c, const struct setting *s, struct slice
 	*field = mem_copy(value.ptr, value.len);
 	free(old);
 	return OK;
+}
+
+static bool same_list(const struct config_list *a, const struct config_list *b)
+{
+	bool same = a->count == b->count;
+	for (size_t i = 0; same && i < a->count; i++)
+		same = strcmp(a->items[i], b->items[i]) == 0;
+	return same;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Exchanges `size` bytes, so that each configuration goes on owning what it frees. */
+static void exchange(void *a, void *b, size_t size)
+{
+	char kept[sizeof(struct config_list)];
+	panic_if(size > sizeof(kept), "a field is larger than expected");
+	memcpy(kept, a, size);
+	memcpy(a, b, size);
+	memcpy(b, kept, size);
+}
+
+bool setting_carry(const struct setting *s, struct config *now, struct config *next)
+{
+	void *a = field_of(now, s);
+	void *b = field_of(next, s);
+	bool same = false;
+	switch (s->kind) {
+	case KIND_TEXT:
+		same = same_text(*(char **)a, *(char **)b);
+		exchange(a, b, sizeof(char *));
+		break;
+	case KIND_LIST:
+		same = same_list(a, b);
+		exchange(a, b, sizeof(struct config_list));
+		break;
+	case KIND_INTEGER:
+	case KIND_SIZE:
+		same = *(uint64_t *)a == *(uint64_t *)b;
+		exchange(a, b, sizeof(uint64_t));
+		break;
+	case KIND_DURATION:
+	case KIND_CHOICE:
+	case KIND_SCHEDULE:
+	case KIND_CIDRS:
+	case KIND_EXPIRIES:
+		log_panic("%s cannot be fixed", s->name);
+	}
+	return !same;
 }
 
 enum err setting_set(struct reading *r, const struct setting *s, struct slice value,

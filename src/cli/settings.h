@@ -28,6 +28,7 @@ struct setting {
 	uint64_t min, max;                 /* of numbers, and of durations in milliseconds */
 	const char *const *choices;        /* KIND_CHOICE: ends with NULL */
 	bool (*is_item)(const char *item); /* KIND_LIST: whether it may be in the list */
+	bool fixed;                        /* read at start only: no reload changes it */
 };
 
 #define SETTINGS_MAX 64
@@ -47,6 +48,12 @@ struct reading {
  */
 MUST_CHECK enum err setting_set(struct reading *r, const struct setting *s, struct slice value,
     struct problem *p);
+
+/*
+ * Carries the value of a fixed setting over from `now` to `next`, which gets rid of its own.
+ * True where the two differed.
+ */
+bool setting_carry(const struct setting *s, struct config *now, struct config *next);
 
 /* Frees a list of strings. */
 void setting_clear_list(struct config_list *list);

@@ -111,6 +111,12 @@ void dispatch_free(struct dispatch *d)
 	free(d);
 }
 
+void dispatch_configure(struct dispatch *d, const struct dispatch_conf *conf)
+{
+	d->conf = *conf;
+	sched_configure(d->sched, &conf->sched);
+}
+
 static void forget_endpoint(struct dispatch *d, struct endpoint *ep)
 {
 	TAILQ_REMOVE(&d->idle, ep, idle_link);
@@ -349,7 +355,7 @@ static void start(struct dispatch *d, struct flight *f)
 	    .session = slice_of(f->event.session),
 	    .event = slice_of(f->event.name),
 	    .body = buf_view(&f->body),
-	    .now_ms = clock_wall_ms(),
+	    .now_ms = clock_system_ms(),
 	};
 	d->body_bytes += f->body.len;
 	attempt_send(d->conf.client, &a, on_result, f);

@@ -39,6 +39,9 @@ struct dispatch;
 struct dispatch *dispatch_new(const struct dispatch_conf *conf);
 void dispatch_free(struct dispatch *d);
 
+/* Changes how attempts are judged and scheduled, from the next one on; the slots stay. */
+void dispatch_configure(struct dispatch *d, const struct dispatch_conf *conf);
+
 /*
  * Learns from the store which webhooks have work, one step each, and goes on
  * purging the retired ones. The store's error.

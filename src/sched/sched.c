@@ -71,6 +71,13 @@ void sched_free(struct sched *s)
 	free(s);
 }
 
+void sched_configure(struct sched *s, const struct sched_conf *conf)
+{
+	uint32_t slots = s->conf.slots;
+	s->conf = *conf;
+	s->conf.slots = slots;
+}
+
 void sched_host_init(struct sched_host *h)
 {
 	TAILQ_INIT(&h->blocked);

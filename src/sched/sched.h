@@ -109,6 +109,9 @@ struct sched;
 struct sched *sched_new(const struct sched_conf *conf);
 void sched_free(struct sched *s);
 
+/* Changes how many and how long; `slots` stays as it was made. */
+void sched_configure(struct sched *s, const struct sched_conf *conf);
+
 /* Makes `h` a host without attempts in flight. */
 void sched_host_init(struct sched_host *h);
 

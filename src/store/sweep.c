@@ -56,6 +56,11 @@ struct sweep *sweep_new(struct turn *turn, const struct retention *keep)
 	return s;
 }
 
+void sweep_configure(struct sweep *s, const struct retention *keep)
+{
+	s->keep = *keep;
+}
+
 void sweep_free(struct sweep *s)
 {
 	free(s);

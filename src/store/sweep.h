@@ -12,6 +12,9 @@ struct sweep;
 
 struct sweep *sweep_new(struct turn *turn, const struct retention *keep);
 
+/* Changes how long things stay, from the next slice on. */
+void sweep_configure(struct sweep *s, const struct retention *keep);
+
 /* Frees it, after the turn where it is staged. NULL is fine. */
 void sweep_free(struct sweep *s);
 

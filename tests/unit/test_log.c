@@ -12,14 +12,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/log_out.h"
 #include "domain/json.h"
 #include "support.h"
 
-#define LINE_MAX_BYTES 8192
+#define LINE_MAX_BYTES LOG_LINE_MAX
 #define STAMP_BYTES 24 /* 2026-01-01T00:00:00.000Z */
 
 /* Standard error while it goes to a file. */
@@ -211,6 +215,139 @@ static void test_errno_stays(void **state)
 	buf_fini(&got);
 }
 
+static size_t count_lines(const struct buf *text, const char *with)
+{
+	size_t lines = 0;
+	for (const char *at = text->data; (at = strstr(at, with)) != NULL; at++)
+		lines++;
+	return lines;
+}
+
+/* The sum of a field's numbers over all lines. */
+static uint64_t sum_of(const struct buf *text, const char *field)
+{
+	uint64_t sum = 0;
+	for (const char *at = text->data; (at = strstr(at, field)) != NULL; at++)
+		sum += strtoull(at + strlen(field), NULL, 10);
+	return sum;
+}
+
+/* A flood of one webhook is cut and counted; lines of another and of debugging are not. */
+static void test_flood(void **state)
+{
+	(void)state;
+	const size_t flood = 10000;
+	struct buf got = BUF_INIT(16u << 20);
+	log_setup(LOG_DEBUG, LOG_TEXT);
+	log_limit(1);
+	struct capture c = begin_capture();
+	int64_t begun_us = clock_now_us();
+	for (size_t i = 0; i < flood; i++)
+		log_info("failed", LOG_S("webhook", "one"));
+	for (int i = 0; i < 5; i++)
+		log_info("failed", LOG_S("webhook", "two"));
+	for (int i = 0; i < 30; i++)
+		log_debug("failed", LOG_S("webhook", "one"));
+	int64_t passed_s = (clock_now_us() - begun_us) / 1000000;
+	log_setup(LOG_INFO, LOG_TEXT);
+	log_limit(0);
+	log_info("failed", LOG_S("webhook", "one"));
+	end_capture(&c, &got);
+	(void)buf_cstr(&got);
+	size_t written = count_lines(&got, "level=info msg=failed") - 5;
+	assert_true(written >= 10 && written <= 10 + (size_t)passed_s + 2);
+	assert_int_equal(written + sum_of(&got, "held_back="), flood + 1);
+	assert_int_equal(count_lines(&got, "webhook=two\n"), 5);
+	assert_int_equal(count_lines(&got, "level=debug"), 30);
+	buf_fini(&got);
+}
+
+/* Who does not read what we write holds nothing up, and learns how much is missing. */
+static void test_nobody_reads(void **state)
+{
+	(void)state;
+	int ends[2];
+	char piece[65536];
+	uint64_t lines = 0;
+	int saved = dup(STDERR_FILENO);
+	struct buf got = BUF_INIT(16u << 20);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	log_setup(LOG_INFO, LOG_TEXT);
+	for (int i = 0; i < 20000; i++)
+		log_info("nobody reads", LOG_N("line", i)); /* a pipe holds far less */
+	ssize_t n = read(ends[0], piece, sizeof(piece));
+	assert_true(n > 0);
+	buf_append(&got, piece, (size_t)n);
+	log_info("somebody reads", LOG_N("line", 20000));
+	assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(close(saved), 0);
+	assert_int_equal(close(ends[1]), 0);
+	for (n = 1; n > 0; n = read(ends[0], piece, sizeof(piece))) {
+		if (n > 1)
+			buf_append(&got, piece, (size_t)n);
+	}
+	assert_int_equal(close(ends[0]), 0);
+	(void)buf_cstr(&got);
+	lines = count_lines(&got, "msg=\"nobody reads\"");
+	assert_true(lines > 0 && lines < 20000);
+	assert_int_equal(count_lines(&got, "msg=\"somebody reads\""), 1);
+	assert_int_equal(lines + sum_of(&got, "lost="), 20000);
+	buf_fini(&got);
+}
+
+static int listen_as_syslog(const char *path)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	assert_true(fd >= 0);
+	(void)unlink(path); /* of a daemon before */
+	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+static void expect_datagram(int fd, const char *start, const char *end)
+{
+	char got[8192];
+	ssize_t n = recv(fd, got, sizeof(got) - 1, MSG_DONTWAIT);
+	assert_true(n > 0);
+	got[n] = '\0';
+	if (strncmp(got, start, strlen(start)) != 0 || strcmp(got + n - strlen(end), end) != 0)
+		fail_msg("%s", got);
+}
+
+/* Lines go to the system's log, to the next daemon when it restarts, to stderr without one. */
+static void test_syslog(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/waybill-log-XXXXXX";
+	struct buf got = BUF_INIT(10000);
+	assert_true(mkdtemp(path) != NULL);
+	char at[64];
+	(void)snprintf(at, sizeof(at), "%s/log", path);
+	int fd = listen_as_syslog(at);
+	log_setup(LOG_INFO, LOG_TEXT);
+	log_out_open(at);
+	log_warn("first", LOG_S("k", "v"));
+	log_error("second", LOG_S("k", "v"));
+	expect_datagram(fd, "<28>waybill[", "level=warn msg=first k=v");
+	expect_datagram(fd, "<27>waybill[", "level=error msg=second k=v");
+	assert_int_equal(close(fd), 0);
+	struct capture c = begin_capture();
+	log_info("third", LOG_S("k", "v"));
+	end_capture(&c, &got);
+	assert_non_null(strstr(buf_cstr(&got), "level=info msg=third k=v\n"));
+	fd = listen_as_syslog(at);
+	log_info("fourth", LOG_S("k", "v"));
+	expect_datagram(fd, "<30>waybill[", "level=info msg=fourth k=v");
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(unlink(at), 0);
+	assert_int_equal(rmdir(path), 0);
+	log_out_open(NULL);
+	buf_fini(&got);
+}
+
 static void panic_now(void *arg)
 {
 	panic_if(arg == NULL, "never");
@@ -234,6 +371,9 @@ int main(void)
 	    cmocka_unit_test(test_levels),
 	    cmocka_unit_test(test_too_long),
 	    cmocka_unit_test(test_errno_stays),
+	    cmocka_unit_test(test_flood),
+	    cmocka_unit_test(test_nobody_reads),
+	    cmocka_unit_test(test_syslog),
 	    cmocka_unit_test(test_panic),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

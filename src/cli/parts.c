@@ -1,0 +1,116 @@
+/* What the parts of the server are told of its configuration; see server.h. */
+#include <stdlib.h>
+
+#include "api/listen_address.h"
+#include "base/log_out.h"
+#include "cli/server.h"
+
+#define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
+
+static void on_queued(void *arg, uint64_t webhook, const struct queue_place *place)
+{
+	dispatch_queued(((struct server *)arg)->dispatch, webhook, place);
+}
+
+static void on_changed(void *arg, uint64_t webhook, bool enabled_now)
+{
+	dispatch_changed(((struct server *)arg)->dispatch, webhook, enabled_now);
+}
+
+static bool on_status(void *arg, uint64_t webhook, struct webhook_status *out)
+{
+	return dispatch_status(((struct server *)arg)->dispatch, webhook, out);
+}
+
+struct api_conf server_api_conf(struct server *s)
+{
+	return (struct api_conf){.db = s->db,
+	    .turn = s->turn,
+	    .registry = s->registry,
+	    .ids = &s->ids,
+	    .auth = s->auth,
+	    .health = &s->health,
+	    .rules = {.extra_events = s->config.extra_events.items,
+		.extra_event_count = s->config.extra_events.count,
+		.timeout_ms = (uint32_t)s->config.timeout_ms},
+	    .inbound = s->inbound,
+	    .body_max = s->config.max_body_bytes,
+	    .batch_max = s->config.max_batch_bytes,
+	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
+	    .hooks = {.queued = on_queued,
+		.changed = on_changed,
+		.status = on_status,
+		.arg = s}};
+}
+
+struct http_conf server_http_conf(const struct server *s)
+{
+	bool batches_larger = s->config.max_batch_bytes > s->config.max_body_bytes;
+	return (struct http_conf){.body_max = batches_larger ? s->config.max_batch_bytes
+							     : s->config.max_body_bytes,
+	    .max_connections = (uint32_t)s->config.max_connections,
+	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
+	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
+	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms};
+}
+
+struct client_conf server_client_conf(const struct server *s)
+{
+	return (struct client_conf){.policy = &s->config.addresses,
+	    .ca_file = s->config.ca_file,
+	    .proxy = s->config.proxy,
+	    .user_agent = "waybill/" WAYBILL_VERSION,
+	    .connections = 2 * (uint32_t)s->config.max_in_flight};
+}
+
+struct dispatch_conf server_dispatch_conf(struct server *s)
+{
+	return (struct dispatch_conf){.db = s->db,
+	    .turn = s->turn,
+	    .registry = s->registry,
+	    .client = s->client,
+	    .judge = {.retry = &s->config.retry,
+		.expiries = s->config.expiries.items,
+		.expiry_count = s->config.expiries.count,
+		.circuit_failures = (uint32_t)s->config.circuit_failures,
+		.disable_after_ms = s->config.disable_after,
+		.registry = s->registry,
+		.rnd = &s->rnd,
+		.ids = &s->ids},
+	    .sched = {.slots = (uint32_t)s->config.max_in_flight,
+		.per_host = (uint32_t)s->config.max_per_host,
+		.circuit_failures = (uint32_t)s->config.circuit_failures,
+		.circuit_open_ms = s->config.circuit_open},
+	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
+}
+
+struct retention server_retention(const struct server *s)
+{
+	return (struct retention){.settled_ms = s->config.retention,
+	    .settled_bytes = s->config.retention_bytes,
+	    .dead_letters_ms = s->config.dead_letter_retention};
+}
+
+void server_setup_log(const struct server *s)
+{
+	const struct config *c = &s->config;
+	log_setup((enum log_level)c->log_level, (enum log_format)c->log_format);
+	log_out_open(c->log_target == 0 ? NULL : LOG_SYSLOG_PATH);
+	log_limit((uint32_t)c->log_rate);
+}
+
+enum err server_check_exposure(const struct config *c, const struct auth *auth,
+    struct problem *p)
+{
+	for (size_t i = 0; i < c->listen.count; i++) {
+		bool local = false;
+		enum err err = listen_is_local(c->listen.items[i], &local, p);
+		if (err != OK)
+			return err;
+		if (!local && auth_count(auth) == 0)
+			return problem_set(p, ERR_REFUSED, "listen",
+			    "listen: %s is not loopback: that needs a token or a tokens_file",
+			    c->listen.items[i]);
+	}
+	return OK;
+}

@@ -1,0 +1,53 @@
+/*
+ * The running gateway: all of its parts. serve.c makes and ends it, reload.c changes its
+ * configuration while it runs; nobody else sees it.
+ */
+#ifndef CLI_SERVER_H
+#define CLI_SERVER_H
+
+#include "api/api.h"
+#include "cli/config.h"
+#include "cli/loop.h"
+#include "store/sweep.h"
+
+struct server {
+	int argc; /* the command line, for reading it again */
+	char **argv;
+	struct config config;
+	struct auth *auth;
+	struct inbound *inbound;
+	struct db *db;
+	struct registry *registry;
+	struct turn *turn;
+	struct reactor *reactor;
+	struct client *client;
+	struct dispatch *dispatch;
+	struct api *api;
+	struct http_server *http;
+	struct loop *loop;
+	struct sweep *sweep;
+	struct api_health health;
+	struct rnd rnd;
+	struct idgen ids;
+};
+
+/* What each part is told of the configuration; what it borrows lives as long as `s` does. */
+struct api_conf server_api_conf(struct server *s);
+struct http_conf server_http_conf(const struct server *s);
+struct client_conf server_client_conf(const struct server *s);
+struct dispatch_conf server_dispatch_conf(struct server *s);
+struct retention server_retention(const struct server *s);
+void server_setup_log(const struct server *s);
+
+/* Whether `auth` is enough for the listeners of `c`: without a token only this machine may. */
+MUST_CHECK enum err server_check_exposure(const struct config *c, const struct auth *auth,
+    struct problem *p);
+
+/*
+ * Reads the configuration, the tokens and the certificates again and changes what can change
+ * in a running server. All or nothing: with any error it goes on as it was. Logs what came of
+ * it. Between turns only.
+ */
+void server_reload(struct server *s);
+
+#endif
