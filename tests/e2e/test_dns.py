@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 
@@ -19,9 +20,9 @@ SLOW_S = 60  # in slow_resolver.c
 def resolver(tmp_path_factory):
     """The environment in which names that end in .slow or .late are looked up slowly."""
     library = tmp_path_factory.mktemp("resolver") / "slow_resolver.so"
-    compiler = os.environ.get("CC", "cc")
+    compiler = shlex.split(os.environ.get("CC", "cc"))
     subprocess.run(
-        [compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-Wall", "-Werror", SOURCE,
+        [*compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-Wall", "-Werror", SOURCE,
          "-o", library],
         check=True, timeout=60,
     )
