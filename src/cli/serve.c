@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "api/listen_address.h"
 #include "cli/commands.h"
 #include "cli/config.h"
+#include "cli/keys.h"
 #include "cli/loop.h"
 #include "cli/tokens.h"
 #include "store/events.h"
@@ -26,6 +28,7 @@ struct server {
 	struct config config;
 	struct auth *auth;
 	struct inbound *inbound;
+	struct vault *vault;
 	struct db *db;
 	struct registry *registry;
 	struct turn *turn;
@@ -36,6 +39,7 @@ struct server {
 	struct http_server *http;
 	struct loop *loop;
 	struct sweep *sweep;
+	struct renewal *renewal;
 	struct api_health health;
 	struct rnd rnd;
 	struct idgen ids;
@@ -49,6 +53,11 @@ static void on_queued(void *arg, uint64_t webhook, const struct queue_place *pla
 static void on_changed(void *arg, uint64_t webhook, bool enabled_now)
 {
 	dispatch_changed(((struct server *)arg)->dispatch, webhook, enabled_now);
+}
+
+static void on_renewed(void *arg, uint64_t webhook)
+{
+	dispatch_changed(((struct server *)arg)->dispatch, webhook, false);
 }
 
 static bool on_status(void *arg, uint64_t webhook, struct webhook_status *out)
@@ -70,6 +79,25 @@ static enum err check_exposure(const struct server *s, struct problem *p)
 			    s->config.listen.items[i]);
 	}
 	return OK;
+}
+
+/*
+ * Keeps what lies in memory out of files: secrets are among it. The limit alone does not
+ * stop a core that is piped into a program (core(5)); not being dumpable does, and also keeps
+ * other processes of the same user from reading it (ptrace(2)). The leak check of the
+ * sanitizers needs just that, and so keeps it.
+ */
+static void forbid_core_dumps(const struct config *c)
+{
+#ifdef __SANITIZE_ADDRESS__
+	(void)c;
+#else
+	const struct rlimit none = {0};
+	if (c->core_dumps != 0)
+		return;
+	if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0)
+		log_warn("core dumps cannot be switched off", LOG_S("error", strerror(errno)));
+#endif
 }
 
 /* Raises the limit of descriptors to what connections and attempts may need. */
@@ -110,12 +138,18 @@ static enum err open_store(struct server *s, struct problem *p)
 	if (err != OK)
 		return err;
 	s->registry = registry_new();
-	err = registry_load(s->registry, s->db, p);
+	err = registry_load(s->registry, s->db, s->vault, p);
 	s->turn = turn_new(s->db);
 	struct retention keep = {.settled_ms = s->config.retention,
 	    .settled_bytes = s->config.retention_bytes,
 	    .dead_letters_ms = s->config.dead_letter_retention};
 	s->sweep = sweep_new(s->turn, &keep);
+	struct renewal_conf renewal = {.turn = s->turn,
+	    .vault = s->vault,
+	    .registry = s->registry,
+	    .changed = on_renewed,
+	    .arg = s};
+	s->renewal = renewal_new(&renewal);
 	return err;
 }
 
@@ -130,6 +164,7 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 	struct dispatch_conf dispatch = {.db = s->db,
 	    .turn = s->turn,
 	    .registry = s->registry,
+	    .vault = s->vault,
 	    .client = s->client,
 	    .judge = {.retry = &s->config.retry,
 		.expiries = s->config.expiries.items,
@@ -156,6 +191,7 @@ static void make_api(struct server *s)
 	struct api_conf api = {.db = s->db,
 	    .turn = s->turn,
 	    .registry = s->registry,
+	    .vault = s->vault,
 	    .ids = &s->ids,
 	    .auth = s->auth,
 	    .health = &s->health,
@@ -201,6 +237,7 @@ static void make_loop(struct server *s)
 	    .db = s->db,
 	    .turn = s->turn,
 	    .sweep = s->sweep,
+	    .renewal = s->renewal,
 	    .client = s->client,
 	    .dispatch = s->dispatch,
 	    .http = s->http,
@@ -212,7 +249,10 @@ static void make_loop(struct server *s)
 static enum err start(struct server *s, struct problem *p)
 {
 	s->auth = auth_new();
+	s->vault = vault_new();
 	enum err err = tokens_load(&s->config, s->auth, p);
+	if (err == OK)
+		err = keys_load(&s->config, s->vault, p);
 	if (err == OK)
 		err = check_exposure(s, p);
 	if (err != OK)
@@ -257,11 +297,13 @@ static void stop(struct server *s)
 	loop_free(s->loop);
 	reactor_free(s->reactor);
 	sweep_free(s->sweep);
+	renewal_free(s->renewal);
 	turn_free(s->turn);
 	registry_free(s->registry);
 	db_close(s->db);
 	auth_free(s->auth);
 	inbound_free(s->inbound);
+	vault_free(s->vault);
 	config_free(&s->config);
 }
 
@@ -278,6 +320,7 @@ int command_serve(int argc, char **argv)
 		return usage ? EXIT_USAGE : EXIT_FAILED;
 	}
 	log_setup((enum log_level)s.config.log_level, (enum log_format)s.config.log_format);
+	forbid_core_dumps(&s.config);
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	if (sigaction(SIGPIPE, &ignore, NULL) != 0)
 		log_warn("SIGPIPE cannot be ignored", LOG_S("error", strerror(errno)));

@@ -12,6 +12,7 @@
 #include "store/events.h"
 
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
+static const char *const SWITCH[] = {"off", "on", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
 
 static bool is_event_item(const char *item)
@@ -47,6 +48,12 @@ const struct setting SETTINGS[] = {
 	"8 to 512 printable ASCII characters without spaces"},
     {.name = "tokens_file", KIND_TEXT, AT(tokens_file), NULL,
 	"a file with a token a line, sessions behind it limit it to these"},
+    {.name = "secret_key", KIND_TEXT, AT(secret_key), NULL,
+	"64 hex digits, of openssl rand -hex 32"},
+    {.name = "secret_key_file", KIND_TEXT, AT(secret_key_file), NULL,
+	"a file with a key of 64 hex digits a line, the one in use first"},
+    {.name = "core_dumps", KIND_CHOICE, AT(core_dumps), "off",
+	"off or on", .choices = SWITCH},
     {.name = "allow_cidr", KIND_CIDRS, AT(addresses), NULL,
 	"networks such as 10.0.0.0/8 or fd00::/8, host bits zero, separated by commas"},
     {.name = "ca_file", KIND_TEXT, AT(ca_file), NULL,
@@ -122,7 +129,7 @@ static enum err refuse(const struct setting *s, struct problem *p)
 void setting_clear_list(struct config_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
-		free(list->items[i]);
+		mem_forget(list->items[i]); /* one of the lists has secrets */
 	free(list->items);
 	*list = (struct config_list){0};
 }
@@ -253,9 +260,8 @@ static enum err set_text(struct config *c, const struct setting *s, struct slice
 	char **field = field_of(c, s);
 	if (value.len == 0 || memchr(value.ptr, '\0', value.len) != NULL)
 		return refuse(s, p);
-	char *old = *field;
+	mem_forget(*field); /* may be a secret */
 	*field = mem_copy(value.ptr, value.len);
-	free(old);
 	return OK;
 }
 
