@@ -26,6 +26,7 @@ int command_check_config(int argc, char **argv)
 	struct vault *vault = vault_new();
 	config_init(&c);
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
+	usage = usage && err != OK;
 	if (err == OK)
 		err = tokens_load(&c, auth, &p);
 	if (err == OK)

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "domain/name.h"
+#include "domain/url.h"
 #include "domain/webhook.h"
 #include "store/events.h"
 
@@ -32,6 +33,44 @@ static bool is_inbound_item(const char *item)
 	size_t session = strcspn(item, "=");
 	return name_is_session((struct slice){item, session}) && item[session] == '=' &&
 	    item[session + 1] != '\0';
+}
+
+/* Whether a URL's credentials hold nothing but what RFC 3986 section 3.2.1 lets them. */
+static bool is_userinfo(struct slice s)
+{
+	static const char EXTRA[] = "-._~!$&'()*+,;=:";
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.ptr[i];
+		bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    (c >= '0' && c <= '9');
+		bool encoded = c == '%' && i + 2 < s.len && str_hex_digit(s.ptr[i + 1]) > 1 &&
+		    str_hex_digit(s.ptr[i + 2]) >= 0;
+		if (!alnum && !encoded && (c == '\0' || strchr(EXTRA, c) == NULL))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Whether curl can take it for a proxy. One that it cannot it would quote in the error of each
+ * delivery, the password in it as well.
+ */
+static bool is_proxy(const char *text)
+{
+	const struct slice scheme = SLICE("http://");
+	struct slice url = slice_of(text);
+	struct problem p;
+	if (!slice_starts(url, scheme))
+		return false;
+	const char *at = strrchr(text, '@');
+	const char *host = at == NULL ? text + scheme.len : at + 1;
+	size_t userinfo = at == NULL ? 0 : (size_t)(at - text) - scheme.len;
+	struct buf plain = BUF_INIT(url.len);
+	buf_printf(&plain, "http://%s", host);
+	bool good = is_userinfo((struct slice){text + scheme.len, userinfo}) &&
+	    url_check(buf_view(&plain), "proxy", &p) == OK;
+	buf_fini(&plain);
+	return good;
 }
 
 #define AT(field) offsetof(struct config, field)
@@ -59,7 +98,8 @@ const struct setting SETTINGS[] = {
     {.name = "ca_file", KIND_TEXT, AT(ca_file), NULL,
 	"a PEM file with the authorities that receivers' certificates are checked against"},
     {.name = "proxy", KIND_TEXT, AT(proxy), NULL,
-	"the URL of an HTTP proxy, http://HOST:PORT"},
+	"the URL of an HTTP proxy, http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
+	.is_item = is_proxy},
     {.name = "retry_schedule", KIND_SCHEDULE, AT(retry), "5s,30s,2m,10m,30m,2h,5h,10h,10h",
 	"1 to 32 waits such as 5s,30s,2m"},
     {.name = "timeout_ms", KIND_INTEGER, AT(timeout_ms), "5000",
@@ -260,8 +300,13 @@ static enum err set_text(struct config *c, const struct setting *s, struct slice
 	char **field = field_of(c, s);
 	if (value.len == 0 || memchr(value.ptr, '\0', value.len) != NULL)
 		return refuse(s, p);
+	char *copy = mem_copy(value.ptr, value.len);
+	if (s->is_item != NULL && !s->is_item(copy)) {
+		mem_forget(copy);
+		return refuse(s, p);
+	}
 	mem_forget(*field); /* may be a secret */
-	*field = mem_copy(value.ptr, value.len);
+	*field = copy;
 	return OK;
 }
 
