@@ -13,7 +13,7 @@ struct auth_token {
 	char *text;
 	char **sessions; /* in order; none: every session */
 	size_t session_count;
-	char *reach; /* the sessions as one text */
+	char *reach; /* the sessions as one text; NULL: all */
 };
 
 struct auth {
@@ -111,7 +111,8 @@ static enum err add_line(struct auth *a, struct slice line, unsigned number, str
 		t->sessions = mem_resize(t->sessions, t->session_count + 1, sizeof(char *));
 		t->sessions[t->session_count++] = mem_copy(word.ptr, word.len);
 	}
-	name_reach(t);
+	if (t->session_count > 0)
+		name_reach(t);
 	return OK;
 }
 

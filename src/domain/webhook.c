@@ -300,58 +300,65 @@ static enum err decode_secrets(struct reader *r, struct webhook *w, uint8_t flag
 	return r->failed || r->left != 0 ? ERR_CORRUPT : OK;
 }
 
-static enum err decrypt_secrets(struct slice encrypted, struct slice context,
-    const struct vault *vault, const struct vault_id *key, struct webhook *w, uint8_t flags)
+/* A record that is being read, for what lies behind its open part. */
+struct rest {
+	struct webhook *w;
+	uint8_t flags;
+	struct vault_id key;
+	struct slice context; /* the record up to here */
+	struct slice secrets; /* encrypted, where there is a key */
+};
+
+static enum err decrypt_secrets(const struct rest *rest, const struct vault *vault)
 {
 	struct buf plain;
 	reserve_secrets(&plain);
-	enum err err = vault_decrypt(vault, key, context, encrypted, &plain);
+	enum err err = vault_decrypt(vault, &rest->key, rest->context, rest->secrets, &plain);
 	if (err == OK) {
 		struct reader r = reader_of(buf_view(&plain));
-		err = decode_secrets(&r, w, flags);
+		err = decode_secrets(&r, rest->w, rest->flags);
 	}
 	mem_wipe(plain.data, plain.len);
 	buf_fini(&plain);
 	return err;
 }
 
-/* Reads the part behind the open one; with `opens` what is encrypted of it as well. */
-static enum err decode_rest(struct reader *r, const unsigned char *start,
-    const struct vault *vault, bool opens, struct vault_id *key, struct webhook *w,
-    uint8_t flags)
+static enum err decode_rest(struct reader *r, const struct rest *rest,
+    const struct vault *vault, bool opens)
 {
-	struct slice id = get_bytes(r, VAULT_ID_SIZE);
 	if (r->failed)
 		return ERR_CORRUPT;
-	memcpy(key->bytes, id.ptr, VAULT_ID_SIZE);
-	struct slice context = {(const char *)start, (size_t)(r->ptr - start)};
-	struct slice encrypted = {(const char *)r->ptr, r->left};
-	if (vault_is_none(key))
-		return decode_secrets(r, w, flags);
-	if (!opens)
-		return encrypted.len < VAULT_OVERHEAD ? ERR_CORRUPT : OK;
-	return decrypt_secrets(encrypted, context, vault, key, w, flags);
+	if (vault_is_none(&rest->key))
+		return decode_secrets(r, rest->w, rest->flags);
+	if (opens)
+		return decrypt_secrets(rest, vault);
+	return rest->secrets.len < VAULT_OVERHEAD ? ERR_CORRUPT : OK;
 }
 
+/* Reads a record; without `opens` what is encrypted of it stays so. */
 static enum err decode(struct reader *r, const struct vault *vault, bool opens,
     struct vault_id *key, struct webhook **out)
 {
 	const unsigned char *start = r->ptr;
-	enum err err = OK;
 	uint8_t version = get_u8(r);
 	*key = (struct vault_id){0};
 	if (version != VERSION && version != VERSION_OPEN)
 		return ERR_CORRUPT;
-	struct webhook *w = webhook_new();
-	uint8_t flags = decode_open_part(r, w, version);
-	if (version == VERSION)
-		err = decode_rest(r, start, vault, opens, key, w, flags);
-	else if (r->failed || r->left != 0)
-		err = ERR_CORRUPT;
+	struct rest rest = {.w = webhook_new()};
+	rest.flags = decode_open_part(r, rest.w, version);
+	enum err err = r->failed || r->left != 0 ? ERR_CORRUPT : OK;
+	if (version == VERSION) {
+		struct slice id = get_bytes(r, VAULT_ID_SIZE);
+		memcpy(rest.key.bytes, id.ptr, id.len);
+		rest.context = (struct slice){(const char *)start, (size_t)(r->ptr - start)};
+		rest.secrets = (struct slice){(const char *)r->ptr, r->left};
+		err = decode_rest(r, &rest, vault, opens);
+	}
+	*key = rest.key;
 	if (err == OK)
-		*out = w;
+		*out = rest.w;
 	else
-		webhook_free(w);
+		webhook_free(rest.w);
 	return err;
 }
 

@@ -73,6 +73,8 @@ function check_other(header,    lib) {
 		refuse("<" header "> is for tests")
 	} else if (file ~ /\.h$/) {
 		refuse("<" header "> in a header spreads " lib "; keep it in one .c")
+	} else if (lib == "openssl") {
+		refuse("<" header "> is for the files that have a purpose in tests/lint/layers.sh")
 	} else if (lib in owner && owner[lib] != file) {
 		refuse(lib " belongs to " owner[lib] ", the one .c that includes it")
 	} else {
