@@ -35,6 +35,7 @@ struct api_conf {
 	struct db *db; /* all borrowed */
 	struct turn *turn;
 	struct registry *registry;
+	const struct vault *vault;
 	struct idgen *ids;
 	const struct auth *auth;
 	const struct api_health *health;

@@ -4,14 +4,16 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "domain/name.h"
 
 struct auth_token {
 	char *text;
-	char **sessions; /* none: every session */
+	char **sessions; /* in order; none: every session */
 	size_t session_count;
+	char *reach; /* the sessions as one text; NULL: all */
 };
 
 struct auth {
@@ -35,6 +37,7 @@ void auth_free(struct auth *a)
 		for (size_t n = 0; n < t->session_count; n++)
 			free(t->sessions[n]);
 		free(t->sessions);
+		free(t->reach);
 	}
 	free(a->tokens);
 	free(a);
@@ -72,6 +75,25 @@ static bool ends_line(struct slice word)
 	return word.len == 0 || word.ptr[0] == '#';
 }
 
+static int compare_sessions(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Orders the sessions, so that the same ones make the same text. */
+static void name_reach(struct auth_token *t)
+{
+	struct buf text = BUF_INIT(t->session_count * (SESSION_MAX + 1));
+	qsort(t->sessions, t->session_count, sizeof(char *), compare_sessions);
+	for (size_t i = 0; i < t->session_count; i++) {
+		bool repeated = i > 0 && strcmp(t->sessions[i], t->sessions[i - 1]) == 0;
+		if (!repeated)
+			buf_printf(&text, " %s", t->sessions[i]);
+	}
+	t->reach = mem_copy(text.data, text.len);
+	buf_fini(&text);
+}
+
 static enum err add_line(struct auth *a, struct slice line, unsigned number, struct problem *p)
 {
 	struct slice word = take_word(&line);
@@ -89,6 +111,8 @@ static enum err add_line(struct auth *a, struct slice line, unsigned number, str
 		t->sessions = mem_resize(t->sessions, t->session_count + 1, sizeof(char *));
 		t->sessions[t->session_count++] = mem_copy(word.ptr, word.len);
 	}
+	if (t->session_count > 0)
+		name_reach(t);
 	return OK;
 }
 
@@ -140,4 +164,9 @@ bool auth_reaches(const struct auth_token *token, struct slice session)
 			return true;
 	}
 	return false;
+}
+
+struct slice auth_reach(const struct auth_token *token)
+{
+	return token == NULL ? SLICE("") : slice_of(token->reach);
 }

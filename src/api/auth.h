@@ -47,4 +47,10 @@ bool auth_check(const struct auth *a, struct slice header, const struct auth_tok
 /* Whether `token` reaches `session`; NULL reaches all. */
 bool auth_reaches(const struct auth_token *token, struct slice session);
 
+/*
+ * Names what `token` reaches: the same text for tokens of the same sessions, however they are
+ * listed; empty for NULL, which reaches all. Borrowed.
+ */
+struct slice auth_reach(const struct auth_token *token);
+
 #endif

@@ -141,7 +141,7 @@ void handle_dlq_list(struct call *c)
 static enum err check_webhook(struct dlq_call *dc, struct db_txn *txn)
 {
 	struct webhook *w = NULL;
-	enum err err = webhooks_get(txn, dc->delivery.webhook, &w);
+	enum err err = webhooks_get(txn, dc->call.api->conf.vault, dc->delivery.webhook, &w);
 	if (err == ERR_NOTFOUND || (err == OK && w->deleted))
 		err = problem_set(&dc->call.problem, ERR_NOTFOUND, "",
 		    "the webhook of this entry no longer exists");

@@ -180,9 +180,11 @@ static enum err read_lines(struct intake *in, const struct intake_conf *conf, st
 /* Finds items with the same id: the same event again, or another, which is a conflict. */
 static enum err find_repeats(struct intake *in, struct problem *p)
 {
+	if (in->count < 2)
+		return OK;
 	struct map *seen = map_new();
 	enum err err = OK;
-	for (size_t i = 0; in->count > 1 && err == OK && i < in->count; i++) {
+	for (size_t i = 0; err == OK && i < in->count; i++) {
 		struct intake_item *item = &in->items[i];
 		if (item->key.expires_ms == 0)
 			continue;

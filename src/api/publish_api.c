@@ -216,8 +216,16 @@ static bool read_key(struct publish_call *pc, struct slice body)
 		    "must be 1 to 128 printable ASCII characters");
 		return false;
 	}
-	struct buf scope = BUF_INIT(SESSION_MAX + 8);
+	/*
+	 * One name space a session; where the path names none, one for all tokens of the same
+	 * reach: a key must show nobody what a token of another reach has published, and must
+	 * outlast a change of tokens.
+	 */
+	struct slice reach = auth_reach(c->token);
+	struct buf scope = BUF_INIT(SESSION_MAX + 8 + reach.len);
 	buf_printf(&scope, "key:%s", c->session);
+	if (c->session[0] == '\0')
+		buf_slice(&scope, reach);
 	idempotency_set(&pc->key, buf_view(&scope), name, body,
 	    clock_wall_ms() + IDEMPOTENCY_MS);
 	buf_fini(&scope);

@@ -44,7 +44,7 @@ static void put_webhook(const struct call *c, const struct webhook *w, struct bu
 	const struct api_hooks *hooks = &c->api->conf.hooks;
 	struct webhook_status status = {.circuit = "closed"};
 	(void)hooks->status(hooks->arg, w->number, &status); /* false leaves it as it is */
-	webhook_write(w, &status, json);
+	webhook_write(w, &status, clock_wall_ms(), json);
 }
 
 static void answer_webhook(struct call *c, const struct webhook *w)
@@ -65,7 +65,8 @@ static void explain_exists(struct call *c, enum err err)
 
 static enum err apply_create(struct op *op, struct db_txn *txn)
 {
-	return webhooks_add(txn, ((struct webhooks_call *)op)->w);
+	struct webhooks_call *wc = (struct webhooks_call *)op;
+	return webhooks_add(txn, wc->call.api->conf.vault, wc->w);
 }
 
 static void done_create(struct op *op, enum err result)
@@ -166,7 +167,7 @@ void handle_webhook_show(struct call *c)
 /* Reads the webhook as this transaction has it. ERR_NOTFOUND where it was deleted meanwhile. */
 static enum err read_current(struct webhooks_call *wc, struct db_txn *txn, struct webhook **out)
 {
-	enum err err = webhooks_get(txn, wc->number, out);
+	enum err err = webhooks_get(txn, wc->call.api->conf.vault, wc->number, out);
 	if (err == OK && (*out)->deleted) {
 		webhook_free(*out);
 		*out = NULL;
@@ -178,6 +179,7 @@ static enum err read_current(struct webhooks_call *wc, struct db_txn *txn, struc
 static enum err apply_change(struct op *op, struct db_txn *txn)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)op;
+	const struct vault *vault = wc->call.api->conf.vault;
 	struct webhook *old = NULL;
 	webhook_free(wc->w); /* of a transaction that was voided */
 	wc->w = NULL;
@@ -188,11 +190,12 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 		err = wc->mutate(wc, wc->w);
 	if (err == OK) {
 		wc->w->updated_ms = clock_wall_ms();
+		(void)webhook_drop_expired(wc->w, clock_wall_ms()); /* written anyway */
 		wc->enabled_now = wc->w->enabled && (wc->asks_enable || !old->enabled);
 		if (wc->enabled_now)
 			wc->w->failing_since_ms = 0;
-		err = wc->w->deleted ? webhooks_retire(txn, wc->w)
-				     : webhooks_change(txn, old, wc->w);
+		err = wc->w->deleted ? webhooks_retire(txn, vault, wc->w)
+				     : webhooks_change(txn, vault, old, wc->w);
 	}
 	webhook_free(old);
 	return err;

@@ -19,11 +19,22 @@ struct entry {
 
 struct map {
 	struct entry *head;
+	struct hash_key
+	    hash_key; /* uthash's own hashes have none: their buckets can be aimed at */
 };
 
 struct map *map_new(void)
 {
-	return mem_new(sizeof(struct map));
+	struct hash_key key;
+	hash_key_draw(&key);
+	return map_new_keyed(&key);
+}
+
+struct map *map_new_keyed(const struct hash_key *key)
+{
+	struct map *m = mem_new(sizeof(*m));
+	m->hash_key = *key;
+	return m;
 }
 
 void map_free(struct map *m)
@@ -40,33 +51,39 @@ void map_free(struct map *m)
 	free(m);
 }
 
-static struct entry *find(const struct map *m, const void *key, size_t len)
+static unsigned hash(const struct map *m, const void *key, size_t len)
+{
+	return (unsigned)hash_keyed(&m->hash_key, key, len);
+}
+
+static struct entry *find(const struct map *m, const void *key, size_t len, unsigned hashed)
 {
 	struct entry *e = NULL;
-	HASH_FIND(hh, m->head, key, (unsigned)len, e);
+	HASH_FIND_BYHASHVALUE(hh, m->head, key, (unsigned)len, hashed, e);
 	return e;
 }
 
 void *map_get(const struct map *m, const void *key, size_t len)
 {
-	struct entry *e = find(m, key, len);
+	struct entry *e = find(m, key, len, hash(m, key, len));
 	return e == NULL ? NULL : e->value;
 }
 
 void map_put(struct map *m, const void *key, size_t len, void *value)
 {
-	struct entry *e = find(m, key, len);
+	unsigned hashed = hash(m, key, len);
+	struct entry *e = find(m, key, len, hashed);
 	if (e == NULL) {
 		e = mem_new(sizeof(*e) + len);
 		memcpy(e->key, key, len);
-		HASH_ADD_KEYPTR(hh, m->head, e->key, (unsigned)len, e);
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, m->head, e->key, (unsigned)len, hashed, e);
 	}
 	e->value = value;
 }
 
 void *map_del(struct map *m, const void *key, size_t len)
 {
-	struct entry *e = find(m, key, len);
+	struct entry *e = find(m, key, len, hash(m, key, len));
 	if (e == NULL)
 		return NULL;
 	void *value = e->value;
@@ -78,6 +95,17 @@ void *map_del(struct map *m, const void *key, size_t len)
 size_t map_count(const struct map *m)
 {
 	return HASH_COUNT(m->head);
+}
+
+size_t map_longest_chain(const struct map *m)
+{
+	const UT_hash_table *table = m->head == NULL ? NULL : m->head->hh.tbl;
+	size_t longest = 0;
+	for (unsigned i = 0; table != NULL && i < table->num_buckets; i++) {
+		if (table->buckets[i].count > longest)
+			longest = table->buckets[i].count;
+	}
+	return longest;
 }
 
 void map_each(struct map *m, void (*fn)(void *value, void *arg), void *arg)

@@ -40,3 +40,10 @@ void mem_wipe(void *ptr, size_t len)
 	if (len > 0)
 		explicit_bzero(ptr, len);
 }
+
+void mem_forget(char *text)
+{
+	if (text != NULL)
+		mem_wipe(text, strlen(text));
+	free(text);
+}

@@ -23,4 +23,7 @@ char *mem_copy(const char *ptr, size_t len);
 /* Overwrites `len` bytes in a way that the compiler keeps: for secrets. */
 void mem_wipe(void *ptr, size_t len);
 
+/* Wipes and frees a NUL-terminated text; NULL is fine. */
+void mem_forget(char *text);
+
 #endif

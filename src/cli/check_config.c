@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/config.h"
+#include "cli/keys.h"
 #include "cli/tokens.h"
 
 /* What the messages call the source: the file where there is one. */
@@ -22,15 +23,20 @@ int command_check_config(int argc, char **argv)
 	struct problem p;
 	bool usage = false;
 	struct auth *auth = auth_new();
+	struct vault *vault = vault_new();
 	config_init(&c);
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
+	usage = usage && err != OK;
 	if (err == OK)
 		err = tokens_load(&c, auth, &p);
+	if (err == OK)
+		err = keys_load(&c, vault, &p);
 	if (err != OK)
 		(void)fprintf(stderr, "%s%s\n", usage ? "waybill check-config: " : "",
 		    p.message);
 	else
 		(void)printf("%s: ok\n", source_name(argc, argv));
+	vault_free(vault);
 	auth_free(auth);
 	config_free(&c);
 	if (err == OK)

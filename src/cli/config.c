@@ -34,15 +34,13 @@ void config_free(struct config *c)
 	setting_clear_list(&c->listen);
 	setting_clear_list(&c->extra_events);
 	free(c->addresses.allow);
-	if (c->token != NULL)
-		mem_wipe(c->token, strlen(c->token));
-	free(c->token);
-	if (c->inbound_secret != NULL)
-		mem_wipe(c->inbound_secret, strlen(c->inbound_secret));
-	free(c->inbound_secret);
+	mem_forget(c->token);
+	mem_forget(c->inbound_secret);
+	mem_forget(c->secret_key);
 	setting_clear_list(&c->session_inbound_secrets);
-	free(c->proxy);
+	mem_forget(c->proxy); /* its URL may have a password */
 	free(c->tokens_file);
+	free(c->secret_key_file);
 	free(c->ca_file);
 	free(c->data);
 }
@@ -175,6 +173,13 @@ static void make_options(struct option *options, char (*names)[FLAG_SIZE])
 	}
 }
 
+/* Names the flag, but not what stands behind it: it may be a secret. */
+static enum err refuse_flag(const char *given, int opt, struct problem *p)
+{
+	return problem_set(p, ERR_INVALID, "", "%.*s: %s", (int)strcspn(given, "="), given,
+	    opt == ':' ? "needs a value" : "unknown flag");
+}
+
 /* Walks the flags: in the first pass for -c alone, in the second for the settings. */
 static enum err read_flags(struct config *c, int argc, char **argv, bool settings,
     const char **file, struct problem *p)
@@ -195,8 +200,7 @@ static enum err read_flags(struct config *c, int argc, char **argv, bool setting
 			continue;
 		}
 		if (opt == '?' || opt == ':')
-			return problem_set(p, ERR_INVALID, "", "%s: %s", argv[optind - 1],
-			    opt == ':' ? "needs a value" : "unknown flag");
+			return refuse_flag(argv[optind - 1], opt, p);
 		if (!settings)
 			continue;
 		enum err err = setting_set(&r, &SETTINGS[opt - OPTION_FIRST], slice_of(optarg),

@@ -42,13 +42,16 @@ struct config {
 	uint64_t circuit_failures;
 	uint64_t max_per_host;
 	char *data;
-	char *token;         /* NULL: none */
-	char *tokens_file;   /* NULL: none */
-	char *ca_file;       /* NULL: the system's */
-	uint64_t log_level;  /* enum log_level */
-	uint64_t log_format; /* enum log_format */
-	uint64_t log_target; /* 0 standard error, 1 the system's log */
-	uint64_t log_rate;   /* lines of a kind a second; 0: any number */
+	char *token;           /* NULL: none */
+	char *tokens_file;     /* NULL: none */
+	char *secret_key;      /* NULL: none; hex */
+	char *secret_key_file; /* NULL: none */
+	uint64_t core_dumps;   /* 0: none are written */
+	char *ca_file;         /* NULL: the system's */
+	uint64_t log_level;    /* enum log_level */
+	uint64_t log_format;   /* enum log_format */
+	uint64_t log_target;   /* 0 standard error, 1 the system's log */
+	uint64_t log_rate;     /* lines of a kind a second; 0: any number */
 	uint64_t timeout_ms;
 	uint64_t max_body_bytes;
 	uint64_t max_connections;
@@ -64,7 +67,7 @@ struct config {
 /* Sets every default. config_free() it. */
 void config_init(struct config *c);
 
-/* Frees what `c` owns, wiping the token. */
+/* Frees what `c` owns, wiping the secrets in it. */
 void config_free(struct config *c);
 
 /*

@@ -9,6 +9,7 @@
 #include "base/reactor.h"
 #include "courier/client.h"
 #include "dispatch/dispatch.h"
+#include "store/renewal.h"
 #include "store/sweep.h"
 
 struct loop_conf {
@@ -16,6 +17,7 @@ struct loop_conf {
 	struct db *db;
 	struct turn *turn;
 	struct sweep *sweep;
+	struct renewal *renewal;
 	struct client *client;
 	struct dispatch *dispatch;
 	struct http_server *http;

@@ -7,17 +7,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "cli/commands.h"
+#include "cli/keys.h"
 #include "cli/server.h"
 #include "cli/tokens.h"
 #include "store/events.h"
 #include "store/schema.h"
 
 #define DESCRIPTOR_RESERVE 64 /* for the store, the log, the listeners and lookups */
+
+/*
+ * Keeps what lies in memory out of files: secrets are among it. The limit alone does not
+ * stop a core that is piped into a program (core(5)); not being dumpable does, and also keeps
+ * other processes of the same user from reading it (ptrace(2)). The leak check of the
+ * sanitizers needs just that, and so keeps it.
+ */
+static void forbid_core_dumps(const struct config *c)
+{
+#ifdef __SANITIZE_ADDRESS__
+	(void)c;
+#else
+	const struct rlimit none = {0};
+	if (c->core_dumps != 0)
+		return;
+	if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0)
+		log_warn("core dumps cannot be switched off", LOG_S("error", strerror(errno)));
+#endif
+}
 
 /* Raises the limit of descriptors to what connections and attempts may need. */
 static void raise_descriptors(const struct config *c)
@@ -50,6 +71,11 @@ static enum err resume_ids(struct server *s, struct problem *p)
 	return OK;
 }
 
+static void on_renewed(void *arg, uint64_t webhook)
+{
+	dispatch_changed(((struct server *)arg)->dispatch, webhook, false);
+}
+
 static enum err open_store(struct server *s, struct problem *p)
 {
 	enum err err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
@@ -58,10 +84,16 @@ static enum err open_store(struct server *s, struct problem *p)
 	if (err != OK)
 		return err;
 	s->registry = registry_new();
-	err = registry_load(s->registry, s->db, p);
+	err = registry_load(s->registry, s->db, s->vault, p);
 	s->turn = turn_new(s->db);
 	struct retention keep = server_retention(s);
 	s->sweep = sweep_new(s->turn, &keep);
+	struct renewal_conf renewal = {.turn = s->turn,
+	    .vault = s->vault,
+	    .registry = s->registry,
+	    .changed = on_renewed,
+	    .arg = s};
+	s->renewal = renewal_new(&renewal);
 	return err;
 }
 
@@ -110,6 +142,7 @@ static void make_loop(struct server *s)
 	    .db = s->db,
 	    .turn = s->turn,
 	    .sweep = s->sweep,
+	    .renewal = s->renewal,
 	    .client = s->client,
 	    .dispatch = s->dispatch,
 	    .http = s->http,
@@ -123,9 +156,12 @@ static void make_loop(struct server *s)
 static enum err start(struct server *s, struct problem *p)
 {
 	s->auth = auth_new();
+	s->vault = vault_new();
 	enum err err = tokens_load(&s->config, s->auth, p);
 	if (err == OK)
 		err = server_check_exposure(&s->config, s->auth, p);
+	if (err == OK)
+		err = keys_load(&s->config, s->vault, p);
 	if (err != OK)
 		return err;
 	if (auth_count(s->auth) == 0)
@@ -168,11 +204,13 @@ static void stop(struct server *s)
 	loop_free(s->loop);
 	reactor_free(s->reactor);
 	sweep_free(s->sweep);
+	renewal_free(s->renewal);
 	turn_free(s->turn);
 	registry_free(s->registry);
 	db_close(s->db);
 	auth_free(s->auth);
 	inbound_free(s->inbound);
+	vault_free(s->vault);
 	config_free(&s->config);
 }
 
@@ -189,6 +227,7 @@ int command_serve(int argc, char **argv)
 		return usage ? EXIT_USAGE : EXIT_FAILED;
 	}
 	server_setup_log(&s);
+	forbid_core_dumps(&s.config);
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	if (sigaction(SIGPIPE, &ignore, NULL) != 0)
 		log_warn("SIGPIPE cannot be ignored", LOG_S("error", strerror(errno)));

@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "cli/config.h"
 #include "cli/loop.h"
+#include "store/renewal.h"
 #include "store/sweep.h"
 
 struct server {
@@ -16,6 +17,7 @@ struct server {
 	struct config config;
 	struct auth *auth;
 	struct inbound *inbound;
+	struct vault *vault;
 	struct db *db;
 	struct registry *registry;
 	struct turn *turn;
@@ -26,6 +28,7 @@ struct server {
 	struct http_server *http;
 	struct loop *loop;
 	struct sweep *sweep;
+	struct renewal *renewal;
 	struct api_health health;
 	struct rnd rnd;
 	struct idgen ids;

@@ -8,10 +8,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "domain/name.h"
+#include "domain/url.h"
 #include "domain/webhook.h"
 #include "store/events.h"
 
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
+static const char *const SWITCH[] = {"off", "on", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
 static const char *const TARGETS[] = {"stderr", "syslog", NULL};
 
@@ -34,6 +36,44 @@ static bool is_inbound_item(const char *item)
 	    item[session + 1] != '\0';
 }
 
+/* Whether a URL's credentials hold nothing but what RFC 3986 section 3.2.1 lets them. */
+static bool is_userinfo(struct slice s)
+{
+	static const char EXTRA[] = "-._~!$&'()*+,;=:";
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.ptr[i];
+		bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    (c >= '0' && c <= '9');
+		bool encoded = c == '%' && i + 2 < s.len && str_hex_digit(s.ptr[i + 1]) > 1 &&
+		    str_hex_digit(s.ptr[i + 2]) >= 0;
+		if (!alnum && !encoded && (c == '\0' || strchr(EXTRA, c) == NULL))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Whether curl can take it for a proxy. One that it cannot it would quote in the error of each
+ * delivery, the password in it as well.
+ */
+static bool is_proxy(const char *text)
+{
+	const struct slice scheme = SLICE("http://");
+	struct slice url = slice_of(text);
+	struct problem p;
+	if (!slice_starts(url, scheme))
+		return false;
+	const char *at = strrchr(text, '@');
+	const char *host = at == NULL ? text + scheme.len : at + 1;
+	size_t userinfo = at == NULL ? 0 : (size_t)(at - text) - scheme.len;
+	struct buf plain = BUF_INIT(url.len);
+	buf_printf(&plain, "http://%s", host);
+	bool good = is_userinfo((struct slice){text + scheme.len, userinfo}) &&
+	    url_check(buf_view(&plain), "proxy", &p) == OK;
+	buf_fini(&plain);
+	return good;
+}
+
 #define AT(field) offsetof(struct config, field)
 
 /* Two lines a setting: what it is, and what it takes. */
@@ -48,13 +88,20 @@ const struct setting SETTINGS[] = {
 	"8 to 512 printable ASCII characters without spaces"},
     {.name = "tokens_file", KIND_TEXT, AT(tokens_file), NULL,
 	"a file with a token a line, sessions behind it limit it to these"},
+    {.name = "secret_key", KIND_TEXT, AT(secret_key), NULL,
+	"64 hex digits, of openssl rand -hex 32", .fixed = true},
+    {.name = "secret_key_file", KIND_TEXT, AT(secret_key_file), NULL,
+	"a file with a key of 64 hex digits a line, the one in use first", .fixed = true},
+    {.name = "core_dumps", KIND_CHOICE, AT(core_dumps), "off",
+	"off or on", .choices = SWITCH, .fixed = true},
     {.name = "allow_cidr", KIND_CIDRS, AT(addresses), NULL,
 	"networks such as 10.0.0.0/8 or fd00::/8, host bits zero, separated by commas"},
     {.name = "ca_file", KIND_TEXT, AT(ca_file), NULL,
 	"a PEM file with the authorities that receivers' certificates are checked against",
 	.fixed = true},
     {.name = "proxy", KIND_TEXT, AT(proxy), NULL,
-	"the URL of an HTTP proxy, http://HOST:PORT", .fixed = true},
+	"the URL of an HTTP proxy, http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
+	.is_item = is_proxy, .fixed = true},
     {.name = "retry_schedule", KIND_SCHEDULE, AT(retry), "5s,30s,2m,10m,30m,2h,5h,10h,10h",
 	"1 to 32 waits such as 5s,30s,2m"},
     {.name = "timeout_ms", KIND_INTEGER, AT(timeout_ms), "5000",
@@ -128,7 +175,7 @@ static enum err refuse(const struct setting *s, struct problem *p)
 void setting_clear_list(struct config_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
-		free(list->items[i]);
+		mem_forget(list->items[i]); /* one of the lists has secrets */
 	free(list->items);
 	*list = (struct config_list){0};
 }
@@ -259,9 +306,13 @@ static enum err set_text(struct config *c, const struct setting *s, struct slice
 	char **field = field_of(c, s);
 	if (value.len == 0 || memchr(value.ptr, '\0', value.len) != NULL)
 		return refuse(s, p);
-	char *old = *field;
-	*field = mem_copy(value.ptr, value.len);
-	free(old);
+	char *copy = mem_copy(value.ptr, value.len);
+	if (s->is_item != NULL && !s->is_item(copy)) {
+		mem_forget(copy);
+		return refuse(s, p);
+	}
+	mem_forget(*field); /* may be a secret */
+	*field = copy;
 	return OK;
 }
 
@@ -304,11 +355,11 @@ bool setting_carry(const struct setting *s, struct config *now, struct config *n
 		break;
 	case KIND_INTEGER:
 	case KIND_SIZE:
+	case KIND_CHOICE:
 		same = *(uint64_t *)a == *(uint64_t *)b;
 		exchange(a, b, sizeof(uint64_t));
 		break;
 	case KIND_DURATION:
-	case KIND_CHOICE:
 	case KIND_SCHEDULE:
 	case KIND_CIDRS:
 	case KIND_EXPIRIES:

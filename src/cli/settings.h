@@ -27,7 +27,7 @@ struct setting {
 	const char *allowed;               /* in words, for errors and help */
 	uint64_t min, max;                 /* of numbers, and of durations in milliseconds */
 	const char *const *choices;        /* KIND_CHOICE: ends with NULL */
-	bool (*is_item)(const char *item); /* KIND_LIST: whether it may be in the list */
+	bool (*is_item)(const char *item); /* KIND_LIST, KIND_TEXT: whether it will do */
 	bool fixed;                        /* read at start only: no reload changes it */
 };
 

@@ -1,53 +1,24 @@
 /* Reads the tokens file once, at start. */
 #include "cli/tokens.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "base/mem.h"
-
-#define FILE_MAX_BYTES (1u << 20)
-
-static enum err read_file(const char *path, struct buf *out, struct problem *p)
-{
-	FILE *f = fopen(path, "re");
-	if (f == NULL)
-		return problem_set(p, ERR_IO, "tokens_file", "%s: cannot be read: %s", path,
-		    strerror(errno));
-	char piece[4096];
-	size_t n = fread(piece, 1, sizeof(piece), f);
-	while (n > 0) {
-		buf_append(out, piece, n);
-		n = fread(piece, 1, sizeof(piece), f);
-	}
-	mem_wipe(piece, sizeof(piece));
-	enum err err = OK;
-	if (ferror(f))
-		err = problem_set(p, ERR_IO, "tokens_file", "%s: cannot be read: %s", path,
-		    strerror(errno));
-	else if (out->failed)
-		err = problem_set(p, ERR_TOOBIG, "tokens_file", "%s: is over 1 MiB", path);
-	(void)fclose(f); /* read-only */
-	return err;
-}
+#include "cli/secret_file.h"
 
 enum err tokens_load(const struct config *c, struct auth *auth, struct problem *p)
 {
-	struct buf text = BUF_INIT(FILE_MAX_BYTES);
+	struct buf text = BUF_INIT(SECRET_FILE_MAX);
 	struct problem why;
 	enum err err = OK;
 	if (c->token != NULL)
 		err = auth_add(auth, slice_of(c->token), p);
 	if (err == OK && c->tokens_file != NULL) {
-		err = read_file(c->tokens_file, &text, p);
+		err = secret_file_read(c->tokens_file, "tokens_file", &text, p);
 		if (err == OK && auth_add_file(auth, buf_view(&text), &why) != OK)
 			err = problem_set(p, ERR_INVALID, "tokens_file", "%s: %s",
 			    c->tokens_file, why.message);
 	}
-	mem_wipe(text.data, text.len);
-	buf_fini(&text);
+	secret_file_forget(&text);
 	return err;
 }
 

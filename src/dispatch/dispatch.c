@@ -277,7 +277,7 @@ enum err dispatch_load(struct dispatch *d)
 static enum err apply_flight(struct op *op, struct db_txn *txn)
 {
 	struct flight *f = (struct flight *)((char *)op - offsetof(struct flight, op));
-	return settlement_write(&f->settlement, txn);
+	return settlement_write(&f->settlement, f->dispatch->conf.vault, txn);
 }
 
 /* The webhook and its notice are on disk as the settlement says: memory follows. */

@@ -28,6 +28,7 @@ struct dispatch_conf {
 	struct db *db; /* all borrowed */
 	struct turn *turn;
 	struct registry *registry;
+	const struct vault *vault;
 	struct client *client;
 	struct judge judge;
 	struct sched_conf sched;

@@ -48,27 +48,29 @@ static enum err disable(struct settlement *s, struct db_txn *txn, struct webhook
 	return publication_write(txn, &s->notice);
 }
 
-static enum err write_webhook(struct settlement *s, struct db_txn *txn)
+static enum err write_webhook(struct settlement *s, const struct vault *vault,
+    struct db_txn *txn)
 {
 	struct webhook *w = NULL;
 	webhook_free(s->changed); /* of a transaction that was voided */
 	s->changed = NULL;
 	s->noticed = false;
-	enum err err = webhooks_get(txn, s->delivery.webhook, &w);
+	enum err err = webhooks_get(txn, vault, s->delivery.webhook, &w);
 	if (err != OK || w->deleted) {
 		webhook_free(w);
 		/* gone or damaged: the delivery is settled all the same */
 		return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 	}
 	w->failing_since_ms = s->failing_since_ms;
+	(void)webhook_drop_expired(w, s->now_ms); /* written anyway */
 	err = disable(s, txn, w);
 	if (err == OK)
-		err = webhooks_change(txn, w, w);
+		err = webhooks_change(txn, vault, w, w);
 	s->changed = w;
 	return err;
 }
 
-enum err settlement_write(struct settlement *s, struct db_txn *txn)
+enum err settlement_write(struct settlement *s, const struct vault *vault, struct db_txn *txn)
 {
 	enum err err = OK;
 	switch (s->verdict) {
@@ -86,7 +88,7 @@ enum err settlement_write(struct settlement *s, struct db_txn *txn)
 		break;
 	}
 	if (err == OK && s->changes_webhook)
-		err = write_webhook(s, txn);
+		err = write_webhook(s, vault, txn);
 	return err;
 }
 

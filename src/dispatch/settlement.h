@@ -39,7 +39,8 @@ struct settlement {
  * Writes `s`. ERR_NOTFOUND, with nothing written, where the delivery has left the
  * queue meanwhile (its webhook was deleted). The transaction's error.
  */
-MUST_CHECK enum err settlement_write(struct settlement *s, struct db_txn *txn);
+MUST_CHECK enum err settlement_write(struct settlement *s, const struct vault *vault,
+    struct db_txn *txn);
 
 /* Frees what it owns. */
 void settlement_fini(struct settlement *s);

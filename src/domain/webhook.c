@@ -1,6 +1,12 @@
 /*
- * The webhook record in memory and on disk. To change the record: raise
- * VERSION and decode the old form as well.
+ * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
+ * old forms as well.
+ *
+ *   version 2   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 1   the same fields without a key, the secrets among the others
+ *
+ * All that stands before the encrypted part is its context: what a key of the operator's has
+ * encrypted cannot be put under another URL, certificate or webhook.
  */
 #include "domain/webhook.h"
 
@@ -9,7 +15,8 @@
 
 #include "base/mem.h"
 
-#define VERSION 1
+#define VERSION 2
+#define VERSION_OPEN 1 /* knew no encryption */
 
 #define FLAG_ENABLED 0x01
 #define FLAG_DELETED 0x02
@@ -45,7 +52,7 @@ void webhook_clear_headers(struct webhook *w)
 {
 	for (size_t i = 0; i < w->header_count; i++) {
 		free(w->headers[i].name);
-		free(w->headers[i].value);
+		mem_forget(w->headers[i].value); /* may be a receiver's token */
 	}
 	free(w->headers);
 	w->headers = NULL;
@@ -56,9 +63,7 @@ void webhook_set(char **field, const char *text)
 {
 	char *old = *field;
 	*field = text == NULL ? NULL : mem_copy(text, strlen(text));
-	if (old != NULL)
-		mem_wipe(old, strlen(old)); /* one of the fields is the secret */
-	free(old);
+	mem_forget(old); /* one of the fields is the secret */
 }
 
 void webhook_set_enabled(struct webhook *w, const char *reason)
@@ -75,14 +80,29 @@ void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expire
 	webhook_set(&w->secret, secret);
 }
 
+bool webhook_drop_expired(struct webhook *w, int64_t now_ms)
+{
+	if (w->previous_expires_ms == 0 || w->previous_expires_ms > now_ms)
+		return false;
+	webhook_set(&w->previous_secret, NULL);
+	w->previous_expires_ms = 0;
+	return true;
+}
+
+void webhook_drop_secrets(struct webhook *w)
+{
+	webhook_rotate_secret(w, NULL, 0);
+	webhook_clear_headers(w);
+}
+
 void webhook_free(struct webhook *w)
 {
 	if (w == NULL)
 		return;
 	webhook_clear_events(w);
 	webhook_clear_headers(w);
-	webhook_set(&w->secret, NULL);
-	webhook_set(&w->previous_secret, NULL);
+	mem_forget(w->secret);
+	mem_forget(w->previous_secret);
 	free(w->ca_pem);
 	free(w->session);
 	free(w->url);
@@ -122,17 +142,15 @@ static void encode_lists(const struct webhook *w, struct buf *out)
 	for (size_t i = 0; i < w->event_count; i++)
 		put_text(out, slice_of(w->events[i]));
 	put_u16(out, (uint16_t)w->header_count);
-	for (size_t i = 0; i < w->header_count; i++) {
+	for (size_t i = 0; i < w->header_count; i++)
 		put_text(out, slice_of(w->headers[i].name));
-		put_text(out, slice_of(w->headers[i].value));
-	}
 	uint32_t waits = w->retry == NULL ? 0 : w->retry->count;
 	put_u16(out, (uint16_t)waits);
 	for (uint32_t i = 0; i < waits; i++)
 		put_i64(out, w->retry->wait_ms[i]);
 }
 
-void webhook_encode(const struct webhook *w, struct buf *out)
+static void encode_open(const struct webhook *w, struct buf *out)
 {
 	uint64_t rate = 0;
 	memcpy(&rate, &w->rate_limit, sizeof(rate)); /* the bits of an IEEE 754 double */
@@ -149,13 +167,51 @@ void webhook_encode(const struct webhook *w, struct buf *out)
 	put_u64(out, rate);
 	put_text(out, slice_of(w->session));
 	put_text(out, slice_of(w->url));
-	put_text(out, slice_of(w->secret));
-	put_text(out, slice_of(w->previous_secret));
 	put_i64(out, w->previous_expires_ms);
 	put_text(out, slice_of(w->ca_pem));
 	put_text(out, slice_of(w->description));
 	put_text(out, slice_of(w->disabled_reason));
 	encode_lists(w, out);
+}
+
+static void encode_secrets(const struct webhook *w, struct buf *out)
+{
+	put_text(out, slice_of(w->secret));
+	put_text(out, slice_of(w->previous_secret));
+	for (size_t i = 0; i < w->header_count; i++)
+		put_text(out, slice_of(w->headers[i].value));
+}
+
+/* Makes room for the most that the secrets take: a buffer that grew would leave them behind. */
+static void reserve_secrets(struct buf *b)
+{
+	size_t bytes = 2 * (2 + WEBHOOK_SECRET_MAX) +
+	    WEBHOOK_HEADERS_MAX * (2 + WEBHOOK_HEADER_VALUE_MAX);
+	*b = BUF_INIT(bytes);
+	(void)buf_reserve(b, bytes); /* is the limit */
+}
+
+void webhook_encode(const struct webhook *w, const struct vault *vault,
+    const unsigned char nonce[VAULT_NONCE_SIZE], struct buf *out)
+{
+	struct vault_id key = vault_current(vault);
+	size_t start = out->len;
+	encode_open(w, out);
+	buf_append(out, key.bytes, sizeof(key.bytes));
+	if (vault_is_none(&key) || out->failed) {
+		encode_secrets(w, out);
+		return;
+	}
+	struct buf context = BUF_INIT(WEBHOOK_RECORD_MAX);
+	struct buf plain;
+	reserve_secrets(&plain);
+	encode_secrets(w, &plain);
+	buf_append(&context, out->data + start, out->len - start); /* `out` may move */
+	vault_encrypt(vault, nonce, buf_view(&context), buf_view(&plain), out);
+	out->failed = out->failed || plain.failed || context.failed;
+	mem_wipe(plain.data, plain.len);
+	buf_fini(&plain);
+	buf_fini(&context);
 }
 
 static char *copy_text(struct reader *r)
@@ -171,7 +227,8 @@ static char *copy_optional(struct reader *r, bool present)
 	return present ? mem_copy(s.ptr, s.len) : NULL;
 }
 
-static void decode_lists(struct reader *r, struct webhook *w)
+/* Reads the lists; in the old form a header's value stands behind its name. */
+static void decode_lists(struct reader *r, struct webhook *w, uint8_t version)
 {
 	webhook_clear_events(w);
 	uint16_t events = get_u16(r);
@@ -183,7 +240,7 @@ static void decode_lists(struct reader *r, struct webhook *w)
 	while (w->header_count < headers && !r->failed) {
 		struct webhook_header *h = &w->headers[w->header_count++];
 		h->name = copy_text(r);
-		h->value = copy_text(r);
+		h->value = version == VERSION_OPEN ? copy_text(r) : NULL;
 	}
 	uint16_t waits = get_u16(r);
 	if (waits > RETRY_STEPS_MAX || w->retry == NULL) {
@@ -195,7 +252,14 @@ static void decode_lists(struct reader *r, struct webhook *w)
 		w->retry->wait_ms[i] = get_i64(r);
 }
 
-static void decode_fields(struct reader *r, struct webhook *w)
+static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t flags)
+{
+	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
+	w->previous_secret = copy_optional(r, (flags & FLAG_PREVIOUS) != 0);
+}
+
+/* Reads all that is never encrypted, and in the old form the secrets; returns the flags. */
+static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t version)
 {
 	uint8_t flags = get_u8(r);
 	w->enabled = (flags & FLAG_ENABLED) != 0;
@@ -216,27 +280,95 @@ static void decode_fields(struct reader *r, struct webhook *w)
 	memcpy(&w->rate_limit, &rate, sizeof(rate));
 	w->session = copy_text(r);
 	w->url = copy_text(r);
-	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
-	w->previous_secret = copy_optional(r, (flags & FLAG_PREVIOUS) != 0);
+	if (version == VERSION_OPEN)
+		decode_shared_secrets(r, w, flags);
 	w->previous_expires_ms = get_i64(r);
 	w->ca_pem = copy_text(r);
 	if (w->ca_pem[0] == '\0')
 		webhook_set(&w->ca_pem, NULL);
 	w->description = copy_optional(r, (flags & FLAG_DESCRIPTION) != 0);
 	w->disabled_reason = copy_optional(r, !w->enabled);
-	decode_lists(r, w);
+	decode_lists(r, w, version);
+	return flags;
 }
 
-enum err webhook_decode(struct reader *r, struct webhook **out)
+static enum err decode_secrets(struct reader *r, struct webhook *w, uint8_t flags)
 {
-	if (get_u8(r) != VERSION)
-		return ERR_CORRUPT;
-	struct webhook *w = webhook_new();
-	decode_fields(r, w);
-	if (r->failed || r->left != 0) {
-		webhook_free(w);
-		return ERR_CORRUPT;
+	decode_shared_secrets(r, w, flags);
+	for (size_t i = 0; i < w->header_count && !r->failed; i++)
+		w->headers[i].value = copy_text(r);
+	return r->failed || r->left != 0 ? ERR_CORRUPT : OK;
+}
+
+/* A record that is being read, for what lies behind its open part. */
+struct rest {
+	struct webhook *w;
+	uint8_t flags;
+	struct vault_id key;
+	struct slice context; /* the record up to here */
+	struct slice secrets; /* encrypted, where there is a key */
+};
+
+static enum err decrypt_secrets(const struct rest *rest, const struct vault *vault)
+{
+	struct buf plain;
+	reserve_secrets(&plain);
+	enum err err = vault_decrypt(vault, &rest->key, rest->context, rest->secrets, &plain);
+	if (err == OK) {
+		struct reader r = reader_of(buf_view(&plain));
+		err = decode_secrets(&r, rest->w, rest->flags);
 	}
-	*out = w;
-	return OK;
+	mem_wipe(plain.data, plain.len);
+	buf_fini(&plain);
+	return err;
+}
+
+static enum err decode_rest(struct reader *r, const struct rest *rest,
+    const struct vault *vault, bool opens)
+{
+	if (r->failed)
+		return ERR_CORRUPT;
+	if (vault_is_none(&rest->key))
+		return decode_secrets(r, rest->w, rest->flags);
+	if (opens)
+		return decrypt_secrets(rest, vault);
+	return rest->secrets.len < VAULT_OVERHEAD ? ERR_CORRUPT : OK;
+}
+
+/* Reads a record; without `opens` what is encrypted of it stays so. */
+static enum err decode(struct reader *r, const struct vault *vault, bool opens,
+    struct vault_id *key, struct webhook **out)
+{
+	const unsigned char *start = r->ptr;
+	uint8_t version = get_u8(r);
+	*key = (struct vault_id){0};
+	if (version != VERSION && version != VERSION_OPEN)
+		return ERR_CORRUPT;
+	struct rest rest = {.w = webhook_new()};
+	rest.flags = decode_open_part(r, rest.w, version);
+	enum err err = r->failed || r->left != 0 ? ERR_CORRUPT : OK;
+	if (version == VERSION) {
+		struct slice id = get_bytes(r, VAULT_ID_SIZE);
+		memcpy(rest.key.bytes, id.ptr, id.len);
+		rest.context = (struct slice){(const char *)start, (size_t)(r->ptr - start)};
+		rest.secrets = (struct slice){(const char *)r->ptr, r->left};
+		err = decode_rest(r, &rest, vault, opens);
+	}
+	*key = rest.key;
+	if (err == OK)
+		*out = rest.w;
+	else
+		webhook_free(rest.w);
+	return err;
+}
+
+enum err webhook_decode(struct reader *r, const struct vault *vault, struct vault_id *key,
+    struct webhook **out)
+{
+	return decode(r, vault, true, key, out);
+}
+
+enum err webhook_decode_open(struct reader *r, struct vault_id *key, struct webhook **out)
+{
+	return decode(r, NULL, false, key, out);
 }

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "domain/id.h"
 #include "domain/retry.h"
+#include "domain/vault.h"
 
 #define WEBHOOK_TIMEOUT_DEFAULT_MS 5000
 #define WEBHOOK_TIMEOUT_MIN_MS 100
@@ -87,14 +88,36 @@ void webhook_set_enabled(struct webhook *w, const char *reason);
  */
 void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expires_ms);
 
-/* Empties the filter or the custom headers. */
+/* Wipes the previous secret where it has expired at `now_ms`, wall. Whether there was one. */
+bool webhook_drop_expired(struct webhook *w, int64_t now_ms);
+
+/* Wipes the secrets and empties the custom headers. */
+void webhook_drop_secrets(struct webhook *w);
+
+/* Empties the filter or the custom headers, whose values it wipes. */
 void webhook_clear_events(struct webhook *w);
 void webhook_clear_headers(struct webhook *w);
 
-/* Appends the record of `w`. */
-void webhook_encode(const struct webhook *w, struct buf *out);
+/*
+ * Appends the record of `w`. The secrets and the values of custom headers are encrypted where
+ * the vault has a key, bound to all the rest of the record; `nonce` is what vault_encrypt()
+ * wants, and not looked at without a key.
+ */
+void webhook_encode(const struct webhook *w, const struct vault *vault,
+    const unsigned char nonce[VAULT_NONCE_SIZE], struct buf *out);
 
-/* Reads a record; *out is the caller's to free. ERR_CORRUPT. */
-MUST_CHECK enum err webhook_decode(struct reader *r, struct webhook **out);
+/*
+ * Reads a record; *out is the caller's to free, *key the id of the key it is encrypted under.
+ * ERR_REFUSED: the vault does not have that key, *key says which; ERR_CORRUPT.
+ */
+MUST_CHECK enum err webhook_decode(struct reader *r, const struct vault *vault,
+    struct vault_id *key, struct webhook **out);
+
+/*
+ * Reads a record as far as that goes without a key: where it is encrypted there are no
+ * secrets in *out, and the values of its headers are NULL. ERR_CORRUPT.
+ */
+MUST_CHECK enum err webhook_decode_open(struct reader *r, struct vault_id *key,
+    struct webhook **out);
 
 #endif

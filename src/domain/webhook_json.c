@@ -393,6 +393,26 @@ static cJSON *parse(const struct buf *canonical, struct problem *p)
 	return object;
 }
 
+/* Wipes the strings of what was parsed: one may be a secret. As deep as the reader allows. */
+static void wipe_strings(const cJSON *value)
+{
+	const cJSON *item = NULL;
+	if (cJSON_IsString(value))
+		mem_wipe(value->valuestring, strlen(value->valuestring));
+	cJSON_ArrayForEach(item, value)
+	{
+		wipe_strings(item);
+	}
+}
+
+static void discard(cJSON *object, struct buf *text)
+{
+	wipe_strings(object);
+	cJSON_Delete(object);
+	mem_wipe(text->data, text->len);
+	buf_fini(text);
+}
+
 enum err webhook_apply(struct webhook *w, struct slice body, const struct webhook_rules *rules,
     struct problem *p)
 {
@@ -414,9 +434,7 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 			goto out;
 	}
 out:
-	cJSON_Delete(object);
-	mem_wipe(canonical.data, canonical.len); /* may hold a secret */
-	buf_fini(&canonical);
+	discard(object, &canonical);
 	return err;
 }
 
@@ -461,9 +479,7 @@ enum err webhook_apply_rotation(struct webhook *w, struct slice body, int64_t no
 		object = parse(&canonical, p);
 		err = object == NULL ? ERR_INVALID : apply_rotation(object, w, now_ms, p);
 	}
-	cJSON_Delete(object);
-	mem_wipe(canonical.data, canonical.len); /* may hold a secret */
-	buf_fini(&canonical);
+	discard(object, &canonical);
 	return err;
 }
 
@@ -548,16 +564,17 @@ static void write_rate(const struct webhook *w, struct buf *out)
 		buf_puts(out, "null");
 }
 
-void webhook_write(const struct webhook *w, const struct webhook_status *status,
+void webhook_write(const struct webhook *w, const struct webhook_status *status, int64_t now_ms,
     struct buf *out)
 {
 	char id[UUID_TEXT_SIZE];
+	bool overlaps = w->previous_expires_ms > now_ms;
 	uuid_format(&w->id, id);
 	buf_printf(out, "{\"id\":\"%s\"", id);
 	write_text(out, "url", w->url);
 	write_events(w, out);
 	write_text(out, "secret", w->secret == NULL ? NULL : SECRET_MASK);
-	write_time(out, "previous_secret_expires_at", w->previous_expires_ms);
+	write_time(out, "previous_secret_expires_at", overlaps ? w->previous_expires_ms : 0);
 	buf_printf(out, ",\"enabled\":%s", w->enabled ? "true" : "false");
 	write_text(out, "disabled_reason", w->disabled_reason);
 	write_headers(w, out);

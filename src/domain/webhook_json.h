@@ -49,8 +49,11 @@ struct webhook_status {
 	uint32_t in_flight;
 };
 
-/* Appends the JSON object that the API shows; the secret only ever as a mask. */
-void webhook_write(const struct webhook *w, const struct webhook_status *status,
+/*
+ * Appends the JSON object that the API shows, at `now_ms`, wall: the secret only ever as a
+ * mask, the previous one's end only while it lasts.
+ */
+void webhook_write(const struct webhook *w, const struct webhook_status *status, int64_t now_ms,
     struct buf *out);
 
 #endif

@@ -19,7 +19,12 @@ MUST_CHECK enum err record_open(struct slice value, struct reader *r);
 
 #define RECORD_DIGEST 16 /* bytes */
 
-/* Hashes `a`, a NUL, `b` (XXH3, 128 bits): a short key for a long pair, no secret. */
+/*
+ * Digests `a`, a NUL, `b` (SHA-256, its first 128 bits): a short key for a long pair. `a`
+ * holds no NUL. Clients choose what goes in, each for its own session: to aim at the digest of
+ * another's pair takes 2^128 tries, which a hash that is only fast does not promise. There is
+ * no key to it, so that anybody can check a table.
+ */
 void record_digest(struct slice a, struct slice b, unsigned char out[RECORD_DIGEST]);
 
 #endif

@@ -60,23 +60,24 @@ static void load_one(void *arg, struct webhook *w)
 	registry_set(arg, w);
 }
 
-enum err registry_load(struct registry *reg, struct db *db, struct problem *p)
+enum err registry_load(struct registry *reg, struct db *db, const struct vault *vault,
+    struct problem *p)
 {
 	struct db_txn *txn = NULL;
 	enum err err = db_read(db, &txn);
 	if (err == OK) {
 		uint64_t last = 0;
-		err = webhooks_each(txn, load_one, reg);
+		err = webhooks_each(txn, vault, load_one, reg, p);
 		if (err == OK)
 			err = webhooks_last_number(txn, &last);
 		db_read_end(txn);
 		if (last > reg->last_number)
 			reg->last_number = last;
 	}
-	if (err != OK)
+	if (err != OK && err != ERR_REFUSED)
 		return problem_set(p, err, "data", "cannot load the webhooks: %s",
 		    err_text(err));
-	return OK;
+	return err;
 }
 
 static void list_add(struct registry *reg, struct webhook *w)

@@ -17,8 +17,13 @@ struct registry;
 struct registry *registry_new(void);
 void registry_free(struct registry *reg);
 
-/* Loads every webhook; O(n). The store's error or ERR_CORRUPT, with the problem in words. */
-MUST_CHECK enum err registry_load(struct registry *reg, struct db *db, struct problem *p);
+/*
+ * Loads every webhook, decrypted: their secrets lie in memory as they sign with. O(n).
+ * ERR_REFUSED where the vault lacks a key, ERR_CORRUPT or the store's error, with the problem
+ * in words.
+ */
+MUST_CHECK enum err registry_load(struct registry *reg, struct db *db,
+    const struct vault *vault, struct problem *p);
 
 /*
  * Puts `w` in the place of the webhook of its number, or adds it. Owns `w`; the old one is

@@ -2,6 +2,7 @@
 #include "store/webhooks.h"
 
 #include "base/log.h"
+#include "base/rnd.h"
 #include "store/record.h"
 
 #define KEY_SIZE 8
@@ -44,11 +45,14 @@ static enum err del_url(struct db_txn *txn, const struct webhook *w)
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-static enum err put_record(struct db_txn *txn, const struct webhook *w)
+static enum err put_record(struct db_txn *txn, const struct vault *vault,
+    const struct webhook *w)
 {
 	unsigned char key[KEY_SIZE];
+	unsigned char nonce[VAULT_NONCE_SIZE];
 	struct buf value = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
-	webhook_encode(w, &value);
+	rnd_secret(nonce, sizeof(nonce));
+	webhook_encode(w, vault, nonce, &value);
 	record_seal(&value);
 	panic_if(value.failed, "webhook record over its limit");
 	enum err err = db_put(txn, DB_WEBHOOKS, make_key(w->number, key), buf_view(&value));
@@ -56,11 +60,12 @@ static enum err put_record(struct db_txn *txn, const struct webhook *w)
 	return err;
 }
 
-static enum err decode(struct slice value, struct webhook **out)
+static enum err decode(struct slice value, const struct vault *vault, struct vault_id *key,
+    struct webhook **out)
 {
 	struct reader r;
 	enum err err = record_open(value, &r);
-	return err == OK ? webhook_decode(&r, out) : err;
+	return err == OK ? webhook_decode(&r, vault, key, out) : err;
 }
 
 enum err webhooks_last_number(struct db_txn *txn, uint64_t *out)
@@ -93,25 +98,30 @@ static enum err put_last_number(struct db_txn *txn, uint64_t number)
 	return err;
 }
 
-enum err webhooks_add(struct db_txn *txn, const struct webhook *w)
+enum err webhooks_add(struct db_txn *txn, const struct vault *vault, const struct webhook *w)
 {
 	enum err err = check_url(txn, w);
 	if (err == OK)
 		err = put_last_number(txn, w->number);
 	if (err == OK)
 		err = put_url(txn, w);
-	return err == OK ? put_record(txn, w) : err;
+	return err == OK ? put_record(txn, vault, w) : err;
 }
 
-enum err webhooks_get(struct db_txn *txn, uint64_t number, struct webhook **out)
+enum err webhooks_get(struct db_txn *txn, const struct vault *vault, uint64_t number,
+    struct webhook **out)
 {
 	unsigned char key[KEY_SIZE];
+	struct vault_id id;
 	struct slice value;
 	enum err err = db_get(txn, DB_WEBHOOKS, make_key(number, key), &value);
-	return err == OK ? decode(value, out) : err;
+	if (err == OK)
+		err = decode(value, vault, &id, out);
+	return err == ERR_REFUSED ? ERR_CORRUPT : err;
 }
 
-enum err webhooks_change(struct db_txn *txn, const struct webhook *old, const struct webhook *w)
+enum err webhooks_change(struct db_txn *txn, const struct vault *vault,
+    const struct webhook *old, const struct webhook *w)
 {
 	enum err err = OK;
 	if (strcmp(old->url, w->url) != 0) {
@@ -121,14 +131,15 @@ enum err webhooks_change(struct db_txn *txn, const struct webhook *old, const st
 		if (err == OK)
 			err = put_url(txn, w);
 	}
-	return err == OK ? put_record(txn, w) : err;
+	return err == OK ? put_record(txn, vault, w) : err;
 }
 
-enum err webhooks_retire(struct db_txn *txn, struct webhook *w)
+enum err webhooks_retire(struct db_txn *txn, const struct vault *vault, struct webhook *w)
 {
 	w->deleted = true;
+	webhook_drop_secrets(w); /* nothing is sent any more */
 	enum err err = del_url(txn, w);
-	return err == OK ? put_record(txn, w) : err;
+	return err == OK ? put_record(txn, vault, w) : err;
 }
 
 enum err webhooks_erase(struct db_txn *txn, uint64_t number)
@@ -137,7 +148,30 @@ enum err webhooks_erase(struct db_txn *txn, uint64_t number)
 	return db_del(txn, DB_WEBHOOKS, make_key(number, key));
 }
 
-enum err webhooks_each(struct db_txn *txn, void (*fn)(void *arg, struct webhook *w), void *arg)
+/* Names the webhook and the key that it would take. */
+static enum err refuse_key(struct slice value, struct problem *p)
+{
+	char id[UUID_TEXT_SIZE];
+	char name[VAULT_ID_TEXT_SIZE];
+	struct vault_id key;
+	struct webhook *w = NULL;
+	struct reader r;
+	enum err err = record_open(value, &r);
+	if (err == OK)
+		err = webhook_decode_open(&r, &key, &w);
+	if (err != OK)
+		return err;
+	uuid_format(&w->id, id);
+	vault_put_id(&key, name);
+	webhook_free(w);
+	return problem_set(p, ERR_REFUSED, "secret_key",
+	    "webhook %s is encrypted under the key %s, which neither secret_key nor "
+	    "secret_key_file has",
+	    id, name);
+}
+
+enum err webhooks_each(struct db_txn *txn, const struct vault *vault,
+    void (*fn)(void *arg, struct webhook *w), void *arg, struct problem *p)
 {
 	struct db_cursor *cursor = NULL;
 	struct slice key;
@@ -149,12 +183,98 @@ enum err webhooks_each(struct db_txn *txn, void (*fn)(void *arg, struct webhook 
 	err = db_seek(cursor, make_key(0, from), &key, &value);
 	while (err == OK) {
 		struct webhook *w = NULL;
-		err = decode(value, &w);
+		struct vault_id id;
+		err = decode(value, vault, &id, &w);
+		if (err == ERR_REFUSED)
+			err = refuse_key(value, p);
 		if (err != OK)
 			break;
 		fn(arg, w);
 		err = db_next(cursor, &key, &value);
 	}
 	db_cursor_close(cursor);
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* Finds the first record whose number is above *last, which becomes that number. */
+static enum err find_next(struct db_txn *txn, uint64_t *last, struct slice *value)
+{
+	struct db_cursor *cursor = NULL;
+	struct slice key;
+	unsigned char from[KEY_SIZE];
+	if (*last == UINT64_MAX)
+		return ERR_NOTFOUND;
+	enum err err = db_cursor(txn, DB_WEBHOOKS, &cursor);
+	if (err != OK)
+		return err;
+	err = db_seek(cursor, make_key(*last + 1, from), &key, value);
+	db_cursor_close(cursor);
+	if (err != OK)
+		return err;
+	struct reader r = reader_of(key);
+	*last = get_u64(&r);
+	return OK;
+}
+
+enum err webhooks_renew(struct db_txn *txn, const struct vault *vault, int64_t now_ms,
+    uint64_t *last, struct webhook **out)
+{
+	struct vault_id current = vault_current(vault);
+	struct vault_id key;
+	struct webhook *w = NULL;
+	struct slice value;
+	*out = NULL;
+	enum err err = find_next(txn, last, &value);
+	if (err == OK)
+		err = decode(value, vault, &key, &w);
+	if (err != OK)
+		return err == ERR_REFUSED ? ERR_CORRUPT : err;
+	bool lost = webhook_drop_expired(w, now_ms);
+	if (!lost && vault_same(&key, &current)) {
+		webhook_free(w);
+		return OK;
+	}
+	err = put_record(txn, vault, w);
+	if (err == OK)
+		*out = w;
+	else
+		webhook_free(w);
+	return err;
+}
+
+static enum err clear_urls(struct db_txn *txn)
+{
+	struct slice key;
+	struct slice value;
+	enum err err = db_first(txn, DB_URLS, &key, &value);
+	while (err == OK) {
+		unsigned char digest[RECORD_DIGEST];
+		size_t len = key.len < sizeof(digest) ? key.len : sizeof(digest);
+		memcpy(digest, key.ptr, len); /* the slice dies with the next write */
+		err = db_del(txn, DB_URLS, (struct slice){(const char *)digest, len});
+		if (err == OK)
+			err = db_first(txn, DB_URLS, &key, &value);
+	}
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+enum err webhooks_rebuild_urls(struct db_txn *txn)
+{
+	uint64_t last = 0;
+	struct slice value;
+	enum err err = clear_urls(txn);
+	while (err == OK) {
+		struct webhook *w = NULL;
+		struct vault_id key;
+		struct reader r;
+		err = find_next(txn, &last, &value);
+		if (err == OK)
+			err = record_open(value, &r);
+		if (err == OK)
+			err = webhook_decode_open(&r, &key, &w);
+		if (err == OK && !w->deleted)
+			err = put_url(txn, w);
+		webhook_free(w);
+	}
 	return err == ERR_NOTFOUND ? OK : err;
 }

@@ -4,6 +4,8 @@
  * session, whatever is staged in the same turn. DB_META keeps the largest number
  * that was given away: records of deliveries name their webhook by it for as long
  * as they are kept, and must never mean another one.
+ *
+ * `vault` has the keys that secrets are encrypted under; NULL or without keys: they are not.
  */
 #ifndef STORE_WEBHOOKS_H
 #define STORE_WEBHOOKS_H
@@ -15,29 +17,48 @@
  * Adds `w`, whose number is new. ERR_EXISTS where its session has its URL already: nothing
  * is written.
  */
-MUST_CHECK enum err webhooks_add(struct db_txn *txn, const struct webhook *w);
+MUST_CHECK enum err webhooks_add(struct db_txn *txn, const struct vault *vault,
+    const struct webhook *w);
 
 /* Reads the largest number that a webhook ever had, erased ones too; 0 where there was none. */
 MUST_CHECK enum err webhooks_last_number(struct db_txn *txn, uint64_t *out);
 
-/* Reads one; *out is the caller's to free. ERR_NOTFOUND, ERR_CORRUPT. */
-MUST_CHECK enum err webhooks_get(struct db_txn *txn, uint64_t number, struct webhook **out);
+/* Reads one; *out is the caller's to free. ERR_NOTFOUND, ERR_CORRUPT (a missing key, too). */
+MUST_CHECK enum err webhooks_get(struct db_txn *txn, const struct vault *vault, uint64_t number,
+    struct webhook **out);
 
 /* Replaces the record of `old` by `w`, of the same number. ERR_EXISTS as in webhooks_add(). */
-MUST_CHECK enum err webhooks_change(struct db_txn *txn, const struct webhook *old,
-    const struct webhook *w);
+MUST_CHECK enum err webhooks_change(struct db_txn *txn, const struct vault *vault,
+    const struct webhook *old, const struct webhook *w);
 
-/* Marks `w` deleted and frees its URL; the record stays until its queue is purged. */
-MUST_CHECK enum err webhooks_retire(struct db_txn *txn, struct webhook *w);
+/*
+ * Marks `w` deleted, drops its secrets and frees its URL; the record stays until its queue is
+ * purged.
+ */
+MUST_CHECK enum err webhooks_retire(struct db_txn *txn, const struct vault *vault,
+    struct webhook *w);
 
 /* Removes the record of a retired webhook. */
 MUST_CHECK enum err webhooks_erase(struct db_txn *txn, uint64_t number);
 
 /*
  * Calls `fn` with each webhook in order of number; it becomes `fn`'s to free. ERR_CORRUPT
- * ends it.
+ * ends it, and so does ERR_REFUSED, for a record under a key that the vault does not have:
+ * `p` then names webhook and key.
  */
-MUST_CHECK enum err webhooks_each(struct db_txn *txn, void (*fn)(void *arg, struct webhook *w),
-    void *arg);
+MUST_CHECK enum err webhooks_each(struct db_txn *txn, const struct vault *vault,
+    void (*fn)(void *arg, struct webhook *w), void *arg, struct problem *p);
+
+/*
+ * Looks at the first webhook whose number is above *last, which becomes that number. One
+ * whose record is not under the vault's first key, or has a secret that has expired at
+ * `now_ms`, is written anew: it is *out, the caller's to free; else that is NULL.
+ * ERR_NOTFOUND: there is none left. ERR_CORRUPT: this one stays as it is.
+ */
+MUST_CHECK enum err webhooks_renew(struct db_txn *txn, const struct vault *vault,
+    int64_t now_ms, uint64_t *last, struct webhook **out);
+
+/* Makes the table of URLs anew from the webhooks, for a migration. */
+MUST_CHECK enum err webhooks_rebuild_urls(struct db_txn *txn);
 
 #endif

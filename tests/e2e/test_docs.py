@@ -158,6 +158,10 @@ def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path):
     text = re.sub(r"^#(\w+ = )", r"\1", text_of("etc", "waybill.conf"), flags=re.M)
     text = re.sub(r"^token = .*", "token = another-token", text, flags=re.M)
     text = re.sub(r"^tokens_file = .*", f"tokens_file = {tokens}", text, flags=re.M)
+    keys = tmp_path / "keys"
+    keys.write_text("0f" * 32 + "\n")
+    text = re.sub(r"^secret_key = .*", "secret_key = " + "f0" * 32, text, flags=re.M)
+    text = re.sub(r"^secret_key_file = .*", f"secret_key_file = {keys}", text, flags=re.M)
     path = tmp_path / "waybill.conf"
     path.write_text(text)
     done = waybill("check-config", "-c", path)

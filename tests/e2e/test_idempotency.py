@@ -183,6 +183,38 @@ def test_names_are_a_sessions_own(gateway):
     assert len(ids) == len(set(ids)) == 7
 
 
+def test_key_over_sessions_belongs_to_what_the_token_reaches(make_gateway, tmp_path):
+    """Who reaches other sessions meets none of its keys; who reaches the same ones meets all."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(
+        "token-of-s1 s1\nanother-of-s1 s1\ntoken-of-s2 s2\nof-both-in-order s1 s2\n"
+        "of-both-reversed s2 s1\n"
+    )
+    tokens.chmod(0o600)
+    gateway = make_gateway(tokens_file=tokens)
+
+    def publish(token, session):
+        answer = gateway.api(
+            "POST",
+            "/events",
+            json={"session_id": session, "event": "message", "timestamp": 1767143203},
+            headers={"Idempotency-Key": "the-same"},
+            token=token,
+        )
+        assert answer.status_code == 202, answer.text
+        return answer.json()["id"], "Idempotent-Replayed" in answer.headers
+
+    first, replayed = publish("token-of-s1", "s1")
+    assert not replayed
+    assert publish("another-of-s1", "s1") == (first, True)
+    ids = {first}
+    for token, session in [("token-of-s2", "s2"), ("of-both-in-order", "s1"), (None, "s1")]:
+        event, replayed = publish(token, session)
+        assert not replayed and event not in ids
+        ids.add(event)
+    assert publish("of-both-reversed", "s1")[1]
+
+
 def test_keys_and_ids_are_told_apart_by_every_character(gateway):
     names = ["k", "K", "k ", " k", "kk", "k" * 127, "k" * 128]
     ids = {ids_of(expect_new(post(gateway, with_id(name))))[0] for name in names}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Holds the includes of src to the architecture: a layer includes only what is below it,
-# and the headers of a library are known to one .c and to no header of ours.
+# and the headers of a library are known to one .c (or one for each purpose) and to no header of ours.
 # usage: layers.sh [ROOT]
 set -eu
 cd "${1:-$(dirname "$0")/../..}"
@@ -21,11 +21,16 @@ BEGIN {
 	n = split("arpa/inet.h ctype.h dirent.h endian.h errno.h fcntl.h float.h getopt.h " \
 	    "grp.h inttypes.h limits.h math.h netdb.h netinet/in.h netinet/tcp.h poll.h " \
 	    "pwd.h signal.h stdarg.h stdbool.h stddef.h stdint.h stdio.h stdlib.h " \
-	    "stdnoreturn.h string.h strings.h sys/file.h sys/ioctl.h sys/mman.h sys/queue.h " \
+	    "stdnoreturn.h string.h strings.h sys/file.h sys/ioctl.h sys/mman.h sys/prctl.h sys/queue.h " \
 	    "sys/random.h sys/resource.h sys/socket.h sys/stat.h sys/statvfs.h sys/time.h " \
 	    "sys/types.h sys/uio.h sys/un.h sys/wait.h syslog.h time.h unistd.h", list, " ")
 	for (i = 1; i <= n; i++)
 		is_system[list[i]] = 1
+
+	# OpenSSL is several libraries in one: each purpose has its own .c.
+	purpose["src/domain/digest.c"] = "openssl: SHA-256"
+	purpose["src/domain/sign.c"] = "openssl: HMAC"
+	purpose["src/domain/vault.c"] = "openssl: AES-GCM"
 }
 
 function refuse(why) {
@@ -43,6 +48,8 @@ function library(header) {
 		return "uthash"
 	if (header == "lmdb.h" || header == "xxhash.h" || header == "cmocka.h")
 		return substr(header, 1, length(header) - 2)
+	if (header ~ /^openssl\// && file in purpose)
+		return purpose[file]
 	if (header ~ /^(bsd|cjson|curl|openssl|uriparser)\//)
 		return substr(header, 1, index(header, "/") - 1)
 	return ""
@@ -66,6 +73,8 @@ function check_other(header,    lib) {
 		refuse("<" header "> is for tests")
 	} else if (file ~ /\.h$/) {
 		refuse("<" header "> in a header spreads " lib "; keep it in one .c")
+	} else if (lib == "openssl") {
+		refuse("<" header "> is for the files that have a purpose in tests/lint/layers.sh")
 	} else if (lib in owner && owner[lib] != file) {
 		refuse(lib " belongs to " owner[lib] ", the one .c that includes it")
 	} else {

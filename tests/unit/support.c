@@ -140,6 +140,50 @@ struct webhook *make_webhook(uint64_t number, const char *session, const char *u
 	return w;
 }
 
+char *repeat(char c, size_t n)
+{
+	char *text = mem_array(n + 1, 1);
+	memset(text, c, n);
+	return text;
+}
+
+void add_header(struct webhook *w, char *name, char *value)
+{
+	w->headers = mem_resize(w->headers, w->header_count + 1, sizeof(*w->headers));
+	w->headers[w->header_count++] = (struct webhook_header){name, value};
+}
+
+void add_event(struct webhook *w, char *name)
+{
+	w->events = mem_resize(w->events, w->event_count + 1, sizeof(*w->events));
+	w->events[w->event_count++] = name;
+}
+
+struct webhook *make_full_webhook(void)
+{
+	struct webhook *w = make_webhook(3, "s", "http://a/");
+	add_event(w, repeat('m', 7));
+	add_header(w, repeat('N', 3), repeat('v', 4));
+	add_header(w, repeat('O', 3), repeat('v', 0));
+	webhook_set(&w->secret, "whsec_");
+	webhook_set(&w->description, "");
+	webhook_set_enabled(w, "a reason");
+	w->retry = mem_new(sizeof(*w->retry));
+	w->retry->count = 2;
+	w->retry->wait_ms[0] = 1;
+	w->retry->wait_ms[1] = INT64_MAX;
+	webhook_set(&w->previous_secret, "");
+	w->previous_expires_ms = -1;
+	webhook_set(&w->ca_pem, "-");
+	w->tls_insecure = true;
+	w->rate_limit = 0.001;
+	w->signature = SIGNATURE_V2;
+	w->failing_since_ms = 1;
+	w->fifo = true;
+	w->deleted = true;
+	return w;
+}
+
 struct delivery make_delivery(uint64_t webhook, uint64_t n, int64_t due_ms)
 {
 	return (struct delivery){
@@ -156,8 +200,8 @@ bool webhook_same(const struct webhook *a, const struct webhook *b)
 {
 	struct buf left = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
 	struct buf right = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
-	webhook_encode(a, &left);
-	webhook_encode(b, &right);
+	webhook_encode(a, NULL, NULL, &left);
+	webhook_encode(b, NULL, NULL, &right);
 	bool same = !left.failed && !right.failed &&
 	    slice_eq(buf_view(&left), buf_view(&right));
 	buf_fini(&left);

@@ -56,6 +56,16 @@ struct slice id_bytes(const struct uuid *id);
 /* A webhook as it would be registered; webhook_free() it. */
 struct webhook *make_webhook(uint64_t number, const char *session, const char *url);
 
+/* Another with one of each optional part, and every flag that the first does not have. */
+struct webhook *make_full_webhook(void);
+
+/* `n` times `c`; free() it. */
+char *repeat(char c, size_t n);
+
+/* Appends to a webhook's filter and headers what becomes its own. */
+void add_event(struct webhook *w, char *name);
+void add_header(struct webhook *w, char *name, char *value);
+
 /* Delivery `n`, waiting, of event `n`, due and placed at `due_ms`, queued at 0. */
 struct delivery make_delivery(uint64_t webhook, uint64_t n, int64_t due_ms);
 

@@ -261,6 +261,36 @@ static void test_load(void **state)
 	folder_remove(dir);
 }
 
+/* Tokens of the same sessions have the same reach, however the sessions are listed. */
+static void test_reach(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *sessions;
+		const char *reach;
+	} ROWS[] = {
+	    {"", ""},
+	    {"a", " a"},
+	    {"b a", " a b"},
+	    {"a b", " a b"},
+	    {"a b a # c", " a b"},
+	    {"ab", " ab"},
+	};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		char line[100];
+		struct problem p;
+		struct auth *a = auth_new();
+		const struct auth_token *token = NULL;
+		(void)snprintf(line, sizeof(line), "token-one %s\n", ROWS[i].sessions);
+		assert_int_equal(auth_add_file(a, slice_of(line), &p), OK);
+		assert_true(auth_check(a, SLICE("Bearer token-one"), &token));
+		if (!slice_eq(auth_reach(token), slice_of(ROWS[i].reach)))
+			fail_msg("row %zu", i);
+		auth_free(a);
+	}
+	assert_int_equal(auth_reach(NULL).len, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +300,7 @@ int main(void)
 	    cmocka_unit_test(test_file),
 	    cmocka_unit_test(test_bad_files),
 	    cmocka_unit_test(test_load),
+	    cmocka_unit_test(test_reach),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

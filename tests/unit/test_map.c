@@ -135,6 +135,58 @@ static void test_against_model(void **state)
 	map_free(m);
 }
 
+#define FLOOD 64           /* keys that share a bucket */
+#define AIMED_BITS 0xffffu /* of the hash: more than a table of FLOOD entries looks at */
+
+/* Fills `m` with keys that all have the same low bits of their hash under `known`. */
+static void flood(struct map *m, const struct hash_key *known)
+{
+	static int value;
+	size_t found = 0;
+	const uint64_t zero = 0;
+	uint64_t aim = hash_keyed(known, &zero, sizeof(zero)) & AIMED_BITS;
+	for (uint64_t key = 0; found < FLOOD; key++) {
+		if ((hash_keyed(known, &key, sizeof(key)) & AIMED_BITS) != aim)
+			continue;
+		map_put(m, &key, sizeof(key), &value);
+		found++;
+	}
+	assert_int_equal(map_count(m), FLOOD);
+}
+
+/*
+ * Who knows a map's hash can put all he sends into one bucket. The keys of a map nobody knows:
+ * there the same keys lie as any others do.
+ */
+static void test_buckets_cannot_be_aimed_at(void **state)
+{
+	(void)state;
+	const struct hash_key known = {{1, 2, 3}};
+	struct map *aimed = map_new_keyed(&known);
+	struct map *other = map_new();
+	assert_int_equal(map_longest_chain(aimed), 0);
+	flood(aimed, &known);
+	assert_int_equal(map_longest_chain(aimed), FLOOD);
+	flood(other, &known);
+	/* of 64 in 32 buckets: more than 24 in one happens once in 10^18 */
+	assert_in_range(map_longest_chain(other), 1, 24);
+	map_free(aimed);
+	map_free(other);
+}
+
+static void test_keys_are_drawn(void **state)
+{
+	(void)state;
+	struct hash_key a;
+	struct hash_key b;
+	hash_key_draw(&a);
+	hash_key_draw(&b);
+	assert_memory_not_equal(a.bytes, b.bytes, sizeof(a.bytes));
+	assert_true(hash_keyed(&a, "key", 3) == hash_keyed(&a, "key", 3));
+	assert_true(hash_keyed(&a, "key", 3) != hash_keyed(&b, "key", 3));
+	assert_true(hash_keyed(&a, "key", 3) != hash_checksum("key", 3));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +195,8 @@ int main(void)
 	    cmocka_unit_test(test_keys_are_copied),
 	    cmocka_unit_test(test_each_in_order_of_insertion),
 	    cmocka_unit_test(test_against_model),
+	    cmocka_unit_test(test_buckets_cannot_be_aimed_at),
+	    cmocka_unit_test(test_keys_are_drawn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,157 +142,13 @@ static void test_dead_letter_text_too_long(void **state)
 	free(text);
 }
 
-static char *repeat(char c, size_t n)
-{
-	char *text = mem_array(n + 1, 1);
-	memset(text, c, n);
-	return text;
-}
-
-static void add_header(struct webhook *w, char *name, char *value)
-{
-	w->headers = mem_resize(w->headers, w->header_count + 1, sizeof(*w->headers));
-	w->headers[w->header_count++] = (struct webhook_header){name, value};
-}
-
-static void add_event(struct webhook *w, char *name)
-{
-	w->events = mem_resize(w->events, w->event_count + 1, sizeof(*w->events));
-	w->events[w->event_count++] = name;
-}
-
-/* One of each optional part, and every flag that the standard ones do not have. */
-static struct webhook *full_webhook(void)
-{
-	struct webhook *w = make_webhook(3, "s", "http://a/");
-	add_event(w, repeat('m', 7));
-	add_header(w, repeat('N', 3), repeat('v', 4));
-	add_header(w, repeat('O', 3), repeat('v', 0));
-	webhook_set(&w->secret, "whsec_");
-	webhook_set(&w->description, "");
-	webhook_set_enabled(w, "a reason");
-	w->retry = mem_new(sizeof(*w->retry));
-	w->retry->count = 2;
-	w->retry->wait_ms[0] = 1;
-	w->retry->wait_ms[1] = INT64_MAX;
-	webhook_set(&w->previous_secret, "");
-	w->previous_expires_ms = -1;
-	webhook_set(&w->ca_pem, "-");
-	w->tls_insecure = true;
-	w->rate_limit = 0.001;
-	w->signature = SIGNATURE_V2;
-	w->failing_since_ms = 1;
-	w->fifo = true;
-	w->deleted = true;
-	return w;
-}
-
-/* All that the rules of the API allow, at its longest. */
-static struct webhook *largest_webhook(void)
-{
-	struct webhook *w = webhook_new();
-	w->number = UINT64_MAX;
-	w->id = id_of(0xff);
-	w->session = repeat('s', SESSION_MAX);
-	w->url = repeat('u', URL_MAX);
-	w->secret = repeat('x', WEBHOOK_SECRET_MAX);
-	w->previous_secret = repeat('p', WEBHOOK_SECRET_MAX);
-	w->previous_expires_ms = INT64_MAX;
-	w->ca_pem = repeat('c', WEBHOOK_CA_MAX);
-	w->description = repeat('d', WEBHOOK_DESCRIPTION_MAX);
-	while (w->event_count < 256)
-		add_event(w, repeat('e', EVENT_MAX));
-	for (int i = 0; i < WEBHOOK_HEADERS_MAX; i++)
-		add_header(w, repeat('n', WEBHOOK_HEADER_NAME_MAX),
-		    repeat('v', WEBHOOK_HEADER_VALUE_MAX));
-	w->retry = mem_new(sizeof(*w->retry));
-	for (w->retry->count = 0; w->retry->count < RETRY_STEPS_MAX; w->retry->count++)
-		w->retry->wait_ms[w->retry->count] = RETRY_WAIT_MAX_MS;
-	w->created_ms = INT64_MIN;
-	w->updated_ms = INT64_MAX;
-	w->failing_since_ms = INT64_MAX;
-	w->timeout_ms = UINT32_MAX;
-	w->max_in_flight = UINT32_MAX;
-	w->rate_limit = -HUGE_VAL;
-	return w;
-}
-
-static void assert_text(const char *got, const char *want)
-{
-	if (want == NULL)
-		assert_null(got);
-	else
-		assert_string_equal(got, want);
-}
-
-static void compare_lists(const struct webhook *a, const struct webhook *b)
-{
-	assert_int_equal(a->event_count, b->event_count);
-	for (size_t i = 0; i < a->event_count; i++)
-		assert_string_equal(a->events[i], b->events[i]);
-	assert_int_equal(a->header_count, b->header_count);
-	for (size_t i = 0; i < a->header_count; i++) {
-		assert_string_equal(a->headers[i].name, b->headers[i].name);
-		assert_string_equal(a->headers[i].value, b->headers[i].value);
-	}
-	assert_int_equal(a->retry == NULL, b->retry == NULL);
-	if (a->retry == NULL || b->retry == NULL)
-		return;
-	assert_int_equal(a->retry->count, b->retry->count);
-	assert_memory_equal(a->retry->wait_ms, b->retry->wait_ms, a->retry->count * 8);
-}
-
-/* Encodes and decodes `w`, which it frees. */
-static void check_webhook(struct webhook *w)
-{
-	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
-	struct webhook *got = NULL;
-	webhook_encode(w, &b);
-	assert_false(b.failed);
-	struct reader r = reader_of(buf_view(&b));
-	assert_int_equal(webhook_decode(&r, &got), OK);
-	assert_true(got->number == w->number);
-	assert_memory_equal(got->id.bytes, w->id.bytes, UUID_SIZE);
-	assert_string_equal(got->session, w->session);
-	assert_string_equal(got->url, w->url);
-	assert_text(got->secret, w->secret);
-	assert_text(got->previous_secret, w->previous_secret);
-	assert_text(got->ca_pem, w->ca_pem);
-	assert_true(got->previous_expires_ms == w->previous_expires_ms);
-	assert_int_equal(got->tls_insecure, w->tls_insecure);
-	assert_text(got->description, w->description);
-	assert_text(got->disabled_reason, w->disabled_reason);
-	assert_memory_equal(&got->rate_limit, &w->rate_limit, sizeof(double));
-	assert_true(got->created_ms == w->created_ms);
-	assert_true(got->updated_ms == w->updated_ms);
-	assert_true(got->failing_since_ms == w->failing_since_ms);
-	assert_true(got->timeout_ms == w->timeout_ms);
-	assert_true(got->max_in_flight == w->max_in_flight);
-	assert_int_equal(got->signature, w->signature);
-	assert_int_equal(got->fifo, w->fifo);
-	assert_int_equal(got->enabled, w->enabled);
-	assert_int_equal(got->deleted, w->deleted);
-	compare_lists(got, w);
-	webhook_free(got);
-	webhook_free(w);
-	buf_fini(&b);
-}
-
-static void test_webhook_round_trip(void **state)
-{
-	(void)state;
-	check_webhook(make_webhook(0, "", ""));
-	check_webhook(full_webhook());
-	check_webhook(largest_webhook());
-}
-
 /* The kinds of records, so that each is ill-treated alike. */
 enum kind { KIND_DELIVERY, KIND_DEAD_LETTER, KIND_WEBHOOK, KINDS };
 
 static void encode(enum kind kind, struct buf *b)
 {
 	struct dead_letter *dead = long_dead_letter();
-	struct webhook *w = full_webhook();
+	struct webhook *w = make_full_webhook();
 	switch (kind) {
 	case KIND_DELIVERY:
 		delivery_encode(&DELIVERIES[1], b);
@@ -302,7 +157,7 @@ static void encode(enum kind kind, struct buf *b)
 		dead_letter_encode(dead, b);
 		break;
 	case KIND_WEBHOOK:
-		webhook_encode(w, b);
+		webhook_encode(w, NULL, NULL, b);
 		break;
 	case KINDS:
 		break;
@@ -320,6 +175,7 @@ static enum err decode(enum kind kind, const char *bytes, size_t len)
 	struct delivery d;
 	struct dead_letter *dead = mem_new(sizeof(*dead));
 	struct webhook *w = NULL;
+	struct vault_id key;
 	if (len > 0)
 		memcpy(copy, bytes, len);
 	struct reader r = reader_of((struct slice){copy, len});
@@ -331,7 +187,7 @@ static enum err decode(enum kind kind, const char *bytes, size_t len)
 		err = dead_letter_decode(&r, dead);
 		break;
 	case KIND_WEBHOOK:
-		err = webhook_decode(&r, &w);
+		err = webhook_decode(&r, NULL, &key, &w);
 		assert_int_equal(err == OK, w != NULL);
 		webhook_free(w);
 		break;
@@ -364,12 +220,14 @@ static void test_cut_and_extended(void **state)
 static void test_other_version(void **state)
 {
 	(void)state;
+	static const int VERSIONS[] = {1, 1, 2};
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		struct buf b = BUF_INIT(10000);
 		encode(kind, &b);
 		for (int version = 0; version < 256; version++) {
+			bool known = version == VERSIONS[kind];
 			b.data[0] = (char)version;
-			if (decode(kind, b.data, b.len) != (version == 1 ? OK : ERR_CORRUPT))
+			if (decode(kind, b.data, b.len) != (known ? OK : ERR_CORRUPT))
 				fail_msg("kind %d, version %d", kind, version);
 		}
 		buf_fini(&b);
@@ -403,7 +261,8 @@ static void test_damaged(void **state)
 			for (uint64_t n = rnd_next(&rnd) % 4; n < 4; n++)
 				b.data[1 + rnd_next(&rnd) % (b.len - 1)] = (char)rnd_next(&rnd);
 			enum err err = decode(kind, b.data, b.len);
-			if (err != OK && err != ERR_CORRUPT)
+			bool refused = err == ERR_REFUSED && kind == KIND_WEBHOOK; /* a key */
+			if (err != OK && err != ERR_CORRUPT && !refused)
 				fail_msg("kind %d: %s", kind, err_text(err));
 			buf_fini(&b);
 		}
@@ -466,6 +325,9 @@ static void test_digest(void **state)
 	    {SLICE_INIT("a"), SLICE_INIT("bc")},
 	    {SLICE_INIT("abc"), SLICE_INIT("")},
 	};
+	/* sha256 of "ab\0c", of Python's hashlib */
+	static const char AB_C[] =
+	    "\x6c\x03\x2e\x63\x1d\x39\xa1\x4d\x85\xaf\xf7\xe3\x19\x54\x6a\xf7";
 	unsigned char digests[COUNT(PAIRS)][RECORD_DIGEST];
 	for (size_t i = 0; i < COUNT(PAIRS); i++) {
 		unsigned char again[RECORD_DIGEST];
@@ -475,6 +337,7 @@ static void test_digest(void **state)
 		for (size_t j = 0; j < i; j++)
 			assert_memory_not_equal(digests[i], digests[j], RECORD_DIGEST);
 	}
+	assert_memory_equal(digests[3], AB_C, RECORD_DIGEST);
 }
 
 int main(void)
@@ -483,7 +346,6 @@ int main(void)
 	    cmocka_unit_test(test_delivery_round_trip),
 	    cmocka_unit_test(test_dead_letter_round_trip),
 	    cmocka_unit_test(test_dead_letter_text_too_long),
-	    cmocka_unit_test(test_webhook_round_trip),
 	    cmocka_unit_test(test_cut_and_extended),
 	    cmocka_unit_test(test_other_version),
 	    cmocka_unit_test(test_delivery_status),

@@ -137,9 +137,9 @@ static void test_each(void **state)
 static void put(struct db_txn *txn, uint64_t number, const char *session)
 {
 	struct webhook *w = make_webhook(number, session, "http://a/");
-	assert_int_equal(webhooks_add(txn, w), OK);
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
 	if (number == 2)
-		assert_int_equal(webhooks_retire(txn, w), OK);
+		assert_int_equal(webhooks_retire(txn, NULL, w), OK);
 	webhook_free(w);
 }
 
@@ -153,7 +153,7 @@ static void test_load(void **state)
 	put(txn, 3, "s");
 	put(txn, 1, "t");
 	store_commit(txn);
-	assert_int_equal(registry_load(reg, s->db, &p), OK);
+	assert_int_equal(registry_load(reg, s->db, NULL, &p), OK);
 	assert_list(reg, "s", "3");
 	assert_list(reg, "t", "1");
 	assert_true(registry_get(reg, 2)->deleted);
@@ -168,13 +168,13 @@ static void test_numbers_are_not_reused(void **state)
 	struct problem p;
 	struct webhook *w = make_webhook(7, "s", "http://a/");
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(webhooks_add(txn, w), OK);
-	assert_int_equal(webhooks_retire(txn, w), OK);
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
+	assert_int_equal(webhooks_retire(txn, NULL, w), OK);
 	assert_int_equal(webhooks_erase(txn, 7), OK);
 	store_commit(txn);
 	store_reopen(s);
 	struct registry *reg = registry_new();
-	assert_int_equal(registry_load(reg, s->db, &p), OK);
+	assert_int_equal(registry_load(reg, s->db, NULL, &p), OK);
 	assert_null(registry_get(reg, 7));
 	assert_true(registry_take_number(reg) == 8);
 	registry_free(reg);
@@ -191,7 +191,7 @@ static void test_load_fails(void **state)
 	assert_int_equal(db_put(txn, DB_WEBHOOKS, SLICE("12345678"), SLICE("damaged record")),
 	    OK);
 	store_commit(txn);
-	assert_int_equal(registry_load(reg, s->db, &p), ERR_CORRUPT);
+	assert_int_equal(registry_load(reg, s->db, NULL, &p), ERR_CORRUPT);
 	assert_true(p.message[0] != '\0');
 	registry_free(reg);
 }

@@ -9,6 +9,7 @@
 
 #include "store/record.h"
 #include "store/schema.h"
+#include "store/webhooks.h"
 #include "support.h"
 
 #define KEY SLICE("schema")
@@ -106,12 +107,61 @@ static void test_damaged_is_refused(void **state)
 	assert_true(p.message[0] != '\0');
 }
 
+/*
+ * Version 1 kept the URLs under digests of XXH3: they are made anew from the webhooks, of
+ * which a retired one has none, and encrypted ones have theirs without the key.
+ */
+static void test_from_version_1(void **state)
+{
+	struct store *s = *state;
+	struct vault *vault = vault_new();
+	struct problem p;
+	unsigned char digest[RECORD_DIGEST];
+	struct slice value;
+	assert_int_equal(vault_add(vault,
+			     SLICE("000102030405060708090a0b0c0d0e0f"
+				   "101112131415161718191a1b1c1d1e1f"),
+			     &p),
+	    OK);
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= 3; n++) {
+		static const char *const URLS[] = {"http://a/", "http://b/", "http://c/"};
+		struct webhook *w = make_webhook(n, "s", URLS[n - 1]);
+		assert_int_equal(webhooks_add(txn, n == 2 ? vault : NULL, w), OK);
+		if (n == 3)
+			assert_int_equal(webhooks_retire(txn, NULL, w), OK);
+		webhook_free(w);
+	}
+	record_digest(SLICE("s"), SLICE("http://a/"), digest);
+	const struct slice a = {(const char *)digest, sizeof(digest)};
+	assert_int_equal(db_del(txn, DB_URLS, a), OK);
+	assert_int_equal(db_put(txn, DB_URLS, SLICE("digest of XXH3.."), SLICE("12345678")),
+	    OK);
+	store_commit(txn);
+	write_version(s, 1, 4);
+	for (int i = 0; i < 2; i++) { /* a step must bear being run again */
+		write_version(s, 1, 4);
+		assert_int_equal(schema_migrate(s->db, &p), OK);
+		assert_int_equal(read_version(s), SCHEMA_VERSION);
+		assert_int_equal(store_count(s, DB_URLS), 2);
+	}
+	txn = store_read(s);
+	assert_int_equal(db_get(txn, DB_URLS, a, &value), OK);
+	assert_memory_equal(value.ptr, "\0\0\0\0\0\0\0\x01", 8);
+	record_digest(SLICE("s"), SLICE("http://b/"), digest);
+	assert_int_equal(db_get(txn, DB_URLS, a, &value), OK); /* of the second now */
+	assert_memory_equal(value.ptr, "\0\0\0\0\0\0\0\x02", 8);
+	db_read_end(txn);
+	vault_free(vault);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_fresh),
 	    STORE_TEST(test_again),
 	    STORE_TEST(test_newer_is_refused),
+	    STORE_TEST(test_from_version_1),
 	    cmocka_unit_test_setup_teardown(test_damaged_is_refused, store_setup,
 		store_teardown),
 	};

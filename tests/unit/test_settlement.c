@@ -30,7 +30,7 @@ static int setup(void **state)
 	struct webhook *w = make_webhook(WEBHOOK, "s", "http://a/");
 	struct event e = {.id = make_id(1), .deliveries = 2, .open = 2};
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(webhooks_add(txn, w), OK);
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
 	assert_int_equal(events_put(txn, &e, SLICE("")), OK);
 	for (uint64_t n = 11; n <= 12; n++) {
 		struct delivery d = make_delivery(WEBHOOK, n, 1000 * ((int64_t)n - 10));
@@ -60,7 +60,7 @@ static struct settlement outcome(enum verdict verdict)
 static void settle(struct store *s, struct settlement *o)
 {
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(settlement_write(o, txn), OK);
+	assert_int_equal(settlement_write(o, NULL, txn), OK);
 	store_commit(txn);
 }
 
@@ -212,7 +212,7 @@ static void test_left_meanwhile(void **state)
 		(void)snprintf(o.disable_reason, sizeof(o.disable_reason), "gone");
 		o.dead = verdict == VERDICT_DEAD ? make_dead_letter() : NULL;
 		txn = store_begin(s);
-		assert_int_equal(settlement_write(&o, txn), ERR_NOTFOUND);
+		assert_int_equal(settlement_write(&o, NULL, txn), ERR_NOTFOUND);
 		assert_int_equal(db_txn_error(txn), OK);
 		store_commit(txn);
 		assert_null(o.changed);
@@ -230,7 +230,7 @@ static struct webhook *stored_webhook(struct store *s)
 {
 	struct webhook *w = NULL;
 	struct db_txn *txn = store_read(s);
-	assert_int_equal(webhooks_get(txn, WEBHOOK, &w), OK);
+	assert_int_equal(webhooks_get(txn, NULL, WEBHOOK, &w), OK);
 	db_read_end(txn);
 	return w;
 }
@@ -301,7 +301,7 @@ static void test_disabled_already(void **state)
 	struct webhook *w = stored_webhook(s);
 	webhook_set_enabled(w, "disabled by request");
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(webhooks_change(txn, w, w), OK);
+	assert_int_equal(webhooks_change(txn, NULL, w, w), OK);
 	store_commit(txn);
 	webhook_free(w);
 	struct settlement o = outcome(VERDICT_RETRY);
@@ -328,7 +328,7 @@ static void test_webhook_gone(void **state)
 		if (erased)
 			assert_int_equal(webhooks_erase(txn, WEBHOOK), OK);
 		else
-			assert_int_equal(webhooks_retire(txn, w), OK);
+			assert_int_equal(webhooks_retire(txn, NULL, w), OK);
 		store_commit(txn);
 		struct settlement o = outcome(VERDICT_DELIVERED);
 		o.delivery.id = make_id(11 + (uint64_t)erased);
@@ -356,7 +356,7 @@ static void test_written_again(void **state)
 	add_notice(&o);
 	for (int i = 0; i < 2; i++) {
 		struct db_txn *txn = store_begin(s);
-		assert_int_equal(settlement_write(&o, txn), OK);
+		assert_int_equal(settlement_write(&o, NULL, txn), OK);
 		assert_non_null(o.changed);
 		assert_true(o.noticed);
 		db_abort(txn);

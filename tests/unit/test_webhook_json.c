@@ -41,7 +41,7 @@ static enum err apply(struct webhook *w, const char *body, struct problem *p)
 static char *show(const struct webhook *w)
 {
 	struct buf json = BUF_INIT(1u << 20);
-	webhook_write(w, &CLOSED, &json);
+	webhook_write(w, &CLOSED, 0, &json);
 	assert_false(json.failed);
 	char *text = mem_copy(json.data, json.len);
 	buf_fini(&json);
@@ -101,7 +101,7 @@ static void test_write_status(void **state)
 	    .in_flight = 7};
 	struct buf json = BUF_INIT(10000);
 	struct webhook *w = make_webhook(1, "s", "http://a/");
-	webhook_write(w, &STATUS, &json);
+	webhook_write(w, &STATUS, 0, &json);
 	assert_non_null(strstr(buf_cstr(&json),
 	    ",\"circuit\":{\"state\":\"open\",\"consecutive_failures\":4294967295,"
 	    "\"failing_since\":\"2026-01-01T00:00:00.000Z\","

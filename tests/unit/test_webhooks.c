@@ -13,7 +13,7 @@
 static enum err add(struct db_txn *txn, uint64_t number, const char *session, const char *url)
 {
 	struct webhook *w = make_webhook(number, session, url);
-	enum err err = webhooks_add(txn, w);
+	enum err err = webhooks_add(txn, NULL, w);
 	webhook_free(w);
 	return err;
 }
@@ -25,17 +25,17 @@ static void test_add_and_get(void **state)
 	struct webhook *w = make_webhook(7, "s", "http://a/");
 	webhook_set(&w->secret, "secret");
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(webhooks_get(txn, 7, &got), ERR_NOTFOUND);
+	assert_int_equal(webhooks_get(txn, NULL, 7, &got), ERR_NOTFOUND);
 	assert_null(got);
-	assert_int_equal(webhooks_add(txn, w), OK);
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
 	store_commit(txn);
 	store_reopen(s);
 	txn = store_read(s);
-	assert_int_equal(webhooks_get(txn, 7, &got), OK);
+	assert_int_equal(webhooks_get(txn, NULL, 7, &got), OK);
 	assert_true(webhook_same(got, w));
 	webhook_free(got);
 	got = NULL;
-	assert_int_equal(webhooks_get(txn, 8, &got), ERR_NOTFOUND);
+	assert_int_equal(webhooks_get(txn, NULL, 8, &got), ERR_NOTFOUND);
 	assert_null(got);
 	db_read_end(txn);
 	webhook_free(w);
@@ -49,7 +49,7 @@ static void test_url_is_unique(void **state)
 	struct db_txn *txn = store_begin(s);
 	assert_int_equal(add(txn, 1, "s", "http://a/"), OK);
 	assert_int_equal(add(txn, 2, "s", "http://a/"), ERR_EXISTS);
-	assert_int_equal(webhooks_get(txn, 2, &none), ERR_NOTFOUND);
+	assert_int_equal(webhooks_get(txn, NULL, 2, &none), ERR_NOTFOUND);
 	assert_int_equal(add(txn, 3, "t", "http://a/"), OK);
 	assert_int_equal(add(txn, 4, "s", "http://a/b"), OK);
 	assert_int_equal(add(txn, 5, "s", "http://A/"), OK);
@@ -66,24 +66,24 @@ static void test_change(void **state)
 	struct webhook *old = make_webhook(1, "s", "http://a/");
 	struct webhook *new = make_webhook(1, "s", "http://a/");
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(webhooks_add(txn, old), OK);
+	assert_int_equal(webhooks_add(txn, NULL, old), OK);
 	assert_int_equal(add(txn, 2, "s", "http://b/"), OK);
 
 	webhook_set(&new->description, "the same URL");
-	assert_int_equal(webhooks_change(txn, old, new), OK);
-	assert_int_equal(webhooks_get(txn, 1, &got), OK);
+	assert_int_equal(webhooks_change(txn, NULL, old, new), OK);
+	assert_int_equal(webhooks_get(txn, NULL, 1, &got), OK);
 	assert_true(webhook_same(got, new));
 	webhook_free(got);
 
 	webhook_set(&new->url, "http://b/");
-	assert_int_equal(webhooks_change(txn, old, new), ERR_EXISTS);
-	assert_int_equal(webhooks_get(txn, 1, &got), OK);
+	assert_int_equal(webhooks_change(txn, NULL, old, new), ERR_EXISTS);
+	assert_int_equal(webhooks_get(txn, NULL, 1, &got), OK);
 	assert_string_equal(got->url, "http://a/");
 	webhook_free(got);
 
 	webhook_set(&new->url, "http://c/");
-	assert_int_equal(webhooks_change(txn, old, new), OK);
-	assert_int_equal(webhooks_get(txn, 1, &got), OK);
+	assert_int_equal(webhooks_change(txn, NULL, old, new), OK);
+	assert_int_equal(webhooks_get(txn, NULL, 1, &got), OK);
 	assert_true(webhook_same(got, new));
 	webhook_free(got);
 	assert_int_equal(add(txn, 3, "s", "http://c/"), ERR_EXISTS);
@@ -102,18 +102,18 @@ static void test_retire_and_erase(void **state)
 	struct webhook *got = NULL;
 	struct webhook *w = make_webhook(1, "s", "http://a/");
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(webhooks_add(txn, w), OK);
-	assert_int_equal(webhooks_retire(txn, w), OK);
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
+	assert_int_equal(webhooks_retire(txn, NULL, w), OK);
 	assert_true(w->deleted);
-	assert_int_equal(webhooks_get(txn, 1, &got), OK);
+	assert_int_equal(webhooks_get(txn, NULL, 1, &got), OK);
 	assert_true(got->deleted);
 	webhook_free(got);
 	assert_int_equal(add(txn, 2, "s", "http://a/"), OK);
 	assert_int_equal(webhooks_erase(txn, 1), OK);
 	assert_int_equal(webhooks_erase(txn, 1), ERR_NOTFOUND);
 	got = NULL;
-	assert_int_equal(webhooks_get(txn, 1, &got), ERR_NOTFOUND);
-	assert_int_equal(webhooks_get(txn, 2, &got), OK);
+	assert_int_equal(webhooks_get(txn, NULL, 1, &got), ERR_NOTFOUND);
+	assert_int_equal(webhooks_get(txn, NULL, 2, &got), OK);
 	webhook_free(got);
 	assert_int_equal(store_count_in(txn, DB_URLS), 1);
 	store_commit(txn);
@@ -138,15 +138,16 @@ static void test_each_in_order(void **state)
 	static const uint64_t NUMBERS[] = {300, 2, UINT64_MAX, 1, 256};
 	static const uint64_t WANT[] = {1, 2, 256, 300, UINT64_MAX};
 	struct seen seen = {.count = 0};
+	struct problem p;
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(webhooks_each(txn, on_webhook, &seen), OK);
+	assert_int_equal(webhooks_each(txn, NULL, on_webhook, &seen, &p), OK);
 	assert_int_equal(seen.count, 0);
 	for (size_t i = 0; i < COUNT(NUMBERS); i++) {
 		char url[] = "http://x/";
 		url[7] = (char)('a' + i);
 		assert_int_equal(add(txn, NUMBERS[i], "s", url), OK);
 	}
-	assert_int_equal(webhooks_each(txn, on_webhook, &seen), OK);
+	assert_int_equal(webhooks_each(txn, NULL, on_webhook, &seen, &p), OK);
 	assert_int_equal(seen.count, COUNT(WANT));
 	assert_memory_equal(seen.numbers, WANT, sizeof(WANT));
 	store_commit(txn);
@@ -157,6 +158,7 @@ static void test_damage(void **state)
 	struct store *s = *state;
 	struct webhook *none = NULL;
 	struct seen seen = {.count = 0};
+	struct problem p;
 	unsigned char key[8];
 	struct db_txn *txn = store_begin(s);
 	assert_int_equal(add(txn, 1, "s", "http://a/"), OK);
@@ -165,9 +167,9 @@ static void test_damage(void **state)
 	assert_int_equal(db_put(txn, DB_WEBHOOKS, (struct slice){(const char *)key, 8},
 			     SLICE("this is not the record of a webhook")),
 	    OK);
-	assert_int_equal(webhooks_get(txn, 2, &none), ERR_CORRUPT);
+	assert_int_equal(webhooks_get(txn, NULL, 2, &none), ERR_CORRUPT);
 	assert_null(none);
-	assert_int_equal(webhooks_each(txn, on_webhook, &seen), ERR_CORRUPT);
+	assert_int_equal(webhooks_each(txn, NULL, on_webhook, &seen, &p), ERR_CORRUPT);
 	assert_int_equal(seen.count, 1);
 	assert_int_equal(db_txn_error(txn), OK);
 	db_abort(txn);
@@ -181,10 +183,10 @@ static void test_last_number(void **state)
 	struct db_txn *txn = store_begin(s);
 	assert_int_equal(webhooks_last_number(txn, &last), OK);
 	assert_true(last == 0);
-	assert_int_equal(webhooks_add(txn, w), OK);
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
 	assert_int_equal(add(txn, 5, "s", "http://five/"), OK);
 	assert_int_equal(add(txn, 10, "s", "http://five/"), ERR_EXISTS);
-	assert_int_equal(webhooks_retire(txn, w), OK);
+	assert_int_equal(webhooks_retire(txn, NULL, w), OK);
 	assert_int_equal(webhooks_erase(txn, 9), OK);
 	store_commit(txn);
 	store_reopen(s);

@@ -1,0 +1,28 @@
+/*
+ * Fast hashes of bytes, XXH3: the one user of xxHash. A checksum that finds what a disk or a
+ * memory has changed, and a keyed hash that says in which bucket something goes. Neither
+ * stands up to a peer who knows the bytes and the key: for that there is domain/digest.h.
+ */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define HASH_KEY_SIZE 136 /* XXH3_SECRET_SIZE_MIN */
+
+/* Random bytes that decide what goes where; who knows them can aim. */
+struct hash_key {
+	unsigned char bytes[HASH_KEY_SIZE];
+};
+
+/* Draws a key from the system. */
+void hash_key_draw(struct hash_key *key);
+
+/* Hashes without a key: the same everywhere and for good, so it may lie on disk. */
+uint64_t hash_checksum(const void *bytes, size_t len);
+
+/* Hashes under a key. Keys of a process's own: the result must not lie on disk. */
+uint64_t hash_keyed(const struct hash_key *key, const void *bytes, size_t len);
+
+#endif

@@ -1,0 +1,354 @@
+/*
+ * The record of a webhook: all forms come back as what they were; what is encrypted in it
+ * cannot be read or changed without the key.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "domain/name.h"
+#include "domain/url.h"
+#include "support.h"
+
+/* All that the rules of the API allow, at its longest. */
+static struct webhook *largest_webhook(void)
+{
+	struct webhook *w = webhook_new();
+	w->number = UINT64_MAX;
+	memset(w->id.bytes, 0xff, UUID_SIZE);
+	w->session = repeat('s', SESSION_MAX);
+	w->url = repeat('u', URL_MAX);
+	w->secret = repeat('x', WEBHOOK_SECRET_MAX);
+	w->previous_secret = repeat('p', WEBHOOK_SECRET_MAX);
+	w->previous_expires_ms = INT64_MAX;
+	w->ca_pem = repeat('c', WEBHOOK_CA_MAX);
+	w->description = repeat('d', WEBHOOK_DESCRIPTION_MAX);
+	while (w->event_count < 256)
+		add_event(w, repeat('e', EVENT_MAX));
+	for (int i = 0; i < WEBHOOK_HEADERS_MAX; i++)
+		add_header(w, repeat('n', WEBHOOK_HEADER_NAME_MAX),
+		    repeat('v', WEBHOOK_HEADER_VALUE_MAX));
+	w->retry = mem_new(sizeof(*w->retry));
+	for (w->retry->count = 0; w->retry->count < RETRY_STEPS_MAX; w->retry->count++)
+		w->retry->wait_ms[w->retry->count] = RETRY_WAIT_MAX_MS;
+	w->created_ms = INT64_MIN;
+	w->updated_ms = INT64_MAX;
+	w->failing_since_ms = INT64_MAX;
+	w->timeout_ms = UINT32_MAX;
+	w->max_in_flight = UINT32_MAX;
+	w->rate_limit = -HUGE_VAL;
+	return w;
+}
+
+static void assert_text(const char *got, const char *want)
+{
+	if (want == NULL)
+		assert_null(got);
+	else
+		assert_string_equal(got, want);
+}
+
+static void compare_lists(const struct webhook *a, const struct webhook *b)
+{
+	assert_int_equal(a->event_count, b->event_count);
+	for (size_t i = 0; i < a->event_count; i++)
+		assert_string_equal(a->events[i], b->events[i]);
+	assert_int_equal(a->header_count, b->header_count);
+	for (size_t i = 0; i < a->header_count; i++) {
+		assert_string_equal(a->headers[i].name, b->headers[i].name);
+		assert_string_equal(a->headers[i].value, b->headers[i].value);
+	}
+	assert_int_equal(a->retry == NULL, b->retry == NULL);
+	if (a->retry == NULL || b->retry == NULL)
+		return;
+	assert_int_equal(a->retry->count, b->retry->count);
+	assert_memory_equal(a->retry->wait_ms, b->retry->wait_ms, a->retry->count * 8);
+}
+
+static void compare_webhooks(const struct webhook *got, const struct webhook *w)
+{
+	assert_true(got->number == w->number);
+	assert_memory_equal(got->id.bytes, w->id.bytes, UUID_SIZE);
+	assert_string_equal(got->session, w->session);
+	assert_string_equal(got->url, w->url);
+	assert_text(got->secret, w->secret);
+	assert_text(got->previous_secret, w->previous_secret);
+	assert_text(got->ca_pem, w->ca_pem);
+	assert_true(got->previous_expires_ms == w->previous_expires_ms);
+	assert_int_equal(got->tls_insecure, w->tls_insecure);
+	assert_text(got->description, w->description);
+	assert_text(got->disabled_reason, w->disabled_reason);
+	assert_memory_equal(&got->rate_limit, &w->rate_limit, sizeof(double));
+	assert_true(got->created_ms == w->created_ms);
+	assert_true(got->updated_ms == w->updated_ms);
+	assert_true(got->failing_since_ms == w->failing_since_ms);
+	assert_true(got->timeout_ms == w->timeout_ms);
+	assert_true(got->max_in_flight == w->max_in_flight);
+	assert_int_equal(got->signature, w->signature);
+	assert_int_equal(got->fifo, w->fifo);
+	assert_int_equal(got->enabled, w->enabled);
+	assert_int_equal(got->deleted, w->deleted);
+	compare_lists(got, w);
+}
+
+/* Decodes what is `w` under `vault`, and compares; the key that it names is `want`. */
+static void check_record(const struct buf *b, const struct vault *vault,
+    const struct vault_id *want, const struct webhook *w)
+{
+	struct vault_id key;
+	struct webhook *got = NULL;
+	struct reader r = reader_of(buf_view(b));
+	assert_int_equal(webhook_decode(&r, vault, &key, &got), OK);
+	assert_true(vault_same(&key, want));
+	compare_webhooks(got, w);
+	webhook_free(got);
+}
+
+static const unsigned char NONCE[VAULT_NONCE_SIZE] = {9, 8, 7};
+static const struct vault_id NO_KEY;
+
+/* A vault of one key, all of its digits `digit`. */
+static struct vault *vault_of(char digit)
+{
+	char *hex = repeat(digit, 64);
+	struct vault *vault = vault_new();
+	struct problem p;
+	assert_int_equal(vault_add(vault, slice_of(hex), &p), OK);
+	free(hex);
+	return vault;
+}
+
+/* Encodes and decodes `w`, which it frees: as it is and encrypted. */
+static void check_webhook(struct webhook *w)
+{
+	struct vault *vault = vault_of('a');
+	struct vault_id current = vault_current(vault);
+	struct buf open = BUF_INIT(WEBHOOK_RECORD_MAX);
+	struct buf encrypted = BUF_INIT(WEBHOOK_RECORD_MAX);
+	webhook_encode(w, NULL, NULL, &open);
+	assert_false(open.failed);
+	check_record(&open, NULL, &NO_KEY, w);
+	check_record(&open, vault, &NO_KEY, w);
+	webhook_encode(w, vault, NONCE, &encrypted);
+	assert_false(encrypted.failed);
+	assert_int_equal(encrypted.len, open.len + VAULT_OVERHEAD);
+	check_record(&encrypted, vault, &current, w);
+	webhook_free(w);
+	vault_free(vault);
+	buf_fini(&open);
+	buf_fini(&encrypted);
+}
+
+static void test_webhook_round_trip(void **state)
+{
+	(void)state;
+	check_webhook(make_webhook(0, "", ""));
+	check_webhook(make_full_webhook());
+	check_webhook(largest_webhook());
+}
+
+static void put_cstr(struct buf *out, const char *text)
+{
+	put_text(out, slice_of(text));
+}
+
+/* The record of version 1, as a waybill wrote it that knew no encryption. */
+static void encode_version_1(const struct webhook *w, uint8_t flags, struct buf *out)
+{
+	put_u8(out, 1);
+	put_u8(out, flags);
+	put_u8(out, (uint8_t)w->signature);
+	put_u64(out, w->number);
+	buf_append(out, w->id.bytes, UUID_SIZE);
+	put_i64(out, w->created_ms);
+	put_i64(out, w->updated_ms);
+	put_i64(out, w->failing_since_ms);
+	put_u32(out, w->timeout_ms);
+	put_u32(out, w->max_in_flight);
+	buf_append(out, "\x3f\x50\x62\x4d\xd2\xf1\xa9\xfc", 8); /* 0.001 */
+	put_cstr(out, w->session);
+	put_cstr(out, w->url);
+	put_cstr(out, w->secret);
+	put_cstr(out, w->previous_secret);
+	put_i64(out, w->previous_expires_ms);
+	put_cstr(out, w->ca_pem);
+	put_cstr(out, w->description);
+	put_cstr(out, w->disabled_reason);
+	put_u16(out, (uint16_t)w->event_count);
+	for (size_t i = 0; i < w->event_count; i++)
+		put_cstr(out, w->events[i]);
+	put_u16(out, (uint16_t)w->header_count);
+	for (size_t i = 0; i < w->header_count; i++) {
+		put_cstr(out, w->headers[i].name);
+		put_cstr(out, w->headers[i].value);
+	}
+	put_u16(out, (uint16_t)w->retry->count);
+	for (uint32_t i = 0; i < w->retry->count; i++)
+		put_i64(out, w->retry->wait_ms[i]);
+}
+
+static void test_webhook_of_version_1(void **state)
+{
+	(void)state;
+	struct vault *vault = vault_of('a');
+	struct webhook *w = make_full_webhook();
+	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+	/* 2 deleted, 4 fifo, 8 secret, 16 description, 32 retry, 64 previous, 128 insecure */
+	encode_version_1(w, 0xfe, &b);
+	check_record(&b, NULL, &NO_KEY, w);
+	check_record(&b, vault, &NO_KEY, w);
+	for (size_t len = 0; len < b.len; len++) {
+		struct reader r = reader_of((struct slice){b.data, len});
+		struct vault_id key;
+		struct webhook *none = NULL;
+		if (webhook_decode(&r, NULL, &key, &none) != ERR_CORRUPT || none != NULL)
+			fail_msg("cut to %zu of %zu bytes", len, b.len);
+	}
+	buf_fini(&b);
+	webhook_free(w);
+	vault_free(vault);
+}
+
+/* A record without any flag, from a store of version 1. */
+static void test_webhook_of_a_dump(void **state)
+{
+	(void)state;
+	static const char RECORD[] =
+	    "\x01\x29\x01\0\0\0\0\0\0\0\x01\xd5\x16\x2d\x85\x3b\x4a\x4c\xee\x82\x8c\xe8\xf1"
+	    "\x1c\xf9\xf4\x5e\0\0\x01\xa2\x08\xdd\xaf\x4e\0\0\x01\xa2\x08\xdd\xaf\x4e\0\0\0\0\0"
+	    "\0\0\0\0\0\x13\x88\0\0\0\x10\0\0\0\0\0\0\0\0\0\x04"
+	    "demo\0\x13http://127.0.0.1:9/"
+	    "\0\x06s3cret\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\x07message\0\0\0\x01"
+	    "\0\0\0\0\0\x36\xee\x80";
+	struct reader r = reader_of((struct slice){RECORD, sizeof(RECORD) - 1});
+	struct vault_id key;
+	struct webhook *w = NULL;
+	assert_int_equal(webhook_decode(&r, NULL, &key, &w), OK);
+	assert_string_equal(w->session, "demo");
+	assert_string_equal(w->url, "http://127.0.0.1:9/");
+	assert_string_equal(w->secret, "s3cret");
+	assert_null(w->previous_secret);
+	assert_true(w->retry->wait_ms[0] == 3600000);
+	webhook_free(w);
+}
+
+/* Whether `bytes` are somewhere in `b`. */
+static bool holds(const struct buf *b, const char *bytes)
+{
+	return memmem(b->data, b->len, bytes, strlen(bytes)) != NULL;
+}
+
+static void test_secrets_are_encrypted(void **state)
+{
+	(void)state;
+	static const char *const SECRETS[] = {"SECRET-one", "SECRET-two", "SECRET-three"};
+	struct vault *vault = vault_of('a');
+	struct vault *other = vault_of('b');
+	struct vault_id current = vault_current(vault);
+	struct vault_id key;
+	struct webhook *w = make_webhook(3, "s", "http://a/");
+	struct webhook *none = NULL;
+	webhook_set(&w->secret, SECRETS[0]);
+	webhook_rotate_secret(w, SECRETS[1], 5);
+	add_header(w, repeat('N', 3), mem_copy(SECRETS[2], strlen(SECRETS[2])));
+	struct buf open = BUF_INIT(10000);
+	struct buf encrypted = BUF_INIT(10000);
+	webhook_encode(w, NULL, NULL, &open);
+	webhook_encode(w, vault, NONCE, &encrypted);
+	for (size_t i = 0; i < COUNT(SECRETS); i++) {
+		assert_true(holds(&open, SECRETS[i]));
+		assert_false(holds(&encrypted, SECRETS[i]));
+	}
+	const struct vault *const WRONG[] = {NULL, other};
+	for (size_t i = 0; i < COUNT(WRONG); i++) {
+		struct reader r = reader_of(buf_view(&encrypted));
+		assert_int_equal(webhook_decode(&r, WRONG[i], &key, &none), ERR_REFUSED);
+		assert_null(none);
+		assert_true(vault_same(&key, &current));
+	}
+	webhook_free(w);
+	vault_free(vault);
+	vault_free(other);
+	buf_fini(&open);
+	buf_fini(&encrypted);
+}
+
+/* No byte of an encrypted record can be another: not the URL, nor whose secrets these are. */
+static void test_encrypted_record_is_bound(void **state)
+{
+	(void)state;
+	struct vault *vault = vault_of('a');
+	struct webhook *w = make_full_webhook();
+	struct buf b = BUF_INIT(10000);
+	webhook_encode(w, vault, NONCE, &b);
+	for (size_t bit = 0; bit < b.len * 8; bit++) {
+		struct vault_id key;
+		struct webhook *none = NULL;
+		b.data[bit / 8] = (char)(b.data[bit / 8] ^ 1 << bit % 8);
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, vault, &key, &none) == OK)
+			fail_msg("bit %zu", bit);
+		b.data[bit / 8] = (char)(b.data[bit / 8] ^ 1 << bit % 8);
+	}
+	buf_fini(&b);
+	webhook_free(w);
+	vault_free(vault);
+}
+
+/* Without a key all but the secrets can be read and checked. */
+static void test_open_part(void **state)
+{
+	(void)state;
+	struct vault *vault = vault_of('a');
+	struct vault_id current = vault_current(vault);
+	struct vault_id key;
+	struct webhook *w = make_full_webhook();
+	struct webhook *got = NULL;
+	struct buf b = BUF_INIT(10000);
+	webhook_encode(w, vault, NONCE, &b);
+	struct reader r = reader_of(buf_view(&b));
+	assert_int_equal(webhook_decode_open(&r, &key, &got), OK);
+	assert_true(vault_same(&key, &current));
+	assert_string_equal(got->url, w->url);
+	assert_null(got->secret);
+	assert_null(got->previous_secret);
+	assert_int_equal(got->header_count, w->header_count);
+	assert_string_equal(got->headers[0].name, w->headers[0].name);
+	assert_null(got->headers[0].value);
+	webhook_free(got);
+
+	buf_reset(&b);
+	webhook_encode(w, NULL, NULL, &b);
+	r = reader_of(buf_view(&b));
+	assert_int_equal(webhook_decode_open(&r, &key, &got), OK);
+	assert_true(vault_is_none(&key));
+	compare_webhooks(got, w);
+	webhook_free(got);
+	got = NULL;
+	r = reader_of((struct slice){b.data, b.len - 1});
+	assert_int_equal(webhook_decode_open(&r, &key, &got), ERR_CORRUPT);
+	assert_null(got);
+	buf_fini(&b);
+	webhook_free(w);
+	vault_free(vault);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_webhook_round_trip),
+	    cmocka_unit_test(test_webhook_of_version_1),
+	    cmocka_unit_test(test_webhook_of_a_dump),
+	    cmocka_unit_test(test_secrets_are_encrypted),
+	    cmocka_unit_test(test_encrypted_record_is_bound),
+	    cmocka_unit_test(test_open_part),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,114 @@
+/* Secrets that are read or replaced do not stay in memory that is given back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+#include <cmocka.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "domain/webhook_json.h"
+#include "support.h"
+
+#define SECRET "correct horse battery staple"
+#define VALUE "Bearer of good news"
+
+static size_t leaked; /* blocks that were given back with a secret in them */
+static size_t freed;
+
+/* What cJSON gives back goes through here. */
+static void inspect_free(void *block)
+{
+	size_t size = block == NULL ? 0 : malloc_usable_size(block);
+	freed += size > 0 ? 1 : 0;
+	if (size > 0 &&
+	    (memmem(block, size, SECRET, strlen(SECRET)) != NULL ||
+		memmem(block, size, VALUE, strlen(VALUE)) != NULL))
+		leaked++;
+	free(block);
+}
+
+static void test_parsed_text_is_wiped(void **state)
+{
+	(void)state;
+	static const char *const BODIES[] = {
+	    "{\"secret\":\"" SECRET "\",\"headers\":{\"A\":\"" VALUE "\"}}",
+	    "{\"secret\":\"" SECRET "\",\"headers\":{\"A\":\"" VALUE "\"},\"nope\":1}",
+	    "{\"nope\":[{\"a\":\"" SECRET "\"}]}",
+	};
+	cJSON_Hooks hooks = {malloc, inspect_free};
+	cJSON_InitHooks(&hooks);
+	for (size_t i = 0; i < COUNT(BODIES); i++) {
+		const struct webhook_rules rules = {0};
+		struct problem p = {0};
+		struct webhook *w = make_webhook(1, "s", "http://a/");
+		freed = 0;
+		leaked = 0;
+		enum err err = webhook_apply(w, slice_of(BODIES[i]), &rules, &p);
+		assert_int_equal(err, i == 0 ? OK : ERR_INVALID);
+		assert_null(strstr(p.message, SECRET));
+		assert_null(strstr(p.message, VALUE));
+		assert_true(freed > 0);
+		if (leaked > 0)
+			fail_msg("row %zu: %zu blocks", i, leaked);
+		webhook_free(w);
+	}
+	freed = 0;
+	leaked = 0;
+	struct problem p = {0};
+	struct webhook *w = make_webhook(1, "s", "http://a/");
+	assert_int_equal(webhook_apply_rotation(w, SLICE("{\"secret\":\"" SECRET "\"}"), 1, &p),
+	    OK);
+	assert_true(freed > 0);
+	assert_int_equal(leaked, 0);
+	webhook_free(w);
+	cJSON_InitHooks(NULL);
+}
+
+static void test_expired_secret_is_dropped(void **state)
+{
+	(void)state;
+	struct webhook *w = make_webhook(1, "s", "http://a/");
+	webhook_set(&w->secret, "first");
+	assert_false(webhook_drop_expired(w, 1000));
+	webhook_rotate_secret(w, "second", 1000);
+	assert_false(webhook_drop_expired(w, 999));
+	assert_string_equal(w->previous_secret, "first");
+	assert_true(webhook_drop_expired(w, 1000));
+	assert_null(w->previous_secret);
+	assert_true(w->previous_expires_ms == 0);
+	assert_string_equal(w->secret, "second");
+	assert_false(webhook_drop_expired(w, 2000));
+	webhook_free(w);
+}
+
+/* The end of an overlap is shown while it lasts. */
+static void test_overlap_is_shown(void **state)
+{
+	(void)state;
+	static const struct webhook_status CLOSED = {.circuit = "closed"};
+	struct webhook *w = make_webhook(1, "s", "http://a/");
+	webhook_set(&w->secret, "first");
+	webhook_rotate_secret(w, "second", 1767225600000);
+	for (int over = 0; over <= 1; over++) {
+		struct buf json = BUF_INIT(10000);
+		webhook_write(w, &CLOSED, 1767225599999 + over, &json);
+		bool shown = strstr(buf_cstr(&json), "\"2026-01-01T00:00:00.000Z\"") != NULL;
+		assert_int_equal(shown, over == 0);
+		buf_fini(&json);
+	}
+	webhook_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_parsed_text_is_wiped),
+	    cmocka_unit_test(test_expired_secret_is_dropped),
+	    cmocka_unit_test(test_overlap_is_shown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
