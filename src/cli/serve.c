@@ -28,6 +28,7 @@ struct server {
 	struct inbound *inbound;
 	struct db *db;
 	struct registry *registry;
+	struct backlog *backlog;
 	struct turn *turn;
 	struct reactor *reactor;
 	struct client *client;
@@ -102,6 +103,14 @@ static enum err resume_ids(struct server *s, struct problem *p)
 	return OK;
 }
 
+static enum err load_backlog(struct server *s, struct problem *p)
+{
+	enum err err = backlog_new(s->db, &s->backlog);
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read what waits: %s", err_text(err));
+	return OK;
+}
+
 static enum err open_store(struct server *s, struct problem *p)
 {
 	enum err err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
@@ -111,6 +120,8 @@ static enum err open_store(struct server *s, struct problem *p)
 		return err;
 	s->registry = registry_new();
 	err = registry_load(s->registry, s->db, p);
+	if (err == OK)
+		err = load_backlog(s, p);
 	s->turn = turn_new(s->db);
 	struct retention keep = {.settled_ms = s->config.retention,
 	    .settled_bytes = s->config.retention_bytes,
@@ -166,6 +177,9 @@ static void make_api(struct server *s)
 	    .body_max = s->config.max_body_bytes,
 	    .batch_max = s->config.max_batch_bytes,
 	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
+	    .quota = {.most = s->config.max_queue_per_session,
+		.backlog = s->backlog,
+		.registry = s->registry},
 	    .hooks = {.queued = on_queued,
 		.changed = on_changed,
 		.status = on_status,
@@ -259,6 +273,7 @@ static void stop(struct server *s)
 	sweep_free(s->sweep);
 	turn_free(s->turn);
 	registry_free(s->registry);
+	backlog_free(s->backlog);
 	db_close(s->db);
 	auth_free(s->auth);
 	inbound_free(s->inbound);

@@ -7,6 +7,7 @@
 #include "store/schema.h"
 
 #include "base/log.h"
+#include "store/backlog.h"
 #include "store/record.h"
 
 #define VERSION_KEY SLICE("schema")
@@ -19,7 +20,10 @@ static enum err create(struct db_txn *txn)
 	return db_txn_error(txn);
 }
 
-static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {create};
+static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {
+    create,
+    backlog_recount, /* to 2: the table of what waits; a row a webhook, whatever the queue */
+};
 
 static enum err read_version(struct db_txn *txn, uint32_t *out)
 {
