@@ -61,7 +61,7 @@ static enum err check_items(const struct quota *q, const struct intake *in, stru
 
 enum err quota_check(const struct quota *q, const struct intake *in, struct problem *p)
 {
-	/* where all sessions together stay below it, none is above: the usual case, and cheap */
+	/* where all sessions together stay below it, none is above: the usual case, cheap */
 	if (q->most == 0 || backlog_total(q->backlog) + in->deliveries <= q->most)
 		return OK;
 	struct map *shares = map_new();

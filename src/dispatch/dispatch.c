@@ -516,7 +516,7 @@ static void start_due(struct dispatch *d)
 		return;
 	if (db_read(d->conf.db, &txn) != OK)
 		return;
-	/* a claim that starts nothing counts as well, but for a drop: those are bounded apart */
+	/* a claim that starts nothing counts too, but not a drop: those are bounded apart */
 	int claims = 0;
 	while (claims < STARTS_PER_TURN && d->drops < DROPS_MAX &&
 	    d->body_bytes < d->conf.body_bytes_max) {

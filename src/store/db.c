@@ -232,7 +232,9 @@ void db_accompany(struct db *db, const struct db_companion *c)
 
 void *db_companion_of(const struct db_txn *txn)
 {
-	return txn->db->companion.arg;
+	void *arg = txn->db->companion.arg;
+	panic_if(arg == NULL, "a transaction goes alone: nobody counts the queue");
+	return arg;
 }
 
 static void flush_companion(struct db_txn *txn)
@@ -243,7 +245,7 @@ static void flush_companion(struct db_txn *txn)
 }
 
 /* The write transaction is over. */
-static void end(struct db_txn *txn, bool committed)
+static void end_write(struct db_txn *txn, bool committed)
 {
 	const struct db_companion *c = &txn->db->companion;
 	txn->open = false;
@@ -261,7 +263,7 @@ enum err db_commit(struct db_txn *txn)
 		return err;
 	}
 	int rc = mdb_txn_commit(txn->mdb);
-	end(txn, rc == MDB_SUCCESS);
+	end_write(txn, rc == MDB_SUCCESS);
 	if (rc == MDB_SUCCESS)
 		return OK;
 	log_error("commit failed", LOG_S("error", mdb_strerror(rc)));
@@ -273,7 +275,7 @@ void db_abort(struct db_txn *txn)
 	if (!txn->open)
 		return;
 	mdb_txn_abort(txn->mdb);
-	end(txn, false);
+	end_write(txn, false);
 }
 
 enum err db_read(struct db *db, struct db_txn **out)

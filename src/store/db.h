@@ -82,7 +82,7 @@ struct db_companion {
 /* Sets the one companion, outside a transaction; all zero: none. */
 void db_accompany(struct db *db, const struct db_companion *c);
 
-/* The companion's `arg`; NULL where there is none. */
+/* The companion's `arg`; there is one. */
 void *db_companion_of(const struct db_txn *txn);
 
 /* The transaction's sticky error, OK while there is none. */

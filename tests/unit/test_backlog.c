@@ -200,7 +200,7 @@ static void damage(struct store *s, struct slice key)
 	store_reopen(s);
 }
 
-/* A damaged number is none; it never shows below that, and is right when the queue was empty. */
+/* A damaged number is none, never less, and right again once the queue was empty. */
 static void test_damage(void **state)
 {
 	struct store *s = *state;
