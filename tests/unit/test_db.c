@@ -401,8 +401,7 @@ static void test_open_fails(void **state)
 	assert_int_equal(db_open(path, STORE_MAP_BYTES, &db, &p), ERR_IO);
 	assert_non_null(strstr(p.message, path));
 
-	db_close(s->db);
-	s->db = NULL;
+	store_close(s);
 	int fd = open(path, O_WRONLY | O_TRUNC);
 	assert_true(fd >= 0);
 	for (int i = 0; i < 1000; i++)
