@@ -9,6 +9,7 @@
 #include "api/auth.h"
 #include "api/http.h"
 #include "api/inbound.h"
+#include "api/quota.h"
 #include "domain/id.h"
 #include "domain/webhook_json.h"
 #include "store/queue.h"
@@ -44,6 +45,7 @@ struct api_conf {
 	uint64_t body_max;  /* bytes of one event's request */
 	uint64_t batch_max; /* bytes of a batch */
 	uint32_t webhooks_per_session;
+	struct quota quota;
 	struct api_hooks hooks;
 };
 

@@ -41,7 +41,7 @@ void call_fail(struct call *c, int status, const char *field, const char *messag
 	put_error(&json, status, field, message);
 	if (status == 401)
 		http_add_header(c->http, "WWW-Authenticate", "Bearer");
-	if (status == 503 || status == 507)
+	if (status == 429 || status == 503 || status == 507)
 		http_add_header(c->http, "Retry-After", CALL_RETRY_AFTER_S);
 	call_reply(c, status, &json);
 	buf_fini(&json);
@@ -61,6 +61,7 @@ void call_fail_err(struct call *c, enum err err)
 	    {ERR_CONFLICT, 409, "its state does not allow this"},
 	    {ERR_REFUSED, 403, "the token does not reach this session"},
 	    {ERR_TOOBIG, 413, "the request is over a limit"},
+	    {ERR_FULL, 429, "too much waits already; nothing of this was stored"},
 	    {ERR_NOSPACE, 507, "there is no room to store this; nothing of it was stored"},
 	    {ERR_BUSY, 503, "too much at once; nothing of this was stored"},
 	};

@@ -8,7 +8,7 @@
 #include "api/api.h"
 #include "domain/name.h"
 
-#define CALL_RETRY_AFTER_S "5" /* Retry-After of 503 and 507 */
+#define CALL_RETRY_AFTER_S "5" /* Retry-After of 429, 503 and 507 */
 
 struct api {
 	struct api_conf conf;

@@ -122,6 +122,8 @@ static enum err write_request(struct publish_call *pc, struct db_txn *txn, int64
 	struct buf known = BUF_INIT(ANSWER_MAX);
 	struct intake *in = &pc->intake;
 	enum err err = find_replays(pc, txn, now_ms, &known);
+	if (err == OK)
+		err = quota_check(&pc->call.api->conf.quota, in, &pc->call.problem);
 	for (size_t i = 0; err == OK && i < in->count; i++) {
 		if (!in->items[i].replayed)
 			err = write_event(&in->items[i], txn, now_ms);

@@ -19,6 +19,7 @@
 	X(ERR_REFUSED, "refused by policy")        /* allowed nowhere in the configuration */  \
 	X(ERR_NOSPACE, "no space left")            /* disk or map is full; try again later */  \
 	X(ERR_BUSY, "busy")                        /* a limit in time; try again later */      \
+	X(ERR_FULL, "queue full")                  /* too much waits; try again later */       \
 	X(ERR_CORRUPT, "corrupt record")           /* a checksum or a length is wrong */       \
 	X(ERR_IO, "input/output error")            /* a system call failed, errno says why */  \
 	X(ERR_STORE, "store failed, still usable") /* void: this transaction, not the next */  \

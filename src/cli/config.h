@@ -57,6 +57,7 @@ struct config {
 	uint64_t max_connections;
 	uint64_t max_in_flight;
 	uint64_t max_webhooks_per_session;
+	uint64_t max_queue_per_session; /* deliveries; 0: any number */
 	uint64_t head_timeout_ms;
 	uint64_t body_timeout_ms;
 	uint64_t idle_timeout_ms;

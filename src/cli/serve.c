@@ -76,6 +76,14 @@ static void on_renewed(void *arg, uint64_t webhook)
 	dispatch_changed(((struct server *)arg)->dispatch, webhook, false);
 }
 
+static enum err load_backlog(struct server *s, struct problem *p)
+{
+	enum err err = backlog_new(s->db, &s->backlog);
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read what waits: %s", err_text(err));
+	return OK;
+}
+
 static enum err open_store(struct server *s, struct problem *p)
 {
 	enum err err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
@@ -85,6 +93,8 @@ static enum err open_store(struct server *s, struct problem *p)
 		return err;
 	s->registry = registry_new();
 	err = registry_load(s->registry, s->db, s->vault, p);
+	if (err == OK)
+		err = load_backlog(s, p);
 	s->turn = turn_new(s->db);
 	struct retention keep = server_retention(s);
 	s->sweep = sweep_new(s->turn, &keep);
@@ -207,6 +217,7 @@ static void stop(struct server *s)
 	renewal_free(s->renewal);
 	turn_free(s->turn);
 	registry_free(s->registry);
+	backlog_free(s->backlog);
 	db_close(s->db);
 	auth_free(s->auth);
 	inbound_free(s->inbound);

@@ -20,6 +20,7 @@ struct server {
 	struct vault *vault;
 	struct db *db;
 	struct registry *registry;
+	struct backlog *backlog;
 	struct turn *turn;
 	struct reactor *reactor;
 	struct client *client;

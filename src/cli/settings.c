@@ -123,6 +123,8 @@ const struct setting SETTINGS[] = {
 	"event names of [a-z0-9_.]{1,64}, separated by commas", .is_item = is_event_item},
     {.name = "max_webhooks_per_session", KIND_INTEGER, AT(max_webhooks_per_session), "1000",
 	"an integer from 1 to 10000", 1, 10000},
+    {.name = "max_queue_per_session", KIND_INTEGER, AT(max_queue_per_session), "1000000",
+	"an integer from 0 to 1000000000", 0, 1000000000},
     {.name = "max_body_bytes", KIND_SIZE, AT(max_body_bytes), "1MiB",
 	"a size from 100 bytes to 4MiB", 100, EVENT_BODY_MAX / 2},
     {.name = "max_batch_bytes", KIND_SIZE, AT(max_batch_bytes), "8MiB",

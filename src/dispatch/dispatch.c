@@ -19,6 +19,7 @@
 #include "store/events.h"
 
 #define STARTS_PER_TURN 32 /* attempts started in one turn: bounds its work */
+#define DROPS_MAX 128      /* expired deliveries between their claim and the commit */
 #define IDLE_MAX 1024      /* endpoints without work that are kept */
 
 struct endpoint {
@@ -34,6 +35,7 @@ struct endpoint {
 	bool idle;
 };
 
+/* A delivery between its claim and the commit of its outcome: an attempt, or dropped. */
 struct flight {
 	TAILQ_ENTRY(flight) link;
 	struct op op;
@@ -55,6 +57,7 @@ struct dispatch {
 	size_t idle_count;
 	struct purge *purge;
 	uint64_t body_bytes; /* in flight */
+	unsigned drops;      /* expired deliveries whose end is not committed yet */
 	bool stopped;
 };
 
@@ -274,9 +277,14 @@ enum err dispatch_load(struct dispatch *d)
 	return err;
 }
 
+static struct flight *flight_of(struct op *op)
+{
+	return (struct flight *)((char *)op - offsetof(struct flight, op));
+}
+
 static enum err apply_flight(struct op *op, struct db_txn *txn)
 {
-	struct flight *f = (struct flight *)((char *)op - offsetof(struct flight, op));
+	struct flight *f = flight_of(op);
 	return settlement_write(&f->settlement, f->dispatch->conf.vault, txn);
 }
 
@@ -302,18 +310,31 @@ static void follow_settlement(struct dispatch *d, struct endpoint *ep, struct se
 }
 
 /* The outcome is on disk: what is in memory follows. */
-static void finish_flight(struct op *op, enum err result)
+static void finish_flight(struct flight *f, enum err result)
 {
-	struct flight *f = (struct flight *)((char *)op - offsetof(struct flight, op));
 	struct dispatch *d = f->dispatch;
 	struct endpoint *ep = f->endpoint;
 	if (result != OK && result != ERR_NOTFOUND)
 		log_error("outcome was not stored", LOG_S("error", err_text(result)));
-	sched_finish(d->sched, &ep->sched, clock_wall_ms(), f->result, f->duration_us);
 	if (result == OK)
 		follow_settlement(d, ep, &f->settlement);
 	free_flight(f);
 	mark_idle(d, ep);
+}
+
+static void finish_attempt(struct op *op, enum err result)
+{
+	struct flight *f = flight_of(op);
+	sched_finish(f->dispatch->sched, &f->endpoint->sched, clock_wall_ms(), f->result,
+	    f->duration_us);
+	finish_flight(f, result);
+}
+
+static void finish_drop(struct op *op, enum err result)
+{
+	struct flight *f = flight_of(op);
+	f->dispatch->drops--;
+	finish_flight(f, result);
 }
 
 /* An attempt ended: its outcome joins the turn. */
@@ -369,7 +390,7 @@ static struct flight *make_flight(struct dispatch *d, struct endpoint *ep,
 	f->endpoint = ep;
 	f->op.class = OP_PROGRESS;
 	f->op.apply = apply_flight;
-	f->op.done = finish_flight;
+	f->op.done = finish_attempt;
 	f->body = BUF_INIT(EVENT_BODY_MAX);
 	f->settlement.delivery = *delivery;
 	TAILQ_INSERT_TAIL(&ep->flights, f, link);
@@ -401,34 +422,62 @@ static void fail_unreadable(struct flight *f, const struct webhook *w, enum err 
 	f->result = RESULT_NONE;
 }
 
-/* The delivery is too old to be of use: it is dropped without an attempt. */
-static void drop_expired(struct flight *f, const struct webhook *w)
+/*
+ * Whether a claimed delivery is too old to be sent; then *e is its event. Most are too young
+ * whatever the event, which is not read then.
+ */
+static bool has_expired(const struct dispatch *d, const struct delivery *delivery,
+    struct db_txn *txn, int64_t now_ms, struct event *e)
 {
-	struct dispatch *d = f->dispatch;
-	buf_fini(&f->body); /* was not counted as in flight */
-	f->result = RESULT_NONE;
-	f->settlement.now_ms = clock_wall_ms();
-	judge_expired(w, &f->event, &f->settlement);
+	return judge_may_be_expired(&d->conf.judge, delivery, now_ms) &&
+	    events_get(txn, &delivery->event_id, e, NULL) == OK &&
+	    judge_is_expired(&d->conf.judge, e, delivery, now_ms);
+}
+
+/*
+ * Drops a claimed delivery that has expired: without an attempt, and without a slot. It costs
+ * its endpoint the turn, so that a queue of such does not hold up the others.
+ */
+static void drop_expired(struct dispatch *d, struct endpoint *ep,
+    const struct delivery *delivery, const struct event *e, int64_t now_ms)
+{
+	struct flight *f = make_flight(d, ep, delivery);
+	d->drops++;
+	sched_start(d->sched, &ep->sched, now_ms);
+	sched_finish(d->sched, &ep->sched, now_ms, RESULT_NONE, 0);
+	f->op.done = finish_drop;
+	f->settlement.now_ms = now_ms;
+	judge_expired(registry_get(d->conf.registry, ep->webhook), e, &f->settlement);
 	turn_stage(d->conf.turn, &f->op);
 }
 
-/* Reads the event of a claimed delivery and does with it what is to be done. */
-static void take_off(struct dispatch *d, struct flight *f, const struct webhook *w,
+/* Starts the attempt of a claimed delivery. */
+static void take_off(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery,
     struct db_txn *txn, int64_t now_ms)
 {
-	const struct delivery *delivery = &f->settlement.delivery;
+	struct flight *f = make_flight(d, ep, delivery);
+	sched_start(d->sched, &ep->sched, now_ms);
 	enum err err = events_get(txn, &delivery->event_id, &f->event, &f->body);
 	if (err != OK)
-		fail_unreadable(f, w, err);
-	else if (judge_is_expired(&d->conf.judge, &f->event, delivery, now_ms))
-		drop_expired(f, w);
+		fail_unreadable(f, registry_get(d->conf.registry, ep->webhook), err);
 	else
 		start(d, f);
 }
 
+/* Drops a claimed delivery, or starts its attempt. */
+static void take_on(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery,
+    struct db_txn *txn, int64_t now_ms)
+{
+	struct event e;
+	if (has_expired(d, delivery, txn, now_ms, &e))
+		drop_expired(d, ep, delivery, &e, now_ms);
+	else
+		take_off(d, ep, delivery, txn, now_ms);
+}
+
 /*
- * Claims the next due delivery of `ep` and starts its attempt. True when it did,
- * or when `ep` has moved to a later time; false when claiming is over for this turn.
+ * Claims the next due delivery of `ep` and takes it on. True when it did, or when `ep` has
+ * moved to a later time; false when claiming is over for this turn.
  */
 static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *txn,
     int64_t now_ms)
@@ -459,11 +508,8 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 		rewind_place(ep);
 		return true;
 	}
-	if (count > 0) {
-		struct flight *f = make_flight(d, ep, &delivery);
-		sched_start(d->sched, &ep->sched, now_ms);
-		take_off(d, f, w, txn, now_ms);
-	}
+	if (count > 0)
+		take_on(d, ep, &delivery, txn, now_ms);
 	sched_set_due(d->sched, &ep->sched, next_due_ms);
 	mark_idle(d, ep);
 	return true;
@@ -477,10 +523,15 @@ static void start_due(struct dispatch *d)
 		return;
 	if (db_read(d->conf.db, &txn) != OK)
 		return;
-	for (int i = 0; i < STARTS_PER_TURN && d->body_bytes < d->conf.body_bytes_max; i++) {
+	/* a claim that starts nothing counts too, but not a drop: those are bounded apart */
+	int claims = 0;
+	while (claims < STARTS_PER_TURN && d->drops < DROPS_MAX &&
+	    d->body_bytes < d->conf.body_bytes_max) {
 		struct sched_endpoint *se = sched_next(d->sched, now_ms);
+		unsigned drops = d->drops;
 		if (se == NULL || !claim_one(d, (struct endpoint *)se, txn, now_ms))
 			break;
+		claims += d->drops == drops ? 1 : 0;
 	}
 	db_read_end(txn);
 }
@@ -496,7 +547,7 @@ int64_t dispatch_delay(struct dispatch *d)
 {
 	int64_t now_ms = clock_wall_ms();
 	int64_t wake_ms = SCHED_NEVER;
-	if (!d->stopped && d->body_bytes < d->conf.body_bytes_max)
+	if (!d->stopped && d->drops < DROPS_MAX && d->body_bytes < d->conf.body_bytes_max)
 		wake_ms = sched_wake(d->sched, now_ms);
 	if (wake_ms == SCHED_NEVER)
 		return -1;

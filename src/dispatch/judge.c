@@ -25,6 +25,14 @@ bool judge_is_expired(const struct judge *j, const struct event *e, const struct
 	return after >= 0 && d->replayed_at == 0 && at_ms - e->created_ms > after;
 }
 
+bool judge_may_be_expired(const struct judge *j, const struct delivery *d, int64_t at_ms)
+{
+	bool old = false;
+	for (size_t i = 0; i < j->expiry_count; i++)
+		old = old || at_ms - d->created_ms > j->expiries[i].after_ms;
+	return old && d->replayed_at == 0;
+}
+
 /*
  * The time of the next attempt: the schedule's, or a later one that Retry-After asks for;
  * -1: none.

@@ -38,6 +38,9 @@ struct judge {
 bool judge_is_expired(const struct judge *j, const struct event *e, const struct delivery *d,
     int64_t at_ms);
 
+/* Whether it is old enough for some event; where not, nobody need look at its event. */
+bool judge_may_be_expired(const struct judge *j, const struct delivery *d, int64_t at_ms);
+
 /*
  * Fills `s`, whose delivery and now_ms are set, from result `r` of an attempt at event `e` for
  * webhook `w`, whose endpoint stood as `ep` says. Logs the verdict.

@@ -33,6 +33,7 @@ struct db {
 	MDB_env *env;
 	MDB_dbi tables[DB_TABLES];
 	struct db_txn write;
+	struct db_companion companion;
 	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
 	int lock_fd;
 	int dir_fd;
@@ -55,6 +56,7 @@ static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_SETTLED] = "settled",
     [DB_REPEATS] = "repeats",
     [DB_REPEATS_BY_AGE] = "repeats_by_age",
+    [DB_BACKLOG] = "backlog",
 };
 
 static enum err err_of(int rc)
@@ -223,16 +225,45 @@ static bool is_broken(struct db *db)
 	return rc == MDB_PANIC;
 }
 
+void db_accompany(struct db *db, const struct db_companion *c)
+{
+	db->companion = *c;
+}
+
+void *db_companion_of(const struct db_txn *txn)
+{
+	void *arg = txn->db->companion.arg;
+	panic_if(arg == NULL, "a transaction goes alone: nobody counts the queue");
+	return arg;
+}
+
+static void flush_companion(struct db_txn *txn)
+{
+	const struct db_companion *c = &txn->db->companion;
+	if (c->flush != NULL && txn->err == OK)
+		c->flush(c->arg, txn);
+}
+
+/* The write transaction is over. */
+static void end_write(struct db_txn *txn, bool committed)
+{
+	const struct db_companion *c = &txn->db->companion;
+	txn->open = false;
+	if (c->ended != NULL)
+		c->ended(c->arg, committed);
+}
+
 enum err db_commit(struct db_txn *txn)
 {
 	panic_if(!txn->open, "commit without a transaction");
+	flush_companion(txn);
 	if (txn->err != OK) {
 		enum err err = txn->err;
 		db_abort(txn);
 		return err;
 	}
 	int rc = mdb_txn_commit(txn->mdb);
-	txn->open = false;
+	end_write(txn, rc == MDB_SUCCESS);
 	if (rc == MDB_SUCCESS)
 		return OK;
 	log_error("commit failed", LOG_S("error", mdb_strerror(rc)));
@@ -241,9 +272,10 @@ enum err db_commit(struct db_txn *txn)
 
 void db_abort(struct db_txn *txn)
 {
-	if (txn->open)
-		mdb_txn_abort(txn->mdb);
-	txn->open = false;
+	if (!txn->open)
+		return;
+	mdb_txn_abort(txn->mdb);
+	end_write(txn, false);
 }
 
 enum err db_read(struct db *db, struct db_txn **out)

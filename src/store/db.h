@@ -33,6 +33,7 @@ enum db_table {
 	DB_SETTLED,        /* time, event id -> bytes: events without open deliveries */
 	DB_REPEATS,        /* digest of an idempotency key -> what was answered */
 	DB_REPEATS_BY_AGE, /* expiry, digest -> nothing */
+	DB_BACKLOG,        /* webhook number -> how many deliveries wait for it */
 	DB_TABLES
 };
 
@@ -65,6 +66,24 @@ void db_abort(struct db_txn *txn);
 /* Begins and ends reading; cheap, the reader's slot is kept. At most one at a time. */
 MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
 void db_read_end(struct db_txn *txn);
+
+/*
+ * One that goes along with the write transactions, for what is gathered in memory while they
+ * are open.
+ */
+struct db_companion {
+	/* right before a commit: may still write; an error of the store's sticks as usual */
+	void (*flush)(void *arg, struct db_txn *txn);
+	/* right behind its end: whether it was committed */
+	void (*ended)(void *arg, bool committed);
+	void *arg;
+};
+
+/* Sets the one companion, outside a transaction; all zero: none. */
+void db_accompany(struct db *db, const struct db_companion *c);
+
+/* The companion's `arg`; there is one. */
+void *db_companion_of(const struct db_txn *txn);
 
 /* The transaction's sticky error, OK while there is none. */
 enum err db_txn_error(const struct db_txn *txn);

@@ -1,8 +1,9 @@
 /*
- * Events in pieces. The record of piece 0: version (1), created_ms (8),
+ * Events in pieces. The record of piece 0: version (1), created_ms (8), settled_ms (8),
  * deliveries (4), open (4), body_bytes (4), session (2 + n), name (2 + n), then
  * body bytes up to the piece's limit; of the others: body bytes alone. Each is
- * sealed (record.h). To change it: raise VERSION and decode the old form as well.
+ * sealed (record.h). To change it: raise VERSION and decode the old form as well;
+ * version 1 has no settled_ms.
  */
 #include "store/events.h"
 
@@ -10,7 +11,8 @@
 #include "base/log.h"
 #include "store/record.h"
 
-#define VERSION 1
+#define VERSION 2
+#define VERSION_WITHOUT_SETTLED 1
 #define PIECE_MAX 4000 /* bytes with the checksum; see events.h */
 #define KEY_SIZE (UUID_SIZE + 2)
 
@@ -26,6 +28,7 @@ static void encode_head(const struct event *e, struct buf *out)
 {
 	put_u8(out, VERSION);
 	put_i64(out, e->created_ms);
+	put_i64(out, e->settled_ms);
 	put_u32(out, e->deliveries);
 	put_u32(out, e->open);
 	put_u32(out, e->body_bytes);
@@ -67,9 +70,11 @@ static enum err decode_head(struct slice value, struct event *e, struct reader *
 	enum err err = record_open(value, r);
 	if (err != OK)
 		return err;
-	if (get_u8(r) != VERSION)
+	uint8_t version = get_u8(r);
+	if (version != VERSION && version != VERSION_WITHOUT_SETTLED)
 		return ERR_CORRUPT;
 	e->created_ms = get_i64(r);
+	e->settled_ms = version == VERSION ? get_i64(r) : 0;
 	e->deliveries = get_u32(r);
 	e->open = get_u32(r);
 	e->body_bytes = get_u32(r);
@@ -121,7 +126,8 @@ static enum err read_head(struct db_txn *txn, const struct uuid *id, struct even
 	return err;
 }
 
-enum err events_release(struct db_txn *txn, const struct uuid *id, struct event *left)
+enum err events_release(struct db_txn *txn, const struct uuid *id, int64_t now_ms,
+    struct event *left)
 {
 	struct reader r;
 	enum err err = read_head(txn, id, left, &r);
@@ -132,7 +138,9 @@ enum err events_release(struct db_txn *txn, const struct uuid *id, struct event 
 	if (err != OK)
 		return err;
 	left->open -= left->open > 0 ? 1 : 0;
-	struct buf changed = BUF_INIT(PIECE_MAX);
+	if (left->open == 0)
+		left->settled_ms = now_ms;
+	struct buf changed = BUF_INIT(PIECE_MAX + 8); /* one of version 1 grows by so much */
 	encode_head(left, &changed);
 	buf_slice(&changed, get_bytes(&r, r.left));
 	err = put_piece(txn, id, 0, &changed);

@@ -26,6 +26,7 @@ struct event {
 	    deliveries; /* made when it was published; their ids are the range behind `id` */
 	uint32_t open;  /* of these, waiting or dead: while there are any, it stays */
 	uint32_t body_bytes;
+	int64_t settled_ms; /* wall; when the last of them was over; 0: it never was */
 };
 
 /* Writes an event whose `open` deliveries the caller adds in the same transaction. */
@@ -39,10 +40,10 @@ MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct
     struct buf *body);
 
 /*
- * One delivery less is open; *left is the event as it is then, with `open` 0 when that was
- * the last. ERR_NOTFOUND where there is no such event, or one that cannot be read.
+ * One delivery less is open at `now_ms`; *left is the event as it is then, with `open` 0 when
+ * that was the last. ERR_NOTFOUND where there is no such event, or one that cannot be read.
  */
-MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id,
+MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id, int64_t now_ms,
     struct event *left);
 
 /* Names the newest id there is, of an event or a dead letter; all zero where there is none. */

@@ -6,6 +6,7 @@
 #include "store/queue.h"
 
 #include "base/log.h"
+#include "store/backlog.h"
 #include "store/record.h"
 
 #define KEY_SIZE (8 + 8 + UUID_SIZE)
@@ -66,7 +67,8 @@ enum err queue_get(struct db_txn *txn, const struct uuid *id, struct delivery *o
 	return err;
 }
 
-enum err queue_add(struct db_txn *txn, const struct delivery *d)
+/* Writes the record of `d` and its place. */
+static enum err put_place(struct db_txn *txn, const struct delivery *d)
 {
 	unsigned char key[KEY_SIZE];
 	struct queue_place place = queue_place_of(d);
@@ -74,6 +76,14 @@ enum err queue_add(struct db_txn *txn, const struct delivery *d)
 	if (err != OK)
 		return err;
 	return db_put(txn, DB_QUEUE, make_key(d->webhook, &place, key), SLICE(""));
+}
+
+enum err queue_add(struct db_txn *txn, const struct delivery *d)
+{
+	enum err err = put_place(txn, d);
+	if (err == OK)
+		backlog_change(txn, d->webhook, 1);
+	return err;
 }
 
 static enum err remove_place(struct db_txn *txn, const struct delivery *d, int64_t place_ms)
@@ -86,12 +96,15 @@ static enum err remove_place(struct db_txn *txn, const struct delivery *d, int64
 enum err queue_move(struct db_txn *txn, const struct delivery *d, int64_t old_place_ms)
 {
 	enum err err = remove_place(txn, d, old_place_ms);
-	return err == OK ? queue_add(txn, d) : err;
+	return err == OK ? put_place(txn, d) : err;
 }
 
 enum err queue_remove(struct db_txn *txn, const struct delivery *d)
 {
-	return remove_place(txn, d, d->place_ms);
+	enum err err = remove_place(txn, d, d->place_ms);
+	if (err == OK)
+		backlog_change(txn, d->webhook, -1);
+	return err;
 }
 
 enum err queue_forget(struct db_txn *txn, const struct uuid *id)
@@ -203,6 +216,36 @@ enum err queue_heads(struct db_txn *txn,
 		err = db_seek(cursor, make_key(webhook + 1, &FRONT, from), &key, &value);
 	}
 	db_cursor_close(cursor);
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+enum err queue_count(struct db_txn *txn,
+    void (*fn)(void *arg, uint64_t webhook, uint64_t waiting), void *arg)
+{
+	struct db_cursor *cursor = NULL;
+	struct slice key;
+	struct slice value;
+	uint64_t webhook = 0;
+	uint64_t waiting = 0;
+	enum err err = db_cursor(txn, DB_QUEUE, &cursor);
+	if (err != OK)
+		return err;
+	for (err = db_next(cursor, &key, &value); err == OK;
+	     err = db_next(cursor, &key, &value)) {
+		uint64_t found = 0;
+		struct queue_place place;
+		if (!parse_key(key, &found, &place))
+			continue;
+		if (waiting > 0 && found != webhook) {
+			fn(arg, webhook, waiting);
+			waiting = 0;
+		}
+		webhook = found;
+		waiting++;
+	}
+	db_cursor_close(cursor);
+	if (waiting > 0 && err == ERR_NOTFOUND)
+		fn(arg, webhook, waiting);
 	return err == ERR_NOTFOUND ? OK : err;
 }
 

@@ -3,7 +3,8 @@
  * order in which they fall due.
  *
  * Two tables: DB_DELIVERIES has the record (key: delivery id), DB_QUEUE its
- * place (key: webhook number, due time, delivery id; no value). One index per
+ * place (key: webhook number, due time, delivery id; no value); how many places each
+ * webhook has is kept by backlog.c. One index per
  * webhook and not one global: a pass must not walk past the thousands of due
  * rows of a dead endpoint to find the next one's.
  *
@@ -79,6 +80,13 @@ MUST_CHECK enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struc
 /* Calls `fn` with the first place of each webhook that has any: one step a webhook. */
 MUST_CHECK enum err queue_heads(struct db_txn *txn,
     void (*fn)(void *arg, uint64_t webhook, int64_t place_ms), void *arg);
+
+/*
+ * Calls `fn` with how many places each webhook has that has any; O(queue). `fn` writes to no
+ * place.
+ */
+MUST_CHECK enum err queue_count(struct db_txn *txn,
+    void (*fn)(void *arg, uint64_t webhook, uint64_t waiting), void *arg);
 
 /*
  * Reads the first delivery of `webhook`, due or not. ERR_NOTFOUND where it has none. One whose

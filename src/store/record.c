@@ -21,6 +21,24 @@ enum err record_open(struct slice value, struct reader *r)
 	return OK;
 }
 
+struct slice record_seal_number(uint64_t n, unsigned char out[RECORD_NUMBER])
+{
+	codec_store_u64(out, n);
+	codec_store_u64(out + 8, hash_checksum(out, 8));
+	return (struct slice){.ptr = (const char *)out, .len = RECORD_NUMBER};
+}
+
+enum err record_open_number(struct slice value, uint64_t *out)
+{
+	struct reader r;
+	enum err err = record_open(value, &r);
+	if (err == OK && r.left != 8)
+		err = ERR_CORRUPT;
+	if (err == OK)
+		*out = get_u64(&r);
+	return err;
+}
+
 void record_digest(struct slice a, struct slice b, unsigned char out[RECORD_DIGEST])
 {
 	const struct slice parts[] = {a, {"", 1}, b};

@@ -17,6 +17,14 @@ void record_seal(struct buf *b);
 /* Checks the checksum and sets *r to the bytes before it. ERR_CORRUPT. */
 MUST_CHECK enum err record_open(struct slice value, struct reader *r);
 
+#define RECORD_NUMBER (8 + RECORD_CHECKSUM) /* bytes */
+
+/* Makes the record of a number alone, in `out`, and borrows it. */
+struct slice record_seal_number(uint64_t n, unsigned char out[RECORD_NUMBER]);
+
+/* Reads such a record. ERR_CORRUPT. */
+MUST_CHECK enum err record_open_number(struct slice value, uint64_t *out);
+
 #define RECORD_DIGEST 16 /* bytes */
 
 /*

@@ -1,7 +1,7 @@
 /*
  * What is kept after it has been settled; see retention.h. Key of DB_SETTLED: time (8),
- * event id (16); value: bytes (8), sealed. An event that is replayed is entered again when
- * it is settled again; the older entry is passed by while a delivery of it is open.
+ * event id (16); value: bytes (8), sealed. An event that is open again is entered again when
+ * it is settled again, and says when that was: its older entry does not count any more.
  */
 #include "store/retention.h"
 
@@ -29,19 +29,15 @@ static struct slice settled_key(int64_t settled_ms, const struct uuid *id,
 
 static enum err put_number(struct db_txn *txn, enum db_table t, struct slice key, uint64_t n)
 {
-	struct buf value = BUF_INIT(64);
-	put_u64(&value, n);
-	record_seal(&value);
-	enum err err = db_put(txn, t, key, buf_view(&value));
-	buf_fini(&value);
-	return err;
+	unsigned char value[RECORD_NUMBER];
+	return db_put(txn, t, key, record_seal_number(n, value));
 }
 
 /* Decodes a number; 0 for one that cannot be read. */
 static uint64_t decode_number(struct slice value)
 {
-	struct reader r;
-	return record_open(value, &r) == OK ? get_u64(&r) : 0;
+	uint64_t n = 0;
+	return record_open_number(value, &n) == OK ? n : 0;
 }
 
 enum err retention_bytes(struct db_txn *txn, uint64_t *out)
@@ -77,7 +73,7 @@ enum err retention_settle(struct db_txn *txn, const struct delivery *d, int64_t 
 	struct event left = {0};
 	enum err err = queue_put(txn, d);
 	if (err == OK)
-		err = events_release(txn, &d->event_id, &left);
+		err = events_release(txn, &d->event_id, now_ms, &left);
 	if (err == OK && left.open == 0)
 		return enter(txn, &left, now_ms);
 	return err == ERR_NOTFOUND ? OK : err;
@@ -101,33 +97,41 @@ enum err retention_cancel_queue(struct db_txn *txn, uint64_t webhook, int64_t no
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-/* Drops an event with the records of its deliveries, whose ids are the range behind its own. */
-static enum err drop_event(struct db_txn *txn, const struct uuid *id, size_t *dropped)
-{
-	struct event e = {0};
-	enum err err = events_get(txn, id, &e, NULL);
-	if (err == ERR_NOTFOUND ||
-	    (err == OK && e.open > 0)) /* replayed: it is settled again later */
-		return OK;
-	if (err != OK && err != ERR_CORRUPT)
-		return err;
-	for (uint32_t n = 1; n <= e.deliveries; n++) {
-		struct uuid delivery;
-		uuid_step(id, n, &delivery);
-		err = queue_forget(txn, &delivery);
-		if (err != OK && err != ERR_NOTFOUND)
-			return err;
-		(*dropped)++;
-	}
-	return events_drop(txn, id);
-}
-
 /* One entry of DB_SETTLED. */
 struct settled {
 	int64_t at_ms;
 	struct uuid event;
 	uint64_t cost;
 };
+
+/* Whether the event was open again behind the entry; one of an old record does not tell. */
+static bool is_overtaken(const struct settled *s, const struct event *e)
+{
+	return e->open > 0 || (e->settled_ms != 0 && e->settled_ms != s->at_ms);
+}
+
+/*
+ * Drops the entry's event with the records of its deliveries, whose ids are the range behind
+ * its own; not one that was open again: another entry counts for it, or will.
+ */
+static enum err drop_event(struct db_txn *txn, const struct settled *s, size_t *dropped)
+{
+	struct event e = {0};
+	enum err err = events_get(txn, &s->event, &e, NULL);
+	if (err == ERR_NOTFOUND || (err == OK && is_overtaken(s, &e)))
+		return OK;
+	if (err != OK && err != ERR_CORRUPT)
+		return err;
+	for (uint32_t n = 1; n <= e.deliveries; n++) {
+		struct uuid delivery;
+		uuid_step(&s->event, n, &delivery);
+		err = queue_forget(txn, &delivery);
+		if (err != OK && err != ERR_NOTFOUND)
+			return err;
+		(*dropped)++;
+	}
+	return events_drop(txn, &s->event);
+}
 
 static enum err oldest_settled(struct db_txn *txn, struct settled *out)
 {
@@ -160,7 +164,7 @@ static enum err drop_oldest(struct db_txn *txn, const struct retention *keep, in
 		return err;
 	if (s.at_ms + keep->settled_ms > now_ms && sum <= keep->settled_bytes)
 		return ERR_NOTFOUND;
-	err = drop_event(txn, &s.event, dropped);
+	err = drop_event(txn, &s, dropped);
 	if (err == OK)
 		err = count_bytes(txn, 0, s.cost);
 	return err == OK ? db_del(txn, DB_SETTLED, settled_key(s.at_ms, &s.event, key)) : err;

@@ -7,6 +7,7 @@
 #include "store/schema.h"
 
 #include "base/log.h"
+#include "store/backlog.h"
 #include "store/record.h"
 #include "store/webhooks.h"
 
@@ -29,7 +30,11 @@ static enum err digest_urls(struct db_txn *txn)
 	return webhooks_rebuild_urls(txn);
 }
 
-static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {create, digest_urls};
+static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {
+    create,
+    digest_urls,     /* to 2 */
+    backlog_recount, /* to 3: the table of what waits; a row a webhook, whatever the queue */
+};
 
 static enum err read_version(struct db_txn *txn, uint32_t *out)
 {

@@ -5,7 +5,7 @@
 #include "domain/problem.h"
 #include "store/db.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 /*
  * Brings an open store to SCHEMA_VERSION, one migration a transaction; an empty

@@ -6,7 +6,9 @@ import pytest
 
 from harness import Hold, delay, wait_until
 from scheduling import Fence, age, publish_many, wait_circuit, wait_for_ids
+from test_retention import publish_batch, store_of
 
+DROPS_MAX = 128  # expired deliveries that one turn drops
 QUICK = ",".join(["50ms"] * 32)
 
 
@@ -88,6 +90,54 @@ def test_what_grew_old_in_the_queue_is_not_sent(make_gateway, make_receiver):
     assert wait_expired(gateway, 3) == [("presence", 0, "not sent")] * 3
     fresh = gateway.publish("s1", "presence")["id"]
     assert receiver.wait_for(3)[2].id == fresh
+
+
+def test_many_go_in_slices_and_take_no_slot(make_gateway, make_receiver):
+    """One at a time, as attempts of this webhook go, would take a commit each."""
+    count = 3000
+    gateway, hold = make_gateway(expire="presence=200ms", max_in_flight=1), Hold(then=200)
+    receiver = make_receiver(hold, 200)
+    webhook = gateway.register("s1", receiver.url(), max_in_flight=1)
+    gateway.publish("s1")
+    receiver.wait_for(1)
+    publish_batch(gateway, count, event="presence")
+    gateway.call("s1", webhook["id"], "disable")
+    hold.release()
+    age(0.25)
+    with store_of(gateway) as store:
+        wait_until(lambda: store.rows("queue") == count, what="nothing but the old ones")
+        before = store.commits()
+        gateway.call("s1", webhook["id"], "enable")
+        wait_until(lambda: store.rows("queue") == 0, 30, what="an empty queue")
+        assert count / DROPS_MAX <= store.commits() - before < count / 10
+        assert store.rows("settled", "dead") == (count + 1, 0)
+    last = gateway.publish("s1")["id"]
+    assert [r.id for r in receiver.wait_for(2)][1:] == [last]
+
+
+def test_others_are_served_while_many_expire(make_gateway, make_receiver):
+    count = 10000
+    gateway, hold = make_gateway(expire="presence=200ms"), Hold(then=200)
+    old = [make_receiver(hold, 200) for _ in range(2)]
+    for receiver in old:
+        gateway.register("s1", receiver.url(), max_in_flight=1)
+    other = make_receiver()
+    gateway.register("s2", other.url())
+    gateway.publish("s1")
+    for receiver in old:
+        receiver.wait_for(1)
+    publish_batch(gateway, count, event="presence")
+    age(0.25)
+    hold.release()
+    served = 0
+    with store_of(gateway) as store:
+        while store.rows("queue") > 0:
+            served += 1
+            gateway.publish("s2")
+            other.wait_for(served)
+        assert store.rows("settled", "dead") == (count + 1 + served, 0)
+    print(f"{served} served meanwhile")
+    assert [len(receiver.requests) for receiver in old] == [1, 1]
 
 
 def test_it_outlives_a_restart(make_gateway, make_receiver):

@@ -79,9 +79,9 @@ def store_of(gateway):
         store.close()
 
 
-def publish_batch(gateway, count, session="s1", data=None):
+def publish_batch(gateway, count, session="s1", data=None, event="message"):
     """Publishes `count` events at once and returns their ids."""
-    event = {"session_id": session, "event": "message", "data": data}
+    event = {"session_id": session, "event": event, "data": data}
     body = json.dumps([event] * count).encode()
     answer = gateway.api("POST", "/events", body=body)
     assert answer.status_code == 202, answer.text

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/backlog.h"
 #include "support.h"
 
 void folder_make(char path[64])
@@ -37,19 +38,33 @@ void folder_remove(const char *path)
 	assert_int_equal(rmdir(path), 0);
 }
 
-struct store *store_new(uint64_t map_bytes)
+void store_open(struct store *s, uint64_t map_bytes)
 {
 	struct problem p;
-	struct store *s = mem_new(sizeof(*s));
-	folder_make(s->dir);
 	if (db_open(s->dir, map_bytes, &s->db, &p) != OK)
 		fail_msg("%s", p.message);
+	assert_int_equal(backlog_new(s->db, &s->backlog), OK);
+}
+
+void store_close(struct store *s)
+{
+	backlog_free(s->backlog);
+	db_close(s->db);
+	s->backlog = NULL;
+	s->db = NULL;
+}
+
+struct store *store_new(uint64_t map_bytes)
+{
+	struct store *s = mem_new(sizeof(*s));
+	folder_make(s->dir);
+	store_open(s, map_bytes);
 	return s;
 }
 
 void store_free(struct store *s)
 {
-	db_close(s->db);
+	store_close(s);
 	folder_remove(s->dir);
 	free(s);
 }
@@ -68,11 +83,8 @@ int store_teardown(void **state)
 
 void store_reopen(struct store *s)
 {
-	struct problem p;
-	db_close(s->db);
-	s->db = NULL;
-	if (db_open(s->dir, STORE_MAP_BYTES, &s->db, &p) != OK)
-		fail_msg("%s", p.message);
+	store_close(s);
+	store_open(s, STORE_MAP_BYTES);
 }
 
 struct db_txn *store_begin(struct store *s)

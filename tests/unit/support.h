@@ -19,6 +19,7 @@
 struct store {
 	char dir[64];
 	struct db *db;
+	struct backlog *backlog; /* goes along with it */
 };
 
 /* For cmocka: *state is a struct store with a fresh, open store; then all of it is removed. */
@@ -31,6 +32,10 @@ int store_teardown(void **state);
 /* The same with a file of at most `map_bytes`. */
 struct store *store_new(uint64_t map_bytes);
 void store_free(struct store *s);
+
+/* Opens the store in its folder, and closes it. */
+void store_open(struct store *s, uint64_t map_bytes);
+void store_close(struct store *s);
 
 /* Closes the store and opens it again, with STORE_MAP_BYTES. */
 void store_reopen(struct store *s);

@@ -94,6 +94,59 @@ static void test_read_is_a_snapshot(void **state)
 	db_read_end(read);
 }
 
+struct companion {
+	struct buf trace; /* f: may write, c: was committed, a: was not */
+	bool fails;
+};
+
+static void flush_companion(void *arg, struct db_txn *txn)
+{
+	struct companion *c = arg;
+	assert_ptr_equal(db_companion_of(txn), c);
+	buf_putc(&c->trace, 'f');
+	assert_int_equal(put(txn, DB_META, "flushed", "x"), OK);
+	if (c->fails)
+		assert_int_equal(db_txn_fail(txn, ERR_NOSPACE), ERR_NOSPACE);
+}
+
+static void end_companion(void *arg, bool committed)
+{
+	struct companion *c = arg;
+	buf_putc(&c->trace, committed ? 'c' : 'a');
+}
+
+/* It writes into what is committed, hears the end of each once, and nothing of reading. */
+static void test_companion(void **state)
+{
+	struct store *s = *state;
+	struct companion c = {.trace = BUF_INIT(100)};
+	const struct db_companion row = {flush_companion, end_companion, &c};
+	db_accompany(s->db, &row);
+	db_read_end(store_read(s));
+	store_commit(store_begin(s));
+	assert_string_equal(buf_cstr(&c.trace), "fc");
+	db_abort(store_begin(s));
+	assert_string_equal(buf_cstr(&c.trace), "fca");
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(db_del(txn, DB_META, SLICE("flushed")), OK);
+	assert_int_equal(db_txn_fail(txn, ERR_STORE), ERR_STORE);
+	assert_int_equal(db_commit(txn), ERR_STORE);
+	assert_string_equal(buf_cstr(&c.trace), "fcaa");
+	c.fails = true;
+	txn = store_begin(s);
+	assert_int_equal(put(txn, DB_META, "with it", "x"), OK);
+	assert_int_equal(db_commit(txn), ERR_NOSPACE);
+	assert_string_equal(buf_cstr(&c.trace), "fcaafa");
+	txn = store_read(s);
+	assert_value(txn, DB_META, "flushed", "x");
+	assert_value(txn, DB_META, "with it", NULL);
+	db_read_end(txn);
+	db_accompany(s->db, &(struct db_companion){0});
+	store_commit(store_begin(s));
+	assert_string_equal(buf_cstr(&c.trace), "fcaafa");
+	buf_fini(&c.trace);
+}
+
 /* A key of no bytes is what LMDB refuses: a failure of the store's, by our own doing. */
 static void test_error_sticks(void **state)
 {
@@ -348,8 +401,7 @@ static void test_open_fails(void **state)
 	assert_int_equal(db_open(path, STORE_MAP_BYTES, &db, &p), ERR_IO);
 	assert_non_null(strstr(p.message, path));
 
-	db_close(s->db);
-	s->db = NULL;
+	store_close(s);
 	int fd = open(path, O_WRONLY | O_TRUNC);
 	assert_true(fd >= 0);
 	for (int i = 0; i < 1000; i++)
@@ -485,6 +537,7 @@ int main(void)
 	    STORE_TEST(test_put_get_del),
 	    STORE_TEST(test_commit_lasts_and_abort_does_not),
 	    STORE_TEST(test_read_is_a_snapshot),
+	    STORE_TEST(test_companion),
 	    STORE_TEST(test_error_sticks),
 	    STORE_TEST(test_failed_by_a_module),
 	    STORE_TEST(test_cursor_on_an_empty_table),

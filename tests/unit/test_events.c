@@ -15,11 +15,12 @@
 #include "base/mem.h"
 #include "base/rnd.h"
 #include "store/events.h"
+#include "store/record.h"
 #include "support.h"
 
 #define PIECE 4000 /* bytes of a piece at most; events.h */
 #define EACH 3992  /* of these for the body, where there is no head: a checksum of 8 is off */
-#define HEAD 25    /* bytes of the head besides its names */
+#define HEAD 33    /* bytes of the head besides its names */
 
 static struct event make_event(uint64_t n, const char *session, const char *name, size_t bytes)
 {
@@ -137,7 +138,7 @@ static void test_not_found(void **state)
 	struct event e;
 	assert_int_equal(events_get(txn, &id, &e, &body), ERR_NOTFOUND);
 	assert_int_equal(events_get(txn, &id, &e, NULL), ERR_NOTFOUND);
-	assert_int_equal(events_release(txn, &id, &e), ERR_NOTFOUND);
+	assert_int_equal(events_release(txn, &id, 5, &e), ERR_NOTFOUND);
 	assert_int_equal(events_drop(txn, &id), ERR_NOTFOUND);
 	assert_int_equal(db_txn_error(txn), OK);
 	buf_fini(&body);
@@ -159,10 +160,12 @@ static void test_release_counts(void **state)
 	for (int released = 1; released <= 4; released++) {
 		struct event left = {0};
 		txn = store_begin(s);
-		assert_int_equal(events_release(txn, &events[1].id, &left), OK);
+		assert_int_equal(events_release(txn, &events[1].id, 77, &left), OK);
 		store_commit(txn);
 		events[1].open -= events[1].open > 0 ? 1 : 0;
+		events[1].settled_ms = events[1].open == 0 ? 77 : 0;
 		assert_int_equal(left.open, events[1].open);
+		assert_true(left.settled_ms == events[1].settled_ms);
 		assert_int_equal(left.deliveries, 3);
 		assert_int_equal(left.body_bytes, 10000);
 		assert_memory_equal(left.id.bytes, events[1].id.bytes, UUID_SIZE);
@@ -237,7 +240,7 @@ static void test_damage(void **state)
 			if (piece > 0)
 				assert_int_equal(events_get(txn, &e.id, &got, NULL), OK);
 			enum err release = piece == 0 ? ERR_NOTFOUND : OK;
-			assert_int_equal(events_release(txn, &e.id, &got), release);
+			assert_int_equal(events_release(txn, &e.id, 5, &got), release);
 			assert_int_equal(events_drop(txn, &e.id),
 			    removed && piece == 0 ? ERR_NOTFOUND : OK);
 			if (piece > 0) /* else nobody knows how many pieces belong to it */
@@ -249,6 +252,63 @@ static void test_damage(void **state)
 	buf_fini(&body);
 	buf_fini(&value);
 	buf_fini(&key);
+}
+
+/* The pieces of `e`, its first one as version 1 had it: without settled_ms, and full. */
+static void put_version_1(struct db_txn *txn, const struct event *e)
+{
+	char *body = make_body(e->id.bytes[15], e->body_bytes);
+	struct slice rest = {body, e->body_bytes};
+	unsigned char key[UUID_SIZE + 2] = {0};
+	memcpy(key, e->id.bytes, UUID_SIZE);
+	for (; rest.len > 0 || key[UUID_SIZE + 1] == 0; key[UUID_SIZE + 1]++) {
+		struct buf value = BUF_INIT(PIECE);
+		if (key[UUID_SIZE + 1] == 0) {
+			put_u8(&value, 1);
+			put_i64(&value, e->created_ms);
+			put_u32(&value, e->deliveries);
+			put_u32(&value, e->open);
+			put_u32(&value, e->body_bytes);
+			put_text(&value, slice_of(e->session));
+			put_text(&value, slice_of(e->name));
+		}
+		size_t n = EACH - value.len < rest.len ? EACH - value.len : rest.len;
+		buf_append(&value, rest.ptr, n);
+		rest.ptr += n;
+		rest.len -= n;
+		record_seal(&value);
+		assert_int_equal(db_put(txn, DB_EVENTS,
+				     (struct slice){(const char *)key, sizeof(key)},
+				     buf_view(&value)),
+		    OK);
+		buf_fini(&value);
+	}
+	free(body);
+}
+
+/* An event of the version before is read, released and dropped as any other. */
+static void test_version_1(void **state)
+{
+	static const size_t SIZES[] = {0, 100, 3946, 3947, 3955, 10000};
+	struct store *s = *state;
+	for (size_t i = 0; i < COUNT(SIZES); i++) {
+		struct event left;
+		struct event e = make_event(9, "session", "message", SIZES[i]);
+		struct db_txn *txn = store_begin(s);
+		put_version_1(txn, &e);
+		check_event(txn, &e);
+		for (e.open = 3; e.open > 0;) {
+			e.open--;
+			e.settled_ms = e.open == 0 ? 77 : 0;
+			assert_int_equal(events_release(txn, &e.id, 77, &left), OK);
+			assert_true(left.settled_ms == e.settled_ms);
+			check_event(txn, &e);
+		}
+		assert_int_equal(events_drop(txn, &e.id), OK);
+		if (count_pieces(txn) != 0)
+			fail_msg("%zu bytes", SIZES[i]);
+		db_abort(txn);
+	}
 }
 
 /* A body that is not as long as the head says. */
@@ -281,6 +341,7 @@ int main(void)
 	    STORE_TEST(test_not_found),
 	    STORE_TEST(test_release_counts),
 	    STORE_TEST(test_drop),
+	    STORE_TEST(test_version_1),
 	    STORE_TEST(test_damage),
 	    STORE_TEST(test_wrong_length),
 	};

@@ -208,12 +208,16 @@ static void test_expiry(void **state)
 	(void)snprintf(f->event.name, sizeof(f->event.name), "presence");
 	assert_false(judge_is_expired(&f->judge, &f->event, &f->s.delivery, NOW_MS + 120000));
 	assert_true(judge_is_expired(&f->judge, &f->event, &f->s.delivery, NOW_MS + 120001));
+	f->s.delivery.created_ms = f->event.created_ms;
+	assert_false(judge_may_be_expired(&f->judge, &f->s.delivery, NOW_MS + 120000));
+	assert_true(judge_may_be_expired(&f->judge, &f->s.delivery, NOW_MS + 120001));
 	judge_status(f, 500, "");
 	assert_int_equal(f->s.verdict, VERDICT_RETRY);
 	f->event.created_ms = NOW_MS - 119000;
 	judge_status(f, 500, "");
 	assert_int_equal(f->s.verdict, VERDICT_EXPIRED);
 	f->s.delivery.replayed_at = f->s.delivery.attempts;
+	assert_false(judge_may_be_expired(&f->judge, &f->s.delivery, NOW_MS + 120001));
 	judge_status(f, 500, "");
 	assert_int_equal(f->s.verdict, VERDICT_RETRY);
 }

@@ -1,4 +1,7 @@
-/* Claims from the queue against a naive model, under random operations. */
+/*
+ * The queue against a naive model, under random operations: what claims find, and how many
+ * wait, over commits, aborted transactions and reopening.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +11,7 @@
 #include <string.h>
 
 #include "base/rnd.h"
+#include "store/backlog.h"
 #include "store/queue.h"
 #include "support.h"
 
@@ -151,10 +155,99 @@ static void test_claims_against_model(void **state)
 	store_commit(txn);
 }
 
+#define WEBHOOKS 5
+
+/* What the second model knows: of which webhook delivery n waits, 0: of none; and its place. */
+struct waits {
+	uint64_t webhook[ROWS_MAX];
+	int64_t place_ms[ROWS_MAX];
+};
+
+/* Puts one of the deliveries in, moves it, or takes it out. */
+static void change_waits(struct waits *w, struct rnd *rnd, struct db_txn *txn)
+{
+	uint64_t n = rnd_next(rnd) % ROWS_MAX;
+	int64_t place_ms = (int64_t)(rnd_next(rnd) % 20);
+	struct delivery d = make_delivery(w->webhook[n], n, place_ms);
+	if (w->webhook[n] == 0) {
+		d.webhook = rnd_next(rnd) % WEBHOOKS + 1;
+		assert_int_equal(queue_add(txn, &d), OK);
+	} else if (rnd_next(rnd) % 2 == 0) {
+		assert_int_equal(queue_move(txn, &d, w->place_ms[n]), OK);
+	} else {
+		d.place_ms = w->place_ms[n];
+		assert_int_equal(queue_remove(txn, &d), OK);
+		d.webhook = 0;
+	}
+	w->webhook[n] = d.webhook;
+	w->place_ms[n] = place_ms;
+}
+
+static void count_rows(void *arg, uint64_t webhook, uint64_t waiting)
+{
+	uint64_t *counts = arg;
+	assert_true(webhook <= WEBHOOKS && counts[webhook] == 0 && waiting > 0);
+	counts[webhook] = waiting;
+}
+
+/* Whether model, rows on disk and the numbers in memory are the same; `txn` sees the rows. */
+static bool counts_agree(const struct waits *w, const struct backlog *b, struct db_txn *txn)
+{
+	uint64_t rows[WEBHOOKS + 1] = {0};
+	uint64_t total = 0;
+	assert_int_equal(queue_count(txn, count_rows, rows), OK);
+	for (uint64_t webhook = 1; webhook <= WEBHOOKS; webhook++) {
+		uint64_t waiting = 0;
+		for (size_t n = 0; n < ROWS_MAX; n++)
+			waiting += w->webhook[n] == webhook ? 1 : 0;
+		if (rows[webhook] != waiting || backlog_of(b, webhook) != waiting)
+			return false;
+		total += waiting;
+	}
+	return backlog_total(b) == total;
+}
+
+static void fail_commit(struct db_txn *txn)
+{
+	assert_int_equal(db_txn_fail(txn, ERR_STORE), ERR_STORE);
+	assert_int_equal(db_commit(txn), ERR_STORE);
+}
+
+static void test_counts_against_model(void **state)
+{
+	struct store *s = *state;
+	struct waits kept = {0}; /* as of the last commit */
+	struct rnd rnd;
+	rnd_seed(&rnd, test_seed(99));
+	for (int step = 0; step < 1000; step++) {
+		struct waits now = kept;
+		struct db_txn *txn = store_begin(s);
+		for (uint64_t n = rnd_next(&rnd) % 10; n > 0; n--)
+			change_waits(&now, &rnd, txn);
+		if (!counts_agree(&now, s->backlog, txn))
+			fail_msg("step %d, in the transaction", step);
+		uint64_t end = rnd_next(&rnd) % 4;
+		if (end == 0)
+			db_abort(txn);
+		else if (end == 1)
+			fail_commit(txn);
+		else
+			store_commit(txn);
+		kept = end > 1 ? now : kept;
+		if (rnd_next(&rnd) % 20 == 0)
+			store_reopen(s);
+		txn = store_read(s);
+		if (!counts_agree(&kept, s->backlog, txn))
+			fail_msg("step %d, behind the transaction", step);
+		db_read_end(txn);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_claims_against_model),
+	    STORE_TEST(test_counts_against_model),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -340,6 +340,33 @@ static void test_digest(void **state)
 	assert_memory_equal(digests[3], AB_C, RECORD_DIGEST);
 }
 
+/* A number alone: the same bytes as any sealed record, and nothing else is one. */
+static void test_number(void **state)
+{
+	static const uint64_t NUMBERS[] = {0, 1, 1000000, UINT64_MAX};
+	(void)state;
+	for (size_t i = 0; i < COUNT(NUMBERS); i++) {
+		unsigned char bytes[RECORD_NUMBER];
+		struct buf b = BUF_INIT(64);
+		uint64_t got = NUMBERS[i] + 1;
+		struct slice record = record_seal_number(NUMBERS[i], bytes);
+		put_u64(&b, NUMBERS[i]);
+		record_seal(&b);
+		assert_true(slice_eq(record, buf_view(&b)));
+		assert_int_equal(record_open_number(record, &got), OK);
+		assert_true(got == NUMBERS[i]);
+		for (size_t len = 0; len < record.len; len++)
+			assert_int_equal(record_open_number((struct slice){record.ptr, len},
+					     &got),
+			    ERR_CORRUPT);
+		buf_reset(&b);
+		put_u32(&b, 7);
+		record_seal(&b);
+		assert_int_equal(record_open_number(buf_view(&b), &got), ERR_CORRUPT);
+		buf_fini(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -353,6 +380,7 @@ int main(void)
 	    cmocka_unit_test(test_seal),
 	    cmocka_unit_test(test_seal_is_xxh3),
 	    cmocka_unit_test(test_digest),
+	    cmocka_unit_test(test_number),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

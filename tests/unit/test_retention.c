@@ -207,22 +207,29 @@ static void test_slices(void **state)
 	store_commit(txn);
 }
 
+/* Opens event `n` again, as a replay of its delivery 1 does. */
+static void open_again(struct db_txn *txn, uint64_t n)
+{
+	struct event e;
+	struct uuid id = event_id(n);
+	struct buf body = BUF_INIT(BODY_MAX);
+	assert_int_equal(events_get(txn, &id, &e, &body), OK);
+	e.open = 1;
+	assert_int_equal(events_put(txn, &e, buf_view(&body)), OK);
+	struct delivery d = get_delivery(txn, n, 1);
+	d.status = DELIVERY_WAITING;
+	assert_int_equal(queue_add(txn, &d), OK);
+	buf_fini(&body);
+}
+
 /* One that is open again is passed by, and entered anew when it is over again. */
 static void test_open_again(void **state)
 {
 	struct store *s = *state;
 	const struct retention none = {0};
-	struct event e;
-	struct uuid id = event_id(1);
-	struct buf body = BUF_INIT(BODY_MAX);
 	struct db_txn *txn = store_begin(s);
 	publish_settled(txn, 1, 10, 100);
-	assert_int_equal(events_get(txn, &id, &e, &body), OK);
-	e.open = 1;
-	assert_int_equal(events_put(txn, &e, buf_view(&body)), OK);
-	struct delivery d = get_delivery(txn, 1, 1);
-	d.status = DELIVERY_WAITING;
-	assert_int_equal(queue_add(txn, &d), OK);
+	open_again(txn, 1);
 	assert_true(sweep(txn, &none, 200, ALL) > 0);
 	assert_true(has_event(txn, 1));
 	assert_int_equal(store_count_in(txn, DB_SETTLED), 0);
@@ -231,7 +238,29 @@ static void test_open_again(void **state)
 	assert_true(sweep(txn, &none, 300, ALL) > 0);
 	assert_empty(txn);
 	store_commit(txn);
-	buf_fini(&body);
+}
+
+/* One that is settled twice before any sweep stays for its time after the second. */
+static void test_settled_twice(void **state)
+{
+	struct store *s = *state;
+	struct retention keep = {.settled_ms = 1000, .settled_bytes = UINT64_MAX};
+	struct db_txn *txn = store_begin(s);
+	publish_settled(txn, 1, 10, 100);
+	publish_settled(txn, 2, 10, 500);
+	open_again(txn, 1);
+	settle(txn, 1, 1, 700);
+	assert_int_equal(store_count_in(txn, DB_SETTLED), 3);
+	assert_int_equal(sweep(txn, &keep, 1100, ALL), 1); /* the older entry alone */
+	assert_true(has_event(txn, 1));
+	assert_int_equal(get_delivery(txn, 1, 1).status, DELIVERY_DELIVERED);
+	assert_true(sweep(txn, &keep, 1500, ALL) > 0);
+	assert_false(has_event(txn, 2));
+	assert_int_equal(sweep(txn, &keep, 1699, ALL), 0);
+	assert_true(has_event(txn, 1));
+	assert_true(sweep(txn, &keep, 1700, ALL) > 0);
+	assert_empty(txn);
+	store_commit(txn);
 }
 
 static void test_cancel_queue(void **state)
@@ -408,6 +437,7 @@ int main(void)
 	    STORE_TEST(test_sweep_by_size),
 	    STORE_TEST(test_slices),
 	    STORE_TEST(test_open_again),
+	    STORE_TEST(test_settled_twice),
 	    STORE_TEST(test_cancel_queue),
 	    STORE_TEST(test_sweep_dead),
 	    STORE_TEST(test_sweep_dead_in_slices),

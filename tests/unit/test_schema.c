@@ -1,4 +1,7 @@
-/* The store's version: a fresh store gets it, a newer one is refused, nothing else changes. */
+/*
+ * The store's version: a fresh store gets it, an older one is brought up to it, a newer one is
+ * refused, nothing else changes.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +10,8 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "store/backlog.h"
+#include "store/queue.h"
 #include "store/record.h"
 #include "store/schema.h"
 #include "store/webhooks.h"
@@ -88,6 +93,84 @@ static void test_newer_is_refused(void **state)
 	}
 }
 
+/* Makes a store as version 2 left it: `count` deliveries queued for each webhook, uncounted. */
+static void make_version_2(struct store *s, uint64_t webhooks, uint64_t count)
+{
+	write_version(s, 2, 4);
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 0; n < webhooks * count; n++) {
+		struct delivery d = make_delivery(n / count + 1, n, (int64_t)n);
+		assert_int_equal(queue_add(txn, &d), OK);
+	}
+	store_commit(txn);
+	txn = store_begin(s);
+	for (uint64_t webhook = 1; webhook <= webhooks; webhook++) {
+		unsigned char key[8];
+		codec_store_u64(key, webhook);
+		assert_int_equal(db_del(txn, DB_BACKLOG,
+				     (struct slice){(const char *)key, sizeof(key)}),
+		    OK);
+	}
+	store_commit(txn);
+	store_reopen(s);
+	assert_true(backlog_total(s->backlog) == 0);
+}
+
+/* Version 3 counts what waits. */
+static void test_from_version_2(void **state)
+{
+	struct store *s = *state;
+	struct problem p;
+	make_version_2(s, 20, 50);
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	assert_int_equal(read_version(s), SCHEMA_VERSION);
+	assert_int_equal(store_count(s, DB_QUEUE), 1000);
+	assert_int_equal(store_count(s, DB_BACKLOG), 20);
+	store_reopen(s);
+	for (uint64_t webhook = 1; webhook <= 20; webhook++)
+		assert_true(backlog_of(s->backlog, webhook) == 50);
+	assert_true(backlog_of(s->backlog, 21) == 0);
+	assert_true(backlog_total(s->backlog) == 1000);
+}
+
+#define SMALL_MAP (1u << 20) /* bytes: soon full */
+
+/* Fills the store until nothing more goes in. */
+static void fill(struct store *s)
+{
+	static const char VALUE[1000];
+	enum err err = OK;
+	for (uint64_t n = 0; err == OK; n++) {
+		struct uuid key = make_id(n);
+		struct db_txn *txn = store_begin(s);
+		err = db_put(txn, DB_EVENTS, id_bytes(&key),
+		    (struct slice){VALUE, sizeof(VALUE)});
+		enum err end = db_commit(txn);
+		err = err == OK ? end : err;
+	}
+	assert_int_equal(err, ERR_NOSPACE);
+}
+
+/* A step that finds no room leaves the version before; it is made when there is room. */
+static void test_step_fails(void **state)
+{
+	struct store *s = store_new(SMALL_MAP);
+	struct problem p;
+	(void)state;
+	make_version_2(s, 200, 1);
+	store_close(s);
+	store_open(s, SMALL_MAP);
+	fill(s);
+	assert_int_equal(schema_migrate(s->db, &p), ERR_NOSPACE);
+	assert_non_null(strstr(p.message, "migrate"));
+	assert_int_equal(read_version(s), 2);
+	assert_int_equal(store_count(s, DB_BACKLOG), 0);
+	store_reopen(s);
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	assert_int_equal(store_count(s, DB_BACKLOG), 200);
+	store_free(s);
+}
+
 /* A version that cannot be read is not taken for a fresh store. */
 static void test_damaged_is_refused(void **state)
 {
@@ -160,6 +243,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_fresh),
 	    STORE_TEST(test_again),
+	    STORE_TEST(test_from_version_2),
+	    cmocka_unit_test(test_step_fails),
 	    STORE_TEST(test_newer_is_refused),
 	    STORE_TEST(test_from_version_1),
 	    cmocka_unit_test_setup_teardown(test_damaged_is_refused, store_setup,
