@@ -10,7 +10,6 @@
  */
 #include "api/http.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
@@ -23,11 +22,9 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "api/gate.h"
-#include "api/listen_address.h"
+#include "api/listener.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -35,11 +32,9 @@
 #define LINE_MAX_BYTES 8192 /* RFC 9112 section 3 asks for at least 8000 */
 #define HEAD_MAX_BYTES 16384
 #define HEAD_LINES_MAX 64
-#define INPUT_SLACK 65536   /* bytes read ahead of what a request needs */
-#define LINGER_MS 1000      /* how long a refused connection is drained */
-#define ACCEPT_PAUSE_MS 100 /* after accept failed for want of descriptors */
-#define BACKLOG 1024
-#define SPANS_MAX 64 /* pieces of an input buffer looked at in one go */
+#define INPUT_SLACK 65536 /* bytes read ahead of what a request needs */
+#define LINGER_MS 1000    /* how long a refused connection is drained */
+#define SPANS_MAX 64      /* pieces of an input buffer looked at in one go */
 
 struct connection {
 	struct http_server *server;
@@ -58,15 +53,7 @@ struct http_request {
 	struct slice query;
 };
 
-struct listener {
-	struct listener *next;
-	struct evconnlistener *ev;
-	struct evhttp_bound_socket *bound; /* evhttp's handle of it */
-	char *unix_path;
-};
-
 struct http_server {
-	struct http_server *next; /* in `servers` */
 	struct reactor *reactor;
 	struct http_conf conf;
 	struct gate_limits limits;
@@ -75,15 +62,10 @@ struct http_server {
 	http_error_fn error_body;
 	void *arg;
 	struct map *connections; /* bufferevent pointer -> connection */
-	struct listener *listeners;
-	struct reactor_timer *pause; /* accepting goes on when it fires */
+	struct listeners *listeners;
 	uint32_t held;
-	bool accepting;
 	bool stopped;
 };
-
-/* All servers: evhttp gives the accept-error callback its own handle, not ours. */
-static struct http_server *servers;
 
 const char *http_phrase(int status)
 {
@@ -106,36 +88,10 @@ const char *http_phrase(int status)
 	return "";
 }
 
-static void accept_more(struct http_server *s, bool on)
-{
-	if (s->accepting == on)
-		return;
-	s->accepting = on;
-	for (struct listener *l = s->listeners; l != NULL; l = l->next)
-		(void)(on ? evconnlistener_enable(l->ev) : evconnlistener_disable(l->ev));
-}
-
 static void balance_accepting(struct http_server *s)
 {
-	accept_more(s, !s->stopped && map_count(s->connections) < s->conf.max_connections);
-}
-
-static void on_pause_over(void *arg)
-{
-	balance_accepting(arg);
-}
-
-/* Out of descriptors: the listener would spin, so it rests. */
-static void on_accept_error(struct evconnlistener *ev, void *arg)
-{
-	struct http_server *s = servers;
-	(void)ev;
-	while (s != NULL && s->ev != arg)
-		s = s->next;
-	panic_if(s == NULL, "an unknown listener failed");
-	log_warn("cannot accept connections", LOG_S("error", strerror(errno)));
-	accept_more(s, false);
-	reactor_timer_set(s->pause, ACCEPT_PAUSE_MS);
+	listeners_accept(s->listeners,
+	    !s->stopped && map_count(s->connections) < s->conf.max_connections);
 }
 
 /* Bytes of input that may lie unread: what the request still needs, and a little ahead. */
@@ -353,9 +309,8 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
 	s->handler = handler;
 	s->error_body = error_body;
 	s->arg = arg;
-	s->accepting = true;
 	s->connections = map_new();
-	s->pause = reactor_timer_new(r, on_pause_over, s);
+	s->listeners = listeners_new(r);
 	s->ev = evhttp_new(reactor_base(r));
 	panic_if(s->ev == NULL, "no HTTP server");
 	evhttp_set_bevcb(s->ev, on_accept, s);
@@ -369,22 +324,24 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
 	const struct timeval idle = {.tv_sec = conf->idle_timeout_ms / 1000,
 	    .tv_usec = (conf->idle_timeout_ms % 1000) * 1000};
 	evhttp_set_timeout_tv(s->ev, &idle);
-	s->next = servers;
-	servers = s;
 	return s;
+}
+
+static void on_bound_socket(struct evhttp_bound_socket *bound, void *arg)
+{
+	*(struct evhttp_bound_socket **)arg = bound;
 }
 
 /* Closed, not only disabled: who connects now is told at once and goes elsewhere. */
 static void close_listeners(struct http_server *s)
 {
-	while (s->listeners != NULL) {
-		struct listener *l = s->listeners;
-		s->listeners = l->next;
-		evhttp_del_accept_socket(s->ev, l->bound);
-		if (l->unix_path != NULL)
-			(void)unlink(l->unix_path); /* gone already is fine */
-		free(l->unix_path);
-		free(l);
+	struct evhttp_bound_socket *last = NULL;
+	listeners_close(s->listeners);
+	evhttp_foreach_bound_socket(s->ev, on_bound_socket, &last);
+	while (last != NULL) {
+		evhttp_del_accept_socket(s->ev, last);
+		last = NULL;
+		evhttp_foreach_bound_socket(s->ev, on_bound_socket, &last);
 	}
 }
 
@@ -394,51 +351,20 @@ void http_free(struct http_server *s)
 		return;
 	panic_if(s->held > 0, "the HTTP server was freed with requests held");
 	s->stopped = true;
-	struct http_server **at = &servers;
-	while (*at != s)
-		at = &(*at)->next;
-	*at = s->next;
 	close_listeners(s);
 	evhttp_free(s->ev); /* closes the connections, which calls on_close */
 	map_free(s->connections);
-	reactor_timer_free(s->pause);
+	listeners_free(s->listeners);
 	free(s);
-}
-
-/* Removes the socket file that an earlier process left, and nothing but a socket. */
-static void clear_stale_socket(const char *path)
-{
-	struct stat st;
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		(void)unlink(path); /* bind() then says what is wrong */
 }
 
 enum err http_listen(struct http_server *s, const char *where, char **shown, struct problem *p)
 {
-	union listen_address addr;
-	socklen_t len = 0;
-	enum err err = listen_parse(where, &addr, &len, p);
-	if (err != OK)
-		return err;
-	bool is_unix = addr.sa.sa_family == AF_UNIX;
-	if (is_unix)
-		clear_stale_socket(addr.un.sun_path);
-	struct evconnlistener *ev = evconnlistener_new_bind(reactor_base(s->reactor), NULL,
-	    NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, BACKLOG,
-	    &addr.sa, (int)len);
-	if (ev == NULL)
-		return problem_set(p, ERR_IO, "listen", "listen: cannot listen on %s: %s",
-		    where, strerror(errno));
-	evconnlistener_set_error_cb(ev, on_accept_error);
-	struct listener *l = mem_new(sizeof(*l));
-	l->bound = evhttp_bind_listener(s->ev, ev);
-	panic_if(l->bound == NULL, "cannot serve a listener");
-	l->ev = ev;
-	l->unix_path = is_unix ? mem_copy(addr.un.sun_path, strlen(addr.un.sun_path)) : NULL;
-	l->next = s->listeners;
-	s->listeners = l;
-	*shown = listen_show(evconnlistener_get_fd(ev), where);
-	return OK;
+	struct evconnlistener *ev = NULL;
+	enum err err = listeners_open(s->listeners, where, &ev, shown, p);
+	if (err == OK)
+		panic_if(evhttp_bind_listener(s->ev, ev) == NULL, "cannot serve a listener");
+	return err;
 }
 
 void http_stop(struct http_server *s)

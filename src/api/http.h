@@ -45,7 +45,7 @@ void http_free(struct http_server *s);
 /*
  * Listens at `where`: "HOST:PORT", "[V6]:PORT" (an address, no name; port 0: any) or
  * "unix:PATH". *shown is how clients write it, "http://127.0.0.1:8080", the caller's to
- * free; *loopback whether only this machine can reach it.
+ * free.
  */
 MUST_CHECK enum err http_listen(struct http_server *s, const char *where, char **shown,
     struct problem *p);

@@ -33,10 +33,14 @@ function refuse(why) {
 	bad = 1
 }
 
-# The library that a header belongs to; libevent counts as two, its loop and its HTTP.
+# The library that a header belongs to; libevent counts as several: its loop, its listening
+# sockets, and its HTTP with the buffers.
 function library(header) {
 	if (header ~ /^event2\/(event|event_struct|event_compat|thread)\.h$/)
 		return "libevent (loop)"
+	# http.c has it too, for the flags of events, which no other header but event.h has
+	if (header == "event2/listener.h" && file != "src/api/http.c")
+		return "libevent (listeners)"
 	if (header ~ /^event2\//)
 		return "libevent (http)"
 	if (header ~ /^ut(hash|list|array|stack|string|ringbuffer)\.h$/)
