@@ -24,7 +24,9 @@
 #include <sys/socket.h>
 
 #include "api/gate.h"
+#include "api/listen_address.h"
 #include "api/listener.h"
+#include "api/tls.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -39,6 +41,7 @@
 struct connection {
 	struct http_server *server;
 	struct bufferevent *bev;
+	bool is_tls;
 	bool known; /* to evhttp: its end will be told */
 	struct reactor_timer *deadline;
 	struct gate gate;
@@ -53,11 +56,21 @@ struct http_request {
 	struct slice query;
 };
 
+/* An evhttp for each kind of listener, as it does not say which one a connection is from. */
+struct front {
+	struct http_server *server;
+	struct evhttp *ev;
+	bool is_tls;
+};
+
+enum { FRONT_PLAIN, FRONT_TLS, FRONTS };
+
 struct http_server {
 	struct reactor *reactor;
 	struct http_conf conf;
 	struct gate_limits limits;
-	struct evhttp *ev;
+	struct front fronts[FRONTS];
+	struct tls *tls;
 	http_handler handler;
 	http_error_fn error_body;
 	void *arg;
@@ -94,6 +107,13 @@ static void balance_accepting(struct http_server *s)
 	    !s->stopped && map_count(s->connections) < s->conf.max_connections);
 }
 
+/* What TLS has decrypted and the input had no room for makes no socket readable. */
+static void read_on(struct connection *c)
+{
+	if (c->is_tls && tls_has_unread(c->bev))
+		reactor_nudge(c->server->reactor, bufferevent_getfd(c->bev));
+}
+
 /* Bytes of input that may lie unread: what the request still needs, and a little ahead. */
 static void set_input_limit(struct connection *c)
 {
@@ -102,9 +122,10 @@ static void set_input_limit(struct connection *c)
 		most += (size_t)(c->gate.is_chunked ? c->server->limits.body_max
 						    : c->gate.length);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, most);
+	read_on(c);
 }
 
-/* Answers on the descriptor itself, as evhttp must not see the request. */
+/* Answers beside the bufferevent, as evhttp must not see the request. */
 static void send_error(struct connection *c, int status, const char *message)
 {
 	struct buf body = BUF_INIT(4096);
@@ -115,8 +136,14 @@ static void send_error(struct connection *c, int status, const char *message)
 	    "Connection: close\r\n\r\n",
 	    status, http_phrase(status), body.len);
 	buf_slice(&head, buf_view(&body));
-	/* it fits an empty socket buffer; a client that left none has no claim to it */
-	(void)send(bufferevent_getfd(c->bev), head.data, head.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (c->is_tls) {
+		tls_send(c->bev, buf_view(&head));
+		tls_close(c->bev);
+	} else {
+		/* it fits an empty socket buffer; a client that left none has no claim to it */
+		(void)send(bufferevent_getfd(c->bev), head.data, head.len,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
 	buf_fini(&body);
 	buf_fini(&head);
 }
@@ -187,8 +214,8 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 	struct connection *c = arg;
 	(void)input;
 	if (info->n_added == 0)
-		return;
-	if (c->refused)
+		read_on(c); /* the watermark's callback, the newer one, has run before */
+	else if (c->refused)
 		drain_input(c);
 	else if (c->state < GATE_DONE)
 		scan(c, info->orig_size);
@@ -199,6 +226,8 @@ static void on_close(struct evhttp_connection *ev, void *arg)
 	struct connection *c = arg;
 	struct http_server *s = c->server;
 	(void)ev;
+	if (c->is_tls)
+		tls_close(c->bev);
 	(void)evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c); /* was added */
 	reactor_timer_free(c->deadline);
 	(void)map_del(s->connections, &c->bev, sizeof(c->bev)); /* is `c` */
@@ -218,6 +247,8 @@ static void meet(struct connection *c)
 	int one = 1;
 	(void)setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &one,
 	    sizeof(one)); /* fails on a unix socket, which has no delay */
+	if (c->is_tls)
+		reactor_timer_set(c->deadline, c->server->conf.head_timeout_ms);
 }
 
 static void on_deadline(void *arg)
@@ -227,11 +258,13 @@ static void on_deadline(void *arg)
 		meet(c);
 		return;
 	}
-	if (c->refused) {
+	if (c->refused || (c->is_tls && !tls_is_open(c->bev))) {
 		(void)shutdown(bufferevent_getfd(c->bev),
 		    SHUT_RDWR); /* evhttp now sees the end */
 		return;
 	}
+	if (gate_is_idle(&c->gate))
+		return; /* the deadline was the handshake's, which is over */
 	refuse(c, 408,
 	    c->state == GATE_BODY ? "the request's body took too long"
 				  : "the request's head took too long");
@@ -247,10 +280,12 @@ static void begin_message(struct connection *c)
 /* evhttp has accepted a connection and asks for its bufferevent. */
 static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
-	struct http_server *s = arg;
+	const struct front *front = arg;
+	struct http_server *s = front->server;
 	struct connection *c = mem_new(sizeof(*c));
 	c->server = s;
-	c->bev = bufferevent_socket_new(base, -1, 0);
+	c->is_tls = front->is_tls;
+	c->bev = c->is_tls ? tls_accept(s->tls, base) : bufferevent_socket_new(base, -1, 0);
 	c->deadline = reactor_timer_new(s->reactor, on_deadline, c);
 	panic_if(c->bev == NULL ||
 		evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) == NULL,
@@ -296,6 +331,24 @@ static void on_request(struct evhttp_request *ev, void *arg)
 	s->handler(s->arg, q);
 }
 
+static void open_front(struct front *front, struct http_server *s, bool is_tls)
+{
+	const struct timeval idle = {.tv_sec = s->conf.idle_timeout_ms / 1000,
+	    .tv_usec = (s->conf.idle_timeout_ms % 1000) * 1000};
+	struct evhttp *ev = evhttp_new(reactor_base(s->reactor));
+	panic_if(ev == NULL, "no HTTP server");
+	evhttp_set_bevcb(ev, on_accept, front);
+	evhttp_set_gencb(ev, on_request, s);
+	evhttp_set_allowed_methods(ev,
+	    EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+		EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+	/* above the gate's own limits, so that evhttp never answers in its HTML */
+	evhttp_set_max_headers_size(ev, 2 * HEAD_MAX_BYTES);
+	evhttp_set_max_body_size(ev, (ev_ssize_t)(s->conf.body_max + INPUT_SLACK));
+	evhttp_set_timeout_tv(ev, &idle);
+	*front = (struct front){.server = s, .ev = ev, .is_tls = is_tls};
+}
+
 struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
     http_handler handler, http_error_fn error_body, void *arg)
 {
@@ -310,20 +363,10 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
 	s->error_body = error_body;
 	s->arg = arg;
 	s->connections = map_new();
-	s->listeners = listeners_new(r);
-	s->ev = evhttp_new(reactor_base(r));
-	panic_if(s->ev == NULL, "no HTTP server");
-	evhttp_set_bevcb(s->ev, on_accept, s);
-	evhttp_set_gencb(s->ev, on_request, s);
-	evhttp_set_allowed_methods(s->ev,
-	    EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-		EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
-	/* above the gate's own limits, so that evhttp never answers in its HTML */
-	evhttp_set_max_headers_size(s->ev, 2 * HEAD_MAX_BYTES);
-	evhttp_set_max_body_size(s->ev, (ev_ssize_t)(conf->body_max + INPUT_SLACK));
-	const struct timeval idle = {.tv_sec = conf->idle_timeout_ms / 1000,
-	    .tv_usec = (conf->idle_timeout_ms % 1000) * 1000};
-	evhttp_set_timeout_tv(s->ev, &idle);
+	s->listeners = listeners_new(r, &conf->unix_access);
+	s->tls = tls_new();
+	for (size_t i = 0; i < FRONTS; i++)
+		open_front(&s->fronts[i], s, i == FRONT_TLS);
 	return s;
 }
 
@@ -332,17 +375,23 @@ static void on_bound_socket(struct evhttp_bound_socket *bound, void *arg)
 	*(struct evhttp_bound_socket **)arg = bound;
 }
 
+static void close_front(const struct front *front)
+{
+	struct evhttp_bound_socket *last = NULL;
+	evhttp_foreach_bound_socket(front->ev, on_bound_socket, &last);
+	while (last != NULL) {
+		evhttp_del_accept_socket(front->ev, last);
+		last = NULL;
+		evhttp_foreach_bound_socket(front->ev, on_bound_socket, &last);
+	}
+}
+
 /* Closed, not only disabled: who connects now is told at once and goes elsewhere. */
 static void close_listeners(struct http_server *s)
 {
-	struct evhttp_bound_socket *last = NULL;
 	listeners_close(s->listeners);
-	evhttp_foreach_bound_socket(s->ev, on_bound_socket, &last);
-	while (last != NULL) {
-		evhttp_del_accept_socket(s->ev, last);
-		last = NULL;
-		evhttp_foreach_bound_socket(s->ev, on_bound_socket, &last);
-	}
+	for (size_t i = 0; i < FRONTS; i++)
+		close_front(&s->fronts[i]);
 }
 
 void http_free(struct http_server *s)
@@ -352,18 +401,28 @@ void http_free(struct http_server *s)
 	panic_if(s->held > 0, "the HTTP server was freed with requests held");
 	s->stopped = true;
 	close_listeners(s);
-	evhttp_free(s->ev); /* closes the connections, which calls on_close */
+	for (size_t i = 0; i < FRONTS; i++)
+		evhttp_free(s->fronts[i].ev); /* closes the connections: on_close */
+	tls_free(s->tls);
 	map_free(s->connections);
 	listeners_free(s->listeners);
 	free(s);
 }
 
+enum err http_load_tls(struct http_server *s, const struct tls_conf *conf, struct problem *p)
+{
+	return tls_load(s->tls, conf, p);
+}
+
 enum err http_listen(struct http_server *s, const char *where, char **shown, struct problem *p)
 {
+	const struct front *front = &s->fronts[listen_is_tls(where) ? FRONT_TLS : FRONT_PLAIN];
 	struct evconnlistener *ev = NULL;
+	panic_if(front->is_tls && !tls_is_loaded(s->tls), "TLS without a certificate");
 	enum err err = listeners_open(s->listeners, where, &ev, shown, p);
 	if (err == OK)
-		panic_if(evhttp_bind_listener(s->ev, ev) == NULL, "cannot serve a listener");
+		panic_if(evhttp_bind_listener(front->ev, ev) == NULL,
+		    "cannot serve a listener");
 	return err;
 }
 

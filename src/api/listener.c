@@ -17,6 +17,7 @@
 #include "base/mem.h"
 
 #define BACKLOG 1024
+#define MODE_BITS 0777
 #define ACCEPT_PAUSE_MS 100 /* after accept failed for want of descriptors */
 
 struct listener {
@@ -28,6 +29,7 @@ struct listener {
 struct listeners {
 	struct listeners *next; /* in `sets` */
 	struct reactor *reactor;
+	struct unix_access unix_access;
 	struct listener *first;
 	struct reactor_timer *pause;
 	bool wanted;    /* what the server has asked for */
@@ -73,10 +75,11 @@ static void on_accept_error(struct evconnlistener *ev, void *arg)
 	reactor_timer_set(ls->pause, ACCEPT_PAUSE_MS);
 }
 
-struct listeners *listeners_new(struct reactor *r)
+struct listeners *listeners_new(struct reactor *r, const struct unix_access *unix_access)
 {
 	struct listeners *ls = mem_new(sizeof(*ls));
 	ls->reactor = r;
+	ls->unix_access = *unix_access;
 	ls->pause = reactor_timer_new(r, on_pause_over, ls);
 	ls->wanted = true;
 	ls->accepting = true;
@@ -115,37 +118,61 @@ static void clear_dead_socket(const union listen_address *addr, socklen_t len)
 		(void)unlink(addr->un.sun_path); /* bind() then says what is wrong */
 }
 
-/* Makes a socket that is bound and does not listen yet; -1 with errno. */
-static int bind_socket(const union listen_address *addr, socklen_t len)
+static enum err refuse(const char *where, struct problem *p)
 {
-	int one = 1;
-	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	/* the second: peers that are gone without a word are noticed some day */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) == 0 &&
-	    bind(fd, &addr->sa, len) == 0)
-		return fd;
-	int saved = errno;
-	(void)close(fd); /* was never used */
-	errno = saved;
-	return -1;
+	return problem_set(p, ERR_IO, "listen", "listen: cannot listen on %s: %s", where,
+	    strerror(errno));
 }
 
-static struct evconnlistener *start(struct reactor *r, const union listen_address *addr,
-    socklen_t len)
+static enum err bind_inet(int fd, const union listen_address *addr, socklen_t len,
+    const char *where, struct problem *p)
 {
-	int fd = bind_socket(addr, len);
-	if (fd < 0)
-		return NULL;
-	struct evconnlistener *ev = evconnlistener_new(reactor_base(r), NULL, NULL,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
+	int one = 1;
+	/* the second: peers that are gone without a word are noticed some day */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) != 0 ||
+	    bind(fd, &addr->sa, len) != 0)
+		return refuse(where, p);
+	return OK;
+}
+
+/* The file is made with its mode, and nobody can connect before listen(). */
+static enum err bind_unix(int fd, const union listen_address *addr, socklen_t len,
+    const struct unix_access *access, const char *where, struct problem *p)
+{
+	const char *path = addr->un.sun_path;
+	clear_dead_socket(addr, len);
+	mode_t before = umask(~access->mode & MODE_BITS);
+	int rc = bind(fd, &addr->sa, len);
 	int saved = errno;
-	if (ev == NULL)
-		(void)close(fd); /* was never used */
+	(void)umask(before);
 	errno = saved;
-	return ev;
+	if (rc != 0)
+		return refuse(where, p);
+	bool is_given = access->uid != (uid_t)-1 || access->gid != (gid_t)-1;
+	if (!is_given || lchown(path, access->uid, access->gid) == 0)
+		return OK;
+	(void)problem_set(p, ERR_IO, "unix_owner", "unix_owner: cannot give %s away: %s", path,
+	    strerror(errno)); /* returned below */
+	(void)unlink(path);   /* was made above */
+	return ERR_IO;
+}
+
+/* Makes a socket that is bound and does not listen yet. */
+static enum err bind_socket(const struct unix_access *access, const char *where,
+    const union listen_address *addr, socklen_t len, int *out, struct problem *p)
+{
+	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return refuse(where, p);
+	enum err err = addr->sa.sa_family == AF_UNIX
+	    ? bind_unix(fd, addr, len, access, where, p)
+	    : bind_inet(fd, addr, len, where, p);
+	if (err == OK)
+		*out = fd;
+	else
+		(void)close(fd); /* was never used */
+	return err;
 }
 
 enum err listeners_open(struct listeners *ls, const char *where, struct evconnlistener **ev,
@@ -156,17 +183,22 @@ enum err listeners_open(struct listeners *ls, const char *where, struct evconnli
 	enum err err = listen_parse(where, &addr, &len, p);
 	if (err != OK)
 		return err;
-	bool is_unix = addr.sa.sa_family == AF_UNIX;
-	if (is_unix)
-		clear_dead_socket(&addr, len);
-	struct evconnlistener *made = start(ls->reactor, &addr, len);
-	if (made == NULL)
-		return problem_set(p, ERR_IO, "listen", "listen: cannot listen on %s: %s",
-		    where, strerror(errno));
+	int fd = -1;
+	err = bind_socket(&ls->unix_access, where, &addr, len, &fd, p);
+	if (err != OK)
+		return err;
+	struct evconnlistener *made = evconnlistener_new(reactor_base(ls->reactor), NULL, NULL,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
+	if (made == NULL) {
+		err = refuse(where, p);
+		(void)close(fd); /* was never used */
+		return err;
+	}
 	evconnlistener_set_error_cb(made, on_accept_error);
 	struct listener *l = mem_new(sizeof(*l));
 	l->ev = made;
-	l->unix_path = is_unix ? mem_copy(addr.un.sun_path, strlen(addr.un.sun_path)) : NULL;
+	if (addr.sa.sa_family == AF_UNIX)
+		l->unix_path = mem_copy(addr.un.sun_path, strlen(addr.un.sun_path));
 	l->next = ls->first;
 	ls->first = l;
 	*ev = made;

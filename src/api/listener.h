@@ -10,20 +10,23 @@
 
 #include <stdbool.h>
 
+#include "api/unix_access.h"
 #include "base/reactor.h"
 #include "domain/problem.h"
 
 struct listeners;
 struct evconnlistener;
 
-struct listeners *listeners_new(struct reactor *r);
+/* `unix_access`: of the socket files that will be made. */
+struct listeners *listeners_new(struct reactor *r, const struct unix_access *unix_access);
 
 /* Frees the set after listeners_close(). NULL is fine. */
 void listeners_free(struct listeners *ls);
 
 /*
- * Binds `where`, as listen_parse() reads it, and listens. *ev is for evhttp, which owns it
- * from then on; *shown is how clients write the address, the caller's to free.
+ * Binds `where`, as listen_parse() reads it, and listens. A socket file has its mode and owner
+ * before anybody can connect. *ev is for evhttp, which owns it from then on; *shown is how
+ * clients write the address, the caller's to free.
  * Errors: ERR_INVALID; ERR_IO with what the system says. Nothing is open then.
  */
 MUST_CHECK enum err listeners_open(struct listeners *ls, const char *where,

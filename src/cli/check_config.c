@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/config.h"
+#include "cli/listeners.h"
 #include "cli/tokens.h"
 
 /* What the messages call the source: the file where there is one. */
@@ -26,6 +27,8 @@ int command_check_config(int argc, char **argv)
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
 	if (err == OK)
 		err = tokens_load(&c, auth, &p);
+	if (err == OK)
+		err = listeners_check(&c, &p);
 	if (err != OK)
 		(void)fprintf(stderr, "%s%s\n", usage ? "waybill check-config: " : "",
 		    p.message);

@@ -42,9 +42,14 @@ struct config {
 	uint64_t circuit_failures;
 	uint64_t max_per_host;
 	char *data;
-	char *token;         /* NULL: none */
-	char *tokens_file;   /* NULL: none */
-	char *ca_file;       /* NULL: the system's */
+	char *token;           /* NULL: none */
+	char *tokens_file;     /* NULL: none */
+	char *ca_file;         /* NULL: the system's */
+	char *tls_certificate; /* NULL: none; so the next three */
+	char *tls_key;
+	char *tls_client_ca;
+	char *unix_owner;
+	char *unix_mode;
 	uint64_t log_level;  /* enum log_level */
 	uint64_t log_format; /* enum log_format */
 	uint64_t timeout_ms;

@@ -14,6 +14,7 @@
 #include "api/listen_address.h"
 #include "cli/commands.h"
 #include "cli/config.h"
+#include "cli/listeners.h"
 #include "cli/loop.h"
 #include "cli/tokens.h"
 #include "store/events.h"
@@ -151,7 +152,7 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 	return OK;
 }
 
-static void make_api(struct server *s)
+static void make_api(struct server *s, const struct unix_access *unix_access)
 {
 	struct api_conf api = {.db = s->db,
 	    .turn = s->turn,
@@ -177,12 +178,20 @@ static void make_api(struct server *s)
 	    .max_connections = (uint32_t)s->config.max_connections,
 	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
 	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
-	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms};
+	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms,
+	    .unix_access = *unix_access};
 	s->http = http_new(s->reactor, &http, api_handle, api_error_body, s->api);
 }
 
 static enum err start_listening(struct server *s, struct problem *p)
 {
+	struct tls_conf tls;
+	bool has_tls = false;
+	enum err loaded = listeners_tls(&s->config, &tls, &has_tls, p);
+	if (loaded == OK && has_tls)
+		loaded = http_load_tls(s->http, &tls, p);
+	if (loaded != OK)
+		return loaded;
 	for (size_t i = 0; i < s->config.listen.count; i++) {
 		char *shown = NULL;
 		enum err err = http_listen(s->http, s->config.listen.items[i], &shown, p);
@@ -211,10 +220,13 @@ static void make_loop(struct server *s)
 
 static enum err start(struct server *s, struct problem *p)
 {
+	struct unix_access unix_access;
 	s->auth = auth_new();
 	enum err err = tokens_load(&s->config, s->auth, p);
 	if (err == OK)
 		err = check_exposure(s, p);
+	if (err == OK)
+		err = listeners_unix_access(&s->config, &unix_access, p);
 	if (err != OK)
 		return err;
 	if (auth_count(s->auth) == 0)
@@ -232,7 +244,7 @@ static enum err start(struct server *s, struct problem *p)
 	err = make_dispatch(s, p);
 	if (err != OK)
 		return err;
-	make_api(s);
+	make_api(s, &unix_access);
 	make_loop(s);
 	return start_listening(s, p);
 }

@@ -12,6 +12,13 @@ LENGTH = b"Content-Length: %d" % len(EVENT)
 CHUNKED_HEAD = (TYPE, b"Transfer-Encoding: chunked")
 
 
+@pytest.fixture(params=["http", "https"])
+def make_gateway(request, make_gateway, tls_options):
+    """All of this holds under TLS too, where a connection is closed with a close_notify."""
+    given = tls_options if request.param == "https" else {}
+    return lambda **options: make_gateway(**given, **options)
+
+
 def request_head(gateway, *lines, target=PUBLISH, method="POST", host=b"Host: x"):
     """A head whose further lines are bytes, so that a test can spoil them."""
     return b"\r\n".join(

@@ -41,6 +41,9 @@ function library(header) {
 	# http.c has it too, for the flags of events, which no other header but event.h has
 	if (header == "event2/listener.h" && file != "src/api/http.c")
 		return "libevent (listeners)"
+	# libssl is a library apart from libcrypto; the buffers over it are there for it alone
+	if (header ~ /^(openssl\/(ssl|err)|event2\/bufferevent_ssl)\.h$/)
+		return "libssl"
 	if (header ~ /^event2\//)
 		return "libevent (http)"
 	if (header ~ /^ut(hash|list|array|stack|string|ringbuffer)\.h$/)
