@@ -160,6 +160,7 @@ def tls_client(authority, identity=None):
     """An SSLContext of a client that trusts `authority`; both as trustme makes them."""
     context = ssl.create_default_context()
     context.check_hostname = False  # requests does it, and cannot let ssl do it for addresses
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     authority.configure_trust(context)
     if identity:
         identity.configure_cert(context)

@@ -16,6 +16,7 @@ from harness import (
     RawClient, event_of_size, expect_error, hooks_path, tls_client, wait_until, waybill,
 )
 
+DEADLINE_MS = 1000  # a good handshake takes some time too
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -46,7 +47,10 @@ def wait_for_log(gateway, words):
 
 
 def expect_alive(gateway):
-    assert gateway.request("GET", "/livez").status_code == 200
+    """By a client that is quick enough for a short deadline."""
+    with gateway.connect() as client:
+        client.send(GET)
+        assert client.reply().status_code == 200
 
 
 def expect_refused(gateway, context):
@@ -226,7 +230,7 @@ def test_plain_http_is_closed(tls_gateway):
     "data", [b"\x00" * 9, b"\xff" * 9, b"\x16\x03\x01\xff\xff" + b"x" * 9, b"SSH-2.0-x\r\n"]
 )
 def test_bytes_that_are_no_handshake_are_closed(make_gateway, tls_options, data):
-    gateway = make_gateway(**tls_options, head_timeout_ms=300)
+    gateway = make_gateway(**tls_options, head_timeout_ms=DEADLINE_MS)
     with connect_plain(gateway) as client:
         client.sendall(data)
         while client.recv(100):
@@ -239,7 +243,7 @@ HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # a ClientHello's first
 
 @pytest.mark.parametrize("data", [b"", HELLO])
 def test_handshake_that_never_ends_is_cut(make_gateway, tls_options, data):
-    gateway = make_gateway(**tls_options, head_timeout_ms=300)
+    gateway = make_gateway(**tls_options, head_timeout_ms=DEADLINE_MS)
     with connect_plain(gateway) as client:
         client.sendall(data)
         assert client.recv(100) == b""
@@ -247,7 +251,7 @@ def test_handshake_that_never_ends_is_cut(make_gateway, tls_options, data):
 
 
 def test_handshake_that_drips_is_cut_too(make_gateway, tls_options):
-    gateway = make_gateway(**tls_options, head_timeout_ms=300)
+    gateway = make_gateway(**tls_options, head_timeout_ms=DEADLINE_MS)
     with RawClient(gateway.address) as client:
         client.send(HELLO)
         client.drip(b"x", every_s=0.05)
@@ -257,7 +261,7 @@ def test_handshake_that_drips_is_cut_too(make_gateway, tls_options):
 
 def test_deadline_of_the_handshake_is_over_with_it(make_gateway, tls_options):
     """An idle connection stays; a head that does not end is still cut."""
-    gateway = make_gateway(**tls_options, head_timeout_ms=300)
+    gateway = make_gateway(**tls_options, head_timeout_ms=DEADLINE_MS)
     with gateway.connect() as idle, gateway.connect() as slow:
         slow.send(GET[:-2])
         expect_error(slow.reply(), 408)
