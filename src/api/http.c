@@ -5,8 +5,8 @@
  * handle is the argument of the bufferevent's callbacks) we ask to hear of its end.
  * While a request waits for its answer the bytes behind it stay unread by both; when
  * it is complete they are scanned before evhttp reads on. A refused connection is
- * answered on its descriptor, shut for writing and drained for a moment, so that a
- * client still sending sees the answer.
+ * answered past the bufferevent, shut for writing and drained for a moment, so that a
+ * client still sending sees the answer. Under TLS the gate sees what is decrypted.
  */
 #include "api/http.h"
 
@@ -125,7 +125,7 @@ static void set_input_limit(struct connection *c)
 	read_on(c);
 }
 
-/* Answers beside the bufferevent, as evhttp must not see the request. */
+/* Answers past the bufferevent, as evhttp must not see the request. */
 static void send_error(struct connection *c, int status, const char *message)
 {
 	struct buf body = BUF_INIT(4096);

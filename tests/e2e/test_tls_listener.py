@@ -120,37 +120,44 @@ def test_other_protocol_is_refused(tls_gateway, make_context):
     expect_refused(tls_gateway, context)
 
 
-@pytest.fixture
-def client_ca(tmp_path):
-    """An authority of clients, and the file that names it."""
-    authority = trustme.CA()
-    path = tmp_path / "clients.pem"
-    authority.cert_pem.write_to_path(path)
-    return authority, path
+@pytest.fixture(scope="module")
+def client_ca(tmp_path_factory):
+    """A certificate for clients, and the file that names its authority."""
+    clients = trustme.CA()
+    path = tmp_path_factory.mktemp("clients") / "clients.pem"
+    clients.cert_pem.write_to_path(path)
+    return clients.issue_cert("client@example.org"), path
+
+
+@pytest.fixture(scope="module")
+def stranger(authority):
+    """A certificate of another authority than that of clients."""
+    return authority.issue_cert("127.0.0.1")
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 def test_client_certificate_is_asked_for(
-    make_gateway, tls_options, make_context, client_ca, version
+    make_gateway, tls_options, make_context, client_ca, stranger, version
 ):
-    clients, path = client_ca
+    identity, path = client_ca
     limit = {"maximum_version": ssl.TLSVersion[version]}
-    good = make_context(clients.issue_cert("client@example.org"), **limit)
+    good = make_context(identity, **limit)
     gateway = make_gateway(
         **{**tls_options, "tls": good}, tls_client_ca=path, log_level="debug"
     )
     expect_alive(gateway)
     expect_refused(gateway, make_context(**limit))
     wait_for_log(gateway, "peer did not return a certificate")
-    expect_refused(gateway, make_context(trustme.CA().issue_cert("x@example.org"), **limit))
+    expect_refused(gateway, make_context(stranger, **limit))
     wait_for_log(gateway, "certificate verify failed")
     answer = gateway.request("GET", "/api/v1" + hooks_path("s1"), token="wrong-token")
     expect_error(answer, 401)  # the certificate is no token
 
 
-def test_client_certificate_that_nobody_asks_for_does_no_harm(tls_gateway, make_context):
-    context = make_context(trustme.CA().issue_cert("client@example.org"))
-    with RawClient(tls_gateway.address, context) as client:
+def test_client_certificate_that_nobody_asks_for_does_no_harm(
+    tls_gateway, make_context, client_ca
+):
+    with RawClient(tls_gateway.address, make_context(client_ca[0])) as client:
         client.send(GET)
         assert client.reply().status_code == 200
 
@@ -159,12 +166,9 @@ def test_client_certificate_that_nobody_asks_for_does_no_harm(tls_gateway, make_
 def test_session_is_resumed(
     make_gateway, tls_options, make_context, client_ca, with_client_ca
 ):
-    clients, path = client_ca
-    identity = clients.issue_cert("client@example.org") if with_client_ca else None
+    identity, path = client_ca if with_client_ca else (None, None)
     context = make_context(identity, maximum_version=ssl.TLSVersion.TLSv1_2)
-    gateway = make_gateway(
-        **{**tls_options, "tls": context}, tls_client_ca=path if with_client_ca else None
-    )
+    gateway = make_gateway(**{**tls_options, "tls": context}, tls_client_ca=path)
     session, reused = None, []
     for _ in range(2):
         with connect_plain(gateway) as sock, context.wrap_socket(
@@ -318,10 +322,9 @@ def test_stop_ends_idle_connections_with_a_close_notify(tls_gateway):
 
 
 @pytest.fixture
-def files(tls_options, tmp_path):
+def files(tls_options, tmp_path, stranger):
     """Files to put where others belong, by a name each."""
-    other = trustme.CA().issue_cert("127.0.0.1")
-    other.private_key_pem.write_to_path(tmp_path / "other-key.pem")
+    stranger.private_key_pem.write_to_path(tmp_path / "other-key.pem")
     (tmp_path / "empty.pem").touch()
     return {
         "certificate": tls_options["tls_certificate"],

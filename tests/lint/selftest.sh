@@ -39,7 +39,9 @@ make_clean_tree() {
 		printf '%s\n' '#include "dispatch/a.h"' '#include "api/a.h"' >src/cli/a.c
 		# shellcheck disable=SC2086  # a list of words
 		printf '#include <%s>\n' $libraries >src/base/lib.c
-		printf '#include <%s>\n' event2/http.h event2/buffer.h >src/api/http.c
+		printf '#include <event2/%s>\n' http.h buffer.h listener.h >src/api/http.c
+		echo '#include <event2/listener.h>' >src/api/listener.c
+		printf '#include <%s>\n' openssl/ssl.h event2/bufferevent_ssl.h >src/api/tls.c
 		{
 			printf '%s\n' '/* signal() and sleep(1), see system(3):' ' * rand() */' \
 				'static void f(void)' '{' '	x->signal(1); /* atoi() */' \
@@ -104,6 +106,8 @@ includes src/util/x.c '"base/a.h"' 'no layer that is known'
 includes src/base/x.c '<zlib.h>' '<zlib.h> is not known'
 includes src/base/x.c '<cmocka.h>' 'for tests'
 includes src/api/x.c '<event2/buffer.h>' 'libevent (http) belongs to src/api/http.c'
+includes src/api/x.c '<event2/listener.h>' 'libevent (listeners) belongs to src/api/listener.c'
+includes src/api/x.c '<event2/bufferevent_ssl.h>' 'libssl belongs to src/api/tls.c'
 for header in $libraries; do
 	includes src/base/x.h "<$header>" 'keep it in one .c'
 	includes src/base/x.c "<$header>" 'belongs to src/base/lib.c'
