@@ -163,7 +163,8 @@ bool tls_has_unread(struct bufferevent *bev)
 void tls_send(struct bufferevent *bev, struct slice bytes)
 {
 	/* short, for an empty socket buffer; a client that left none has no claim to it */
-	(void)SSL_write(bufferevent_openssl_get_ssl(bev), bytes.ptr, (int)bytes.len);
+	if (tls_is_open(bev))
+		(void)SSL_write(bufferevent_openssl_get_ssl(bev), bytes.ptr, (int)bytes.len);
 	ERR_clear_error();
 }
 

@@ -59,7 +59,10 @@ bool tls_is_open(struct bufferevent *bev);
 /* Whether decrypted bytes are left that its input has not taken. */
 bool tls_has_unread(struct bufferevent *bev);
 
-/* Sends `bytes` at once, as far as the socket takes them; its output must be empty. */
+/*
+ * Sends `bytes` at once, as far as the socket takes them; the output must be empty.
+ * Before the end of the handshake nothing can be sent, and nothing is.
+ */
 void tls_send(struct bufferevent *bev, struct slice bytes);
 
 /* Tells the peer that nothing more comes; a connection that failed is logged instead. */

@@ -330,6 +330,7 @@ static void bytes_beside_the_bufferevent_are_encrypted(void **state)
 	char back[20] = "";
 	load(f);
 	struct link *l = open_link(f);
+	tls_send(l->server, SLICE("too early"));
 	assert_true(is_echoed(l));
 	tls_send(l->server, SLICE("and now"));
 	tls_close(l->server);
