@@ -5,12 +5,11 @@
  * handle is the argument of the bufferevent's callbacks) we ask to hear of its end.
  * While a request waits for its answer the bytes behind it stay unread by both; when
  * it is complete they are scanned before evhttp reads on. A refused connection is
- * answered on its descriptor, shut for writing and drained for a moment, so that a
- * client still sending sees the answer.
+ * answered past the bufferevent, shut for writing and drained for a moment, so that a
+ * client still sending sees the answer. Under TLS the gate sees what is decrypted.
  */
 #include "api/http.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
@@ -23,11 +22,11 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "api/gate.h"
 #include "api/listen_address.h"
+#include "api/listener.h"
+#include "api/tls.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -35,15 +34,14 @@
 #define LINE_MAX_BYTES 8192 /* RFC 9112 section 3 asks for at least 8000 */
 #define HEAD_MAX_BYTES 16384
 #define HEAD_LINES_MAX 64
-#define INPUT_SLACK 65536   /* bytes read ahead of what a request needs */
-#define LINGER_MS 1000      /* how long a refused connection is drained */
-#define ACCEPT_PAUSE_MS 100 /* after accept failed for want of descriptors */
-#define BACKLOG 1024
-#define SPANS_MAX 64 /* pieces of an input buffer looked at in one go */
+#define INPUT_SLACK 65536 /* bytes read ahead of what a request needs */
+#define LINGER_MS 1000    /* how long a refused connection is drained */
+#define SPANS_MAX 64      /* pieces of an input buffer looked at in one go */
 
 struct connection {
 	struct http_server *server;
 	struct bufferevent *bev;
+	bool is_tls;
 	bool known; /* to evhttp: its end will be told */
 	struct reactor_timer *deadline;
 	struct gate gate;
@@ -58,32 +56,29 @@ struct http_request {
 	struct slice query;
 };
 
-struct listener {
-	struct listener *next;
-	struct evconnlistener *ev;
-	struct evhttp_bound_socket *bound; /* evhttp's handle of it */
-	char *unix_path;
+/* An evhttp for each kind of listener, as it does not say which one a connection is from. */
+struct front {
+	struct http_server *server;
+	struct evhttp *ev;
+	bool is_tls;
 };
 
+enum { FRONT_PLAIN, FRONT_TLS, FRONTS };
+
 struct http_server {
-	struct http_server *next; /* in `servers` */
 	struct reactor *reactor;
 	struct http_conf conf;
 	struct gate_limits limits;
-	struct evhttp *ev;
+	struct front fronts[FRONTS];
+	struct tls *tls;
 	http_handler handler;
 	http_error_fn error_body;
 	void *arg;
 	struct map *connections; /* bufferevent pointer -> connection */
-	struct listener *listeners;
-	struct reactor_timer *pause; /* accepting goes on when it fires */
+	struct listeners *listeners;
 	uint32_t held;
-	bool accepting;
 	bool stopped;
 };
-
-/* All servers: evhttp gives the accept-error callback its own handle, not ours. */
-static struct http_server *servers;
 
 const char *http_phrase(int status)
 {
@@ -106,36 +101,17 @@ const char *http_phrase(int status)
 	return "";
 }
 
-static void accept_more(struct http_server *s, bool on)
-{
-	if (s->accepting == on)
-		return;
-	s->accepting = on;
-	for (struct listener *l = s->listeners; l != NULL; l = l->next)
-		(void)(on ? evconnlistener_enable(l->ev) : evconnlistener_disable(l->ev));
-}
-
 static void balance_accepting(struct http_server *s)
 {
-	accept_more(s, !s->stopped && map_count(s->connections) < s->conf.max_connections);
+	listeners_accept(s->listeners,
+	    !s->stopped && map_count(s->connections) < s->conf.max_connections);
 }
 
-static void on_pause_over(void *arg)
+/* What TLS has decrypted and the input had no room for makes no socket readable. */
+static void read_on(struct connection *c)
 {
-	balance_accepting(arg);
-}
-
-/* Out of descriptors: the listener would spin, so it rests. */
-static void on_accept_error(struct evconnlistener *ev, void *arg)
-{
-	struct http_server *s = servers;
-	(void)ev;
-	while (s != NULL && s->ev != arg)
-		s = s->next;
-	panic_if(s == NULL, "an unknown listener failed");
-	log_warn("cannot accept connections", LOG_S("error", strerror(errno)));
-	accept_more(s, false);
-	reactor_timer_set(s->pause, ACCEPT_PAUSE_MS);
+	if (c->is_tls && tls_has_unread(c->bev))
+		reactor_nudge(c->server->reactor, bufferevent_getfd(c->bev));
 }
 
 /* Bytes of input that may lie unread: what the request still needs, and a little ahead. */
@@ -146,9 +122,10 @@ static void set_input_limit(struct connection *c)
 		most += (size_t)(c->gate.is_chunked ? c->server->limits.body_max
 						    : c->gate.length);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, most);
+	read_on(c);
 }
 
-/* Answers on the descriptor itself, as evhttp must not see the request. */
+/* Answers past the bufferevent, as evhttp must not see the request. */
 static void send_error(struct connection *c, int status, const char *message)
 {
 	struct buf body = BUF_INIT(4096);
@@ -159,8 +136,14 @@ static void send_error(struct connection *c, int status, const char *message)
 	    "Connection: close\r\n\r\n",
 	    status, http_phrase(status), body.len);
 	buf_slice(&head, buf_view(&body));
-	/* it fits an empty socket buffer; a client that left none has no claim to it */
-	(void)send(bufferevent_getfd(c->bev), head.data, head.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (c->is_tls) {
+		tls_send(c->bev, buf_view(&head));
+		tls_close(c->bev);
+	} else {
+		/* it fits an empty socket buffer; a client that left none has no claim to it */
+		(void)send(bufferevent_getfd(c->bev), head.data, head.len,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
 	buf_fini(&body);
 	buf_fini(&head);
 }
@@ -231,8 +214,8 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 	struct connection *c = arg;
 	(void)input;
 	if (info->n_added == 0)
-		return;
-	if (c->refused)
+		read_on(c); /* the watermark's callback, the newer one, has run before */
+	else if (c->refused)
 		drain_input(c);
 	else if (c->state < GATE_DONE)
 		scan(c, info->orig_size);
@@ -243,6 +226,8 @@ static void on_close(struct evhttp_connection *ev, void *arg)
 	struct connection *c = arg;
 	struct http_server *s = c->server;
 	(void)ev;
+	if (c->is_tls)
+		tls_close(c->bev);
 	(void)evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c); /* was added */
 	reactor_timer_free(c->deadline);
 	(void)map_del(s->connections, &c->bev, sizeof(c->bev)); /* is `c` */
@@ -262,6 +247,8 @@ static void meet(struct connection *c)
 	int one = 1;
 	(void)setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &one,
 	    sizeof(one)); /* fails on a unix socket, which has no delay */
+	if (c->is_tls)
+		reactor_timer_set(c->deadline, c->server->conf.head_timeout_ms);
 }
 
 static void on_deadline(void *arg)
@@ -271,11 +258,13 @@ static void on_deadline(void *arg)
 		meet(c);
 		return;
 	}
-	if (c->refused) {
+	if (c->refused || (c->is_tls && !tls_is_open(c->bev))) {
 		(void)shutdown(bufferevent_getfd(c->bev),
 		    SHUT_RDWR); /* evhttp now sees the end */
 		return;
 	}
+	if (gate_is_idle(&c->gate))
+		return; /* the deadline was the handshake's, which is over */
 	refuse(c, 408,
 	    c->state == GATE_BODY ? "the request's body took too long"
 				  : "the request's head took too long");
@@ -291,10 +280,12 @@ static void begin_message(struct connection *c)
 /* evhttp has accepted a connection and asks for its bufferevent. */
 static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
-	struct http_server *s = arg;
+	const struct front *front = arg;
+	struct http_server *s = front->server;
 	struct connection *c = mem_new(sizeof(*c));
 	c->server = s;
-	c->bev = bufferevent_socket_new(base, -1, 0);
+	c->is_tls = front->is_tls;
+	c->bev = c->is_tls ? tls_accept(s->tls, base) : bufferevent_socket_new(base, -1, 0);
 	c->deadline = reactor_timer_new(s->reactor, on_deadline, c);
 	panic_if(c->bev == NULL ||
 		evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) == NULL,
@@ -340,6 +331,20 @@ static void on_request(struct evhttp_request *ev, void *arg)
 	s->handler(s->arg, q);
 }
 
+static void open_front(struct front *front, struct http_server *s, bool is_tls)
+{
+	struct evhttp *ev = evhttp_new(reactor_base(s->reactor));
+	panic_if(ev == NULL, "no HTTP server");
+	evhttp_set_bevcb(ev, on_accept, front);
+	evhttp_set_gencb(ev, on_request, s);
+	evhttp_set_allowed_methods(ev,
+	    EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+		EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+	/* above the gate's own limit, so that evhttp never answers in its HTML */
+	evhttp_set_max_headers_size(ev, 2 * HEAD_MAX_BYTES);
+	*front = (struct front){.server = s, .ev = ev, .is_tls = is_tls};
+}
+
 void http_configure(struct http_server *s, const struct http_conf *conf)
 {
 	const struct timeval idle = {.tv_sec = conf->idle_timeout_ms / 1000,
@@ -349,10 +354,12 @@ void http_configure(struct http_server *s, const struct http_conf *conf)
 	    .head_max = HEAD_MAX_BYTES,
 	    .headers_max = HEAD_LINES_MAX,
 	    .body_max = conf->body_max};
-	evhttp_set_timeout_tv(s->ev, &idle);
-	/* above the gate's own limits, so that evhttp never answers in its HTML */
-	evhttp_set_max_headers_size(s->ev, 2 * HEAD_MAX_BYTES);
-	evhttp_set_max_body_size(s->ev, (ev_ssize_t)(conf->body_max + INPUT_SLACK));
+	for (size_t i = 0; i < FRONTS; i++) {
+		evhttp_set_timeout_tv(s->fronts[i].ev, &idle);
+		/* above the gate's own limit as well */
+		evhttp_set_max_body_size(s->fronts[i].ev,
+		    (ev_ssize_t)(conf->body_max + INPUT_SLACK));
+	}
 	balance_accepting(s);
 }
 
@@ -364,34 +371,37 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
 	s->handler = handler;
 	s->error_body = error_body;
 	s->arg = arg;
-	s->accepting = true;
 	s->connections = map_new();
-	s->pause = reactor_timer_new(r, on_pause_over, s);
-	s->ev = evhttp_new(reactor_base(r));
-	panic_if(s->ev == NULL, "no HTTP server");
-	evhttp_set_bevcb(s->ev, on_accept, s);
-	evhttp_set_gencb(s->ev, on_request, s);
-	evhttp_set_allowed_methods(s->ev,
-	    EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-		EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+	s->listeners = listeners_new(r, &conf->unix_access);
+	s->tls = tls_new();
+	for (size_t i = 0; i < FRONTS; i++)
+		open_front(&s->fronts[i], s, i == FRONT_TLS);
 	http_configure(s, conf);
-	s->next = servers;
-	servers = s;
 	return s;
+}
+
+static void on_bound_socket(struct evhttp_bound_socket *bound, void *arg)
+{
+	*(struct evhttp_bound_socket **)arg = bound;
+}
+
+static void close_front(const struct front *front)
+{
+	struct evhttp_bound_socket *last = NULL;
+	evhttp_foreach_bound_socket(front->ev, on_bound_socket, &last);
+	while (last != NULL) {
+		evhttp_del_accept_socket(front->ev, last);
+		last = NULL;
+		evhttp_foreach_bound_socket(front->ev, on_bound_socket, &last);
+	}
 }
 
 /* Closed, not only disabled: who connects now is told at once and goes elsewhere. */
 static void close_listeners(struct http_server *s)
 {
-	while (s->listeners != NULL) {
-		struct listener *l = s->listeners;
-		s->listeners = l->next;
-		evhttp_del_accept_socket(s->ev, l->bound);
-		if (l->unix_path != NULL)
-			(void)unlink(l->unix_path); /* gone already is fine */
-		free(l->unix_path);
-		free(l);
-	}
+	listeners_close(s->listeners);
+	for (size_t i = 0; i < FRONTS; i++)
+		close_front(&s->fronts[i]);
 }
 
 void http_free(struct http_server *s)
@@ -400,51 +410,30 @@ void http_free(struct http_server *s)
 		return;
 	panic_if(s->held > 0, "the HTTP server was freed with requests held");
 	s->stopped = true;
-	struct http_server **at = &servers;
-	while (*at != s)
-		at = &(*at)->next;
-	*at = s->next;
 	close_listeners(s);
-	evhttp_free(s->ev); /* closes the connections, which calls on_close */
+	for (size_t i = 0; i < FRONTS; i++)
+		evhttp_free(s->fronts[i].ev); /* closes the connections: on_close */
+	tls_free(s->tls);
 	map_free(s->connections);
-	reactor_timer_free(s->pause);
+	listeners_free(s->listeners);
 	free(s);
 }
 
-/* Removes the socket file that an earlier process left, and nothing but a socket. */
-static void clear_stale_socket(const char *path)
+enum err http_load_tls(struct http_server *s, const struct tls_conf *conf, struct problem *p)
 {
-	struct stat st;
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		(void)unlink(path); /* bind() then says what is wrong */
+	return tls_load(s->tls, conf, p);
 }
 
 enum err http_listen(struct http_server *s, const char *where, char **shown, struct problem *p)
 {
-	union listen_address addr;
-	socklen_t len = 0;
-	enum err err = listen_parse(where, &addr, &len, p);
-	if (err != OK)
-		return err;
-	bool is_unix = addr.sa.sa_family == AF_UNIX;
-	if (is_unix)
-		clear_stale_socket(addr.un.sun_path);
-	struct evconnlistener *ev = evconnlistener_new_bind(reactor_base(s->reactor), NULL,
-	    NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, BACKLOG,
-	    &addr.sa, (int)len);
-	if (ev == NULL)
-		return problem_set(p, ERR_IO, "listen", "listen: cannot listen on %s: %s",
-		    where, strerror(errno));
-	evconnlistener_set_error_cb(ev, on_accept_error);
-	struct listener *l = mem_new(sizeof(*l));
-	l->bound = evhttp_bind_listener(s->ev, ev);
-	panic_if(l->bound == NULL, "cannot serve a listener");
-	l->ev = ev;
-	l->unix_path = is_unix ? mem_copy(addr.un.sun_path, strlen(addr.un.sun_path)) : NULL;
-	l->next = s->listeners;
-	s->listeners = l;
-	*shown = listen_show(evconnlistener_get_fd(ev), where);
-	return OK;
+	const struct front *front = &s->fronts[listen_is_tls(where) ? FRONT_TLS : FRONT_PLAIN];
+	struct evconnlistener *ev = NULL;
+	panic_if(front->is_tls && !tls_is_loaded(s->tls), "TLS without a certificate");
+	enum err err = listeners_open(s->listeners, where, &ev, shown, p);
+	if (err == OK)
+		panic_if(evhttp_bind_listener(front->ev, ev) == NULL,
+		    "cannot serve a listener");
+	return err;
 }
 
 void http_stop(struct http_server *s)

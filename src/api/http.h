@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/unix_access.h"
 #include "base/buf.h"
 #include "base/reactor.h"
 #include "domain/problem.h"
@@ -22,13 +23,16 @@
 struct http_conf {
 	uint64_t body_max;        /* bytes of a request's body */
 	uint32_t max_connections; /* over all listeners */
-	int64_t head_timeout_ms;  /* from a request's first byte to the end of its head */
+	int64_t head_timeout_ms;  /* from a request's first byte to the end of its head, and
+	                             for a TLS handshake */
 	int64_t body_timeout_ms;  /* from there to the end of its body */
 	int64_t idle_timeout_ms;  /* a connection without a request */
+	struct unix_access unix_access;
 };
 
 struct http_server;
 struct http_request;
+struct tls_conf;
 
 /* Gets each complete request, to be answered once by http_reply(), now or later. */
 typedef void (*http_handler)(void *arg, struct http_request *q);
@@ -46,9 +50,17 @@ void http_configure(struct http_server *s, const struct http_conf *conf);
 void http_free(struct http_server *s);
 
 /*
- * Listens at `where`: "HOST:PORT", "[V6]:PORT" (an address, no name; port 0: any) or
- * "unix:PATH". *shown is how clients write it, "http://127.0.0.1:8080", the caller's to
- * free; *loopback whether only this machine can reach it.
+ * Reads certificate and key for TLS, before the first http_listen() that asks for it or later
+ * in place of the former: connections that come from then on get the new ones, those that are
+ * open keep theirs. Errors: those of tls_load(), and what was loaded stays in use.
+ */
+MUST_CHECK enum err http_load_tls(struct http_server *s, const struct tls_conf *conf,
+    struct problem *p);
+
+/*
+ * Listens at `where`: "HOST:PORT", "[V6]:PORT" (an address, no name; port 0: any), the same
+ * behind "tls:", or "unix:PATH". *shown is how clients write it, "http://127.0.0.1:8080", the
+ * caller's to free.
  */
 MUST_CHECK enum err http_listen(struct http_server *s, const char *where, char **shown,
     struct problem *p);

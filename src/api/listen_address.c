@@ -9,11 +9,13 @@
 #include "base/str.h"
 #include "domain/address.h"
 
+#define TLS_PREFIX "tls:"
+
 static enum err refuse_address(const char *where, struct problem *p)
 {
 	return problem_set(p, ERR_INVALID, "listen",
-	    "listen: %.100s: must be ADDRESS:PORT, [IPV6]:PORT or unix:PATH, "
-	    "such as 127.0.0.1:8080",
+	    "listen: %.100s: must be ADDRESS:PORT, [IPV6]:PORT, tls:ADDRESS:PORT, "
+	    "tls:[IPV6]:PORT or unix:PATH, such as 127.0.0.1:8080",
 	    where);
 }
 
@@ -28,21 +30,27 @@ static enum err parse_unix(const char *path, struct sockaddr_un *un, struct prob
 	return OK;
 }
 
+bool listen_is_tls(const char *where)
+{
+	return strncmp(where, TLS_PREFIX, strlen(TLS_PREFIX)) == 0;
+}
+
 enum err listen_parse(const char *where, union listen_address *addr, socklen_t *len,
     struct problem *p)
 {
 	char host[INET6_ADDRSTRLEN + 2] = "";
 	uint64_t port = 0;
 	*addr = (union listen_address){0};
-	*len = sizeof(addr->storage);
+	*len = sizeof(addr->un);
 	if (strncmp(where, "unix:", 5) == 0)
 		return parse_unix(where + 5, &addr->un, p);
-	const char *colon = strrchr(where, ':');
-	size_t host_len = colon == NULL ? 0 : (size_t)(colon - where);
+	const char *start = where + (listen_is_tls(where) ? strlen(TLS_PREFIX) : 0);
+	const char *colon = strrchr(start, ':');
+	size_t host_len = colon == NULL ? 0 : (size_t)(colon - start);
 	if (host_len == 0 || host_len >= sizeof(host) ||
 	    str_u64(slice_of(colon + 1), &port) != OK || port > UINT16_MAX)
 		return refuse_address(where, p);
-	memcpy(host, where, host_len);
+	memcpy(host, start, host_len);
 	if (inet_pton(AF_INET, host, &addr->in.sin_addr) == 1) {
 		addr->in.sin_family = AF_INET;
 		addr->in.sin_port = htons((uint16_t)port);
@@ -75,16 +83,17 @@ char *listen_show(int fd, const char *where)
 	union listen_address addr = {0};
 	socklen_t len = sizeof(addr);
 	char host[INET6_ADDRSTRLEN] = "";
+	const char *scheme = listen_is_tls(where) ? "https" : "http";
 	struct buf text = BUF_INIT(512);
 	if (getsockname(fd, &addr.sa, &len) != 0 || addr.sa.sa_family == AF_UNIX) {
 		buf_puts(&text, where);
 	} else if (addr.sa.sa_family == AF_INET6) {
 		(void)inet_ntop(AF_INET6, &addr.in6.sin6_addr, host,
 		    sizeof(host)); /* has room */
-		buf_printf(&text, "http://[%s]:%u", host, ntohs(addr.in6.sin6_port));
+		buf_printf(&text, "%s://[%s]:%u", scheme, host, ntohs(addr.in6.sin6_port));
 	} else {
 		(void)inet_ntop(AF_INET, &addr.in.sin_addr, host, sizeof(host)); /* has room */
-		buf_printf(&text, "http://%s:%u", host, ntohs(addr.in.sin_port));
+		buf_printf(&text, "%s://%s:%u", scheme, host, ntohs(addr.in.sin_port));
 	}
 	char *shown = mem_copy(buf_cstr(&text), text.len);
 	buf_fini(&text);

@@ -1,4 +1,7 @@
-/* Where a server listens, as operators write it: ADDRESS:PORT, [IPV6]:PORT or unix:PATH. */
+/*
+ * Where a server listens, as operators write it: ADDRESS:PORT, [IPV6]:PORT, either of them
+ * behind "tls:", or unix:PATH.
+ */
 #ifndef API_LISTEN_ADDRESS_H
 #define API_LISTEN_ADDRESS_H
 
@@ -23,6 +26,9 @@ MUST_CHECK enum err listen_parse(const char *where, union listen_address *addr, 
 
 /* Whether `where` can be reached from this machine alone: loopback or unix. ERR_INVALID. */
 MUST_CHECK enum err listen_is_local(const char *where, bool *local, struct problem *p);
+
+/* Whether `where`, which can be parsed, is for TLS. */
+bool listen_is_tls(const char *where);
 
 /* Writes how clients name what `fd` is bound to, "http://[::1]:8080"; the caller frees it. */
 char *listen_show(int fd, const char *where);

@@ -104,6 +104,11 @@ void reactor_io_free(struct reactor_io *io)
 	free(io);
 }
 
+void reactor_nudge(struct reactor *r, int fd)
+{
+	event_base_active_by_fd(r->base, fd, EV_READ);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct reactor_timer *t = arg;

@@ -32,6 +32,12 @@ struct reactor_io *reactor_io_new(struct reactor *r, int fd, reactor_io_fn fn, v
 void reactor_io_want(struct reactor_io *io, bool read, bool write);
 void reactor_io_free(struct reactor_io *io);
 
+/*
+ * Calls who watches `fd` for reading as if it were readable, in this very pass: for a library
+ * that has taken bytes from the descriptor and keeps them.
+ */
+void reactor_nudge(struct reactor *r, int fd);
+
 struct reactor_timer;
 typedef void (*reactor_fn)(void *arg);
 

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/keys.h"
+#include "cli/listeners.h"
 #include "cli/tokens.h"
 
 /* What the messages call the source: the file where there is one. */
@@ -31,6 +32,8 @@ int command_check_config(int argc, char **argv)
 		err = tokens_load(&c, auth, &p);
 	if (err == OK)
 		err = keys_load(&c, vault, &p);
+	if (err == OK)
+		err = listeners_check(&c, &p);
 	if (err != OK)
 		(void)fprintf(stderr, "%s%s\n", usage ? "waybill check-config: " : "",
 		    p.message);

@@ -42,6 +42,11 @@ void config_free(struct config *c)
 	free(c->tokens_file);
 	free(c->secret_key_file);
 	free(c->ca_file);
+	free(c->tls_certificate);
+	free(c->tls_key);
+	free(c->tls_client_ca);
+	free(c->unix_owner);
+	free(c->unix_mode);
 	free(c->data);
 }
 
@@ -229,8 +234,9 @@ enum err config_read(struct config *c, int argc, char **argv, char *const *envir
 		err = config_read_environment(c, environment, p);
 	if (err != OK)
 		return err;
-	*usage = true;
-	return read_flags(c, argc, argv, true, &file, p);
+	err = read_flags(c, argc, argv, true, &file, p);
+	*usage = err != OK;
+	return err;
 }
 
 void config_print_settings(void)

@@ -48,10 +48,15 @@ struct config {
 	char *secret_key_file; /* NULL: none */
 	uint64_t core_dumps;   /* 0: none are written */
 	char *ca_file;         /* NULL: the system's */
-	uint64_t log_level;    /* enum log_level */
-	uint64_t log_format;   /* enum log_format */
-	uint64_t log_target;   /* 0 standard error, 1 the system's log */
-	uint64_t log_rate;     /* lines of a kind a second; 0: any number */
+	char *tls_certificate; /* NULL: none; so the next three */
+	char *tls_key;
+	char *tls_client_ca;
+	char *unix_owner;
+	char *unix_mode;
+	uint64_t log_level;  /* enum log_level */
+	uint64_t log_format; /* enum log_format */
+	uint64_t log_target; /* 0 standard error, 1 the system's log */
+	uint64_t log_rate;   /* lines of a kind a second; 0: any number */
 	uint64_t timeout_ms;
 	uint64_t max_body_bytes;
 	uint64_t max_connections;

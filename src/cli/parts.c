@@ -3,6 +3,7 @@
 
 #include "api/listen_address.h"
 #include "base/log_out.h"
+#include "cli/listeners.h"
 #include "cli/server.h"
 
 #define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
@@ -55,7 +56,8 @@ struct http_conf server_http_conf(const struct server *s)
 	    .max_connections = (uint32_t)s->config.max_connections,
 	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
 	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
-	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms};
+	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms,
+	    .unix_access = s->unix_access};
 }
 
 struct client_conf server_client_conf(const struct server *s)
@@ -118,4 +120,12 @@ enum err server_check_exposure(const struct config *c, const struct auth *auth,
 			    c->listen.items[i]);
 	}
 	return OK;
+}
+
+enum err server_load_tls(struct server *s, const struct config *c, struct problem *p)
+{
+	struct tls_conf tls;
+	bool wanted = false;
+	enum err err = listeners_tls(c, &tls, &wanted, p);
+	return err == OK && wanted ? http_load_tls(s->http, &tls, p) : err;
 }

@@ -19,15 +19,20 @@ static void carry_fixed(struct config *now, struct config *next)
 	}
 }
 
-static enum err read_anew(const struct server *s, struct config *next, struct auth *auth,
+static enum err read_anew(struct server *s, struct config *next, struct auth *auth,
     struct problem *p)
 {
 	bool usage = false;
 	enum err err = config_read(next, s->argc, s->argv, environ, &usage, p);
 	if (err == OK)
 		err = tokens_load(next, auth, p);
-	if (err == OK) /* by the listeners that are open, whatever the new list */
-		err = server_check_exposure(&s->config, auth, p);
+	/* by the listeners that are open, whatever the new list */
+	struct config open = *next;
+	open.listen = s->config.listen;
+	if (err == OK)
+		err = server_check_exposure(&open, auth, p);
+	if (err == OK) /* last: it takes effect */
+		err = server_load_tls(s, &open, p);
 	return err;
 }
 

@@ -16,7 +16,8 @@
 
 struct sending {
 	const char *url;
-	const char *token; /* NULL: none */
+	const char *token;   /* NULL: none */
+	const char *ca_file; /* NULL: the system's */
 	const char *session;
 	const char *event;
 	const char *data;
@@ -81,7 +82,9 @@ static bool make_body(const struct sending *s, struct buf *body)
 
 static int post(struct sending *s, const struct buf *body)
 {
-	struct client_conf conf = {.user_agent = "waybill/" WAYBILL_VERSION, .connections = 1};
+	struct client_conf conf = {.user_agent = "waybill/" WAYBILL_VERSION,
+	    .ca_file = s->ca_file,
+	    .connections = 1};
 	struct reactor *reactor = reactor_new();
 	struct client *client = client_new(reactor, &conf);
 	struct client_request *q = client_open(client);
@@ -107,7 +110,8 @@ static int post(struct sending *s, const struct buf *body)
 int command_send(int argc, char **argv)
 {
 	static const struct option OPTIONS[] = {{"url", required_argument, NULL, 'u'},
-	    {"token", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
+	    {"token", required_argument, NULL, 't'}, {"ca-file", required_argument, NULL, 'c'},
+	    {NULL, 0, NULL, 0}};
 	struct sending s = {.url = getenv("WAYBILL_URL"), .token = getenv("WAYBILL_TOKEN")};
 	struct buf body = BUF_INIT(DATA_MAX);
 	if (s.url == NULL)
@@ -119,12 +123,15 @@ int command_send(int argc, char **argv)
 			return EXIT_USAGE;
 		if (opt == 'u')
 			s.url = optarg;
-		else
+		else if (opt == 't')
 			s.token = optarg;
+		else
+			s.ca_file = optarg;
 	}
 	if (argc - optind < 2 || argc - optind > 3) {
 		(void)fprintf(stderr,
-		    "usage: waybill send [--url URL] [--token T] SESSION EVENT [DATA]\n");
+		    "usage: waybill send [--url URL] [--token T] [--ca-file FILE] "
+		    "SESSION EVENT [DATA]\n");
 		return EXIT_USAGE;
 	}
 	s.session = argv[optind];

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/keys.h"
+#include "cli/listeners.h"
 #include "cli/server.h"
 #include "cli/tokens.h"
 #include "store/events.h"
@@ -129,6 +130,9 @@ static void make_api(struct server *s)
 
 static enum err start_listening(struct server *s, struct problem *p)
 {
+	enum err loaded = server_load_tls(s, &s->config, p);
+	if (loaded != OK)
+		return loaded;
 	for (size_t i = 0; i < s->config.listen.count; i++) {
 		char *shown = NULL;
 		enum err err = http_listen(s->http, s->config.listen.items[i], &shown, p);
@@ -172,6 +176,8 @@ static enum err start(struct server *s, struct problem *p)
 		err = server_check_exposure(&s->config, s->auth, p);
 	if (err == OK)
 		err = keys_load(&s->config, s->vault, p);
+	if (err == OK)
+		err = listeners_unix_access(&s->config, &s->unix_access, p);
 	if (err != OK)
 		return err;
 	if (auth_count(s->auth) == 0)

@@ -18,6 +18,7 @@ struct server {
 	struct auth *auth;
 	struct inbound *inbound;
 	struct vault *vault;
+	struct unix_access unix_access;
 	struct db *db;
 	struct registry *registry;
 	struct backlog *backlog;
@@ -45,6 +46,10 @@ void server_setup_log(const struct server *s);
 
 /* Whether `auth` is enough for the listeners of `c`: without a token only this machine may. */
 MUST_CHECK enum err server_check_exposure(const struct config *c, const struct auth *auth,
+    struct problem *p);
+
+/* Serves the certificates that `c` names; with an error those from before, if any. */
+MUST_CHECK enum err server_load_tls(struct server *s, const struct config *c,
     struct problem *p);
 
 /*

@@ -80,8 +80,19 @@ static bool is_proxy(const char *text)
 /* clang-format off */
 const struct setting SETTINGS[] = {
     {.name = "listen", KIND_LIST, AT(listen), "127.0.0.1:8080",
-	"ADDRESS:PORT, [IPV6]:PORT or unix:PATH, several separated by commas",
+	"ADDRESS:PORT, [IPV6]:PORT, both also behind tls:, or unix:PATH, "
+	"several separated by commas",
 	.is_item = is_listen_item, .fixed = true},
+    {.name = "tls_certificate", KIND_TEXT, AT(tls_certificate), NULL,
+	"a PEM file with the server's certificate, then those up to its authority's"},
+    {.name = "tls_key", KIND_TEXT, AT(tls_key), NULL,
+	"a PEM file with the key of tls_certificate, without a passphrase"},
+    {.name = "tls_client_ca", KIND_TEXT, AT(tls_client_ca), NULL,
+	"a PEM file with authorities, of which clients then need a certificate"},
+    {.name = "unix_mode", KIND_TEXT, AT(unix_mode), "0600",
+	"an octal mode from 0000 to 0777", .fixed = true},
+    {.name = "unix_owner", KIND_TEXT, AT(unix_owner), NULL,
+	"USER, USER:GROUP or :GROUP, names or numbers", .fixed = true},
     {.name = "data", KIND_TEXT, AT(data), "var",
 	"a folder for the store", .fixed = true},
     {.name = "token", KIND_TEXT, AT(token), NULL,

@@ -31,8 +31,7 @@ static enum err digest_urls(struct db_txn *txn)
 }
 
 static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {
-    create,
-    digest_urls,     /* to 2 */
+    create, digest_urls, /* to 2 */
     backlog_recount, /* to 3: the table of what waits; a row a webhook, whatever the queue */
 };
 

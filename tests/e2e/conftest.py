@@ -1,10 +1,11 @@
 """Fixtures of the end-to-end tests; harness.py has what they are made of."""
 
 import pytest
+import trustme
 
 pytest.register_assert_rewrite("harness")
 
-from harness import Gateway, Process, Receiver  # noqa: E402  (after the rewrite is set up)
+from harness import Gateway, Process, Receiver, tls_client  # noqa: E402  (after the rewrite is set up)
 
 FAST_RETRY = ",".join(["50ms"] * 9)  # ten attempts, as many as the default schedule
 GATEWAYS = pytest.StashKey[list]()
@@ -44,6 +45,27 @@ def make_gateway(request, tmp_path):
 @pytest.fixture
 def gateway(make_gateway):
     return make_gateway()
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """The authority of the tests' certificates."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def tls_options(authority, tmp_path_factory):
+    """Options that let a gateway serve HTTPS: make_gateway(**tls_options)."""
+    directory = tmp_path_factory.mktemp("tls")
+    certificate = authority.issue_cert("127.0.0.1", "::1", "localhost")
+    certificate.private_key_pem.write_to_path(directory / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(directory / "certificate.pem")
+    return {
+        "listen": "tls:127.0.0.1:0",
+        "tls_certificate": directory / "certificate.pem",
+        "tls_key": directory / "key.pem",
+        "tls": tls_client(authority),
+    }
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import secrets
 import select
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -36,7 +37,7 @@ MASK = "********"
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-READY = re.compile(r"waybill ready on (http://\S+)")
+READY = re.compile(r"waybill ready on (https?://\S+)")
 
 
 def wait_until(condition, timeout=10, what="condition"):
@@ -136,6 +137,10 @@ class Process:
         assert len(self.lines) > number, f"ended with status {self._popen.poll()}"
         return self.lines[number]
 
+    def descriptors(self):
+        """How many descriptors the program has open."""
+        return len(os.listdir(f"/proc/{self._popen.pid}/fd"))
+
     def signal(self, number):
         self._popen.send_signal(number)
 
@@ -151,20 +156,43 @@ class Process:
         self.wait()
 
 
+def tls_client(authority, identity=None):
+    """An SSLContext of a client that trusts `authority`; both as trustme makes them."""
+    context = ssl.create_default_context()
+    context.check_hostname = False  # requests does it, and cannot let ssl do it for addresses
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    authority.configure_trust(context)
+    if identity:
+        identity.configure_cert(context)
+    return context
+
+
+class TlsAdapter(requests.adapters.HTTPAdapter):
+    """Lets requests use an ssl.SSLContext, the library's own where it is None."""
+
+    def __init__(self, context):
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *args, **kwargs):
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+
 class Gateway:
     """
     A `waybill serve` on a free port of loopback, with a data directory that outlives it.
 
     `options` are settings by their names (retry_schedule="50ms,50ms"), given as flags. Full
     access needs the token, WAYBILL_TOKEN: one of its own, so that a request that comes to the
-    port's next owner does nothing there. `token`: another one; None leaves it without. It runs
-    from start() on.
+    port's next owner does nothing there. `token`: another one; None leaves it without. `tls`:
+    an ssl.SSLContext of a client, for https. It runs from start() on.
     """
 
-    def __init__(self, directory, token="", config=None, env=None, **options):
+    def __init__(self, directory, token="", config=None, env=None, tls=None, **options):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.token = token = secrets.token_hex(16) if token == "" else token
+        self.tls = tls
         self.log = self.directory / "stderr.log"
         self._env = {**({} if token is None else {"WAYBILL_TOKEN": token}), **(env or {})}
         self._config = ["-c", config] if config else []
@@ -233,6 +261,7 @@ class Gateway:
             headers.setdefault("Authorization", "Bearer " + token)
         with requests.Session() as http_session:
             http_session.trust_env = False
+            http_session.mount("https://", TlsAdapter(self.tls))
             return http_session.request(
                 method, self.url + path, headers=headers, timeout=20, **kwargs
             )
@@ -287,7 +316,7 @@ class Gateway:
         return self.api("POST", hooks_path(session, "dlq", entry_id, "replay"))
 
     def connect(self):
-        return RawClient(self.address)
+        return RawClient(self.address, self.tls)
 
 
 def expect_error(answer, code, field=None, mentions=()):
@@ -325,10 +354,28 @@ class RawReply:
 
 
 class RawClient:
-    """A connection on which a test writes the very bytes of its requests."""
+    """
+    A connection on which a test writes the very bytes of its requests. `address`: a host and a
+    port, or the path of a unix socket. `tls`: an ssl.SSLContext; an end of the connection
+    without a close_notify is then an error.
+    """
 
-    def __init__(self, address):
-        self._link = Link(socket.create_connection(address, timeout=10))
+    def __init__(self, address, tls=None):
+        if isinstance(address, tuple):
+            sock = socket.create_connection(address, timeout=10)
+        else:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(10)
+            sock.connect(str(address))
+        if tls:
+            sock = tls.wrap_socket(
+                sock, server_hostname=address[0], suppress_ragged_eofs=False
+            )
+        self._link = Link(sock)
+
+    @property
+    def sock(self):
+        return self._link.sock
 
     def __enter__(self):
         return self
@@ -340,7 +387,7 @@ class RawClient:
         """Sends what the peer will take: it may well have refused and left half-way."""
         try:
             self._link.send(data)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             pass
 
     def drip(self, data, every_s):

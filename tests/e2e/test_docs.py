@@ -152,7 +152,7 @@ def test_links_lead_somewhere(path):
     assert broken == []
 
 
-def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path):
+def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path, tls_options):
     tokens = tmp_path / "tokens"
     tokens.write_text("a-token-of-eight\n")
     text = re.sub(r"^#(\w+ = )", r"\1", text_of("etc", "waybill.conf"), flags=re.M)
@@ -162,6 +162,13 @@ def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path):
     keys.write_text("0f" * 32 + "\n")
     text = re.sub(r"^secret_key = .*", "secret_key = " + "f0" * 32, text, flags=re.M)
     text = re.sub(r"^secret_key_file = .*", f"secret_key_file = {keys}", text, flags=re.M)
+    files = {
+        "tls_certificate": tls_options["tls_certificate"],
+        "tls_key": tls_options["tls_key"],
+        "tls_client_ca": tls_options["tls_certificate"],
+    }
+    for name, file in files.items():
+        text = re.sub(rf"^{name} = .*", f"{name} = {file}", text, flags=re.M)
     path = tmp_path / "waybill.conf"
     path.write_text(text)
     done = waybill("check-config", "-c", path)

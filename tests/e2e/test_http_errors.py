@@ -12,6 +12,13 @@ LENGTH = b"Content-Length: %d" % len(EVENT)
 CHUNKED_HEAD = (TYPE, b"Transfer-Encoding: chunked")
 
 
+@pytest.fixture(params=["http", "https"])
+def make_gateway(request, make_gateway, tls_options):
+    """All of this holds under TLS too, where a connection is closed with a close_notify."""
+    given = tls_options if request.param == "https" else {}
+    return lambda **options: make_gateway(**given, **options)
+
+
 def request_head(gateway, *lines, target=PUBLISH, method="POST", host=b"Host: x"):
     """A head whose further lines are bytes, so that a test can spoil them."""
     return b"\r\n".join(
@@ -171,7 +178,7 @@ def test_endless_target_is_414(gateway):
 
 
 def test_head_that_does_not_end_is_408(make_gateway):
-    gateway = make_gateway(head_timeout_ms=200)
+    gateway = make_gateway(head_timeout_ms=1000)
     with gateway.connect() as client:
         client.send(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
         expect_error(client.reply(), 408)
@@ -180,7 +187,7 @@ def test_head_that_does_not_end_is_408(make_gateway):
 
 def test_head_that_drips_is_408_too(make_gateway):
     """The deadline is the whole head's: a byte now and then does not buy time."""
-    gateway = make_gateway(head_timeout_ms=300)
+    gateway = make_gateway(head_timeout_ms=1000)
     with gateway.connect() as client:
         client.send(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
         client.drip(b"a", every_s=0.05)

@@ -1,8 +1,12 @@
 """SIGHUP: a new configuration for the running server, and nothing dropped for it."""
 
+import shutil
 import signal
+import socket
+import ssl
 
 import pytest
+import trustme
 
 from harness import expect_error, wait_until
 
@@ -90,6 +94,33 @@ def test_settings_take_effect(make_configured, make_receiver):
     receiver.wait_for(3)  # tried again by the new schedule
     gateway.register("s2", receiver.url(), events=["my.own"])
     wait_until(lambda: '"msg":"delivered"' in gateway.log_text(), what="a line of debugging")
+
+
+def served_certificate(gateway):
+    """The certificate that a new connection gets, whatever it is worth."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(gateway.address, timeout=10) as plain:
+        with context.wrap_socket(plain) as tls:
+            return tls.getpeercert(binary_form=True)
+
+
+def test_certificates(make_gateway, tls_options, tmp_path):
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    shutil.copy(tls_options["tls_certificate"], certificate)
+    shutil.copy(tls_options["tls_key"], key)
+    gateway = make_gateway(**{**tls_options, "tls_certificate": certificate, "tls_key": key})
+    before = served_certificate(gateway)
+    renewed = trustme.CA().issue_cert("127.0.0.1")
+    with gateway.connect() as open_one:
+        renewed.private_key_pem.write_to_path(key)
+        assert "not reloaded" in reload(gateway)  # half of it: the two do not fit
+        assert served_certificate(gateway) == before
+        renewed.cert_chain_pems[0].write_to_path(certificate)
+        assert "configuration reloaded" in reload(gateway)
+        assert served_certificate(gateway) != before
+        open_one.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert open_one.reply().status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,6 @@ def server_context(authority, *names):
     return context
 
 
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
 @pytest.fixture
 def tls_gateway(make_gateway, authority, tmp_path):
     ca_file = tmp_path / "ca.pem"

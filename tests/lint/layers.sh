@@ -38,10 +38,17 @@ function refuse(why) {
 	bad = 1
 }
 
-# The library that a header belongs to; libevent counts as two, its loop and its HTTP.
+# The library that a header belongs to; libevent counts as several: its loop, its listening
+# sockets, and its HTTP with the buffers.
 function library(header) {
 	if (header ~ /^event2\/(event|event_struct|event_compat|thread)\.h$/)
 		return "libevent (loop)"
+	# http.c has it too, for the flags of events, which no other header but event.h has
+	if (header == "event2/listener.h" && file != "src/api/http.c")
+		return "libevent (listeners)"
+	# libssl is a library apart from libcrypto; the buffers over it are there for it alone
+	if (header ~ /^(openssl\/(ssl|err)|event2\/bufferevent_ssl)\.h$/)
+		return "libssl"
 	if (header ~ /^event2\//)
 		return "libevent (http)"
 	if (header ~ /^ut(hash|list|array|stack|string|ringbuffer)\.h$/)

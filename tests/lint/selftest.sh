@@ -39,10 +39,12 @@ make_clean_tree() {
 		printf '%s\n' '#include "dispatch/a.h"' '#include "api/a.h"' >src/cli/a.c
 		# shellcheck disable=SC2086  # a list of words
 		printf '#include <%s>\n' $libraries >src/base/lib.c
-		printf '#include <%s>\n' event2/http.h event2/buffer.h >src/api/http.c
+		printf '#include <event2/%s>\n' http.h buffer.h listener.h >src/api/http.c
+		echo '#include <event2/listener.h>' >src/api/listener.c
 		for purpose in sign vault; do
 			echo '#include <openssl/evp.h>' >"src/domain/$purpose.c"
 		done
+		printf '#include <%s>\n' openssl/ssl.h event2/bufferevent_ssl.h >src/api/tls.c
 		{
 			printf '%s\n' '/* signal() and sleep(1), see system(3):' ' * rand() */' \
 				'static void f(void)' '{' '	x->signal(1); /* atoi() */' \
@@ -109,6 +111,8 @@ includes src/base/x.c '<cmocka.h>' 'for tests'
 includes src/api/x.c '<event2/buffer.h>' 'libevent (http) belongs to src/api/http.c'
 includes src/domain/vault.h '<openssl/evp.h>' 'keep it in one .c'
 includes src/domain/x.c '<openssl/evp.h>' 'for the files that have a purpose'
+includes src/api/x.c '<event2/listener.h>' 'libevent (listeners) belongs to src/api/listener.c'
+includes src/api/x.c '<event2/bufferevent_ssl.h>' 'libssl belongs to src/api/tls.c'
 for header in $libraries; do
 	includes src/base/x.h "<$header>" 'keep it in one .c'
 	includes src/base/x.c "<$header>" 'belongs to src/base/lib.c'
