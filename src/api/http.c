@@ -180,13 +180,25 @@ static void refuse(struct connection *c, int status, const char *message)
 	reactor_timer_set(c->deadline, LINGER_MS);
 }
 
+/* Refuses what the gate did, with the limit that was passed where it was one. */
+static void refuse_as_gate(struct connection *c)
+{
+	struct buf message = BUF_INIT(256);
+	buf_puts(&message, c->gate.reason);
+	if (c->gate.allowed > 0)
+		buf_printf(&message, " At most %llu are allowed.",
+		    (unsigned long long)c->gate.allowed);
+	refuse(c, c->gate.status, buf_cstr(&message));
+	buf_fini(&message);
+}
+
 /* Sets what the scan's new state asks for: a deadline, a limit, or the end. */
 static void enter(struct connection *c, enum gate_state state, bool was_idle)
 {
 	enum gate_state before = c->state;
 	c->state = state;
 	if (state == GATE_REFUSED) {
-		refuse(c, c->gate.status, c->gate.reason);
+		refuse_as_gate(c);
 		return;
 	}
 	if (state == GATE_DONE) {
@@ -488,7 +500,9 @@ struct slice http_query(const struct http_request *q)
 
 struct slice http_header(const struct http_request *q, const char *name)
 {
-	return slice_of(evhttp_find_header(evhttp_request_get_input_headers(q->ev), name));
+	/* evhttp strips spaces alone */
+	return slice_trim(
+	    slice_of(evhttp_find_header(evhttp_request_get_input_headers(q->ev), name)));
 }
 
 struct slice http_body(struct http_request *q)

@@ -353,13 +353,21 @@ class RawClient:
         head = self._link.read_until(b"\r\n\r\n")
         assert head is not None, "closed without an answer"
         status_line, *lines = head.decode("latin-1").split("\r\n")
-        match = re.fullmatch(r"HTTP/1\.1 (\d{3}) ?.*", status_line)
+        match = re.fullmatch(r"HTTP/1\.[01] (\d{3}) ?.*", status_line)
         assert match, f"not a status line: {status_line!r}"
         code = int(match.group(1))
         headers = CaseInsensitiveDict(line.split(": ", 1) for line in lines)
         bodiless = to == "HEAD" or code < 200 or code in (204, 304)
         length = 0 if bodiless else int(headers["Content-Length"])
         return RawReply(code, headers, self._link.read_exactly(length))
+
+    def has_answer(self):
+        """Whether something of an answer, or the end, has come."""
+        return bool(select.select([self._link.sock], [], [], 0)[0])
+
+    def finish(self):
+        """Says that nothing more will be sent."""
+        self._link.sock.shutdown(socket.SHUT_WR)
 
     def is_closed(self):
         """Waits for the peer's next move and says whether it was to close."""
