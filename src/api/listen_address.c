@@ -34,7 +34,7 @@ enum err listen_parse(const char *where, union listen_address *addr, socklen_t *
 	char host[INET6_ADDRSTRLEN + 2] = "";
 	uint64_t port = 0;
 	*addr = (union listen_address){0};
-	*len = sizeof(addr->storage);
+	*len = sizeof(addr->un);
 	if (strncmp(where, "unix:", 5) == 0)
 		return parse_unix(where + 5, &addr->un, p);
 	const char *colon = strrchr(where, ':');

@@ -41,6 +41,7 @@ void config_free(struct config *c)
 		mem_wipe(c->inbound_secret, strlen(c->inbound_secret));
 	free(c->inbound_secret);
 	setting_clear_list(&c->session_inbound_secrets);
+	setting_clear_list(&c->trusted_proxies);
 	free(c->proxy);
 	free(c->tokens_file);
 	free(c->ca_file);

@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "api/listen_address.h"
+#include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/loop.h"
@@ -26,6 +27,8 @@ struct server {
 	struct config config;
 	struct auth *auth;
 	struct inbound *inbound;
+	struct proxies proxies;
+	struct peers *peers;
 	struct db *db;
 	struct registry *registry;
 	struct turn *turn;
@@ -151,13 +154,32 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 	return OK;
 }
 
+static void make_peers(struct server *s)
+{
+	const struct config_list *list = &s->config.trusted_proxies;
+	for (size_t i = 0; i < list->count; i++) {
+		struct cidr network;
+		if (cidr_parse(slice_of(list->items[i]), &network) != OK) {
+			s->proxies.is_unix = true; /* the one item that is no network */
+			continue;
+		}
+		s->proxies.networks = mem_resize(s->proxies.networks, s->proxies.count + 1,
+		    sizeof(network));
+		s->proxies.networks[s->proxies.count++] = network;
+	}
+	s->peers = peers_new((uint32_t)s->config.max_connections_per_address, &s->proxies);
+}
+
 static void make_api(struct server *s)
 {
-	struct api_conf api = {.db = s->db,
+	struct api_conf api = {.reactor = s->reactor,
+	    .db = s->db,
 	    .turn = s->turn,
 	    .registry = s->registry,
 	    .ids = &s->ids,
 	    .auth = s->auth,
+	    .peers = s->peers,
+	    .proxies = &s->proxies,
 	    .health = &s->health,
 	    .rules = {.extra_events = s->config.extra_events.items,
 		.extra_event_count = s->config.extra_events.count,
@@ -177,7 +199,10 @@ static void make_api(struct server *s)
 	    .max_connections = (uint32_t)s->config.max_connections,
 	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
 	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
-	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms};
+	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms,
+	    .send_timeout_ms = (int64_t)s->config.send_timeout_ms,
+	    .input_max = s->config.max_input_bytes,
+	    .peers = s->peers};
 	s->http = http_new(s->reactor, &http, api_handle, api_error_body, s->api);
 }
 
@@ -203,6 +228,7 @@ static void make_loop(struct server *s)
 	    .sweep = s->sweep,
 	    .client = s->client,
 	    .dispatch = s->dispatch,
+	    .api = s->api,
 	    .http = s->http,
 	    .health = &s->health,
 	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms};
@@ -232,6 +258,7 @@ static enum err start(struct server *s, struct problem *p)
 	err = make_dispatch(s, p);
 	if (err != OK)
 		return err;
+	make_peers(s);
 	make_api(s);
 	make_loop(s);
 	return start_listening(s, p);
@@ -250,8 +277,11 @@ static enum err run(struct server *s)
 
 static void stop(struct server *s)
 {
+	api_stop(s->api);
 	http_free(s->http);
 	api_free(s->api);
+	peers_free(s->peers);
+	free(s->proxies.networks);
 	client_free(s->client);
 	dispatch_free(s->dispatch);
 	loop_free(s->loop);

@@ -156,7 +156,7 @@ static bool split_brackets(struct slice node, struct slice *host, struct slice *
 /* Splits ADDRESS and IPV4:PORT, the only one with a single colon. */
 static void split_port(struct slice node, struct slice *host, struct slice *after)
 {
-	const char *colon = node.len == 0 ? NULL : memchr(node.ptr, ':', node.len);
+	const char *colon = memchr(node.ptr, ':', node.len);
 	size_t len = colon == NULL ? node.len : (size_t)(colon - node.ptr);
 	*after = (struct slice){node.ptr + len, node.len - len};
 	if (after->len > 1 && memchr(colon + 1, ':', after->len - 1) != NULL) {
@@ -171,6 +171,8 @@ static bool read_node(struct slice node, struct cidr *out)
 {
 	struct slice host;
 	struct slice after;
+	if (node.len == 0)
+		return false;
 	if (!starts_with(&node, '['))
 		split_port(node, &host, &after);
 	else if (!split_brackets(node, &host, &after))

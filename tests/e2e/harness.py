@@ -136,6 +136,10 @@ class Process:
         assert len(self.lines) > number, f"ended with status {self._popen.poll()}"
         return self.lines[number]
 
+    @property
+    def pid(self):
+        return self._popen.pid
+
     def signal(self, number):
         self._popen.send_signal(number)
 
@@ -286,8 +290,13 @@ class Gateway:
     def replay(self, session, entry_id):
         return self.api("POST", hooks_path(session, "dlq", entry_id, "replay"))
 
-    def connect(self):
-        return RawClient(self.address)
+    def connect(self, source=None):
+        """A connection, from the loopback address `source`."""
+        return RawClient(self.address, source)
+
+    @property
+    def pid(self):
+        return self.process.pid
 
 
 def expect_error(answer, code, field=None, mentions=()):
@@ -325,16 +334,33 @@ class RawReply:
 
 
 class RawClient:
-    """A connection on which a test writes the very bytes of its requests."""
+    """
+    A connection on which a test writes the very bytes of its requests: to a host and port, or
+    to the path of a unix socket.
+    """
 
-    def __init__(self, address):
-        self._link = Link(socket.create_connection(address, timeout=10))
+    def __init__(self, address, source=None):
+        if isinstance(address, tuple):
+            bound_to = (source, 0) if source else None
+            sock = socket.create_connection(address, timeout=10, source_address=bound_to)
+        else:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(10)
+            sock.connect(str(address))
+        self._link = Link(sock)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         self._link.close()
+
+    def take_little(self):
+        """Leaves what comes with the peer, but for a few kilobytes."""
+        self._link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     def send(self, data):
         """Sends what the peer will take: it may well have refused and left half-way."""
@@ -360,6 +386,13 @@ class RawClient:
         bodiless = to == "HEAD" or code < 200 or code in (204, 304)
         length = 0 if bodiless else int(headers["Content-Length"])
         return RawReply(code, headers, self._link.read_exactly(length))
+
+    def send_what_fits(self, data):
+        """Sends until nobody takes any more; returns how many bytes that were."""
+        sent = 0
+        while sent < len(data) and select.select([], [self._link.sock], [], 0.2)[1]:
+            sent += self._link.sock.send(data[sent : sent + 65536])
+        return sent
 
     def has_answer(self):
         """Whether something of an answer, or the end, has come."""
