@@ -21,7 +21,7 @@ def resolver(tmp_path_factory):
     library = tmp_path_factory.mktemp("resolver") / "slow_resolver.so"
     compiler = os.environ.get("CC", "cc")
     subprocess.run(
-        [compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-Wall", "-Werror", SOURCE,
+        [*compiler.split(), "-D_GNU_SOURCE", "-shared", "-fPIC", "-Wall", "-Werror", SOURCE,
          "-o", library],
         check=True, timeout=60,
     )
