@@ -33,12 +33,15 @@ struct api_health {
 };
 
 struct api_conf {
-	struct db *db; /* all borrowed */
+	struct reactor *reactor; /* all borrowed */
+	struct db *db;
 	struct turn *turn;
 	struct registry *registry;
 	const struct vault *vault;
 	struct idgen *ids;
 	const struct auth *auth;
+	struct peers *peers;
+	const struct proxies *proxies;
 	const struct api_health *health;
 	struct webhook_rules rules;
 	const struct inbound *inbound;
@@ -56,6 +59,8 @@ void api_free(struct api *api);
 
 /* Changes what calls are served with. Between turns, when no handler runs. */
 void api_configure(struct api *api, const struct api_conf *conf);
+/* Answers the requests that are held back, and holds none from now on. NULL is fine. */
+void api_stop(struct api *api);
 
 /* An http_handler; `arg` is the struct api. */
 void api_handle(void *arg, struct http_request *q);

@@ -6,12 +6,14 @@
 #define API_CALL_H
 
 #include "api/api.h"
+#include "api/guard.h"
 #include "domain/name.h"
 
 #define CALL_RETRY_AFTER_S "5" /* Retry-After of 429, 503 and 507 */
 
 struct api {
 	struct api_conf conf;
+	struct guard *guard;
 	struct buf scratch; /* of one handler at a time */
 };
 

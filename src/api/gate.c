@@ -17,6 +17,7 @@
  */
 #include "api/gate.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -79,13 +80,9 @@ enum header {
 	HEADER_CODING,
 	HEADER_HOST,
 	HEADER_EXPECT,
-	HEADER_LOOKALIKE,
 };
 
-/*
- * The headers that decide where a request ends or what becomes of it. The forms
- * with an underscore mean nothing here, but to some proxies they are the same.
- */
+/* The headers that decide where a request ends or what becomes of it. */
 static const struct known {
 	const char *name;
 	unsigned char len;
@@ -95,8 +92,6 @@ static const struct known {
     {"Content-Length", 14, HEADER_LENGTH},
     {"Expect", 6, HEADER_EXPECT},
     {"Transfer-Encoding", 17, HEADER_CODING},
-    {"Content_Length", 14, HEADER_LOOKALIKE},
-    {"Transfer_Encoding", 17, HEADER_LOOKALIKE},
 };
 #define KNOWN_COUNT (sizeof(KNOWN) / sizeof(KNOWN[0]))
 
@@ -105,7 +100,6 @@ static const char BAD_LINE_END[] = "A line must end with CR LF.";
 static const char BAD_LINE[] = "The request line must be a method, a target and a version.";
 static const char BAD_METHOD[] = "This method is not implemented.";
 static const char BAD_HOST[] = "There must be one Host header, naming a host.";
-static const char BAD_BODY_SIZE[] = "The body is too large.";
 
 static bool is_in(char c, unsigned char class)
 {
@@ -174,6 +168,24 @@ static void keep(struct gate *g, const char *bytes, size_t n)
 static bool token_is(const struct gate *g, const char *text, size_t len)
 {
 	return g->token_len == len && strncasecmp(g->token, text, len) == 0;
+}
+
+/*
+ * Whether the token is `name`, in lower case, but for what stands between its words:
+ * Transfer_Encoding, Content--Length. Nothing to us, but to some proxies it is the same.
+ */
+static bool is_lookalike(const struct gate *g, const char *name)
+{
+	if (g->token_len > GATE_TOKEN_MAX)
+		return false;
+	for (size_t i = 0; i < g->token_len; i++) {
+		if (!isalnum((unsigned char)g->token[i]))
+			continue;
+		name += *name == '-' ? 1 : 0;
+		if (tolower((unsigned char)g->token[i]) != *name++)
+			return false;
+	}
+	return *name == '\0';
 }
 
 /* RFC 9112 2.2: one empty line before the request is forgiven. It is in no limit. */
@@ -265,16 +277,12 @@ static const char *take_target_end(struct gate *g, const char *p, const char *en
 	    "The request target may hold visible ASCII characters only, and no #.");
 }
 
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /* Reads "HTTP/1.x"; `at` is the byte after it. */
 static const char *end_version(struct gate *g, const char *at)
 {
 	bool is_http = g->token_len == 8 && memcmp(g->token, "HTTP/", 5) == 0 &&
-	    is_digit(g->token[5]) && g->token[6] == '.' && is_digit(g->token[7]);
+	    isdigit((unsigned char)g->token[5]) && g->token[6] == '.' &&
+	    isdigit((unsigned char)g->token[7]);
 	if (!is_http)
 		return refuse(g, at, 400, BAD_LINE);
 	if (g->token[5] != '1' || g->token[7] > '1')
@@ -307,8 +315,10 @@ static const char *end_name(struct gate *g, const char *at)
 		g->header = KNOWN[i].header;
 		g->step = STEP_KNOWN;
 		g->token_len = 0;
-		break;
+		return at + 1;
 	}
+	if (is_lookalike(g, "transfer-encoding") || is_lookalike(g, "content-length"))
+		return refuse(g, at, 400, "This header's name must be written with one -.");
 	return at + 1;
 }
 
@@ -339,8 +349,10 @@ static const char *take_field(struct gate *g, const char *p, const char *end)
 	}
 	if (*p == ' ' || *p == '\t')
 		return refuse(g, p, 400, "A header line must not begin with a space.");
-	if (g->headers == g->limits->headers_max)
+	if (g->headers == g->limits->headers_max) {
+		g->allowed = g->limits->headers_max;
 		return refuse(g, p, 431, "There are too many headers.");
+	}
 	g->headers++;
 	g->token_len = 0;
 	g->has_gap = false;
@@ -378,7 +390,7 @@ static bool parse_length(struct gate *g)
 		return false;
 	uint64_t length = 0;
 	for (size_t i = 0; i < g->token_len; i++) {
-		if (!is_digit(g->token[i]))
+		if (!isdigit((unsigned char)g->token[i]))
 			return false;
 		length = length * 10 + (uint64_t)(g->token[i] - '0');
 	}
@@ -402,10 +414,8 @@ static const char *find_fault(struct gate *g, enum header header, bool is_repeat
 	case HEADER_EXPECT:
 		is_good = is_good && token_is(g, "100-continue", 12);
 		return is_good ? NULL : "The only expectation met here is 100-continue.";
-	case HEADER_LOOKALIKE:
-		break;
 	}
-	return "This header's name must be written with - instead of _.";
+	return NULL;
 }
 
 static const char *end_known(struct gate *g, const char *at)
@@ -420,15 +430,17 @@ static const char *end_known(struct gate *g, const char *at)
 }
 
 /*
- * Collects a known header's value without the spaces around it. Tabs, and spaces
- * inside, are right in none of them: not every reader strips the same.
+ * Collects a known header's value without the spaces around it. Spaces inside are right
+ * in none of them. Tabs around it are what RFC 9110 5.5 allows, but not every reader
+ * strips them: where they would change how a request is framed they are refused.
  */
 static const char *take_known(struct gate *g, const char *p, const char *end)
 {
 	unsigned char class = g->header == HEADER_HOST ? IN_HOST : IN_TARGET;
 	while (p < end && *p != '\r') {
 		const char *stop = skip(p, end, class);
-		if (stop == p && *p == ' ') {
+		bool is_blank = *p == ' ' || (*p == '\t' && g->header == HEADER_HOST);
+		if (stop == p && is_blank) {
 			g->has_gap = g->token_len > 0;
 			p++;
 			continue;
@@ -459,8 +471,10 @@ static const char *check_head(struct gate *g, const char *at)
 		return refuse(g, at, 400, "HTTP/1.0 has no Transfer-Encoding.");
 	if (!may_have_body && (has_coding || g->length > 0))
 		return refuse(g, at, 400, "This method takes no body.");
-	if (g->length > g->limits->body_max)
-		return refuse(g, at, 413, BAD_BODY_SIZE);
+	if (g->length > g->limits->body_max) {
+		g->allowed = g->limits->body_max;
+		return refuse(g, at, 413, "The body has too many bytes.");
+	}
 	return at + 1;
 }
 
@@ -504,8 +518,10 @@ static const char *take_chunks(struct gate *g, const char *p, const char *end)
 {
 	size_t used = 0;
 	enum gate_chunk_state state = gate_chunk_feed(&g->chunk, p, (size_t)(end - p), &used);
-	if (state == GATE_CHUNK_REFUSED)
+	if (state == GATE_CHUNK_REFUSED) {
+		g->allowed = g->chunk.status == 413 ? g->limits->body_max : 0;
 		return refuse(g, p + used, g->chunk.status, g->chunk.reason);
+	}
 	if (state == GATE_CHUNK_DONE)
 		g->step = STEP_DONE;
 	return p + used;
@@ -540,10 +556,14 @@ static const char *run_head(struct gate *g, const char *p, const char *end)
 	bool in_line = g->step <= STEP_LINE_LF;
 	unsigned char last = in_line ? STEP_LINE_LF : STEP_HEAD_LF;
 	size_t limit = in_line ? g->limits->line_max + CRLF_LEN : g->limits->head_max;
-	if (g->head >= limit && in_line)
-		return refuse(g, p, 414, "The request line is too long.");
-	if (g->head >= limit)
-		return refuse(g, p, 431, "The headers are too long.");
+	if (g->head >= limit && in_line) {
+		g->allowed = g->limits->line_max;
+		return refuse(g, p, 414, "The request line has too many bytes.");
+	}
+	if (g->head >= limit) {
+		g->allowed = g->limits->head_max;
+		return refuse(g, p, 431, "The head has too many bytes.");
+	}
 	if ((size_t)(end - p) > limit - g->head)
 		end = p + (limit - g->head);
 	const char *next = p;

@@ -36,12 +36,13 @@ enum gate_state {
 	GATE_REFUSED, /* nothing more may be read from this connection */
 };
 
-/* Long enough for every name and value that is compared; the longest is Transfer-Encoding. */
-#define GATE_TOKEN_MAX 20
+/* Room for every name and value that is compared, and for Transfer-Encoding disguised. */
+#define GATE_TOKEN_MAX 32
 
 struct gate {
 	/* For callers to read. */
 	const char *reason; /* once refused: an English sentence for the client, constant */
+	uint64_t allowed;   /* once refused for being over a limit: that limit, else 0 */
 	uint64_t length;    /* once past the head: the Content-Length, 0 without one */
 	short status;       /* once refused: 400 413 414 417 431 501 505 */
 	bool is_chunked;    /* once past the head */

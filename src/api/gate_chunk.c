@@ -60,7 +60,7 @@ static const char *take_size(struct gate_chunk *c, const char *p)
 		return refuse(c, p, 400, "A chunk's size must be 1 to 8 hex digits alone.");
 	c->received += c->left;
 	if (c->received > c->max)
-		return refuse(c, p, 413, "The body is too large.");
+		return refuse(c, p, 413, "The body has too many bytes.");
 	c->digits = 0;
 	c->step = c->left > 0 ? STEP_SIZE_LF : STEP_LAST_SIZE_LF;
 	return p + 1;

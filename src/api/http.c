@@ -17,16 +17,17 @@
 #include <event2/listener.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
 #include "api/gate.h"
+#include "api/http_error.h"
 #include "api/listen_address.h"
 #include "api/listener.h"
 #include "api/tls.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -34,9 +35,11 @@
 #define LINE_MAX_BYTES 8192 /* RFC 9112 section 3 asks for at least 8000 */
 #define HEAD_MAX_BYTES 16384
 #define HEAD_LINES_MAX 64
-#define INPUT_SLACK 65536 /* bytes read ahead of what a request needs */
-#define LINGER_MS 1000    /* how long a refused connection is drained */
-#define SPANS_MAX 64      /* pieces of an input buffer looked at in one go */
+#define INPUT_SLACK 65536    /* bytes read ahead of what a request needs */
+#define LINGER_MS 1000       /* how long a refused connection is drained */
+#define SMALL_BODY 65536     /* bytes; such a one is taken although max_input is reached */
+#define READ_MIN_BYTES 65536 /* of an answer, to be taken within each send_timeout_ms */
+#define SPANS_MAX 64         /* pieces of an input buffer looked at in one go */
 
 struct connection {
 	struct http_server *server;
@@ -47,11 +50,15 @@ struct connection {
 	struct gate gate;
 	enum gate_state state;
 	bool refused;
+	struct visitor visitor;
+	size_t input; /* bytes of the request so far */
+	size_t taken; /* bytes of the answer that the client took of late */
 };
 
 struct http_request {
 	struct http_server *server;
 	struct evhttp_request *ev;
+	struct cidr peer;
 	struct slice path;
 	struct slice query;
 };
@@ -76,30 +83,10 @@ struct http_server {
 	void *arg;
 	struct map *connections; /* bufferevent pointer -> connection */
 	struct listeners *listeners;
+	uint64_t input; /* bytes, over all connections */
 	uint32_t held;
 	bool stopped;
 };
-
-const char *http_phrase(int status)
-{
-	static const struct {
-		int status;
-		const char *phrase;
-	} PHRASES[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"},
-	    {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
-	    {411, "Length Required"}, {413, "Content Too Large"}, {414, "URI Too Long"},
-	    {415, "Unsupported Media Type"}, {417, "Expectation Failed"},
-	    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-	    {500, "Internal Server Error"}, {501, "Not Implemented"},
-	    {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
-	    {507, "Insufficient Storage"}};
-	for (size_t i = 0; i < sizeof(PHRASES) / sizeof(PHRASES[0]); i++) {
-		if (PHRASES[i].status == status)
-			return PHRASES[i].phrase;
-	}
-	return "";
-}
 
 static void balance_accepting(struct http_server *s)
 {
@@ -131,11 +118,7 @@ static void send_error(struct connection *c, int status, const char *message)
 	struct buf body = BUF_INIT(4096);
 	struct buf head = BUF_INIT(8192);
 	c->server->error_body(status, message, &body);
-	buf_printf(&head,
-	    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-	    "Connection: close\r\n\r\n",
-	    status, http_phrase(status), body.len);
-	buf_slice(&head, buf_view(&body));
+	http_error_put(&head, status, buf_view(&body));
 	if (c->is_tls) {
 		tls_send(c->bev, buf_view(&head));
 		tls_close(c->bev);
@@ -150,8 +133,7 @@ static void send_error(struct connection *c, int status, const char *message)
 
 static void drain_input(struct connection *c)
 {
-	struct evbuffer *input = bufferevent_get_input(c->bev);
-	(void)evbuffer_drain(input, evbuffer_get_length(input)); /* fails only when frozen */
+	(void)evbuffer_drain(bufferevent_get_input(c->bev), SIZE_MAX); /* it is not frozen */
 }
 
 static void refuse(struct connection *c, int status, const char *message)
@@ -163,23 +145,36 @@ static void refuse(struct connection *c, int status, const char *message)
 	reactor_timer_set(c->deadline, LINGER_MS);
 }
 
+/* Refuses what the gate did, with the limit that was passed where it was one. */
+static void refuse_as_gate(struct connection *c)
+{
+	struct buf message = BUF_INIT(256);
+	unsigned long long allowed = c->gate.allowed;
+	buf_puts(&message, c->gate.reason);
+	if (allowed > 0)
+		buf_printf(&message, " At most %llu are allowed.", allowed);
+	refuse(c, c->gate.status, buf_cstr(&message));
+	buf_fini(&message);
+}
+
 /* Sets what the scan's new state asks for: a deadline, a limit, or the end. */
 static void enter(struct connection *c, enum gate_state state, bool was_idle)
 {
 	enum gate_state before = c->state;
 	c->state = state;
 	if (state == GATE_REFUSED) {
-		refuse(c, c->gate.status, c->gate.reason);
-		return;
-	}
-	if (state == GATE_DONE) {
+		refuse_as_gate(c);
+	} else if (state == GATE_BODY && c->input > SMALL_BODY &&
+	    c->server->input > c->server->conf.input_max) {
+		refuse(c, 503, "Too many bytes of requests are under way.");
+	} else if (state == GATE_DONE) {
 		reactor_timer_clear(c->deadline);
 	} else if (state == GATE_HEAD && was_idle && !gate_is_idle(&c->gate)) {
 		reactor_timer_set(c->deadline, c->server->conf.head_timeout_ms);
 	} else if (state == GATE_BODY && before == GATE_HEAD) {
 		reactor_timer_set(c->deadline, c->server->conf.body_timeout_ms);
 	}
-	if (state != before)
+	if (state != before && !c->refused)
 		set_input_limit(c);
 }
 
@@ -199,6 +194,8 @@ static void scan(struct connection *c, size_t from)
 			size_t used = 0;
 			state = gate_feed(&c->gate, spans[i].iov_base, spans[i].iov_len, &used);
 			from += used;
+			c->input += used;
+			c->server->input += used;
 		}
 	}
 	if (c->gate.leading > 0 && state != GATE_REFUSED) {
@@ -221,6 +218,19 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 		scan(c, info->orig_size);
 }
 
+static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct connection *c = arg;
+	(void)output;
+	c->taken += info->n_deleted;
+}
+
+static void forget_input(struct connection *c)
+{
+	c->server->input -= c->input;
+	c->input = 0;
+}
+
 static void on_close(struct evhttp_connection *ev, void *arg)
 {
 	struct connection *c = arg;
@@ -228,11 +238,49 @@ static void on_close(struct evhttp_connection *ev, void *arg)
 	(void)ev;
 	if (c->is_tls)
 		tls_close(c->bev);
-	(void)evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c); /* was added */
+	(void)evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);   /* was added */
+	(void)evbuffer_remove_cb(bufferevent_get_output(c->bev), on_output, c); /* too */
+	forget_input(c);
+	peers_leave(s->conf.peers, &c->visitor, clock_mono_ms());
 	reactor_timer_free(c->deadline);
 	(void)map_del(s->connections, &c->bev, sizeof(c->bev)); /* is `c` */
 	free(c);
 	balance_accepting(s);
+}
+
+/* evhttp then sees the end, and closes; `reset`: and the kernel drops what was not taken. */
+static void cut_off(struct connection *c, bool reset)
+{
+	const struct linger linger = {.l_onoff = reset};
+	c->refused = true;
+	(void)setsockopt(bufferevent_getfd(c->bev), SOL_SOCKET, SO_LINGER, &linger,
+	    sizeof(linger));                                  /* can't fail */
+	(void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR); /* a gone peer is fine too */
+}
+
+/*
+ * Who may not stay does not linger either: that would take a place of the others. Under TLS
+ * there is nothing yet that an answer could be sent through.
+ */
+static bool admit(struct connection *c)
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t len = sizeof(sa);
+	bool is_there = getpeername(bufferevent_getfd(c->bev), (struct sockaddr *)&sa, &len) ==
+	    0;
+	address_of_peer((struct sockaddr *)&sa, &c->visitor.peer);
+	if (is_there && peers_enter(c->server->conf.peers, &c->visitor, clock_mono_ms()))
+		return true;
+	send_error(c, 429, "This client has too many connections.");
+	cut_off(c, false);
+	return false;
+}
+
+/* An answer is on its way: the client has to take some of it in each send_timeout_ms. */
+static void expect_reading(struct connection *c)
+{
+	c->taken = 0;
+	reactor_timer_set(c->deadline, c->server->conf.send_timeout_ms);
 }
 
 /* Runs in the pass that accepted the connection, before anything can have come of it. */
@@ -247,31 +295,29 @@ static void meet(struct connection *c)
 	int one = 1;
 	(void)setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &one,
 	    sizeof(one)); /* fails on a unix socket, which has no delay */
-	if (c->is_tls)
+	if (admit(c) && c->is_tls)
 		reactor_timer_set(c->deadline, c->server->conf.head_timeout_ms);
 }
 
 static void on_deadline(void *arg)
 {
 	struct connection *c = arg;
+	bool is_open = !c->is_tls || tls_is_open(c->bev);
 	if (!c->known) {
 		meet(c);
-		return;
+	} else if (c->state == GATE_DONE && c->taken >= READ_MIN_BYTES) {
+		expect_reading(c);
+	} else if (c->refused || c->state == GATE_DONE || !is_open) {
+		cut_off(c, !c->refused);
+	} else if (!gate_is_idle(&c->gate)) { /* else it was the handshake's, which is over */
+		bool in_body = c->state == GATE_BODY;
+		refuse(c, 408, in_body ? "The body took too long." : "The head took too long.");
 	}
-	if (c->refused || (c->is_tls && !tls_is_open(c->bev))) {
-		(void)shutdown(bufferevent_getfd(c->bev),
-		    SHUT_RDWR); /* evhttp now sees the end */
-		return;
-	}
-	if (gate_is_idle(&c->gate))
-		return; /* the deadline was the handshake's, which is over */
-	refuse(c, 408,
-	    c->state == GATE_BODY ? "the request's body took too long"
-				  : "the request's head took too long");
 }
 
 static void begin_message(struct connection *c)
 {
+	forget_input(c);
 	gate_init(&c->gate, &c->server->limits);
 	c->state = GATE_HEAD;
 	set_input_limit(c);
@@ -288,8 +334,9 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 	c->bev = c->is_tls ? tls_accept(s->tls, base) : bufferevent_socket_new(base, -1, 0);
 	c->deadline = reactor_timer_new(s->reactor, on_deadline, c);
 	panic_if(c->bev == NULL ||
-		evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) == NULL,
-	    "cannot watch a connection's input");
+		evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) == NULL ||
+		evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, c) == NULL,
+	    "cannot watch a connection");
 	begin_message(c);
 	reactor_timer_fire(c->deadline);
 	map_put(s->connections, &c->bev, sizeof(c->bev), c);
@@ -297,24 +344,28 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 	return c->bev;
 }
 
-/*
- * The answer is on its way and evhttp is about to read on: what is there already is scanned
- * first.
- */
+/* The answer is sent and evhttp is about to read on: what is there already is scanned first. */
 static void on_complete(struct evhttp_request *ev, void *arg)
 {
 	struct connection *c = arg;
 	(void)ev;
+	reactor_timer_clear(c->deadline);
 	begin_message(c);
 	scan(c, 0);
+}
+
+/* Finds the connection of a request; NULL: its client is gone. */
+static struct connection *find_connection(struct http_server *s, struct evhttp_request *ev)
+{
+	struct evhttp_connection *link = evhttp_request_get_connection(ev);
+	struct bufferevent *bev = link == NULL ? NULL : evhttp_connection_get_bufferevent(link);
+	return map_get(s->connections, &bev, sizeof(bev));
 }
 
 static void on_request(struct evhttp_request *ev, void *arg)
 {
 	struct http_server *s = arg;
-	struct bufferevent *bev = evhttp_connection_get_bufferevent(
-	    evhttp_request_get_connection(ev));
-	struct connection *c = map_get(s->connections, &bev, sizeof(bev));
+	struct connection *c = find_connection(s, ev);
 	panic_if(c == NULL, "a request came from an unknown connection");
 	evhttp_request_set_on_complete_cb(ev, on_complete, c);
 	struct http_request *q = mem_new(sizeof(*q));
@@ -322,6 +373,7 @@ static void on_request(struct evhttp_request *ev, void *arg)
 	const char *mark = memchr(target.ptr, '?', target.len);
 	q->server = s;
 	q->ev = ev;
+	q->peer = c->visitor.peer;
 	q->path = target;
 	if (mark != NULL) {
 		q->path.len = (size_t)(mark - target.ptr);
@@ -483,7 +535,22 @@ struct slice http_query(const struct http_request *q)
 
 struct slice http_header(const struct http_request *q, const char *name)
 {
-	return slice_of(evhttp_find_header(evhttp_request_get_input_headers(q->ev), name));
+	const struct evkeyvalq *headers = evhttp_request_get_input_headers(q->ev);
+	return slice_trim(slice_of(evhttp_find_header(headers, name))); /* evhttp leaves tabs */
+}
+
+void http_header_list(const struct http_request *q, const char *name, struct buf *out)
+{
+	const struct evkeyval *h = NULL;
+	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next) {
+		if (strcasecmp(h->key, name) == 0)
+			buf_printf(out, "%s%s", out->len > 0 ? "," : "", h->value);
+	}
+}
+
+const struct cidr *http_peer(const struct http_request *q)
+{
+	return &q->peer;
 }
 
 struct slice http_body(struct http_request *q)
@@ -510,6 +577,9 @@ void http_reply(struct http_request *q, int status, const char *content_type, st
 	/* evhttp would send a body to HEAD, and the client would take it for the next answer */
 	bool bodiless = evhttp_request_get_command(q->ev) == EVHTTP_REQ_HEAD;
 	panic_if(!bodiless && evbuffer_add(out, body.ptr, body.len) != 0, "out of memory");
+	struct connection *c = find_connection(s, q->ev);
+	if (c != NULL)
+		expect_reading(c);
 	evhttp_send_reply(q->ev, status, http_phrase(status), NULL);
 	s->held--;
 	free(q);

@@ -6,8 +6,9 @@
  *   socket ─▶ gate (every byte) ─▶ evhttp ─▶ handler ─▶ … turn … ─▶ http_reply()
  *               └─ refused: error, closed
  *
- * It never: reads more of a connection than one request and a little, waits for a
- * slow head or body beyond its deadline, has more than max_connections open.
+ * It never: reads more of a connection than one request and a little, waits for a slow
+ * head, body or reader beyond its deadline, has more than max_connections open, lets one
+ * client have more of them than `peers` says.
  */
 #ifndef API_HTTP_H
 #define API_HTTP_H
@@ -15,9 +16,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/peers.h"
 #include "api/unix_access.h"
 #include "base/buf.h"
 #include "base/reactor.h"
+#include "domain/forwarded.h"
 #include "domain/problem.h"
 
 struct http_conf {
@@ -28,6 +31,9 @@ struct http_conf {
 	int64_t body_timeout_ms;  /* from there to the end of its body */
 	int64_t idle_timeout_ms;  /* a connection without a request */
 	struct unix_access unix_access;
+	int64_t send_timeout_ms; /* in each a client must take 64 KiB of its answer, or all */
+	uint64_t input_max;      /* bytes of requests over all connections; small ones pass */
+	struct peers *peers;     /* borrowed; limits each client's connections; NULL: not */
 };
 
 struct http_server;
@@ -78,14 +84,17 @@ struct slice http_query(const struct http_request *q); /* raw, without the '?' *
 struct slice http_header(const struct http_request *q, const char *name); /* empty: not there */
 struct slice http_body(struct http_request *q);
 
+/* Appends the values of all header lines of that name, separated by commas. */
+void http_header_list(const struct http_request *q, const char *name, struct buf *out);
+
+/* The address of the other end: a client's or a proxy's; family 0: a unix socket. */
+const struct cidr *http_peer(const struct http_request *q);
+
 /* Adds a header to the answer; both are copied. */
 void http_add_header(struct http_request *q, const char *name, const char *value);
 
 /* Sends the answer, which takes the request. `content_type` NULL: none. */
 void http_reply(struct http_request *q, int status, const char *content_type,
     struct slice body);
-
-/* The standard phrase of a status (RFC 9110 section 15); "" for one that is not known. */
-const char *http_phrase(int status);
 
 #endif

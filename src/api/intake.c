@@ -40,6 +40,15 @@ static enum err refuse(enum err err, const char *where, const char *name, const 
 	return problem_set(p, err, field, "%s", message);
 }
 
+static enum err too_large(const char *what, const char *where, const char *setting,
+    uint64_t most, struct problem *p)
+{
+	char message[96];
+	(void)snprintf(message, sizeof(message), "%s is over %s: at most %llu bytes", what,
+	    setting, (unsigned long long)most);
+	return refuse(ERR_TOOBIG, where, "", message, p);
+}
+
 /* Takes over one envelope that has been read, and names its webhooks. */
 static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
     const struct envelope *e, size_t body_at, struct problem *p)
@@ -82,7 +91,7 @@ static enum err read_item(struct intake *in, const struct intake_conf *conf,
 	if (err != OK)
 		return err;
 	if (r->pos - text_at > conf->body_max)
-		return refuse(ERR_TOOBIG, where, "", "an event is over max_body_bytes", p);
+		return too_large("an event", where, "max_body_bytes", conf->body_max, p);
 	if (!auth_reaches(conf->token, slice_of(e.session)))
 		return refuse(ERR_REFUSED, where, "session_id",
 		    "the token does not reach this session", p);
@@ -124,7 +133,7 @@ static enum err read_json(struct intake *in, const struct intake_conf *conf,
 	if (is_array)
 		err = read_array(in, conf, &r, p);
 	else if (text.len > conf->body_max)
-		err = problem_set(p, ERR_TOOBIG, "", "the body is over max_body_bytes");
+		err = too_large("the body", "", "max_body_bytes", conf->body_max, p);
 	else
 		err = read_item(in, conf, &r, "", p);
 	/*
@@ -222,7 +231,7 @@ enum err intake_read(struct intake *in, const struct intake_conf *conf, enum int
 {
 	*in = (struct intake){.bodies = BUF_INIT(BODIES_MAX)};
 	if (form != INTAKE_ONE && text.len > conf->batch_max && text.len > conf->body_max)
-		return problem_set(p, ERR_TOOBIG, "", "the body is over max_batch_bytes");
+		return too_large("the body", "", "max_batch_bytes", conf->batch_max, p);
 	enum err err = form == INTAKE_NDJSON ? read_lines(in, conf, text, p)
 					     : read_json(in, conf, form, text, p);
 	if (err == OK)

@@ -13,12 +13,14 @@
 #include <unistd.h>
 
 #include "api/listen_address.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #define BACKLOG 1024
 #define MODE_BITS 0777
 #define ACCEPT_PAUSE_MS 100 /* after accept failed for want of descriptors */
+#define ACCEPT_LOG_MS 60000 /* between lines that say so */
 
 struct listener {
 	struct listener *next;
@@ -32,8 +34,9 @@ struct listeners {
 	struct unix_access unix_access;
 	struct listener *first;
 	struct reactor_timer *pause;
-	bool wanted;    /* what the server has asked for */
-	bool accepting; /* and what is: not while descriptors are short */
+	int64_t quiet_until_ms; /* monotonic; no line about accept before */
+	bool wanted;            /* what the server has asked for */
+	bool accepting;         /* and what is: not while descriptors are short */
 };
 
 /* All sets: libevent gives the callback for errors the owner's handle, not ours. */
@@ -62,17 +65,25 @@ static bool has(const struct listeners *ls, const struct evconnlistener *ev)
 	return l != NULL;
 }
 
+static void log_accept_error(struct listeners *ls)
+{
+	if (clock_mono_ms() < ls->quiet_until_ms)
+		return;
+	log_warn("cannot accept connections", LOG_S("error", strerror(errno)));
+	ls->quiet_until_ms = clock_mono_ms() + ACCEPT_LOG_MS;
+}
+
 /* Out of descriptors: the listener would spin, so it rests. */
 static void on_accept_error(struct evconnlistener *ev, void *arg)
 {
-	struct listeners *ls = sets;
 	(void)arg;
-	while (ls != NULL && !has(ls, ev))
-		ls = ls->next;
-	panic_if(ls == NULL, "an unknown listener failed");
-	log_warn("cannot accept connections", LOG_S("error", strerror(errno)));
-	set_accepting(ls, false);
-	reactor_timer_set(ls->pause, ACCEPT_PAUSE_MS);
+	for (struct listeners *ls = sets; ls != NULL; ls = ls->next) {
+		if (!has(ls, ev))
+			continue;
+		log_accept_error(ls);
+		set_accepting(ls, false);
+		reactor_timer_set(ls->pause, ACCEPT_PAUSE_MS);
+	}
 }
 
 struct listeners *listeners_new(struct reactor *r, const struct unix_access *unix_access)

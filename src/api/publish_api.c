@@ -284,13 +284,18 @@ void handle_webhook_in(struct call *c)
 	struct publish_call *pc = (struct publish_call *)c;
 	const struct api_conf *conf = &c->api->conf;
 	struct slice body = http_body(c->http);
+	struct slice token = http_header(c->http, "Authorization");
+	if (!guard_admits(c->api->guard, c))
+		return;
 	bool by_token = auth_count(conf->auth) > 0 &&
-	    auth_check(conf->auth, http_header(c->http, "Authorization"), &c->token) &&
+	    auth_check(conf->auth, token, &c->token) &&
 	    auth_reaches(c->token, slice_of(c->session));
 	if (!by_token &&
 	    !inbound_verify(conf->inbound, slice_of(c->session), c->http,
 		clock_system_ms() / 1000)) {
-		call_fail(c, 401, "",
+		bool is_guess = token.len > 0 ||
+		    http_header(c->http, "X-Webhook-Signature").len > 0;
+		guard_refuse(c->api->guard, c, is_guess,
 		    "a signature of this session's inbound secret is needed, or a token");
 		return;
 	}

@@ -54,6 +54,7 @@ struct api *api_new(const struct api_conf *conf)
 {
 	struct api *api = mem_new(sizeof(*api));
 	api->conf = *conf;
+	api->guard = guard_new(conf->reactor, conf->peers, conf->proxies);
 	api->scratch = BUF_INIT(SCRATCH_MAX);
 	return api;
 }
@@ -67,8 +68,15 @@ void api_free(struct api *api)
 {
 	if (api == NULL)
 		return;
+	guard_free(api->guard);
 	buf_fini(&api->scratch);
 	free(api);
+}
+
+void api_stop(struct api *api)
+{
+	if (api != NULL)
+		guard_stop(api->guard);
 }
 
 /*
@@ -200,10 +208,12 @@ static void answer_no_route(struct api *api, struct http_request *q, enum err er
 /* Checks who calls and what for. OK, or the call has been answered. */
 static enum err admit(struct call *c, const struct path *path)
 {
-	const struct auth *auth = c->api->conf.auth;
-	if (!c->route->open &&
-	    !auth_check(auth, http_header(c->http, "Authorization"), &c->token)) {
-		call_fail(c, 401, "", "a valid token is needed: Authorization: Bearer TOKEN");
+	struct slice token = http_header(c->http, "Authorization");
+	if (!c->route->open && !guard_admits(c->api->guard, c))
+		return ERR_REFUSED;
+	if (!c->route->open && !auth_check(c->api->conf.auth, token, &c->token)) {
+		guard_refuse(c->api->guard, c, token.len > 0,
+		    "a valid token is needed: Authorization: Bearer TOKEN");
 		return ERR_REFUSED;
 	}
 	enum err err = read_names(c, path);

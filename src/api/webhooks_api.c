@@ -101,8 +101,10 @@ static bool check_count(struct call *c)
 	    &count); /* the list is not asked for */
 	if (count < c->api->conf.webhooks_per_session)
 		return true;
-	call_fail(c, 409, "",
-	    "the session has as many webhooks as max_webhooks_per_session allows");
+	problem_set(&c->problem, ERR_EXISTS, "",
+	    "the session has as many webhooks as max_webhooks_per_session allows: %u",
+	    c->api->conf.webhooks_per_session);
+	call_fail_err(c, ERR_EXISTS);
 	return false;
 }
 

@@ -38,6 +38,7 @@ void config_free(struct config *c)
 	mem_forget(c->inbound_secret);
 	mem_forget(c->secret_key);
 	setting_clear_list(&c->session_inbound_secrets);
+	setting_clear_list(&c->trusted_proxies);
 	mem_forget(c->proxy); /* its URL may have a password */
 	free(c->tokens_file);
 	free(c->secret_key_file);

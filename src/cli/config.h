@@ -60,6 +60,10 @@ struct config {
 	uint64_t timeout_ms;
 	uint64_t max_body_bytes;
 	uint64_t max_connections;
+	uint64_t max_connections_per_address;
+	uint64_t max_input_bytes;
+	uint64_t send_timeout_ms;
+	struct config_list trusted_proxies; /* networks, and "unix" */
 	uint64_t max_in_flight;
 	uint64_t max_webhooks_per_session;
 	uint64_t max_queue_per_session; /* deliveries; 0: any number */

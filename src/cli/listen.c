@@ -170,7 +170,9 @@ static int serve(struct listener *l, uint64_t port)
 	    .max_connections = 1000,
 	    .head_timeout_ms = 10000,
 	    .body_timeout_ms = 60000,
-	    .idle_timeout_ms = 120000};
+	    .idle_timeout_ms = 120000,
+	    .send_timeout_ms = 60000,
+	    .input_max = 64 * BODY_MAX};
 	char where[64];
 	char *shown = NULL;
 	struct problem p;

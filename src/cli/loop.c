@@ -115,6 +115,7 @@ static void on_signal(void *arg)
 	log_info("stopping", LOG_N("in_flight", dispatch_in_flight(l->conf.dispatch)));
 	l->conf.health->stopping = true;
 	http_stop(l->conf.http);
+	api_stop(l->conf.api);
 	dispatch_stop(l->conf.dispatch);
 	reactor_timer_set(l->drain, l->conf.drain_timeout_ms);
 }

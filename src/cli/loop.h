@@ -20,6 +20,7 @@ struct loop_conf {
 	struct renewal *renewal;
 	struct client *client;
 	struct dispatch *dispatch;
+	struct api *api;
 	struct http_server *http;
 	struct api_health *health; /* kept up to date here */
 	int64_t drain_timeout_ms;

@@ -3,6 +3,7 @@
 
 #include "api/listen_address.h"
 #include "base/log_out.h"
+#include "base/mem.h"
 #include "cli/listeners.h"
 #include "cli/server.h"
 
@@ -25,12 +26,15 @@ static bool on_status(void *arg, uint64_t webhook, struct webhook_status *out)
 
 struct api_conf server_api_conf(struct server *s)
 {
-	return (struct api_conf){.db = s->db,
+	return (struct api_conf){.reactor = s->reactor,
+	    .db = s->db,
 	    .turn = s->turn,
 	    .registry = s->registry,
 	    .vault = s->vault,
 	    .ids = &s->ids,
 	    .auth = s->auth,
+	    .peers = s->peers,
+	    .proxies = &s->proxies,
 	    .health = &s->health,
 	    .rules = {.extra_events = s->config.extra_events.items,
 		.extra_event_count = s->config.extra_events.count,
@@ -57,6 +61,9 @@ struct http_conf server_http_conf(const struct server *s)
 	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
 	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
 	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms,
+	    .send_timeout_ms = (int64_t)s->config.send_timeout_ms,
+	    .input_max = s->config.max_input_bytes,
+	    .peers = s->peers,
 	    .unix_access = s->unix_access};
 }
 
@@ -104,6 +111,23 @@ void server_setup_log(const struct server *s)
 	log_setup((enum log_level)c->log_level, (enum log_format)c->log_format);
 	log_out_open(c->log_target == 0 ? NULL : LOG_SYSLOG_PATH);
 	log_limit((uint32_t)c->log_rate);
+}
+
+void server_set_proxies(struct server *s)
+{
+	const struct config_list *list = &s->config.trusted_proxies;
+	struct proxies *proxies = &s->proxies;
+	proxies->networks = mem_resize(proxies->networks, list->count + 1,
+	    sizeof(*proxies->networks));
+	proxies->count = 0;
+	proxies->is_unix = false;
+	for (size_t i = 0; i < list->count; i++) {
+		if (cidr_parse(slice_of(list->items[i]), &proxies->networks[proxies->count]) ==
+		    OK)
+			proxies->count++;
+		else
+			proxies->is_unix = true; /* the one item that is no network */
+	}
 }
 
 enum err server_check_exposure(const struct config *c, const struct auth *auth,

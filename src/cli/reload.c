@@ -44,6 +44,8 @@ static void configure(struct server *s)
 	struct dispatch_conf dispatch = server_dispatch_conf(s);
 	struct retention keep = server_retention(s);
 	server_setup_log(s);
+	server_set_proxies(s);
+	peers_limit(s->peers, (uint32_t)s->config.max_connections_per_address);
 	api_configure(s->api, &api);
 	http_configure(s->http, &http);
 	dispatch_configure(s->dispatch, &dispatch);

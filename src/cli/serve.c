@@ -159,6 +159,7 @@ static void make_loop(struct server *s)
 	    .renewal = s->renewal,
 	    .client = s->client,
 	    .dispatch = s->dispatch,
+	    .api = s->api,
 	    .http = s->http,
 	    .health = &s->health,
 	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms,
@@ -195,6 +196,8 @@ static enum err start(struct server *s, struct problem *p)
 	err = make_dispatch(s, p);
 	if (err != OK)
 		return err;
+	s->peers = peers_new((uint32_t)s->config.max_connections_per_address, &s->proxies);
+	server_set_proxies(s);
 	make_api(s);
 	make_loop(s);
 	return start_listening(s, p);
@@ -213,8 +216,11 @@ static enum err run(struct server *s)
 
 static void stop(struct server *s)
 {
+	api_stop(s->api);
 	http_free(s->http);
 	api_free(s->api);
+	peers_free(s->peers);
+	free(s->proxies.networks);
 	client_free(s->client);
 	dispatch_free(s->dispatch);
 	loop_free(s->loop);

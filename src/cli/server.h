@@ -17,6 +17,8 @@ struct server {
 	struct config config;
 	struct auth *auth;
 	struct inbound *inbound;
+	struct proxies proxies;
+	struct peers *peers;
 	struct vault *vault;
 	struct unix_access unix_access;
 	struct db *db;
@@ -43,6 +45,9 @@ struct client_conf server_client_conf(const struct server *s);
 struct dispatch_conf server_dispatch_conf(struct server *s);
 struct retention server_retention(const struct server *s);
 void server_setup_log(const struct server *s);
+
+/* Takes over which proxies are trusted. */
+void server_set_proxies(struct server *s);
 
 /* Whether `auth` is enough for the listeners of `c`: without a token only this machine may. */
 MUST_CHECK enum err server_check_exposure(const struct config *c, const struct auth *auth,

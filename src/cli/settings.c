@@ -29,6 +29,12 @@ static bool is_listen_item(const char *item)
 	return listen_is_local(item, &local, &p) == OK;
 }
 
+static bool is_proxy_item(const char *item)
+{
+	struct cidr network;
+	return strcmp(item, "unix") == 0 || cidr_parse(slice_of(item), &network) == OK;
+}
+
 static bool is_inbound_item(const char *item)
 {
 	size_t session = strcspn(item, "=");
@@ -146,9 +152,18 @@ const struct setting SETTINGS[] = {
 	"session=secret, several separated by commas", .is_item = is_inbound_item},
     {.name = "max_connections", KIND_INTEGER, AT(max_connections), "1024",
 	"an integer from 1 to 100000", 1, 100000},
+    {.name = "max_connections_per_address", KIND_INTEGER, AT(max_connections_per_address),
+	"256", "an integer from 1 to 100000", 1, 100000},
+    {.name = "max_input_bytes", KIND_SIZE, AT(max_input_bytes), "256MiB",
+	"a size from 1MiB to 1024GiB", 1u << 20, 1ULL << 40},
+    {.name = "trusted_proxies", KIND_LIST, AT(trusted_proxies), NULL,
+	"networks such as 10.0.0.0/8 or fd00::/8, or unix, separated by commas",
+	.is_item = is_proxy_item},
     {.name = "head_timeout_ms", KIND_INTEGER, AT(head_timeout_ms), "10000",
 	"an integer from 100 to 600000", 100, 600000},
     {.name = "body_timeout_ms", KIND_INTEGER, AT(body_timeout_ms), "30000",
+	"an integer from 100 to 600000", 100, 600000},
+    {.name = "send_timeout_ms", KIND_INTEGER, AT(send_timeout_ms), "30000",
 	"an integer from 100 to 600000", 100, 600000},
     {.name = "idle_timeout_ms", KIND_INTEGER, AT(idle_timeout_ms), "75000",
 	"an integer from 1000 to 3600000", 1000, 3600000},

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -14,6 +15,7 @@
 #define IPV4_BITS 32
 #define IPV6_BITS 128
 #define MAPPED_BYTES 12 /* of ::ffff:0:0/96 before the IPv4 address */
+#define SUBNET_BITS 64  /* of an IPv6 address; RFC 6177 */
 
 struct range {
 	struct cidr cidr;
@@ -182,6 +184,62 @@ static bool is_mapped(const struct cidr *a)
 {
 	static const struct cidr MAPPED = IPV6_MAPPED;
 	return a->family == 6 && cidr_has(&MAPPED, a->addr);
+}
+
+void cidr_format(const struct cidr *c, char out[CIDR_TEXT_SIZE])
+{
+	char text[INET6_ADDRSTRLEN] = "unix";
+	bool is_single = c->bits == (c->family == 4 ? IPV4_BITS : IPV6_BITS);
+	if (c->family != 0) /* has room */
+		(void)inet_ntop(c->family == 4 ? AF_INET : AF_INET6, c->addr, text,
+		    sizeof(text));
+	if (c->family == 0 || is_single)
+		(void)snprintf(out, CIDR_TEXT_SIZE, "%s", text);
+	else
+		(void)snprintf(out, CIDR_TEXT_SIZE, "%s/%u", text, (unsigned)c->bits);
+}
+
+bool cidr_contains(const struct cidr *c, const struct cidr *a)
+{
+	return a->family != 0 && c->family == a->family && cidr_has(c, a->addr);
+}
+
+/* Turns a mapped address into the IPv4 address that it is. */
+static void unmap(struct cidr *a)
+{
+	struct cidr mapped = *a;
+	if (!is_mapped(a))
+		return;
+	*a = (struct cidr){.family = 4, .bits = IPV4_BITS};
+	memcpy(a->addr, mapped.addr + MAPPED_BYTES, IPV4_BITS / 8);
+}
+
+void address_of_peer(const struct sockaddr *sa, struct cidr *out)
+{
+	if (!read_address(sa, out))
+		*out = (struct cidr){0};
+	unmap(out);
+}
+
+enum err address_parse(struct slice text, struct cidr *out)
+{
+	struct cidr a;
+	enum err err = parse_address(text, &a);
+	if (err != OK)
+		return err;
+	unmap(&a);
+	*out = a;
+	return OK;
+}
+
+struct cidr address_client(const struct cidr *a)
+{
+	struct cidr client = *a;
+	if (a->family == 6) {
+		client.bits = SUBNET_BITS;
+		memset(client.addr + SUBNET_BITS / 8, 0, sizeof(client.addr) - SUBNET_BITS / 8);
+	}
+	return client;
 }
 
 static bool is_listed(const struct address_policy *policy, uint8_t family, const uint8_t *addr)

@@ -30,6 +30,29 @@ struct address_policy {
 /* Parses "10.0.0.0/8", "fd00::/8", or one address; host bits must be zero. ERR_SYNTAX. */
 MUST_CHECK enum err cidr_parse(struct slice text, struct cidr *out);
 
+#define CIDR_TEXT_SIZE 50 /* an IPv6 address, "/128", a NUL */
+
+/* Writes what cidr_parse() reads, a single address without its length; "unix" for family 0. */
+void cidr_format(const struct cidr *c, char out[CIDR_TEXT_SIZE]);
+
+/* Whether the address `a` lies in `c`; no network has one of family 0. */
+bool cidr_contains(const struct cidr *c, const struct cidr *a);
+
+/*
+ * A peer's address is a network of that one address: IPv4 that is mapped into IPv6 as
+ * the IPv4 address it is, and family 0 for a socket that is not IP.
+ */
+void address_of_peer(const struct sockaddr *sa, struct cidr *out);
+
+/* Parses one address into such a network. ERR_SYNTAX. */
+MUST_CHECK enum err address_parse(struct slice text, struct cidr *out);
+
+/*
+ * The network that counts as one client: an IPv4 address; of IPv6 the 64 bits that every
+ * subscriber is given at least, and within which he may take any address.
+ */
+struct cidr address_client(const struct cidr *a);
+
 /*
  * Whether `sa` (AF_INET or AF_INET6; any other family may not) may be connected to.
  * When it may not, *range is the constant name of the range that forbids it

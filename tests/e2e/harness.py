@@ -141,6 +141,10 @@ class Process:
         """How many descriptors the program has open."""
         return len(os.listdir(f"/proc/{self._popen.pid}/fd"))
 
+    @property
+    def pid(self):
+        return self._popen.pid
+
     def signal(self, number):
         self._popen.send_signal(number)
 
@@ -315,8 +319,13 @@ class Gateway:
     def replay(self, session, entry_id):
         return self.api("POST", hooks_path(session, "dlq", entry_id, "replay"))
 
-    def connect(self):
-        return RawClient(self.address, self.tls)
+    def connect(self, source=None):
+        """A connection, from the loopback address `source`."""
+        return RawClient(self.address, self.tls, source)
+
+    @property
+    def pid(self):
+        return self.process.pid
 
 
 def expect_error(answer, code, field=None, mentions=()):
@@ -357,12 +366,13 @@ class RawClient:
     """
     A connection on which a test writes the very bytes of its requests. `address`: a host and a
     port, or the path of a unix socket. `tls`: an ssl.SSLContext; an end of the connection
-    without a close_notify is then an error.
+    without a close_notify is then an error. `source`: an address of this machine to come from.
     """
 
-    def __init__(self, address, tls=None):
+    def __init__(self, address, tls=None, source=None):
         if isinstance(address, tuple):
-            sock = socket.create_connection(address, timeout=10)
+            bound_to = (source, 0) if source else None
+            sock = socket.create_connection(address, timeout=10, source_address=bound_to)
         else:
             sock = socket.socket(socket.AF_UNIX)
             sock.settimeout(10)
@@ -381,7 +391,14 @@ class RawClient:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         self._link.close()
+
+    def take_little(self):
+        """Leaves what comes with the peer, but for a few kilobytes."""
+        self._link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     def send(self, data):
         """Sends what the peer will take: it may well have refused and left half-way."""
@@ -400,13 +417,28 @@ class RawClient:
         head = self._link.read_until(b"\r\n\r\n")
         assert head is not None, "closed without an answer"
         status_line, *lines = head.decode("latin-1").split("\r\n")
-        match = re.fullmatch(r"HTTP/1\.1 (\d{3}) ?.*", status_line)
+        match = re.fullmatch(r"HTTP/1\.[01] (\d{3}) ?.*", status_line)
         assert match, f"not a status line: {status_line!r}"
         code = int(match.group(1))
         headers = CaseInsensitiveDict(line.split(": ", 1) for line in lines)
         bodiless = to == "HEAD" or code < 200 or code in (204, 304)
         length = 0 if bodiless else int(headers["Content-Length"])
         return RawReply(code, headers, self._link.read_exactly(length))
+
+    def send_what_fits(self, data):
+        """Sends until nobody takes any more; returns how many bytes that were."""
+        sent = 0
+        while sent < len(data) and select.select([], [self._link.sock], [], 0.2)[1]:
+            sent += self._link.sock.send(data[sent : sent + 65536])
+        return sent
+
+    def has_answer(self):
+        """Whether something of an answer, or the end, has come."""
+        return bool(select.select([self._link.sock], [], [], 0)[0])
+
+    def finish(self):
+        """Says that nothing more will be sent."""
+        self._link.sock.shutdown(socket.SHUT_WR)
 
     def is_closed(self):
         """Waits for the peer's next move and says whether it was to close."""

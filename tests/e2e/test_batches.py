@@ -312,7 +312,7 @@ def test_batch_over_its_limit_is_refused(make_gateway, form):
     events = [message(data="x" * 400) for _ in range(7)]
     body, content_type = encode(events, form)
     most, over = body + b" " * (4000 - len(body)), body + b" " * (4001 - len(body))
-    expect_error(post(gateway, over, content_type), 413)
+    expect_error(post(gateway, over, content_type), 413, mentions=["4000"])
     assert len(accepted(post(gateway, most, content_type))) == 7
 
 
@@ -323,7 +323,7 @@ def test_event_in_a_batch_has_the_limit_of_a_single_one(make_gateway, receiver, 
     frame = len(json.dumps(message(data="")))
     most, over = (message(data="x" * (size - frame)) for size in (1000, 1001))
     answer = publish(gateway, [most, over], form)
-    expect_error(answer, 413, "[1]", mentions=["max_body_bytes"])
+    expect_error(answer, 413, "[1]", mentions=["max_body_bytes: at most 1000 bytes"])
     assert len(accepted(publish(gateway, [most, most], form))) == 2
     assert len(receiver.wait_for(2)) == 2
 
@@ -332,9 +332,9 @@ def test_single_event_keeps_its_limit_though_a_batch_may_be_larger(make_gateway)
     gateway = make_gateway(max_body_bytes=1000, max_batch_bytes=4000)
     body = event_of_size(1001)
     answer = gateway.api("POST", "/sessions/s1/events", body=body)
-    expect_error(answer, 413, mentions=["max_body_bytes"])
+    expect_error(answer, 413, mentions=["max_body_bytes: at most 1000 bytes"])
     single = b'{"session_id":"s1",' + event_of_size(1001 - 18)[1:]
-    expect_error(post(gateway, single, "application/json"), 413, mentions=["max_body_bytes"])
+    expect_error(post(gateway, single, "application/json"), 413, mentions=["max_body_bytes: at most 1000 bytes"])
     assert gateway.api("POST", "/sessions/s1/events", body=body[:-3] + b'"}').ok
 
 

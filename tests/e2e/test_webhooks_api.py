@@ -423,3 +423,15 @@ def test_verbs_need_no_body_and_no_length(gateway):
         )
         assert client.reply().status_code == 200
     assert gateway.webhook("s1", webhook["id"])["enabled"] is False
+
+
+def test_webhooks_of_a_session_are_limited_and_the_error_says_to_how_many(make_gateway):
+    gateway = make_gateway(max_webhooks_per_session=2)
+    first = gateway.register("s1", f"{HOOK}/1")
+    gateway.register("s1", f"{HOOK}/2")
+    over = {"url": f"{HOOK}/3"}
+    answer = gateway.api("POST", hooks_path("s1"), json=over)
+    expect_error(answer, 409, mentions=["max_webhooks_per_session", ": 2"])
+    gateway.register("s2", f"{HOOK}/3")
+    assert gateway.api("DELETE", hooks_path("s1", first["id"])).status_code == 200
+    assert gateway.api("POST", hooks_path("s1"), json=over).status_code == 200

@@ -327,6 +327,85 @@ static void test_is_loopback(void **state)
 	assert_true(address_is_loopback((struct sockaddr *)&local));
 }
 
+static struct cidr peer_of(const char *text)
+{
+	struct cidr out;
+	struct sockaddr_storage ss = socket_of(text);
+	address_of_peer((struct sockaddr *)&ss, &out);
+	return out;
+}
+
+/* Peers as they are counted and logged. */
+static void test_clients(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *peer;
+		const char *alone;
+		const char *client;
+	} ROWS[] = {
+	    {"192.0.2.1", "192.0.2.1", "192.0.2.1"},
+	    {"::ffff:192.0.2.1", "192.0.2.1", "192.0.2.1"},
+	    {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+	    {"2001:db8:1:2:ffff::", "2001:db8:1:2:ffff::", "2001:db8:1:2::/64"},
+	    {"::1", "::1", "::/64"},
+	};
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		char text[CIDR_TEXT_SIZE];
+		struct cidr parsed;
+		struct cidr peer = peer_of(ROWS[i].peer);
+		assert_int_equal(address_parse(slice_of(ROWS[i].peer), &parsed), OK);
+		assert_memory_equal(&parsed, &peer, sizeof(peer));
+		cidr_format(&peer, text);
+		assert_string_equal(text, ROWS[i].alone);
+		struct cidr client = address_client(&peer);
+		cidr_format(&client, text);
+		assert_string_equal(text, ROWS[i].client);
+	}
+}
+
+static void test_client_without_an_address(void **state)
+{
+	(void)state;
+	static const struct cidr ANY_6 = {.family = 6};
+	static const struct cidr NONE = {0};
+	char text[CIDR_TEXT_SIZE];
+	struct cidr peer;
+	struct sockaddr_storage local = {.ss_family = AF_UNIX};
+	address_of_peer((struct sockaddr *)&local, &peer);
+	cidr_format(&peer, text);
+	assert_string_equal(text, "unix");
+	assert_false(cidr_contains(&ANY_6, &peer));
+	assert_false(cidr_contains(&NONE, &peer));
+	assert_int_equal(address_client(&peer).family, 0);
+}
+
+static void test_contains(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *network;
+		const char *peer;
+		bool contained;
+	} ROWS[] = {
+	    {"10.0.0.0/8", "10.255.0.1", true},
+	    {"10.0.0.0/8", "11.0.0.0", false},
+	    {"10.0.0.0/8", "::ffff:10.0.0.1", true},
+	    {"0.0.0.0/0", "2001:db8::1", false},
+	    {"::/0", "10.0.0.1", false},
+	    {"::/0", "2001:db8::1", true},
+	    {"2001:db8::1", "2001:db8::1", true},
+	    {"2001:db8::1", "2001:db8::2", false},
+	};
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct cidr network;
+		struct cidr peer = peer_of(ROWS[i].peer);
+		assert_int_equal(cidr_parse(slice_of(ROWS[i].network), &network), OK);
+		if (cidr_contains(&network, &peer) != ROWS[i].contained)
+			fail_msg("row %zu: %s in %s", i, ROWS[i].peer, ROWS[i].network);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +414,9 @@ int main(void)
 	    cmocka_unit_test(test_other_families),
 	    cmocka_unit_test(test_cidr),
 	    cmocka_unit_test(test_is_loopback),
+	    cmocka_unit_test(test_clients),
+	    cmocka_unit_test(test_client_without_an_address),
+	    cmocka_unit_test(test_contains),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,7 +202,9 @@ static const struct row ROWS[] = {
     BAD(400, "Host", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"),
     BAD(400, "Host", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
     BAD(400, "Host", "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n"),
-    BAD(400, "Host", "GET / HTTP/1.1\r\nHost:\ta\r\n\r\n"),
+    BAD(400, "Host", "GET / HTTP/1.1\r\nHost:\t \r\n\r\n"),
+    BAD(400, "Host", "GET / HTTP/1.1\r\nHost: a\tb\r\n\r\n"),
+    GOOD("GET / HTTP/1.1\r\nHost:\ta\t \r\n\r\n"),
 
     /* Content-Length. */
     BAD(400, "Content-Length", POST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
@@ -221,8 +223,8 @@ static const struct row ROWS[] = {
     BAD(400, "Content-Length", POST "Content-Length: 18446744073709551619\r\n\r\nabc"),
     BAD(400, "Content-Length", POST "Content-Length: 00000000000000000000000000003\r\n\r\nabc"),
     BAD(400, "printable", POST "Content-Length: 3\0\r\n\r\nabc"),
-    BAD(413, "too large", POST "Content-Length: 9223372036854775807\r\n\r\n"),
-    BAD(413, "too large", POST "Content-Length: 9999999999999999999\r\n\r\n"),
+    BAD(413, "too many bytes", POST "Content-Length: 9223372036854775807\r\n\r\n"),
+    BAD(413, "too many bytes", POST "Content-Length: 9999999999999999999\r\n\r\n"),
     BAD(400, "no body", "GET / HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"),
     BAD(400, "no body", "HEAD / HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"),
     BAD(400, "no body", "DELETE / HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"),
@@ -253,8 +255,14 @@ static const struct row ROWS[] = {
     BAD(400, "CR LF", POST "X: y\nTransfer-Encoding: chunked\r\n\r\n"),
     BAD(400, "hold no space", POST "Transfer-Encoding : chunked\r\n\r\n"),
     BAD(400, "chunked, once", POST "Transfer-Encoding:\r\n chunked\r\n\r\n"),
-    BAD(400, "instead of _", POST "Transfer_Encoding: chunked\r\n\r\n"),
-    BAD(400, "instead of _", POST "content_length: 3\r\n\r\n"),
+    BAD(400, "with one -", POST "Transfer_Encoding: chunked\r\n\r\n"),
+    BAD(400, "with one -", POST "content_length: 3\r\n\r\n"),
+    BAD(400, "with one -", POST "Transfer---Encoding: chunked\r\n\r\n"),
+    BAD(400, "with one -", POST "-transfer.encoding-: chunked\r\n\r\n"),
+    BAD(400, "with one -", POST "TransferEncoding: chunked\r\n\r\n"),
+    BAD(400, "with one -", POST "Content'Length: 3\r\n\r\n"),
+    GOOD(POST "X-Content-Length: 3\r\nContent-Lengths: 3\r\nTransfer-Encodin: a\r\n\r\n"),
+    GOOD(POST "Content-Length-Of-Nothing-At-All-Here: 3\r\n--: a\r\n\r\n"),
 
     /* Expect. */
     BAD(417, "100-continue", POST "Expect: 200-ok\r\n\r\n"),
@@ -281,7 +289,7 @@ static const struct row ROWS[] = {
     BAD(400, "trailers", CHUNKED "0\r\nX: a\r\n\r\n"),
     BAD(400, "trailers", CHUNKED "0\r\n\n"),
     BAD(400, "CR LF", CHUNKED "0\r\n\rG"),
-    BAD(413, "too large", CHUNKED "ffffffff\r\n"),
+    BAD(413, "too many bytes", CHUNKED "ffffffff\r\n"),
 };
 /* clang-format on */
 
@@ -447,11 +455,12 @@ static void test_limits(void **state)
 		const char *after;
 		size_t fits; /* bytes between them; one more is refused */
 		int status;
+		uint64_t allowed;
 	} LIMIT_ROWS[] = {
-	    {"GET /", " HTTP/1.1\r\n" H "\r\n", 128 - 14, 414},
-	    {"\r\nGET /", " HTTP/1.1\r\n" H "\r\n", 128 - 14, 414},
-	    {"GET / HTTP/1.1\r\n" H "X: ", "\r\n\r\n", 512 - 16 - 9 - 3 - 4, 431},
-	    {"GET / HTTP/1.1\r\n" H, ": \r\n\r\n", 512 - 16 - 9 - 6, 431},
+	    {"GET /", " HTTP/1.1\r\n" H "\r\n", 128 - 14, 414, 128},
+	    {"\r\nGET /", " HTTP/1.1\r\n" H "\r\n", 128 - 14, 414, 128},
+	    {"GET / HTTP/1.1\r\n" H "X: ", "\r\n\r\n", 512 - 16 - 9 - 3 - 4, 431, 512},
+	    {"GET / HTTP/1.1\r\n" H, ": \r\n\r\n", 512 - 16 - 9 - 6, 431, 512},
 	};
 	for (size_t i = 0; i < COUNT(LIMIT_ROWS); i++) {
 		const char *before = LIMIT_ROWS[i].before;
@@ -462,6 +471,7 @@ static void test_limits(void **state)
 		o = run_filled(before, LIMIT_ROWS[i].fits + 1, after);
 		if (o.gate.status != LIMIT_ROWS[i].status)
 			fail_msg("row %zu, one more: status %d", i, o.gate.status);
+		assert_int_equal(o.gate.allowed, LIMIT_ROWS[i].allowed);
 		o = run_filled(before, 1000, ""); /* long before any end of line */
 		if (o.gate.status != LIMIT_ROWS[i].status)
 			fail_msg("row %zu, endless: status %d", i, o.gate.status);
@@ -477,6 +487,7 @@ static void test_header_count(void **state)
 	o = run_whole(SLICE(
 	    "GET / HTTP/1.1\r\n" H "1:\r\n2:\r\n3:\r\n4:\r\n5:\r\n6:\r\n7:\r\n8:\r\n\r\n"));
 	assert_int_equal(o.gate.status, 431);
+	assert_int_equal(o.gate.allowed, 8);
 	assert_non_null(strstr(o.gate.reason, "too many"));
 }
 
@@ -487,6 +498,7 @@ static void test_body_limit(void **state)
 	assert_int_equal(o.state, GATE_DONE);
 	o = run_whole(SLICE(POST "Content-Length: 1001\r\n\r\n"));
 	assert_int_equal(o.gate.status, 413);
+	assert_int_equal(o.gate.allowed, 1000);
 	o = run_filled(CHUNKED "3e7\r\n", 999, "\r\n1\r\n.\r\n0\r\n\r\n");
 	assert_int_equal(o.state, GATE_DONE);
 	o = run_filled(CHUNKED "3e7\r\n", 999, "\r\n2\r\n");
