@@ -37,6 +37,7 @@ struct db {
 	MDB_dbi tables[DB_TABLES];
 	struct db_txn write;
 	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
+	struct db_txn snapshot;
 	int lock_fd;
 	int dir_fd;
 	bool readonly;
@@ -242,6 +243,7 @@ void db_close(struct db *db)
 {
 	if (db == NULL)
 		return;
+	panic_if(db->snapshot.open, "the store was closed with a snapshot open");
 	if (db->read.mdb != NULL)
 		mdb_txn_abort(db->read.mdb);
 	if (db->env != NULL)
@@ -325,6 +327,27 @@ void db_read_end(struct db_txn *txn)
 	txn->open = false;
 }
 
+enum err db_snapshot(struct db *db, struct db_txn **out)
+{
+	MDB_txn *mdb = NULL;
+	if (db->snapshot.open)
+		return ERR_BUSY;
+	int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &mdb);
+	if (rc != MDB_SUCCESS) {
+		log_error("cannot read the store", LOG_S("error", mdb_strerror(rc)));
+		return err_of(rc);
+	}
+	db->snapshot = (struct db_txn){.db = db, .mdb = mdb, .open = true};
+	*out = &db->snapshot;
+	return OK;
+}
+
+void db_snapshot_end(struct db_txn *txn)
+{
+	mdb_txn_abort(txn->mdb);
+	txn->open = false;
+}
+
 static MDB_val val_of(struct slice s)
 {
 	/* LMDB does not write through the pointers that it is given */
@@ -350,13 +373,24 @@ enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct sl
 	return err;
 }
 
-enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value,
+    unsigned flags)
 {
 	if (txn->err != OK)
 		return txn->err;
 	MDB_val k = val_of(key);
 	MDB_val v = val_of(value);
-	return settle(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, 0));
+	return settle(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags));
+}
+
+enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+{
+	return put(txn, t, key, value, 0);
+}
+
+enum err db_append(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+{
+	return put(txn, t, key, value, MDB_APPEND);
 }
 
 enum err db_del(struct db_txn *txn, enum db_table t, struct slice key)
@@ -479,6 +513,7 @@ enum err db_usage(struct db *db, struct db_usage *out)
 	*out = (struct db_usage){
 	    .used_bytes = pages * (uint64_t)page_bytes,
 	    .map_bytes = info.me_mapsize,
+	    .file_bytes = (info.me_last_pgno + 1) * (uint64_t)page_bytes,
 	    .disk_free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
 	    .disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
 	};

@@ -7,8 +7,9 @@
  * store's, the later ones do nothing and the commit reports it. ERR_NOTFOUND
  * and ERR_EXISTS are answers, not failures, and stick to nothing.
  *
- * It never: keeps a transaction over a turn, hands out pointers that outlive
- * the next write or the end of the transaction, is opened by two processes.
+ * It never: keeps a transaction over a turn, but for one snapshot; hands out
+ * pointers that outlive the next write or the end of the transaction; is opened by
+ * two processes.
  */
 #ifndef STORE_DB_H
 #define STORE_DB_H
@@ -73,6 +74,15 @@ void db_abort(struct db_txn *txn);
 MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
 void db_read_end(struct db_txn *txn);
 
+/*
+ * Begins reading that may last over turns: it sees the store as it is now, whatever is
+ * written meanwhile. At most one at a time: ERR_BUSY. What it borrows stays until its end.
+ * While it lasts, no page that is freed can be used again and the file grows instead: its
+ * owner ends it when db_usage() says that this cannot go on.
+ */
+MUST_CHECK enum err db_snapshot(struct db *db, struct db_txn **out);
+void db_snapshot_end(struct db_txn *txn);
+
 /* The transaction's sticky error, OK while there is none. */
 enum err db_txn_error(const struct db_txn *txn);
 
@@ -88,6 +98,13 @@ MUST_CHECK enum err db_get(struct db_txn *txn, enum db_table t, struct slice key
 
 /* Sets the value under `key`. The sticky error. */
 MUST_CHECK enum err db_put(struct db_txn *txn, enum db_table t, struct slice key,
+    struct slice value);
+
+/*
+ * Adds a row behind the table's last key: its pages are filled to the full. ERR_EXISTS where
+ * `key` does not lie behind it; the sticky error.
+ */
+MUST_CHECK enum err db_append(struct db_txn *txn, enum db_table t, struct slice key,
     struct slice value);
 
 /* Removes `key`. ERR_NOTFOUND or the sticky error. */
@@ -125,6 +142,7 @@ MUST_CHECK enum err db_prev(struct db_cursor *c, struct slice *found, struct sli
 struct db_usage {
 	uint64_t used_bytes;      /* live pages of all tables */
 	uint64_t map_bytes;       /* how large the file may become */
+	uint64_t file_bytes;      /* how large it is: free pages that may be used again too */
 	uint64_t disk_free_bytes; /* of the file system, for an ordinary user */
 	uint64_t disk_bytes;      /* size of the file system */
 };
