@@ -87,8 +87,7 @@ def test_damage_is_found(stopped):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     expect_damaged(stopped, "damaged: page ", "it is cut short")
-    at = whole.index(b'"data":"xxxx')
-    path.write_bytes(whole[:at] + b"!" + whole[at + 1 :])
+    path.write_bytes(whole.replace(b'"data":"xxxx', b'"data":"!xxx'))  # in free pages too
     expect_damaged(stopped, "the record is corrupt", "damaged, ")
     path.write_bytes(whole)
     expect_sound(stopped)
