@@ -49,6 +49,7 @@ struct api_conf {
 	uint64_t batch_max; /* bytes of a batch */
 	uint32_t webhooks_per_session;
 	struct quota quota;
+	int64_t backup_stall_ms; /* how long a backup's reader may take for a slice */
 	struct api_hooks hooks;
 };
 
@@ -61,6 +62,11 @@ void api_free(struct api *api);
 void api_configure(struct api *api, const struct api_conf *conf);
 /* Answers the requests that are held back, and holds none from now on. NULL is fine. */
 void api_stop(struct api *api);
+/*
+ * Ends what keeps the store from using its space again, a backup, if the file has grown since
+ * it began. To be called when the file, of `file_bytes`, cannot grow much more.
+ */
+void api_relieve(struct api *api, uint64_t file_bytes);
 
 /* An http_handler; `arg` is the struct api. */
 void api_handle(void *arg, struct http_request *q);

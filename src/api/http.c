@@ -22,8 +22,8 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "api/gate.h"
 #include "api/http_error.h"
+#include "api/http_inner.h"
 #include "api/listen_address.h"
 #include "api/listener.h"
 #include "api/tls.h"
@@ -40,53 +40,6 @@
 #define SMALL_BODY 65536     /* bytes; such a one is taken although max_input is reached */
 #define READ_MIN_BYTES 65536 /* of an answer, to be taken within each send_timeout_ms */
 #define SPANS_MAX 64         /* pieces of an input buffer looked at in one go */
-
-struct connection {
-	struct http_server *server;
-	struct bufferevent *bev;
-	bool is_tls;
-	bool known; /* to evhttp: its end will be told */
-	struct reactor_timer *deadline;
-	struct gate gate;
-	enum gate_state state;
-	bool refused;
-	struct visitor visitor;
-	size_t input; /* bytes of the request so far */
-	size_t taken; /* bytes of the answer that the client took of late */
-};
-
-struct http_request {
-	struct http_server *server;
-	struct evhttp_request *ev;
-	struct cidr peer;
-	struct slice path;
-	struct slice query;
-};
-
-/* An evhttp for each kind of listener, as it does not say which one a connection is from. */
-struct front {
-	struct http_server *server;
-	struct evhttp *ev;
-	bool is_tls;
-};
-
-enum { FRONT_PLAIN, FRONT_TLS, FRONTS };
-
-struct http_server {
-	struct reactor *reactor;
-	struct http_conf conf;
-	struct gate_limits limits;
-	struct front fronts[FRONTS];
-	struct tls *tls;
-	http_handler handler;
-	http_error_fn error_body;
-	void *arg;
-	struct map *connections; /* bufferevent pointer -> connection */
-	struct listeners *listeners;
-	uint64_t input; /* bytes, over all connections */
-	uint32_t held;
-	bool stopped;
-};
 
 static void balance_accepting(struct http_server *s)
 {
@@ -244,6 +197,8 @@ static void on_close(struct evhttp_connection *ev, void *arg)
 	peers_leave(s->conf.peers, &c->visitor, clock_mono_ms());
 	reactor_timer_free(c->deadline);
 	(void)map_del(s->connections, &c->bev, sizeof(c->bev)); /* is `c` */
+	if (c->gone != NULL)
+		c->gone(c->gone_arg);
 	free(c);
 	balance_accepting(s);
 }
@@ -276,8 +231,7 @@ static bool admit(struct connection *c)
 	return false;
 }
 
-/* An answer is on its way: the client has to take some of it in each send_timeout_ms. */
-static void expect_reading(struct connection *c)
+void http_expect_reading(struct connection *c)
 {
 	c->taken = 0;
 	reactor_timer_set(c->deadline, c->server->conf.send_timeout_ms);
@@ -306,7 +260,7 @@ static void on_deadline(void *arg)
 	if (!c->known) {
 		meet(c);
 	} else if (c->state == GATE_DONE && c->taken >= READ_MIN_BYTES) {
-		expect_reading(c);
+		http_expect_reading(c);
 	} else if (c->refused || c->state == GATE_DONE || !is_open) {
 		cut_off(c, !c->refused);
 	} else if (!gate_is_idle(&c->gate)) { /* else it was the handshake's, which is over */
@@ -354,8 +308,7 @@ static void on_complete(struct evhttp_request *ev, void *arg)
 	scan(c, 0);
 }
 
-/* Finds the connection of a request; NULL: its client is gone. */
-static struct connection *find_connection(struct http_server *s, struct evhttp_request *ev)
+struct connection *http_connection_of(struct http_server *s, struct evhttp_request *ev)
 {
 	struct evhttp_connection *link = evhttp_request_get_connection(ev);
 	struct bufferevent *bev = link == NULL ? NULL : evhttp_connection_get_bufferevent(link);
@@ -365,13 +318,14 @@ static struct connection *find_connection(struct http_server *s, struct evhttp_r
 static void on_request(struct evhttp_request *ev, void *arg)
 {
 	struct http_server *s = arg;
-	struct connection *c = find_connection(s, ev);
+	struct connection *c = http_connection_of(s, ev);
 	panic_if(c == NULL, "a request came from an unknown connection");
 	evhttp_request_set_on_complete_cb(ev, on_complete, c);
 	struct http_request *q = mem_new(sizeof(*q));
 	struct slice target = slice_of(evhttp_request_get_uri(ev));
 	const char *mark = memchr(target.ptr, '?', target.len);
 	q->server = s;
+	q->connection = c;
 	q->ev = ev;
 	q->peer = c->visitor.peer;
 	q->path = target;
@@ -488,99 +442,26 @@ enum err http_listen(struct http_server *s, const char *where, char **shown, str
 	return err;
 }
 
+/* An answer that goes on and on does not hold up the stop. */
+static void cut_stream(void *value, void *arg)
+{
+	struct connection *c = value;
+	struct evhttp_connection *ev = NULL;
+	(void)arg;
+	if (c->gone == NULL)
+		return;
+	bufferevent_getcb(c->bev, NULL, NULL, NULL, (void **)&ev);
+	evhttp_connection_free(ev); /* calls on_close */
+}
+
 void http_stop(struct http_server *s)
 {
 	s->stopped = true;
 	close_listeners(s);
+	map_each(s->connections, cut_stream, NULL);
 }
 
 uint32_t http_held(const struct http_server *s)
 {
 	return s->held;
-}
-
-const char *http_method(const struct http_request *q)
-{
-	switch (evhttp_request_get_command(q->ev)) {
-	case EVHTTP_REQ_GET:
-		return "GET";
-	case EVHTTP_REQ_POST:
-		return "POST";
-	case EVHTTP_REQ_HEAD:
-		return "HEAD";
-	case EVHTTP_REQ_PUT:
-		return "PUT";
-	case EVHTTP_REQ_DELETE:
-		return "DELETE";
-	case EVHTTP_REQ_OPTIONS:
-		return "OPTIONS";
-	case EVHTTP_REQ_PATCH:
-		return "PATCH";
-	case EVHTTP_REQ_TRACE:
-	case EVHTTP_REQ_CONNECT:
-		break; /* the gate lets neither through */
-	}
-	return "";
-}
-
-struct slice http_path(const struct http_request *q)
-{
-	return q->path;
-}
-
-struct slice http_query(const struct http_request *q)
-{
-	return q->query;
-}
-
-struct slice http_header(const struct http_request *q, const char *name)
-{
-	const struct evkeyvalq *headers = evhttp_request_get_input_headers(q->ev);
-	return slice_trim(slice_of(evhttp_find_header(headers, name))); /* evhttp leaves tabs */
-}
-
-void http_header_list(const struct http_request *q, const char *name, struct buf *out)
-{
-	const struct evkeyval *h = NULL;
-	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next) {
-		if (strcasecmp(h->key, name) == 0)
-			buf_printf(out, "%s%s", out->len > 0 ? "," : "", h->value);
-	}
-}
-
-const struct cidr *http_peer(const struct http_request *q)
-{
-	return &q->peer;
-}
-
-struct slice http_body(struct http_request *q)
-{
-	struct evbuffer *input = evhttp_request_get_input_buffer(q->ev);
-	size_t len = evbuffer_get_length(input);
-	return (struct slice){.ptr = (const char *)evbuffer_pullup(input, -1), .len = len};
-}
-
-void http_add_header(struct http_request *q, const char *name, const char *value)
-{
-	struct evkeyvalq *out = evhttp_request_get_output_headers(q->ev);
-	panic_if(evhttp_add_header(out, name, value) != 0, "a header of ours is malformed");
-}
-
-void http_reply(struct http_request *q, int status, const char *content_type, struct slice body)
-{
-	struct http_server *s = q->server;
-	struct evbuffer *out = evhttp_request_get_output_buffer(q->ev);
-	if (content_type != NULL)
-		http_add_header(q, "Content-Type", content_type);
-	if (s->stopped)
-		http_add_header(q, "Connection", "close");
-	/* evhttp would send a body to HEAD, and the client would take it for the next answer */
-	bool bodiless = evhttp_request_get_command(q->ev) == EVHTTP_REQ_HEAD;
-	panic_if(!bodiless && evbuffer_add(out, body.ptr, body.len) != 0, "out of memory");
-	struct connection *c = find_connection(s, q->ev);
-	if (c != NULL)
-		expect_reading(c);
-	evhttp_send_reply(q->ev, status, http_phrase(status), NULL);
-	s->held--;
-	free(q);
 }

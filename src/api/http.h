@@ -71,7 +71,7 @@ MUST_CHECK enum err http_load_tls(struct http_server *s, const struct tls_conf *
 MUST_CHECK enum err http_listen(struct http_server *s, const char *where, char **shown,
     struct problem *p);
 
-/* Accepts nothing new and closes each connection after its answer. */
+/* Accepts nothing new and closes each connection after its answer; streams are cut. */
 void http_stop(struct http_server *s);
 
 /* Requests that have not been answered. */

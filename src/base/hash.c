@@ -1,8 +1,11 @@
 /* XXH3, inlined here and nowhere else; see hash.h. */
 #include "base/hash.h"
 
+#include <stdlib.h>
 #include <xxhash.h>
 
+#include "base/log.h"
+#include "base/mem.h"
 #include "base/rnd.h"
 
 _Static_assert(HASH_KEY_SIZE == XXH3_SECRET_SIZE_MIN, "what XXH3 takes");
@@ -20,4 +23,34 @@ uint64_t hash_checksum(const void *bytes, size_t len)
 uint64_t hash_keyed(const struct hash_key *key, const void *bytes, size_t len)
 {
 	return XXH3_64bits_withSecret(bytes, len, key->bytes, sizeof(key->bytes));
+}
+
+struct hash_sum {
+	XXH3_state_t *state;
+};
+
+struct hash_sum *hash_sum_new(void)
+{
+	struct hash_sum *s = mem_new(sizeof(*s));
+	s->state = XXH3_createState();
+	panic_if(s->state == NULL || XXH3_64bits_reset(s->state) != XXH_OK, "no checksum");
+	return s;
+}
+
+void hash_sum_free(struct hash_sum *s)
+{
+	if (s == NULL)
+		return;
+	(void)XXH3_freeState(s->state); /* cannot fail */
+	free(s);
+}
+
+void hash_sum_add(struct hash_sum *s, const void *bytes, size_t len)
+{
+	panic_if(XXH3_64bits_update(s->state, bytes, len) != XXH_OK, "no checksum");
+}
+
+uint64_t hash_sum_get(const struct hash_sum *s)
+{
+	return XXH3_64bits_digest(s->state);
 }

@@ -25,4 +25,14 @@ uint64_t hash_checksum(const void *bytes, size_t len);
 /* Hashes under a key. Keys of a process's own: the result must not lie on disk. */
 uint64_t hash_keyed(const struct hash_key *key, const void *bytes, size_t len);
 
+/* A checksum of bytes that come in pieces. hash_sum_free() it. */
+struct hash_sum;
+
+struct hash_sum *hash_sum_new(void);
+void hash_sum_free(struct hash_sum *s);
+void hash_sum_add(struct hash_sum *s, const void *bytes, size_t len);
+
+/* The checksum of what was added so far: as hash_checksum() of all of it. */
+uint64_t hash_sum_get(const struct hash_sum *s);
+
 #endif

@@ -43,6 +43,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .body_max = s->config.max_body_bytes,
 	    .batch_max = s->config.max_batch_bytes,
 	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
+	    .backup_stall_ms = (int64_t)s->config.backup_stall_ms,
 	    .quota = {.most = s->config.max_queue_per_session,
 		.backlog = s->backlog,
 		.registry = s->registry},

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <lmdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/pages.h"
 
 #define PATH_BYTES 4096
+#define FILE_NAME "waybill.mdb"
+#define NO_TABLE UINT_MAX /* in place of the handle of a table that the store does not have */
 
 struct db_txn {
 	struct db *db;
@@ -35,8 +39,10 @@ struct db {
 	struct db_txn write;
 	struct db_companion companion;
 	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
+	struct db_txn snapshot;
 	int lock_fd;
 	int dir_fd;
+	bool readonly;
 };
 
 struct db_cursor {
@@ -106,17 +112,16 @@ enum err db_txn_fail(struct db_txn *txn, enum err err)
 	return txn->err;
 }
 
-/* Makes the folder and takes its lock. */
+/* Opens the folder and takes its lock. A reader does without where it cannot make the file. */
 static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
 {
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return problem_set(p, ERR_IO, "data", "cannot make folder %s: %s", dir,
-		    strerror(errno));
 	db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (db->dir_fd < 0)
-		return problem_set(p, ERR_IO, "data", "cannot open folder %s: %s", dir,
-		    strerror(errno));
-	db->lock_fd = openat(db->dir_fd, "waybill.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
+		    "cannot open folder %s: %s", dir, strerror(errno));
+	db->lock_fd = openat(db->dir_fd, "waybill.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (db->lock_fd < 0 && db->readonly && (errno == EROFS || errno == EACCES))
+		return OK;
 	if (db->lock_fd < 0)
 		return problem_set(p, ERR_IO, "data", "cannot write in folder %s: %s", dir,
 		    strerror(errno));
@@ -126,12 +131,22 @@ static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
 	return OK;
 }
 
+static int open_table(struct db *db, MDB_txn *txn, int t)
+{
+	int rc = mdb_dbi_open(txn, TABLE_NAMES[t], db->readonly ? 0 : MDB_CREATE,
+	    &db->tables[t]);
+	if (rc != MDB_NOTFOUND || !db->readonly)
+		return rc;
+	db->tables[t] = NO_TABLE;
+	return MDB_SUCCESS;
+}
+
 static int open_tables(struct db *db)
 {
 	MDB_txn *txn = NULL;
-	int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+	int rc = mdb_txn_begin(db->env, NULL, db->readonly ? MDB_RDONLY : 0, &txn);
 	for (int t = 0; rc == MDB_SUCCESS && t < DB_TABLES; t++)
-		rc = mdb_dbi_open(txn, TABLE_NAMES[t], MDB_CREATE, &db->tables[t]);
+		rc = open_table(db, txn, t);
 	if (rc == MDB_SUCCESS)
 		return mdb_txn_commit(txn);
 	if (txn != NULL)
@@ -141,25 +156,69 @@ static int open_tables(struct db *db)
 
 static int open_env(struct db *db, const char *dir, uint64_t map_bytes)
 {
+	/* no lock of LMDB's for a reader alone in the store: its file would be made */
+	const unsigned mode = db->readonly ? MDB_RDONLY | MDB_NOLOCK : 0;
 	char path[PATH_BYTES];
-	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", dir);
+	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, dir);
 	int rc = mdb_env_create(&db->env);
 	if (rc == MDB_SUCCESS)
 		rc = mdb_env_set_maxdbs(db->env, DB_TABLES);
 	if (rc == MDB_SUCCESS)
 		rc = mdb_env_set_mapsize(db->env, map_bytes);
 	if (rc == MDB_SUCCESS)
-		rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+		rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | mode, 0600);
 	if (rc == MDB_SUCCESS)
 		rc = open_tables(db);
 	return rc;
 }
 
-enum err db_open(const char *dir, uint64_t map_bytes, struct db **out, struct problem *p)
+/* Whether there is a file, and one that LMDB can be trusted with. */
+static enum err check_file(struct db *db, const char *dir, struct problem *p)
+{
+	int fd = openat(db->dir_fd, FILE_NAME, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
+		    "there is no store in %s: " FILE_NAME ": %s", dir, strerror(errno));
+	enum err err = pages_check(fd, p);
+	(void)close(fd); /* read-only */
+	return err;
+}
+
+static struct db *new_db(bool readonly)
 {
 	struct db *db = mem_new(sizeof(*db));
+	db->readonly = readonly;
 	db->lock_fd = -1;
 	db->dir_fd = -1;
+	return db;
+}
+
+enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
+{
+	struct db *db = new_db(true);
+	enum err err = claim_dir(db, dir, p);
+	if (err == OK)
+		err = check_file(db, dir, p);
+	if (err == OK) {
+		int rc = open_env(db, dir, 0); /* 0: as large as the file says */
+		if (rc != MDB_SUCCESS)
+			err = problem_set(p, ERR_BROKEN, "data",
+			    "cannot open the store in %s: %s", dir, mdb_strerror(rc));
+	}
+	if (err != OK) {
+		db_close(db);
+		return err;
+	}
+	*out = db;
+	return OK;
+}
+
+enum err db_open(const char *dir, uint64_t map_bytes, struct db **out, struct problem *p)
+{
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return problem_set(p, ERR_IO, "data", "cannot make folder %s: %s", dir,
+		    strerror(errno));
+	struct db *db = new_db(false);
 	enum err err = claim_dir(db, dir, p);
 	if (err != OK)
 		goto fail;
@@ -187,6 +246,7 @@ void db_close(struct db *db)
 {
 	if (db == NULL)
 		return;
+	panic_if(db->snapshot.open, "the store was closed with a snapshot open");
 	if (db->read.mdb != NULL)
 		mdb_txn_abort(db->read.mdb);
 	if (db->env != NULL)
@@ -300,6 +360,27 @@ void db_read_end(struct db_txn *txn)
 	txn->open = false;
 }
 
+enum err db_snapshot(struct db *db, struct db_txn **out)
+{
+	MDB_txn *mdb = NULL;
+	if (db->snapshot.open)
+		return ERR_BUSY;
+	int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &mdb);
+	if (rc != MDB_SUCCESS) {
+		log_error("cannot read the store", LOG_S("error", mdb_strerror(rc)));
+		return err_of(rc);
+	}
+	db->snapshot = (struct db_txn){.db = db, .mdb = mdb, .open = true};
+	*out = &db->snapshot;
+	return OK;
+}
+
+void db_snapshot_end(struct db_txn *txn)
+{
+	mdb_txn_abort(txn->mdb);
+	txn->open = false;
+}
+
 static MDB_val val_of(struct slice s)
 {
 	/* LMDB does not write through the pointers that it is given */
@@ -315,6 +396,8 @@ enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct sl
 {
 	if (txn->err != OK)
 		return txn->err;
+	if (txn->db->tables[t] == NO_TABLE)
+		return ERR_NOTFOUND;
 	MDB_val k = val_of(key);
 	MDB_val v = {0};
 	enum err err = settle(txn, mdb_get(txn->mdb, txn->db->tables[t], &k, &v));
@@ -323,13 +406,24 @@ enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct sl
 	return err;
 }
 
-enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value,
+    unsigned flags)
 {
 	if (txn->err != OK)
 		return txn->err;
 	MDB_val k = val_of(key);
 	MDB_val v = val_of(value);
-	return settle(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, 0));
+	return settle(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags));
+}
+
+enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+{
+	return put(txn, t, key, value, 0);
+}
+
+enum err db_append(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+{
+	return put(txn, t, key, value, MDB_APPEND);
 }
 
 enum err db_del(struct db_txn *txn, enum db_table t, struct slice key)
@@ -344,6 +438,8 @@ enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out)
 {
 	if (txn->err != OK)
 		return txn->err;
+	if (txn->db->tables[t] == NO_TABLE)
+		return ERR_NOTFOUND;
 	MDB_cursor *mdb = NULL;
 	enum err err = settle(txn, mdb_cursor_open(txn->mdb, txn->db->tables[t], &mdb));
 	if (err != OK)
@@ -450,10 +546,28 @@ enum err db_usage(struct db *db, struct db_usage *out)
 	*out = (struct db_usage){
 	    .used_bytes = pages * (uint64_t)page_bytes,
 	    .map_bytes = info.me_mapsize,
+	    .file_bytes = (info.me_last_pgno + 1) * (uint64_t)page_bytes,
 	    .disk_free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
 	    .disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
 	};
 	return err;
+}
+
+enum err db_rows(struct db_txn *txn, enum db_table t, uint64_t *out)
+{
+	MDB_stat st = {0};
+	if (txn->err != OK)
+		return txn->err;
+	if (txn->db->tables[t] != NO_TABLE &&
+	    settle(txn, mdb_stat(txn->mdb, txn->db->tables[t], &st)) != OK)
+		return txn->err;
+	*out = st.ms_entries;
+	return OK;
+}
+
+const char *db_table_name(enum db_table t)
+{
+	return TABLE_NAMES[t];
 }
 
 void db_clear_readers(struct db *db)

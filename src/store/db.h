@@ -7,8 +7,9 @@
  * store's, the later ones do nothing and the commit reports it. ERR_NOTFOUND
  * and ERR_EXISTS are answers, not failures, and stick to nothing.
  *
- * It never: keeps a transaction over a turn, hands out pointers that outlive
- * the next write or the end of the transaction, is opened by two processes.
+ * It never: keeps a transaction over a turn, but for one snapshot; hands out
+ * pointers that outlive the next write or the end of the transaction; is opened by
+ * two processes.
  */
 #ifndef STORE_DB_H
 #define STORE_DB_H
@@ -49,6 +50,14 @@ struct db_cursor;
 MUST_CHECK enum err db_open(const char *dir, uint64_t map_bytes, struct db **out,
     struct problem *p);
 
+/*
+ * Opens the store that is in folder `dir` for reading alone, whatever its version; a table
+ * that it does not have is an empty one. Nothing is changed, but that the lock's file is made
+ * where it is missing and can be. ERR_NOTFOUND (there is no store), ERR_CORRUPT (its pages
+ * are damaged: pages.h), or as db_open().
+ */
+MUST_CHECK enum err db_open_readonly(const char *dir, struct db **out, struct problem *p);
+
 /* Closes it; no transaction may be open. NULL is fine. */
 void db_close(struct db *db);
 
@@ -84,6 +93,14 @@ void db_accompany(struct db *db, const struct db_companion *c);
 
 /* The companion's `arg`; there is one. */
 void *db_companion_of(const struct db_txn *txn);
+/*
+ * Begins reading that may last over turns: it sees the store as it is now, whatever is
+ * written meanwhile. At most one at a time: ERR_BUSY. What it borrows stays until its end.
+ * While it lasts, no page that is freed can be used again and the file grows instead: its
+ * owner ends it when db_usage() says that this cannot go on.
+ */
+MUST_CHECK enum err db_snapshot(struct db *db, struct db_txn **out);
+void db_snapshot_end(struct db_txn *txn);
 
 /* The transaction's sticky error, OK while there is none. */
 enum err db_txn_error(const struct db_txn *txn);
@@ -102,6 +119,13 @@ MUST_CHECK enum err db_get(struct db_txn *txn, enum db_table t, struct slice key
 MUST_CHECK enum err db_put(struct db_txn *txn, enum db_table t, struct slice key,
     struct slice value);
 
+/*
+ * Adds a row behind the table's last key: its pages are filled to the full. ERR_EXISTS where
+ * `key` does not lie behind it; the sticky error.
+ */
+MUST_CHECK enum err db_append(struct db_txn *txn, enum db_table t, struct slice key,
+    struct slice value);
+
 /* Removes `key`. ERR_NOTFOUND or the sticky error. */
 MUST_CHECK enum err db_del(struct db_txn *txn, enum db_table t, struct slice key);
 
@@ -115,7 +139,10 @@ MUST_CHECK enum err db_first(struct db_txn *txn, enum db_table t, struct slice *
 /* Borrows the table's last key until the next write. ERR_NOTFOUND or the sticky error. */
 MUST_CHECK enum err db_last(struct db_txn *txn, enum db_table t, struct slice *key);
 
-/* Opens a cursor; close it before the transaction ends. */
+/*
+ * Opens a cursor; close it before the transaction ends. ERR_NOTFOUND for a table that a store
+ * opened by db_open_readonly() does not have, or the sticky error.
+ */
 MUST_CHECK enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out);
 void db_cursor_close(struct db_cursor *c);
 
@@ -134,12 +161,19 @@ MUST_CHECK enum err db_prev(struct db_cursor *c, struct slice *found, struct sli
 struct db_usage {
 	uint64_t used_bytes;      /* live pages of all tables */
 	uint64_t map_bytes;       /* how large the file may become */
+	uint64_t file_bytes;      /* how large it is: free pages that may be used again too */
 	uint64_t disk_free_bytes; /* of the file system, for an ordinary user */
 	uint64_t disk_bytes;      /* size of the file system */
 };
 
 /* Measures; a handful of system calls. ERR_IO, ERR_STORE. */
 MUST_CHECK enum err db_usage(struct db *db, struct db_usage *out);
+
+/* Counts a table's rows, as the database keeps their number. The sticky error. */
+MUST_CHECK enum err db_rows(struct db_txn *txn, enum db_table t, uint64_t *out);
+
+/* The table's name, as in docs/architecture.md. */
+const char *db_table_name(enum db_table t);
 
 /* Frees reader slots of dead processes. Now and then. */
 void db_clear_readers(struct db *db);

@@ -20,12 +20,17 @@ static struct slice url_key(const struct webhook *w, unsigned char out[RECORD_DI
 	return (struct slice){.ptr = (const char *)out, .len = RECORD_DIGEST};
 }
 
+enum err webhooks_find_url(struct db_txn *txn, const struct webhook *w, struct slice *number)
+{
+	unsigned char key[RECORD_DIGEST];
+	return db_get(txn, DB_URLS, url_key(w, key), number);
+}
+
 /* ERR_EXISTS where the session has the URL, OK where it is free. */
 static enum err check_url(struct db_txn *txn, const struct webhook *w)
 {
-	unsigned char key[RECORD_DIGEST];
 	struct slice taken;
-	enum err err = db_get(txn, DB_URLS, url_key(w, key), &taken);
+	enum err err = webhooks_find_url(txn, w, &taken);
 	if (err == ERR_NOTFOUND)
 		return OK;
 	return err == OK ? ERR_EXISTS : err;
@@ -58,6 +63,14 @@ static enum err put_record(struct db_txn *txn, const struct vault *vault,
 	enum err err = db_put(txn, DB_WEBHOOKS, make_key(w->number, key), buf_view(&value));
 	buf_fini(&value);
 	return err;
+}
+
+enum err webhooks_decode(struct slice value, struct webhook **out)
+{
+	struct reader r;
+	struct vault_id key;
+	enum err err = record_open(value, &r);
+	return err == OK ? webhook_decode_open(&r, &key, out) : err;
 }
 
 static enum err decode(struct slice value, const struct vault *vault, struct vault_id *key,
@@ -118,6 +131,14 @@ enum err webhooks_get(struct db_txn *txn, const struct vault *vault, uint64_t nu
 	if (err == OK)
 		err = decode(value, vault, &id, out);
 	return err == ERR_REFUSED ? ERR_CORRUPT : err;
+}
+
+enum err webhooks_get_open(struct db_txn *txn, uint64_t number, struct webhook **out)
+{
+	unsigned char key[KEY_SIZE];
+	struct slice value;
+	enum err err = db_get(txn, DB_WEBHOOKS, make_key(number, key), &value);
+	return err == OK ? webhooks_decode(value, out) : err;
 }
 
 enum err webhooks_change(struct db_txn *txn, const struct vault *vault,

@@ -40,6 +40,7 @@ make_clean_tree() {
 		# shellcheck disable=SC2086  # a list of words
 		printf '#include <%s>\n' $libraries >src/base/lib.c
 		printf '#include <event2/%s>\n' http.h buffer.h listener.h >src/api/http.c
+		echo '#include <event2/http.h>' >src/api/http_part.c
 		echo '#include <event2/listener.h>' >src/api/listener.c
 		for purpose in sign vault; do
 			echo '#include <openssl/evp.h>' >"src/domain/$purpose.c"
@@ -113,6 +114,7 @@ includes src/domain/vault.h '<openssl/evp.h>' 'keep it in one .c'
 includes src/domain/x.c '<openssl/evp.h>' 'for the files that have a purpose'
 includes src/api/x.c '<event2/listener.h>' 'libevent (listeners) belongs to src/api/listener.c'
 includes src/api/x.c '<event2/bufferevent_ssl.h>' 'libssl belongs to src/api/tls.c'
+includes src/api/httpx.c '<event2/buffer.h>' 'libevent (http) belongs to src/api/http.c'
 for header in $libraries; do
 	includes src/base/x.h "<$header>" 'keep it in one .c'
 	includes src/base/x.c "<$header>" 'belongs to src/base/lib.c'
