@@ -19,6 +19,7 @@
 #include "store/events.h"
 
 #define STARTS_PER_TURN 32 /* attempts started in one turn: bounds its work */
+#define READ_RETRY_MS 1000 /* after the queue could not be read */
 #define IDLE_MAX 1024      /* endpoints without work that are kept */
 
 struct endpoint {
@@ -54,7 +55,8 @@ struct dispatch {
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
 	struct purge *purge;
-	uint64_t body_bytes; /* in flight */
+	uint64_t body_bytes;   /* in flight */
+	int64_t read_retry_ms; /* monotonic; the queue is not read before */
 	bool stopped;
 };
 
@@ -442,6 +444,7 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	enum err err = queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
 	if (err != OK) {
 		log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
+		d->read_retry_ms = clock_mono_ms() + READ_RETRY_MS;
 		return false;
 	}
 	ep->place = claim.place;
@@ -467,10 +470,13 @@ static void start_due(struct dispatch *d)
 {
 	struct db_txn *txn = NULL;
 	int64_t now_ms = clock_wall_ms();
-	if (d->stopped || sched_next(d->sched, now_ms) == NULL)
+	if (d->stopped || clock_mono_ms() < d->read_retry_ms ||
+	    sched_next(d->sched, now_ms) == NULL)
 		return;
-	if (db_read(d->conf.db, &txn) != OK)
+	if (db_read(d->conf.db, &txn) != OK) {
+		d->read_retry_ms = clock_mono_ms() + READ_RETRY_MS;
 		return;
+	}
 	for (int i = 0; i < STARTS_PER_TURN && d->body_bytes < d->conf.body_bytes_max; i++) {
 		struct sched_endpoint *se = sched_next(d->sched, now_ms);
 		if (se == NULL || !claim_one(d, (struct endpoint *)se, txn, now_ms))
@@ -494,7 +500,9 @@ int64_t dispatch_delay(struct dispatch *d)
 		wake_ms = sched_wake(d->sched, now_ms);
 	if (wake_ms == SCHED_NEVER)
 		return -1;
-	return wake_ms > now_ms ? wake_ms - now_ms : 0;
+	int64_t due = wake_ms > now_ms ? wake_ms - now_ms : 0;
+	int64_t readable = d->read_retry_ms - clock_mono_ms();
+	return due > readable ? due : readable;
 }
 
 void dispatch_stop(struct dispatch *d)

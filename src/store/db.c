@@ -21,6 +21,9 @@
 #include "base/mem.h"
 
 #define PATH_BYTES 4096
+#define DISK_FULL_BYTES (1u << 20) /* free bytes below which a short write is no surprise */
+#define GROWTH_STEP 8              /* the map grows by one eighth of what it was to be… */
+#define GROWTH_MAX 4               /* …so often: half as much again */
 
 struct db_txn {
 	struct db *db;
@@ -34,6 +37,8 @@ struct db {
 	MDB_dbi tables[DB_TABLES];
 	struct db_txn write;
 	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
+	uint64_t max_bytes; /* what the file may take; the map is larger once it had to grow */
+	bool map_full;      /* the last failure was that */
 	int lock_fd;
 	int dir_fd;
 };
@@ -87,6 +92,7 @@ static enum err settle(struct db_txn *txn, int rc)
 	enum err err = err_of(rc);
 	if (err == OK || err == ERR_NOTFOUND || err == ERR_EXISTS)
 		return err;
+	txn->db->map_full = rc == MDB_MAP_FULL;
 	if (txn->err == OK && err != ERR_NOSPACE)
 		log_error("store operation failed", LOG_S("error", mdb_strerror(rc)));
 	return db_txn_fail(txn, err);
@@ -104,6 +110,20 @@ enum err db_txn_fail(struct db_txn *txn, enum err err)
 	return txn->err;
 }
 
+/* Syncs the folder above, where the name of this one may be new. 0, or -1 with errno. */
+static int sync_parent(int dir_fd)
+{
+	int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent < 0)
+		return errno == EACCES ? 0
+				       : -1; /* who may not read it has made nothing in it */
+	int rc = fsync(parent);
+	if (rc != 0 && (errno == EINVAL || errno == EROFS)) /* a file system that only reads */
+		rc = 0;
+	(void)close(parent); /* read-only */
+	return rc;
+}
+
 /* Makes the folder and takes its lock. */
 static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
 {
@@ -114,6 +134,9 @@ static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
 	if (db->dir_fd < 0)
 		return problem_set(p, ERR_IO, "data", "cannot open folder %s: %s", dir,
 		    strerror(errno));
+	if (sync_parent(db->dir_fd) != 0)
+		return problem_set(p, ERR_IO, "data", "cannot sync the folder above %s: %s",
+		    dir, strerror(errno));
 	db->lock_fd = openat(db->dir_fd, "waybill.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (db->lock_fd < 0)
 		return problem_set(p, ERR_IO, "data", "cannot write in folder %s: %s", dir,
@@ -137,31 +160,58 @@ static int open_tables(struct db *db)
 	return rc;
 }
 
-static int open_env(struct db *db, const char *dir, uint64_t map_bytes)
+static int open_env(struct db *db, const char *path, uint64_t map_bytes, unsigned flags)
 {
-	char path[PATH_BYTES];
-	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", dir);
 	int rc = mdb_env_create(&db->env);
 	if (rc == MDB_SUCCESS)
 		rc = mdb_env_set_maxdbs(db->env, DB_TABLES);
 	if (rc == MDB_SUCCESS)
 		rc = mdb_env_set_mapsize(db->env, map_bytes);
 	if (rc == MDB_SUCCESS)
-		rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+		rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 	if (rc == MDB_SUCCESS)
 		rc = open_tables(db);
 	return rc;
 }
 
-enum err db_open(const char *dir, uint64_t map_bytes, struct db **out, struct problem *p)
+/*
+ * Makes the file where there is none: under another name until all of it is on disk. LMDB
+ * would never again open one that a loss of power cut short in its first two pages.
+ */
+static int make_file(const char *path, uint64_t map_bytes)
+{
+	char making[PATH_BYTES + sizeof(".new")];
+	struct db db = {0};
+	if (access(path, F_OK) == 0)
+		return MDB_SUCCESS;
+	(void)snprintf(making, sizeof(making), "%s.new", path);
+	(void)unlink(making); /* what an earlier start may have left */
+	int rc = open_env(&db, making, map_bytes, MDB_NOLOCK);
+	if (db.env != NULL)
+		mdb_env_close(db.env);
+	if (rc == MDB_SUCCESS && rename(making, path) != 0)
+		rc = errno;
+	return rc;
+}
+
+static int open_file(struct db *db, const char *dir, uint64_t map_bytes)
+{
+	char path[PATH_BYTES];
+	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", dir);
+	int rc = make_file(path, map_bytes);
+	return rc == MDB_SUCCESS ? open_env(db, path, map_bytes, 0) : rc;
+}
+
+enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
 {
 	struct db *db = mem_new(sizeof(*db));
 	db->lock_fd = -1;
 	db->dir_fd = -1;
+	db->max_bytes = max_bytes;
 	enum err err = claim_dir(db, dir, p);
 	if (err != OK)
 		goto fail;
-	int rc = open_env(db, dir, map_bytes);
+	int rc = open_file(db, dir, max_bytes);
 	if (rc != MDB_SUCCESS) {
 		err = problem_set(p, ERR_BROKEN, "data", "cannot open the store in %s: %s", dir,
 		    mdb_strerror(rc));
@@ -217,10 +267,18 @@ enum err db_begin(struct db *db, struct db_txn **out)
 static bool is_broken(struct db *db)
 {
 	MDB_txn *probe = NULL;
-	int rc = mdb_txn_begin(db->env, NULL, 0, &probe);
+	int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &probe);
 	if (rc == MDB_SUCCESS)
 		mdb_txn_abort(probe);
 	return rc == MDB_PANIC;
+}
+
+/* Whether the file system is full, which LMDB meets as a short write and calls EIO. */
+static bool is_disk_full(const struct db *db)
+{
+	struct statvfs fs;
+	return fstatvfs(db->dir_fd, &fs) == 0 &&
+	    (uint64_t)fs.f_bavail * fs.f_frsize < DISK_FULL_BYTES;
 }
 
 enum err db_commit(struct db_txn *txn)
@@ -235,8 +293,11 @@ enum err db_commit(struct db_txn *txn)
 	txn->open = false;
 	if (rc == MDB_SUCCESS)
 		return OK;
+	txn->db->map_full = rc == MDB_MAP_FULL;
 	log_error("commit failed", LOG_S("error", mdb_strerror(rc)));
-	return is_broken(txn->db) ? ERR_BROKEN : err_of(rc);
+	if (is_broken(txn->db))
+		return ERR_BROKEN;
+	return rc == EIO && is_disk_full(txn->db) ? ERR_NOSPACE : err_of(rc);
 }
 
 void db_abort(struct db_txn *txn)
@@ -244,6 +305,24 @@ void db_abort(struct db_txn *txn)
 	if (txn->open)
 		mdb_txn_abort(txn->mdb);
 	txn->open = false;
+}
+
+enum err db_grow(struct db *db)
+{
+	MDB_envinfo info;
+	panic_if(db->write.open || db->read.open, "the map grows under a transaction");
+	uint64_t step = db->max_bytes / GROWTH_STEP;
+	if (!db->map_full || mdb_env_info(db->env, &info) != MDB_SUCCESS ||
+	    info.me_mapsize + step > db->max_bytes + GROWTH_MAX * step)
+		return ERR_NOSPACE;
+	int rc = mdb_env_set_mapsize(db->env, info.me_mapsize + step);
+	if (rc != MDB_SUCCESS) { /* the old map is gone */
+		log_error("cannot map the store", LOG_S("error", mdb_strerror(rc)));
+		return ERR_BROKEN;
+	}
+	log_warn("the store grows beyond its largest size",
+	    LOG_N("bytes", info.me_mapsize + step), LOG_N("max_bytes", db->max_bytes));
+	return OK;
 }
 
 enum err db_read(struct db *db, struct db_txn **out)
@@ -396,13 +475,9 @@ enum err db_usage(struct db *db, struct db_usage *out)
 {
 	struct db_txn *txn = NULL;
 	struct statvfs fs;
-	MDB_envinfo info;
 	if (fstatvfs(db->dir_fd, &fs) != 0)
 		return ERR_IO;
-	enum err err = err_of(mdb_env_info(db->env, &info));
-	if (err != OK)
-		return err;
-	err = db_read(db, &txn);
+	enum err err = db_read(db, &txn);
 	if (err != OK)
 		return err;
 	uint64_t pages = 0;
@@ -417,7 +492,7 @@ enum err db_usage(struct db *db, struct db_usage *out)
 	long page_bytes = sysconf(_SC_PAGESIZE);
 	*out = (struct db_usage){
 	    .used_bytes = pages * (uint64_t)page_bytes,
-	    .map_bytes = info.me_mapsize,
+	    .max_bytes = db->max_bytes,
 	    .disk_free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
 	    .disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
 	};

@@ -45,7 +45,7 @@ struct db_cursor;
  * against a second process. `map_bytes`: how large the file may become.
  * ERR_IO, ERR_BUSY (another process has it) or ERR_BROKEN, with the problem in words.
  */
-MUST_CHECK enum err db_open(const char *dir, uint64_t map_bytes, struct db **out,
+MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out,
     struct problem *p);
 
 /* Closes it; no transaction may be open. NULL is fine. */
@@ -61,6 +61,13 @@ MUST_CHECK enum err db_begin(struct db *db, struct db_txn **out);
  */
 MUST_CHECK enum err db_commit(struct db_txn *txn);
 void db_abort(struct db_txn *txn);
+
+/*
+ * Lets the file become larger than it may be, a step of an eighth: for what must be written
+ * though it is full, as it makes room. Between transactions. ERR_NOSPACE: the last failure was
+ * not that the file is full, or it has grown by half. ERR_BROKEN: the process must end.
+ */
+MUST_CHECK enum err db_grow(struct db *db);
 
 /* Begins and ends reading; cheap, the reader's slot is kept. At most one at a time. */
 MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
@@ -114,7 +121,7 @@ MUST_CHECK enum err db_prev(struct db_cursor *c, struct slice *found, struct sli
 
 struct db_usage {
 	uint64_t used_bytes;      /* live pages of all tables */
-	uint64_t map_bytes;       /* how large the file may become */
+	uint64_t max_bytes;       /* how large the file may become */
 	uint64_t disk_free_bytes; /* of the file system, for an ordinary user */
 	uint64_t disk_bytes;      /* size of the file system */
 };
