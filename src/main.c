@@ -28,6 +28,7 @@ static const struct {
 	"[--port P] [--secret S] [--status N] [--delay MS]   a receiver for trying things"},
     {"send", command_send,
 	"[--url URL] [--token T] SESSION EVENT [DATA]   publishes one event"},
+    {"fsck", command_fsck, "DIR   checks the store of a stopped gateway"},
     {"version", command_version, "prints the version"},
 };
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <lmdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,8 @@
 #define DISK_FULL_BYTES (1u << 20) /* free bytes below which a short write is no surprise */
 #define GROWTH_STEP 8              /* the map grows by one eighth of what it was to be… */
 #define GROWTH_MAX 4               /* …so often: half as much again */
+#define FILE_NAME "waybill.mdb"
+#define NO_TABLE UINT_MAX /* in place of the handle of a table that the store does not have */
 
 struct db_txn {
 	struct db *db;
@@ -41,6 +44,7 @@ struct db {
 	bool map_full;      /* the last failure was that */
 	int lock_fd;
 	int dir_fd;
+	bool readonly;
 };
 
 struct db_cursor {
@@ -116,7 +120,7 @@ static int sync_parent(int dir_fd)
 	int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (parent < 0)
 		return errno == EACCES ? 0
-				       : -1; /* who may not read it has made nothing in it */
+				       : -1; /* it is not for us, and we made nothing in it */
 	int rc = fsync(parent);
 	if (rc != 0 && (errno == EINVAL || errno == EROFS)) /* a file system that only reads */
 		rc = 0;
@@ -124,20 +128,19 @@ static int sync_parent(int dir_fd)
 	return rc;
 }
 
-/* Makes the folder and takes its lock. */
+/* Opens the folder and takes its lock. A reader does without where it cannot make the file. */
 static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
 {
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return problem_set(p, ERR_IO, "data", "cannot make folder %s: %s", dir,
-		    strerror(errno));
 	db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (db->dir_fd < 0)
-		return problem_set(p, ERR_IO, "data", "cannot open folder %s: %s", dir,
-		    strerror(errno));
-	if (sync_parent(db->dir_fd) != 0)
+		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
+		    "cannot open folder %s: %s", dir, strerror(errno));
+	if (!db->readonly && sync_parent(db->dir_fd) != 0)
 		return problem_set(p, ERR_IO, "data", "cannot sync the folder above %s: %s",
 		    dir, strerror(errno));
-	db->lock_fd = openat(db->dir_fd, "waybill.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	db->lock_fd = openat(db->dir_fd, "waybill.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (db->lock_fd < 0 && db->readonly && (errno == EROFS || errno == EACCES))
+		return OK;
 	if (db->lock_fd < 0)
 		return problem_set(p, ERR_IO, "data", "cannot write in folder %s: %s", dir,
 		    strerror(errno));
@@ -147,12 +150,22 @@ static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
 	return OK;
 }
 
+static int open_table(struct db *db, MDB_txn *txn, int t)
+{
+	int rc = mdb_dbi_open(txn, TABLE_NAMES[t], db->readonly ? 0 : MDB_CREATE,
+	    &db->tables[t]);
+	if (rc != MDB_NOTFOUND || !db->readonly)
+		return rc;
+	db->tables[t] = NO_TABLE;
+	return MDB_SUCCESS;
+}
+
 static int open_tables(struct db *db)
 {
 	MDB_txn *txn = NULL;
-	int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+	int rc = mdb_txn_begin(db->env, NULL, db->readonly ? MDB_RDONLY : 0, &txn);
 	for (int t = 0; rc == MDB_SUCCESS && t < DB_TABLES; t++)
-		rc = mdb_dbi_open(txn, TABLE_NAMES[t], MDB_CREATE, &db->tables[t]);
+		rc = open_table(db, txn, t);
 	if (rc == MDB_SUCCESS)
 		return mdb_txn_commit(txn);
 	if (txn != NULL)
@@ -197,16 +210,60 @@ static int make_file(const char *path, uint64_t map_bytes)
 static int open_file(struct db *db, const char *dir, uint64_t map_bytes)
 {
 	char path[PATH_BYTES];
-	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", dir);
+	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, dir);
+	if (db->readonly) /* no lock of LMDB's for a reader alone: its file would be made */
+		return open_env(db, path, map_bytes, MDB_RDONLY | MDB_NOLOCK);
 	int rc = make_file(path, map_bytes);
 	return rc == MDB_SUCCESS ? open_env(db, path, map_bytes, 0) : rc;
 }
 
-enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
+/* Whether there is a file to open. LMDB would write to an empty one. */
+static enum err check_file(struct db *db, const char *dir, struct problem *p)
+{
+	struct stat st;
+	if (fstatat(db->dir_fd, FILE_NAME, &st, 0) != 0)
+		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
+		    "there is no store in %s: " FILE_NAME ": %s", dir, strerror(errno));
+	if (st.st_size == 0)
+		return problem_set(p, ERR_BROKEN, "data", FILE_NAME " in %s is empty", dir);
+	return OK;
+}
+
+static struct db *new_db(bool readonly)
 {
 	struct db *db = mem_new(sizeof(*db));
+	db->readonly = readonly;
 	db->lock_fd = -1;
 	db->dir_fd = -1;
+	return db;
+}
+
+enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
+{
+	struct db *db = new_db(true);
+	enum err err = claim_dir(db, dir, p);
+	if (err == OK)
+		err = check_file(db, dir, p);
+	if (err == OK) {
+		int rc = open_file(db, dir, 0); /* 0: as large as the file says */
+		if (rc != MDB_SUCCESS)
+			err = problem_set(p, ERR_BROKEN, "data",
+			    "cannot open the store in %s: %s", dir, mdb_strerror(rc));
+	}
+	if (err != OK) {
+		db_close(db);
+		return err;
+	}
+	*out = db;
+	return OK;
+}
+
+enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
+{
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return problem_set(p, ERR_IO, "data", "cannot make folder %s: %s", dir,
+		    strerror(errno));
+	struct db *db = new_db(false);
 	db->max_bytes = max_bytes;
 	enum err err = claim_dir(db, dir, p);
 	if (err != OK)
@@ -362,6 +419,8 @@ enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct sl
 {
 	if (txn->err != OK)
 		return txn->err;
+	if (txn->db->tables[t] == NO_TABLE)
+		return ERR_NOTFOUND;
 	MDB_val k = val_of(key);
 	MDB_val v = {0};
 	enum err err = settle(txn, mdb_get(txn->mdb, txn->db->tables[t], &k, &v));
@@ -391,6 +450,8 @@ enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out)
 {
 	if (txn->err != OK)
 		return txn->err;
+	if (txn->db->tables[t] == NO_TABLE)
+		return ERR_NOTFOUND;
 	MDB_cursor *mdb = NULL;
 	enum err err = settle(txn, mdb_cursor_open(txn->mdb, txn->db->tables[t], &mdb));
 	if (err != OK)
@@ -497,6 +558,23 @@ enum err db_usage(struct db *db, struct db_usage *out)
 	    .disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
 	};
 	return err;
+}
+
+enum err db_rows(struct db_txn *txn, enum db_table t, uint64_t *out)
+{
+	MDB_stat st = {0};
+	if (txn->err != OK)
+		return txn->err;
+	if (txn->db->tables[t] != NO_TABLE &&
+	    settle(txn, mdb_stat(txn->mdb, txn->db->tables[t], &st)) != OK)
+		return txn->err;
+	*out = st.ms_entries;
+	return OK;
+}
+
+const char *db_table_name(enum db_table t)
+{
+	return TABLE_NAMES[t];
 }
 
 void db_clear_readers(struct db *db)

@@ -48,6 +48,13 @@ struct db_cursor;
 MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out,
     struct problem *p);
 
+/*
+ * Opens the store that is in folder `dir` for reading alone, whatever its version; a table
+ * that it does not have is an empty one. Nothing is changed, but that the lock's file is made
+ * where it is missing and can be. ERR_NOTFOUND (there is no store), or as db_open().
+ */
+MUST_CHECK enum err db_open_readonly(const char *dir, struct db **out, struct problem *p);
+
 /* Closes it; no transaction may be open. NULL is fine. */
 void db_close(struct db *db);
 
@@ -103,7 +110,10 @@ MUST_CHECK enum err db_first(struct db_txn *txn, enum db_table t, struct slice *
 /* Borrows the table's last key until the next write. ERR_NOTFOUND or the sticky error. */
 MUST_CHECK enum err db_last(struct db_txn *txn, enum db_table t, struct slice *key);
 
-/* Opens a cursor; close it before the transaction ends. */
+/*
+ * Opens a cursor; close it before the transaction ends. ERR_NOTFOUND for a table that a store
+ * opened by db_open_readonly() does not have, or the sticky error.
+ */
 MUST_CHECK enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out);
 void db_cursor_close(struct db_cursor *c);
 
@@ -128,6 +138,12 @@ struct db_usage {
 
 /* Measures; a handful of system calls. ERR_IO, ERR_STORE. */
 MUST_CHECK enum err db_usage(struct db *db, struct db_usage *out);
+
+/* Counts a table's rows, as the database keeps their number. The sticky error. */
+MUST_CHECK enum err db_rows(struct db_txn *txn, enum db_table t, uint64_t *out);
+
+/* The table's name, as in docs/architecture.md. */
+const char *db_table_name(enum db_table t);
 
 /* Frees reader slots of dead processes. Now and then. */
 void db_clear_readers(struct db *db);

@@ -85,6 +85,19 @@ static bool parse_key(struct slice key, struct slice session, struct uuid *id)
 	return true;
 }
 
+enum err dead_letters_decode(struct slice key, struct slice value, struct slice *session,
+    struct dead_letter *d)
+{
+	*session = (struct slice){.ptr = key.ptr, .len = 0};
+	if (key.len <= 1 + UUID_SIZE)
+		return ERR_CORRUPT;
+	struct slice name = {.ptr = key.ptr, .len = key.len - 1 - UUID_SIZE};
+	if (!name_is_session(name) || !parse_key(key, name, &d->id))
+		return ERR_CORRUPT;
+	*session = name;
+	return decode(value, d);
+}
+
 enum err dead_letters_list(struct db_txn *txn, struct slice session, const struct uuid *before,
     size_t max, bool (*fn)(void *arg, const struct dead_letter *d), void *arg, bool *more)
 {

@@ -26,6 +26,13 @@ MUST_CHECK enum err dead_letters_oldest(struct db_txn *txn, struct uuid *id,
     char session[SESSION_MAX + 1]);
 
 /*
+ * Decodes a row of DB_DEAD; *session is borrowed from its key. ERR_CORRUPT, with *d's id and
+ * *session set where the key at least is whole, and *session empty where it is not.
+ */
+MUST_CHECK enum err dead_letters_decode(struct slice key, struct slice value,
+    struct slice *session, struct dead_letter *d);
+
+/*
  * Calls `fn` for the session's entries newest first, at most `max`, those below
  * `before` (NULL: from the newest); stops early when `fn` returns false. *more
  * says whether older ones are left.

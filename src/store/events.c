@@ -6,7 +6,6 @@
  */
 #include "store/events.h"
 
-#include "base/codec.h"
 #include "base/log.h"
 #include "store/record.h"
 
@@ -20,6 +19,15 @@ static struct slice make_key(const struct uuid *id, uint16_t piece, unsigned cha
 	out[UUID_SIZE] = (unsigned char)(piece >> 8);
 	out[UUID_SIZE + 1] = (unsigned char)piece;
 	return (struct slice){.ptr = (const char *)out, .len = KEY_SIZE};
+}
+
+bool events_parse_key(struct slice key, struct uuid *id, uint16_t *piece)
+{
+	struct reader r = reader_of(key);
+	struct slice bytes = get_bytes(&r, UUID_SIZE);
+	memcpy(id->bytes, bytes.ptr, bytes.len);
+	*piece = get_u16(&r);
+	return !r.failed && r.left == 0;
 }
 
 static void encode_head(const struct event *e, struct buf *out)
@@ -61,8 +69,7 @@ enum err events_put(struct db_txn *txn, const struct event *e, struct slice body
 	return err;
 }
 
-/* Decodes piece 0; what is left in *r then is the body's first bytes. */
-static enum err decode_head(struct slice value, struct event *e, struct reader *r)
+enum err events_decode_head(struct slice value, struct event *e, struct reader *r)
 {
 	enum err err = record_open(value, r);
 	if (err != OK)
@@ -92,7 +99,7 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 	struct reader r;
 	enum err err = get_piece(txn, id, 0, &value);
 	if (err == OK)
-		err = decode_head(value, e, &r);
+		err = events_decode_head(value, e, &r);
 	e->id = *id;
 	if (err != OK || body == NULL)
 		return err;
@@ -116,7 +123,7 @@ static enum err read_head(struct db_txn *txn, const struct uuid *id, struct even
 	struct slice value;
 	enum err err = get_piece(txn, id, 0, &value);
 	if (err == OK)
-		err = decode_head(value, e, r);
+		err = events_decode_head(value, e, r);
 	e->id = *id;
 	return err;
 }

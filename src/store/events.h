@@ -11,6 +11,7 @@
 #define STORE_EVENTS_H
 
 #include "base/buf.h"
+#include "base/codec.h"
 #include "domain/id.h"
 #include "domain/name.h"
 #include "store/db.h"
@@ -47,6 +48,15 @@ MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id,
 
 /* Names the newest id there is, of an event or a dead letter; all zero where there is none. */
 MUST_CHECK enum err events_newest_id(struct db_txn *txn, struct uuid *id);
+
+/* Takes a key of the table apart; false for one of another form. */
+bool events_parse_key(struct slice key, struct uuid *id, uint16_t *piece);
+
+/*
+ * Decodes the record of piece 0, all of *e but its id; what is left in *r then is the body's
+ * first bytes. ERR_CORRUPT.
+ */
+MUST_CHECK enum err events_decode_head(struct slice value, struct event *e, struct reader *r);
 
 /* Removes an event, its deliveries' records apart. ERR_NOTFOUND. */
 MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);

@@ -5,25 +5,18 @@
 #include "store/events.h"
 
 #define VERSION 1
-#define AGE_KEY_SIZE (8 + RECORD_DIGEST)
-
-struct repeat {
-	unsigned char request[RECORD_DIGEST];
-	int64_t expires_ms;
-	struct uuid answer;
-};
 
 static struct slice digest_slice(const unsigned char digest[RECORD_DIGEST])
 {
 	return (struct slice){.ptr = (const char *)digest, .len = RECORD_DIGEST};
 }
 
-static struct slice age_key(int64_t expires_ms, const unsigned char digest[RECORD_DIGEST],
-    unsigned char out[AGE_KEY_SIZE])
+struct slice idempotency_age_key(int64_t expires_ms, const unsigned char digest[RECORD_DIGEST],
+    unsigned char out[IDEMPOTENCY_AGE_KEY_SIZE])
 {
 	codec_store_u64(out, (uint64_t)expires_ms);
 	memcpy(out + 8, digest, RECORD_DIGEST);
-	return (struct slice){.ptr = (const char *)out, .len = AGE_KEY_SIZE};
+	return (struct slice){.ptr = (const char *)out, .len = IDEMPOTENCY_AGE_KEY_SIZE};
 }
 
 void idempotency_set(struct idempotency *k, struct slice scope, struct slice name,
@@ -34,14 +27,10 @@ void idempotency_set(struct idempotency *k, struct slice scope, struct slice nam
 	k->expires_ms = expires_ms;
 }
 
-static enum err read_repeat(struct db_txn *txn, const unsigned char key[RECORD_DIGEST],
-    struct repeat *out)
+enum err idempotency_decode(struct slice value, struct repeat *out)
 {
-	struct slice value;
 	struct reader r;
-	enum err err = db_get(txn, DB_REPEATS, digest_slice(key), &value);
-	if (err == OK)
-		err = record_open(value, &r);
+	enum err err = record_open(value, &r);
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(&r);
@@ -53,6 +42,14 @@ static enum err read_repeat(struct db_txn *txn, const unsigned char key[RECORD_D
 	memcpy(out->request, request.ptr, RECORD_DIGEST);
 	memcpy(out->answer.bytes, answer.ptr, UUID_SIZE);
 	return OK;
+}
+
+static enum err read_repeat(struct db_txn *txn, const unsigned char key[RECORD_DIGEST],
+    struct repeat *out)
+{
+	struct slice value;
+	enum err err = db_get(txn, DB_REPEATS, digest_slice(key), &value);
+	return err == OK ? idempotency_decode(value, out) : err;
 }
 
 enum err idempotency_find(struct db_txn *txn, const struct idempotency *k, int64_t now_ms,
@@ -77,12 +74,13 @@ enum err idempotency_find(struct db_txn *txn, const struct idempotency *k, int64
 static enum err forget(struct db_txn *txn, const unsigned char key[RECORD_DIGEST])
 {
 	struct repeat known;
-	unsigned char age[AGE_KEY_SIZE];
+	unsigned char age[IDEMPOTENCY_AGE_KEY_SIZE];
 	enum err err = read_repeat(txn, key, &known);
 	if (err == OK)
 		err = events_drop(txn, &known.answer);
 	if (err == OK)
-		err = db_del(txn, DB_REPEATS_BY_AGE, age_key(known.expires_ms, key, age));
+		err = db_del(txn, DB_REPEATS_BY_AGE,
+		    idempotency_age_key(known.expires_ms, key, age));
 	if (err == OK || err == ERR_NOTFOUND || err == ERR_CORRUPT)
 		err = db_del(txn, DB_REPEATS, digest_slice(key));
 	return err == ERR_NOTFOUND ? OK : err;
@@ -91,7 +89,7 @@ static enum err forget(struct db_txn *txn, const unsigned char key[RECORD_DIGEST
 static enum err write_repeat(struct db_txn *txn, const struct idempotency *k,
     const struct uuid *answer)
 {
-	unsigned char age[AGE_KEY_SIZE];
+	unsigned char age[IDEMPOTENCY_AGE_KEY_SIZE];
 	struct buf value = BUF_INIT(128);
 	put_u8(&value, VERSION);
 	buf_append(&value, k->request, RECORD_DIGEST);
@@ -102,7 +100,8 @@ static enum err write_repeat(struct db_txn *txn, const struct idempotency *k,
 	buf_fini(&value);
 	if (err != OK)
 		return err;
-	return db_put(txn, DB_REPEATS_BY_AGE, age_key(k->expires_ms, k->key, age), SLICE(""));
+	return db_put(txn, DB_REPEATS_BY_AGE, idempotency_age_key(k->expires_ms, k->key, age),
+	    SLICE(""));
 }
 
 enum err idempotency_keep(struct db_txn *txn, const struct idempotency *k,
@@ -139,12 +138,12 @@ enum err idempotency_sweep(struct db_txn *txn, int64_t now_ms, size_t max, size_
 		}
 		memcpy(digest, found.ptr,
 		    RECORD_DIGEST); /* the slice dies with the next write */
-		unsigned char age[AGE_KEY_SIZE];
-		memcpy(age, key.ptr, AGE_KEY_SIZE);
+		unsigned char age[IDEMPOTENCY_AGE_KEY_SIZE];
+		memcpy(age, key.ptr, IDEMPOTENCY_AGE_KEY_SIZE);
 		err = forget(txn, digest);
 		enum err gone = db_del(txn, DB_REPEATS_BY_AGE,
 		    (struct slice){(const char *)age,
-			AGE_KEY_SIZE}); /* where forget() has left it */
+			IDEMPOTENCY_AGE_KEY_SIZE}); /* where forget() has left it */
 		if (err == OK && gone != ERR_NOTFOUND)
 			err = gone;
 	}

@@ -39,6 +39,22 @@ MUST_CHECK enum err idempotency_find(struct db_txn *txn, const struct idempotenc
 MUST_CHECK enum err idempotency_keep(struct db_txn *txn, const struct idempotency *k,
     const struct uuid *id, int64_t now_ms, struct slice answer);
 
+/* What is kept of a key. */
+struct repeat {
+	unsigned char request[RECORD_DIGEST];
+	int64_t expires_ms; /* wall */
+	struct uuid answer; /* the id of the event whose body it is */
+};
+
+/* Decodes a record of DB_REPEATS. ERR_CORRUPT. */
+MUST_CHECK enum err idempotency_decode(struct slice value, struct repeat *out);
+
+#define IDEMPOTENCY_AGE_KEY_SIZE (8 + RECORD_DIGEST) /* bytes */
+
+/* Makes the key of DB_REPEATS_BY_AGE for the digest of a key. */
+struct slice idempotency_age_key(int64_t expires_ms, const unsigned char digest[RECORD_DIGEST],
+    unsigned char out[IDEMPOTENCY_AGE_KEY_SIZE]);
+
 /* Drops at most `max` keys that have expired at `now_ms`; *dropped says how many. */
 MUST_CHECK enum err idempotency_sweep(struct db_txn *txn, int64_t now_ms, size_t max,
     size_t *dropped);

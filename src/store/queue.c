@@ -21,7 +21,7 @@ static struct slice make_key(uint64_t webhook, const struct queue_place *place,
 	return (struct slice){.ptr = (const char *)out, .len = KEY_SIZE};
 }
 
-static bool parse_key(struct slice key, uint64_t *webhook, struct queue_place *place)
+bool queue_parse_key(struct slice key, uint64_t *webhook, struct queue_place *place)
 {
 	struct reader r = reader_of(key);
 	*webhook = get_u64(&r);
@@ -81,6 +81,14 @@ static enum err remove_place(struct db_txn *txn, const struct delivery *d, int64
 	unsigned char key[KEY_SIZE];
 	struct queue_place place = {.place_ms = place_ms, .id = d->id};
 	return db_del(txn, DB_QUEUE, make_key(d->webhook, &place, key));
+}
+
+enum err queue_find_place(struct db_txn *txn, const struct delivery *d)
+{
+	unsigned char key[KEY_SIZE];
+	struct queue_place place = queue_place_of(d);
+	struct slice nothing;
+	return db_get(txn, DB_QUEUE, make_key(d->webhook, &place, key), &nothing);
 }
 
 enum err queue_move(struct db_txn *txn, const struct delivery *d, int64_t old_place_ms)
@@ -146,7 +154,7 @@ static enum err walk(struct db_txn *txn, struct db_cursor *cursor, struct queue_
 	for (; err == OK; err = db_next(cursor, &key, &value)) {
 		uint64_t webhook = 0;
 		struct queue_place place;
-		if (!parse_key(key, &webhook, &place) || webhook != c->webhook)
+		if (!queue_parse_key(key, &webhook, &place) || webhook != c->webhook)
 			return OK;
 		if (!queue_place_before(&c->place, &place) || c->skip(c->arg, &place.id))
 			continue;
@@ -198,7 +206,7 @@ enum err queue_heads(struct db_txn *txn,
 	if (err != OK)
 		return err;
 	err = db_seek(cursor, make_key(0, &FRONT, from), &key, &value);
-	while (err == OK && parse_key(key, &webhook, &place)) {
+	while (err == OK && queue_parse_key(key, &webhook, &place)) {
 		fn(arg, webhook, place.place_ms);
 		err = db_seek(cursor, make_key(webhook + 1, &FRONT, from), &key, &value);
 	}
@@ -219,7 +227,7 @@ static enum err first_place(struct db_txn *txn, uint64_t webhook, struct queue_p
 	if (err != OK)
 		return err;
 	err = db_seek(cursor, make_key(webhook, &FRONT, from), &key, &value);
-	if (err == OK && (!parse_key(key, &found, place) || found != webhook))
+	if (err == OK && (!queue_parse_key(key, &found, place) || found != webhook))
 		err = ERR_NOTFOUND;
 	db_cursor_close(cursor);
 	return err;

@@ -53,6 +53,12 @@ MUST_CHECK enum err queue_get(struct db_txn *txn, const struct uuid *id, struct 
 /* Writes the record of one delivery, not its place. */
 MUST_CHECK enum err queue_put(struct db_txn *txn, const struct delivery *d);
 
+/* Looks whether the queue has `d` at its place. ERR_NOTFOUND. */
+MUST_CHECK enum err queue_find_place(struct db_txn *txn, const struct delivery *d);
+
+/* Takes a key of DB_QUEUE apart; false for one of another form. */
+bool queue_parse_key(struct slice key, uint64_t *webhook, struct queue_place *place);
+
 struct queue_claim {
 	uint64_t webhook;
 	int64_t now_ms;    /* wall; what is due later is left */

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/dead_letters.h"
-#include "store/events.h"
 #include "store/queue.h"
 #include "store/record.h"
 
@@ -63,11 +62,16 @@ static enum err count_bytes(struct db_txn *txn, uint64_t more, uint64_t less)
 	return put_number(txn, DB_META, BYTES_KEY, sum > less ? sum - less : 0);
 }
 
+uint64_t retention_cost(const struct event *e)
+{
+	return e->body_bytes + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST;
+}
+
 /* Enters an event that has no open delivery any more. */
 static enum err enter(struct db_txn *txn, const struct event *e, int64_t now_ms)
 {
 	unsigned char key[KEY_SIZE];
-	uint64_t cost = e->body_bytes + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST;
+	uint64_t cost = retention_cost(e);
 	enum err err = put_number(txn, DB_SETTLED, settled_key(now_ms, &e->id, key), cost);
 	return err == OK ? count_bytes(txn, cost, 0) : err;
 }
@@ -122,12 +126,23 @@ static enum err drop_event(struct db_txn *txn, const struct uuid *id, size_t *dr
 	return events_drop(txn, id);
 }
 
-/* One entry of DB_SETTLED. */
-struct settled {
-	int64_t at_ms;
-	struct uuid event;
-	uint64_t cost;
-};
+static bool parse_key(struct slice key, struct settled *out)
+{
+	struct reader r = reader_of(key);
+	out->at_ms = get_i64(&r);
+	struct slice id = get_bytes(&r, UUID_SIZE);
+	memcpy(out->event.bytes, id.ptr, id.len);
+	return !r.failed && r.left == 0;
+}
+
+enum err retention_decode(struct slice key, struct slice value, struct settled *out)
+{
+	struct reader r;
+	if (!parse_key(key, out) || record_open(value, &r) != OK)
+		return ERR_CORRUPT;
+	out->cost = get_u64(&r);
+	return r.failed || r.left != 0 ? ERR_CORRUPT : OK;
+}
 
 static enum err oldest_settled(struct db_txn *txn, struct settled *out)
 {
@@ -136,14 +151,11 @@ static enum err oldest_settled(struct db_txn *txn, struct settled *out)
 	enum err err = db_first(txn, DB_SETTLED, &key, &value);
 	if (err != OK)
 		return err;
-	struct reader r = reader_of(key);
-	out->at_ms = get_i64(&r);
-	struct slice id = get_bytes(&r, UUID_SIZE);
-	memcpy(out->event.bytes, id.ptr, id.len);
 	out->cost = decode_number(value);
-	if (r.failed)
-		log_error("key is corrupt, the sweep stops", LOG_S("table", "settled"));
-	return r.failed ? ERR_NOTFOUND : OK; /* the others of this turn must go on */
+	if (parse_key(key, out))
+		return OK;
+	log_error("key is corrupt, the sweep stops", LOG_S("table", "settled"));
+	return ERR_NOTFOUND; /* the others of this turn must go on */
 }
 
 /* Drops the oldest settled event if it is not to be kept. ERR_NOTFOUND where there is none. */

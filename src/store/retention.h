@@ -12,6 +12,7 @@
 
 #include "domain/delivery.h"
 #include "store/db.h"
+#include "store/events.h"
 
 struct retention {
 	int64_t settled_ms;      /* how long settled events stay */
@@ -40,6 +41,19 @@ MUST_CHECK enum err retention_sweep_settled(struct db_txn *txn, const struct ret
 /* The same for dead letters, whose deliveries are then cancelled. */
 MUST_CHECK enum err retention_sweep_dead(struct db_txn *txn, const struct retention *keep,
     int64_t now_ms, size_t max, size_t *dropped);
+
+/* One entry of DB_SETTLED. */
+struct settled {
+	int64_t at_ms;
+	struct uuid event;
+	uint64_t cost; /* bytes */
+};
+
+/* Decodes a row of DB_SETTLED. ERR_CORRUPT. */
+MUST_CHECK enum err retention_decode(struct slice key, struct slice value, struct settled *out);
+
+/* What an event counts for once it is settled, in bytes. */
+uint64_t retention_cost(const struct event *e);
 
 /* What the settled events count for, in bytes. */
 MUST_CHECK enum err retention_bytes(struct db_txn *txn, uint64_t *out);

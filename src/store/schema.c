@@ -21,7 +21,7 @@ static enum err create(struct db_txn *txn)
 
 static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {create};
 
-static enum err read_version(struct db_txn *txn, uint32_t *out)
+enum err schema_version(struct db_txn *txn, uint32_t *out)
 {
 	struct slice value;
 	struct reader r;
@@ -58,7 +58,7 @@ static enum err step(struct db *db, bool *done, struct problem *p)
 	enum err err = db_begin(db, &txn);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot write the store: %s", err_text(err));
-	err = read_version(txn, &version);
+	err = schema_version(txn, &version);
 	if (err == OK && version > SCHEMA_VERSION)
 		err = problem_set(p, ERR_CONFLICT, "data",
 		    "the store has version %u, this waybill knows up to %u", version,

@@ -14,4 +14,7 @@
  */
 MUST_CHECK enum err schema_migrate(struct db *db, struct problem *p);
 
+/* Reads the store's version, 0 where it has none yet. ERR_CORRUPT, the store's error. */
+MUST_CHECK enum err schema_version(struct db_txn *txn, uint32_t *out);
+
 #endif

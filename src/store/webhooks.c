@@ -19,12 +19,17 @@ static struct slice url_key(const struct webhook *w, unsigned char out[RECORD_DI
 	return (struct slice){.ptr = (const char *)out, .len = RECORD_DIGEST};
 }
 
+enum err webhooks_find_url(struct db_txn *txn, const struct webhook *w, struct slice *number)
+{
+	unsigned char key[RECORD_DIGEST];
+	return db_get(txn, DB_URLS, url_key(w, key), number);
+}
+
 /* ERR_EXISTS where the session has the URL, OK where it is free. */
 static enum err check_url(struct db_txn *txn, const struct webhook *w)
 {
-	unsigned char key[RECORD_DIGEST];
 	struct slice taken;
-	enum err err = db_get(txn, DB_URLS, url_key(w, key), &taken);
+	enum err err = webhooks_find_url(txn, w, &taken);
 	if (err == ERR_NOTFOUND)
 		return OK;
 	return err == OK ? ERR_EXISTS : err;
@@ -56,7 +61,7 @@ static enum err put_record(struct db_txn *txn, const struct webhook *w)
 	return err;
 }
 
-static enum err decode(struct slice value, struct webhook **out)
+enum err webhooks_decode(struct slice value, struct webhook **out)
 {
 	struct reader r;
 	enum err err = record_open(value, &r);
@@ -108,7 +113,7 @@ enum err webhooks_get(struct db_txn *txn, uint64_t number, struct webhook **out)
 	unsigned char key[KEY_SIZE];
 	struct slice value;
 	enum err err = db_get(txn, DB_WEBHOOKS, make_key(number, key), &value);
-	return err == OK ? decode(value, out) : err;
+	return err == OK ? webhooks_decode(value, out) : err;
 }
 
 enum err webhooks_change(struct db_txn *txn, const struct webhook *old, const struct webhook *w)
@@ -149,7 +154,7 @@ enum err webhooks_each(struct db_txn *txn, void (*fn)(void *arg, struct webhook 
 	err = db_seek(cursor, make_key(0, from), &key, &value);
 	while (err == OK) {
 		struct webhook *w = NULL;
-		err = decode(value, &w);
+		err = webhooks_decode(value, &w);
 		if (err != OK)
 			break;
 		fn(arg, w);

@@ -23,6 +23,13 @@ MUST_CHECK enum err webhooks_last_number(struct db_txn *txn, uint64_t *out);
 /* Reads one; *out is the caller's to free. ERR_NOTFOUND, ERR_CORRUPT. */
 MUST_CHECK enum err webhooks_get(struct db_txn *txn, uint64_t number, struct webhook **out);
 
+/* Decodes a record; *out is the caller's to free. ERR_CORRUPT. */
+MUST_CHECK enum err webhooks_decode(struct slice value, struct webhook **out);
+
+/* Borrows the value that DB_URLS has for the session and URL of `w`. ERR_NOTFOUND. */
+MUST_CHECK enum err webhooks_find_url(struct db_txn *txn, const struct webhook *w,
+    struct slice *number);
+
 /* Replaces the record of `old` by `w`, of the same number. ERR_EXISTS as in webhooks_add(). */
 MUST_CHECK enum err webhooks_change(struct db_txn *txn, const struct webhook *old,
     const struct webhook *w);

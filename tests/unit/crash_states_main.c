@@ -31,6 +31,7 @@
 #include "base/mem.h"
 #include "base/rnd.h"
 #include "base/str.h"
+#include "store/check.h"
 #include "store/db.h"
 #include "store/events.h"
 #include "store/queue.h"
@@ -280,18 +281,28 @@ static void check_event(struct run *r, struct db_txn *txn, struct expected *e, s
 	check_deliveries(r, txn, e);
 }
 
+static void on_finding(void *arg, const char *finding)
+{
+	die(arg, "the tables do not agree:", finding);
+}
+
 /* Opens and reads what lies in the folder; returns the digest of its content. */
-static uint64_t check_store(struct run *r)
+static uint64_t check_opened(struct run *r)
 {
 	struct db *db = NULL;
 	struct db_txn *txn = NULL;
 	struct problem p;
+	struct check_result result;
 	struct buf body = BUF_INIT(EVENT_BODY_MAX);
 	if (db_open(r->folder, MAP_BYTES, &db, &p) != OK)
 		die(r, "it does not open:", p.message);
 	if (db_read(db, &txn) != OK)
 		die(r, "it cannot be read", "");
 	uint64_t digest = digest_content(r, txn);
+	db_read_end(txn);
+	check_store(db, on_finding, r, &result);
+	if (db_read(db, &txn) != OK)
+		die(r, "it cannot be read", "");
 	for (size_t i = 0; i < r->event_count; i++)
 		check_event(r, txn, &r->events[i], &body);
 	db_read_end(txn);
@@ -346,7 +357,7 @@ static uint64_t check_state(struct run *r, bool named)
 	r->hashes[r->states++] = XXH3_64bits_withSeed(r->state.bytes, r->state.len, named);
 	remove_file(r, named ? "waybill.mdb.new" : "waybill.mdb");
 	put_file(r, named ? "waybill.mdb" : "waybill.mdb.new", &r->state);
-	return check_store(r);
+	return check_opened(r);
 }
 
 /* States */

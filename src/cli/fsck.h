@@ -1,0 +1,12 @@
+/* The check of a stopped store, as the commands that end with one print it. */
+#ifndef CLI_FSCK_H
+#define CLI_FSCK_H
+
+/*
+ * Checks the store in folder `dir` in a process of its own, since a damaged file may end it
+ * with a signal. `command` begins the lines on standard error; findings and the summary go to
+ * standard output. Returns the exit status.
+ */
+int fsck_run(const char *command, const char *dir);
+
+#endif

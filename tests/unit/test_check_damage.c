@@ -1,0 +1,491 @@
+/* The check of a store: each kind of damage is found and named. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "store/check.h"
+#include "store/dead_letters.h"
+#include "store/events.h"
+#include "store/queue.h"
+#include "store/record.h"
+#include "store/schema.h"
+#include "store/webhooks.h"
+#include "world.h"
+
+/* The findings of one check, a line each. */
+struct findings {
+	struct buf text;
+	struct check_result result;
+};
+
+static void keep_finding(void *arg, const char *finding)
+{
+	struct findings *f = arg;
+	buf_puts(&f->text, finding);
+	buf_putc(&f->text, '\n');
+}
+
+static void run_check(struct store *s, struct findings *f)
+{
+	f->text = BUF_INIT(1u << 20);
+	check_store(s->db, keep_finding, f, &f->result);
+}
+
+static void assert_found(struct store *s, const char *want, const char *after)
+{
+	struct findings f;
+	run_check(s, &f);
+	if (f.result.findings == 0 || strstr(buf_cstr(&f.text), want) == NULL)
+		fail_msg("%s: \"%s\" is not among:\n%s", after, want, buf_cstr(&f.text));
+	buf_fini(&f.text);
+}
+
+static void put_number(struct db_txn *txn, enum db_table t, struct slice key, uint64_t n,
+    size_t bytes)
+{
+	struct buf value = BUF_INIT(64);
+	put_uint(&value, n, bytes);
+	record_seal(&value);
+	assert_int_equal(db_put(txn, t, key, buf_view(&value)), OK);
+	buf_fini(&value);
+}
+
+static void put_raw(struct sample *m, enum db_table t, const char *key, const char *value)
+{
+	assert_int_equal(db_put(m->w.txn, t, slice_of(key), slice_of(value)), OK);
+}
+
+/* The key of piece `n` of an event. */
+static struct slice piece_key(const struct uuid *id, uint8_t n, char out[UUID_SIZE + 2])
+{
+	memcpy(out, id->bytes, UUID_SIZE);
+	out[UUID_SIZE] = 0;
+	out[UUID_SIZE + 1] = (char)n;
+	return (struct slice){out, UUID_SIZE + 2};
+}
+
+static void put_webhook(struct sample *m, uint64_t key, struct webhook *w)
+{
+	unsigned char bytes[8];
+	struct buf value = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
+	codec_store_u64(bytes, key);
+	webhook_encode(w, &value);
+	record_seal(&value);
+	assert_int_equal(db_put(m->w.txn, DB_WEBHOOKS, (struct slice){(char *)bytes, 8},
+			     buf_view(&value)),
+	    OK);
+	buf_fini(&value);
+	webhook_free(w);
+}
+
+static struct webhook *webhook_of(struct sample *m, uint64_t number)
+{
+	struct webhook *w = NULL;
+	assert_int_equal(webhooks_get(m->w.txn, number, &w), OK);
+	return w;
+}
+
+static void newer_version(struct sample *m)
+{
+	put_number(m->w.txn, DB_META, SLICE("schema"), SCHEMA_VERSION + 1, 4);
+}
+
+static void no_version(struct sample *m)
+{
+	assert_int_equal(db_del(m->w.txn, DB_META, SLICE("schema")), OK);
+}
+
+static void unknown_meta(struct sample *m)
+{
+	put_number(m->w.txn, DB_META, SLICE("stray"), 1, 8);
+}
+
+static void short_meta(struct sample *m)
+{
+	put_number(m->w.txn, DB_META, SLICE("last_webhook"), 3, 4);
+}
+
+static void other_sum(struct sample *m)
+{
+	put_number(m->w.txn, DB_META, SLICE("settled_bytes"), 1, 8);
+}
+
+static void last_webhook_low(struct sample *m)
+{
+	put_number(m->w.txn, DB_META, SLICE("last_webhook"), 1, 8);
+}
+
+static void last_webhook_zero(struct sample *m)
+{
+	put_number(m->w.txn, DB_META, SLICE("last_webhook"), 0, 8);
+}
+
+static void webhook_of_other_number(struct sample *m)
+{
+	put_webhook(m, 1, make_webhook(2, "s", "http://host/1"));
+}
+
+static void webhook_of_no_session(struct sample *m)
+{
+	put_webhook(m, 1, make_webhook(1, "a b", "http://host/1"));
+}
+
+static void webhook_of_other_url(struct sample *m)
+{
+	put_webhook(m, 1, make_webhook(1, "s", "http://host/other"));
+}
+
+static void webhook_deleted_with_url(struct sample *m)
+{
+	struct webhook *w = webhook_of(m, 1);
+	w->deleted = true;
+	put_webhook(m, 1, w);
+}
+
+static void url_without_webhook(struct sample *m)
+{
+	assert_int_equal(db_put(m->w.txn, DB_URLS, SLICE("0123456789abcdef"),
+			     SLICE("\0\0\0\0\0\0\0\x09")),
+	    OK);
+}
+
+static void url_twice(struct sample *m)
+{
+	assert_int_equal(db_put(m->w.txn, DB_URLS, SLICE("0123456789abcdef"),
+			     SLICE("\0\0\0\0\0\0\0\x01")),
+	    OK);
+}
+
+static void url_short(struct sample *m)
+{
+	put_raw(m, DB_URLS, "0123456789abcdef", "1");
+}
+
+static void event_key_long(struct sample *m)
+{
+	put_raw(m, DB_EVENTS, "0123456789abcdefghijk", "");
+}
+
+static void piece_missing(struct sample *m)
+{
+	char key[UUID_SIZE + 2];
+	assert_int_equal(db_del(m->w.txn, DB_EVENTS, piece_key(&m->waiting, 1, key)), OK);
+}
+
+static void last_piece_missing(struct sample *m)
+{
+	char key[UUID_SIZE + 2];
+	assert_int_equal(db_del(m->w.txn, DB_EVENTS, piece_key(&m->waiting, 2, key)), OK);
+}
+
+static void first_piece_missing(struct sample *m)
+{
+	char key[UUID_SIZE + 2];
+	assert_int_equal(db_del(m->w.txn, DB_EVENTS, piece_key(&m->waiting, 0, key)), OK);
+}
+
+static void piece_too_many(struct sample *m)
+{
+	char key[UUID_SIZE + 2];
+	put_number(m->w.txn, DB_EVENTS, piece_key(&m->waiting, 3, key), 1, 8);
+}
+
+static void piece_corrupt(struct sample *m)
+{
+	char key[UUID_SIZE + 2];
+	assert_int_equal(db_put(m->w.txn, DB_EVENTS, piece_key(&m->waiting, 1, key),
+			     SLICE("0123456789")),
+	    OK);
+}
+
+static void event_released_too_often(struct sample *m)
+{
+	struct event left;
+	assert_int_equal(events_release(m->w.txn, &m->waiting, &left), OK);
+}
+
+static void delivery_missing(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->over, 2);
+	assert_int_equal(queue_forget(m->w.txn, &d.id), OK);
+}
+
+static void event_missing(struct sample *m)
+{
+	assert_int_equal(events_drop(m->w.txn, &m->over), OK);
+}
+
+static void delivery_out_of_range(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->over, 2);
+	uuid_step(&m->over, 3, &d.id);
+	assert_int_equal(queue_put(m->w.txn, &d), OK);
+}
+
+static void delivery_of_new_webhook(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->over, 2);
+	d.webhook = 4;
+	assert_int_equal(queue_put(m->w.txn, &d), OK);
+}
+
+static void delivery_not_queued(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->waiting, 1);
+	assert_int_equal(queue_remove(m->w.txn, &d), OK);
+}
+
+static void delivery_at_other_place(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->waiting, 1);
+	d.place_ms++;
+	assert_int_equal(queue_put(m->w.txn, &d), OK);
+}
+
+static void queued_though_over(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->over, 1);
+	assert_int_equal(queue_add(m->w.txn, &d), OK);
+}
+
+static void queued_without_record(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->waiting, 1);
+	assert_int_equal(queue_forget(m->w.txn, &d.id), OK);
+}
+
+static void queued_without_webhook(struct sample *m)
+{
+	struct webhook *w = webhook_of(m, 1);
+	assert_int_equal(webhooks_retire(m->w.txn, w), OK);
+	assert_int_equal(webhooks_erase(m->w.txn, 1), OK);
+	webhook_free(w);
+}
+
+static void queue_key_short(struct sample *m)
+{
+	put_raw(m, DB_QUEUE, "short", "");
+}
+
+static void dead_missing(struct sample *m)
+{
+	assert_int_equal(dead_letters_del(m->w.txn, SLICE("s"), &m->letter), OK);
+}
+
+static void dead_twice(struct sample *m)
+{
+	struct dead_letter dead;
+	assert_int_equal(dead_letters_get(m->w.txn, SLICE("s"), &m->letter, &dead), OK);
+	dead.id = world_take_id(&m->w);
+	assert_int_equal(dead_letters_put(m->w.txn, SLICE("s"), &dead), OK);
+}
+
+static void dead_of_live_delivery(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->mixed, 2);
+	d.status = DELIVERY_CANCELLED;
+	assert_int_equal(queue_put(m->w.txn, &d), OK);
+}
+
+static void dead_of_other_event(struct sample *m)
+{
+	struct dead_letter dead;
+	assert_int_equal(dead_letters_get(m->w.txn, SLICE("s"), &m->letter, &dead), OK);
+	dead.event_id = m->over;
+	assert_int_equal(dead_letters_put(m->w.txn, SLICE("s"), &dead), OK);
+}
+
+static void dead_of_other_session(struct sample *m)
+{
+	struct dead_letter dead;
+	assert_int_equal(dead_letters_get(m->w.txn, SLICE("s"), &m->letter, &dead), OK);
+	dead_missing(m);
+	assert_int_equal(dead_letters_put(m->w.txn, SLICE("other"), &dead), OK);
+}
+
+static void dead_without_age(struct sample *m)
+{
+	assert_int_equal(db_del(m->w.txn, DB_DEAD_BY_AGE, uuid_slice(&m->letter)), OK);
+}
+
+static void age_without_dead(struct sample *m)
+{
+	put_raw(m, DB_DEAD_BY_AGE, "0123456789abcdef", "s");
+}
+
+static void age_of_no_session(struct sample *m)
+{
+	put_raw(m, DB_DEAD_BY_AGE, "0123456789abcdef", "a b");
+}
+
+static void settled_key(const struct uuid *id, uint64_t ms, char out[24])
+{
+	codec_store_u64((unsigned char *)out, ms);
+	memcpy(out + 8, id->bytes, UUID_SIZE);
+}
+
+static void put_settled(struct sample *m, const struct uuid *id, uint64_t ms, uint64_t cost)
+{
+	char key[24];
+	settled_key(id, ms, key);
+	put_number(m->w.txn, DB_SETTLED, (struct slice){key, 24}, cost, 8);
+}
+
+static void settled_missing(struct sample *m)
+{
+	char key[24];
+	settled_key(&m->over, WORLD_START_MS, key);
+	assert_int_equal(db_del(m->w.txn, DB_SETTLED, (struct slice){key, 24}), OK);
+}
+
+static void settled_twice(struct sample *m)
+{
+	put_settled(m, &m->over, WORLD_START_MS + 1, 10);
+}
+
+static void settled_too_early(struct sample *m)
+{
+	put_settled(m, &m->waiting, WORLD_START_MS, 10);
+}
+
+static void settled_at_other_cost(struct sample *m)
+{
+	put_settled(m, &m->over, WORLD_START_MS, 10);
+}
+
+static void settled_missing_after_replay(struct sample *m)
+{
+	world_replay(&m->w, m->letter);
+	world_deliver(&m->w, world_delivery(&m->w, m->mixed, 2));
+	char key[24];
+	settled_key(&m->mixed, WORLD_START_MS, key);
+	assert_int_equal(db_del(m->w.txn, DB_SETTLED, (struct slice){key, 24}), OK);
+}
+
+static void answer_missing(struct sample *m)
+{
+	struct uuid id = make_id(m->w.next_id);
+	memcpy(id.bytes, m->waiting.bytes, 6);
+	assert_int_equal(events_drop(m->w.txn, &id), OK);
+}
+
+static void first_key(struct sample *m, enum db_table t, struct buf *key)
+{
+	struct slice found;
+	struct slice value;
+	assert_int_equal(db_first(m->w.txn, t, &found, &value), OK);
+	buf_slice(key, found);
+}
+
+static void delete_first(struct sample *m, enum db_table t)
+{
+	struct buf key = BUF_INIT(512);
+	first_key(m, t, &key);
+	assert_int_equal(db_del(m->w.txn, t, buf_view(&key)), OK);
+	buf_fini(&key);
+}
+
+static void repeat_missing(struct sample *m)
+{
+	delete_first(m, DB_REPEATS);
+}
+
+static void repeat_without_age(struct sample *m)
+{
+	delete_first(m, DB_REPEATS_BY_AGE);
+}
+
+static void repeat_key_short(struct sample *m)
+{
+	put_raw(m, DB_REPEATS_BY_AGE, "short", "");
+}
+
+static const struct {
+	void (*damage)(struct sample *m);
+	const char *name;
+	const char *want;
+} DAMAGES[] = {
+#define D(fn, want)                                                                            \
+	{                                                                                      \
+		fn, #fn, want                                                                  \
+	}
+    D(newer_version, "meta: the store has version 2, this waybill knows up to 1"),
+    D(no_version, "meta: there is no version, though there are rows"),
+    D(unknown_meta, "meta 7374726179: the key is not known"),
+    D(short_meta, "the record is corrupt"),
+    D(other_sum, "meta: settled_bytes is 1, the entries of settled add up to"),
+    D(last_webhook_low, "webhooks 0000000000000002: the number is not one of 1 to"),
+    D(last_webhook_zero, "webhook 1 is not one of 1 to last_webhook of meta"),
+    D(webhook_of_other_number, "the key is not the webhook's number"),
+    D(webhook_of_no_session, "the session's name is malformed"),
+    D(webhook_of_other_url, "webhooks 0000000000000001: urls does not name it"),
+    D(webhook_of_other_url, "webhook 1 is deleted, or has another session or URL"),
+    D(webhook_deleted_with_url, "it is deleted, and urls still names it"),
+    D(url_without_webhook, "there is no webhook 9"),
+    D(url_twice, "webhook 1 is deleted, or has another session or URL"),
+    D(url_short, "urls 30313233343536373839616263646566: the row is malformed"),
+    D(event_key_long, "the key is malformed"),
+    D(piece_missing, "piece 1 is missing"),
+    D(last_piece_missing, "it counts 10000"),
+    D(first_piece_missing, "there is no first piece before it"),
+    D(first_piece_missing, "there is no event of it"),
+    D(piece_too_many, "its pieces have 10008 bytes of body, it counts 10000"),
+    D(piece_corrupt, "events"),
+    D(event_released_too_often, "it counts 0 open deliveries, there are 1"),
+    D(delivery_missing, "there is no record of its delivery 2 of 2"),
+    D(event_missing, "there is no event of it"),
+    D(delivery_out_of_range, "its id is not of the range behind its event's"),
+    D(delivery_of_new_webhook, "webhook 4 is not one of 1 to last_webhook of meta"),
+    D(delivery_not_queued, "it waits, and the queue does not have it at its place"),
+    D(delivery_at_other_place, "it waits, and the queue does not have it at its place"),
+    D(delivery_at_other_place, "the delivery is another webhook's, or has another place"),
+    D(queued_though_over, "the delivery does not wait"),
+    D(queued_without_record, "there is no record of the delivery"),
+    D(queued_without_webhook, "there is no webhook 1"),
+    D(queue_key_short, "queue 73686f7274: the row is malformed"),
+    D(dead_missing, "deliveries: 1 dead deliveries, 0 in dead"),
+    D(dead_twice, "deliveries: 1 dead deliveries, 2 in dead"),
+    D(dead_of_live_delivery, "its delivery is not dead"),
+    D(dead_of_other_event, "its delivery is of another event"),
+    D(dead_of_other_session, "its event is of another session"),
+    D(dead_without_age, "dead_by_age does not name it"),
+    D(age_without_dead, "there is no such dead letter in its session"),
+    D(age_of_no_session, "dead_by_age 30313233343536373839616263646566: the row"),
+    D(settled_missing, "events: 1 events without open deliveries, 0 in settled"),
+    D(settled_twice, "events: 1 events without open deliveries, 2 in settled"),
+    D(settled_too_early, "its event has open deliveries, none of them replayed"),
+    D(settled_at_other_cost, "it says 10 bytes, its event counts for"),
+    D(settled_missing_after_replay, "1 events that were replayed and are over"),
+    D(answer_missing, "there is no answer of it among the events"),
+    D(repeat_missing, "events: 1 answers to repeated requests, 0 in repeats"),
+    D(repeat_missing, "there is no key in repeats that expires then"),
+    D(repeat_without_age, "repeats_by_age does not name it"),
+    D(repeat_key_short, "repeats_by_age 73686f7274: the row is malformed"),
+#undef D
+};
+
+static void test_each_damage_is_found(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(DAMAGES); i++) {
+		struct store *s = store_new(STORE_MAP_BYTES);
+		struct sample m = {0};
+		sample_make(s, &m);
+		DAMAGES[i].damage(&m);
+		store_commit(m.w.txn);
+		assert_found(s, DAMAGES[i].want, DAMAGES[i].name);
+		store_free(s);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_each_damage_is_found),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

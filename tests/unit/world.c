@@ -1,0 +1,172 @@
+/* Stores as gateways leave them; see world.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "store/dead_letters.h"
+#include "store/events.h"
+#include "store/idempotency.h"
+#include "store/queue.h"
+#include "store/schema.h"
+#include "store/webhooks.h"
+#include "world.h"
+
+struct uuid world_take_id(struct world *w)
+{
+	w->next_id += 100;
+	struct uuid id = make_id(w->next_id);
+	for (int i = 0; i < 6; i++) /* the time that retention of dead letters looks at */
+		id.bytes[i] = (uint8_t)(w->now_ms >> (8 * (5 - i)));
+	return id;
+}
+
+void world_register(struct world *w, uint64_t number)
+{
+	char url[64];
+	(void)snprintf(url, sizeof(url), "http://host/%llu", (unsigned long long)number);
+	struct webhook *hook = make_webhook(number, "s", url);
+	assert_int_equal(webhooks_add(w->txn, hook), OK);
+	webhook_free(hook);
+}
+
+struct uuid world_publish(struct world *w, uint64_t first, uint32_t count, uint32_t bytes)
+{
+	static const char BODY[WORLD_BODY_MAX] = {0};
+	struct event e = {.id = world_take_id(w),
+	    .session = "s",
+	    .name = "message",
+	    .created_ms = w->now_ms,
+	    .deliveries = count,
+	    .open = count,
+	    .body_bytes = bytes};
+	assert_int_equal(events_put(w->txn, &e, (struct slice){BODY, bytes}), OK);
+	for (uint32_t k = 1; k <= count; k++) {
+		struct delivery d = make_delivery(first + k - 1, 0, w->now_ms);
+		d.event_id = e.id;
+		uuid_step(&e.id, k, &d.id);
+		assert_int_equal(queue_add(w->txn, &d), OK);
+	}
+	return e.id;
+}
+
+struct delivery world_delivery(struct world *w, struct uuid event, uint32_t k)
+{
+	struct delivery d;
+	struct uuid id;
+	uuid_step(&event, k, &id);
+	assert_int_equal(queue_get(w->txn, &id, &d), OK);
+	return d;
+}
+
+void world_deliver(struct world *w, struct delivery d)
+{
+	d.attempts++;
+	assert_int_equal(queue_remove(w->txn, &d), OK);
+	d.status = DELIVERY_DELIVERED;
+	assert_int_equal(retention_settle(w->txn, &d, w->now_ms), OK);
+}
+
+void world_defer(struct world *w, struct delivery d)
+{
+	int64_t old_ms = d.place_ms;
+	d.attempts++;
+	d.place_ms = w->now_ms + 1000;
+	d.due_ms = d.place_ms;
+	assert_int_equal(queue_move(w->txn, &d, old_ms), OK);
+}
+
+struct uuid world_bury(struct world *w, struct delivery d)
+{
+	struct dead_letter *dead = mem_new(sizeof(*dead));
+	dead->id = world_take_id(w);
+	dead->delivery_id = d.id;
+	dead->event_id = d.event_id;
+	d.attempts++;
+	assert_int_equal(queue_remove(w->txn, &d), OK);
+	d.status = DELIVERY_DEAD;
+	assert_int_equal(queue_put(w->txn, &d), OK);
+	assert_int_equal(dead_letters_put(w->txn, SLICE("s"), dead), OK);
+	struct uuid id = dead->id;
+	free(dead);
+	return id;
+}
+
+void world_replay(struct world *w, struct uuid letter)
+{
+	struct dead_letter *dead = mem_new(sizeof(*dead));
+	struct delivery d;
+	assert_int_equal(dead_letters_get(w->txn, SLICE("s"), &letter, dead), OK);
+	assert_int_equal(queue_get(w->txn, &dead->delivery_id, &d), OK);
+	struct webhook *hook = NULL;
+	enum err err = webhooks_get(w->txn, d.webhook, &hook);
+	bool gone = err == ERR_NOTFOUND || hook->deleted;
+	webhook_free(hook);
+	if (gone) {
+		free(dead);
+		return;
+	}
+	d.status = DELIVERY_WAITING;
+	d.replayed_at = d.attempts;
+	d.place_ms = w->now_ms;
+	assert_int_equal(queue_add(w->txn, &d), OK);
+	assert_int_equal(dead_letters_del(w->txn, SLICE("s"), &letter), OK);
+	free(dead);
+}
+
+void world_retire(struct world *w, uint64_t number)
+{
+	struct webhook *hook = NULL;
+	assert_int_equal(webhooks_get(w->txn, number, &hook), OK);
+	assert_int_equal(webhooks_retire(w->txn, hook), OK);
+	webhook_free(hook);
+}
+
+void world_answer(struct world *w, uint64_t n, size_t bytes)
+{
+	static const char BODY[WORLD_BODY_MAX] = {0};
+	struct idempotency k;
+	struct uuid name = make_id(n);
+	struct uuid id = world_take_id(w);
+	idempotency_set(&k, SLICE("s"), uuid_slice(&name), SLICE("request"), w->now_ms + 500);
+	assert_int_equal(
+	    idempotency_keep(w->txn, &k, &id, w->now_ms, (struct slice){BODY, bytes}), OK);
+}
+
+void world_sweep(struct world *w, const struct retention *keep)
+{
+	size_t dropped = 0;
+	assert_int_equal(retention_sweep_settled(w->txn, keep, w->now_ms, 10, &dropped), OK);
+	assert_int_equal(retention_sweep_dead(w->txn, keep, w->now_ms, 10, &dropped), OK);
+	assert_int_equal(idempotency_sweep(w->txn, w->now_ms, 10, &dropped), OK);
+}
+
+void world_begin(struct store *s, struct world *w)
+{
+	struct problem p;
+	if (schema_migrate(s->db, &p) != OK)
+		fail_msg("%s", p.message);
+	*w = (struct world){.now_ms = WORLD_START_MS};
+	w->txn = store_begin(s);
+}
+
+void sample_make(struct store *s, struct sample *m)
+{
+	world_begin(s, &m->w);
+	for (uint64_t n = 1; n <= 3; n++)
+		world_register(&m->w, n);
+	m->over = world_publish(&m->w, 1, 2, 10);
+	world_deliver(&m->w, world_delivery(&m->w, m->over, 1));
+	world_deliver(&m->w, world_delivery(&m->w, m->over, 2));
+	m->mixed = world_publish(&m->w, 1, 2, 10);
+	world_deliver(&m->w, world_delivery(&m->w, m->mixed, 1));
+	m->letter = world_bury(&m->w, world_delivery(&m->w, m->mixed, 2));
+	m->waiting = world_publish(&m->w, 1, 1, 10000);
+	(void)world_publish(&m->w, 3, 1, 10);
+	world_retire(&m->w, 3);
+	world_answer(&m->w, 1, 100);
+}
