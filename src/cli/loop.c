@@ -64,7 +64,8 @@ static void check_room(struct loop *l)
 		log_error("cannot measure the store", LOG_S("error", err_text(err)));
 		return;
 	}
-	bool room = u.used_bytes / MAP_FULL_PERCENT < u.max_bytes / 100 &&
+	bool room = db_reserve(l->conf.db) != ERR_NOSPACE &&
+	    u.used_bytes / MAP_FULL_PERCENT < u.max_bytes / 100 &&
 	    u.disk_free_bytes / DISK_FREE_PERCENT >= u.disk_bytes / 100;
 	if (room != l->conf.health->has_room)
 		log_warn(room ? "the store has room again"

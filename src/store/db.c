@@ -13,16 +13,16 @@
 #include <lmdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/folder.h"
 
 #define PATH_BYTES 4096
 #define DISK_FULL_BYTES (1u << 20) /* free bytes below which a short write is no surprise */
+#define RESERVE_BYTES (4u << 20)   /* some hundred outcomes at once, before any page is free */
 #define GROWTH_STEP 8              /* the map grows by one eighth of what it was to be… */
 #define GROWTH_MAX 4               /* …so often: half as much again */
 #define FILE_NAME "waybill.mdb"
@@ -42,8 +42,8 @@ struct db {
 	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
 	uint64_t max_bytes; /* what the file may take; the map is larger once it had to grow */
 	bool map_full;      /* the last failure was that */
-	int lock_fd;
-	int dir_fd;
+	uint64_t reserved;  /* where the room ends that was taken behind the file's last page */
+	struct folder folder;
 	bool readonly;
 };
 
@@ -112,42 +112,6 @@ enum err db_txn_fail(struct db_txn *txn, enum err err)
 	if (txn->err == OK)
 		txn->err = err;
 	return txn->err;
-}
-
-/* Syncs the folder above, where the name of this one may be new. 0, or -1 with errno. */
-static int sync_parent(int dir_fd)
-{
-	int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (parent < 0)
-		return errno == EACCES ? 0
-				       : -1; /* it is not for us, and we made nothing in it */
-	int rc = fsync(parent);
-	if (rc != 0 && (errno == EINVAL || errno == EROFS)) /* a file system that only reads */
-		rc = 0;
-	(void)close(parent); /* read-only */
-	return rc;
-}
-
-/* Opens the folder and takes its lock. A reader does without where it cannot make the file. */
-static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
-{
-	db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (db->dir_fd < 0)
-		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
-		    "cannot open folder %s: %s", dir, strerror(errno));
-	if (!db->readonly && sync_parent(db->dir_fd) != 0)
-		return problem_set(p, ERR_IO, "data", "cannot sync the folder above %s: %s",
-		    dir, strerror(errno));
-	db->lock_fd = openat(db->dir_fd, "waybill.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (db->lock_fd < 0 && db->readonly && (errno == EROFS || errno == EACCES))
-		return OK;
-	if (db->lock_fd < 0)
-		return problem_set(p, ERR_IO, "data", "cannot write in folder %s: %s", dir,
-		    strerror(errno));
-	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0)
-		return problem_set(p, ERR_BUSY, "data",
-		    "the store in %s is in use by another process", dir);
-	return OK;
 }
 
 static int open_table(struct db *db, MDB_txn *txn, int t)
@@ -221,7 +185,7 @@ static int open_file(struct db *db, const char *dir, uint64_t map_bytes)
 static enum err check_file(struct db *db, const char *dir, struct problem *p)
 {
 	struct stat st;
-	if (fstatat(db->dir_fd, FILE_NAME, &st, 0) != 0)
+	if (fstatat(db->folder.fd, FILE_NAME, &st, 0) != 0)
 		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
 		    "there is no store in %s: " FILE_NAME ": %s", dir, strerror(errno));
 	if (st.st_size == 0)
@@ -233,15 +197,14 @@ static struct db *new_db(bool readonly)
 {
 	struct db *db = mem_new(sizeof(*db));
 	db->readonly = readonly;
-	db->lock_fd = -1;
-	db->dir_fd = -1;
+	db->folder = FOLDER_CLOSED;
 	return db;
 }
 
 enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
 {
 	struct db *db = new_db(true);
-	enum err err = claim_dir(db, dir, p);
+	enum err err = folder_claim(&db->folder, dir, db->readonly, p);
 	if (err == OK)
 		err = check_file(db, dir, p);
 	if (err == OK) {
@@ -260,12 +223,9 @@ enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
 
 enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
 {
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return problem_set(p, ERR_IO, "data", "cannot make folder %s: %s", dir,
-		    strerror(errno));
 	struct db *db = new_db(false);
 	db->max_bytes = max_bytes;
-	enum err err = claim_dir(db, dir, p);
+	enum err err = folder_claim(&db->folder, dir, db->readonly, p);
 	if (err != OK)
 		goto fail;
 	int rc = open_file(db, dir, max_bytes);
@@ -274,12 +234,9 @@ enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct pr
 		    mdb_strerror(rc));
 		goto fail;
 	}
-	if (fsync(db->dir_fd) !=
-	    0) { /* LMDB never does: the new file's name must survive too */
-		err = problem_set(p, ERR_IO, "data", "cannot sync folder %s: %s", dir,
-		    strerror(errno));
+	err = folder_sync(&db->folder, dir, p); /* LMDB never does: the new name must last */
+	if (err != OK)
 		goto fail;
-	}
 	db_clear_readers(db);
 	*out = db;
 	return OK;
@@ -296,10 +253,7 @@ void db_close(struct db *db)
 		mdb_txn_abort(db->read.mdb);
 	if (db->env != NULL)
 		mdb_env_close(db->env);
-	if (db->lock_fd >= 0)
-		(void)close(db->lock_fd); /* releases the lock; nothing was written to it */
-	if (db->dir_fd >= 0)
-		(void)close(db->dir_fd); /* read-only */
+	folder_release(&db->folder);
 	free(db);
 }
 
@@ -333,9 +287,10 @@ static bool is_broken(struct db *db)
 /* Whether the file system is full, which LMDB meets as a short write and calls EIO. */
 static bool is_disk_full(const struct db *db)
 {
-	struct statvfs fs;
-	return fstatvfs(db->dir_fd, &fs) == 0 &&
-	    (uint64_t)fs.f_bavail * fs.f_frsize < DISK_FULL_BYTES;
+	uint64_t free_bytes = 0;
+	uint64_t disk_bytes = 0;
+	return folder_space(&db->folder, &free_bytes, &disk_bytes) == OK &&
+	    free_bytes < DISK_FULL_BYTES;
 }
 
 enum err db_commit(struct db_txn *txn)
@@ -380,6 +335,22 @@ enum err db_grow(struct db *db)
 	log_warn("the store grows beyond its largest size",
 	    LOG_N("bytes", info.me_mapsize + step), LOG_N("max_bytes", db->max_bytes));
 	return OK;
+}
+
+enum err db_reserve(struct db *db)
+{
+	MDB_envinfo info;
+	int fd = -1;
+	if (mdb_env_info(db->env, &info) != MDB_SUCCESS ||
+	    mdb_env_get_fd(db->env, &fd) != MDB_SUCCESS)
+		return ERR_STORE;
+	uint64_t end = (info.me_last_pgno + 1) * (uint64_t)sysconf(_SC_PAGESIZE);
+	if (end + RESERVE_BYTES / 2 <= db->reserved)
+		return OK;
+	enum err err = folder_reserve(fd, end, RESERVE_BYTES);
+	if (err == OK)
+		db->reserved = end + RESERVE_BYTES;
+	return err;
 }
 
 enum err db_read(struct db *db, struct db_txn **out)
@@ -535,10 +506,11 @@ enum err db_prev(struct db_cursor *c, struct slice *found, struct slice *value)
 enum err db_usage(struct db *db, struct db_usage *out)
 {
 	struct db_txn *txn = NULL;
-	struct statvfs fs;
-	if (fstatvfs(db->dir_fd, &fs) != 0)
-		return ERR_IO;
-	enum err err = db_read(db, &txn);
+	uint64_t free_bytes = 0;
+	uint64_t disk_bytes = 0;
+	enum err err = folder_space(&db->folder, &free_bytes, &disk_bytes);
+	if (err == OK)
+		err = db_read(db, &txn);
 	if (err != OK)
 		return err;
 	uint64_t pages = 0;
@@ -554,8 +526,8 @@ enum err db_usage(struct db *db, struct db_usage *out)
 	*out = (struct db_usage){
 	    .used_bytes = pages * (uint64_t)page_bytes,
 	    .max_bytes = db->max_bytes,
-	    .disk_free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
-	    .disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
+	    .disk_free_bytes = free_bytes,
+	    .disk_bytes = disk_bytes,
 	};
 	return err;
 }

@@ -76,6 +76,13 @@ void db_abort(struct db_txn *txn);
  */
 MUST_CHECK enum err db_grow(struct db *db);
 
+/*
+ * Keeps room on the disk behind the file's last page, that nobody else can fill: on a disk that
+ * is full it is what outcomes are written to. Now and then; mostly without a system call.
+ * ERR_NOSPACE: the disk has no room for it, and what is left of it is all there is.
+ */
+MUST_CHECK enum err db_reserve(struct db *db);
+
 /* Begins and ends reading; cheap, the reader's slot is kept. At most one at a time. */
 MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
 void db_read_end(struct db_txn *txn);

@@ -125,6 +125,10 @@ class Process:
     def running(self):
         return self._popen.poll() is None
 
+    @property
+    def pid(self):
+        return self._popen.pid
+
     def line(self, number):
         """Waits for line `number`, from 0, of the output."""
         wait_until(
@@ -157,17 +161,18 @@ class Gateway:
 
     `options` are settings by their names (retry_schedule="50ms,50ms"), given as flags. Full
     access needs the token, WAYBILL_TOKEN: one of its own, so that a request that comes to the
-    port's next owner does nothing there. `token`: another one; None leaves it without. It runs
-    from start() on.
+    port's next owner does nothing there. `token`: another one; None leaves it without. `prefix`:
+    the command that runs it, its own words first. It runs from start() on.
     """
 
-    def __init__(self, directory, token="", config=None, env=None, **options):
+    def __init__(self, directory, token="", config=None, env=None, prefix=(), **options):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.token = token = secrets.token_hex(16) if token == "" else token
         self.log = self.directory / "stderr.log"
         self._env = {**({} if token is None else {"WAYBILL_TOKEN": token}), **(env or {})}
         self._config = ["-c", config] if config else []
+        self._prefix = list(prefix)
         self._options = {
             "listen": "127.0.0.1:0",
             "data": self.directory / "data",
@@ -185,7 +190,9 @@ class Gateway:
         """Starts it, also after stop() or kill(); `url` is then a new one."""
         with open(self.log, "ab") as log:
             self.process = Process(
-                [BINARY, "serve", *self._config, *flags(self._options)], log, self._env
+                [*self._prefix, BINARY, "serve", *self._config, *flags(self._options)],
+                log,
+                self._env,
             )
         ready = READY.fullmatch(self.process.line(0))
         assert ready, f"not a ready line: {self.process.lines[0]!r}"
@@ -213,6 +220,10 @@ class Gateway:
     @property
     def running(self):
         return self.process is not None and self.process.running
+
+    @property
+    def pid(self):
+        return self.process.pid
 
     @property
     def address(self):
