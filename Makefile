@@ -169,6 +169,10 @@ test-e2e: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## the end-to-end tests, or som
 crash-states: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## what a loss of power can leave; ROUNDS=1
 	@WAYBILL_CRASH_ROUNDS=$(or $(ROUNDS),1) tests/run $(VARIANT) e2e power_loss
 
+faults: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## the disk fails at each call; ROUNDS=10 of crash-states
+	@WAYBILL_FAULTS=all WAYBILL_CRASH_ROUNDS=$(or $(ROUNDS),10) \
+		tests/run $(VARIANT) e2e 'power_loss or disk_faults or full_disk'
+
 fuzz: $(if $(T),build/fuzz/tests/fuzz_$(T),$(FUZZ_fuzz)) ## fuzz each parser for FUZZ_TIME=60 s, or one: T=json
 	@tests/run fuzz fuzz $(FUZZ_TIME) $^
 

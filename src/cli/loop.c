@@ -207,7 +207,11 @@ enum err loop_run(struct loop *l)
 	if (err == OK)
 		err = turn_commit(l->conf.turn) == ERR_BROKEN ? ERR_BROKEN
 							      : OK; /* told already */
-	for (int i = 0; i < FLUSH_PASSES; i++)
+	http_stop(l->conf.http);
+	for (int i = 0; i < FLUSH_PASSES; i++) {
 		reactor_pass(l->conf.reactor, true);
+		turn_refuse(
+		    l->conf.turn); /* what came meanwhile, on a connection that is open */
+	}
 	return err;
 }

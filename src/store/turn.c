@@ -224,3 +224,12 @@ enum err turn_commit(struct turn *t)
 		return saved;
 	return err;
 }
+
+void turn_refuse(struct turn *t)
+{
+	struct op_list intake = TAILQ_HEAD_INITIALIZER(intake);
+	move_class(&t->staged, &intake, OP_INTAKE);
+	t->count -= t->intake;
+	t->intake = 0;
+	tell(&intake, ERR_STORE);
+}

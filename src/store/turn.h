@@ -66,6 +66,9 @@ size_t turn_staged_intake(const struct turn *t);
  */
 MUST_CHECK enum err turn_commit(struct turn *t);
 
+/* Tells each INTAKE that is staged ERR_STORE: the process ends and commits no more. */
+void turn_refuse(struct turn *t);
+
 /* Commits so far; for figures and tests. */
 uint64_t turn_commits(const struct turn *t);
 

@@ -162,7 +162,7 @@ class Gateway:
     `options` are settings by their names (retry_schedule="50ms,50ms"), given as flags. Full
     access needs the token, WAYBILL_TOKEN: one of its own, so that a request that comes to the
     port's next owner does nothing there. `token`: another one; None leaves it without. `prefix`:
-    the command that runs it, its own words first. It runs from start() on.
+    the words of a command that runs it, for the next start(). It runs from start() on.
     """
 
     def __init__(self, directory, token="", config=None, env=None, prefix=(), **options):
@@ -172,7 +172,7 @@ class Gateway:
         self.log = self.directory / "stderr.log"
         self._env = {**({} if token is None else {"WAYBILL_TOKEN": token}), **(env or {})}
         self._config = ["-c", config] if config else []
-        self._prefix = list(prefix)
+        self.prefix = list(prefix)
         self._options = {
             "listen": "127.0.0.1:0",
             "data": self.directory / "data",
@@ -190,7 +190,7 @@ class Gateway:
         """Starts it, also after stop() or kill(); `url` is then a new one."""
         with open(self.log, "ab") as log:
             self.process = Process(
-                [*self._prefix, BINARY, "serve", *self._config, *flags(self._options)],
+                [*self.prefix, BINARY, "serve", *self._config, *flags(self._options)],
                 log,
                 self._env,
             )

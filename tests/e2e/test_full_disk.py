@@ -12,7 +12,7 @@ import pytest
 from harness import Hold, expect_error, hooks_path, wait_until
 
 DISK_MIB = 24
-UNSHARE = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
+UNSHARE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
 
 
 def can_mount():
@@ -32,7 +32,9 @@ class SmallDisk:
         self.mount.mkdir()
         script = f'mount -t tmpfs -o size={DISK_MIB}m none "$0" && exec "$@"'
         self.gateway = make_gateway(
-            prefix=[*UNSHARE, "sh", "-c", script, self.mount], data=self.mount / "data", **options
+            prefix=[*UNSHARE, "sh", "-c", script, self.mount],
+            data=self.mount / "data",
+            **options,
         )
 
     @property

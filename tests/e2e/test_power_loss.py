@@ -20,7 +20,8 @@ from harness import BINARY, hooks_path, wait_until
 STATES_MIN = 1000
 ROUNDS = os.environ.get("WAYBILL_CRASH_ROUNDS", "1")
 VARIANT = pathlib.Path(BINARY).parent  # build/asan, or build for what is released
-CHECKER = (VARIANT / "release" if VARIANT.name == "build" else VARIANT) / "tests/crash_states_main"
+TESTS = (VARIANT / "release" if VARIANT.name == "build" else VARIANT) / "tests"
+CHECKER = TESTS / "crash_states_main"
 MEMORY = pathlib.Path("/dev/shm")  # the states need no disk
 
 
@@ -82,7 +83,8 @@ def change_webhooks(gateway, session, webhook):
 def run_mix(gateway, make_receiver, disk):
     """Something of all that writes to the store; returns the publisher."""
     publisher = Publisher(gateway)
-    good, shaky, bad = make_receiver(), make_receiver(500, 200, 503, 500, 200), make_receiver(500)
+    good, bad = make_receiver(), make_receiver(500)
+    shaky = make_receiver(500, 200, 503, 500, 200)
     webhook = gateway.register("mix", good.url(), secret="s3cret")
     gateway.register("mix", shaky.url(), ordering="fifo")
     gateway.register("bad", bad.url(), retry=["10ms", "10ms"])

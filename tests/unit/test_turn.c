@@ -522,6 +522,26 @@ static void test_too_much_for_one(void **state)
 	assert_int_equal(turn_commits(f->turn), 2);
 }
 
+/* At the end requests are told to come again; progress is the next process's. */
+static void test_refuse(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op a = make_op(f, "A", OP_INTAKE, 1, 1);
+	struct test_op p = make_op(f, "P", OP_PROGRESS, 2, 1);
+	struct test_op b = make_op(f, "B", OP_INTAKE, 3, 1);
+	turn_stage(f->turn, &a.op);
+	turn_stage(f->turn, &p.op);
+	turn_stage(f->turn, &b.op);
+	turn_refuse(f->turn);
+	assert_trace(f, "dA dB ");
+	assert_int_equal(a.told, ERR_STORE);
+	assert_int_equal(b.told, ERR_STORE);
+	assert_int_equal(turn_staged(f->turn), 1);
+	assert_int_equal(turn_staged_intake(f->turn), 0);
+	turn_refuse(f->turn);
+	assert_trace(f, "");
+}
+
 #define TURN_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -540,6 +560,7 @@ int main(void)
 	    cmocka_unit_test(test_too_large_progress_blocks_no_other),
 	    TURN_TEST(test_full_disk_takes_parts),
 	    TURN_TEST(test_failed_sync),
+	    TURN_TEST(test_refuse),
 	    cmocka_unit_test(test_failed_commit),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
