@@ -94,6 +94,7 @@ struct run {
 	struct pieces doubtful; /* of commits whose sync failed */
 	bool named;             /* the file has its name for certain */
 	bool renamed;           /* it may have it */
+	bool is_commit;         /* the state under test is one commit, all of it */
 	uint64_t before, after; /* digests of the two commits that a state may be */
 	uint64_t *hashes;       /* of all states' bytes */
 	size_t states, commits, failed_syncs, answers;
@@ -269,6 +270,10 @@ static void check_event(struct run *r, struct db_txn *txn, struct expected *e, s
 	char id[UUID_TEXT_SIZE];
 	uuid_format(&e->id, id);
 	enum err err = events_get(txn, &e->id, &found, body);
+	if (r->is_commit) {
+		e->dropped = err == ERR_NOTFOUND && e->settled;
+		e->settled = e->settled || (err == OK && found.open == 0);
+	}
 	if (err == ERR_NOTFOUND && (!e->answered || e->settled || e->deliveries == 0))
 		return;
 	if (err != OK)
@@ -309,25 +314,6 @@ static uint64_t check_opened(struct run *r)
 	db_close(db);
 	buf_fini(&body);
 	return digest;
-}
-
-/* Notes which events are over in the commit that is in the folder. */
-static void note_settled(struct run *r)
-{
-	struct db *db = NULL;
-	struct db_txn *txn = NULL;
-	struct problem p;
-	if (db_open(r->folder, MAP_BYTES, &db, &p) != OK || db_read(db, &txn) != OK)
-		die(r, "it does not open:", p.message);
-	for (size_t i = 0; i < r->event_count; i++) {
-		struct event e;
-		enum err err = events_get(txn, &r->events[i].id, &e, NULL);
-		struct expected *x = &r->events[i];
-		x->dropped = err == ERR_NOTFOUND && x->settled;
-		x->settled = x->settled || (err == OK && e.open == 0);
-	}
-	db_read_end(txn);
-	db_close(db);
 }
 
 static void put_file(const struct run *r, const char *name, const struct content *c)
@@ -477,12 +463,13 @@ static void on_synced_write(struct run *r, uint64_t offset, const char *bytes, s
 	r->pending.count = first;
 	r->before = r->after;
 	r->commits++;
-	if (r->named && r->damage == SOUND) {
-		choose_prefix(r, 0);
-		make_state(r);
-		(void)check_state(r, true);
-		note_settled(r);
-	}
+	if (r->damage == NO_SYNCS)
+		return;
+	choose_prefix(r, 0);
+	make_state(r);
+	r->is_commit = true;
+	(void)check_state(r, r->named);
+	r->is_commit = false;
 }
 
 static void on_failed_sync(struct run *r)
