@@ -28,6 +28,8 @@ static const struct {
 	"[--port P] [--secret S] [--status N] [--delay MS]   a receiver for trying things"},
     {"send", command_send,
 	"[--url URL] [--token T] SESSION EVENT [DATA]   publishes one event"},
+    {"backup", command_backup,
+	"[--url URL] [--token T] DIR   copies the store of a running gateway"},
     {"fsck", command_fsck, "DIR   checks the store of a stopped gateway"},
     {"version", command_version, "prints the version"},
 };

@@ -43,6 +43,7 @@ struct api_conf {
 	uint64_t body_max;  /* bytes of one event's request */
 	uint64_t batch_max; /* bytes of a batch */
 	uint32_t webhooks_per_session;
+	int64_t backup_stall_ms; /* how long a backup's reader may take for a slice */
 	struct api_hooks hooks;
 };
 
@@ -50,6 +51,12 @@ struct api;
 
 struct api *api_new(const struct api_conf *conf);
 void api_free(struct api *api);
+
+/*
+ * Ends what keeps the store from using its space again, a backup, if the file has grown since
+ * it began. To be called when the file, of `file_bytes`, cannot grow much more.
+ */
+void api_relieve(struct api *api, uint64_t file_bytes);
 
 /* An http_handler; `arg` is the struct api. */
 void api_handle(void *arg, struct http_request *q);

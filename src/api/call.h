@@ -12,7 +12,8 @@
 
 struct api {
 	struct api_conf conf;
-	struct buf scratch; /* of one handler at a time */
+	struct buf scratch;    /* of one handler at a time */
+	struct backup *backup; /* the one that is under way; backup_api.c */
 };
 
 /* What every call has; a handler that keeps more does so in a struct that starts with it. */

@@ -31,6 +31,9 @@ void release_webhook(struct call *c);
 void handle_dlq_list(struct call *c);
 void handle_dlq_replay(struct call *c);
 
+/* backup_api.c: copies of the store */
+void handle_backup(struct call *c);
+
 /* ops_api.c: health */
 void handle_livez(struct call *c);
 void handle_readyz(struct call *c);

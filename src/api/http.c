@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "api/gate.h"
+#include "api/http_inner.h"
 #include "api/listen_address.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -49,10 +50,13 @@ struct connection {
 	struct gate gate;
 	enum gate_state state;
 	bool refused;
+	void (*gone)(void *arg); /* of the answer that is under way; NULL: nobody asks */
+	void *gone_arg;
 };
 
 struct http_request {
 	struct http_server *server;
+	struct connection *connection;
 	struct evhttp_request *ev;
 	struct slice path;
 	struct slice query;
@@ -246,6 +250,8 @@ static void on_close(struct evhttp_connection *ev, void *arg)
 	(void)evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c); /* was added */
 	reactor_timer_free(c->deadline);
 	(void)map_del(s->connections, &c->bev, sizeof(c->bev)); /* is `c` */
+	if (c->gone != NULL)
+		c->gone(c->gone_arg);
 	free(c);
 	balance_accepting(s);
 }
@@ -330,6 +336,7 @@ static void on_request(struct evhttp_request *ev, void *arg)
 	struct slice target = slice_of(evhttp_request_get_uri(ev));
 	const char *mark = memchr(target.ptr, '?', target.len);
 	q->server = s;
+	q->connection = c;
 	q->ev = ev;
 	q->path = target;
 	if (mark != NULL) {
@@ -441,15 +448,55 @@ enum err http_listen(struct http_server *s, const char *where, char **shown, str
 	return OK;
 }
 
+/* An answer that goes on and on does not hold up the stop. */
+static void cut_stream(void *value, void *arg)
+{
+	struct connection *c = value;
+	struct evhttp_connection *ev = NULL;
+	(void)arg;
+	if (c->gone == NULL)
+		return;
+	bufferevent_getcb(c->bev, NULL, NULL, NULL, (void **)&ev);
+	evhttp_connection_free(ev); /* calls on_close */
+}
+
 void http_stop(struct http_server *s)
 {
 	s->stopped = true;
 	close_listeners(s);
+	map_each(s->connections, cut_stream, NULL);
 }
 
 uint32_t http_held(const struct http_server *s)
 {
 	return s->held;
+}
+
+struct evhttp_request *http_handle(const struct http_request *q)
+{
+	return q->ev;
+}
+
+struct reactor *http_reactor(const struct http_request *q)
+{
+	return q->server->reactor;
+}
+
+bool http_may_go_on(const struct http_request *q)
+{
+	return q->connection->gate.version == 1 && !q->server->stopped;
+}
+
+void http_watch(struct http_request *q, void (*gone)(void *arg), void *arg)
+{
+	q->connection->gone = gone;
+	q->connection->gone_arg = arg;
+}
+
+void http_release(struct http_request *q)
+{
+	q->server->held--;
+	free(q);
 }
 
 const char *http_method(const struct http_request *q)
@@ -516,6 +563,5 @@ void http_reply(struct http_request *q, int status, const char *content_type, st
 	bool bodiless = evhttp_request_get_command(q->ev) == EVHTTP_REQ_HEAD;
 	panic_if(!bodiless && evbuffer_add(out, body.ptr, body.len) != 0, "out of memory");
 	evhttp_send_reply(q->ev, status, http_phrase(status), NULL);
-	s->held--;
-	free(q);
+	http_release(q);
 }

@@ -50,7 +50,7 @@ void http_free(struct http_server *s);
 MUST_CHECK enum err http_listen(struct http_server *s, const char *where, char **shown,
     struct problem *p);
 
-/* Accepts nothing new and closes each connection after its answer. */
+/* Accepts nothing new and closes each connection after its answer; streams are cut. */
 void http_stop(struct http_server *s);
 
 /* Requests that have not been answered. */

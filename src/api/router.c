@@ -14,6 +14,7 @@
 static const struct route ROUTES[] = {
     {"GET", "livez", handle_livez, NULL, NULL, true},
     {"GET", "readyz", handle_readyz, NULL, NULL, true},
+    {"GET", "api/v1/backup", handle_backup, NULL, NULL, false},
     {"POST", "api/v1/events", handle_publish_any, release_publish, &PUBLISH_CALL_SIZE, false},
     {"POST", "api/v1/sessions/:session/webhook-in", handle_webhook_in, release_publish,
 	&PUBLISH_CALL_SIZE, true},

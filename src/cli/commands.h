@@ -11,6 +11,7 @@ int command_check_config(int argc,
     char **argv); /* check_config.c: reads the configuration, starts nothing */
 int command_listen(int argc, char **argv); /* listen.c: a receiver for trying things */
 int command_send(int argc, char **argv);   /* send.c: publishes one event */
+int command_backup(int argc, char **argv); /* backup.c: copies the store of a gateway */
 int command_fsck(int argc, char **argv);   /* fsck.c: checks a stopped store */
 
 #endif

@@ -57,6 +57,7 @@ struct config {
 	uint64_t idle_timeout_ms;
 	uint64_t drain_timeout_ms;
 	uint64_t store_max_bytes;
+	uint64_t backup_stall_ms;
 };
 
 /* Sets every default. config_free() it. */

@@ -24,7 +24,7 @@ static void print_finding(void *arg, const char *finding)
 		(void)printf("%s\n", finding);
 }
 
-static int check_here(const char *command, const char *dir)
+static int check_here(const char *command, const char *dir, bool brief)
 {
 	struct db *db = NULL;
 	struct problem p;
@@ -38,6 +38,8 @@ static int check_here(const char *command, const char *dir)
 	db_close(db);
 	if (shown > SHOWN_MAX)
 		(void)printf("... and %llu more\n", (unsigned long long)(shown - SHOWN_MAX));
+	if (brief && result.findings == 0)
+		return EXIT_OK;
 	for (enum db_table t = 0; t < DB_TABLES; t++)
 		(void)printf("%-15s %llu rows\n", db_table_name(t),
 		    (unsigned long long)result.rows[t]);
@@ -49,7 +51,7 @@ static int check_here(const char *command, const char *dir)
 	return result.findings > 0 ? EXIT_FAILED : EXIT_OK;
 }
 
-int fsck_run(const char *command, const char *dir)
+int fsck_run(const char *command, const char *dir, bool brief)
 {
 	int status = 0;
 	(void)fflush(stdout); /* or the child would write it again; a failure shows there too */
@@ -61,7 +63,7 @@ int fsck_run(const char *command, const char *dir)
 	}
 	if (child == 0) {
 		(void)setvbuf(stdout, NULL, _IOLBF, 0); /* what was found outlives a crash */
-		int result = check_here(command, dir);
+		int result = check_here(command, dir, brief);
 		bool written = fflush(stdout) == 0 && ferror(stdout) == 0;
 		_exit(written ? result : EXIT_FAILED);
 	}
@@ -84,5 +86,5 @@ int command_fsck(int argc, char **argv)
 		(void)fprintf(stderr, "usage: waybill fsck DIR\n");
 		return EXIT_USAGE;
 	}
-	return fsck_run("waybill fsck", argv[1]);
+	return fsck_run("waybill fsck", argv[1], false);
 }

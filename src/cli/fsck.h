@@ -2,11 +2,13 @@
 #ifndef CLI_FSCK_H
 #define CLI_FSCK_H
 
+#include <stdbool.h>
+
 /*
  * Checks the store in folder `dir` in a process of its own, since a damaged file may end it
  * with a signal. `command` begins the lines on standard error; findings and the summary go to
- * standard output. Returns the exit status.
+ * standard output; `brief`: only what is wrong is said. Returns the exit status.
  */
-int fsck_run(const char *command, const char *dir);
+int fsck_run(const char *command, const char *dir, bool brief);
 
 #endif

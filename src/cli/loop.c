@@ -9,7 +9,7 @@
  *      dispatch_pump()   due deliveries that may start are claimed and sent
  *
  * No 2xx before step 3; memory mirrors change only in step 3; no transaction
- * outlives the turn.
+ * outlives the turn, but a backup's snapshot (store/db.h).
  */
 #include "cli/loop.h"
 
@@ -54,7 +54,7 @@ static void on_drain_over(void *arg)
 
 /*
  * Measures whether there is room; refuses new events early, so that outcomes can still be
- * written.
+ * written, and ends what makes the file grow.
  */
 static void check_room(struct loop *l)
 {
@@ -64,9 +64,11 @@ static void check_room(struct loop *l)
 		log_error("cannot measure the store", LOG_S("error", err_text(err)));
 		return;
 	}
-	bool room = db_reserve(l->conf.db) != ERR_NOSPACE &&
-	    u.used_bytes / MAP_FULL_PERCENT < u.max_bytes / 100 &&
+	bool disk_room = db_reserve(l->conf.db) != ERR_NOSPACE &&
 	    u.disk_free_bytes / DISK_FREE_PERCENT >= u.disk_bytes / 100;
+	bool room = u.used_bytes / MAP_FULL_PERCENT < u.max_bytes / 100 && disk_room;
+	if (!disk_room || u.file_bytes / MAP_FULL_PERCENT >= u.max_bytes / 100)
+		api_relieve(l->conf.api, u.file_bytes);
 	if (room != l->conf.health->has_room)
 		log_warn(room ? "the store has room again"
 			      : "the store has no room for new events",

@@ -19,6 +19,7 @@ struct loop_conf {
 	struct client *client;
 	struct dispatch *dispatch;
 	struct http_server *http;
+	struct api *api;
 	struct api_health *health; /* kept up to date here */
 	int64_t drain_timeout_ms;
 };

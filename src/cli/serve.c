@@ -166,6 +166,7 @@ static void make_api(struct server *s)
 	    .body_max = s->config.max_body_bytes,
 	    .batch_max = s->config.max_batch_bytes,
 	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
+	    .backup_stall_ms = (int64_t)s->config.backup_stall_ms,
 	    .hooks = {.queued = on_queued,
 		.changed = on_changed,
 		.status = on_status,
@@ -204,6 +205,7 @@ static void make_loop(struct server *s)
 	    .client = s->client,
 	    .dispatch = s->dispatch,
 	    .http = s->http,
+	    .api = s->api,
 	    .health = &s->health,
 	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms};
 	s->loop = loop_new(&loop);

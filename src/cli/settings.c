@@ -92,6 +92,8 @@ const struct setting SETTINGS[] = {
 	"an integer from 1000 to 3600000", 1000, 3600000},
     {.name = "drain_timeout_ms", KIND_INTEGER, AT(drain_timeout_ms), "10000",
 	"an integer from 0 to 600000", 0, 600000},
+    {.name = "backup_stall_ms", KIND_INTEGER, AT(backup_stall_ms), "60000",
+	"an integer from 100 to 600000", 100, 600000},
     {.name = "retention", KIND_DURATION, AT(retention), "24h",
 	"a duration from 0s to 365d", 0, 31536000000},
     {.name = "retention_bytes", KIND_SIZE, AT(retention_bytes), "1GiB",

@@ -41,6 +41,7 @@ struct client_request {
 	struct curl_slist nodes[CLIENT_HEADERS_MAX];
 	size_t line_count;
 	client_done_fn done;
+	client_data_fn data; /* NULL: an answer is kept, as far as there is room */
 	void *arg;
 	int64_t started_us;
 	int64_t ended_us;
@@ -195,6 +196,10 @@ static void read_retry_after(struct client_request *q, struct slice line)
 static void begin_body(struct client_request *q)
 {
 	q->final_status = q->status;
+	if (q->data != NULL) {
+		reactor_timer_set(q->deadline, q->timeout_ms);
+		return;
+	}
 	int64_t passed_ms = (clock_now_us() - q->started_us) / 1000;
 	int64_t left_ms = (int64_t)q->timeout_ms - passed_ms;
 	reactor_timer_set(q->deadline, left_ms < CLIENT_BODY_MS ? left_ms : CLIENT_BODY_MS);
@@ -222,6 +227,10 @@ static size_t on_body_bytes(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct client_request *q = arg;
 	size_t n = size * count;
+	if (q->data != NULL && q->final_status / 100 == 2) {
+		reactor_timer_set(q->deadline, q->timeout_ms);
+		return q->data(q->arg, (struct slice){bytes, n}) ? n : 0;
+	}
 	size_t room = sizeof(q->answer) - q->answer_len;
 	size_t kept = n < room ? n : room;
 	memcpy(q->answer + q->answer_len, bytes, kept);
@@ -259,7 +268,6 @@ static void set_constant_options(struct client_request *q)
 	const struct client *c = q->client;
 	CURL *e = q->easy;
 	MUST(curl_easy_setopt(e, CURLOPT_PRIVATE, q));
-	MUST(curl_easy_setopt(e, CURLOPT_POST, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_PROXY, c->conf.proxy == NULL ? "" : c->conf.proxy));
@@ -408,27 +416,45 @@ static void clear_result(struct client_request *q)
 	q->error[0] = '\0';
 }
 
-void client_send(struct client_request *q, const char *url, struct slice body,
-    uint32_t timeout_ms, client_done_fn done, void *arg)
+/* Starts a request whose method and body are set. `whole_ms`: curl's own limit, 0: none. */
+static void start(struct client_request *q, const char *url, uint32_t timeout_ms, long whole_ms)
 {
 	struct client *c = q->client;
 	clear_result(q);
-	q->done = done;
-	q->arg = arg;
 	q->timeout_ms = timeout_ms;
 	q->started_us = clock_now_us();
-	add_line(q, SLICE("Expect"), SLICE(":"),
-	    SLICE("")); /* else large bodies wait up to a second */
 	MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, link_lines(q)));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, body.ptr));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms + BACKSTOP_MS));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_TIMEOUT_MS, whole_ms));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CONNECTTIMEOUT_MS,
 	    (long)timeout_ms + BACKSTOP_MS));
 	reactor_timer_set(q->deadline, timeout_ms);
 	TAILQ_INSERT_TAIL(&c->active, q, link);
 	MUST(curl_multi_add_handle(c->multi, q->easy));
+}
+
+void client_send(struct client_request *q, const char *url, struct slice body,
+    uint32_t timeout_ms, client_done_fn done, void *arg)
+{
+	q->done = done;
+	q->data = NULL;
+	q->arg = arg;
+	add_line(q, SLICE("Expect"), SLICE(":"),
+	    SLICE("")); /* else large bodies wait up to a second */
+	MUST(curl_easy_setopt(q->easy, CURLOPT_POST, 1L));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, body.ptr));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len));
+	start(q, url, timeout_ms, (long)timeout_ms + BACKSTOP_MS);
+}
+
+void client_fetch(struct client_request *q, const char *url, uint32_t timeout_ms,
+    client_data_fn data, client_done_fn done, void *arg)
+{
+	q->done = done;
+	q->data = data;
+	q->arg = arg;
+	MUST(curl_easy_setopt(q->easy, CURLOPT_HTTPGET, 1L));
+	start(q, url, timeout_ms, 0);
 }
 
 /* Says in words why no final status came. */

@@ -1,5 +1,6 @@
 /*
- * The HTTP client: the one user of libcurl. Sends POST requests from the loop
+ * The HTTP client: the one user of libcurl. Sends POST requests from the loop (and GET
+ * requests of our own commands)
  * and reports each one's outcome once, from client_reap(), never from inside a
  * curl callback.
  *
@@ -74,6 +75,18 @@ void client_tls(struct client_request *q, const char *ca_pem, bool insecure);
  */
 void client_send(struct client_request *q, const char *url, struct slice body,
     uint32_t timeout_ms, client_done_fn done, void *arg);
+
+/* Takes the next bytes of an answer, as they come; false ends the request. */
+typedef bool (*client_data_fn)(void *arg, struct slice bytes);
+
+/*
+ * Starts a GET whose answer, if it is a 2xx, goes to `data` whatever its length; other answers
+ * are kept as those of client_send(). `done` comes as there, also where the answer was broken
+ * off or refused: what came tells whether it is complete. `timeout_ms`: until the head is
+ * there, and from then on between any two pieces.
+ */
+void client_fetch(struct client_request *q, const char *url, uint32_t timeout_ms,
+    client_data_fn data, client_done_fn done, void *arg);
 
 /* Reports the requests that have ended since the last call. */
 void client_reap(struct client *c);

@@ -44,6 +44,7 @@ struct db {
 	bool map_full;      /* the last failure was that */
 	uint64_t reserved;  /* where the room ends that was taken behind the file's last page */
 	struct folder folder;
+	struct db_txn snapshot;
 	bool readonly;
 };
 
@@ -249,6 +250,7 @@ void db_close(struct db *db)
 {
 	if (db == NULL)
 		return;
+	panic_if(db->snapshot.open, "the store was closed with a snapshot open");
 	if (db->read.mdb != NULL)
 		mdb_txn_abort(db->read.mdb);
 	if (db->env != NULL)
@@ -324,7 +326,7 @@ enum err db_grow(struct db *db)
 	MDB_envinfo info;
 	panic_if(db->write.open || db->read.open, "the map grows under a transaction");
 	uint64_t step = db->max_bytes / GROWTH_STEP;
-	if (!db->map_full || mdb_env_info(db->env, &info) != MDB_SUCCESS ||
+	if (!db->map_full || db->snapshot.open || mdb_env_info(db->env, &info) != MDB_SUCCESS ||
 	    info.me_mapsize + step > db->max_bytes + GROWTH_MAX * step)
 		return ERR_NOSPACE;
 	int rc = mdb_env_set_mapsize(db->env, info.me_mapsize + step);
@@ -337,16 +339,22 @@ enum err db_grow(struct db *db)
 	return OK;
 }
 
+/* Up to the end of the last page that was ever in use. */
+static uint64_t file_bytes(const struct db *db)
+{
+	MDB_envinfo info = {0};
+	(void)mdb_env_info(db->env, &info); /* fails without an environment alone */
+	return (info.me_last_pgno + 1) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 enum err db_reserve(struct db *db)
 {
-	MDB_envinfo info;
 	int fd = -1;
-	if (mdb_env_info(db->env, &info) != MDB_SUCCESS ||
-	    mdb_env_get_fd(db->env, &fd) != MDB_SUCCESS)
-		return ERR_STORE;
-	uint64_t end = (info.me_last_pgno + 1) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t end = file_bytes(db);
 	if (end + RESERVE_BYTES / 2 <= db->reserved)
 		return OK;
+	if (mdb_env_get_fd(db->env, &fd) != MDB_SUCCESS)
+		return ERR_STORE;
 	enum err err = folder_reserve(fd, end, RESERVE_BYTES);
 	if (err == OK)
 		db->reserved = end + RESERVE_BYTES;
@@ -375,6 +383,27 @@ void db_read_end(struct db_txn *txn)
 	txn->open = false;
 }
 
+enum err db_snapshot(struct db *db, struct db_txn **out)
+{
+	MDB_txn *mdb = NULL;
+	if (db->snapshot.open)
+		return ERR_BUSY;
+	int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &mdb);
+	if (rc != MDB_SUCCESS) {
+		log_error("cannot read the store", LOG_S("error", mdb_strerror(rc)));
+		return err_of(rc);
+	}
+	db->snapshot = (struct db_txn){.db = db, .mdb = mdb, .open = true};
+	*out = &db->snapshot;
+	return OK;
+}
+
+void db_snapshot_end(struct db_txn *txn)
+{
+	mdb_txn_abort(txn->mdb);
+	txn->open = false;
+}
+
 static MDB_val val_of(struct slice s)
 {
 	/* LMDB does not write through the pointers that it is given */
@@ -400,13 +429,24 @@ enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct sl
 	return err;
 }
 
-enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value,
+    unsigned flags)
 {
 	if (txn->err != OK)
 		return txn->err;
 	MDB_val k = val_of(key);
 	MDB_val v = val_of(value);
-	return settle(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, 0));
+	return settle(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags));
+}
+
+enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+{
+	return put(txn, t, key, value, 0);
+}
+
+enum err db_append(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
+{
+	return put(txn, t, key, value, MDB_APPEND);
 }
 
 enum err db_del(struct db_txn *txn, enum db_table t, struct slice key)
@@ -526,6 +566,7 @@ enum err db_usage(struct db *db, struct db_usage *out)
 	*out = (struct db_usage){
 	    .used_bytes = pages * (uint64_t)page_bytes,
 	    .max_bytes = db->max_bytes,
+	    .file_bytes = file_bytes(db),
 	    .disk_free_bytes = free_bytes,
 	    .disk_bytes = disk_bytes,
 	};

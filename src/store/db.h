@@ -7,8 +7,9 @@
  * store's, the later ones do nothing and the commit reports it. ERR_NOTFOUND
  * and ERR_EXISTS are answers, not failures, and stick to nothing.
  *
- * It never: keeps a transaction over a turn, hands out pointers that outlive
- * the next write or the end of the transaction, is opened by two processes.
+ * It never: keeps a transaction over a turn, but for one snapshot; hands out
+ * pointers that outlive the next write or the end of the transaction; is opened by
+ * two processes.
  */
 #ifndef STORE_DB_H
 #define STORE_DB_H
@@ -42,7 +43,7 @@ struct db_cursor;
 
 /*
  * Opens, and creates where there is none, the store in folder `dir`, locked
- * against a second process. `map_bytes`: how large the file may become.
+ * against a second process. `max_bytes`: how large the file may become.
  * ERR_IO, ERR_BUSY (another process has it) or ERR_BROKEN, with the problem in words.
  */
 MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out,
@@ -72,7 +73,8 @@ void db_abort(struct db_txn *txn);
 /*
  * Lets the file become larger than it may be, a step of an eighth: for what must be written
  * though it is full, as it makes room. Between transactions. ERR_NOSPACE: the last failure was
- * not that the file is full, or it has grown by half. ERR_BROKEN: the process must end.
+ * not that the file is full, or it has grown by half, or there is a snapshot. ERR_BROKEN: the
+ * process must end.
  */
 MUST_CHECK enum err db_grow(struct db *db);
 
@@ -86,6 +88,15 @@ MUST_CHECK enum err db_reserve(struct db *db);
 /* Begins and ends reading; cheap, the reader's slot is kept. At most one at a time. */
 MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
 void db_read_end(struct db_txn *txn);
+
+/*
+ * Begins reading that may last over turns: it sees the store as it is now, whatever is
+ * written meanwhile. At most one at a time: ERR_BUSY. What it borrows stays until its end.
+ * While it lasts, no page that is freed can be used again and the file grows instead: its
+ * owner ends it when db_usage() says that this cannot go on.
+ */
+MUST_CHECK enum err db_snapshot(struct db *db, struct db_txn **out);
+void db_snapshot_end(struct db_txn *txn);
 
 /* The transaction's sticky error, OK while there is none. */
 enum err db_txn_error(const struct db_txn *txn);
@@ -102,6 +113,13 @@ MUST_CHECK enum err db_get(struct db_txn *txn, enum db_table t, struct slice key
 
 /* Sets the value under `key`. The sticky error. */
 MUST_CHECK enum err db_put(struct db_txn *txn, enum db_table t, struct slice key,
+    struct slice value);
+
+/*
+ * Adds a row behind the table's last key: its pages are filled to the full. ERR_EXISTS where
+ * `key` does not lie behind it; the sticky error.
+ */
+MUST_CHECK enum err db_append(struct db_txn *txn, enum db_table t, struct slice key,
     struct slice value);
 
 /* Removes `key`. ERR_NOTFOUND or the sticky error. */
@@ -139,6 +157,7 @@ MUST_CHECK enum err db_prev(struct db_cursor *c, struct slice *found, struct sli
 struct db_usage {
 	uint64_t used_bytes;      /* live pages of all tables */
 	uint64_t max_bytes;       /* how large the file may become */
+	uint64_t file_bytes;      /* how large it is: free pages that may be used again too */
 	uint64_t disk_free_bytes; /* of the file system, for an ordinary user */
 	uint64_t disk_bytes;      /* size of the file system */
 };

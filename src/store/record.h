@@ -22,4 +22,14 @@ MUST_CHECK enum err record_open(struct slice value, struct reader *r);
 /* Hashes `a`, a NUL, `b` (XXH3, 128 bits): a short key for a long pair, no secret. */
 void record_digest(struct slice a, struct slice b, unsigned char out[RECORD_DIGEST]);
 
+/* A checksum of bytes that come in pieces (XXH3, 64 bits). record_sum_free() it. */
+struct record_sum;
+
+struct record_sum *record_sum_new(void);
+void record_sum_free(struct record_sum *s);
+void record_sum_add(struct record_sum *s, struct slice bytes);
+
+/* The checksum of what was added so far. */
+uint64_t record_sum_get(const struct record_sum *s);
+
 #endif

@@ -221,13 +221,13 @@ INJECTIONS = [f"{call}:error={e}" for call in SYSCALLS for e in ("EIO", "ENOSPC"
 INJECTIONS += [f"{call}:delay_enter={LATE_US}" for call in (SYSCALLS if ALL else SYSCALLS[:1])]
 
 
-def tracing(data, injection, log):
-    """The command that runs a gateway whose calls on its store's file strace meddles with."""
+def tracing(log, injection, *more):
+    """The command that runs a gateway whose calls strace meddles with."""
     call = injection.split(":")[0]
-    file = data / "waybill.mdb"
+    sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"  # it cannot be traced
     return [
-        "strace", "-D", "-f", "-qq", "-A", "-o", log, "-P", file,
-        "-e", f"trace={call}", "-e", f"inject={injection}",
+        "strace", "-D", "-f", "-qq", "-A", "-o", log, "-E", f"ASAN_OPTIONS={sanitizer}",
+        "-e", f"trace={call}", "-e", f"inject={injection}", *more,
     ]
 
 
@@ -242,8 +242,8 @@ def test_system_calls_fail(make_gateway, make_receiver, tmp_path, injection):
     log = tmp_path / "strace.log"
     for nth in range(1, 20) if ALL else (2, 4):
         # the nth call in the life of this process fails, and each seventh behind it
-        when = f"{injection}:when={nth}+7"
-        gateway.prefix = tracing(gateway.directory / "data", when, log)
+        file = gateway.directory / "data" / "waybill.mdb"
+        gateway.prefix = tracing(log, f"{injection}:when={nth}+7", "-P", file)
         gateway.start()
         for _ in range(3):
             store.round()
@@ -265,12 +265,9 @@ def test_making_the_store_fails(make_gateway, tmp_path, call):
     gateway.stop()
     for nth in range(1, 10):
         data = tmp_path / f"{call}{nth}"
-        log = tmp_path / "strace.log"
+        log = tmp_path / f"strace{nth}.log"
         gateway.reconfigure(data=data)
-        gateway.prefix = [
-            "strace", "-D", "-f", "-qq", "-o", log, "-e", f"trace={call}",
-            "-e", f"inject={call}:error=EIO:when={nth}",
-        ]
+        gateway.prefix = tracing(log, f"{call}:error=EIO:when={nth}")
         try:
             gateway.start()
         except AssertionError:
@@ -282,6 +279,6 @@ def test_making_the_store_fails(make_gateway, tmp_path, call):
         assert gateway.request("GET", "/readyz").status_code == 200
         gateway.stop()
         expect_sound(data)
-        if "INJECTED" not in log.read_text():
+        if "(INJECTED)" not in log.read_text():
             break
     assert nth > 1, "nothing has failed"

@@ -40,6 +40,7 @@ make_clean_tree() {
 		# shellcheck disable=SC2086  # a list of words
 		printf '#include <%s>\n' $libraries >src/base/lib.c
 		printf '#include <%s>\n' event2/http.h event2/buffer.h >src/api/http.c
+		echo '#include <event2/http.h>' >src/api/http_part.c
 		{
 			printf '%s\n' '/* signal() and sleep(1), see system(3):' ' * rand() */' \
 				'static void f(void)' '{' '	x->signal(1); /* atoi() */' \
@@ -104,6 +105,7 @@ includes src/util/x.c '"base/a.h"' 'no layer that is known'
 includes src/base/x.c '<zlib.h>' '<zlib.h> is not known'
 includes src/base/x.c '<cmocka.h>' 'for tests'
 includes src/api/x.c '<event2/buffer.h>' 'libevent (http) belongs to src/api/http.c'
+includes src/api/httpx.c '<event2/buffer.h>' 'libevent (http) belongs to src/api/http.c'
 for header in $libraries; do
 	includes src/base/x.h "<$header>" 'keep it in one .c'
 	includes src/base/x.c "<$header>" 'belongs to src/base/lib.c'

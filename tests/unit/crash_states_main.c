@@ -352,7 +352,8 @@ static uint64_t check_state(struct run *r, bool named)
 static void make_state(struct run *r)
 {
 	resize(&r->state, r->durable.len);
-	memcpy(r->state.bytes, r->durable.bytes, r->durable.len);
+	if (r->durable.len > 0)
+		memcpy(r->state.bytes, r->durable.bytes, r->durable.len);
 	for (size_t i = 0; i < r->doubtful.count; i++) {
 		r->doubtful.items[i].sectors = (uint8_t)rnd_next(&r->rnd);
 		apply_piece(&r->state, &r->doubtful.items[i]);
