@@ -19,9 +19,9 @@ SLOW_S = 60  # in slow_resolver.c
 def resolver(tmp_path_factory):
     """The environment in which names that end in .slow or .late are looked up slowly."""
     library = tmp_path_factory.mktemp("resolver") / "slow_resolver.so"
-    compiler = os.environ.get("CC", "cc")
+    compiler = os.environ.get("CC", "cc").split()
     subprocess.run(
-        [compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-Wall", "-Werror", SOURCE,
+        [*compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-Wall", "-Werror", SOURCE,
          "-o", library],
         check=True, timeout=60,
     )
