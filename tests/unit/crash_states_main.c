@@ -11,7 +11,7 @@
  * before or that of the commit that was under way, whole; every event is there, byte for
  * byte, whose answer had been sent.
  *
- * usage: crash_states_main LOG EVENTS FOLDER [ROUNDS [sound|no-syncs|early-answers]]
+ * usage: crash_states_main LOG EVENTS FOLDER ROUNDS sound|no-syncs|early-answers
  * EVENTS has for each event a line "ID DELIVERIES CANCELLED LENGTH" and then its body and a
  * newline; CANCELLED is 1 where its deliveries may have been cancelled. FOLDER is empty, and
  * best in memory. ROUNDS is how often the random ones are drawn. The last argument damages
@@ -86,6 +86,8 @@ struct run {
 	int rounds;
 	enum damage damage;
 	struct rnd rnd;
+	struct slice log;
+	struct slice bodies; /* the file of events, which they point into */
 	struct expected *events;
 	size_t event_count;
 	struct content durable; /* what is on disk for certain */
@@ -132,7 +134,8 @@ static struct slice read_file(const char *path)
 
 static void read_events(struct run *r, const char *path)
 {
-	struct slice rest = read_file(path);
+	r->bodies = read_file(path);
+	struct slice rest = r->bodies;
 	while (rest.len > 0) {
 		struct slice line = slice_cut(&rest, '\n');
 		struct expected e = {0};
@@ -383,7 +386,7 @@ static void choose_prefix(struct run *r, size_t n)
 
 static size_t draw(struct run *r, size_t n)
 {
-	return n == 0 ? 0 : (size_t)(rnd_next(&r->rnd) % n);
+	return (size_t)(rnd_next(&r->rnd) % n);
 }
 
 static void check_prefixes(struct run *r)
@@ -529,8 +532,9 @@ static void note_early(struct run *r, struct slice log, size_t at)
 	}
 }
 
-static void replay_all(struct run *r, struct slice log)
+static void replay_all(struct run *r)
 {
+	struct slice log = r->log;
 	struct record rec;
 	for (size_t at = 0; at < log.len; at += sizeof(rec) + rec.bytes) {
 		memcpy(&rec, log.ptr + at, sizeof(rec));
@@ -567,29 +571,27 @@ static size_t count_dropped(const struct run *r)
 
 static enum damage damage_of(const char *name)
 {
-	if (strcmp(name, "no-syncs") == 0)
-		return NO_SYNCS;
-	return strcmp(name, "early-answers") == 0 ? EARLY_ANSWERS : SOUND;
+	bool early = strcmp(name, "early-answers") == 0;
+	return strcmp(name, "no-syncs") == 0 ? NO_SYNCS : early ? EARLY_ANSWERS : SOUND;
 }
 
 int main(int argc, char **argv)
 {
-	struct run r = {.rounds = 1};
-	if (argc < 4) {
+	static struct run r; /* what it holds is held to the end */
+	if (argc != 6) {
 		(void)fprintf(stderr,
-		    "usage: crash_states_main LOG EVENTS FOLDER [ROUNDS "
-		    "[sound|no-syncs|early-answers]]\n");
+		    "usage: crash_states_main LOG EVENTS FOLDER ROUNDS "
+		    "sound|no-syncs|early-answers\n");
 		return 2;
 	}
 	log_setup(LOG_ERROR + 1, LOG_TEXT);
 	rnd_seed(&r.rnd, SEED);
 	read_events(&r, argv[2]);
 	r.folder = argv[3];
-	if (argc > 4)
-		r.rounds = (int)strtol(argv[4], NULL, 10);
-	if (argc > 5)
-		r.damage = damage_of(argv[5]);
-	replay_all(&r, read_file(argv[1]));
+	r.rounds = (int)strtol(argv[4], NULL, 10);
+	r.damage = damage_of(argv[5]);
+	r.log = read_file(argv[1]);
+	replay_all(&r);
 	size_t different = count_different(&r);
 	(void)printf("{\"states\":%zu,\"different\":%zu,\"commits\":%zu,\"answers\":%zu,"
 		     "\"dropped\":%zu,\"failed_syncs\":%zu}\n",
