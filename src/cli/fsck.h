@@ -5,9 +5,9 @@
 #include <stdbool.h>
 
 /*
- * Checks the store in folder `dir` in a process of its own, since a damaged file may end it
- * with a signal. `command` begins the lines on standard error; findings and the summary go to
- * standard output; `brief`: only what is wrong is said. Returns the exit status.
+ * Checks the store in folder `dir`: its pages, then all that check_store() does. `command`
+ * begins the lines on standard error; findings and the summary go to standard output;
+ * `brief`: only what is wrong is said. Returns the exit status.
  */
 int fsck_run(const char *command, const char *dir, bool brief);
 

@@ -28,8 +28,8 @@ struct check_result {
  * middle of work that is done in slices (a deleted webhook whose queue is being emptied, an
  * older entry in DB_SETTLED of an event that was replayed since) are sound.
  *
- * Of damage below the tables only what reading them meets is found; it may end the process
- * with a signal, since the file is mapped.
+ * Damage below the tables must have been ruled out: LMDB trusts its file. db_open_readonly()
+ * has done so (pages.h), and so has a store that was just written.
  */
 void check_store(struct db *db, check_found_fn found, void *arg, struct check_result *out);
 

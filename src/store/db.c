@@ -13,12 +13,12 @@
 #include <lmdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/folder.h"
+#include "store/pages.h"
 
 #define PATH_BYTES 4096
 #define DISK_FULL_BYTES (1u << 20) /* free bytes below which a short write is no surprise */
@@ -182,16 +182,16 @@ static int open_file(struct db *db, const char *dir, uint64_t map_bytes)
 	return rc == MDB_SUCCESS ? open_env(db, path, map_bytes, 0) : rc;
 }
 
-/* Whether there is a file to open. LMDB would write to an empty one. */
+/* Whether there is a file, and one that LMDB can be trusted with. */
 static enum err check_file(struct db *db, const char *dir, struct problem *p)
 {
-	struct stat st;
-	if (fstatat(db->folder.fd, FILE_NAME, &st, 0) != 0)
+	int fd = openat(db->folder.fd, FILE_NAME, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
 		    "there is no store in %s: " FILE_NAME ": %s", dir, strerror(errno));
-	if (st.st_size == 0)
-		return problem_set(p, ERR_BROKEN, "data", FILE_NAME " in %s is empty", dir);
-	return OK;
+	enum err err = pages_check(fd, p);
+	(void)close(fd); /* read-only */
+	return err;
 }
 
 static struct db *new_db(bool readonly)

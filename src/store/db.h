@@ -52,7 +52,8 @@ MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out
 /*
  * Opens the store that is in folder `dir` for reading alone, whatever its version; a table
  * that it does not have is an empty one. Nothing is changed, but that the lock's file is made
- * where it is missing and can be. ERR_NOTFOUND (there is no store), or as db_open().
+ * where it is missing and can be. ERR_NOTFOUND (there is no store), ERR_CORRUPT (its pages
+ * are damaged: pages.h), or as db_open().
  */
 MUST_CHECK enum err db_open_readonly(const char *dir, struct db **out, struct problem *p);
 

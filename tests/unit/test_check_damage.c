@@ -413,7 +413,7 @@ static const struct {
 	{                                                                                      \
 		fn, #fn, want                                                                  \
 	}
-    D(newer_version, "meta: the store has version 2, this waybill knows up to 1"),
+    D(newer_version, ", this waybill knows up to "),
     D(no_version, "meta: there is no version, though there are rows"),
     D(unknown_meta, "meta 7374726179: the key is not known"),
     D(short_meta, "the record is corrupt"),
