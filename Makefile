@@ -164,8 +164,15 @@ test-corpus: $(FUZZ_$(VARIANT)) ## the fuzz harnesses over their corpora, or one
 test-json: $(DRIVER_$(VARIANT)) ## canonical JSON compared with Node.js
 	@tests/run $(VARIANT) json
 
-test-e2e: $(BIN_$(VARIANT)) ## the end-to-end tests, or some: K=dlq
+test-e2e: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## the end-to-end tests, or some: K=dlq
 	@tests/run $(VARIANT) e2e '$(K)'
+
+crash-states: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## what a loss of power can leave; ROUNDS=1
+	@WAYBILL_CRASH_ROUNDS=$(or $(ROUNDS),1) tests/run $(VARIANT) e2e power_loss
+
+faults: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## the disk fails at each call; ROUNDS=10 of crash-states
+	@WAYBILL_FAULTS=all WAYBILL_CRASH_ROUNDS=$(or $(ROUNDS),10) \
+		tests/run $(VARIANT) e2e 'power_loss or disk_faults or full_disk'
 
 fuzz: $(if $(T),build/fuzz/tests/fuzz_$(T),$(FUZZ_fuzz)) ## fuzz each parser for FUZZ_TIME=60 s, or one: T=json
 	@tests/run fuzz fuzz $(FUZZ_TIME) $^
@@ -207,5 +214,5 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e fuzz bench lint \
-	tidy format install uninstall clean help
+.PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e crash-states \
+	faults fuzz bench lint tidy format install uninstall clean help

@@ -70,14 +70,15 @@ static void check_room(struct loop *l)
 		log_error("cannot measure the store", LOG_S("error", err_text(err)));
 		return;
 	}
-	bool disk_room = u.disk_free_bytes / DISK_FREE_PERCENT >= u.disk_bytes / 100;
-	bool room = u.used_bytes / MAP_FULL_PERCENT < u.map_bytes / 100 && disk_room;
-	if (!disk_room || u.file_bytes / MAP_FULL_PERCENT >= u.map_bytes / 100)
+	bool disk_room = db_reserve(l->conf.db) != ERR_NOSPACE &&
+	    u.disk_free_bytes / DISK_FREE_PERCENT >= u.disk_bytes / 100;
+	bool room = u.used_bytes / MAP_FULL_PERCENT < u.max_bytes / 100 && disk_room;
+	if (!disk_room || u.file_bytes / MAP_FULL_PERCENT >= u.max_bytes / 100)
 		api_relieve(l->conf.api, u.file_bytes);
 	if (room != l->conf.health->has_room)
 		log_warn(room ? "the store has room again"
 			      : "the store has no room for new events",
-		    LOG_N("used_bytes", u.used_bytes), LOG_N("max_bytes", u.map_bytes),
+		    LOG_N("used_bytes", u.used_bytes), LOG_N("max_bytes", u.max_bytes),
 		    LOG_N("disk_free_bytes", u.disk_free_bytes));
 	l->conf.health->has_room = room;
 }
@@ -171,7 +172,10 @@ static enum err commit(struct loop *l)
 {
 	if (turn_staged(l->conf.turn) == 0 || !may_commit(l))
 		return OK;
+	bool had_intake = turn_staged_intake(l->conf.turn) > 0;
 	enum err err = turn_commit(l->conf.turn);
+	if (had_intake && err != ERR_BROKEN)
+		check_room(l); /* at once: a burst must not get past it */
 	bool stored = err == OK;
 	if (stored != l->conf.health->stores)
 		log_warn(stored ? "the store can be written again"
@@ -249,7 +253,11 @@ enum err loop_run(struct loop *l)
 	if (err == OK)
 		err = turn_commit(l->conf.turn) == ERR_BROKEN ? ERR_BROKEN
 							      : OK; /* told already */
-	for (int i = 0; i < FLUSH_PASSES; i++)
+	http_stop(l->conf.http);
+	for (int i = 0; i < FLUSH_PASSES; i++) {
 		reactor_pass(l->conf.reactor, true);
+		turn_refuse(
+		    l->conf.turn); /* what came meanwhile, on a connection that is open */
+	}
 	return err;
 }

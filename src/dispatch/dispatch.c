@@ -20,6 +20,7 @@
 
 #define STARTS_PER_TURN 32 /* attempts started in one turn: bounds its work */
 #define DROPS_MAX 128      /* expired deliveries between their claim and the commit */
+#define READ_RETRY_MS 1000 /* after the queue could not be read */
 #define IDLE_MAX 1024      /* endpoints without work that are kept */
 
 struct endpoint {
@@ -56,8 +57,9 @@ struct dispatch {
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
 	struct purge *purge;
-	uint64_t body_bytes; /* in flight */
-	unsigned drops;      /* expired deliveries whose end is not committed yet */
+	uint64_t body_bytes;   /* in flight */
+	unsigned drops;        /* expired deliveries whose end is not committed yet */
+	int64_t read_retry_ms; /* monotonic; the queue is not read before */
 	bool stopped;
 };
 
@@ -196,10 +198,7 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
 		return;
 	if (!queue_place_before(&ep->place, place))
 		rewind_place(ep);
-	/*
-	 * a fifo place may lie ahead of the clock: what is due there shows when it is
-	 * claimed
-	 */
+	/* a fifo place may lie ahead of the clock: when it is claimed, it shows what is due */
 	int64_t due_ms = ep->fifo ? clock_wall_ms() : place->place_ms;
 	if (due_ms < ep->sched.due_ms)
 		sched_set_due(d->sched, &ep->sched, due_ms);
@@ -497,6 +496,7 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	enum err err = queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
 	if (err != OK) {
 		log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
+		d->read_retry_ms = clock_mono_ms() + READ_RETRY_MS;
 		return false;
 	}
 	ep->place = claim.place;
@@ -519,10 +519,13 @@ static void start_due(struct dispatch *d)
 {
 	struct db_txn *txn = NULL;
 	int64_t now_ms = clock_wall_ms();
-	if (d->stopped || sched_next(d->sched, now_ms) == NULL)
+	if (d->stopped || clock_mono_ms() < d->read_retry_ms ||
+	    sched_next(d->sched, now_ms) == NULL)
 		return;
-	if (db_read(d->conf.db, &txn) != OK)
+	if (db_read(d->conf.db, &txn) != OK) {
+		d->read_retry_ms = clock_mono_ms() + READ_RETRY_MS;
 		return;
+	}
 	/* a claim that starts nothing counts too, but not a drop: those are bounded apart */
 	int claims = 0;
 	while (claims < STARTS_PER_TURN && d->drops < DROPS_MAX &&
@@ -551,7 +554,9 @@ int64_t dispatch_delay(struct dispatch *d)
 		wake_ms = sched_wake(d->sched, now_ms);
 	if (wake_ms == SCHED_NEVER)
 		return -1;
-	return wake_ms > now_ms ? wake_ms - now_ms : 0;
+	int64_t due = wake_ms > now_ms ? wake_ms - now_ms : 0;
+	int64_t readable = d->read_retry_ms - clock_mono_ms();
+	return due > readable ? due : readable;
 }
 
 void dispatch_stop(struct dispatch *d)

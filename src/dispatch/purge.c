@@ -22,6 +22,7 @@ struct purge {
 	TAILQ_HEAD(, target) targets;
 	void (*gone)(void *arg, uint64_t webhook);
 	void *arg;
+	size_t slice; /* deliveries: fewer each time that there was no room for it */
 	bool staged;
 	bool erased; /* the last slice emptied the queue and erased the record */
 };
@@ -31,10 +32,11 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	struct purge *p = (struct purge *)op;
 	uint64_t webhook = TAILQ_FIRST(&p->targets)->webhook;
 	size_t dropped = 0;
+	size_t max = p->slice;
+	p->slice = (max + 1) / 2;
 	p->erased = false;
-	enum err err = retention_cancel_queue(txn, webhook, clock_wall_ms(), SLICE_MAX,
-	    &dropped);
-	if (err != OK || dropped == SLICE_MAX)
+	enum err err = retention_cancel_queue(txn, webhook, clock_wall_ms(), max, &dropped);
+	if (err != OK || dropped == max)
 		return err;
 	err = webhooks_erase(txn, webhook);
 	p->erased = err == OK || err == ERR_NOTFOUND;
@@ -91,5 +93,6 @@ void purge_step(struct purge *p)
 	if (p->staged || TAILQ_EMPTY(&p->targets))
 		return;
 	p->staged = true;
+	p->slice = SLICE_MAX;
 	turn_stage(p->turn, &p->op);
 }

@@ -29,7 +29,7 @@ enum err backup_source_new(struct db *db, struct backup_source **out)
 	struct backup_source *s = mem_new(sizeof(*s));
 	s->txn = txn;
 	s->sum = hash_sum_new();
-	s->map_bytes = usage.map_bytes;
+	s->map_bytes = usage.file_bytes > usage.max_bytes ? usage.file_bytes : usage.max_bytes;
 	*out = s;
 	return OK;
 }

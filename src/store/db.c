@@ -13,42 +13,20 @@
 #include <lmdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/db_inner.h"
+#include "store/folder.h"
 #include "store/pages.h"
 
 #define PATH_BYTES 4096
+#define DISK_FULL_BYTES (1u << 20) /* free bytes below which a short write is no surprise */
+#define RESERVE_BYTES (4u << 20)   /* some hundred outcomes at once, before any page is free */
+#define GROWTH_STEP 8              /* the map grows by one eighth of what it was to be… */
+#define GROWTH_MAX 4               /* …so often: half as much again */
 #define FILE_NAME "waybill.mdb"
-#define NO_TABLE UINT_MAX /* in place of the handle of a table that the store does not have */
-
-struct db_txn {
-	struct db *db;
-	MDB_txn *mdb;
-	enum err err;
-	bool open;
-};
-
-struct db {
-	MDB_env *env;
-	MDB_dbi tables[DB_TABLES];
-	struct db_txn write;
-	struct db_companion companion;
-	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
-	struct db_txn snapshot;
-	int lock_fd;
-	int dir_fd;
-	bool readonly;
-};
-
-struct db_cursor {
-	struct db_txn *txn;
-	MDB_cursor *mdb;
-};
 
 static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_META] = "meta",
@@ -89,12 +67,12 @@ static enum err err_of(int rc)
 	}
 }
 
-/* Maps a result and makes a failure of the store's stick to the transaction. */
-static enum err settle(struct db_txn *txn, int rc)
+enum err db_settle(struct db_txn *txn, int rc)
 {
 	enum err err = err_of(rc);
 	if (err == OK || err == ERR_NOTFOUND || err == ERR_EXISTS)
 		return err;
+	txn->db->map_full = rc == MDB_MAP_FULL;
 	if (txn->err == OK && err != ERR_NOSPACE)
 		log_error("store operation failed", LOG_S("error", mdb_strerror(rc)));
 	return db_txn_fail(txn, err);
@@ -110,25 +88,6 @@ enum err db_txn_fail(struct db_txn *txn, enum err err)
 	if (txn->err == OK)
 		txn->err = err;
 	return txn->err;
-}
-
-/* Opens the folder and takes its lock. A reader does without where it cannot make the file. */
-static enum err claim_dir(struct db *db, const char *dir, struct problem *p)
-{
-	db->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (db->dir_fd < 0)
-		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
-		    "cannot open folder %s: %s", dir, strerror(errno));
-	db->lock_fd = openat(db->dir_fd, "waybill.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (db->lock_fd < 0 && db->readonly && (errno == EROFS || errno == EACCES))
-		return OK;
-	if (db->lock_fd < 0)
-		return problem_set(p, ERR_IO, "data", "cannot write in folder %s: %s", dir,
-		    strerror(errno));
-	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0)
-		return problem_set(p, ERR_BUSY, "data",
-		    "the store in %s is in use by another process", dir);
-	return OK;
 }
 
 static int open_table(struct db *db, MDB_txn *txn, int t)
@@ -154,28 +113,54 @@ static int open_tables(struct db *db)
 	return rc;
 }
 
-static int open_env(struct db *db, const char *dir, uint64_t map_bytes)
+static int open_env(struct db *db, const char *path, uint64_t map_bytes, unsigned flags)
 {
-	/* no lock of LMDB's for a reader alone in the store: its file would be made */
-	const unsigned mode = db->readonly ? MDB_RDONLY | MDB_NOLOCK : 0;
-	char path[PATH_BYTES];
-	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, dir);
 	int rc = mdb_env_create(&db->env);
 	if (rc == MDB_SUCCESS)
 		rc = mdb_env_set_maxdbs(db->env, DB_TABLES);
 	if (rc == MDB_SUCCESS)
 		rc = mdb_env_set_mapsize(db->env, map_bytes);
 	if (rc == MDB_SUCCESS)
-		rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | mode, 0600);
+		rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 	if (rc == MDB_SUCCESS)
 		rc = open_tables(db);
 	return rc;
 }
 
+/*
+ * Makes the file where there is none: under another name until all of it is on disk. LMDB
+ * would never again open one that a loss of power cut short in its first two pages.
+ */
+static int make_file(const char *path, uint64_t map_bytes)
+{
+	char making[PATH_BYTES + sizeof(".new")];
+	struct db db = {0};
+	if (access(path, F_OK) == 0)
+		return MDB_SUCCESS;
+	(void)snprintf(making, sizeof(making), "%s.new", path);
+	(void)unlink(making); /* what an earlier start may have left */
+	int rc = open_env(&db, making, map_bytes, MDB_NOLOCK);
+	if (db.env != NULL)
+		mdb_env_close(db.env);
+	if (rc == MDB_SUCCESS && rename(making, path) != 0)
+		rc = errno;
+	return rc;
+}
+
+static int open_file(struct db *db, const char *dir, uint64_t map_bytes)
+{
+	char path[PATH_BYTES];
+	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, dir);
+	if (db->readonly) /* no lock of LMDB's for a reader alone: its file would be made */
+		return open_env(db, path, map_bytes, MDB_RDONLY | MDB_NOLOCK);
+	int rc = make_file(path, map_bytes);
+	return rc == MDB_SUCCESS ? open_env(db, path, map_bytes, 0) : rc;
+}
+
 /* Whether there is a file, and one that LMDB can be trusted with. */
 static enum err check_file(struct db *db, const char *dir, struct problem *p)
 {
-	int fd = openat(db->dir_fd, FILE_NAME, O_RDONLY | O_CLOEXEC);
+	int fd = openat(db->folder.fd, FILE_NAME, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
 		    "there is no store in %s: " FILE_NAME ": %s", dir, strerror(errno));
@@ -188,19 +173,18 @@ static struct db *new_db(bool readonly)
 {
 	struct db *db = mem_new(sizeof(*db));
 	db->readonly = readonly;
-	db->lock_fd = -1;
-	db->dir_fd = -1;
+	db->folder = FOLDER_CLOSED;
 	return db;
 }
 
 enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
 {
 	struct db *db = new_db(true);
-	enum err err = claim_dir(db, dir, p);
+	enum err err = folder_claim(&db->folder, dir, db->readonly, p);
 	if (err == OK)
 		err = check_file(db, dir, p);
 	if (err == OK) {
-		int rc = open_env(db, dir, 0); /* 0: as large as the file says */
+		int rc = open_file(db, dir, 0); /* 0: as large as the file says */
 		if (rc != MDB_SUCCESS)
 			err = problem_set(p, ERR_BROKEN, "data",
 			    "cannot open the store in %s: %s", dir, mdb_strerror(rc));
@@ -213,27 +197,22 @@ enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
 	return OK;
 }
 
-enum err db_open(const char *dir, uint64_t map_bytes, struct db **out, struct problem *p)
+enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
 {
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return problem_set(p, ERR_IO, "data", "cannot make folder %s: %s", dir,
-		    strerror(errno));
 	struct db *db = new_db(false);
-	enum err err = claim_dir(db, dir, p);
+	db->max_bytes = max_bytes;
+	enum err err = folder_claim(&db->folder, dir, db->readonly, p);
 	if (err != OK)
 		goto fail;
-	int rc = open_env(db, dir, map_bytes);
+	int rc = open_file(db, dir, max_bytes);
 	if (rc != MDB_SUCCESS) {
 		err = problem_set(p, ERR_BROKEN, "data", "cannot open the store in %s: %s", dir,
 		    mdb_strerror(rc));
 		goto fail;
 	}
-	if (fsync(db->dir_fd) !=
-	    0) { /* LMDB never does: the new file's name must survive too */
-		err = problem_set(p, ERR_IO, "data", "cannot sync folder %s: %s", dir,
-		    strerror(errno));
+	err = folder_sync(&db->folder, dir, p); /* LMDB never does: the new name must last */
+	if (err != OK)
 		goto fail;
-	}
 	db_clear_readers(db);
 	*out = db;
 	return OK;
@@ -251,10 +230,7 @@ void db_close(struct db *db)
 		mdb_txn_abort(db->read.mdb);
 	if (db->env != NULL)
 		mdb_env_close(db->env);
-	if (db->lock_fd >= 0)
-		(void)close(db->lock_fd); /* releases the lock; nothing was written to it */
-	if (db->dir_fd >= 0)
-		(void)close(db->dir_fd); /* read-only */
+	folder_release(&db->folder);
 	free(db);
 }
 
@@ -279,7 +255,7 @@ enum err db_begin(struct db *db, struct db_txn **out)
 static bool is_broken(struct db *db)
 {
 	MDB_txn *probe = NULL;
-	int rc = mdb_txn_begin(db->env, NULL, 0, &probe);
+	int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &probe);
 	if (rc == MDB_SUCCESS)
 		mdb_txn_abort(probe);
 	return rc == MDB_PANIC;
@@ -313,6 +289,15 @@ static void end_write(struct db_txn *txn, bool committed)
 		c->ended(c->arg, committed);
 }
 
+/* Whether the file system is full, which LMDB meets as a short write and calls EIO. */
+static bool is_disk_full(const struct db *db)
+{
+	uint64_t free_bytes = 0;
+	uint64_t disk_bytes = 0;
+	return folder_space(&db->folder, &free_bytes, &disk_bytes) == OK &&
+	    free_bytes < DISK_FULL_BYTES;
+}
+
 enum err db_commit(struct db_txn *txn)
 {
 	panic_if(!txn->open, "commit without a transaction");
@@ -326,8 +311,11 @@ enum err db_commit(struct db_txn *txn)
 	end_write(txn, rc == MDB_SUCCESS);
 	if (rc == MDB_SUCCESS)
 		return OK;
+	txn->db->map_full = rc == MDB_MAP_FULL;
 	log_error("commit failed", LOG_S("error", mdb_strerror(rc)));
-	return is_broken(txn->db) ? ERR_BROKEN : err_of(rc);
+	if (is_broken(txn->db))
+		return ERR_BROKEN;
+	return rc == EIO && is_disk_full(txn->db) ? ERR_NOSPACE : err_of(rc);
 }
 
 void db_abort(struct db_txn *txn)
@@ -336,6 +324,46 @@ void db_abort(struct db_txn *txn)
 		return;
 	mdb_txn_abort(txn->mdb);
 	end_write(txn, false);
+}
+
+enum err db_grow(struct db *db)
+{
+	MDB_envinfo info;
+	panic_if(db->write.open || db->read.open, "the map grows under a transaction");
+	uint64_t step = db->max_bytes / GROWTH_STEP;
+	if (!db->map_full || db->snapshot.open || mdb_env_info(db->env, &info) != MDB_SUCCESS ||
+	    info.me_mapsize + step > db->max_bytes + GROWTH_MAX * step)
+		return ERR_NOSPACE;
+	int rc = mdb_env_set_mapsize(db->env, info.me_mapsize + step);
+	if (rc != MDB_SUCCESS) { /* the old map is gone */
+		log_error("cannot map the store", LOG_S("error", mdb_strerror(rc)));
+		return ERR_BROKEN;
+	}
+	log_warn("the store grows beyond its largest size",
+	    LOG_N("bytes", info.me_mapsize + step), LOG_N("max_bytes", db->max_bytes));
+	return OK;
+}
+
+/* Up to the end of the last page that was ever in use. */
+static uint64_t file_bytes(const struct db *db)
+{
+	MDB_envinfo info = {0};
+	(void)mdb_env_info(db->env, &info); /* fails without an environment alone */
+	return (info.me_last_pgno + 1) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+enum err db_reserve(struct db *db)
+{
+	int fd = -1;
+	uint64_t end = file_bytes(db);
+	if (end + RESERVE_BYTES / 2 <= db->reserved)
+		return OK;
+	if (mdb_env_get_fd(db->env, &fd) != MDB_SUCCESS)
+		return ERR_STORE;
+	enum err err = folder_reserve(fd, end, RESERVE_BYTES);
+	if (err == OK)
+		db->reserved = end + RESERVE_BYTES;
+	return err;
 }
 
 enum err db_read(struct db *db, struct db_txn **out)
@@ -381,162 +409,20 @@ void db_snapshot_end(struct db_txn *txn)
 	txn->open = false;
 }
 
-static MDB_val val_of(struct slice s)
-{
-	/* LMDB does not write through the pointers that it is given */
-	return (MDB_val){.mv_size = s.len, .mv_data = (void *)(uintptr_t)s.ptr};
-}
-
-static struct slice slice_of_val(MDB_val v)
-{
-	return (struct slice){.ptr = v.mv_data, .len = v.mv_size};
-}
-
-enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct slice *value)
-{
-	if (txn->err != OK)
-		return txn->err;
-	if (txn->db->tables[t] == NO_TABLE)
-		return ERR_NOTFOUND;
-	MDB_val k = val_of(key);
-	MDB_val v = {0};
-	enum err err = settle(txn, mdb_get(txn->mdb, txn->db->tables[t], &k, &v));
-	if (err == OK)
-		*value = slice_of_val(v);
-	return err;
-}
-
-static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value,
-    unsigned flags)
-{
-	if (txn->err != OK)
-		return txn->err;
-	MDB_val k = val_of(key);
-	MDB_val v = val_of(value);
-	return settle(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags));
-}
-
-enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
-{
-	return put(txn, t, key, value, 0);
-}
-
-enum err db_append(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
-{
-	return put(txn, t, key, value, MDB_APPEND);
-}
-
-enum err db_del(struct db_txn *txn, enum db_table t, struct slice key)
-{
-	if (txn->err != OK)
-		return txn->err;
-	MDB_val k = val_of(key);
-	return settle(txn, mdb_del(txn->mdb, txn->db->tables[t], &k, NULL));
-}
-
-enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out)
-{
-	if (txn->err != OK)
-		return txn->err;
-	if (txn->db->tables[t] == NO_TABLE)
-		return ERR_NOTFOUND;
-	MDB_cursor *mdb = NULL;
-	enum err err = settle(txn, mdb_cursor_open(txn->mdb, txn->db->tables[t], &mdb));
-	if (err != OK)
-		return err;
-	*out = mem_new(sizeof(**out));
-	**out = (struct db_cursor){.txn = txn, .mdb = mdb};
-	return OK;
-}
-
-void db_cursor_close(struct db_cursor *c)
-{
-	if (c == NULL)
-		return;
-	mdb_cursor_close(c->mdb);
-	free(c);
-}
-
-static enum err move(struct db_cursor *c, MDB_cursor_op op, MDB_val key, struct slice *found,
-    struct slice *value)
-{
-	if (c->txn->err != OK)
-		return c->txn->err;
-	MDB_val v = {0};
-	enum err err = settle(c->txn, mdb_cursor_get(c->mdb, &key, &v, op));
-	if (err == OK) {
-		*found = slice_of_val(key);
-		*value = slice_of_val(v);
-	}
-	return err;
-}
-
-enum err db_seek(struct db_cursor *c, struct slice key, struct slice *found,
-    struct slice *value)
-{
-	return move(c, MDB_SET_RANGE, val_of(key), found, value);
-}
-
-enum err db_seek_below(struct db_cursor *c, struct slice key, struct slice *found,
-    struct slice *value)
-{
-	enum err err = db_seek(c, key, found, value);
-	if (err == ERR_NOTFOUND)
-		return move(c, MDB_LAST, (MDB_val){0}, found, value);
-	return err == OK ? db_prev(c, found, value) : err;
-}
-
-/* Reads the one row that `op` names. */
-static enum err peek(struct db_txn *txn, enum db_table t, MDB_cursor_op op, struct slice *key,
-    struct slice *value)
-{
-	struct db_cursor *c = NULL;
-	enum err err = db_cursor(txn, t, &c);
-	if (err != OK)
-		return err;
-	err = move(c, op, (MDB_val){0}, key, value);
-	db_cursor_close(c);
-	return err;
-}
-
-enum err db_first(struct db_txn *txn, enum db_table t, struct slice *key, struct slice *value)
-{
-	return peek(txn, t, MDB_FIRST, key, value);
-}
-
-enum err db_last(struct db_txn *txn, enum db_table t, struct slice *key)
-{
-	struct slice value;
-	return peek(txn, t, MDB_LAST, key, &value);
-}
-
-enum err db_next(struct db_cursor *c, struct slice *found, struct slice *value)
-{
-	return move(c, MDB_NEXT, (MDB_val){0}, found, value);
-}
-
-enum err db_prev(struct db_cursor *c, struct slice *found, struct slice *value)
-{
-	return move(c, MDB_PREV, (MDB_val){0}, found, value);
-}
-
 enum err db_usage(struct db *db, struct db_usage *out)
 {
 	struct db_txn *txn = NULL;
-	struct statvfs fs;
-	MDB_envinfo info;
-	if (fstatvfs(db->dir_fd, &fs) != 0)
-		return ERR_IO;
-	enum err err = err_of(mdb_env_info(db->env, &info));
-	if (err != OK)
-		return err;
-	err = db_read(db, &txn);
+	uint64_t free_bytes = 0;
+	uint64_t disk_bytes = 0;
+	enum err err = folder_space(&db->folder, &free_bytes, &disk_bytes);
+	if (err == OK)
+		err = db_read(db, &txn);
 	if (err != OK)
 		return err;
 	uint64_t pages = 0;
 	for (int t = 0; t < DB_TABLES; t++) {
 		MDB_stat st;
-		(void)settle(txn, mdb_stat(txn->mdb, db->tables[t], &st));
+		(void)db_settle(txn, mdb_stat(txn->mdb, db->tables[t], &st));
 		if (txn->err == OK)
 			pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
 	}
@@ -545,10 +431,10 @@ enum err db_usage(struct db *db, struct db_usage *out)
 	long page_bytes = sysconf(_SC_PAGESIZE);
 	*out = (struct db_usage){
 	    .used_bytes = pages * (uint64_t)page_bytes,
-	    .map_bytes = info.me_mapsize,
-	    .file_bytes = (info.me_last_pgno + 1) * (uint64_t)page_bytes,
-	    .disk_free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
-	    .disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
+	    .max_bytes = db->max_bytes,
+	    .file_bytes = file_bytes(db),
+	    .disk_free_bytes = free_bytes,
+	    .disk_bytes = disk_bytes,
 	};
 	return err;
 }
@@ -559,7 +445,7 @@ enum err db_rows(struct db_txn *txn, enum db_table t, uint64_t *out)
 	if (txn->err != OK)
 		return txn->err;
 	if (txn->db->tables[t] != NO_TABLE &&
-	    settle(txn, mdb_stat(txn->mdb, txn->db->tables[t], &st)) != OK)
+	    db_settle(txn, mdb_stat(txn->mdb, txn->db->tables[t], &st)) != OK)
 		return txn->err;
 	*out = st.ms_entries;
 	return OK;

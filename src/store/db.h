@@ -44,10 +44,10 @@ struct db_cursor;
 
 /*
  * Opens, and creates where there is none, the store in folder `dir`, locked
- * against a second process. `map_bytes`: how large the file may become.
+ * against a second process. `max_bytes`: how large the file may become.
  * ERR_IO, ERR_BUSY (another process has it) or ERR_BROKEN, with the problem in words.
  */
-MUST_CHECK enum err db_open(const char *dir, uint64_t map_bytes, struct db **out,
+MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out,
     struct problem *p);
 
 /*
@@ -71,6 +71,21 @@ MUST_CHECK enum err db_begin(struct db *db, struct db_txn **out);
  */
 MUST_CHECK enum err db_commit(struct db_txn *txn);
 void db_abort(struct db_txn *txn);
+
+/*
+ * Lets the file become larger than it may be, a step of an eighth: for what must be written
+ * though it is full, as it makes room. Between transactions. ERR_NOSPACE: the last failure was
+ * not that the file is full, or it has grown by half, or there is a snapshot. ERR_BROKEN: the
+ * process must end.
+ */
+MUST_CHECK enum err db_grow(struct db *db);
+
+/*
+ * Keeps room on the disk behind the file's last page, that nobody else can fill: on a disk that
+ * is full it is what outcomes are written to. Now and then; mostly without a system call.
+ * ERR_NOSPACE: the disk has no room for it, and what is left of it is all there is.
+ */
+MUST_CHECK enum err db_reserve(struct db *db);
 
 /* Begins and ends reading; cheap, the reader's slot is kept. At most one at a time. */
 MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
@@ -160,7 +175,7 @@ MUST_CHECK enum err db_prev(struct db_cursor *c, struct slice *found, struct sli
 
 struct db_usage {
 	uint64_t used_bytes;      /* live pages of all tables */
-	uint64_t map_bytes;       /* how large the file may become */
+	uint64_t max_bytes;       /* how large the file may become */
 	uint64_t file_bytes;      /* how large it is: free pages that may be used again too */
 	uint64_t disk_free_bytes; /* of the file system, for an ordinary user */
 	uint64_t disk_bytes;      /* size of the file system */

@@ -15,6 +15,7 @@ struct sweep {
 	struct op op; /* first: the turn's pointer is ours */
 	struct turn *turn;
 	struct retention keep;
+	size_t slice; /* records of each kind: fewer each time that there was no room for it */
 	bool staged;
 	bool full; /* the last slice was: there may be more */
 };
@@ -26,12 +27,14 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	size_t settled = 0;
 	size_t dead = 0;
 	size_t repeats = 0;
-	enum err err = retention_sweep_settled(txn, &s->keep, now_ms, SLICE_MAX, &settled);
+	size_t max = s->slice;
+	s->slice = (max + 1) / 2;
+	enum err err = retention_sweep_settled(txn, &s->keep, now_ms, max, &settled);
 	if (err == OK)
-		err = retention_sweep_dead(txn, &s->keep, now_ms, SLICE_MAX, &dead);
+		err = retention_sweep_dead(txn, &s->keep, now_ms, max, &dead);
 	if (err == OK)
-		err = idempotency_sweep(txn, now_ms, SLICE_MAX, &repeats);
-	s->full = settled >= SLICE_MAX || dead >= SLICE_MAX || repeats >= SLICE_MAX;
+		err = idempotency_sweep(txn, now_ms, max, &repeats);
+	s->full = settled >= max || dead >= max || repeats >= max;
 	return err;
 }
 
@@ -71,6 +74,7 @@ void sweep_begin(struct sweep *s)
 	if (s->staged)
 		return;
 	s->staged = true;
+	s->slice = SLICE_MAX;
 	turn_stage(s->turn, &s->op);
 }
 

@@ -6,7 +6,9 @@
  *               └── PROGRESS ──────┴── INTAKE ──▶ done(ERR_NOSPACE | ERR_STORE)
  *
  * A turn whose transaction failed with requests in it is tried once more with the
- * progress alone: deleting needs pages too, and far fewer of them.
+ * progress alone: deleting needs pages too, and far fewer of them. Where there is no room
+ * even for that, the file may grow beyond its largest size, and what the disk has no room
+ * for is tried in parts: one that is written makes room for the next.
  */
 #include "store/turn.h"
 
@@ -132,28 +134,102 @@ static void stage_again(struct turn *t, struct op_list *ops)
 	}
 }
 
+/* Writes the first `count` operations and tells them; where that fails they stay. */
+static enum err write_first(struct turn *t, struct op_list *ops, size_t count)
+{
+	struct op_list first = TAILQ_HEAD_INITIALIZER(first);
+	struct op *op;
+	for (size_t i = 0; i < count; i++) {
+		op = TAILQ_FIRST(ops);
+		TAILQ_REMOVE(ops, op, link);
+		TAILQ_INSERT_TAIL(&first, op, link);
+	}
+	enum err err = write_all(t, &first);
+	if (err == OK) {
+		tell(&first, OK);
+		return OK;
+	}
+	TAILQ_CONCAT(&first, ops, link);
+	TAILQ_CONCAT(ops, &first, link);
+	return err;
+}
+
+/*
+ * Writes as much of the progress as there is room for, after `err` has met all of it: with a
+ * larger file, then in ever smaller parts. What was not written stays in the list.
+ */
+static enum err write_what_fits(struct turn *t, struct op_list *progress, size_t count,
+    enum err err)
+{
+	while (err == ERR_NOSPACE) {
+		enum err grown = db_grow(t->db);
+		if (grown == ERR_BROKEN)
+			return grown;
+		if (grown != OK && count == 1)
+			break;
+		if (grown != OK)
+			count = (count + 1) / 2;
+		err = write_first(t, progress, count);
+	}
+	return err;
+}
+
+/* The first one waits behind the others, which may need less room than it. */
+static void rotate(struct op_list *ops)
+{
+	struct op *op = TAILQ_FIRST(ops);
+	TAILQ_REMOVE(ops, op, link);
+	TAILQ_INSERT_TAIL(ops, op, link);
+}
+
+/* Saves what can be saved of the progress of a turn that failed with `err`. */
+static enum err save_progress(struct turn *t, struct op_list *progress, bool had_intake,
+    enum err err)
+{
+	size_t count = 0;
+	struct op *op;
+	TAILQ_FOREACH(op, progress, link)
+		count++;
+	if (count == 0)
+		return OK;
+	if (had_intake)
+		err = write_first(t, progress, count);
+	err = write_what_fits(t, progress, count, err);
+	if (err == ERR_BROKEN)
+		tell(progress, ERR_STORE);
+	if (err == ERR_NOSPACE)
+		rotate(progress);
+	stage_again(t, progress);
+	return err;
+}
+
 enum err turn_commit(struct turn *t)
 {
 	struct op_list ops;
 	struct op_list progress = TAILQ_HEAD_INITIALIZER(progress);
 	if (t->count == 0)
 		return OK;
-	bool had_intake = t->intake > 0;
 	take(t, &ops);
 	enum err err = write_all(t, &ops);
-	if (err == OK) {
-		tell(&ops, OK);
-		return OK;
-	}
-	if (err == ERR_BROKEN) {
-		tell(&ops, ERR_STORE);
+	if (err == OK || err == ERR_BROKEN) {
+		tell(&ops, err == OK ? OK : ERR_STORE);
 		return err;
 	}
 	log_error("turn failed, nothing of it was written", LOG_S("error", err_text(err)));
 	move_class(&ops, &progress, OP_PROGRESS);
+	bool had_intake = !TAILQ_EMPTY(&ops);
 	tell(&ops, err == ERR_NOSPACE ? ERR_NOSPACE : ERR_STORE);
-	if (had_intake && !TAILQ_EMPTY(&progress) && write_all(t, &progress) == OK)
-		tell(&progress, OK);
-	stage_again(t, &progress);
+	enum err saved = save_progress(t, &progress, had_intake, err);
+	if (saved == ERR_BROKEN || (saved == OK && !had_intake))
+		return saved;
 	return err;
+}
+
+void turn_refuse(struct turn *t)
+{
+	struct op_list intake = TAILQ_HEAD_INITIALIZER(intake);
+	move_class(&t->staged, &intake, OP_INTAKE);
+	t->count -= t->intake;
+	t->intake = 0;
+	tell(&intake, ERR_STORE);
 }

@@ -60,10 +60,14 @@ size_t turn_staged_intake(const struct turn *t);
  * Applies and commits what is staged, then tells each operation. Operations that
  * done() stages are the next turn's, and so are those that are too much for one transaction.
  * OK also when nothing was staged.
- * ERR_NOSPACE, ERR_STORE: nothing was written; INTAKE has been told, PROGRESS waits.
+ * ERR_NOSPACE, ERR_STORE: no INTAKE was written, and it has been told; of PROGRESS what
+ * there was room for, the rest waits.
  * ERR_BROKEN: the store's state is unknown; everybody has been told ERR_STORE; end the process.
  */
 MUST_CHECK enum err turn_commit(struct turn *t);
+
+/* Tells each INTAKE that is staged ERR_STORE: the process ends and commits no more. */
+void turn_refuse(struct turn *t);
 
 /* Commits so far; for figures and tests. */
 uint64_t turn_commits(const struct turn *t);

@@ -189,10 +189,13 @@ class Gateway:
     `options` are settings by their names (retry_schedule="50ms,50ms"), given as flags. Full
     access needs the token, WAYBILL_TOKEN: one of its own, so that a request that comes to the
     port's next owner does nothing there. `token`: another one; None leaves it without. `tls`:
-    an ssl.SSLContext of a client, for https. It runs from start() on.
+    an ssl.SSLContext of a client, for https. `prefix`: the words of a command that runs it, for
+    the next start(). It runs from start() on.
     """
 
-    def __init__(self, directory, token="", config=None, env=None, tls=None, **options):
+    def __init__(
+        self, directory, token="", config=None, env=None, tls=None, prefix=(), **options
+    ):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.token = token = secrets.token_hex(16) if token == "" else token
@@ -200,6 +203,7 @@ class Gateway:
         self.log = self.directory / "stderr.log"
         self._env = {**({} if token is None else {"WAYBILL_TOKEN": token}), **(env or {})}
         self._config = ["-c", config] if config else []
+        self.prefix = list(prefix)
         self._options = {
             "listen": "127.0.0.1:0",
             "data": self.directory / "data",
@@ -217,7 +221,9 @@ class Gateway:
         """Starts it, also after stop() or kill(); `url` is then a new one."""
         with open(self.log, "ab") as log:
             self.process = Process(
-                [BINARY, "serve", *self._config, *flags(self._options)], log, self._env
+                [*self.prefix, BINARY, "serve", *self._config, *flags(self._options)],
+                log,
+                self._env,
             )
         ready = READY.fullmatch(self.process.line(0))
         assert ready, f"not a ready line: {self.process.lines[0]!r}"

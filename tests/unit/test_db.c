@@ -413,6 +413,30 @@ static void test_open_fails(void **state)
 	db_close(NULL);
 }
 
+/* A start that was cut short has left a file that is no store yet: it is made anew. */
+static void test_made_anew(void **state)
+{
+	static const char *const LEFT[] = {"", "half of a first page"};
+	struct store *s = *state;
+	char store[100];
+	char making[100];
+	struct problem p;
+	(void)snprintf(store, sizeof(store), "%s/waybill.mdb", s->dir);
+	(void)snprintf(making, sizeof(making), "%s/waybill.mdb.new", s->dir);
+	for (size_t i = 0; i < COUNT(LEFT); i++) {
+		db_close(s->db);
+		s->db = NULL;
+		assert_int_equal(unlink(store), 0);
+		int fd = open(making, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		assert_true(fd >= 0);
+		assert_int_equal(write(fd, LEFT[i], strlen(LEFT[i])), strlen(LEFT[i]));
+		assert_int_equal(close(fd), 0);
+		assert_int_equal(db_open(s->dir, STORE_MAP_BYTES, &s->db, &p), OK);
+		assert_int_equal(access(making, F_OK), -1);
+		assert_int_equal(store_count(s, DB_META), 0);
+	}
+}
+
 /* Puts rows from `n` on into one transaction until the store refuses; returns the next. */
 static uint64_t fill_up(struct db_txn *txn, uint64_t n)
 {
@@ -501,7 +525,7 @@ static void test_usage(void **state)
 	struct db_usage full;
 	struct db_usage after;
 	assert_int_equal(db_usage(s->db, &before), OK);
-	assert_true(before.map_bytes == STORE_MAP_BYTES);
+	assert_true(before.max_bytes == STORE_MAP_BYTES);
 	assert_true(before.disk_free_bytes > 0);
 	assert_true(before.disk_free_bytes <= before.disk_bytes);
 
@@ -547,6 +571,7 @@ int main(void)
 	    STORE_TEST(test_lock),
 	    STORE_TEST(test_files_are_private),
 	    STORE_TEST(test_open_fails),
+	    STORE_TEST(test_made_anew),
 	    cmocka_unit_test(test_full_in_one_transaction),
 	    cmocka_unit_test(test_full_over_transactions),
 	    STORE_TEST(test_usage),

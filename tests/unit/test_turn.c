@@ -1,6 +1,7 @@
 /*
  * The turn: operations applied in order and told after the commit, each its own result;
- * what a failed transaction means for requests and for progress; a map that is full.
+ * what a failed transaction means for requests and for progress; a map or a disk that is
+ * full, and one that fails.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,8 +9,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -19,7 +23,51 @@
 #include "support.h"
 
 #define SMALL_MAP (1u << 20)
+#define PAGE_BYTES 4096
 #define UNTOLD ERR_BROKEN /* what no operation here is ever told */
+
+/* What the store's disk refuses: LMDB calls the functions below instead of libc's. */
+static struct faults {
+	int fd;         /* of the store's file; noted by each sync */
+	int syncs;      /* so many of the next syncs fail */
+	bool metas;     /* writes of less than a page, which commit, fail */
+	off_t file_max; /* the file cannot be longer; 0: it can */
+	int refused;    /* writes behind file_max */
+} faults;
+
+int fdatasync(int fd)
+{
+	faults.fd = fd;
+	if (faults.syncs == 0)
+		return (int)syscall(SYS_fdatasync, fd);
+	faults.syncs--;
+	errno = EIO;
+	return -1;
+}
+
+/* Whether a write of `len` bytes at `offset` fails; then errno says why. */
+static bool refuses(size_t len, off_t offset)
+{
+	errno = faults.metas && len < PAGE_BYTES ? EIO : 0;
+	if (faults.file_max != 0 && offset + (off_t)len > faults.file_max) {
+		faults.refused++;
+		errno = ENOSPC;
+	}
+	return errno != 0;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
+{
+	return refuses(len, offset) ? -1 : syscall(SYS_pwrite64, fd, data, len, offset);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+	size_t len = 0;
+	for (int i = 0; i < count; i++)
+		len += iov[i].iov_len;
+	return refuses(len, lseek(fd, 0, SEEK_CUR)) ? -1 : syscall(SYS_writev, fd, iov, count);
+}
 
 struct fixture {
 	struct store *store;
@@ -33,6 +81,7 @@ struct test_op {
 	const char *name;
 	enum err answer;       /* what apply() returns where it writes nothing */
 	enum err told;         /* what done() heard */
+	bool watched;          /* done() looks into the store */
 	size_t told_at;        /* the rows of the store when it did */
 	unsigned applied;      /* how often */
 	uint64_t first, count; /* rows to put, or for a drain to take away */
@@ -68,7 +117,8 @@ static void done(struct op *op, enum err result)
 	buf_printf(&o->f->trace, "d%s ", o->name);
 	assert_int_equal(o->told, UNTOLD); /* once */
 	o->told = result;
-	o->told_at = store_count(o->f->store, DB_EVENTS);
+	if (o->watched)
+		o->told_at = store_count(o->f->store, DB_EVENTS);
 	if (o->follow_up != NULL)
 		turn_stage(o->f->turn, &o->follow_up->op);
 }
@@ -81,6 +131,7 @@ static struct test_op make_op(struct fixture *f, const char *name, enum op_class
 	    .f = f,
 	    .name = name,
 	    .told = UNTOLD,
+	    .watched = true,
 	    .first = first,
 	    .count = count,
 	};
@@ -105,12 +156,14 @@ static void fixture_free(struct fixture *f)
 
 static int setup(void **state)
 {
+	faults = (struct faults){0};
 	*state = fixture_new(STORE_MAP_BYTES);
 	return 0;
 }
 
 static int teardown(void **state)
 {
+	faults = (struct faults){0};
 	fixture_free(*state);
 	return 0;
 }
@@ -325,37 +378,121 @@ static void test_full_map_drains(void **state)
 	fixture_free(f);
 }
 
-/* Progress that itself has no room waits, and is committed once there is some. */
-static void test_full_map_keeps_progress(void **state)
+/* The map is full, and progress needs more: the file grows, but not for requests. */
+static void test_full_map_grows_for_progress(void **state)
+{
+	(void)state;
+	struct fixture *f = fixture_new(SMALL_MAP);
+	struct db_usage usage;
+	uint64_t rows = fill_up(f);
+	struct test_op grows = make_op(f, "P", OP_PROGRESS, 10000, 60);
+	struct test_op intake = make_op(f, "A", OP_INTAKE, 20000, 1000);
+	turn_stage(f->turn, &intake.op);
+	turn_stage(f->turn, &grows.op);
+	assert_int_equal(turn_commit(f->turn), ERR_NOSPACE);
+	assert_int_equal(intake.told, ERR_NOSPACE);
+	assert_int_equal(intake.applied, 1);
+	assert_int_equal(grows.told, OK);
+	assert_int_equal(turn_staged(f->turn), 0);
+	assert_int_equal(store_count(f->store, DB_EVENTS), rows + 60);
+	assert_int_equal(db_usage(f->store->db, &usage), OK);
+	assert_int_equal(usage.max_bytes, SMALL_MAP); /* what is asked to be kept free of it */
+	fixture_free(f);
+}
+
+/* Progress that has no room even so waits, and keeps what is behind it waiting for one turn. */
+static void test_too_large_progress_blocks_no_other(void **state)
 {
 	(void)state;
 	struct fixture *f = fixture_new(SMALL_MAP);
 	uint64_t rows = fill_up(f);
-	struct test_op big = make_op(f, "P", OP_PROGRESS, 10000, 60);
+	struct test_op big = make_op(f, "P", OP_PROGRESS, 10000, rows);
 	struct test_op intake = make_op(f, "A", OP_INTAKE, 20000, 1);
 	turn_stage(f->turn, &big.op);
-	turn_stage(f->turn, &intake.op);
-	assert_int_equal(turn_commit(f->turn), ERR_NOSPACE);
-	assert_int_equal(intake.told, ERR_NOSPACE);
-	assert_int_equal(big.told, UNTOLD);
-	assert_int_equal(turn_staged(f->turn), 1);
-	assert_int_equal(store_count(f->store, DB_EVENTS), rows);
-
-	turn_free(
-	    f->turn); /* what another turn makes room for: a commit behind it frees the pages */
-	f->turn = turn_new(f->store->db);
-	for (uint64_t n = 0; n < 160; n += 80) {
-		struct test_op drain = make_op(f, "D", OP_PROGRESS, n, 80);
+	for (uint64_t n = 0; n < rows; n += 8) {
+		struct test_op drain = make_op(f, "D", OP_PROGRESS, n, 8);
 		drain.drains = true;
 		turn_stage(f->turn, &drain.op);
-		assert_int_equal(turn_commit(f->turn), OK);
+		for (int turns = 0; drain.told == UNTOLD; turns++) {
+			enum err err = turn_commit(f->turn);
+			assert_true(err == OK || err == ERR_NOSPACE);
+			assert_true(turns < 2);
+		}
 		assert_int_equal(drain.told, OK);
 	}
-	turn_stage(f->turn, &big.op);
-	assert_int_equal(turn_commit(f->turn), OK);
+	for (int turns = 0; big.told == UNTOLD; turns++) {
+		assert_int_equal(turn_commit(f->turn), OK);
+		assert_true(turns < 2); /* pages that one commit frees are the next one's */
+	}
 	assert_int_equal(big.told, OK);
-	assert_int_equal(store_count(f->store, DB_EVENTS), rows - 160 + 60);
+	assert_int_equal(store_count(f->store, DB_EVENTS), rows);
+	turn_stage(f->turn, &intake.op);
+	assert_int_equal(turn_commit(f->turn), OK);
 	fixture_free(f);
+}
+
+/* The disk is full: what it has no room for at once is written in parts. */
+static void test_full_disk_takes_parts(void **state)
+{
+	enum { OPS = 60, ROWS = 10, DRAINED = 4, RESERVE = 60 };
+	struct fixture *f = *state;
+	struct test_op ops[OPS];
+	struct test_op all = make_op(f, "", OP_INTAKE, 0, OPS * ROWS);
+	turn_stage(f->turn, &all.op);
+	assert_int_equal(turn_commit(f->turn), OK);
+	faults.file_max = lseek(faults.fd, 0, SEEK_END) + RESERVE * PAGE_BYTES;
+	for (uint64_t n = 0; n < OPS; n++) { /* changes nearly every page */
+		ops[n] = make_op(f, "D", OP_PROGRESS, n * ROWS, DRAINED);
+		ops[n].drains = true;
+		turn_stage(f->turn, &ops[n].op);
+	}
+	for (int turns = 0; turn_staged(f->turn) > 0; turns++) {
+		assert_int_equal(turn_commit(f->turn), OK);
+		assert_true(turns < OPS);
+	}
+	assert_true(faults.refused > 0);
+	for (uint64_t n = 0; n < OPS; n++)
+		assert_int_equal(ops[n].told, OK);
+	assert_int_equal(store_count(f->store, DB_EVENTS), OPS * (ROWS - DRAINED));
+}
+
+/* A sync fails: requests are told, progress is written by the second try. */
+static void test_failed_sync(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op a = make_op(f, "A", OP_INTAKE, 1, 1);
+	struct test_op p = make_op(f, "P", OP_PROGRESS, 2, 1);
+	turn_stage(f->turn, &a.op);
+	turn_stage(f->turn, &p.op);
+	faults.syncs = 1;
+	assert_int_equal(turn_commit(f->turn), ERR_STORE);
+	assert_trace(f, "aA aP dA aP dP ");
+	assert_int_equal(a.told, ERR_STORE);
+	assert_int_equal(p.told, OK);
+	store_reopen(f->store);
+	assert_int_equal(store_count(f->store, DB_EVENTS), 1);
+}
+
+/* The write that commits fails, in the first try or the second: the process must end. */
+static void test_failed_commit(void **state)
+{
+	(void)state;
+	for (int second = 0; second < 2; second++) {
+		struct fixture *f = fixture_new(STORE_MAP_BYTES);
+		struct test_op a = make_op(f, "A", OP_INTAKE, 1, 1);
+		struct test_op p = make_op(f, "P", OP_PROGRESS, 2, 1);
+		a.watched = p.watched = false; /* the store cannot be read any more */
+		turn_stage(f->turn, &a.op);
+		turn_stage(f->turn, &p.op);
+		faults.syncs = second;
+		faults.metas = true;
+		assert_int_equal(turn_commit(f->turn), ERR_BROKEN);
+		assert_int_equal(a.told, ERR_STORE);
+		assert_int_equal(p.told, ERR_STORE);
+		assert_int_equal(p.applied, 1 + second);
+		faults = (struct faults){0};
+		fixture_free(f);
+	}
 }
 
 /*
@@ -385,6 +522,26 @@ static void test_too_much_for_one(void **state)
 	assert_int_equal(turn_commits(f->turn), 2);
 }
 
+/* At the end requests are told to come again; progress is the next process's. */
+static void test_refuse(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op a = make_op(f, "A", OP_INTAKE, 1, 1);
+	struct test_op p = make_op(f, "P", OP_PROGRESS, 2, 1);
+	struct test_op b = make_op(f, "B", OP_INTAKE, 3, 1);
+	turn_stage(f->turn, &a.op);
+	turn_stage(f->turn, &p.op);
+	turn_stage(f->turn, &b.op);
+	turn_refuse(f->turn);
+	assert_trace(f, "dA dB ");
+	assert_int_equal(a.told, ERR_STORE);
+	assert_int_equal(b.told, ERR_STORE);
+	assert_int_equal(turn_staged(f->turn), 1);
+	assert_int_equal(turn_staged_intake(f->turn), 0);
+	turn_refuse(f->turn);
+	assert_trace(f, "");
+}
+
 #define TURN_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -399,7 +556,12 @@ int main(void)
 	    TURN_TEST(test_progress_is_kept),
 	    TURN_TEST(test_too_much_for_one),
 	    cmocka_unit_test(test_full_map_drains),
-	    cmocka_unit_test(test_full_map_keeps_progress),
+	    cmocka_unit_test(test_full_map_grows_for_progress),
+	    cmocka_unit_test(test_too_large_progress_blocks_no_other),
+	    TURN_TEST(test_full_disk_takes_parts),
+	    TURN_TEST(test_failed_sync),
+	    TURN_TEST(test_refuse),
+	    cmocka_unit_test(test_failed_commit),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,91 @@
+/* Folders, locks and room; see folder.h. */
+#include "store/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* Syncs the folder above, where the name of this one may be new. 0, or -1 with errno. */
+static int sync_parent(int fd)
+{
+	int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent < 0)
+		return errno == EACCES ? 0
+				       : -1; /* it is not for us, and we made nothing in it */
+	int rc = fsync(parent);
+	if (rc != 0 && (errno == EINVAL || errno == EROFS)) /* a file system that only reads */
+		rc = 0;
+	(void)close(parent); /* read-only */
+	return rc;
+}
+
+static enum err open_folder(struct folder *f, const char *dir, bool readonly, struct problem *p)
+{
+	if (!readonly && mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return problem_set(p, ERR_IO, "data", "cannot make folder %s: %s", dir,
+		    strerror(errno));
+	f->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (f->fd < 0)
+		return problem_set(p, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "data",
+		    "cannot open folder %s: %s", dir, strerror(errno));
+	if (!readonly && sync_parent(f->fd) != 0)
+		return problem_set(p, ERR_IO, "data", "cannot sync the folder above %s: %s",
+		    dir, strerror(errno));
+	return OK;
+}
+
+enum err folder_claim(struct folder *f, const char *dir, bool readonly, struct problem *p)
+{
+	*f = FOLDER_CLOSED;
+	enum err err = open_folder(f, dir, readonly, p);
+	if (err != OK)
+		return err;
+	f->lock_fd = openat(f->fd, "waybill.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (f->lock_fd < 0 && readonly && (errno == EROFS || errno == EACCES))
+		return OK;
+	if (f->lock_fd < 0)
+		return problem_set(p, ERR_IO, "data", "cannot write in folder %s: %s", dir,
+		    strerror(errno));
+	if (flock(f->lock_fd, LOCK_EX | LOCK_NB) != 0)
+		return problem_set(p, ERR_BUSY, "data",
+		    "the store in %s is in use by another process", dir);
+	return OK;
+}
+
+void folder_release(struct folder *f)
+{
+	if (f->lock_fd >= 0)
+		(void)close(f->lock_fd); /* releases the lock; nothing was written to it */
+	if (f->fd >= 0)
+		(void)close(f->fd); /* read-only */
+	*f = FOLDER_CLOSED;
+}
+
+enum err folder_sync(const struct folder *f, const char *dir, struct problem *p)
+{
+	if (fsync(f->fd) != 0)
+		return problem_set(p, ERR_IO, "data", "cannot sync folder %s: %s", dir,
+		    strerror(errno));
+	return OK;
+}
+
+enum err folder_space(const struct folder *f, uint64_t *free_bytes, uint64_t *disk_bytes)
+{
+	struct statvfs fs;
+	if (fstatvfs(f->fd, &fs) != 0)
+		return ERR_IO;
+	*free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	*disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
+	return OK;
+}
+
+enum err folder_reserve(int fd, uint64_t offset, uint64_t bytes)
+{
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) == 0)
+		return OK;
+	return errno == ENOSPC || errno == EDQUOT ? ERR_NOSPACE : OK;
+}

@@ -1,0 +1,46 @@
+/*
+ * The folder of a store: made so that a loss of power does not take it away again, locked
+ * against a second process; and the room on the disk below it. It never looks into a file.
+ */
+#ifndef STORE_FOLDER_H
+#define STORE_FOLDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "domain/problem.h"
+
+struct folder {
+	int fd;      /* -1: it is not open */
+	int lock_fd; /* -1: it is not locked */
+};
+
+#define FOLDER_CLOSED ((struct folder){.fd = -1, .lock_fd = -1})
+
+/*
+ * Opens `dir` and takes its lock; makes it where it is not there, but not to read only. A
+ * reader does without the lock where it cannot make the file. ERR_NOTFOUND, ERR_IO or ERR_BUSY
+ * (another process has it), with the problem in words; folder_release() it then too.
+ */
+MUST_CHECK enum err folder_claim(struct folder *f, const char *dir, bool readonly,
+    struct problem *p);
+
+/* Gives up the lock and closes it; what is closed already is fine. */
+void folder_release(struct folder *f);
+
+/* Makes the names in it last. ERR_IO, with the problem in words. */
+MUST_CHECK enum err folder_sync(const struct folder *f, const char *dir, struct problem *p);
+
+/* Measures the file system, as an ordinary user may fill it. ERR_IO. */
+MUST_CHECK enum err folder_space(const struct folder *f, uint64_t *free_bytes,
+    uint64_t *disk_bytes);
+
+/*
+ * Takes room on the disk for the `bytes` of file `fd` from `offset` on, without making it
+ * longer: nobody else can fill that. OK too where the file system has no such thing.
+ * ERR_NOSPACE.
+ */
+MUST_CHECK enum err folder_reserve(int fd, uint64_t offset, uint64_t bytes);
+
+#endif

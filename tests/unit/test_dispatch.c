@@ -1,0 +1,114 @@
+/*
+ * The dispatcher on a store that cannot be read: it waits, it does not spin.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "dispatch/dispatch.h"
+#include "store/queue.h"
+#include "store/webhooks.h"
+#include "support.h"
+
+#define PAGE_BYTES 4096
+#define META_PAGES 2
+#define WEBHOOK 7
+#define DUE_MS 1000
+
+struct fixture {
+	struct store *store;
+	struct turn *turn;
+	struct registry *registry;
+	struct reactor *reactor;
+	struct client *client;
+	struct dispatch *dispatch;
+};
+
+/* A webhook with one delivery that is due, and a dispatcher that knows of it. */
+static int setup(void **state)
+{
+	struct fixture *f = mem_new(sizeof(*f));
+	struct webhook *w = make_webhook(WEBHOOK, "s", "http://127.0.0.1:9/");
+	struct delivery d = make_delivery(WEBHOOK, 1, DUE_MS);
+	struct problem p;
+	w->enabled = true;
+	w->max_in_flight = 1;
+	f->store = store_new(STORE_MAP_BYTES);
+	struct db_txn *txn = store_begin(f->store);
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
+	assert_int_equal(queue_add(txn, &d), OK);
+	store_commit(txn);
+	webhook_free(w);
+	f->turn = turn_new(f->store->db);
+	f->registry = registry_new();
+	assert_int_equal(registry_load(f->registry, f->store->db, NULL, &p), OK);
+	f->reactor = reactor_new();
+	f->client = client_new(f->reactor, &(struct client_conf){.user_agent = "test"});
+	const struct dispatch_conf conf = {.db = f->store->db,
+	    .turn = f->turn,
+	    .registry = f->registry,
+	    .client = f->client,
+	    .sched = {.slots = 1, .per_host = 1, .circuit_failures = 1, .circuit_open_ms = 1},
+	    .body_bytes_max = 1};
+	f->dispatch = dispatch_new(&conf);
+	assert_int_equal(dispatch_load(f->dispatch), OK);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	client_free(f->client);
+	dispatch_free(f->dispatch);
+	reactor_free(f->reactor);
+	turn_free(f->turn);
+	registry_free(f->registry);
+	store_free(f->store);
+	free(f);
+	return 0;
+}
+
+/* Overwrites, under the open store, every page but the first two. */
+static void damage(struct fixture *f)
+{
+	static const char NOTHING[PAGE_BYTES];
+	char path[100];
+	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", f->store->dir);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	off_t end = lseek(fd, 0, SEEK_END);
+	assert_true(end > META_PAGES * PAGE_BYTES);
+	for (off_t at = META_PAGES * (off_t)PAGE_BYTES; at < end; at += PAGE_BYTES)
+		assert_int_equal(pwrite(fd, NOTHING, PAGE_BYTES, at), PAGE_BYTES);
+	assert_int_equal(close(fd), 0);
+}
+
+static void test_unreadable_queue(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(dispatch_delay(f->dispatch), 0);
+	damage(f);
+	dispatch_pump(f->dispatch);
+	assert_int_equal(dispatch_in_flight(f->dispatch), 0);
+	assert_true(dispatch_delay(f->dispatch) > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_unreadable_queue, setup, teardown),
+	};
+	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
