@@ -25,6 +25,8 @@ int command_check_config(int argc, char **argv)
 	config_init(&c);
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
 	if (err == OK)
+		err = config_check(&c, &p);
+	if (err == OK)
 		err = tokens_load(&c, auth, &p);
 	if (err != OK)
 		(void)fprintf(stderr, "%s%s\n", usage ? "waybill check-config: " : "",

@@ -212,7 +212,9 @@ static void make_loop(struct server *s)
 static enum err start(struct server *s, struct problem *p)
 {
 	s->auth = auth_new();
-	enum err err = tokens_load(&s->config, s->auth, p);
+	enum err err = config_check(&s->config, p);
+	if (err == OK)
+		err = tokens_load(&s->config, s->auth, p);
 	if (err == OK)
 		err = check_exposure(s, p);
 	if (err != OK)

@@ -3,11 +3,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/listen_address.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "domain/name.h"
+#include "domain/url.h"
 #include "domain/webhook.h"
 #include "store/events.h"
 
@@ -33,6 +35,23 @@ static bool is_inbound_item(const char *item)
 	    item[session + 1] != '\0';
 }
 
+/* http://HOST:PORT; without a port curl would take 1080, which is no proxy's of HTTP. */
+static bool is_proxy(const char *item)
+{
+	static const char SCHEME[] = "http://";
+	struct problem p;
+	if (url_check(slice_of(item), "proxy", &p) != OK ||
+	    strncasecmp(item, SCHEME, strlen(SCHEME)) != 0)
+		return false;
+	struct slice rest = slice_of(item + strlen(SCHEME));
+	struct slice authority = slice_cut(&rest, '/');
+	const char *colon = memrchr(authority.ptr, ':', authority.len);
+	if (colon == NULL || rest.len > 0)
+		return false;
+	size_t digits = strspn(colon + 1, "0123456789");
+	return digits > 0 && colon + 1 + digits == authority.ptr + authority.len;
+}
+
 #define AT(field) offsetof(struct config, field)
 
 /* Two lines a setting: what it is, and what it takes. */
@@ -52,7 +71,7 @@ const struct setting SETTINGS[] = {
     {.name = "ca_file", KIND_TEXT, AT(ca_file), NULL,
 	"a PEM file with the authorities that receivers' certificates are checked against"},
     {.name = "proxy", KIND_TEXT, AT(proxy), NULL,
-	"the URL of an HTTP proxy, http://HOST:PORT"},
+	"the URL of an HTTP proxy, http://HOST:PORT", .is_item = is_proxy},
     {.name = "retry_schedule", KIND_SCHEDULE, AT(retry), "5s,30s,2m,10m,30m,2h,5h,10h,10h",
 	"1 to 32 waits such as 5s,30s,2m"},
     {.name = "timeout_ms", KIND_INTEGER, AT(timeout_ms), "5000",
@@ -251,11 +270,15 @@ static enum err set_text(struct config *c, const struct setting *s, struct slice
     struct problem *p)
 {
 	char **field = field_of(c, s);
-	if (value.len == 0 || memchr(value.ptr, '\0', value.len) != NULL)
+	if (value.len == 0)
 		return refuse(s, p);
-	char *old = *field;
-	*field = mem_copy(value.ptr, value.len);
-	free(old);
+	char *text = mem_copy(value.ptr, value.len);
+	if (s->is_item != NULL && !s->is_item(text)) {
+		free(text);
+		return refuse(s, p);
+	}
+	free(*field);
+	*field = text;
 	return OK;
 }
 

@@ -27,7 +27,8 @@ struct setting {
 	const char *allowed;               /* in words, for errors and help */
 	uint64_t min, max;                 /* of numbers, and of durations in milliseconds */
 	const char *const *choices;        /* KIND_CHOICE: ends with NULL */
-	bool (*is_item)(const char *item); /* KIND_LIST: whether it may be in the list */
+	bool (*is_item)(const char *item); /* of KIND_LIST whether it may be in the list; of
+					      KIND_TEXT, where set, whether it may be it */
 };
 
 #define SETTINGS_MAX 64

@@ -2,35 +2,23 @@
 #include "cli/tokens.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #define FILE_MAX_BYTES (1u << 20)
 
 static enum err read_file(const char *path, struct buf *out, struct problem *p)
 {
-	FILE *f = fopen(path, "re");
-	if (f == NULL)
-		return problem_set(p, ERR_IO, "tokens_file", "%s: cannot be read: %s", path,
+	enum err err = file_read(path, out);
+	if (err == ERR_TOOBIG)
+		return problem_set(p, err, "tokens_file", "%s: is over 1 MiB", path);
+	if (err != OK)
+		return problem_set(p, err, "tokens_file", "%s: cannot be read: %s", path,
 		    strerror(errno));
-	char piece[4096];
-	size_t n = fread(piece, 1, sizeof(piece), f);
-	while (n > 0) {
-		buf_append(out, piece, n);
-		n = fread(piece, 1, sizeof(piece), f);
-	}
-	mem_wipe(piece, sizeof(piece));
-	enum err err = OK;
-	if (ferror(f))
-		err = problem_set(p, ERR_IO, "tokens_file", "%s: cannot be read: %s", path,
-		    strerror(errno));
-	else if (out->failed)
-		err = problem_set(p, ERR_TOOBIG, "tokens_file", "%s: is over 1 MiB", path);
-	(void)fclose(f); /* read-only */
-	return err;
+	return OK;
 }
 
 enum err tokens_load(const struct config *c, struct auth *auth, struct problem *p)

@@ -152,12 +152,16 @@ def test_links_lead_somewhere(path):
     assert broken == []
 
 
+DEBIANS_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"  # of ca-certificates
+
+
 def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("a-token-of-eight\n")
     text = re.sub(r"^#(\w+ = )", r"\1", text_of("etc", "waybill.conf"), flags=re.M)
     text = re.sub(r"^token = .*", "token = another-token", text, flags=re.M)
     text = re.sub(r"^tokens_file = .*", f"tokens_file = {tokens}", text, flags=re.M)
+    text = re.sub(r"^ca_file = .*", f"ca_file = {DEBIANS_AUTHORITIES}", text, flags=re.M)
     path = tmp_path / "waybill.conf"
     path.write_text(text)
     done = waybill("check-config", "-c", path)

@@ -173,6 +173,10 @@ static const struct row {
 	"event=duration"},
     {"log_level", {"debug", "error", "warn"}, {"", "DEBUG", "warning", "1"},
 	"debug, info, warn or error"},
+    {"proxy", {"http://proxy:3128", "HTTP://[::1]:1/", "http://10.0.0.1:65535"},
+	{"proxy:3128", "http://proxy", "http://[::1]", "https://proxy:3128", "http://u:p@h:1",
+	    "http://proxy:3128/path", "http://proxy:0", "http://proxy:"},
+	"http://HOST:PORT"},
     {"log_format", {"text", "json", NULL}, {"", "xml"}, "text or json"},
 };
 
@@ -211,7 +215,7 @@ static enum err give(struct fixture *f, int source, const char *key, const char 
 		(void)buf_cstr(&text); /* terminates */
 		argv[1] = text.data;
 		err = config_read(&f->config, 2, argv, none, &f->usage, &f->problem);
-		assert_true(f->usage);
+		assert_int_equal(f->usage, err != OK);
 		break;
 	}
 	buf_fini(&text);
@@ -423,25 +427,85 @@ static void test_unreadable_files(void **state)
 	assert_int_equal(read_all(f, "-c FILE", ""), OK);
 }
 
-/* A line of the greatest length is read whole; a longer one is refused, not cut. */
-static void test_long_lines(void **state)
+/* A line may be as long as the file; one byte more than a file may have is refused. */
+static void test_long_files(void **state)
 {
 	struct fixture *f = *state;
+	const char *last = "\ntimeout_ms = 7000";
 	for (size_t over = 0; over <= 1; over++) {
-		struct buf text = BUF_INIT(20000);
+		struct buf text = BUF_INIT(2u << 20);
 		buf_puts(&text, "data = ");
-		while (text.len < 8190 + over)
+		while (text.len < (1u << 20) - strlen(last) + over)
 			buf_putc(&text, 'x');
-		buf_puts(&text, "\ntimeout_ms = 7000\n");
+		size_t value = text.len - strlen("data = ");
+		buf_puts(&text, last);
 		start_over(f);
 		enum err err = read_text(f, buf_cstr(&text));
 		assert_int_equal(err, over > 0 ? ERR_TOOBIG : OK);
-		if (over > 0)
-			assert_non_null(strstr(f->problem.message, ":1: "));
-		else
-			assert_int_equal(strlen(f->config.data), 8190 - 7);
 		assert_int_equal(f->config.timeout_ms, over > 0 ? 5000 : 7000);
+		if (over > 0)
+			assert_non_null(strstr(f->problem.message, "over 1 MiB"));
+		else
+			assert_int_equal(strlen(f->config.data), value);
 		buf_fini(&text);
+	}
+}
+
+/* A NUL is an error of its line, wherever it stands, but in a comment; nothing is cut. */
+static void test_nul(void **state)
+{
+	struct fixture *f = *state;
+	static const struct slice LINES[] = {SLICE_INIT("timeout_ms = 70\00000"),
+	    SLICE_INIT("timeout_ms = 7000\0"), SLICE_INIT("timeout\0_ms = 7000"),
+	    SLICE_INIT("listen = 127.0.0.1:1\0, nowhere"), SLICE_INIT("data = a\0b"),
+	    SLICE_INIT("\0")};
+	for (size_t i = 0; i < COUNT(LINES); i++) {
+		struct buf text = BUF_INIT(1000);
+		start_over(f);
+		buf_puts(&text, "log_level = info\n# a comment\n");
+		buf_slice(&text, LINES[i]);
+		buf_puts(&text, "\ntimeout_ms = 6000\n");
+		assert_int_equal(config_read_text(&f->config, "name", buf_view(&text),
+				     &f->problem),
+		    ERR_INVALID);
+		assert_string_equal(f->problem.message,
+		    "name:3: a line must not hold a NUL byte");
+		assert_true(f->config.timeout_ms == 5000);
+		buf_fini(&text);
+	}
+	start_over(f);
+	assert_int_equal(config_read_text(&f->config, "name", SLICE("# \0\ntimeout_ms = 6000"),
+			     &f->problem),
+	    OK);
+	assert_true(f->config.timeout_ms == 6000);
+}
+
+/* The file of authorities is looked at before anything is sent. */
+static void test_authorities(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *text; /* NULL: there is no such file */
+		enum err err;
+	} FILES[] = {
+	    {TEST_CERTIFICATE("\n"), OK},
+	    {"", ERR_INVALID},
+	    {"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", ERR_INVALID},
+	    {NULL, ERR_IO},
+	};
+	assert_int_equal(config_check(&f->config, &f->problem), OK);
+	for (size_t i = 0; i < COUNT(FILES); i++) {
+		start_over(f);
+		if (FILES[i].text != NULL)
+			write_file(f, slice_of(FILES[i].text));
+		else
+			assert_int_equal(remove(f->path), 0);
+		assert_int_equal(read_all(f, "--ca-file FILE", ""), OK);
+		assert_int_equal(config_check(&f->config, &f->problem), FILES[i].err);
+		if (FILES[i].err != OK) {
+			assert_string_equal(f->problem.field, "ca_file");
+			assert_non_null(strstr(f->problem.message, f->path));
+		}
 	}
 }
 
@@ -484,6 +548,9 @@ static void test_command_lines(void **state)
 	    {"--nope", "--nope: unknown flag"},
 	    {"--data x --nope=1", "--nope=1: unknown flag"},
 	    {"-x", "-x: unknown flag"},
+	    {"-xy", "-x: unknown flag"},
+	    {"--data x -xc", "-x: unknown flag"},
+	    {"-x --data y", "-x: unknown flag"},
 	    {"--data", "--data: needs a value"},
 	    {"-c", "-c: needs a value"},
 	    {"--log_level info", "unknown flag"},
@@ -497,7 +564,7 @@ static void test_command_lines(void **state)
 		start_over(f);
 		enum err err = read_all(f, LINES[i].args, "");
 		bool good = LINES[i].words == NULL;
-		if ((err == OK) != good || !f->usage ||
+		if ((err == OK) != good || f->usage == good ||
 		    (!good && strstr(f->problem.message, LINES[i].words) == NULL))
 			fail_msg("row %zu: %s", i, f->problem.message);
 	}
@@ -516,7 +583,9 @@ int main(void)
 	    CONFIG_TEST(test_expiries_are_limited),
 	    CONFIG_TEST(test_bad_files),
 	    CONFIG_TEST(test_unreadable_files),
-	    CONFIG_TEST(test_long_lines),
+	    CONFIG_TEST(test_long_files),
+	    CONFIG_TEST(test_nul),
+	    CONFIG_TEST(test_authorities),
 	    CONFIG_TEST(test_environment),
 	    CONFIG_TEST(test_command_lines),
 	};
