@@ -14,6 +14,9 @@
 #define PIECE_MAX 4000 /* bytes with the checksum; see events.h */
 #define KEY_SIZE (UUID_SIZE + 2)
 
+/* What a piece's number can count; and so what dropping a record that lies may cost. */
+#define STORED_BODY_MAX ((uint32_t)UINT16_MAX * (PIECE_MAX - RECORD_CHECKSUM))
+
 static struct slice make_key(const struct uuid *id, uint16_t piece, unsigned char out[KEY_SIZE])
 {
 	memcpy(out, id->bytes, UUID_SIZE);
@@ -64,18 +67,23 @@ enum err events_put(struct db_txn *txn, const struct event *e, struct slice body
 /* Decodes piece 0; what is left in *r then is the body's first bytes. */
 static enum err decode_head(struct slice value, struct event *e, struct reader *r)
 {
+	struct event head = {0};
 	enum err err = record_open(value, r);
 	if (err != OK)
 		return err;
 	if (get_u8(r) != VERSION)
 		return ERR_CORRUPT;
-	e->created_ms = get_i64(r);
-	e->deliveries = get_u32(r);
-	e->open = get_u32(r);
-	e->body_bytes = get_u32(r);
-	get_cstr(r, e->session, SESSION_MAX);
-	get_cstr(r, e->name, EVENT_MAX);
-	return r->failed ? ERR_CORRUPT : OK;
+	head.created_ms = get_i64(r);
+	head.deliveries = get_u32(r);
+	head.open = get_u32(r);
+	head.body_bytes = get_u32(r);
+	get_cstr(r, head.session, SESSION_MAX);
+	get_cstr(r, head.name, EVENT_MAX);
+	if (r->failed || head.deliveries > EVENT_DELIVERIES_MAX ||
+	    head.body_bytes > STORED_BODY_MAX)
+		return ERR_CORRUPT;
+	*e = head;
+	return OK;
 }
 
 static enum err get_piece(struct db_txn *txn, const struct uuid *id, uint16_t piece,
