@@ -19,6 +19,7 @@ CLANG ?= clang
 WERROR ?= -Werror
 CFLAGS ?= -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 FUZZ_TIME ?= 60
+SOAK_TIME ?= 600
 VARIANT ?= release
 
 # The variables that run a program (PKG_…) do so where a recipe first uses them, which is
@@ -68,7 +69,7 @@ Q := $(if $(V),,@)
 all: build/waybill ## build build/waybill; V=1 shows the commands (the default)
 
 # install-deps comes before the first flags file, and so before all that is compiled.
-DEPS := $(if $(filter test asan,$(MAKECMDGOALS)),test,$(if $(filter run,$(MAKECMDGOALS)),build))
+DEPS := $(if $(filter test asan fuzz soak,$(MAKECMDGOALS)),test,$(if $(filter run,$(MAKECMDGOALS)),build))
 deps:
 	@etc/install-deps $(DEPS)
 
@@ -177,6 +178,10 @@ faults: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## the disk fails at each call; R
 fuzz: $(if $(T),build/fuzz/tests/fuzz_$(T),$(FUZZ_fuzz)) ## fuzz each parser for FUZZ_TIME=60 s, or one: T=json
 	@tests/run fuzz fuzz $(FUZZ_TIME) $^
 
+soak: build/asan/waybill ## load, failing receivers and kills for SOAK_TIME=600 s under the sanitizers
+	@PYTHONDONTWRITEBYTECODE=1 WAYBILL=$< SOAK_TIME=$(SOAK_TIME) SOAK_SEED=$(SOAK_SEED) \
+		/usr/bin/python3 tests/soak/soak.py
+
 bench: $(BENCHES) ## build the benchmarks, build/bench/*
 
 lint: ## check format, layers, sizes, banned calls; cppcheck, shellcheck
@@ -215,4 +220,4 @@ help: ## list these targets
 
 FORCE:
 .PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e crash-states \
-	faults fuzz bench lint tidy format install uninstall clean help
+	faults fuzz soak bench lint tidy format install uninstall clean help

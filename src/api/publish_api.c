@@ -290,8 +290,12 @@ void handle_webhook_in(struct call *c)
 	bool by_token = auth_count(conf->auth) > 0 &&
 	    auth_check(conf->auth, token, &c->token) &&
 	    auth_reaches(c->token, slice_of(c->session));
+	struct inbound_claim claim = {.version = http_header(c->http,
+					  "X-Webhook-Signature-Version"),
+	    .timestamp = http_header(c->http, "X-Webhook-Timestamp"),
+	    .signature = http_header(c->http, "X-Webhook-Signature")};
 	if (!by_token &&
-	    !inbound_verify(conf->inbound, slice_of(c->session), c->http,
+	    !inbound_verify(conf->inbound, slice_of(c->session), &claim, body,
 		clock_system_ms() / 1000)) {
 		bool is_guess = token.len > 0 ||
 		    http_header(c->http, "X-Webhook-Signature").len > 0;

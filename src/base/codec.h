@@ -126,11 +126,14 @@ static inline struct slice get_text(struct reader *r)
 	return get_bytes(r, get_u16(r));
 }
 
-/* Takes a text of at most `max` bytes into `out`, NUL-terminated: room for max + 1. */
+/*
+ * Takes a text of at most `max` bytes into `out`, NUL-terminated: room for max + 1. One that
+ * holds a NUL itself fails the reader: no string of ours does.
+ */
 static inline void get_cstr(struct reader *r, char *out, size_t max)
 {
 	struct slice s = get_text(r);
-	if (s.len > max) {
+	if (s.len > max || memchr(s.ptr, '\0', s.len) != NULL) {
 		r->failed = true;
 		s.len = 0;
 	}

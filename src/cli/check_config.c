@@ -29,6 +29,8 @@ int command_check_config(int argc, char **argv)
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
 	usage = usage && err != OK;
 	if (err == OK)
+		err = config_check(&c, &p);
+	if (err == OK)
 		err = tokens_load(&c, auth, &p);
 	if (err == OK)
 		err = keys_load(&c, vault, &p);

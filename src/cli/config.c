@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "cli/settings.h"
+#include "domain/pem.h"
 
-#define FILE_LINE_MAX 8192 /* bytes */
+#define FILE_MAX_BYTES (1u << 20)
+#define CA_MAX_BYTES (16u << 20) /* some fifty times what Debian trusts */
 #define ENV_PREFIX "WAYBILL_"
 #define FLAG_SIZE 64     /* bytes of a flag's name and a NUL */
 #define OPTION_FIRST 256 /* getopt's value of the first setting: no character's */
@@ -89,46 +92,47 @@ static enum err unknown_key(struct slice key, struct problem *p)
 /* Reads one line of a file; comments and empty lines are OK. */
 static enum err read_line(struct reading *r, struct slice line, struct problem *p)
 {
-	while (
-	    line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r'))
+	if (line.len > 0 && line.ptr[line.len - 1] == '\r')
 		line.len--;
 	line = slice_trim(line);
 	if (line.len == 0 || line.ptr[0] == '#')
 		return OK;
-	const char *equals = memchr(line.ptr, '=', line.len);
-	if (equals == NULL)
+	if (memchr(line.ptr, '\0', line.len) != NULL)
+		return problem_set(p, ERR_INVALID, "", "a line must not hold a NUL byte");
+	if (memchr(line.ptr, '=', line.len) == NULL)
 		return problem_set(p, ERR_INVALID, "",
 		    "a line must be \"key = value\" or a # comment");
-	struct slice key = slice_trim((struct slice){line.ptr, (size_t)(equals - line.ptr)});
-	struct slice value = slice_trim(
-	    (struct slice){equals + 1, line.len - (size_t)(equals - line.ptr) - 1});
+	struct slice key = slice_trim(slice_cut(&line, '='));
 	const struct setting *s = find_setting(key, false);
-	return s == NULL ? unknown_key(key, p) : setting_set(r, s, value, p);
+	return s == NULL ? unknown_key(key, p) : setting_set(r, s, slice_trim(line), p);
+}
+
+enum err config_read_text(struct config *c, const char *name, struct slice text,
+    struct problem *p)
+{
+	struct reading r = {.config = c};
+	struct problem why;
+	for (unsigned n = 1; text.len > 0; n++) {
+		enum err err = read_line(&r, slice_cut(&text, '\n'), &why);
+		if (err != OK)
+			return problem_set(p, err, why.field, "%s:%u: %s", name, n,
+			    why.message);
+	}
+	return OK;
 }
 
 enum err config_read_file(struct config *c, const char *path, struct problem *p)
 {
-	struct reading r = {.config = c};
-	struct problem why;
-	char line[FILE_LINE_MAX];
-	enum err err = OK;
-	FILE *f = fopen(path, "re");
-	if (f == NULL)
-		return problem_set(p, ERR_IO, "", "%s: cannot be read: %s", path,
-		    strerror(errno));
-	for (unsigned n = 1; err == OK && fgets(line, sizeof(line), f) != NULL; n++) {
-		size_t len = strlen(line);
-		if (len == sizeof(line) - 1 && line[len - 1] != '\n')
-			err = problem_set(&why, ERR_TOOBIG, "", "a line is at most 8190 bytes");
-		else
-			err = read_line(&r, (struct slice){line, len}, &why);
-		if (err != OK)
-			err = problem_set(p, err, why.field, "%s:%u: %s", path, n, why.message);
-	}
-	if (err == OK && ferror(f))
-		err = problem_set(p, ERR_IO, "", "%s: cannot be read: %s", path,
-		    strerror(errno));
-	(void)fclose(f); /* read-only */
+	struct buf text = BUF_INIT(FILE_MAX_BYTES);
+	enum err err = file_read(path, &text);
+	if (err == OK)
+		err = config_read_text(c, path, buf_view(&text), p);
+	else if (err == ERR_TOOBIG)
+		err = problem_set(p, err, "", "%s: is over 1 MiB", path);
+	else
+		err = problem_set(p, err, "", "%s: cannot be read: %s", path, strerror(errno));
+	mem_wipe(text.data, text.len); /* may hold a token */
+	buf_fini(&text);
 	return err;
 }
 
@@ -179,11 +183,17 @@ static void make_options(struct option *options, char (*names)[FLAG_SIZE])
 	}
 }
 
-/* Names the flag, but not what stands behind it: it may be a secret. */
-static enum err refuse_flag(const char *given, int opt, struct problem *p)
+/*
+ * Says what getopt has not liked. A letter is in optopt, as the argument that it stands in
+ * may hold more of them; of a word it is the argument that was read last: the flag is named,
+ * not what stands behind it, which may be a secret.
+ */
+static enum err refuse_flag(const char *last, int opt, struct problem *p)
 {
-	return problem_set(p, ERR_INVALID, "", "%.*s: %s", (int)strcspn(given, "="), given,
-	    opt == ':' ? "needs a value" : "unknown flag");
+	const char *why = opt == ':' ? "needs a value" : "unknown flag";
+	if (optopt > 0 && optopt < OPTION_FIRST)
+		return problem_set(p, ERR_INVALID, "", "-%c: %s", optopt, why);
+	return problem_set(p, ERR_INVALID, "", "%.*s: %s", (int)strcspn(last, "="), last, why);
 }
 
 /* Walks the flags: in the first pass for -c alone, in the second for the settings. */
@@ -238,6 +248,26 @@ enum err config_read(struct config *c, int argc, char **argv, char *const *envir
 	err = read_flags(c, argc, argv, true, &file, p);
 	*usage = err != OK;
 	return err;
+}
+
+/* Checks that the file of authorities is there and is what curl will want. */
+static enum err check_authorities(const char *path, struct problem *p)
+{
+	struct buf text = BUF_INIT(CA_MAX_BYTES);
+	enum err err = file_read(path, &text);
+	if (err == ERR_IO)
+		err = problem_set(p, err, "ca_file", "ca_file: %s: cannot be read: %s", path,
+		    strerror(errno));
+	else if (err != OK || !pem_is_certificates(buf_view(&text)))
+		err = problem_set(p, ERR_INVALID, "ca_file",
+		    "ca_file: %s: must be certificates in PEM and nothing else", path);
+	buf_fini(&text);
+	return err;
+}
+
+enum err config_check(const struct config *c, struct problem *p)
+{
+	return c->ca_file == NULL ? OK : check_authorities(c->ca_file, p);
 }
 
 void config_print_settings(void)

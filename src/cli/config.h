@@ -82,9 +82,13 @@ void config_init(struct config *c);
 void config_free(struct config *c);
 
 /*
- * Reads the settings of a file: "key = value" a line, '#' starts a comment line.
- * ERR_IO, or ERR_INVALID with p->message "FILE:LINE: key: what is allowed".
+ * Reads the settings in the text of a file: "key = value" a line, '#' starts a comment line.
+ * `name` is the file's, for ERR_INVALID with p->message "NAME:LINE: key: what is allowed".
  */
+MUST_CHECK enum err config_read_text(struct config *c, const char *name, struct slice text,
+    struct problem *p);
+
+/* Reads the settings of a file. ERR_INVALID as above, ERR_IO, or ERR_TOOBIG over 1 MiB. */
 MUST_CHECK enum err config_read_file(struct config *c, const char *path, struct problem *p);
 
 /* Reads WAYBILL_… variables; an unknown one is an error. ERR_INVALID. */
@@ -98,6 +102,12 @@ MUST_CHECK enum err config_read_environment(struct config *c, char *const *envir
  */
 MUST_CHECK enum err config_read(struct config *c, int argc, char **argv,
     char *const *environment, bool *usage, struct problem *p);
+
+/*
+ * Checks what the settings name outside of themselves: the file of authorities. ERR_IO,
+ * ERR_INVALID with the problem in words.
+ */
+MUST_CHECK enum err config_check(const struct config *c, struct problem *p);
 
 /* Prints one line for each setting: its flag, what is allowed, its default. */
 void config_print_settings(void);

@@ -25,6 +25,8 @@ static enum err read_anew(struct server *s, struct config *next, struct auth *au
 	bool usage = false;
 	enum err err = config_read(next, s->argc, s->argv, environ, &usage, p);
 	if (err == OK)
+		err = config_check(next, p);
+	if (err == OK)
 		err = tokens_load(next, auth, p);
 	/* by the listeners that are open, whatever the new list */
 	struct config open = *next;

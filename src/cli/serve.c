@@ -172,7 +172,9 @@ static enum err start(struct server *s, struct problem *p)
 {
 	s->auth = auth_new();
 	s->vault = vault_new();
-	enum err err = tokens_load(&s->config, s->auth, p);
+	enum err err = config_check(&s->config, p);
+	if (err == OK)
+		err = tokens_load(&s->config, s->auth, p);
 	if (err == OK)
 		err = server_check_exposure(&s->config, s->auth, p);
 	if (err == OK)

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/listen_address.h"
 #include "base/mem.h"
@@ -67,14 +68,19 @@ static bool is_proxy(const char *text)
 	const struct slice scheme = SLICE("http://");
 	struct slice url = slice_of(text);
 	struct problem p;
-	if (!slice_starts(url, scheme))
+	if (url.len < scheme.len || strncasecmp(url.ptr, scheme.ptr, scheme.len) != 0)
 		return false;
 	const char *at = strrchr(text, '@');
 	const char *host = at == NULL ? text + scheme.len : at + 1;
 	size_t userinfo = at == NULL ? 0 : (size_t)(at - text) - scheme.len;
 	struct buf plain = BUF_INIT(url.len);
 	buf_printf(&plain, "http://%s", host);
-	bool good = is_userinfo((struct slice){text + scheme.len, userinfo}) &&
+	/* without a port curl would take 1080, which is no proxy's of HTTP */
+	const char *colon = strrchr(host, ':');
+	size_t digits = colon == NULL ? 0 : strspn(colon + 1, "0123456789");
+	bool has_port = digits > 0 &&
+	    (colon[1 + digits] == '\0' || strcmp(colon + 1 + digits, "/") == 0);
+	bool good = has_port && is_userinfo((struct slice){text + scheme.len, userinfo}) &&
 	    url_check(buf_view(&plain), "proxy", &p) == OK;
 	buf_fini(&plain);
 	return good;
@@ -334,7 +340,7 @@ static enum err set_text(struct config *c, const struct setting *s, struct slice
     struct problem *p)
 {
 	char **field = field_of(c, s);
-	if (value.len == 0 || memchr(value.ptr, '\0', value.len) != NULL)
+	if (value.len == 0)
 		return refuse(s, p);
 	char *copy = mem_copy(value.ptr, value.len);
 	if (s->is_item != NULL && !s->is_item(copy)) {

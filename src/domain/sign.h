@@ -1,5 +1,5 @@
 /*
- * Signatures over delivery bodies: the one user of OpenSSL. A key is made once
+ * Signatures over delivery bodies: the one user of OpenSSL's MACs. A key is made once
  * per webhook with work and reused (a keyed EVP_MAC context costs half of
  * HMAC() per call). HMAC-SHA256 of RFC 2104; standardwebhooks.com for the third.
  */

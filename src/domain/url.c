@@ -105,6 +105,27 @@ static bool has_labels(struct slice s)
 	return s.len > 0 && s.len - (rooted ? 1 : 0) <= HOST_MAX;
 }
 
+/*
+ * Whether the last of the dotted labels is a number, "7" or "0x7f": curl, as the system and
+ * browsers, reads such a host as an IPv4 address (0x7f.1 is 127.0.0.1), RFC 3986 as a name.
+ */
+static bool ends_in_number(struct slice s)
+{
+	if (s.len > 0 && s.ptr[s.len - 1] == '.')
+		s.len--;
+	size_t from = s.len;
+	while (from > 0 && s.ptr[from - 1] != '.')
+		from--;
+	struct slice label = {s.ptr + from, s.len - from};
+	bool hex = label.len >= 2 && label.ptr[0] == '0' && (label.ptr[1] | 0x20) == 'x';
+	for (size_t i = hex ? 2 : 0; i < label.len; i++) {
+		int digit = str_hex_digit((unsigned char)label.ptr[i]);
+		if (digit < 0 || (digit > 9 && !hex))
+			return false;
+	}
+	return label.len > 0;
+}
+
 static enum err check_host(const struct check *c, const UriUriA *uri)
 {
 	struct slice host = range_view(uri->hostText);
@@ -121,6 +142,9 @@ static enum err check_host(const struct check *c, const UriUriA *uri)
 			    "a host name is letters, digits, '-', '_' and '.', without "
 			    "percent-encoding; an international one in its xn-- form");
 	}
+	if (ends_in_number(host))
+		return REFUSE(c,
+		    "an IPv4 address is four numbers from 0 to 255, as in 192.0.2.1");
 	if (!has_labels(host))
 		return REFUSE(c, "a host name has at most %d bytes, 1 to %d between two dots",
 		    HOST_MAX, LABEL_MAX);

@@ -214,17 +214,39 @@ void webhook_encode(const struct webhook *w, const struct vault *vault,
 	buf_fini(&context);
 }
 
+/* Reads a text; a NUL within it fails the reader, as no string of ours holds one. */
 static char *copy_text(struct reader *r)
 {
 	struct slice s = get_text(r);
+	r->failed = r->failed || memchr(s.ptr, '\0', s.len) != NULL;
 	return mem_copy(s.ptr, s.len);
 }
 
 /* Reads a text that is there only when `present`; an absent one was written empty. */
 static char *copy_optional(struct reader *r, bool present)
 {
-	struct slice s = get_text(r);
-	return present ? mem_copy(s.ptr, s.len) : NULL;
+	char *text = copy_text(r);
+	if (present)
+		return text;
+	r->failed = r->failed || text[0] != '\0';
+	free(text);
+	return NULL;
+}
+
+/* Reads the waits of `schedule`; where that is NULL none may be there. */
+static void decode_waits(struct reader *r, struct retry_schedule *schedule)
+{
+	uint16_t waits = get_u16(r);
+	if (waits > RETRY_STEPS_MAX || schedule == NULL) {
+		r->failed = r->failed || waits > 0;
+		return;
+	}
+	schedule->count = waits;
+	for (uint16_t i = 0; i < waits; i++) {
+		schedule->wait_ms[i] = get_i64(r);
+		r->failed = r->failed || schedule->wait_ms[i] < 1 ||
+		    schedule->wait_ms[i] > RETRY_WAIT_MAX_MS;
+	}
 }
 
 /* Reads the lists; in the old form a header's value stands behind its name. */
@@ -242,14 +264,7 @@ static void decode_lists(struct reader *r, struct webhook *w, uint8_t version)
 		h->name = copy_text(r);
 		h->value = version == VERSION_OPEN ? copy_text(r) : NULL;
 	}
-	uint16_t waits = get_u16(r);
-	if (waits > RETRY_STEPS_MAX || w->retry == NULL) {
-		r->failed = r->failed || waits > 0;
-		return;
-	}
-	w->retry->count = waits;
-	for (uint16_t i = 0; i < waits; i++)
-		w->retry->wait_ms[i] = get_i64(r);
+	decode_waits(r, w->retry);
 }
 
 static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t flags)
@@ -267,7 +282,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	w->fifo = (flags & FLAG_FIFO) != 0;
 	w->tls_insecure = (flags & FLAG_INSECURE) != 0;
 	w->retry = (flags & FLAG_RETRY) != 0 ? mem_new(sizeof(*w->retry)) : NULL;
-	w->signature = get_u8(r) == SIGNATURE_V2 ? SIGNATURE_V2 : SIGNATURE_V1;
+	w->signature = get_u8(r);
+	r->failed = r->failed || w->signature < SIGNATURE_V1 || w->signature > SIGNATURE_V2;
 	w->number = get_u64(r);
 	struct slice id = get_bytes(r, UUID_SIZE);
 	memcpy(w->id.bytes, id.ptr, id.len);
@@ -287,7 +303,7 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	if (w->ca_pem[0] == '\0')
 		webhook_set(&w->ca_pem, NULL);
 	w->description = copy_optional(r, (flags & FLAG_DESCRIPTION) != 0);
-	w->disabled_reason = copy_optional(r, !w->enabled);
+	w->disabled_reason = copy_optional(r, !w->enabled); /* "" where there was none */
 	decode_lists(r, w, version);
 	return flags;
 }

@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "domain/json.h"
 #include "domain/name.h"
+#include "domain/pem.h"
 #include "domain/sign.h"
 #include "domain/url.h"
 
@@ -289,7 +290,7 @@ static enum err apply_ca(struct webhook *w, const cJSON *value,
 {
 	(void)rules;
 	bool is_pem = cJSON_IsString(value) && strlen(value->valuestring) <= WEBHOOK_CA_MAX &&
-	    strstr(value->valuestring, "-----BEGIN CERTIFICATE-----") != NULL;
+	    pem_is_certificates(slice_of(value->valuestring));
 	if (!cJSON_IsNull(value) && !is_pem)
 		return bad(p, "ca_pem", "null or certificates in PEM, at most 16384 bytes");
 	webhook_set(&w->ca_pem, cJSON_IsNull(value) ? NULL : value->valuestring);

@@ -15,6 +15,9 @@
 #define PIECE_MAX 4000 /* bytes with the checksum; see events.h */
 #define KEY_SIZE (UUID_SIZE + 2)
 
+/* What a piece's number can count; and so what dropping a record that lies may cost. */
+#define STORED_BODY_MAX ((uint32_t)UINT16_MAX * (PIECE_MAX - RECORD_CHECKSUM))
+
 static struct slice make_key(const struct uuid *id, uint16_t piece, unsigned char out[KEY_SIZE])
 {
 	memcpy(out, id->bytes, UUID_SIZE);
@@ -74,20 +77,26 @@ enum err events_put(struct db_txn *txn, const struct event *e, struct slice body
 
 enum err events_decode_head(struct slice value, struct event *e, struct reader *r)
 {
+	struct event head = {0};
 	enum err err = record_open(value, r);
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(r);
 	if (version != VERSION && version != VERSION_WITHOUT_SETTLED)
 		return ERR_CORRUPT;
-	e->created_ms = get_i64(r);
-	e->settled_ms = version == VERSION ? get_i64(r) : 0;
-	e->deliveries = get_u32(r);
-	e->open = get_u32(r);
-	e->body_bytes = get_u32(r);
-	get_cstr(r, e->session, SESSION_MAX);
-	get_cstr(r, e->name, EVENT_MAX);
-	return r->failed ? ERR_CORRUPT : OK;
+	head.created_ms = get_i64(r);
+	head.settled_ms = version == VERSION ? get_i64(r) : 0;
+	head.deliveries = get_u32(r);
+	head.open = get_u32(r);
+	head.body_bytes = get_u32(r);
+	get_cstr(r, head.session, SESSION_MAX);
+	get_cstr(r, head.name, EVENT_MAX);
+	if (r->failed || head.deliveries > EVENT_DELIVERIES_MAX ||
+	    head.body_bytes > STORED_BODY_MAX)
+		return ERR_CORRUPT;
+	head.id = e->id; /* is the key's */
+	*e = head;
+	return OK;
 }
 
 static enum err get_piece(struct db_txn *txn, const struct uuid *id, uint16_t piece,
@@ -102,10 +111,10 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 {
 	struct slice value;
 	struct reader r;
+	e->id = *id;
 	enum err err = get_piece(txn, id, 0, &value);
 	if (err == OK)
 		err = events_decode_head(value, e, &r);
-	e->id = *id;
 	if (err != OK || body == NULL)
 		return err;
 	buf_reset(body);

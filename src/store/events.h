@@ -18,6 +18,8 @@
 
 #define EVENT_BODY_MAX (8u << 20) /* bytes; no setting allows a larger body */
 
+#define EVENT_DELIVERIES_MAX UINT16_MAX /* above what max_webhooks_per_session allows */
+
 struct event {
 	struct uuid id;
 	char session[SESSION_MAX + 1];

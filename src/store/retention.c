@@ -174,7 +174,7 @@ static enum err drop_oldest(struct db_txn *txn, const struct retention *keep, in
 		err = retention_bytes(txn, &sum);
 	if (err != OK)
 		return err;
-	if (s.at_ms + keep->settled_ms > now_ms && sum <= keep->settled_bytes)
+	if (s.at_ms > now_ms - keep->settled_ms && sum <= keep->settled_bytes)
 		return ERR_NOTFOUND;
 	err = drop_event(txn, &s, dropped);
 	if (err == OK)

@@ -126,6 +126,10 @@ class Process:
     def running(self):
         return self._popen.poll() is None
 
+    @property
+    def pid(self):
+        return self._popen.pid
+
     def line(self, number):
         """Waits for line `number`, from 0, of the output."""
         wait_until(

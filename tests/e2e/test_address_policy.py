@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import hooks_path, wait_until
+from harness import expect_error, hooks_path, wait_until
 
 
 def dead_letter(gateway):
@@ -37,16 +37,11 @@ def test_special_ranges_are_refused_at_once(closed_gateway, host):
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0x7f.1", "127.1", "0177.0.0.1"])
-def test_other_spellings_of_loopback_get_nowhere(closed_gateway, receiver, host):
-    """Refused with the webhook, or else when they are to be connected."""
+def test_other_spellings_of_loopback_are_no_urls(closed_gateway, host):
     answer = closed_gateway.api(
-        "POST", hooks_path("s1"), json={"url": receiver.url(host=host)}
+        "POST", hooks_path("s1"), json={"url": f"http://{host}:9/"}
     )
-    assert answer.status_code in (200, 400)
-    if answer.status_code == 200:
-        closed_gateway.publish("s1")
-        dead_letter(closed_gateway)
-    assert receiver.connections == 0
+    expect_error(answer, 400, "url", ["IPv4"])
 
 
 def test_only_what_is_named_is_allowed(make_gateway, make_receiver):

@@ -181,6 +181,18 @@ def test_config_that_is_not_there_is_an_error(tmp_path):
     assert str(path) in done.stderr
 
 
+@pytest.mark.parametrize("authorities", [None, "", "-----BEGIN CERTIFICATE-----\n"])
+def test_authorities_are_checked_before_anything_is_sent(tmp_path, authorities):
+    path = tmp_path / "ca.pem"
+    if authorities is not None:
+        path.write_text(authorities)
+    checked = waybill("check-config", "--ca-file", path)
+    served = waybill("serve", "--ca-file", path, "--data", tmp_path / "data")
+    for done in (checked, served):
+        expect_failure(done, 1)
+        assert f"ca_file: {path}: " in done.stderr
+
+
 def test_serve_names_a_bad_line_as_check_config_does(tmp_path):
     path, checked = check_config(tmp_path, "timeout_ms = soon\n")
     served = waybill("serve", "-c", path, "--data", tmp_path / "data")

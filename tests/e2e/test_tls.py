@@ -143,15 +143,6 @@ def test_host_is_checked_with_an_own_authority_too(gateway, make_receiver, autho
     assert receiver.requests == []
 
 
-def test_authority_that_cannot_be_read_is_an_error_of_the_delivery(gateway, make_receiver):
-    receiver = make_receiver(tls=server_context(trustme.CA(), "127.0.0.1"))
-    broken = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-    gateway.register("s1", receiver.url(), ca_pem=broken)
-    gateway.publish("s1")
-    assert last_error_of_dead_letter(gateway)
-    assert receiver.requests == []
-
-
 @pytest.mark.parametrize("names", [("127.0.0.1",), ("example.org",)])
 def test_certificate_is_not_checked_where_the_webhook_says_so(gateway, make_receiver, names):
     receiver = make_receiver(tls=server_context(trustme.CA(), *names))

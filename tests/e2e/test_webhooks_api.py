@@ -40,7 +40,17 @@ DEFAULTS = {
     "previous_secret_expires_at": None,
 }
 
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+BROKEN_PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PEM = """\
+-----BEGIN CERTIFICATE-----
+MIIBGzCBzqADAgECAgEBMAUGAytlcDAMMQowCAYDVQQDDAF0MCAXDTI2MTEyMzE2
+MzE1NFoYDzIxMjYxMDMwMTYzMTU0WjAMMQowCAYDVQQDDAF0MCowBQYDK2VwAyEA
+syLTRxufsB0MzQh1eGOdLmO4P5J15qtmZ6RpviyIJ/qjUzBRMB0GA1UdDgQWBBRh
+xGMeaMTPuMqU2CfcF0q7OwV27DAfBgNVHSMEGDAWgBRhxGMeaMTPuMqU2CfcF0q7
+OwV27DAPBgNVHRMBAf8EBTADAQH/MAUGAytlcANBAF6j+6a0kDTCHGPKHH3VAcql
+P8C9F1tJk/bEaV4HyOmuBDWeYnBi4Aao8vf+L0SoHiAsB2Ppkjwua+k7S/vOrQ4=
+-----END CERTIFICATE-----
+"""
 
 CHANGES = {
     "url": OTHER,
@@ -253,7 +263,7 @@ BAD_FIELDS = [
     ("url", "http://127.0.0.1/\x00", None),
     ("headers", {"X-A": "a\x00b"}, None),
     ("description", 5, "description"),
-    *(("ca_pem", v, "ca_pem") for v in ["", 5, [PEM], "no certificate", PEM + 16384 * "x"]),
+    *(("ca_pem", v, "ca_pem") for v in ["", 5, [PEM], "no certificate", BROKEN_PEM, PEM + 16384 * "x"]),
     *(("tls_verify", v, "tls_verify") for v in [None, 0, 1, "false", {}]),
     *(("enabled", v, "enabled") for v in [None, 0, "true"]),
     ("previous_secret_expires_at", None, "previous_secret_expires_at"),

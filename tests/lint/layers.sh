@@ -29,7 +29,9 @@ BEGIN {
 		is_system[list[i]] = 1
 
 	# OpenSSL is several libraries in one: each purpose has its own .c.
+	purpose["src/api/tls.c"] = "openssl: the errors of libssl"
 	purpose["src/domain/digest.c"] = "openssl: SHA-256"
+	purpose["src/domain/pem.c"] = "openssl: certificates"
 	purpose["src/domain/sign.c"] = "openssl: HMAC"
 	purpose["src/domain/vault.c"] = "openssl: AES-GCM"
 }
@@ -48,7 +50,7 @@ function library(header) {
 	if (header == "event2/listener.h" && file != "src/api/http.c")
 		return "libevent (listeners)"
 	# libssl is a library apart from libcrypto; the buffers over it are there for it alone
-	if (header ~ /^(openssl\/(ssl|err)|event2\/bufferevent_ssl)\.h$/)
+	if (header ~ /^(openssl\/ssl|event2\/bufferevent_ssl)\.h$/)
 		return "libssl"
 	if (header ~ /^event2\//)
 		return "libevent (http)"

@@ -4,8 +4,8 @@
  *
  * What is on disk for certain: all that was written before a sync that ended, and each write
  * that syncs itself. What was written since may be there or not, each 4096 bytes for
- * themselves, in any order, and torn at sectors of 512 bytes. What a failed sync left behind may
- * be there or not for ever: the system calls it clean and writes it no more.
+ * themselves, in any order, and torn at sectors of 512 bytes. What a failed sync left may be
+ * there or not for ever: the system calls it clean and writes it no more.
  *
  * Of each state is demanded: it opens; all tables agree; its content is that of the commit
  * before or that of the commit that was under way, whole; every event is there, byte for
@@ -13,9 +13,9 @@
  *
  * usage: crash_states_main LOG EVENTS FOLDER ROUNDS sound|no-syncs|early-answers
  * EVENTS has for each event a line "ID DELIVERIES CANCELLED LENGTH" and then its body and a
- * newline; CANCELLED is 1 where its deliveries may have been cancelled. FOLDER is empty, best in
- * memory. ROUNDS is how often the random ones are drawn. The last argument damages the recording,
- * and the check must find out: no sync counts, or each answer was sent a commit earlier.
+ * newline; CANCELLED is 1 where its deliveries may have been cancelled. FOLDER is empty and in
+ * memory. ROUNDS is how often the random ones are drawn. The last argument damages the log, and
+ * the check must find out: no sync counts, or each answer was sent a commit earlier.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,9 @@
 """Compares waybill's canonical JSON with what Node.js prints for the same texts.
 
-usage: json_differential.py CANON [SEED]
+usage: json_differential.py CANON [SEED [FOLDER…]]
 
-CANON is the program made from canon_main.c. Expected is JSON.stringify(JSON.parse(x)),
+CANON is the program made from canon_main.c. The texts are random ones, those of the corpus of
+the fuzz harness `json`, and the files of the folders. Expected is JSON.stringify(JSON.parse(x)),
 except for numbers whose form in JavaScript is another decimal value (decided with
 Python's decimal): these keep their literal. Both must refuse the same texts.
 The seed is printed; giving it again repeats a run.
@@ -11,6 +12,7 @@ The seed is printed; giving it again repeats a run.
 import base64
 import decimal
 import math
+import pathlib
 import random
 import re
 import shutil
@@ -36,6 +38,7 @@ for (const line of lines) {
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?', re.DOTALL)
 KEPT = re.compile(rb'"@kept:([^"]*)@"')
 
+CORPUS = pathlib.Path(__file__).resolve().parents[1] / "fuzz" / "corpus" / "json"
 DEPTH_MAX = 64
 SHOWN = 10
 
@@ -210,13 +213,23 @@ def make_texts(rnd):
     return [t for t in texts if nested(t) <= DEPTH_MAX]
 
 
+def files(folder):
+    """The texts that lie in a folder, such as what fuzzing has found."""
+    texts = [path.read_bytes() for path in sorted(pathlib.Path(folder).iterdir())]
+    if not texts:
+        sys.exit("json_differential: nothing lies in %s" % folder)
+    return [text for text in texts if nested(text) <= DEPTH_MAX]
+
+
 def main():
-    if len(sys.argv) not in (2, 3) or shutil.which("node") is None:
+    if len(sys.argv) < 2 or shutil.which("node") is None:
         sys.exit(__doc__ + "Needs node (Debian: nodejs).")
     program = sys.argv[1]
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     print("json_differential: seed", seed, flush=True)
     texts = make_texts(random.Random(seed))
+    for folder in [CORPUS, *sys.argv[3:]]:
+        texts += files(folder)
     expected, kept = expect(texts)
     got = run_canon(program, texts)
     refused = sum(line == b"!" for line in expected)

@@ -183,7 +183,7 @@ struct webhook *make_full_webhook(void)
 	w->retry = mem_new(sizeof(*w->retry));
 	w->retry->count = 2;
 	w->retry->wait_ms[0] = 1;
-	w->retry->wait_ms[1] = INT64_MAX;
+	w->retry->wait_ms[1] = RETRY_WAIT_MAX_MS;
 	webhook_set(&w->previous_secret, "");
 	w->previous_expires_ms = -1;
 	webhook_set(&w->ca_pem, "-");

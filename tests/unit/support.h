@@ -15,6 +15,17 @@
 
 #define STORE_MAP_BYTES (64u << 20) /* more than any test writes, but those of a full store */
 
+/* A certificate in PEM; `nl` is what ends a line, "\n" or as JSON has it "\\n". */
+#define TEST_CERTIFICATE(nl)                                                                   \
+	"-----BEGIN CERTIFICATE-----" nl                                                       \
+	"MIIBGzCBzqADAgECAgEBMAUGAytlcDAMMQowCAYDVQQDDAF0MCAXDTI2MTEyMzE2" nl                  \
+	"MzE1NFoYDzIxMjYxMDMwMTYzMTU0WjAMMQowCAYDVQQDDAF0MCowBQYDK2VwAyEA" nl                  \
+	"syLTRxufsB0MzQh1eGOdLmO4P5J15qtmZ6RpviyIJ/qjUzBRMB0GA1UdDgQWBBRh" nl                  \
+	"xGMeaMTPuMqU2CfcF0q7OwV27DAfBgNVHSMEGDAWgBRhxGMeaMTPuMqU2CfcF0q7" nl                  \
+	"OwV27DAPBgNVHRMBAf8EBTADAQH/MAUGAytlcANBAF6j+6a0kDTCHGPKHH3VAcql" nl                  \
+	"P8C9F1tJk/bEaV4HyOmuBDWeYnBi4Aao8vf+L0SoHiAsB2Ppkjwua+k7S/vOrQ4=" nl                  \
+	"-----END CERTIFICATE-----" nl
+
 /* A folder, and the store in it. */
 struct store {
 	char dir[64];

@@ -122,6 +122,7 @@ static void test_dead_letter_text_too_long(void **state)
 	(void)state;
 	static const size_t MAX[] = {URL_MAX, EVENT_MAX, DEAD_ERROR_MAX};
 	char *text = mem_array(URL_MAX + 1, 1);
+	memset(text, 'x', URL_MAX + 1);
 	struct dead_letter *got = mem_new(sizeof(*got));
 	for (size_t field = 0; field < COUNT(MAX); field++) {
 		for (size_t over = 0; over <= 1; over++) {
@@ -230,6 +231,57 @@ static void test_other_version(void **state)
 			if (decode(kind, b.data, b.len) != (known ? OK : ERR_CORRUPT))
 				fail_msg("kind %d, version %d", kind, version);
 		}
+		buf_fini(&b);
+	}
+}
+
+/* Changes one thing in a webhook's record, which then is none that webhook_encode() makes. */
+static const struct change {
+	const char *what;
+	size_t at; /* byte of the record */
+	char from, to;
+} CHANGES[] = {
+    {"signature 0", 2, 1, 0},
+    {"signature 3", 2, 1, 3},
+    {"a NUL in the session", 69, 's', '\0'},
+    {"a NUL in the URL", 73, 't', '\0'},
+    {"a secret without its flag", 1, 1 | 8, 1},
+    {"a reason though enabled", 1, 8, 1 | 8},
+    {"no schedule, but waits", 1, 1 | 32, 1},
+    {"a wait of 0", 113, 1, 0},
+    {"a wait below 0", 106, 0, '\377'},
+};
+
+static struct webhook *webhook_to_change(const struct change *c)
+{
+	struct webhook *w = make_webhook(3, "s", "http://a/");
+	if ((c->from & 8) != 0 && c->at == 1)
+		webhook_set(&w->secret, "x");
+	if (c->from == 8)
+		webhook_set_enabled(w, "a reason");
+	if (c->at > 100 || c->from == (1 | 32)) {
+		w->retry = mem_new(sizeof(*w->retry));
+		w->retry->count = 1;
+		w->retry->wait_ms[0] = 1;
+	}
+	return w;
+}
+
+/* There is one form of a record: what is in it and would be lost makes it corrupt. */
+static void test_no_second_form(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(CHANGES); i++) {
+		const struct change *c = &CHANGES[i];
+		struct webhook *w = webhook_to_change(c);
+		struct buf b = BUF_INIT(10000);
+		webhook_encode(w, NULL, NULL, &b);
+		if (decode(KIND_WEBHOOK, b.data, b.len) != OK || b.data[c->at] != c->from)
+			fail_msg("%s: byte %zu is %d", c->what, c->at, b.data[c->at]);
+		b.data[c->at] = c->to;
+		if (decode(KIND_WEBHOOK, b.data, b.len) != ERR_CORRUPT)
+			fail_msg("%s was taken", c->what);
+		webhook_free(w);
 		buf_fini(&b);
 	}
 }
@@ -375,6 +427,7 @@ int main(void)
 	    cmocka_unit_test(test_dead_letter_text_too_long),
 	    cmocka_unit_test(test_cut_and_extended),
 	    cmocka_unit_test(test_other_version),
+	    cmocka_unit_test(test_no_second_form),
 	    cmocka_unit_test(test_delivery_status),
 	    cmocka_unit_test(test_damaged),
 	    cmocka_unit_test(test_seal),

@@ -19,8 +19,7 @@
 #include "support.h"
 
 #define SECRET "correct horse battery staple"
-#define CERTIFICATE                                                                            \
-	"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\\n" /* as JSON */
+#define CERTIFICATE TEST_CERTIFICATE("\\n") /* as JSON */
 
 static char extra_event[] = "our.own_event";
 static char *const EXTRA_EVENTS[] = {extra_event};
@@ -331,7 +330,7 @@ static void test_refused_fields(void **state)
 	    {"{\"retry\":[\"604800001ms\"]}", "retry[0]", "1ms to 7d"},
 	    {"{\"description\":7}", "description", "500 bytes"},
 	    {"{\"ca_pem\":\"\"}", "ca_pem", "16384 bytes"},
-	    {"{\"ca_pem\":\"-----BEGIN PRIVATE KEY-----\"}", "ca_pem", "certificates in PEM"},
+	    {"{\"ca_pem\":\"-----BEGIN CERTIFICATE-----\"}", "ca_pem", "certificates in PEM"},
 	    {"{\"ca_pem\":7}", "ca_pem", "certificates in PEM"},
 	    {"{\"tls_verify\":null}", "tls_verify", "true or false"},
 	    {"{\"tls_verify\":0}", "tls_verify", "true or false"},
@@ -429,7 +428,8 @@ static void test_lengths(void **state)
 	    {"{\"secret\":\"", "\"}", 1024, "secret"},
 	    {"{\"description\":\"", "\"}", 500, "description"},
 	    {"{\"description\":\"\303\244", "\"}", 498, "description"},
-	    {"{\"ca_pem\":\"-----BEGIN CERTIFICATE-----", "\"}", 16384 - 27, "ca_pem"},
+	    {"{\"ca_pem\":\"" CERTIFICATE, "\"}", 16384 - (sizeof(TEST_CERTIFICATE("\n")) - 1),
+		"ca_pem"},
 	    {"{\"headers\":{\"", "\":\"v\"}}", 128, "headers"},
 	    {"{\"headers\":{\"X-A\":\"", "\"}}", 1024, "headers.X-A"},
 	};

@@ -1,0 +1,290 @@
+/*
+ * A store that holds anything. The input is rows: a byte that names a table and says whether
+ * the value gets a right checksum, a byte that chooses the key among those which the readers
+ * look for (or, with RAW_KEY, a text that is the key), and the value as a text. Then
+ * everything that reads or sweeps the tables runs over them, in one transaction that is thrown
+ * away. Whatever lies there may be reported, but it fails no transaction: the other
+ * operations of a turn are in the same one.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "store/backlog.h"
+#include "store/dead_letters.h"
+#include "store/events.h"
+#include "store/idempotency.h"
+#include "store/queue.h"
+#include "store/record.h"
+#include "store/retention.h"
+#include "store/webhooks.h"
+
+#define MAP_BYTES (64u << 20)
+#define BODY_MAX (1u << 20)
+#define NOW_MS 1767143203500
+#define IDS 8      /* event, delivery and dead-letter ids: consecutive ones */
+#define WEBHOOKS 3 /* numbers from 1 on */
+#define ROWS_MAX 64
+#define TABLE_BITS 0x0f
+#define SEALED 0x10
+#define RAW_KEY 0x20
+#define SESSION SLICE("s")
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Opened once, and left empty by every input; its files are unlinked at once. */
+static struct db *open_store(void)
+{
+	static struct db *db;
+	static struct backlog *backlog; /* goes along with the transactions */
+	char dir[] = "/tmp/waybill-fuzz-XXXXXX";
+	struct problem p;
+	if (db != NULL)
+		return db;
+	panic_if(mkdtemp(dir) == NULL, "no folder in /tmp");
+	panic_if(db_open(dir, MAP_BYTES, &db, &p) != OK, "%s", p.message);
+	panic_if(backlog_new(db, &backlog) != OK, "no backlog");
+	static const char *const FILES[] = {"waybill.mdb", "waybill.mdb-lock", "waybill.lock",
+	    ""};
+	for (size_t i = 0; i < sizeof(FILES) / sizeof(FILES[0]); i++) {
+		char path[80];
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, FILES[i]);
+		(void)remove(path); /* what is left would only take room */
+	}
+	log_setup(LOG_ERROR + 1, LOG_TEXT); /* what is corrupt is no news here */
+	return db;
+}
+
+/* The ids lie in the hour before now, where sweeps find them, and follow each other. */
+static struct uuid id_of(unsigned n)
+{
+	struct uuid id = {{0}};
+	codec_store_u64(id.bytes, (uint64_t)(NOW_MS - 3600000) << 16 | 0x7000);
+	id.bytes[8] = 0x80;
+	id.bytes[15] = (uint8_t)(n % IDS);
+	return id;
+}
+
+static struct idempotency key_of(unsigned n)
+{
+	struct idempotency k;
+	idempotency_set(&k, SLICE("scope"), n % 2 == 0 ? SLICE("a") : SLICE("b"),
+	    SLICE("request"), NOW_MS + (n % 4 == 0 ? -1 : 1000));
+	return k;
+}
+
+/* Appends the key that `n` chooses among those which belong in the table. */
+static void put_key(struct buf *key, enum db_table table, unsigned n)
+{
+	static const char *const META[] = {"schema", "settled_bytes", "last_webhook"};
+	const struct uuid id = id_of(n);
+	const struct idempotency repeat = key_of(n);
+	switch (table) {
+	case DB_META:
+		buf_puts(key, META[n % 3]);
+		return;
+	case DB_WEBHOOKS:
+	case DB_BACKLOG:
+		put_u64(key, 1 + n % WEBHOOKS);
+		return;
+	case DB_EVENTS:
+		buf_append(key, id.bytes, UUID_SIZE);
+		put_u16(key, (uint16_t)(n / IDS % 4));
+		return;
+	case DB_QUEUE:
+		put_u64(key, 1 + n / IDS % WEBHOOKS);
+		put_i64(key, NOW_MS + (n % 2 == 0 ? 1 : -1));
+		buf_append(key, id.bytes, UUID_SIZE);
+		return;
+	case DB_DEAD:
+		buf_slice(key, SESSION);
+		buf_putc(key, '\0');
+		buf_append(key, id.bytes, UUID_SIZE);
+		return;
+	case DB_SETTLED:
+		put_i64(key, NOW_MS - 10 * (int64_t)n);
+		buf_append(key, id.bytes, UUID_SIZE);
+		return;
+	case DB_URLS:
+	case DB_REPEATS:
+		buf_append(key, repeat.key, RECORD_DIGEST);
+		return;
+	case DB_REPEATS_BY_AGE:
+		put_i64(key, repeat.expires_ms);
+		buf_append(key, repeat.key, RECORD_DIGEST);
+		return;
+	case DB_DELIVERIES:
+	case DB_DEAD_BY_AGE:
+	case DB_TABLES:
+		buf_append(key, id.bytes, UUID_SIZE);
+		return;
+	}
+}
+
+static void put_row(struct db_txn *txn, struct reader *r)
+{
+	struct buf key = BUF_INIT(511);
+	struct buf value = BUF_INIT(UINT16_MAX + RECORD_CHECKSUM);
+	unsigned head = get_u8(r);
+	enum db_table table = (head & TABLE_BITS) % DB_TABLES;
+	if ((head & RAW_KEY) != 0)
+		buf_slice(&key, get_text(r));
+	else
+		put_key(&key, table, get_u8(r));
+	buf_slice(&value, get_text(r));
+	if ((head & SEALED) != 0)
+		record_seal(&value);
+	if (!r->failed && !key.failed && key.len > 0)
+		panic_if(db_put(txn, table, buf_view(&key), buf_view(&value)) != OK, "put");
+	buf_fini(&key);
+	buf_fini(&value);
+}
+
+/* Each answer but these is one that would end a turn. */
+static void expect_bearable(enum err err)
+{
+	panic_if(err != OK && err != ERR_NOTFOUND && err != ERR_CORRUPT && err != ERR_CONFLICT,
+	    "%s", err_text(err));
+}
+
+static bool skip_none(void *arg, const struct uuid *id)
+{
+	(void)arg;
+	(void)id;
+	return false;
+}
+
+static bool on_dead_letter(void *arg, const struct dead_letter *d)
+{
+	(void)arg;
+	(void)d;
+	return true;
+}
+
+static void on_head(void *arg, uint64_t webhook, int64_t place_ms)
+{
+	(void)arg;
+	(void)webhook;
+	(void)place_ms;
+}
+
+static void on_webhook(void *arg, struct webhook *w)
+{
+	(void)arg;
+	webhook_free(w);
+}
+
+static void read_events(struct db_txn *txn)
+{
+	struct uuid newest;
+	struct buf body = BUF_INIT(BODY_MAX);
+	expect_bearable(events_newest_id(txn, &newest));
+	for (unsigned n = 0; n < IDS; n++) {
+		struct event e;
+		struct delivery d;
+		const struct uuid id = id_of(n);
+		enum err err = events_get(txn, &id, &e, &body);
+		expect_bearable(err);
+		panic_if(err == OK && body.len != e.body_bytes, "another length");
+		expect_bearable(queue_get(txn, &id, &d));
+	}
+	for (unsigned n = 0; n < 4; n++) {
+		const struct idempotency k = key_of(n);
+		expect_bearable(idempotency_find(txn, &k, NOW_MS, &body));
+	}
+	buf_fini(&body);
+}
+
+static void read_queues(struct db_txn *txn)
+{
+	struct delivery claimed[4];
+	for (uint64_t webhook = 1; webhook <= WEBHOOKS; webhook++) {
+		size_t count = 0;
+		int64_t due_ms = 0;
+		struct queue_claim c = {.webhook = webhook,
+		    .now_ms = NOW_MS,
+		    .forced_ms = webhook == 2 ? NOW_MS : 0,
+		    .max = sizeof(claimed) / sizeof(claimed[0]),
+		    .fifo = webhook == 3,
+		    .skip = skip_none};
+		expect_bearable(queue_claim(txn, &c, claimed, &count, &due_ms));
+		expect_bearable(queue_first(txn, webhook, &claimed[0]));
+	}
+	expect_bearable(queue_heads(txn, on_head, NULL));
+}
+
+static void read_others(struct db_txn *txn)
+{
+	bool more = false;
+	uint64_t number = 0;
+	struct uuid id = id_of(0);
+	char session[SESSION_MAX + 1];
+	struct problem p;
+	expect_bearable(webhooks_each(txn, NULL, on_webhook, NULL, &p));
+	expect_bearable(webhooks_last_number(txn, &number));
+	expect_bearable(retention_bytes(txn, &number));
+	expect_bearable(dead_letters_oldest(txn, &id, session));
+	expect_bearable(
+	    dead_letters_list(txn, SESSION, NULL, IDS, on_dead_letter, NULL, &more));
+}
+
+/* Piece 0 is written anew for each delivery that is settled: all else in it stays as it is. */
+static void check_release(struct db_txn *txn, const struct uuid *id)
+{
+	struct event before;
+	struct event after;
+	struct event left;
+	struct buf body = BUF_INIT(BODY_MAX);
+	struct buf same = BUF_INIT(BODY_MAX);
+	if (events_get(txn, id, &before, &body) == OK) {
+		panic_if(events_release(txn, id, NOW_MS, &left) != OK, "release");
+		panic_if(events_get(txn, id, &after, &same) != OK, "gone");
+		panic_if(!slice_eq(buf_view(&body), buf_view(&same)), "another body");
+		panic_if(after.open != before.open - (before.open > 0 ? 1 : 0), "open");
+		panic_if(after.deliveries != before.deliveries ||
+			after.created_ms != before.created_ms,
+		    "another event");
+	}
+	buf_fini(&body);
+	buf_fini(&same);
+}
+
+static void change_all(struct db_txn *txn)
+{
+	static const struct retention KEEP = {.settled_ms = 1000,
+	    .settled_bytes = UINT64_MAX,
+	    .dead_letters_ms = 1000};
+	size_t dropped = 0;
+	for (unsigned n = 0; n < IDS; n++) {
+		struct delivery d;
+		const struct uuid id = id_of(n);
+		check_release(txn, &id);
+		if (queue_get(txn, &id, &d) == OK)
+			expect_bearable(retention_settle(txn, &d, NOW_MS));
+	}
+	expect_bearable(retention_cancel_queue(txn, 1, NOW_MS, 100, &dropped));
+	expect_bearable(idempotency_sweep(txn, NOW_MS, 100, &dropped));
+	expect_bearable(retention_sweep_dead(txn, &KEEP, NOW_MS, 100, &dropped));
+	expect_bearable(retention_sweep_settled(txn, &KEEP, NOW_MS, 100, &dropped));
+	for (unsigned n = 0; n < IDS; n++) {
+		const struct uuid id = id_of(n);
+		expect_bearable(events_drop(txn, &id));
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct db_txn *txn = NULL;
+	struct reader r = reader_of((struct slice){(const char *)data, size});
+	panic_if(db_begin(open_store(), &txn) != OK, "no transaction");
+	for (int n = 0; n < ROWS_MAX && r.left > 0 && !r.failed; n++)
+		put_row(txn, &r);
+	read_events(txn);
+	read_queues(txn);
+	read_others(txn);
+	change_all(txn);
+	panic_if(db_txn_error(txn) != OK, "the transaction has failed");
+	db_abort(txn);
+	return 0;
+}

@@ -1,0 +1,125 @@
+/*
+ * The bodies of the webhooks API: POST and PATCH, and with an odd first byte rotate-secret.
+ * A webhook that a body has made is shown as good JSON without its secret; its record comes
+ * back as it was; the same PATCH again changes nothing. What is refused is explained, in words
+ * that are UTF-8.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "domain/json.h"
+#include "domain/webhook_json.h"
+
+#define SHOWN_MAX (1u << 22) /* bytes */
+#define NOW_MS 1767143203500
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char extra_event[] = "our.own_event";
+static char *const EXTRA_EVENTS[] = {extra_event};
+static const struct webhook_rules RULES = {EXTRA_EVENTS, 1, 7000};
+
+static void check_json(struct slice text)
+{
+	struct json_reader r;
+	struct buf canonical = BUF_INIT(SHOWN_MAX);
+	json_init(&r, text);
+	panic_if(json_read_value(&r, &canonical) != OK || json_read_end(&r) != OK,
+	    "not JSON: %.*s", (int)text.len, text.ptr);
+	json_fini(&r);
+	buf_fini(&canonical);
+}
+
+static void check_problem(const struct problem *p)
+{
+	struct buf words = BUF_INIT(SHOWN_MAX);
+	panic_if(p->message[0] == '\0', "refused without a word");
+	buf_json(&words, slice_of(p->message));
+	check_json(buf_view(&words));
+	buf_reset(&words);
+	buf_json(&words, slice_of(p->field));
+	check_json(buf_view(&words));
+	buf_fini(&words);
+}
+
+static void check_shown(const struct webhook *w)
+{
+	static const struct webhook_status STATUS = {.circuit = "closed"};
+	struct buf shown = BUF_INIT(SHOWN_MAX);
+	webhook_write(w, &STATUS, 0, &shown);
+	panic_if(shown.failed, "too long to show");
+	check_json(buf_view(&shown));
+	/* Long enough to stand nowhere else by accident. */
+	bool telling = w->secret != NULL && strlen(w->secret) >= 24 &&
+	    (w->url == NULL || strstr(w->url, w->secret) == NULL) &&
+	    (w->description == NULL || strstr(w->description, w->secret) == NULL);
+	panic_if(telling && w->header_count == 0 && w->ca_pem == NULL &&
+		memmem(shown.data, shown.len, w->secret, strlen(w->secret)) != NULL,
+	    "the secret is shown");
+	buf_fini(&shown);
+}
+
+/* Encodes `w`, which is to come back from its record as it is. */
+static struct buf check_record(const struct webhook *w)
+{
+	struct buf record = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
+	struct buf again = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
+	struct webhook *copy = NULL;
+	struct vault_id key;
+	webhook_encode(w, NULL, NULL, &record);
+	panic_if(record.failed || record.len > WEBHOOK_RECORD_MAX, "a record over its limit");
+	struct reader r = reader_of(buf_view(&record));
+	panic_if(webhook_decode(&r, NULL, &key, &copy) != OK,
+	    "a record that does not come back");
+	webhook_encode(copy, NULL, NULL, &again);
+	panic_if(!slice_eq(buf_view(&record), buf_view(&again)), "another record");
+	webhook_free(copy);
+	buf_fini(&again);
+	return record;
+}
+
+static struct webhook *make_webhook(void)
+{
+	struct webhook *w = webhook_new();
+	webhook_set(&w->session, "s");
+	webhook_set(&w->url, "http://receiver.example/");
+	webhook_set(&w->secret, "the first secret");
+	return w;
+}
+
+static enum err apply(struct webhook *w, bool rotate, struct slice body, struct problem *p)
+{
+	*p = (struct problem){.message = ""};
+	return rotate ? webhook_apply_rotation(w, body, NOW_MS, p)
+		      : webhook_apply(w, body, &RULES, p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	bool rotate = data[0] % 2 == 1;
+	struct slice body = {(const char *)data + 1, size - 1};
+	struct problem p;
+	struct webhook *w = make_webhook();
+	if (apply(w, rotate, body, &p) != OK) {
+		check_problem(&p);
+		webhook_free(w);
+		return 0;
+	}
+	panic_if(webhook_check(w, &p) != OK, "without a URL");
+	check_shown(w);
+	struct buf record = check_record(w);
+	if (!rotate) {
+		panic_if(apply(w, false, body, &p) != OK, "refused the second time");
+		struct buf again = check_record(w);
+		panic_if(!slice_eq(buf_view(&record), buf_view(&again)), "a second change");
+		buf_fini(&again);
+	}
+	buf_fini(&record);
+	webhook_free(w);
+	return 0;
+}
