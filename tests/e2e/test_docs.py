@@ -206,3 +206,23 @@ def test_options_lint_refuses_what_differs(tmp_path, name, old, new):
         [ROOT / "tests" / "lint" / "options.sh", tmp_path], stdout=subprocess.PIPE, text=True
     )
     assert (done.returncode != 0, done.stdout != "") == (bool(name), bool(name)), done.stdout
+
+
+def proofs_of(document):
+    """The parts of the tests that a document says prove something, as (letter, name)."""
+    return re.findall(r"`make [a-z-]+ ([KT])=([a-z0-9_]+)", text_of("docs", document))
+
+
+@pytest.mark.parametrize("document", ["reliability.md", "security.md", "hacking.md"])
+def test_proofs_that_are_named_exist(document):
+    e2e = [path.stem + "\n" + path.read_text() for path in (ROOT / "tests/e2e").glob("test_*.py")]
+    ends = re.findall(r"^(?:def )?(test_\w+)", "\n".join(e2e), re.M)
+    units = {path.stem.removeprefix("test_") for path in (ROOT / "tests/unit").glob("test_*.c")}
+    fuzzers = {path.stem.removeprefix("fuzz_") for path in (ROOT / "tests/fuzz").glob("*.c")}
+    named = proofs_of(document)
+    assert named
+    for letter, name in named:
+        if letter == "K":
+            assert any(name in test for test in ends), name
+        else:
+            assert name in units | fuzzers, name

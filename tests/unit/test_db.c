@@ -420,18 +420,16 @@ static void test_made_anew(void **state)
 	struct store *s = *state;
 	char store[100];
 	char making[100];
-	struct problem p;
 	(void)snprintf(store, sizeof(store), "%s/waybill.mdb", s->dir);
 	(void)snprintf(making, sizeof(making), "%s/waybill.mdb.new", s->dir);
 	for (size_t i = 0; i < COUNT(LEFT); i++) {
-		db_close(s->db);
-		s->db = NULL;
+		store_close(s);
 		assert_int_equal(unlink(store), 0);
 		int fd = open(making, O_WRONLY | O_CREAT | O_EXCL, 0600);
 		assert_true(fd >= 0);
 		assert_int_equal(write(fd, LEFT[i], strlen(LEFT[i])), strlen(LEFT[i]));
 		assert_int_equal(close(fd), 0);
-		assert_int_equal(db_open(s->dir, STORE_MAP_BYTES, &s->db, &p), OK);
+		store_open(s, STORE_MAP_BYTES);
 		assert_int_equal(access(making, F_OK), -1);
 		assert_int_equal(store_count(s, DB_META), 0);
 	}
