@@ -157,7 +157,7 @@ test: $(call ALL_TESTS,release) $(BENCHES) ## install what is missing, build, ch
 	$(call RUN_TESTS,release)
 	@echo 'waybill: all tests passed'
 
-asan: $(call ALL_TESTS,asan) $(BENCHES) ## the same tests under the sanitizers
+asan: $(call ALL_TESTS,asan) ## the same tests under the sanitizers
 	$(call RUN_TESTS,asan)
 	@echo 'waybill: all tests passed under the sanitizers'
 

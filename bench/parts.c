@@ -18,6 +18,7 @@ static const char USAGE[] =
     "       parts curl --url URL [--seconds T] [--count N] [--anew] [--in-flight N]\n"
     "           [--body BYTES]\n"
     "       parts lmdb --data DIR [--seconds T] [--count N] [--body BYTES]\n"
+    "       parts sign --secret S [--seconds T] [--count N] [--body BYTES]\n"
     "       parts loop --data DIR --url URL --secret S [--reused] [--in-flight N]\n"
     "  DIR should be on the disk that waybill's data is on.\n";
 
@@ -119,6 +120,8 @@ int main(int argc, char **argv)
 		part_loop(&p);
 	else if (is_curl)
 		done = part_curl(&p, &seconds);
+	else if (strcmp(name, "sign") == 0 && p.secret != NULL)
+		done = part_sign(&p, &seconds);
 	else if (strcmp(name, "lmdb") == 0 && p.dir != NULL)
 		done = part_lmdb(&p, &seconds);
 	else

@@ -1,6 +1,6 @@
 /*
  * The parts that waybill is made of, each alone and as bare as it can be, and the bare loop
- * of all three: what its own figures are read against. Whatever fails ends the program.
+ * of them all: what its own figures are read against. Whatever fails ends the program.
  */
 #ifndef BENCH_PARTS_H
 #define BENCH_PARTS_H
@@ -35,8 +35,11 @@ uint64_t part_curl(const struct part *p, double *seconds);
  */
 uint64_t part_lmdb(const struct part *p, double *seconds);
 
+/* Signs deliveries alone, in both forms of a signature; returns how many in how long. */
+uint64_t part_sign(const struct part *p, double *seconds);
+
 /*
- * All three in one loop, as one would write it first: each POST of a pass is put in the
+ * All of them in one loop, as one would write it first: each POST of a pass is put in the
  * store, and each delivery that ended deleted, in one synced commit at its end; then the 202s
  * are sent and deliveries started, signed, all curl options set anew. What waits for its
  * turn waits in memory. No retries, no limits, one receiver. Until SIGTERM.

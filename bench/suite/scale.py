@@ -140,7 +140,7 @@ connections. Then 64 connections publish to sessions at random, to each gateway 
 def measure_backlog(bench):
     sink = Sink(bench.machine)
     gateways, notes = [], {}
-    for waiting in bench.pick((0, 1000), (0, 100000), (0, 100000, 1000000)):
+    for waiting in bench.pick((0, 1000), (0, 100000), (0, 10000, 100000, 1000000)):
         gateway = bench.waybill({"url": f"{sink.url}/healthy/{waiting}"})
         register_many(bench, gateway, f"http://127.2.{{host}}:{sink.port}/{{n}}", DEAD, "dead")
         note = {}
@@ -168,6 +168,8 @@ def write_backlog(results, plots):
     notes = r["notes"].values()
     most = r["notes"][counts[-1]]
     kib = max(most[name] for name in ("filled_kib", "started_kib", "loaded_kib"))
+    growth = max(most[name] / r["notes"][counts[1]][name]
+                 for name in ("filled_kib", "started_kib", "loaded_kib"))
     rows = [
         ["memory when all had come, MiB", *(mib(n["filled_kib"]) for n in notes)],
         ["memory after a restart, MiB", *(mib(n["started_kib"]) for n in notes)],
@@ -181,7 +183,8 @@ def write_backlog(results, plots):
 gateway in turn.
 
 {table(["waiting", *counts], rows)}
-With {counts[-1]} waiting: memory {cell(mib(kib))} MiB, target {verdict(mib(kib), 64, most=True)}; start
+With {counts[-1]} waiting: memory {cell(mib(kib))} MiB, target {verdict(mib(kib), 64, most=True)}, and
+{cell(growth)} times that with {counts[1]}, target {verdict(growth, 1.1, most=True)}; start
 {cell(most["start_ms"])} ms, target {verdict(most["start_ms"], 1000, most=True)}.
 
 {table(["waiting", *counts, f"cost, {counts[-1]} : 0"],
