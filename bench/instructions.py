@@ -24,6 +24,7 @@ from suite.machine import PROGRAMS, ROOT, SECRET, WAYBILL, Machine, Process, Sin
 from suite.report import version_of
 
 MAP_MAX = "1GiB"  # valgrind refuses the default's addresses
+END_S = 1800  # for a part under valgrind
 TARGET = 1.3  # of waybill, to the sum of the parts
 LIBRARIES = ("waybill", "libcurl", "libevent", "liblmdb", "libcrypto", "libc", "other")
 PARTS = ("evhttp", "curl", "lmdb", "sign")
@@ -101,7 +102,7 @@ class Script:
         process = Process(self.machine, [
             *self.callgrind(), PROGRAMS / "parts", *options, "--seconds", 600, "--count",
             events], ready=False)
-        process.wait()
+        process.wait(END_S)
 
     def curl(self, events):
         sink = Sink(self.machine, secret=None)

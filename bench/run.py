@@ -17,6 +17,8 @@ import argparse
 import json
 import os
 import pathlib
+import signal
+import subprocess
 import sys
 import time
 
@@ -79,7 +81,7 @@ def measure(args, results):
         entry = {"command": COMMANDS[scale_name], "on": report.machine_line(machine.dir)}
         try:
             entry["result"] = scenario.measure(Bench(machine, scale_name))
-        except Failure as failure:
+        except (Failure, OSError, subprocess.SubprocessError) as failure:
             entry["failure"] = str(failure)
             failed += 1
             print(f": {failure}", end="", file=sys.stderr)
@@ -110,6 +112,7 @@ def write(args, results):
 
 def main(argv):
     args = parse(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was begun is ended
     results = {}
     if args.results.exists() and (args.redraw or args.only):
         results = json.loads(args.results.read_text(encoding="utf-8"))

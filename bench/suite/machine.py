@@ -44,7 +44,7 @@ class Process:
         with open(self.log, "w", encoding="utf-8") as out:
             self.popen = subprocess.Popen(
                 [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env={**os.environ, **(env or {})},
+                env={**machine.env, **(env or {})},
             )
         self.pids = [self.popen.pid]  # what cpu_s() counts
         self.port = None
@@ -94,11 +94,14 @@ class Process:
     def stop(self):
         """Ends it, and insists on a good end."""
         self.popen.send_signal(signal.SIGTERM)
-        self.wait()
+        self.wait(START_S)
 
-    def wait(self):
+    def wait(self, seconds):
         """Waits for its end, which must be a good one."""
-        status = self.popen.wait()
+        try:
+            status = self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.name} does not end within {seconds} s") from None
         if status != 0:
             raise Failure(f"{self.name} ended with {status}: {self.text()[-500:]}")
 
@@ -175,7 +178,7 @@ class Machine:
         self.processes = []
         self.files = 0
         self.token = secrets.token_hex(16)
-        os.environ["WAYBILL_TOKEN"] = self.token
+        self.env = {**os.environ, "WAYBILL_TOKEN": self.token}
 
     def new_file(self, suffix):
         self.files += 1
@@ -209,7 +212,8 @@ class Machine:
     def run(self, program, *options):
         """Runs a program to its end; returns the JSON that it prints."""
         argv = [str(word) for word in (PROGRAMS / program, *options)]
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=self.env)
         try:
             return json.loads(done.stdout)
         except ValueError:

@@ -3,6 +3,7 @@ The benchmarks still run, all of them, and write what they are to write: each sc
 so few events that its figures mean nothing. That nothing was lost or forged they check themselves.
 """
 
+import hmac
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import requests
 
 from harness import BINARY, ROOT
 
@@ -18,6 +20,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import instructions  # noqa: E402  (found by the line before)
 import run as bench  # noqa: E402
+from suite.machine import SECRET, Failure, Machine, Sink  # noqa: E402
 
 pytestmark = pytest.mark.skipif("asan" in BINARY, reason="they measure what is installed")
 NAMES = [scenario.name for scenario in bench.SCENARIOS]
@@ -64,6 +67,60 @@ def test_unknown_scenario_is_named(tmp_path):
     done = run_bench(tmp_path, "--only", "nothing")
     assert done.returncode == 2
     assert "no scenario is called nothing" in done.stdout and "limits" in done.stdout
+
+
+# What publishes and what receives
+
+
+@pytest.fixture
+def machine(tmp_path):
+    owner = Machine(tmp_path / "data")
+    yield owner
+    owner.close()
+
+
+def post(sink, event_id, signature, body=b"{}"):
+    headers = {"X-Webhook-Id": event_id, "X-Webhook-Signature": signature}
+    return requests.post(f"{sink.url}/hook", data=body, headers=headers, timeout=30).status_code
+
+
+def sign(body):
+    return "sha256=" + hmac.new(SECRET.encode(), body, "sha256").hexdigest()
+
+
+def test_sink_checks_signatures_and_counts_each_delivery_once(machine):
+    sink = Sink(machine)
+    assert post(sink, "a", sign(b"{}")) == 200
+    assert post(sink, "a", sign(b"{}")) == 200  # a repeat
+    assert post(sink, "b", sign(b"{} ")) == 401
+    assert post(sink, "c", sign(bytes(300000)), bytes(300000)) == 200
+    counts = sink.counts()
+    assert (counts["requests"], counts["unique"], counts["forged"]) == (4, 2, 1)
+    with pytest.raises(Failure, match="1 deliveries had a wrong signature"):
+        sink.wait_for(2)
+
+
+def test_sink_fails_as_told_and_does_not_count_that_as_received(machine):
+    sink = Sink(machine, "--fail-every", 2)
+    assert [post(sink, str(i), sign(b"{}")) for i in range(4)] == [200, 503, 200, 503]
+    counts = sink.counts()
+    assert (counts["requests"], counts["unique"], counts["failed"]) == (4, 2, 2)
+
+
+def test_latency_counts_from_when_a_request_was_due(machine):
+    # one connection, 50 ms for an answer, a request due each 10 ms: the last of 20 waits 0.8 s
+    sink = Sink(machine, "--delay-ms", 50, secret=None)
+    result = machine.load(sink, "--connections", 1, "--rate", 100, "--requests", 20)
+    assert result["max_us"] >= 800000 and result["p50_us"] >= 400000
+
+
+@pytest.mark.parametrize("depth", [1, 8, 64])
+def test_pipelined_requests_are_each_answered_once(machine, depth):
+    sink = Sink(machine, secret=None)
+    result = machine.load(sink, "--connections", 2, "--pipeline", depth, "--requests", 1000,
+                          "--seconds", 60)
+    assert result["accepted"] == sink.counts()["requests"] == 1000
+    assert result["measured"] == 1000
 
 
 # What counts instructions
