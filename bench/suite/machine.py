@@ -38,13 +38,13 @@ class Failure(Exception):
 class Process:
     """A program in the background, and what /proc says of it."""
 
-    def __init__(self, machine, argv, env=None, ready=True):
+    def __init__(self, machine, argv, env=None, ready=True, cwd=None):
         self.log = machine.new_file("log")
         self.name = pathlib.Path(argv[0]).name
         with open(self.log, "w", encoding="utf-8") as out:
             self.popen = subprocess.Popen(
                 [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env={**machine.env, **(env or {})},
+                env={**machine.env, **(env or {})}, cwd=cwd,
             )
         self.pids = [self.popen.pid]  # what cpu_s() counts
         self.port = None

@@ -25,16 +25,16 @@ def missing():
 def open_bullmq(machine, sink):
     """Redis, a worker and the API, which counts the processor time of all three."""
     data = machine.new_dir("redis")
-    socket = data / "socket"
+    socket = "socket"  # below `data`: the whole path may be too long for one
     redis = Process(machine, [
         "redis-server", "--port", 0, "--unixsocket", socket, "--dir", data,
         "--appendonly", "yes", "--appendfsync", "always", "--save", "",
-    ], ready=False)
-    env = {"SOCKET": str(socket), "URL": f"{sink.url}/hook", "SECRET": SECRET,
+    ], ready=False, cwd=data)
+    env = {"SOCKET": socket, "URL": f"{sink.url}/hook", "SECRET": SECRET,
            "TOKEN": machine.token, "NODE_ENV": "production",
            "NODE_PATH": str(PACKAGES)}
-    worker = Process(machine, ["node", SENDER, "worker"], env)
-    api = Process(machine, ["node", SENDER, "api"], env)
+    worker = Process(machine, ["node", SENDER, "worker"], env, cwd=data)
+    api = Process(machine, ["node", SENDER, "api"], env, cwd=data)
     api.pids += [worker.popen.pid, redis.popen.pid]
     return api
 
