@@ -173,7 +173,7 @@ class Machine:
         if not WAYBILL.exists() or not (PROGRAMS / "load").exists():
             raise Failure("build/waybill or build/bench is missing: make bench-programs")
         data.mkdir(parents=True, exist_ok=True)
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bench.", dir=data))
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bench.", dir=data.resolve()))
         self.memory_dir = None
         self.processes = []
         self.files = 0
