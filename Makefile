@@ -53,7 +53,8 @@ UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 DRIVERS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_main.c))
 HELPERS := $(filter-out $(UNITS) $(DRIVERS),$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-BENCHES := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
+BENCHES := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c)) \
+	$(patsubst bench/preload/%.c,build/bench/%.so,$(wildcard bench/preload/*.c))
 BENCH_LIB := $(patsubst %.c,build/release/%.o,$(wildcard bench/lib/*.c))
 
 BIN_release := build/waybill
@@ -69,7 +70,9 @@ Q := $(if $(V),,@)
 all: build/waybill ## build build/waybill; V=1 shows the commands (the default)
 
 # install-deps comes before the first flags file, and so before all that is compiled.
-DEPS := $(if $(filter test asan fuzz soak,$(MAKECMDGOALS)),test,$(if $(filter run,$(MAKECMDGOALS)),build))
+wants = $(if $(filter $(2),$(MAKECMDGOALS)),$(1))
+DEPS := $(strip $(call wants,build,run) $(call wants,test,test asan fuzz soak) \
+	$(call wants,bench,bench bench-full bench-instructions))
 deps:
 	@etc/install-deps $(DEPS)
 
@@ -119,7 +122,7 @@ endef
 $(eval $(call VARIANT_RULES,release,build/release/tests/fuzz/main.o))
 $(eval $(call VARIANT_RULES,asan,build/asan/tests/fuzz/main.o))
 $(eval $(call VARIANT_RULES,fuzz,,-fsanitize=fuzzer))
--include $(BENCHES:build/bench/%=build/release/bench/%.d) $(BENCH_LIB:.o=.d)
+-include $(patsubst build/bench/%,build/release/bench/%.d,$(filter-out %.so,$(BENCHES))) $(BENCH_LIB:.o=.d)
 
 build/waybill: build/release/src/main.o build/release/libwaybill.a
 	$(call say,LINK)
@@ -129,10 +132,15 @@ build/asan/waybill: build/asan/src/main.o build/asan/libwaybill.a
 	$(call say,LINK)
 	$(Q)$(LINK_asan) -o $@ $^ $(LIBS)
 
-$(BENCHES): build/bench/%: build/release/bench/%.o $(BENCH_LIB) build/release/libwaybill.a
+$(filter-out %.so,$(BENCHES)): build/bench/%: build/release/bench/%.o $(BENCH_LIB) build/release/libwaybill.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(LINK_release) -o $@ $^ $(LIBS)
+	$(Q)$(LINK_release) -o $@ $^ $(LIBS) -lssl
+
+build/bench/%.so: bench/preload/%.c build/release/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC_release) -fPIC -shared -o $@ $<
 
 run: build/waybill ## install what is missing, build, and serve on 127.0.0.1:8080
 	@exec etc/run-dev
@@ -165,7 +173,7 @@ test-corpus: $(FUZZ_$(VARIANT)) ## the fuzz harnesses over their corpora, or one
 test-json: $(DRIVER_$(VARIANT)) ## canonical JSON compared with Node.js
 	@tests/run $(VARIANT) json
 
-test-e2e: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## the end-to-end tests, or some: K=dlq
+test-e2e: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) $(BENCHES) ## the end-to-end tests, or some: K=dlq
 	@tests/run $(VARIANT) e2e '$(K)'
 
 crash-states: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## what a loss of power can leave; ROUNDS=1
@@ -182,7 +190,19 @@ soak: build/asan/waybill ## load, failing receivers and kills for SOAK_TIME=600 
 	@PYTHONDONTWRITEBYTECODE=1 WAYBILL=$< SOAK_TIME=$(SOAK_TIME) SOAK_SEED=$(SOAK_SEED) \
 		/usr/bin/python3 tests/soak/soak.py
 
-bench: $(BENCHES) ## build the benchmarks, build/bench/*
+bench: build/waybill $(BENCHES) ## measure, and write docs/benchmarks.md, in under 5 minutes
+	@bench/run.py
+
+bench-full: build/waybill $(BENCHES) ## the same with all scenarios, about half an hour
+	@bench/run.py --full
+
+bench-instructions: build/waybill $(BENCHES) ## instructions an event; what changed since the last
+	@bench/instructions.py
+
+bench-rival: ## install what the comparison with BullMQ needs, in build/bench/bullmq
+	@bench/bullmq/install
+
+bench-programs: $(BENCHES) ## build the programs that measure, build/bench/*
 
 lint: ## check format, layers, sizes, banned calls; cppcheck, shellcheck
 	@tests/lint/all.sh
@@ -216,8 +236,9 @@ clean: ## remove build
 	rm -rf build
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
 .PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e crash-states \
-	faults fuzz soak bench lint tidy format install uninstall clean help
+	faults fuzz soak bench bench-full bench-instructions bench-rival bench-programs lint tidy \
+	format install uninstall clean help

@@ -13,11 +13,13 @@
 #include "lib/requests.h"
 
 static const char USAGE[] =
-    "usage: load --port P [--token T] [--connections N] [--seconds T] [--requests M]\n"
-    "            [--rate R] [--warm-up T] [--prefix NAME] [--first F] [--step S]\n"
-    "            [--sessions K] [--random] [--body BYTES] [--body-max BYTES]\n"
+    "usage: load --port P [--token T] [--connections N] [--pipeline D] [--seconds T]\n"
+    "            [--requests M] [--rate R] [--warm-up T] [--prefix NAME] [--first F]\n"
+    "            [--step S] [--sessions K] [--random] [--body BYTES] [--body-max BYTES]\n"
     "            [--batch N | --register URL [--in-flight N]]\n"
     "  It stops at the first of T seconds and M requests; with a rate, R are begun a second.\n"
+    "  Of each connection D may be without an answer. Latency is from when a request was to\n"
+    "  be sent, not from when a connection was free for it.\n"
     "  The K sessions are NAMEf, NAMEf+s, …, in turn or at random. Each request publishes an\n"
     "  event, a batch of them, or registers a webhook, {n} in whose URL is the session's\n"
     "  number and 127.1.{host} an address for it. The token may be in WAYBILL_TOKEN instead.\n";
@@ -35,17 +37,16 @@ static void print_result(const struct publisher_result *r, uint64_t batch)
 		     ",\"last_us\":%" PRIu64 ",\"seconds\":%.3f,\"rate\":%.0f,",
 	    r->begun, r->accepted, events, r->refused, r->unanswered, r->first_us, r->last_us,
 	    seconds, seconds > 0 ? (double)events / seconds : 0);
-	(void)printf("\"p50_us\":%" PRIu64 ",\"p90_us\":%" PRIu64 ",\"p99_us\":%" PRIu64
-		     ",\"p999_us\":%" PRIu64 ",\"max_us\":%" PRIu64 "}\n",
-	    hist_percentile(&r->latency, 0.5), hist_percentile(&r->latency, 0.9),
-	    hist_percentile(&r->latency, 0.99), hist_percentile(&r->latency, 0.999),
-	    r->latency.max_us);
+	char latency[HIST_JSON_MAX];
+	hist_json(&r->latency, latency);
+	(void)printf("%s}\n", latency);
 }
 
 static const struct option OPTIONS[] = {
     {"port", required_argument, NULL, 'p'},
     {"token", required_argument, NULL, 't'},
     {"connections", required_argument, NULL, 'c'},
+    {"pipeline", required_argument, NULL, 'd'},
     {"seconds", required_argument, NULL, 's'},
     {"requests", required_argument, NULL, 'n'},
     {"rate", required_argument, NULL, 'R'},
@@ -93,6 +94,9 @@ static void set_option(int c, struct publisher *p, struct requests *r)
 	case 'c':
 		p->connections = (unsigned)net_number("connections", optarg, 10000);
 		return;
+	case 'd':
+		p->depth = (unsigned)net_number("pipeline", optarg, PUBLISHER_DEPTH_MAX);
+		return;
 	case 's':
 		p->seconds = (double)net_number("seconds", optarg, 3600);
 		return;
@@ -139,16 +143,20 @@ int main(int argc, char **argv)
 	    .sessions = 1,
 	    .body = 250,
 	    .max_in_flight = 16};
-	struct publisher p = {.connections = 64, .seconds = 10, .requests_max = UINT64_MAX};
+	struct publisher p = {.connections = 64,
+	    .depth = 1,
+	    .seconds = 10,
+	    .requests_max = UINT64_MAX};
 	for (int c = 0; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;)
 		set_option(c, &p, &q);
 	p.make = q.url != NULL ? requests_webhook
 	    : q.batch > 0      ? requests_batch
 			       : requests_event;
 	q.batch = q.batch > 0 ? q.batch : 1;
-	bool is_usable = optind == argc && p.port > 0 && p.connections > 0 && q.sessions > 0 &&
-	    q.token != NULL && strlen(q.token) <= TOKEN_MAX && strlen(q.prefix) <= TOKEN_MAX &&
-	    requests_max(&q) <= PUBLISHER_REQUEST_MAX;
+	p.request_max = requests_max(&q);
+	bool is_usable = optind == argc && p.depth > 0 && p.port > 0 && p.connections > 0 &&
+	    q.sessions > 0 && q.token != NULL && strlen(q.token) <= TOKEN_MAX &&
+	    strlen(q.prefix) <= TOKEN_MAX && p.request_max <= PUBLISHER_REQUEST_MAX;
 	if (!is_usable) {
 		(void)fputs(USAGE, stderr);
 		return 2;

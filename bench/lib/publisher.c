@@ -1,6 +1,7 @@
 /*
  * HTTP clients in a closed loop or at a rate; see publisher.h. Answers must be framed by
- * a Content-Length, as those of evhttp are. Clients without a request are on a stack.
+ * a Content-Length, as those of evhttp are. Clients that may begin a request are in a queue,
+ * so that a steady rate goes to all of them in turn.
  */
 #include "publisher.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -21,13 +23,16 @@
 #define GRACE_US 10000000
 
 struct client {
+	TAILQ_ENTRY(client) queue;
 	int fd;          /* -1: gone */
-	bool is_waiting; /* for an answer */
-	bool is_blocked; /* the socket takes no more of the request */
-	bool in_body;    /* of the answer */
+	bool is_queued;  /* may begin a request */
+	bool is_blocked; /* the socket takes no more of what is to be sent */
+	bool in_body;    /* of an answer */
 	uint64_t body_left;
 	int status;
-	uint64_t due_us;
+	unsigned waiting;                     /* requests without an answer … */
+	unsigned oldest;                      /* … of which this is the first … */
+	uint64_t due_us[PUBLISHER_DEPTH_MAX]; /* … in this ring of when they were to be sent */
 	size_t out_len;
 	size_t out_sent;
 	size_t in_len;
@@ -39,8 +44,7 @@ struct run {
 	const struct publisher *p;
 	struct publisher_result *r;
 	struct client *clients;
-	struct client **idle;
-	size_t idle_count;
+	TAILQ_HEAD(, client) idle; /* those that may begin a request */
 	int epoll;
 	int timer; /* of the next request, at a rate */
 	unsigned waiting;
@@ -54,19 +58,34 @@ static void watch_for(struct run *run, struct client *c, uint32_t events)
 		net_die("epoll_ctl");
 }
 
+static bool may_begin(const struct run *run, const struct client *c)
+{
+	return c->fd >= 0 && !c->is_blocked && c->waiting < run->p->depth;
+}
+
+/* Puts a client in the queue or takes it out, as it may begin a request or not. */
+static void requeue(struct run *run, struct client *c)
+{
+	bool may = may_begin(run, c);
+	if (may && !c->is_queued)
+		TAILQ_INSERT_TAIL(&run->idle, c, queue);
+	if (!may && c->is_queued)
+		TAILQ_REMOVE(&run->idle, c, queue);
+	c->is_queued = may;
+}
+
 /* Takes a client out: its connection is of no use any more. */
 static void drop(struct run *run, struct client *c)
 {
 	(void)close(c->fd);
 	c->fd = -1;
-	if (c->is_waiting) {
-		run->waiting--;
-		run->r->unanswered++;
-	}
-	c->is_waiting = false;
+	run->waiting -= c->waiting;
+	run->r->unanswered += c->waiting;
+	c->waiting = 0;
+	requeue(run, c);
 }
 
-/* Sends what is left of the request; what the socket does not take goes with EPOLLOUT. */
+/* Sends what is left to be sent; what the socket does not take goes with EPOLLOUT. */
 static void push(struct run *run, struct client *c)
 {
 	ssize_t n = send(c->fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL);
@@ -79,6 +98,7 @@ static void push(struct run *run, struct client *c)
 	if (is_blocked != c->is_blocked)
 		watch_for(run, c, is_blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
 	c->is_blocked = is_blocked;
+	requeue(run, c);
 }
 
 /* When the next request is to be sent: at once in a closed loop. */
@@ -94,26 +114,36 @@ static bool is_over(const struct run *run, uint64_t now)
 	return run->r->begun >= run->p->requests_max || next_due(run, now) >= run->stop_us;
 }
 
-static void begin(struct run *run, struct client *c, uint64_t due_us)
+static void write_request(struct run *run, struct client *c, uint64_t due_us)
 {
-	c->out_len = run->p->make(run->p->arg, run->r->begun++, due_us, c->out);
-	c->out_sent = 0;
-	c->due_us = due_us;
-	c->is_waiting = true;
+	c->out_len += run->p->make(run->p->arg, run->r->begun++, due_us, c->out + c->out_len);
+	c->due_us[(c->oldest + c->waiting) % PUBLISHER_DEPTH_MAX] = due_us;
+	c->waiting++;
 	run->waiting++;
+}
+
+/* Begins what is due on one connection: all that it takes in a closed loop, else one. */
+static void begin(struct run *run, struct client *c, uint64_t now)
+{
+	c->out_len = 0;
+	c->out_sent = 0;
+	do {
+		write_request(run, c, next_due(run, now));
+	} while (run->p->rate <= 0 && c->waiting < run->p->depth && !is_over(run, now));
 	push(run, c);
 }
 
-/* Begins what is due, as far as there are clients without a request. */
+/* Begins what is due, as far as there are clients that may. */
 static void begin_due(struct run *run)
 {
 	uint64_t now = net_now_us();
-	while (run->idle_count > 0 && !is_over(run, now) && next_due(run, now) <= now) {
-		struct client *c = run->idle[--run->idle_count];
-		if (c->fd >= 0) /* else it was dropped while it had nothing to do */
-			begin(run, c, next_due(run, now));
+	while (!TAILQ_EMPTY(&run->idle) && !is_over(run, now) && next_due(run, now) <= now) {
+		struct client *c = TAILQ_FIRST(&run->idle);
+		TAILQ_REMOVE(&run->idle, c, queue);
+		c->is_queued = false;
+		begin(run, c, now);
 	}
-	if (run->p->rate <= 0 || run->idle_count == 0 || is_over(run, now))
+	if (run->p->rate <= 0 || TAILQ_EMPTY(&run->idle) || is_over(run, now))
 		return;
 	uint64_t at = next_due(run, now);
 	struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at / 1000000),
@@ -122,30 +152,45 @@ static void begin_due(struct run *run)
 		net_die("timerfd_settime");
 }
 
-/* The answer is complete: counts it. */
+/* An answer is complete: counts it. */
 static void finish(struct run *run, struct client *c)
 {
 	uint64_t now = net_now_us();
 	run->r->accepted += c->status / 100 == 2;
 	run->r->refused += c->status / 100 != 2;
 	run->r->last_us = now;
-	hist_add(&run->r->latency, now - c->due_us);
-	c->in_body = false;
-	c->is_waiting = false;
+	hist_add(&run->r->latency, now - c->due_us[c->oldest]);
+	c->oldest = (c->oldest + 1) % PUBLISHER_DEPTH_MAX;
+	c->waiting--;
 	run->waiting--;
-	run->idle[run->idle_count++] = c;
+	c->in_body = false;
+	requeue(run, c);
 }
 
-/* Takes the head off what came, if it is complete, and leaves the body's length to come. */
-static bool read_head(struct client *c)
+/* Takes an answer, or what there is of it, off what came; false when that was all. */
+static bool read_answer(struct run *run, struct client *c, struct slice *bytes)
 {
 	struct slice head;
-	if (!wire_head((struct slice){c->in, c->in_len}, &head))
+	if (!c->in_body) {
+		if (!wire_head(*bytes, &head))
+			return false;
+		c->status = wire_status(head);
+		c->body_left = wire_length(head);
+		c->in_body = true;
+		bytes->ptr += head.len;
+		bytes->len -= head.len;
+		if (c->waiting == 0 || c->status == 0) {
+			drop(run, c); /* this answers no request of ours */
+			return false;
+		}
+	}
+	size_t here = c->body_left < bytes->len ? (size_t)c->body_left : bytes->len;
+	bytes->ptr += here;
+	bytes->len -= here;
+	c->body_left -= here;
+	if (c->body_left > 0)
 		return false;
-	c->status = wire_status(head);
-	c->body_left = wire_length(head);
-	c->in_body = true;
-	c->in_len -= head.len;
+	finish(run, c);
 	return true;
 }
 
@@ -158,36 +203,30 @@ static void pull(struct run *run, struct client *c)
 		drop(run, c);
 		return;
 	}
-	c->in_len += (size_t)n;
-	if (!c->in_body && !read_head(c))
-		return;
-	if (!c->is_waiting || c->status == 0 || c->in_len > c->body_left) {
-		drop(run, c); /* no client of ours pipelines: this is no answer to it */
-		return;
-	}
-	c->body_left -= c->in_len;
-	c->in_len = 0;
-	if (c->body_left == 0)
-		finish(run, c);
+	struct slice bytes = {c->in, c->in_len + (size_t)n};
+	while (bytes.len > 0 && read_answer(run, c, &bytes))
+		continue;
+	c->in_len = bytes.len; /* the beginning of a head */
+	memmove(c->in, bytes.ptr, bytes.len);
 }
 
 static void connect_all(struct run *run)
 {
 	run->clients = calloc(run->p->connections, sizeof(*run->clients));
-	run->idle = calloc(run->p->connections, sizeof(struct client *));
+	TAILQ_INIT(&run->idle);
 	run->epoll = epoll_create1(EPOLL_CLOEXEC);
 	run->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (run->clients == NULL || run->idle == NULL || run->epoll < 0 || run->timer < 0)
+	if (run->clients == NULL || run->epoll < 0 || run->timer < 0)
 		net_die("clients");
 	net_watch(run->epoll, run->timer, run->p->connections);
 	for (unsigned i = 0; i < run->p->connections; i++) {
 		struct client *c = &run->clients[i];
-		c->out = malloc(PUBLISHER_REQUEST_MAX);
+		c->out = malloc(run->p->request_max * run->p->depth);
 		if (c->out == NULL)
 			net_die("clients");
 		c->fd = net_connect(run->p->port);
 		net_watch(run->epoll, c->fd, i);
-		run->idle[run->idle_count++] = c;
+		requeue(run, c);
 	}
 }
 
@@ -200,7 +239,6 @@ static void disconnect_all(struct run *run)
 	}
 	(void)close(run->timer);
 	(void)close(run->epoll);
-	free(run->idle);
 	free(run->clients);
 }
 
@@ -226,8 +264,8 @@ void publisher_run(const struct publisher *p, struct publisher_result *r)
 	run.stop_us = r->first_us + (uint64_t)(p->seconds * 1e6);
 	uint64_t end_us = run.stop_us + GRACE_US;
 	begin_due(&run);
-	for (uint64_t now = r->first_us;
-	     now < end_us && (run.waiting > 0 || (run.idle_count > 0 && !is_over(&run, now)));
+	for (uint64_t now = r->first_us; now < end_us &&
+	     (run.waiting > 0 || (!TAILQ_EMPTY(&run.idle) && !is_over(&run, now)));
 	     now = net_now_us()) {
 		struct epoll_event events[EVENTS_MAX];
 		int n = epoll_wait(run.epoll, events, EVENTS_MAX, 100);

@@ -1,7 +1,7 @@
 /*
- * HTTP clients: so many connections, one request at a time on each. A closed loop begins
- * the next as soon as the answer is there; an open one begins them at a steady rate,
- * whatever the answers do. One thread, one epoll.
+ * HTTP clients: so many connections, on each one request at a time or, pipelined, several.
+ * A closed loop begins the next as soon as an answer is there; an open one begins them at a
+ * steady rate, whatever the answers do. One thread, one epoll.
  */
 #ifndef BENCH_PUBLISHER_H
 #define BENCH_PUBLISHER_H
@@ -12,9 +12,10 @@
 #include "hist.h"
 
 #define PUBLISHER_REQUEST_MAX (1024 * 1024 + 4096)
+#define PUBLISHER_DEPTH_MAX 64
 
 /*
- * Writes request number `n`, at most PUBLISHER_REQUEST_MAX bytes; returns its length.
+ * Writes request number `n`, at most `request_max` bytes; returns its length.
  * `due_us`: monotonic; when it is sent, or at a steady rate, was to be sent.
  */
 typedef size_t (*publisher_fn)(void *arg, uint64_t n, uint64_t due_us, char *out);
@@ -22,6 +23,8 @@ typedef size_t (*publisher_fn)(void *arg, uint64_t n, uint64_t due_us, char *out
 struct publisher {
 	uint16_t port; /* on loopback */
 	unsigned connections;
+	unsigned depth;        /* requests without an answer on each: 1, or pipelined */
+	size_t request_max;    /* bytes of the longest; at most PUBLISHER_REQUEST_MAX */
 	double seconds;        /* no request is begun after them */
 	uint64_t requests_max; /* nor after so many */
 	double rate;           /* requests a second; 0: a closed loop */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,26 +19,32 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "hmac.h"
+#include "link.h"
 #include "net.h"
 #include "wire.h"
 
 #define DESCRIPTORS_MAX 20000 /* highest one served */
-#define HEAD_MAX 8192
+#define READ_MAX 65536        /* bytes at a time; any head fits */
 #define EVENTS_MAX 256
-#define ID_MAX 64
-#define ANSWER_MAX 1024
+#define ID_MAX 128
+#define ANSWER_MAX (RECEIVER_JSON_MAX + 256)
 #define STAMP_WITHIN 512 /* bytes: "at" is at the start of a body's data */
 #define COUNT_PATH "/count"
+#define STATUS_COUNTS 200
+#define STATUS_FORGED 401
+#define STATUS_FAILED 503
 
 enum peer_state {
 	PEER_READING,
 	PEER_DELAYED, /* in its route's queue */
 	PEER_SILENT,  /* until it goes */
+	PEER_CLOSING, /* as soon as nobody holds it */
 };
 
 struct peer {
-	TAILQ_ENTRY(peer) link;
-	int fd;
+	TAILQ_ENTRY(peer) queue;
+	struct link link;
 	enum peer_state state;
 	struct route *route;
 	bool is_count; /* the request was GET /count */
@@ -46,10 +53,13 @@ struct peer {
 	uint64_t body_left; /* of the request that is being read */
 	uint64_t stamp_us;  /* its "at"; 0: none */
 	uint64_t due_us;    /* of its answer */
+	int status;         /* of an answer that is delayed */
 	size_t id_len;
-	char id[ID_MAX]; /* its X-Webhook-Id */
+	char id[ID_MAX];                /* its X-Webhook-Id, and its path */
+	char signature[HMAC_TEXT_SIZE]; /* its X-Webhook-Signature */
+	struct evp_mac_ctx_st *mac;     /* over its body; NULL: not checked */
 	size_t len;
-	char in[HEAD_MAX];
+	char in[READ_MAX];
 };
 
 struct route {
@@ -69,27 +79,28 @@ struct server {
 
 void receiver_json(const struct receiver_counts *c, char out[RECEIVER_JSON_MAX])
 {
+	char lag[HIST_JSON_MAX];
+	hist_json(&c->lag, lag);
 	(void)snprintf(out, RECEIVER_JSON_MAX,
-	    "{\"requests\":%" PRIu64 ",\"unique\":%zu,\"first_us\":%" PRIu64
-	    ",\"last_us\":%" PRIu64 ",\"measured\":%" PRIu64 ",\"p50_us\":%" PRIu64
-	    ",\"p99_us\":%" PRIu64 ",\"p999_us\":%" PRIu64 ",\"max_us\":%" PRIu64 "}",
-	    c->requests, c->ids.count, c->first_us, c->last_us, c->lag.count,
-	    hist_percentile(&c->lag, 0.5), hist_percentile(&c->lag, 0.99),
-	    hist_percentile(&c->lag, 0.999), c->lag.max_us);
+	    "{\"requests\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"forged\":%" PRIu64
+	    ",\"unique\":%zu,\"first_us\":%" PRIu64 ",\"last_us\":%" PRIu64 ",%s}",
+	    c->requests, c->failed, c->forged, c->ids.count, c->first_us, c->last_us, lag);
 }
 
-static void answer(const struct peer *p)
+static void answer(const struct server *s, struct peer *p, int status)
 {
-	char json[RECEIVER_JSON_MAX] = "";
+	char json[RECEIVER_JSON_MAX];
+	json[0] = '\0';
 	if (p->is_count)
 		receiver_json(&p->route->conf->counts, json);
 	char out[ANSWER_MAX];
 	int n = snprintf(out, sizeof(out),
 	    "HTTP/1.1 %d Answer\r\nContent-Type: application/json\r\n"
-	    "Content-Length: %zu\r\n\r\n%s",
-	    p->is_count ? 200 : p->route->conf->status, strlen(json), json);
+	    "Content-Length: %zu\r\n%s\r\n%s",
+	    status, strlen(json), s->conf->closes ? "Connection: close\r\n" : "", json);
 	/* A few bytes into an empty socket; a peer that is gone is found by the next read. */
-	(void)send(p->fd, out, (size_t)n, MSG_NOSIGNAL);
+	(void)link_send(&p->link, out, (size_t)n);
+	p->state = s->conf->closes ? PEER_CLOSING : PEER_READING;
 }
 
 static struct route *find_route(const struct server *s, struct slice path)
@@ -101,6 +112,20 @@ static struct route *find_route(const struct server *s, struct slice path)
 	return &s->routes[s->conf->route_count - 1];
 }
 
+/* What makes a delivery one of its own: its event and where it is for. */
+static void name_request(struct peer *p, struct slice head, size_t path)
+{
+	struct slice id = wire_header(head, "X-Webhook-Id");
+	const char *end = memchr(head.ptr + path, ' ', head.len - path);
+	size_t len = end == NULL ? 0 : (size_t)(end - head.ptr) - path;
+	bool fits = id.len > 0 && id.len + len <= sizeof(p->id);
+	p->id_len = fits ? id.len + len : 0;
+	if (!fits)
+		return;
+	memcpy(p->id, id.ptr, id.len);
+	memcpy(p->id + id.len, head.ptr + path, len);
+}
+
 /* Reads a head, if it is all there; false when nothing more can be done now. */
 static bool read_head(const struct server *s, struct peer *p)
 {
@@ -110,9 +135,13 @@ static bool read_head(const struct server *s, struct peer *p)
 	p->is_count = slice_starts(head, SLICE("GET " COUNT_PATH));
 	size_t path = p->is_count ? strlen("GET " COUNT_PATH) : strlen("POST ");
 	p->route = find_route(s, (struct slice){head.ptr + path, head.len - path});
-	struct slice id = wire_header(head, "X-Webhook-Id");
-	p->id_len = id.len < sizeof(p->id) ? id.len : sizeof(p->id);
-	memcpy(p->id, id.ptr, p->id_len);
+	name_request(p, head, path);
+	struct slice signature = wire_header(head, "X-Webhook-Signature");
+	bool fits = signature.len < sizeof(p->signature);
+	(void)snprintf(p->signature, sizeof(p->signature), "%.*s",
+	    fits ? (int)signature.len : 0, signature.ptr);
+	if (p->mac != NULL)
+		hmac_begin(p->mac);
 	p->body_left = wire_length(head);
 	p->is_stamped = false;
 	p->in_body = true;
@@ -148,16 +177,37 @@ static bool read_body(struct peer *p)
 	if (!p->is_stamped)
 		p->stamp_us = find_stamp((struct slice){p->in, (size_t)start});
 	p->is_stamped = true;
+	if (p->mac != NULL)
+		hmac_add(p->mac, p->in, (size_t)here);
 	p->body_left -= here;
 	p->len -= (size_t)here;
 	memmove(p->in, p->in + here, p->len);
 	return p->body_left == 0;
 }
 
-static void count(const struct peer *p, uint64_t now)
+static bool is_genuine(struct peer *p)
 {
+	char signature[HMAC_TEXT_SIZE];
+	if (p->mac == NULL)
+		return true;
+	hmac_end(p->mac, signature);
+	return strcmp(signature, p->signature) == 0;
+}
+
+/* Counts the request that is complete; returns the status of its answer. */
+static int count(struct peer *p, uint64_t now)
+{
+	const struct receiver_route *conf = p->route->conf;
 	struct receiver_counts *c = &p->route->conf->counts;
 	c->requests++;
+	if (!is_genuine(p)) {
+		c->forged++;
+		return STATUS_FORGED;
+	}
+	if (conf->fail_every > 0 && c->requests % conf->fail_every == 0) {
+		c->failed++;
+		return STATUS_FAILED;
+	}
 	if (p->id_len > 0)
 		(void)idset_add(&c->ids, (struct slice){p->id, p->id_len});
 	if (p->stamp_us > 0)
@@ -165,54 +215,76 @@ static void count(const struct peer *p, uint64_t now)
 	if (c->first_us == 0)
 		c->first_us = now;
 	c->last_us = now;
+	return conf->status;
 }
 
-static void end_request(struct peer *p)
+static void end_request(const struct server *s, struct peer *p)
 {
 	const struct receiver_route *conf = p->route->conf;
 	uint64_t now = net_now_us();
 	p->in_body = false;
-	if (!p->is_count)
-		count(p, now);
+	int status = p->is_count ? STATUS_COUNTS : count(p, now);
 	if (p->is_count || (conf->delay_us == 0 && !conf->is_silent)) {
-		answer(p);
+		answer(s, p, status);
 		return;
 	}
+	p->status = status;
 	p->state = conf->is_silent ? PEER_SILENT : PEER_DELAYED;
 	p->due_us = now + conf->delay_us;
 	if (!conf->is_silent)
-		TAILQ_INSERT_TAIL(&p->route->delayed, p, link);
+		TAILQ_INSERT_TAIL(&p->route->delayed, p, queue);
 }
 
 /* Goes through what has been read, up to a request that has to wait. */
 static void advance(const struct server *s, struct peer *p)
 {
 	while (p->state == PEER_READING && (p->in_body || read_head(s, p)) && read_body(p))
-		end_request(p);
+		end_request(s, p);
 }
 
 static void close_peer(struct server *s, struct peer *p)
 {
 	if (p->state == PEER_DELAYED)
-		TAILQ_REMOVE(&p->route->delayed, p, link);
-	s->peers[p->fd] = NULL;
-	(void)close(p->fd);
+		TAILQ_REMOVE(&p->route->delayed, p, queue);
+	s->peers[p->link.fd] = NULL;
+	link_close(&p->link);
+	hmac_free(p->mac);
 	free(p);
+}
+
+/* Reads once; false when the connection is to be closed. */
+static bool read_some(const struct server *s, struct peer *p)
+{
+	/* no room: a head too long, or a pipeline while it waits */
+	size_t room = sizeof(p->in) - p->len;
+	ssize_t n = room == 0 ? 0 : link_recv(&p->link, p->in + p->len, room);
+	if (n <= 0)
+		return n < 0 && errno == EAGAIN;
+	p->len += (size_t)n;
+	advance(s, p);
+	return p->state != PEER_CLOSING;
 }
 
 static void on_readable(struct server *s, struct peer *p)
 {
-	/* no room: a head too long, or a pipeline while it waits */
-	size_t room = sizeof(p->in) - p->len;
-	ssize_t n = room == 0 ? 0 : recv(p->fd, p->in + p->len, room, 0);
-	if (n < 0 && errno == EAGAIN)
-		return;
-	if (n <= 0) {
+	bool is_open = false;
+	do {
+		is_open = read_some(s, p);
+	} while (is_open && link_has_more(&p->link));
+	if (!is_open)
 		close_peer(s, p);
-		return;
-	}
-	p->len += (size_t)n;
-	advance(s, p);
+}
+
+static struct peer *open_peer(const struct server *s, int fd)
+{
+	struct peer *p = malloc(sizeof(*p)); /* its buffer need not be zero */
+	if (p == NULL)
+		net_die("peer");
+	memset(p, 0, offsetof(struct peer, in));
+	link_open(&p->link, fd, s->conf->tls);
+	if (s->conf->secret != NULL)
+		p->mac = hmac_new(s->conf->secret);
+	return p;
 }
 
 static void on_connection(struct server *s, int listener)
@@ -221,18 +293,16 @@ static void on_connection(struct server *s, int listener)
 		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			return; /* EAGAIN, or a peer that has gone already */
-		struct peer *p = fd < DESCRIPTORS_MAX ? calloc(1, sizeof(*p)) : NULL;
-		if (p == NULL) {
+		if (fd >= DESCRIPTORS_MAX) {
 			(void)close(fd);
 			continue;
 		}
-		p->fd = fd;
-		s->peers[fd] = p;
+		s->peers[fd] = open_peer(s, fd);
 		net_watch(s->epoll, fd, (uint64_t)fd);
 	}
 }
 
-static void answer_due(const struct server *s)
+static void answer_due(struct server *s)
 {
 	uint64_t now = net_now_us();
 	for (size_t i = 0; i < s->conf->route_count; i++) {
@@ -240,10 +310,11 @@ static void answer_due(const struct server *s)
 		while (!TAILQ_EMPTY(&route->delayed) &&
 		    TAILQ_FIRST(&route->delayed)->due_us <= now) {
 			struct peer *p = TAILQ_FIRST(&route->delayed);
-			TAILQ_REMOVE(&route->delayed, p, link);
-			p->state = PEER_READING;
-			answer(p);
+			TAILQ_REMOVE(&route->delayed, p, queue);
+			answer(s, p, p->status);
 			advance(s, p);
+			if (p->state == PEER_CLOSING)
+				close_peer(s, p);
 		}
 	}
 }

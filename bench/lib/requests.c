@@ -128,5 +128,6 @@ size_t requests_webhook(void *arg, uint64_t n, uint64_t due_us, char *out)
 size_t requests_max(const struct requests *r)
 {
 	size_t body = r->body_max > r->body ? r->body_max : r->body;
-	return HEAD_ROOM + r->batch * (body + EVENT_FIXED + strlen(r->prefix));
+	size_t url = r->url == NULL ? 0 : strlen(r->url);
+	return HEAD_ROOM + url + r->batch * (body + EVENT_FIXED + strlen(r->prefix));
 }
