@@ -350,8 +350,8 @@ class Impostor(threading.Thread):
                 + b"%x\r\n%s\r\n" % (len(self._stream), self._stream)
                 + (b"0\r\n\r\n" if self._ended else b"")
             )
-            link.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # who refuses the stream leaves at once
+                link.shutdown(socket.SHUT_WR)
                 link.recv(1)
 
 
