@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "courier/watch.h"
 
 #define LINES_MAX (64u << 10)    /* bytes of a request's header lines */
 #define BACKSTOP_MS 60000L       /* curl's own time-outs, behind ours */
@@ -69,6 +70,7 @@ struct client {
 	CURLM *multi;
 	CURLSH *share; /* TLS sessions over all handles, to be resumed */
 	struct reactor_timer *timer;
+	struct watches *watches;
 	struct request_list ended;
 	struct request_list idle;
 	struct request_list active;
@@ -124,21 +126,17 @@ static void on_timer_event(void *arg)
 	act(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* curl asks to watch a socket. Keyed by curl's own pointer: descriptors are reused at once. */
+/* curl asks to watch a socket. */
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
 	struct client *c = arg;
-	struct reactor_io *io = socket_arg;
 	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		reactor_io_free(io);
-		return 0;
-	}
-	if (io == NULL) {
-		io = reactor_io_new(c->reactor, fd, on_socket_event, c);
-		MUST(curl_multi_assign(c->multi, fd, io));
-	}
-	reactor_io_want(io, (what & CURL_POLL_IN) != 0, (what & CURL_POLL_OUT) != 0);
+	(void)socket_arg;
+	if (what == CURL_POLL_REMOVE)
+		watch_drop(c->watches, fd);
+	else
+		watch_want(c->watches, fd, (what & CURL_POLL_IN) != 0,
+		    (what & CURL_POLL_OUT) != 0);
 	return 0;
 }
 
@@ -161,7 +159,17 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	if (purpose == CURLSOCKTYPE_IPCXN && policy != NULL && q->client->conf.proxy == NULL &&
 	    !address_allowed(policy, &addr->addr, &q->refused_range))
 		return CURL_SOCKET_BAD;
-	return socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+	if (fd >= 0)
+		watch_open(q->client->watches, fd);
+	return fd;
+}
+
+static int on_close_socket(void *arg, curl_socket_t fd)
+{
+	struct client *c = arg;
+	watch_close(c->watches, fd);
+	return close(fd);
 }
 
 static void read_status_line(struct client_request *q, struct slice line)
@@ -290,6 +298,8 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, q->error));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, q));
+	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket));
+	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, q->client));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head_line));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body_bytes));
@@ -326,6 +336,7 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf)
 	TAILQ_INIT(&c->idle);
 	TAILQ_INIT(&c->active);
 	c->timer = reactor_timer_new(r, on_timer_event, c);
+	c->watches = watches_new(r, on_socket_event, c);
 	c->share = curl_share_init();
 	c->multi = curl_multi_init();
 	panic_if(c->share == NULL || c->multi == NULL, "no curl multi handle");
@@ -360,6 +371,7 @@ void client_free(struct client *c)
 	/* closing its connections still asks for sockets to be unwatched: let it */
 	MUST(curl_multi_cleanup(c->multi));
 	MUST(curl_share_cleanup(c->share));
+	watches_free(c->watches);
 	reactor_timer_free(c->timer);
 	free(c);
 	curl_global_cleanup();

@@ -1,0 +1,98 @@
+/* Watches by descriptor; see watch.h. */
+#include "courier/watch.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+struct watch {
+	struct reactor_io *io; /* NULL: never wanted */
+	bool wanted;
+	bool kept; /* from watch_open() to watch_close() */
+};
+
+struct watches {
+	struct reactor *reactor;
+	reactor_io_fn fn;
+	void *arg;
+	struct watch *by_fd;
+	size_t count;
+};
+
+struct watches *watches_new(struct reactor *r, reactor_io_fn fn, void *arg)
+{
+	struct watches *w = mem_new(sizeof(*w));
+	*w = (struct watches){.reactor = r, .fn = fn, .arg = arg};
+	return w;
+}
+
+void watches_free(struct watches *w)
+{
+	if (w == NULL)
+		return;
+	for (size_t i = 0; i < w->count; i++)
+		reactor_io_free(w->by_fd[i].io);
+	free(w->by_fd);
+	free(w);
+}
+
+static struct watch *watch_of(struct watches *w, int fd)
+{
+	size_t i = (size_t)fd;
+	panic_if(fd < 0, "a watch of no descriptor");
+	if (i >= w->count) {
+		w->by_fd = mem_resize(w->by_fd, i + 1, sizeof(*w->by_fd));
+		while (w->count <= i)
+			w->by_fd[w->count++] = (struct watch){0};
+	}
+	return &w->by_fd[i];
+}
+
+static void forget(struct watch *watch)
+{
+	reactor_io_free(watch->io);
+	*watch = (struct watch){0};
+}
+
+void watch_open(struct watches *w, int fd)
+{
+	struct watch *watch = watch_of(w, fd);
+	panic_if(watch->io != NULL, "descriptor %d was closed while it was watched", fd);
+	watch->kept = true;
+}
+
+void watch_close(struct watches *w, int fd)
+{
+	forget(watch_of(w, fd));
+}
+
+/* Ready without a transfer: its peer has closed it. curl will see that when it wants it. */
+static void on_ready(void *arg, int fd, bool readable, bool writable)
+{
+	struct watches *w = arg;
+	struct watch *watch = watch_of(w, fd);
+	if (watch->wanted)
+		w->fn(w->arg, fd, readable, writable);
+	else
+		reactor_io_want(watch->io, false, false);
+}
+
+void watch_want(struct watches *w, int fd, bool read, bool write)
+{
+	struct watch *watch = watch_of(w, fd);
+	if (watch->io == NULL)
+		watch->io = reactor_io_new(w->reactor, fd, on_ready, w);
+	watch->wanted = true;
+	reactor_io_want(watch->io, read, write);
+}
+
+void watch_drop(struct watches *w, int fd)
+{
+	struct watch *watch = watch_of(w, fd);
+	watch->wanted = false;
+	if (!watch->kept)
+		forget(watch);
+	else if (watch->io != NULL)
+		reactor_io_want(watch->io, true, false);
+}
