@@ -29,7 +29,9 @@
 #define FLUSH_PASSES 10     /* passes that let the last answers leave */
 #define MAP_FULL_PERCENT 90 /* of the store's largest size: above, no new events */
 #define DISK_FREE_PERCENT 5 /* of the file system: below, no new events */
-#define JUMP_MS 2000        /* a step of the system's clock that is worth a line */
+#define COMPANY_MS 3   /* outcomes wait so long for others, as a flush costs the same for all */
+#define COMPANY_MAX 64 /* or until there are so many */
+#define JUMP_MS 2000   /* a step of the system's clock that is worth a line */
 
 struct loop {
 	struct loop_conf conf;
@@ -41,10 +43,11 @@ struct loop {
 	struct reactor_signal *hangup;
 	unsigned ticks;
 	unsigned signals;
-	bool drained_out;       /* the drain's time is over */
-	bool reload;            /* asked for, to be done when the turn is over */
-	int64_t store_retry_ms; /* monotonic; progress alone is not tried before */
-	int64_t clock_ahead_ms; /* the system's clock, of wall time */
+	bool drained_out;        /* the drain's time is over */
+	bool reload;             /* asked for, to be done when the turn is over */
+	int64_t store_retry_ms;  /* monotonic; progress alone is not tried before */
+	int64_t staged_since_ms; /* monotonic; 0: nothing is */
+	int64_t clock_ahead_ms;  /* the system's clock, of wall time */
 };
 
 static void on_wake(void *arg)
@@ -138,10 +141,18 @@ static bool is_over(const struct loop *l)
 	return drained || l->drained_out;
 }
 
-/* While the store fails, progress alone waits a moment; requests are tried at once. */
+/* Outcomes alone wait a moment for others, or for a request, to share the flush. */
+static bool waits_for_company(const struct loop *l)
+{
+	return turn_may_wait(l->conf.turn) && turn_staged(l->conf.turn) < COMPANY_MAX &&
+	    l->signals == 0 && clock_mono_ms() - l->staged_since_ms < COMPANY_MS;
+}
+
+/* Progress alone waits: for company, or while the store fails; requests are tried at once. */
 static bool may_commit(const struct loop *l)
 {
-	return turn_staged_intake(l->conf.turn) > 0 || clock_mono_ms() >= l->store_retry_ms;
+	return turn_staged_intake(l->conf.turn) > 0 ||
+	    (clock_mono_ms() >= l->store_retry_ms && !waits_for_company(l));
 }
 
 /* Waits for events, unless there is work that needs none. */
@@ -150,11 +161,23 @@ static void wait_for_events(struct loop *l)
 	int64_t delay = dispatch_delay(l->conf.dispatch);
 	bool ready = delay == 0 || client_has_ended(l->conf.client) ||
 	    (turn_staged(l->conf.turn) > 0 && may_commit(l));
+	if (waits_for_company(l) && turn_staged(l->conf.turn) > 0 &&
+	    (delay < 0 || delay > COMPANY_MS))
+		delay = COMPANY_MS;
 	if (delay > 0)
 		reactor_timer_set(l->wake, delay < TICK_MS ? delay : TICK_MS);
 	clock_expire();
 	reactor_pass(l->conf.reactor, ready);
 	client_reap(l->conf.client);
+}
+
+/* Notes since when something is staged. */
+static void note_staged(struct loop *l)
+{
+	if (turn_staged(l->conf.turn) == 0)
+		l->staged_since_ms = 0;
+	else if (l->staged_since_ms == 0)
+		l->staged_since_ms = clock_mono_ms();
 }
 
 /* Polls on while each pass brings more, so that one flush serves many requests. */
@@ -174,6 +197,7 @@ static enum err commit(struct loop *l)
 		return OK;
 	bool had_intake = turn_staged_intake(l->conf.turn) > 0;
 	enum err err = turn_commit(l->conf.turn);
+	l->staged_since_ms = 0;
 	if (had_intake && err != ERR_BROKEN)
 		check_room(l); /* at once: a burst must not get past it */
 	bool stored = err == OK;
@@ -197,6 +221,7 @@ static enum err turn_once(struct loop *l)
 {
 	wait_for_events(l);
 	gather(l);
+	note_staged(l);
 	enum err err = commit(l);
 	clock_expire(); /* the commit took its time */
 	if (err == OK && l->signals == 0) {

@@ -30,6 +30,7 @@ struct turn {
 	struct op_list staged;
 	size_t count;
 	size_t intake;
+	size_t patient; /* that may wait */
 	uint64_t commits;
 };
 
@@ -51,6 +52,7 @@ void turn_stage(struct turn *t, struct op *op)
 	TAILQ_INSERT_TAIL(&t->staged, op, link);
 	t->count++;
 	t->intake += op->class == OP_INTAKE ? 1 : 0;
+	t->patient += op->may_wait ? 1 : 0;
 }
 
 size_t turn_staged(const struct turn *t)
@@ -61,6 +63,11 @@ size_t turn_staged(const struct turn *t)
 size_t turn_staged_intake(const struct turn *t)
 {
 	return t->intake;
+}
+
+bool turn_may_wait(const struct turn *t)
+{
+	return t->patient == t->count;
 }
 
 uint64_t turn_commits(const struct turn *t)
@@ -80,6 +87,7 @@ static void take(struct turn *t, struct op_list *ops)
 		bytes += op->bytes;
 		t->count--;
 		t->intake -= op->class == OP_INTAKE ? 1 : 0;
+		t->patient -= op->may_wait ? 1 : 0;
 	}
 }
 

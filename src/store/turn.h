@@ -39,6 +39,7 @@ struct op {
 	 */
 	void (*done)(struct op *op, enum err result);
 	size_t bytes;    /* about how much it writes; 0 for a record or two */
+	bool may_wait;   /* nobody waits for it: it may join a later commit */
 	enum err result; /* the turn's */
 };
 
@@ -55,6 +56,9 @@ void turn_stage(struct turn *t, struct op *op);
 /* How many operations are staged, and of these how many came from requests. */
 size_t turn_staged(const struct turn *t);
 size_t turn_staged_intake(const struct turn *t);
+
+/* Whether all that is staged may wait for company. */
+bool turn_may_wait(const struct turn *t);
 
 /*
  * Applies and commits what is staged, then tells each operation. Operations that

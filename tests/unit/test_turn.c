@@ -210,6 +210,31 @@ static void test_order(void **state)
 }
 
 /* An answer that is no failure of the store's concerns its operation alone. */
+/* Only what may wait is staged: so may the commit. One operation that may not ends that. */
+static void test_may_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct test_op a = make_op(f, "A", OP_PROGRESS, 1, 1);
+	struct test_op b = make_op(f, "B", OP_PROGRESS, 2, 1);
+	struct test_op c = make_op(f, "C", OP_PROGRESS, 3, 1);
+	a.op.may_wait = true;
+	b.op.may_wait = true;
+	turn_stage(f->turn, &a.op);
+	turn_stage(f->turn, &b.op);
+	assert_true(turn_may_wait(f->turn));
+	turn_stage(f->turn, &c.op);
+	assert_false(turn_may_wait(f->turn));
+	assert_int_equal(turn_commit(f->turn), OK);
+	a.told = UNTOLD;
+	turn_stage(f->turn, &a.op);
+	assert_true(turn_may_wait(f->turn));
+	assert_int_equal(turn_commit(f->turn), OK);
+	c.told = UNTOLD;
+	turn_stage(f->turn, &c.op);
+	assert_false(turn_may_wait(f->turn));
+	assert_int_equal(turn_commit(f->turn), OK);
+}
+
 static void test_soft_errors(void **state)
 {
 	static const enum err SOFT[] = {ERR_NOTFOUND, ERR_EXISTS, ERR_INVALID, ERR_CONFLICT,
@@ -549,6 +574,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TURN_TEST(test_nothing_staged),
 	    TURN_TEST(test_order),
+	    TURN_TEST(test_may_wait),
 	    TURN_TEST(test_soft_errors),
 	    TURN_TEST(test_staged_in_done),
 	    TURN_TEST(test_stages_itself),

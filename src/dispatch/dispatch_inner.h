@@ -1,0 +1,73 @@
+/*
+ * What the parts of the dispatcher share: dispatch.c has the endpoints, flight.c the
+ * deliveries that were claimed. For them alone.
+ */
+#ifndef DISPATCH_DISPATCH_INNER_H
+#define DISPATCH_DISPATCH_INNER_H
+
+#include "base/map.h"
+#include "dispatch/dispatch.h"
+#include "dispatch/hosts.h"
+#include "dispatch/purge.h"
+#include "domain/sign.h"
+
+struct endpoint {
+	struct sched_endpoint sched; /* first: the scheduler's pointer is ours */
+	TAILQ_ENTRY(endpoint) idle_link;
+	TAILQ_HEAD(, flight) flights;
+	uint64_t webhook;
+	struct queue_place place; /* claimed up to here */
+	int64_t forced_ms;        /* what was queued before is due at once; 0: nothing is */
+	struct sign_key *key;     /* NULL: not made yet, or no secret */
+	struct sign_key *previous_key; /* the same of the secret before */
+	bool fifo;
+	bool idle;
+};
+
+/* A delivery between its claim and the commit of its outcome: an attempt, or dropped. */
+struct flight {
+	TAILQ_ENTRY(flight) link;
+	struct op op;
+	struct dispatch *dispatch;
+	struct endpoint *endpoint;
+	struct event event;
+	struct buf body;
+	struct settlement settlement;
+	enum sched_result result; /* what the endpoint learns from it */
+	int64_t duration_us;
+	bool landed; /* its slot was given back before its outcome was on disk */
+};
+
+struct dispatch {
+	struct dispatch_conf conf;
+	struct sched *sched;
+	struct map *endpoints; /* webhook number -> endpoint */
+	struct hosts *hosts;
+	TAILQ_HEAD(, endpoint) idle;
+	size_t idle_count;
+	struct purge *purge;
+	uint64_t body_bytes;   /* in flight */
+	unsigned drops;        /* expired deliveries whose end is not committed yet */
+	int64_t read_retry_ms; /* monotonic; the queue is not read before */
+	bool stopped;
+};
+
+/*
+ * Moves `ep` between the idle ones and those with work; drops the longest idle beyond
+ * IDLE_MAX.
+ */
+void endpoint_mark_idle(struct dispatch *d, struct endpoint *ep);
+
+/* Claims start over from the front: something may lie before the place they had reached. */
+void endpoint_rewind(struct endpoint *ep);
+
+/* Starts what may start now, and drops what is too old to be sent; a bounded number. */
+void flights_start_due(struct dispatch *d);
+
+/* Whether there is room for another: of bodies in memory, of drops that are not committed. */
+bool flights_have_room(const struct dispatch *d);
+
+/* Forgets a flight, whatever came of it. */
+void flight_free(struct flight *f);
+
+#endif

@@ -1,0 +1,315 @@
+/*
+ * From a claim to its outcome on disk; see dispatch.h for the flow. A flight is a delivery that
+ * was claimed: it stays in the queue until what became of it is committed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "courier/attempt.h"
+#include "dispatch/dispatch_inner.h"
+#include "store/events.h"
+
+#define STARTS_PER_TURN 32 /* attempts started in one turn: bounds its work */
+#define DROPS_MAX 128      /* expired deliveries between their claim and the commit */
+#define READ_RETRY_MS 1000 /* after the queue could not be read */
+#define LANDED_MAX 1024    /* outcomes in memory while the store cannot be written */
+
+void flight_free(struct flight *f)
+{
+	TAILQ_REMOVE(&f->endpoint->flights, f, link);
+	buf_fini(&f->body);
+	settlement_fini(&f->settlement);
+	free(f);
+}
+
+static struct flight *flight_of(struct op *op)
+{
+	return (struct flight *)((char *)op - offsetof(struct flight, op));
+}
+
+static enum err apply_flight(struct op *op, struct db_txn *txn)
+{
+	struct flight *f = flight_of(op);
+	return settlement_write(&f->settlement, f->dispatch->conf.vault, txn);
+}
+
+/* The webhook and its notice are on disk as the settlement says: memory follows. */
+static void follow_settlement(struct dispatch *d, struct endpoint *ep, struct settlement *s)
+{
+	if (s->changed != NULL) {
+		bool disabled = !s->changed->enabled;
+		registry_set(d->conf.registry, s->changed);
+		s->changed = NULL;
+		if (disabled)
+			dispatch_changed(d, ep->webhook, false);
+	}
+	for (uint32_t n = 0; s->noticed && n < s->notice.event.deliveries; n++) {
+		struct queue_place place = publication_place(&s->notice, n);
+		dispatch_queued(d, s->notice.targets[n].webhook, &place);
+	}
+	if (s->verdict == VERDICT_RETRY) {
+		s->delivery.place_ms = s->fifo ? s->delivery.place_ms : s->retry_ms;
+		struct queue_place place = queue_place_of(&s->delivery);
+		dispatch_queued(d, ep->webhook, &place);
+	}
+}
+
+/* The outcome is on disk: what is in memory follows. */
+static void finish_flight(struct flight *f, enum err result)
+{
+	struct dispatch *d = f->dispatch;
+	struct endpoint *ep = f->endpoint;
+	if (result != OK && result != ERR_NOTFOUND)
+		log_error("outcome was not stored", LOG_S("error", err_text(result)));
+	if (result == OK)
+		follow_settlement(d, ep, &f->settlement);
+	flight_free(f);
+	endpoint_mark_idle(d, ep);
+}
+
+static void give_slot_back(struct flight *f)
+{
+	sched_finish(f->dispatch->sched, &f->endpoint->sched, clock_wall_ms(), f->result,
+	    f->duration_us);
+}
+
+static void finish_attempt(struct op *op, enum err result)
+{
+	struct flight *f = flight_of(op);
+	if (!f->landed)
+		give_slot_back(f);
+	finish_flight(f, result);
+}
+
+static void finish_drop(struct op *op, enum err result)
+{
+	struct flight *f = flight_of(op);
+	f->dispatch->drops--;
+	finish_flight(f, result);
+}
+
+/*
+ * It was delivered: the next may have its slot, though that is not on disk yet, and the outcome
+ * may wait for others to share a flush. Not so where the next attempt depends on it: with fifo,
+ * or after a failure.
+ */
+static void land(struct flight *f)
+{
+	if (f->endpoint->fifo || f->result != RESULT_OK || f->settlement.changes_webhook ||
+	    turn_staged(f->dispatch->conf.turn) >= LANDED_MAX)
+		return;
+	f->landed = true;
+	f->op.may_wait = true;
+	give_slot_back(f);
+}
+
+/* An attempt ended: its outcome joins the turn. */
+static void on_result(void *arg, const struct client_result *r)
+{
+	struct flight *f = arg;
+	struct dispatch *d = f->dispatch;
+	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
+	d->body_bytes -= f->body.len;
+	buf_fini(&f->body);
+	f->result = judge_endpoint(r);
+	f->duration_us = r->duration_us;
+	f->settlement.now_ms = clock_wall_ms();
+	if (w != NULL) /* else deleted and purged: the settlement will find nothing */
+		judge_attempt(&d->conf.judge, w, &f->endpoint->sched, &f->event, r,
+		    &f->settlement);
+	land(f);
+	turn_stage(d->conf.turn, &f->op);
+}
+
+/* Makes the signing keys that are not there yet. */
+static void make_keys(struct endpoint *ep, const struct webhook *w)
+{
+	if (ep->key == NULL && w->secret != NULL)
+		ep->key = sign_key_new(slice_of(w->secret));
+	if (ep->previous_key == NULL && w->previous_secret != NULL)
+		ep->previous_key = sign_key_new(slice_of(w->previous_secret));
+}
+
+static void start(struct dispatch *d, struct flight *f)
+{
+	struct endpoint *ep = f->endpoint;
+	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
+	make_keys(ep, w);
+	struct attempt a = {
+	    .webhook = w,
+	    .delivery = &f->settlement.delivery,
+	    .key = ep->key,
+	    .previous_key = w->previous_expires_ms > clock_wall_ms() ? ep->previous_key : NULL,
+	    .session = slice_of(f->event.session),
+	    .event = slice_of(f->event.name),
+	    .body = buf_view(&f->body),
+	    .now_ms = clock_system_ms(),
+	};
+	d->body_bytes += f->body.len;
+	attempt_send(d->conf.client, &a, on_result, f);
+}
+
+static struct flight *make_flight(struct dispatch *d, struct endpoint *ep,
+    const struct delivery *delivery)
+{
+	struct flight *f = mem_new(sizeof(*f));
+	f->dispatch = d;
+	f->endpoint = ep;
+	f->op.class = OP_PROGRESS;
+	f->op.apply = apply_flight;
+	f->op.done = finish_attempt;
+	f->body = BUF_INIT(EVENT_BODY_MAX);
+	f->settlement.delivery = *delivery;
+	TAILQ_INSERT_TAIL(&ep->flights, f, link);
+	return f;
+}
+
+static bool is_in_flight(void *arg, const struct uuid *id)
+{
+	const struct endpoint *ep = arg;
+	const struct flight *f;
+	TAILQ_FOREACH(f, &ep->flights, link) {
+		if (memcmp(f->settlement.delivery.id.bytes, id->bytes, UUID_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The event of a delivery cannot be read: the attempt fails without having been made. */
+static void fail_unreadable(struct flight *f, const struct webhook *w, enum err err)
+{
+	char words[96];
+	f->event = (struct event){.id = f->settlement.delivery.event_id};
+	(void)snprintf(f->event.session, sizeof(f->event.session), "%s", w->session);
+	(void)snprintf(words, sizeof(words), "the stored event cannot be read: %s",
+	    err_text(err));
+	struct client_result r = {.error = words, .retry_after = ""};
+	buf_fini(&f->body); /* was not counted as in flight */
+	on_result(f, &r);
+	f->result = RESULT_NONE;
+}
+
+/*
+ * Whether a claimed delivery is too old to be sent; then *e is its event. Most are too young
+ * whatever the event, which is not read then.
+ */
+static bool has_expired(const struct dispatch *d, const struct delivery *delivery,
+    struct db_txn *txn, int64_t now_ms, struct event *e)
+{
+	return judge_may_be_expired(&d->conf.judge, delivery, now_ms) &&
+	    events_get(txn, &delivery->event_id, e, NULL) == OK &&
+	    judge_is_expired(&d->conf.judge, e, delivery, now_ms);
+}
+
+/*
+ * Drops a claimed delivery that has expired: without an attempt, and without a slot. It costs
+ * its endpoint the turn, so that a queue of such does not hold up the others.
+ */
+static void drop_expired(struct dispatch *d, struct endpoint *ep,
+    const struct delivery *delivery, const struct event *e, int64_t now_ms)
+{
+	struct flight *f = make_flight(d, ep, delivery);
+	d->drops++;
+	sched_start(d->sched, &ep->sched, now_ms);
+	sched_finish(d->sched, &ep->sched, now_ms, RESULT_NONE, 0);
+	f->op.done = finish_drop;
+	f->settlement.now_ms = now_ms;
+	judge_expired(registry_get(d->conf.registry, ep->webhook), e, &f->settlement);
+	turn_stage(d->conf.turn, &f->op);
+}
+
+/* Starts the attempt of a claimed delivery. */
+static void take_off(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery,
+    struct db_txn *txn, int64_t now_ms)
+{
+	struct flight *f = make_flight(d, ep, delivery);
+	sched_start(d->sched, &ep->sched, now_ms);
+	enum err err = events_get(txn, &delivery->event_id, &f->event, &f->body);
+	if (err != OK)
+		fail_unreadable(f, registry_get(d->conf.registry, ep->webhook), err);
+	else
+		start(d, f);
+}
+
+/* Drops a claimed delivery, or starts its attempt. */
+static void take_on(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery,
+    struct db_txn *txn, int64_t now_ms)
+{
+	struct event e;
+	if (has_expired(d, delivery, txn, now_ms, &e))
+		drop_expired(d, ep, delivery, &e, now_ms);
+	else
+		take_off(d, ep, delivery, txn, now_ms);
+}
+
+/*
+ * Claims the next due delivery of `ep` and takes it on. True when it did, or when `ep` has
+ * moved to a later time; false when claiming is over for this turn.
+ */
+static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *txn,
+    int64_t now_ms)
+{
+	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
+	struct delivery delivery;
+	size_t count = 0;
+	int64_t next_due_ms = QUEUE_NEVER;
+	struct queue_claim claim = {.webhook = ep->webhook,
+	    .now_ms = now_ms,
+	    .forced_ms = ep->forced_ms,
+	    .max = 1,
+	    .fifo = w->fifo,
+	    .place = ep->place,
+	    .skip = is_in_flight,
+	    .arg = ep};
+	enum err err = queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
+	if (err != OK) {
+		log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
+		d->read_retry_ms = clock_mono_ms() + READ_RETRY_MS;
+		return false;
+	}
+	ep->place = claim.place;
+	if (count == 0 && next_due_ms <= now_ms)
+		return false; /* passed many: goes on from its place in the next turn */
+	if (count == 0 && ep->forced_ms != 0) {
+		ep->forced_ms =
+		    0; /* all of it was passed once: the ordinary due times count again */
+		endpoint_rewind(ep);
+		return true;
+	}
+	if (count > 0)
+		take_on(d, ep, &delivery, txn, now_ms);
+	sched_set_due(d->sched, &ep->sched, next_due_ms);
+	endpoint_mark_idle(d, ep);
+	return true;
+}
+
+bool flights_have_room(const struct dispatch *d)
+{
+	return d->drops < DROPS_MAX && d->body_bytes < d->conf.body_bytes_max;
+}
+
+void flights_start_due(struct dispatch *d)
+{
+	struct db_txn *txn = NULL;
+	int64_t now_ms = clock_wall_ms();
+	if (d->stopped || clock_mono_ms() < d->read_retry_ms ||
+	    sched_next(d->sched, now_ms) == NULL)
+		return;
+	if (db_read(d->conf.db, &txn) != OK) {
+		d->read_retry_ms = clock_mono_ms() + READ_RETRY_MS;
+		return;
+	}
+	/* a claim that starts nothing counts too, but not a drop: those are bounded apart */
+	int claims = 0;
+	while (claims < STARTS_PER_TURN && flights_have_room(d)) {
+		struct sched_endpoint *se = sched_next(d->sched, now_ms);
+		unsigned drops = d->drops;
+		if (se == NULL || !claim_one(d, (struct endpoint *)se, txn, now_ms))
+			break;
+		claims += d->drops == drops ? 1 : 0;
+	}
+	db_read_end(txn);
+}
