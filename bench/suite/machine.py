@@ -150,7 +150,8 @@ class Waybill(Process):
         super().__init__(
             machine,
             [*prefix, WAYBILL, "serve", "--listen", f"127.0.0.1:{port}", "--data", self.store,
-             "--allow-cidr", "127.0.0.0/8", "--log-level", "error", *flags],
+             "--allow-cidr", "127.0.0.0/8", "--log-level", "error",
+             "--max-connections-per-address", "100000", *flags],
             env,
         )
 
