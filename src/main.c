@@ -29,7 +29,7 @@ static const struct {
     {"send", command_send,
 	"[--url URL] [--token T] SESSION EVENT [DATA]   publishes one event"},
     {"backup", command_backup,
-	"[--url URL] [--token T] DIR   copies the store of a running gateway"},
+	"[--url URL] [--token T] [--ca-file FILE] DIR   copies the store of a running gateway"},
     {"fsck", command_fsck, "DIR   checks the store of a stopped gateway"},
     {"version", command_version, "prints the version"},
 };

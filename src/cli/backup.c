@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,17 +16,14 @@
 #include "base/reactor.h"
 #include "cli/commands.h"
 #include "cli/fsck.h"
-#include "courier/client.h"
-#include "domain/url.h"
+#include "cli/remote.h"
 #include "store/backup.h"
 
 #define NAME "waybill backup"
-#define URL_DEFAULT "http://127.0.0.1:8080"
 #define TIMEOUT_MS 60000 /* until the answer begins, and between two pieces of it */
 
 struct copying {
-	const char *url;
-	const char *token; /* NULL: none */
+	struct remote remote;
 	const char *dir;
 	char partial[PATH_MAX];
 	struct backup_sink *sink;
@@ -47,7 +43,7 @@ static void on_answer(void *arg, const struct client_result *r)
 	struct copying *c = arg;
 	c->done = true;
 	if (r->status == 0)
-		(void)fprintf(stderr, NAME ": %s: %s\n", c->url, r->error);
+		(void)fprintf(stderr, NAME ": %s: %s\n", c->remote.url, r->error);
 	else if (r->status != 200)
 		(void)fprintf(stderr, NAME ": HTTP status %d: %.*s\n", r->status,
 		    (int)r->answer.len, r->answer.ptr);
@@ -68,19 +64,14 @@ static void on_signal(void *arg)
 /* Receives the whole stream into the new store; false with a word on standard error. */
 static bool fetch(struct copying *c)
 {
-	struct client_conf conf = {.user_agent = "waybill/" WAYBILL_VERSION, .connections = 1};
 	struct reactor *reactor = reactor_new();
 	struct reactor_signal *interrupt = reactor_signal_new(reactor, SIGINT, on_signal, c);
 	struct reactor_signal *terminate = reactor_signal_new(reactor, SIGTERM, on_signal, c);
-	struct client *client = client_new(reactor, &conf);
+	struct client *client = remote_client(&c->remote, reactor);
 	struct client_request *q = client_open(client);
 	struct buf text = BUF_INIT(8192);
-	if (c->token != NULL) {
-		buf_printf(&text, "Bearer %s", c->token);
-		client_header(q, SLICE("Authorization"), buf_view(&text));
-		buf_reset(&text);
-	}
-	buf_printf(&text, "%s/api/v1/backup", c->url);
+	remote_authorize(&c->remote, q);
+	buf_printf(&text, "%s/api/v1/backup", c->remote.url);
 	client_fetch(q, buf_cstr(&text), TIMEOUT_MS, on_data, on_answer, c);
 	while (!c->done) {
 		reactor_pass(reactor, false);
@@ -192,7 +183,7 @@ static bool check(struct copying *c)
 	int n = snprintf(c->partial, sizeof(c->partial), "%.*s.partial", (int)len, c->dir);
 	if (n < 0 || (size_t)n >= sizeof(c->partial))
 		(void)fprintf(stderr, NAME ": DIR is too long\n");
-	else if (url_check(slice_of(c->url), "--url", &p) != OK)
+	else if (remote_check(&c->remote, &p) != OK)
 		(void)fprintf(stderr, NAME ": %s\n", p.message);
 	else
 		return true;
@@ -201,25 +192,15 @@ static bool check(struct copying *c)
 
 int command_backup(int argc, char **argv)
 {
-	static const struct option OPTIONS[] = {{"url", required_argument, NULL, 'u'},
-	    {"token", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
-	struct copying c = {.url = getenv("WAYBILL_URL"), .token = getenv("WAYBILL_TOKEN")};
-	if (c.url == NULL)
-		c.url = URL_DEFAULT;
-	optind = 0; /* glibc: start over */
-	int opt = getopt_long(argc, argv, "", OPTIONS, NULL);
-	for (; opt != -1; opt = getopt_long(argc, argv, "", OPTIONS, NULL)) {
-		if (opt == '?')
-			return EXIT_USAGE;
-		if (opt == 'u')
-			c.url = optarg;
-		else
-			c.token = optarg;
-	}
-	if (argc - optind != 1) {
-		(void)fprintf(stderr, "usage: waybill backup [--url URL] [--token T] DIR\n");
+	struct copying c = {.done = false};
+	int first = 0;
+	if (!remote_read(&c.remote, argc, argv, &first))
+		return EXIT_USAGE;
+	if (argc - first != 1) {
+		(void)fprintf(stderr,
+		    "usage: waybill backup [--url URL] [--token T] [--ca-file FILE] DIR\n");
 		return EXIT_USAGE;
 	}
-	c.dir = argv[optind];
+	c.dir = argv[first];
 	return check(&c) ? copy(&c) : EXIT_USAGE;
 }

@@ -181,13 +181,16 @@ def test_session_is_resumed(
     assert reused == [False, True]
 
 
-def test_send_takes_an_authority(tls_gateway, authority, tmp_path):
+@pytest.mark.parametrize("command", ["send", "backup"])
+def test_commands_take_an_authority(tls_gateway, authority, tmp_path, command):
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(path)
     env = {"WAYBILL_URL": tls_gateway.url, "WAYBILL_TOKEN": tls_gateway.token}
-    done = waybill("send", "--ca-file", path, "s1", "message", env=env)
+    arguments = {"send": ["s1", "message"], "backup": [tmp_path / "copy"]}[command]
+    done = waybill(command, "--ca-file", path, *arguments, env=env)
     assert done.returncode == 0, done.stderr
-    done = waybill("send", "s1", "message", env=env)
+    arguments = {"send": ["s1", "message"], "backup": [tmp_path / "another"]}[command]
+    done = waybill(command, *arguments, env=env)
     assert done.returncode == 1 and "certificate" in done.stderr
 
 

@@ -21,25 +21,6 @@
 #include "store/webhooks.h"
 #include "world.h"
 
-/* The findings of one check, a line each. */
-struct findings {
-	struct buf text;
-	struct check_result result;
-};
-
-static void keep_finding(void *arg, const char *finding)
-{
-	struct findings *f = arg;
-	buf_puts(&f->text, finding);
-	buf_putc(&f->text, '\n');
-}
-
-static void run_check(struct store *s, struct findings *f)
-{
-	f->text = BUF_INIT(1u << 20);
-	check_store(s->db, keep_finding, f, &f->result);
-}
-
 /* What pages_check() says of the store's file; nobody may be writing. */
 static enum err check_pages(const struct store *s, struct problem *p)
 {
@@ -58,7 +39,7 @@ static void assert_sound(struct store *s)
 	struct problem p;
 	if (check_pages(s, &p) != OK)
 		fail_msg("%s", p.message);
-	run_check(s, &f);
+	world_check(s, &f);
 	if (f.result.findings > 0)
 		fail_msg("%s", buf_cstr(&f.text));
 	buf_fini(&f.text);
@@ -228,7 +209,7 @@ static void test_every_row_counts(void **state)
 				sample_make(s, &m);
 				there = change_row(m.w.txn, t, n, change);
 				store_commit(m.w.txn);
-				run_check(s, &f);
+				world_check(s, &f);
 				bool sound = !there || change == CHANGE_NOTHING;
 				if (sound != (f.result.findings == 0))
 					fail_msg("%s row %zu, change %d:\n%s", db_table_name(t),
@@ -251,7 +232,7 @@ static void test_result_counts_rows(void **state)
 	struct findings f;
 	sample_make(s, &m);
 	store_commit(m.w.txn);
-	run_check(s, &f);
+	world_check(s, &f);
 	for (enum db_table t = 0; t < DB_TABLES; t++)
 		assert_int_equal(f.result.rows[t], store_count(s, t));
 	buf_fini(&f.text);

@@ -16,29 +16,10 @@
 #include "store/webhooks.h"
 #include "world.h"
 
-/* The findings of one check, a line each. */
-struct findings {
-	struct buf text;
-	struct check_result result;
-};
-
-static void keep_finding(void *arg, const char *finding)
-{
-	struct findings *f = arg;
-	buf_puts(&f->text, finding);
-	buf_putc(&f->text, '\n');
-}
-
-static void run_check(struct store *s, struct findings *f)
-{
-	f->text = BUF_INIT(1u << 20);
-	check_store(s->db, keep_finding, f, &f->result);
-}
-
 static void assert_found(struct store *s, const char *want, const char *after)
 {
 	struct findings f;
-	run_check(s, &f);
+	world_check(s, &f);
 	if (f.result.findings == 0 || strstr(buf_cstr(&f.text), want) == NULL)
 		fail_msg("%s: \"%s\" is not among:\n%s", after, want, buf_cstr(&f.text));
 	buf_fini(&f.text);

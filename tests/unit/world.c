@@ -170,3 +170,16 @@ void sample_make(struct store *s, struct sample *m)
 	world_retire(&m->w, 3);
 	world_answer(&m->w, 1, 100);
 }
+
+static void keep_finding(void *arg, const char *finding)
+{
+	struct findings *f = arg;
+	buf_puts(&f->text, finding);
+	buf_putc(&f->text, '\n');
+}
+
+void world_check(struct store *s, struct findings *f)
+{
+	f->text = BUF_INIT(1u << 20);
+	check_store(s->db, keep_finding, f, &f->result);
+}

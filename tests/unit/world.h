@@ -5,6 +5,7 @@
 #define TESTS_UNIT_WORLD_H
 
 #include "base/rnd.h"
+#include "store/check.h"
 #include "store/retention.h"
 #include "support.h"
 
@@ -61,5 +62,13 @@ struct sample {
 
 /* Makes it, in a transaction that stays open. */
 void sample_make(struct store *s, struct sample *m);
+
+/* The findings of one check, a line each; buf_fini() the text. */
+struct findings {
+	struct buf text;
+	struct check_result result;
+};
+
+void world_check(struct store *s, struct findings *f);
 
 #endif

@@ -1,0 +1,34 @@
+/*
+ * The server that a command talks to: --url, --token and --ca-file, or WAYBILL_URL and
+ * WAYBILL_TOKEN.
+ */
+#ifndef CLI_REMOTE_H
+#define CLI_REMOTE_H
+
+#include <stdbool.h>
+
+#include "courier/client.h"
+#include "domain/problem.h"
+
+struct remote { /* all borrowed from the command line and the environment */
+	const char *url;
+	const char *token;   /* NULL: none */
+	const char *ca_file; /* authorities of its certificate; NULL: the system's */
+};
+
+/*
+ * Reads the flags of a command. *first is the first argument behind them. False for a flag that
+ * is not one of these, which getopt has told.
+ */
+bool remote_read(struct remote *r, int argc, char **argv, int *first);
+
+/* Whether the URL is one; ERR_INVALID with the problem in words. */
+MUST_CHECK enum err remote_check(const struct remote *r, struct problem *p);
+
+/* A client for it, and nothing else in its way; the caller frees it. */
+struct client *remote_client(const struct remote *r, struct reactor *reactor);
+
+/* Adds the token, where there is one. */
+void remote_authorize(const struct remote *r, struct client_request *q);
+
+#endif
