@@ -325,7 +325,6 @@ static void on_request(struct evhttp_request *ev, void *arg)
 	struct slice target = slice_of(evhttp_request_get_uri(ev));
 	const char *mark = memchr(target.ptr, '?', target.len);
 	q->server = s;
-	q->connection = c;
 	q->ev = ev;
 	q->peer = c->visitor.peer;
 	q->path = target;

@@ -34,7 +34,6 @@ struct connection {
 
 struct http_request {
 	struct http_server *server;
-	struct connection *connection;
 	struct evhttp_request *ev;
 	struct cidr peer;
 	struct slice path;

@@ -13,13 +13,17 @@
 
 bool http_may_go_on(const struct http_request *q)
 {
-	return q->connection->gate.version == 1 && !q->server->stopped;
+	const struct connection *c = http_connection_of(q->server, q->ev);
+	return c != NULL && c->gate.version == 1 && !q->server->stopped;
 }
 
 void http_watch(struct http_request *q, void (*gone)(void *arg), void *arg)
 {
-	q->connection->gone = gone;
-	q->connection->gone_arg = arg;
+	struct connection *c = http_connection_of(q->server, q->ev);
+	if (c == NULL)
+		return; /* it has ended: nothing is left to be told */
+	c->gone = gone;
+	c->gone_arg = arg;
 }
 
 void http_release(struct http_request *q)

@@ -44,12 +44,6 @@ struct peers *peers_new(uint32_t connections_max, const struct proxies *proxies)
 	return p;
 }
 
-static void free_peer(void *peer, void *arg)
-{
-	(void)arg;
-	free(peer);
-}
-
 void peers_limit(struct peers *p, uint32_t connections_max)
 {
 	p->connections_max = connections_max;
@@ -59,8 +53,7 @@ void peers_free(struct peers *p)
 {
 	if (p == NULL)
 		return;
-	map_each(p->by_client, free_peer, NULL);
-	map_free(p->by_client);
+	map_free_all(p->by_client);
 	free(p);
 }
 

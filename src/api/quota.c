@@ -24,12 +24,6 @@ static struct share *take_share(struct map *shares, const struct quota *q, const
 	return s;
 }
 
-static void free_share(void *share, void *arg)
-{
-	(void)arg;
-	free(share);
-}
-
 static enum err refuse(const struct quota *q, const struct intake *in, size_t item,
     const struct share *s, struct problem *p)
 {
@@ -66,7 +60,6 @@ enum err quota_check(const struct quota *q, const struct intake *in, struct prob
 		return OK;
 	struct map *shares = map_new();
 	enum err err = check_items(q, in, shares, p);
-	map_each(shares, free_share, NULL);
-	map_free(shares);
+	map_free_all(shares);
 	return err;
 }

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log_out.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -51,17 +52,12 @@ bool log_enabled(enum log_level level)
 	return level >= least_level;
 }
 
-/* Finds the kind by the FNV-1a hash (Fowler, Noll, Vo) of what makes it. */
 static struct kind *kind_of(const char *msg, const struct log_field *fields)
 {
-	uint32_t hash = 2166136261U;
-	for (const char *c = msg; *c != '\0'; c++)
-		hash = (hash ^ (unsigned char)*c) * 16777619U;
+	uint64_t hash = hash_checksum(msg, strlen(msg));
 	for (const struct log_field *f = fields; f->key != NULL; f++) {
-		if (strcmp(f->key, "webhook") != 0)
-			continue;
-		for (size_t i = 0; i < f->str.len; i++)
-			hash = (hash ^ (unsigned char)f->str.ptr[i]) * 16777619U;
+		if (strcmp(f->key, "webhook") == 0)
+			hash ^= hash_checksum(f->str.ptr, f->str.len);
 	}
 	return &kinds[hash % KINDS];
 }
@@ -167,18 +163,24 @@ static void write_line(enum log_level level, const char *msg, const struct log_f
 	buf_fini(&line);
 }
 
+static void write_limited(enum log_level level, const char *msg, const struct log_field *fields)
+{
+	struct kind *k = kind_of(msg, fields);
+	if (!take_token(k))
+		return;
+	write_line(level, msg, fields, k->held_back);
+	k->held_back = 0;
+}
+
 void log_write(enum log_level level, const char *msg, const struct log_field *fields)
 {
 	if (!log_enabled(level))
 		return;
 	int saved = errno;
-	struct kind *k = kind_of(msg, fields);
-	if (level == LOG_DEBUG) {
+	if (level == LOG_DEBUG)
 		write_line(level, msg, fields, 0);
-	} else if (take_token(k)) {
-		write_line(level, msg, fields, k->held_back);
-		k->held_back = 0;
-	}
+	else
+		write_limited(level, msg, fields);
 	errno = saved;
 }
 

@@ -117,3 +117,16 @@ void map_each(struct map *m, void (*fn)(void *value, void *arg), void *arg)
 		e = next;
 	}
 }
+
+static void free_value(void *value, void *arg)
+{
+	(void)arg;
+	free(value);
+}
+
+void map_free_all(struct map *m)
+{
+	if (m != NULL)
+		map_each(m, free_value, NULL);
+	map_free(m);
+}

@@ -20,6 +20,9 @@ struct map *map_new_keyed(const struct hash_key *key);
 /* Frees the map and its keys, never the values. NULL is fine. */
 void map_free(struct map *m);
 
+/* The same with the values, of which each is one piece of memory. */
+void map_free_all(struct map *m);
+
 /* Returns the value under `key`, or NULL. */
 void *map_get(const struct map *m, const void *key, size_t len);
 

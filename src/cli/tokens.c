@@ -1,4 +1,4 @@
-/* Reads the tokens file once, at start. */
+/* Tokens and inbound secrets of the configuration; see tokens.h. */
 #include "cli/tokens.h"
 
 #include <string.h>

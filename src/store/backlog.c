@@ -61,12 +61,6 @@ static struct row *take_row(struct backlog *b, uint64_t webhook)
 	return row;
 }
 
-static void free_row(void *value, void *arg)
-{
-	(void)arg;
-	free(value);
-}
-
 static void flush(void *arg, struct db_txn *txn)
 {
 	struct backlog *b = arg;
@@ -155,8 +149,7 @@ void backlog_free(struct backlog *b)
 	if (b == NULL)
 		return;
 	db_accompany(b->db, &NONE);
-	map_each(b->rows, free_row, NULL);
-	map_free(b->rows);
+	map_free_all(b->rows);
 	free(b);
 }
 

@@ -112,11 +112,9 @@ static bool parse_key(struct slice key, struct settled *out)
 
 enum err retention_decode(struct slice key, struct slice value, struct settled *out)
 {
-	struct reader r;
-	if (!parse_key(key, out) || record_open(value, &r) != OK)
+	if (!parse_key(key, out))
 		return ERR_CORRUPT;
-	out->cost = get_u64(&r);
-	return r.failed || r.left != 0 ? ERR_CORRUPT : OK;
+	return record_open_number(value, &out->cost);
 }
 
 /* Whether the event was open again behind the entry; one of an old record does not tell. */

@@ -84,16 +84,11 @@ static enum err decode(struct slice value, const struct vault *vault, struct vau
 enum err webhooks_last_number(struct db_txn *txn, uint64_t *out)
 {
 	struct slice value;
-	struct reader r;
 	*out = 0;
 	enum err err = db_get(txn, DB_META, LAST_NUMBER_KEY, &value);
 	if (err == ERR_NOTFOUND)
 		return OK;
-	if (err == OK)
-		err = record_open(value, &r);
-	if (err == OK)
-		*out = get_u64(&r);
-	return err;
+	return err == OK ? record_open_number(value, out) : err;
 }
 
 /* Notes that `number` has been given away. */
@@ -103,12 +98,8 @@ static enum err put_last_number(struct db_txn *txn, uint64_t number)
 	enum err err = webhooks_last_number(txn, &last);
 	if (err != OK || number <= last)
 		return err;
-	struct buf value = BUF_INIT(64);
-	put_u64(&value, number);
-	record_seal(&value);
-	err = db_put(txn, DB_META, LAST_NUMBER_KEY, buf_view(&value));
-	buf_fini(&value);
-	return err;
+	unsigned char value[RECORD_NUMBER];
+	return db_put(txn, DB_META, LAST_NUMBER_KEY, record_seal_number(number, value));
 }
 
 enum err webhooks_add(struct db_txn *txn, const struct vault *vault, const struct webhook *w)
