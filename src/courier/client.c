@@ -52,6 +52,8 @@ struct client_request {
 	int status;       /* of the response that is being read */
 	int final_status; /* of the one that counts, once its headers are complete */
 	uint32_t timeout_ms;
+	int opened_fd;   /* the last socket opened for it, -1: none */
+	unsigned opened; /* how many were */
 	bool timed_out;
 	bool has_own_tls; /* to be undone before the next request */
 	CURLcode code;
@@ -105,6 +107,8 @@ static void drain(struct client *c)
 		CURLcode code = msg->data.result; /* the message dies with remove_handle */
 		MUST(curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&q));
 		end_request(q, code);
+		if (code == CURLE_OK && q->opened == 1 && q->opened_fd >= 0)
+			watch_keep(c->watches, q->opened_fd, q);
 		msg = curl_multi_info_read(c->multi, &left);
 	}
 }
@@ -161,7 +165,9 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 		return CURL_SOCKET_BAD;
 	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 	if (fd >= 0)
-		watch_open(q->client->watches, fd);
+		watch_open(q->client->watches, fd, q);
+	q->opened_fd = fd;
+	q->opened++;
 	return fd;
 }
 
@@ -418,6 +424,8 @@ static struct curl_slist *link_lines(struct client_request *q)
 static void clear_result(struct client_request *q)
 {
 	q->refused_range = NULL;
+	q->opened_fd = -1;
+	q->opened = 0;
 	q->head_bytes = 0;
 	q->body_bytes = 0;
 	q->status = 0;

@@ -2,8 +2,10 @@
  * The sockets that curl wants watched. curl says so anew for each transfer; on a connection
  * that it keeps, the watch stays between transfers, which saves two system calls each.
  *
- * What curl opens through watch_open() must end with watch_close(). Descriptors that it makes
- * behind our back (those of its resolver) are watched no longer than it asks.
+ * That is for sockets alone over which a request has been answered: their end is told to
+ * watch_close(). One that has not connected yet curl closes without a word, and says only then
+ * that nobody wants it (cf_socket_close() of 7.88.1); it is watched no longer than curl asks, and
+ * so are descriptors that it makes behind our back (those of its resolver).
  */
 #ifndef COURIER_WATCH_H
 #define COURIER_WATCH_H
@@ -18,8 +20,14 @@ struct watches *watches_new(struct reactor *r, reactor_io_fn fn, void *arg);
 /* Frees it, after all sockets are closed or dropped; NULL is fine. */
 void watches_free(struct watches *w);
 
-/* A socket of a connection that curl may keep. */
-void watch_open(struct watches *w, int fd);
+/* `opener`, which is only compared, has opened a socket. */
+void watch_open(struct watches *w, int fd, const void *opener);
+
+/*
+ * The request of `opener` was answered over this socket: from now on its watch is kept between
+ * transfers. Nothing where the socket has been closed since, or its number is another's.
+ */
+void watch_keep(struct watches *w, int fd, const void *opener);
 
 /* Such a socket is about to be closed. */
 void watch_close(struct watches *w, int fd);

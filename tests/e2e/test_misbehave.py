@@ -193,3 +193,38 @@ def test_connection_that_nobody_accepts_ends_at_the_deadline(make_gateway):
         (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
         assert "timeout" in entry["last_error"]
         assert gateway.webhook("s1", webhook["id"])["in_flight"] == 0
+
+
+def fill_backlog(listener):
+    """Takes the places of a listener's queue: the kernel answers no further SYN."""
+    held = []
+    while True:
+        sock = socket.socket()
+        held.append(sock)
+        sock.settimeout(0.3)  # of a handshake over loopback, which takes no time
+        try:
+            sock.connect(listener.getsockname())
+        except TimeoutError:
+            return held
+
+
+def test_connection_that_does_not_come_about_ends_at_the_deadline(make_gateway, make_receiver):
+    """As when a firewall drops what is sent; others, on the same descriptors, go on."""
+    gateway, receiver = make_gateway(), make_receiver()
+    gateway.register("s2", receiver.url())
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        held = fill_backlog(listener)
+        port = listener.getsockname()[1]
+        gateway.register(
+            "s1", f"http://127.0.0.1:{port}/", timeout_ms=DEADLINE_MS, retry=["10ms", "10ms"]
+        )
+        for _ in range(3):
+            gateway.publish("s1")
+        wait_until(lambda: len(gateway.dlq("s1")) == 3, what="dead letters")
+        assert {entry["last_error"] for entry in gateway.dlq("s1")} == {
+            f"timeout after {DEADLINE_MS} ms"
+        }
+        ids = [gateway.publish("s2")["id"] for _ in range(20)]
+        assert sorted(r.id for r in receiver.wait_for(20)) == ids
+        for sock in held:
+            sock.close()

@@ -57,7 +57,7 @@ static void test_what_is_wanted_is_told(void **state)
 	struct fixture f;
 	(void)state;
 	begin(&f);
-	watch_open(f.watches, f.ends[0]);
+	watch_open(f.watches, f.ends[0], &f);
 	watch_want(f.watches, f.ends[0], false, true);
 	pass(&f);
 	assert_true(f.readable == 0 && f.writable == 1);
@@ -77,8 +77,9 @@ static void test_kept_between_transfers(void **state)
 	struct fixture f;
 	(void)state;
 	begin(&f);
-	watch_open(f.watches, f.ends[0]);
+	watch_open(f.watches, f.ends[0], &f);
 	watch_want(f.watches, f.ends[0], true, false);
+	watch_keep(f.watches, f.ends[0], &f);
 	watch_drop(f.watches, f.ends[0]);
 	watch_want(f.watches, f.ends[0], true, false);
 	watch_drop(f.watches, f.ends[0]);
@@ -105,8 +106,10 @@ static void test_descriptor_is_used_again(void **state)
 		begin(&f);
 		for (int i = 0; i < 3; i++) {
 			int old = f.ends[0];
-			if (kept)
-				watch_open(f.watches, old);
+			if (kept) {
+				watch_open(f.watches, old, &f);
+				watch_keep(f.watches, old, &f);
+			}
 			watch_want(f.watches, old, true, false);
 			assert_int_equal(write(f.ends[1], "x", 1), 1);
 			pass(&f);
@@ -123,12 +126,75 @@ static void test_descriptor_is_used_again(void **state)
 	}
 }
 
+/* Closes both ends; the next pair has the same numbers. */
+static void close_in_silence(struct fixture *f)
+{
+	int old = f->ends[0];
+	assert_int_equal(close(f->ends[0]), 0);
+	assert_int_equal(close(f->ends[1]), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, f->ends), 0);
+	assert_int_equal(f->ends[0], old);
+}
+
+/* As curl closes one that has not connected: only then does it say that nobody wants it. */
+static void test_closed_in_silence(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f);
+	watch_open(f.watches, f.ends[0], &f);
+	watch_want(f.watches, f.ends[0], false, true);
+	assert_int_equal(close(f.ends[0]), 0);
+	watch_drop(f.watches, f.ends[0]);
+	f.ends[0] = dup(f.ends[1]);
+	end(&f);
+}
+
+/* curl takes the next one of that number for watched, and says nothing. */
+static void test_closed_in_silence_and_used_again(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f);
+	watch_open(f.watches, f.ends[0], &f);
+	watch_want(f.watches, f.ends[0], true, false);
+	close_in_silence(&f);
+	watch_open(f.watches, f.ends[0], &f);
+	assert_int_equal(write(f.ends[1], "x", 1), 1);
+	pass(&f);
+	assert_int_equal(f.readable, 1);
+	end(&f);
+}
+
+/* Else one that is about to be closed in silence would be kept. */
+static void test_kept_by_its_opener_alone(void **state)
+{
+	struct fixture f;
+	char other;
+	(void)state;
+	begin(&f);
+	watch_open(f.watches, f.ends[0], &f);
+	watch_want(f.watches, f.ends[0], true, false);
+	watch_close(f.watches, f.ends[0]);
+	close_in_silence(&f);
+	watch_open(f.watches, f.ends[0], &other);
+	watch_keep(f.watches, f.ends[0], &f);
+	watch_want(f.watches, f.ends[0], true, false);
+	assert_int_equal(close(f.ends[0]), 0);
+	watch_drop(f.watches, f.ends[0]);
+	f.ends[0] = dup(f.ends[1]);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_what_is_wanted_is_told),
 	    cmocka_unit_test(test_kept_between_transfers),
 	    cmocka_unit_test(test_descriptor_is_used_again),
+	    cmocka_unit_test(test_closed_in_silence),
+	    cmocka_unit_test(test_closed_in_silence_and_used_again),
+	    cmocka_unit_test(test_kept_by_its_opener_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
