@@ -35,9 +35,17 @@ struct reactor_signal {
 	void *arg;
 };
 
+/* What libevent has to say goes where all lines go, in their form. */
+static void on_library_line(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_warn("libevent has a problem", LOG_S("text", text));
+}
+
 struct reactor *reactor_new(void)
 {
 	struct reactor *r = mem_new(sizeof(*r));
+	event_set_log_callback(on_library_line);
 	r->base = event_base_new();
 	panic_if(r->base == NULL, "no event loop");
 	return r;
