@@ -51,6 +51,7 @@ MASKS = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", lambda m: "<time>"),
     (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", lambda m: "<date>"),
     (r"\b1\d{9}\b", lambda m: "<seconds>"),
+    (r"(20616674657220)(?:3\d)+(?=206d73)", lambda m: m.group(1) + "30"),  # " after 12 ms" in hex
     (r"[0-9a-f]{32,}", lambda m: f"<{len(m.group())} hex digits>"),
     (r"\bv1,[A-Za-z0-9+/]{43}=", lambda m: "<signature>"),
     (r"\bwhsec_[A-Za-z0-9+/]{32}", lambda m: "<secret>"),

@@ -84,6 +84,7 @@ static void check_room(struct loop *l)
 		    LOG_N("used_bytes", u.used_bytes), LOG_N("max_bytes", u.max_bytes),
 		    LOG_N("disk_free_bytes", u.disk_free_bytes));
 	l->conf.health->has_room = room;
+	dispatch_keep_attempts(l->conf.dispatch, room);
 }
 
 /* Wall time follows the system's clock slowly (base/clock.h); a step of that one is told. */

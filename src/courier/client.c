@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "courier/client_measure.h"
 #include "courier/watch.h"
 
 #define LINES_MAX (64u << 10)    /* bytes of a request's header lines */
@@ -46,7 +47,8 @@ struct client_request {
 	void *arg;
 	int64_t started_us;
 	int64_t ended_us;
-	const char *refused_range; /* why the policy refused the last address tried */
+	struct sockaddr_storage tried; /* the last address that was asked for; family 0: none */
+	const char *refused_range;     /* why the policy refused the last address tried */
 	size_t head_bytes;
 	size_t body_bytes;
 	int status;       /* of the response that is being read */
@@ -62,6 +64,7 @@ struct client_request {
 	char retry_after[CLIENT_RETRY_AFTER_MAX];
 	char error[CURL_ERROR_SIZE];
 	char words[CURL_ERROR_SIZE + 128];
+	char address[CLIENT_ADDRESS_MAX];
 };
 
 TAILQ_HEAD(request_list, client_request);
@@ -160,6 +163,8 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 {
 	struct client_request *q = arg;
 	const struct address_policy *policy = q->client->conf.policy;
+	if (addr->addrlen <= sizeof(q->tried))
+		memcpy(&q->tried, &addr->addr, addr->addrlen);
 	if (purpose == CURLSOCKTYPE_IPCXN && policy != NULL && q->client->conf.proxy == NULL &&
 	    !address_allowed(policy, &addr->addr, &q->refused_range))
 		return CURL_SOCKET_BAD;
@@ -423,6 +428,7 @@ static struct curl_slist *link_lines(struct client_request *q)
 
 static void clear_result(struct client_request *q)
 {
+	q->tried.ss_family = AF_UNSPEC;
 	q->refused_range = NULL;
 	q->opened_fd = -1;
 	q->opened = 0;
@@ -526,7 +532,11 @@ void client_reap(struct client *c)
 		    .answer = {.ptr = q->answer, .len = q->answer_len},
 		    .retry_after = q->final_status != 0 ? q->retry_after : "",
 		    .duration_us = q->ended_us - q->started_us,
+		    .address = q->address,
 		};
+		MUST(curl_easy_getinfo(q->easy, CURLINFO_EFFECTIVE_URL, &result.url));
+		client_name_address(q->easy, &q->tried, q->address);
+		client_measure(q->easy, q->head_bytes > 0, &result);
 		q->done(q->arg, &result);
 		recycle(c, q);
 	}

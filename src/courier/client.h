@@ -44,6 +44,13 @@ struct client_result {
 	struct slice answer;     /* the first CLIENT_ANSWER_KEPT bytes of the body */
 	const char *retry_after; /* the header's value; "" where there is none */
 	int64_t duration_us;
+	/* own durations of its parts; 0: did not happen, as on a connection used again */
+	int64_t dns_us;
+	int64_t connect_us;
+	int64_t tls_us;
+	int64_t first_byte_us; /* from the request's start on a connection that stands */
+	const char *address;   /* connected to, or tried last: "127.0.0.1:9000"; "": none */
+	const char *url;       /* as it was asked for */
 };
 
 typedef void (*client_done_fn)(void *arg, const struct client_result *result);

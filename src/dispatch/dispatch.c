@@ -21,6 +21,7 @@ struct dispatch *dispatch_new(const struct dispatch_conf *conf)
 	d->endpoints = map_new();
 	d->hosts = hosts_new();
 	d->purge = purge_new(conf->turn, on_purged, d);
+	d->keeps_attempts = true;
 	TAILQ_INIT(&d->idle);
 	return d;
 }
@@ -229,6 +230,11 @@ int64_t dispatch_delay(struct dispatch *d)
 	int64_t due = wake_ms > now_ms ? wake_ms - now_ms : 0;
 	int64_t readable = d->read_retry_ms - clock_mono_ms();
 	return due > readable ? due : readable;
+}
+
+void dispatch_keep_attempts(struct dispatch *d, bool keep)
+{
+	d->keeps_attempts = keep;
 }
 
 void dispatch_stop(struct dispatch *d)

@@ -73,6 +73,12 @@ void dispatch_pump(struct dispatch *d);
  */
 int64_t dispatch_delay(struct dispatch *d);
 
+/*
+ * Whether the records of attempts are kept from now on, as they are at first. They only add to
+ * the store, where other outcomes free more than they take.
+ */
+void dispatch_keep_attempts(struct dispatch *d, bool keep);
+
 /* Starts nothing from now on; what is in flight goes on. */
 void dispatch_stop(struct dispatch *d);
 

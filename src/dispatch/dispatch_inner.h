@@ -49,6 +49,7 @@ struct dispatch {
 	uint64_t body_bytes;   /* in flight */
 	unsigned drops;        /* expired deliveries whose end is not committed yet */
 	int64_t read_retry_ms; /* monotonic; the queue is not read before */
+	bool keeps_attempts;   /* there is room for their records */
 	bool stopped;
 };
 

@@ -120,6 +120,8 @@ static void on_result(void *arg, const struct client_result *r)
 	if (w != NULL) /* else deleted and purged: the settlement will find nothing */
 		judge_attempt(&d->conf.judge, w, &f->endpoint->sched, &f->event, r,
 		    &f->settlement);
+	if (w != NULL && r->url != NULL && d->keeps_attempts) /* else none was made */
+		settlement_keep_attempt(&f->settlement, w, r);
 	land(f);
 	turn_stage(d->conf.turn, &f->op);
 }

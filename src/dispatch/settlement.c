@@ -3,10 +3,42 @@
 
 #include <stdlib.h>
 
+#include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/queue.h"
+#include "store/record.h"
 #include "store/retention.h"
 #include "store/webhooks.h"
+
+void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
+    const struct client_result *r)
+{
+	const struct attempt_record a = {
+	    .at_ms = s->now_ms - r->duration_us / 1000,
+	    .duration_us = r->duration_us,
+	    .dns_us = r->dns_us,
+	    .connect_us = r->connect_us,
+	    .tls_us = r->tls_us,
+	    .first_byte_us = r->first_byte_us,
+	    .status = r->status,
+	    .webhook_id = w->id,
+	    .url = slice_of(r->url),
+	    .address = slice_of(r->address),
+	    .error = slice_of(r->error),
+	    .answer = r->answer,
+	};
+	s->attempt = BUF_INIT(ATTEMPT_RECORD_MAX);
+	attempt_record_encode(&a, &s->attempt);
+	record_seal(&s->attempt);
+}
+
+/* Writes the row of the attempt. */
+static enum err write_attempt(const struct settlement *s, struct db_txn *txn)
+{
+	if (s->attempt.len == 0)
+		return OK;
+	return attempts_put(txn, &s->delivery.id, s->delivery.attempts, buf_view(&s->attempt));
+}
 
 static enum err write_settled(const struct settlement *s, struct db_txn *txn,
     enum delivery_status status)
@@ -14,6 +46,8 @@ static enum err write_settled(const struct settlement *s, struct db_txn *txn,
 	struct delivery d = s->delivery;
 	d.status = status;
 	enum err err = queue_remove(txn, &d);
+	if (err == OK)
+		err = write_attempt(s, txn); /* first: it counts for what the event takes */
 	return err == OK ? retention_settle(txn, &d, s->now_ms) : err;
 }
 
@@ -24,7 +58,8 @@ static enum err write_retry(const struct settlement *s, struct db_txn *txn)
 	d.queued_ms = s->now_ms;
 	if (!s->fifo)
 		d.place_ms = s->retry_ms;
-	return queue_move(txn, &d, s->delivery.place_ms);
+	enum err err = queue_move(txn, &d, s->delivery.place_ms);
+	return err == OK ? write_attempt(s, txn) : err;
 }
 
 static enum err write_dead(const struct settlement *s, struct db_txn *txn)
@@ -34,6 +69,8 @@ static enum err write_dead(const struct settlement *s, struct db_txn *txn)
 	enum err err = queue_remove(txn, &d);
 	if (err == OK)
 		err = queue_put(txn, &d);
+	if (err == OK)
+		err = write_attempt(s, txn);
 	return err == OK ? dead_letters_put(txn, s->session, s->dead) : err;
 }
 
@@ -96,6 +133,7 @@ void settlement_fini(struct settlement *s)
 {
 	publication_fini(&s->notice);
 	buf_fini(&s->notice_body);
+	buf_fini(&s->attempt);
 	webhook_free(s->changed);
 	s->changed = NULL;
 	free(s->dead);

@@ -5,6 +5,7 @@
 #ifndef DISPATCH_SETTLEMENT_H
 #define DISPATCH_SETTLEMENT_H
 
+#include "courier/client.h"
 #include "domain/dead_letter.h"
 #include "domain/delivery.h"
 #include "domain/webhook.h"
@@ -26,6 +27,7 @@ struct settlement {
 	bool fifo;                 /* VERDICT_RETRY: it keeps its place in the queue */
 	struct slice session;      /* VERDICT_DEAD: the dead letter's; borrowed until applied */
 	struct dead_letter *dead;  /* VERDICT_DEAD: owned */
+	struct buf attempt;        /* its record, sealed; empty: none is kept. Owned */
 	bool changes_webhook;      /* the next two say how */
 	int64_t failing_since_ms;  /* wall; 0: it does not fail any more */
 	char disable_reason[96];   /* empty: it stays as it is */
@@ -34,6 +36,13 @@ struct settlement {
 	struct webhook *changed;   /* out: the webhook as it was stored; owned until taken */
 	bool noticed;              /* out: the notice was written */
 };
+
+/*
+ * Makes the record of the attempt, counted in `s`, that was made for `w` and ended with `r`:
+ * now, as neither will be there when `s` is written.
+ */
+void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
+    const struct client_result *r);
 
 /*
  * Writes `s`. ERR_NOTFOUND, with nothing written, where the delivery has left the

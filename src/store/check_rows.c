@@ -3,8 +3,10 @@
  * whose checksum is wrong is a finding of its own table alone: those that name it pass it by.
  */
 #include "base/codec.h"
+#include "store/attempts.h"
 #include "store/check_inner.h"
 #include "store/dead_letters.h"
+#include "store/history.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
 #include "store/retention.h"
@@ -168,6 +170,8 @@ static void begin_event(struct check *c, struct slice value)
 	}
 	if (!name_is_session(slice_of(e->session)) || !name_is_event(slice_of(e->name)))
 		check_find(c, "the session's or the event's name is malformed");
+	else if (history_find(c->txn, slice_of(e->session), &e->id) == ERR_NOTFOUND)
+		check_find(c, "history does not name it");
 	check_deliveries(c, e);
 	if (e->open > 0)
 		return;
@@ -379,9 +383,11 @@ static void row_settled(struct check *c, struct slice key, struct slice value)
 	c->settled_sum += s.cost;
 	if (events_get(c->txn, &s.event, &e, NULL) != OK)
 		return;
-	if (s.cost != retention_cost(&e))
+	uint64_t cost = 0;
+	bool counts = e.open == 0 && (e.settled_ms == 0 || e.settled_ms == s.at_ms);
+	if (retention_cost(c->txn, &e, &cost) == OK && counts && s.cost != cost)
 		check_find(c, "it says %llu bytes, its event counts for %llu", U(s.cost),
-		    U(retention_cost(&e)));
+		    U(cost));
 	bool replayed = was_replayed(c, &e);
 	if (replayed)
 		(void)map_del(c->replayed, s.event.bytes, UUID_SIZE); /* if not deleted yet */
@@ -434,6 +440,46 @@ static void row_repeat_by_age(struct check *c, struct slice key, struct slice va
 		check_find(c, "there is no key in repeats that expires then");
 }
 
+/* attempts */
+
+static void row_attempt(struct check *c, struct slice key, struct slice value)
+{
+	struct uuid id;
+	uint32_t number = 0;
+	struct attempt_record a;
+	struct delivery d;
+	enum err err = attempts_decode(key, value, &id, &number, &a);
+	if (err != OK)
+		check_find(c, "the record is corrupt");
+	if (number == 0) {
+		check_find(c, "the key is malformed");
+		return;
+	}
+	err = queue_get(c->txn, &id, &d);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no record of the delivery");
+	else if (err == OK && number > d.attempts)
+		check_find(c, "the delivery counts %u attempts", d.attempts);
+}
+
+/* history */
+
+static void row_history(struct check *c, struct slice key, struct slice value)
+{
+	struct slice session;
+	struct event e;
+	struct uuid id;
+	if (!history_parse_key(key, &session, &id) || value.len != 0) {
+		check_find(c, "the row is malformed");
+		return;
+	}
+	enum err err = events_get(c->txn, &id, &e, NULL);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no such event");
+	else if (err == OK && (e.deliveries == 0 || !slice_eq(slice_of(e.session), session)))
+		check_find(c, "the event is of another session, or an answer");
+}
+
 const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_META] = {row_meta, NULL},
     [DB_WEBHOOKS] = {row_webhook, NULL},
@@ -447,6 +493,8 @@ const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_SETTLED] = {row_settled, NULL},
     [DB_REPEATS] = {row_repeat, NULL},
     [DB_REPEATS_BY_AGE] = {row_repeat_by_age, NULL},
+    [DB_ATTEMPTS] = {row_attempt, NULL},
+    [DB_HISTORY] = {row_history, NULL},
 };
 
 /* Two sets that must be one: what they hold, and where each was counted. */

@@ -41,6 +41,8 @@ static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_REPEATS] = "repeats",
     [DB_REPEATS_BY_AGE] = "repeats_by_age",
     [DB_BACKLOG] = "backlog",
+    [DB_ATTEMPTS] = "attempts",
+    [DB_HISTORY] = "history",
 };
 
 static enum err err_of(int rc)

@@ -35,8 +35,12 @@ enum db_table {
 	DB_REPEATS,        /* digest of an idempotency key -> what was answered */
 	DB_REPEATS_BY_AGE, /* expiry, digest -> nothing */
 	DB_BACKLOG,        /* webhook number -> how many deliveries wait for it */
+	DB_ATTEMPTS,       /* delivery id, attempt number -> attempt */
+	DB_HISTORY,        /* session, event id -> nothing */
 	DB_TABLES
 };
+
+#define DB_KEY_MAX 511 /* bytes of a key */
 
 struct db;
 struct db_txn;

@@ -154,8 +154,8 @@ enum err events_release(struct db_txn *txn, const struct uuid *id, int64_t now_m
 	if (err != OK)
 		return err;
 	left->open -= left->open > 0 ? 1 : 0;
-	if (left->open == 0)
-		left->settled_ms = now_ms;
+	if (left->open == 0) /* later than any time before: each has an entry of its own */
+		left->settled_ms = now_ms > left->settled_ms ? now_ms : left->settled_ms + 1;
 	struct buf changed = BUF_INIT(PIECE_MAX + 8); /* one of version 1 grows by so much */
 	encode_head(left, &changed);
 	buf_slice(&changed, get_bytes(&r, r.left));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "store/history.h"
 
 static struct target target_of(const struct webhook *w)
 {
@@ -70,6 +71,8 @@ enum err publication_write(struct db_txn *txn, const struct publication *p)
 	if (p->event.deliveries == 0)
 		return OK;
 	enum err err = events_put(txn, &p->event, p->body);
+	if (err == OK)
+		err = history_put(txn, slice_of(p->event.session), &p->event.id);
 	for (uint32_t n = 0; err == OK && n < p->event.deliveries; n++) {
 		struct delivery d = make_delivery(p, n);
 		err = queue_add(txn, &d);

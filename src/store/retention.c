@@ -9,7 +9,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/attempts.h"
 #include "store/dead_letters.h"
+#include "store/history.h"
 #include "store/queue.h"
 #include "store/record.h"
 
@@ -58,17 +60,23 @@ static enum err count_bytes(struct db_txn *txn, uint64_t more, uint64_t less)
 	return put_number(txn, DB_META, BYTES_KEY, sum > less ? sum - less : 0);
 }
 
-uint64_t retention_cost(const struct event *e)
+enum err retention_cost(struct db_txn *txn, const struct event *e, uint64_t *out)
 {
-	return e->body_bytes + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST;
+	uint64_t attempts = 0;
+	enum err err = attempts_cost(txn, e, &attempts);
+	*out = e->body_bytes + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST + attempts;
+	return err;
 }
 
 /* Enters an event that has no open delivery any more. */
-static enum err enter(struct db_txn *txn, const struct event *e, int64_t now_ms)
+static enum err enter(struct db_txn *txn, const struct event *e)
 {
 	unsigned char key[KEY_SIZE];
-	uint64_t cost = retention_cost(e);
-	enum err err = put_number(txn, DB_SETTLED, settled_key(now_ms, &e->id, key), cost);
+	uint64_t cost = 0;
+	enum err err = retention_cost(txn, e, &cost);
+	if (err == OK)
+		err = put_number(txn, DB_SETTLED, settled_key(e->settled_ms, &e->id, key),
+		    cost);
 	return err == OK ? count_bytes(txn, cost, 0) : err;
 }
 
@@ -79,7 +87,7 @@ enum err retention_settle(struct db_txn *txn, const struct delivery *d, int64_t 
 	if (err == OK)
 		err = events_release(txn, &d->event_id, now_ms, &left);
 	if (err == OK && left.open == 0)
-		return enter(txn, &left, now_ms);
+		return enter(txn, &left);
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -124,8 +132,8 @@ static bool is_overtaken(const struct settled *s, const struct event *e)
 }
 
 /*
- * Drops the entry's event with the records of its deliveries, whose ids are the range behind
- * its own; not one that was open again: another entry counts for it, or will.
+ * Drops the entry's event with the records of its deliveries and their attempts, whose ids are
+ * the range behind its own; not one that was open again: another entry counts for it, or will.
  */
 static enum err drop_event(struct db_txn *txn, const struct settled *s, size_t *dropped)
 {
@@ -143,7 +151,10 @@ static enum err drop_event(struct db_txn *txn, const struct settled *s, size_t *
 			return err;
 		(*dropped)++;
 	}
-	return events_drop(txn, &s->event);
+	err = attempts_drop(txn, &e, dropped);
+	if (err == OK && e.session[0] != '\0') /* else its head cannot be read */
+		err = history_del(txn, slice_of(e.session), &s->event);
+	return err == OK || err == ERR_NOTFOUND ? events_drop(txn, &s->event) : err;
 }
 
 static enum err oldest_settled(struct db_txn *txn, struct settled *out)

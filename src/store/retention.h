@@ -52,8 +52,8 @@ struct settled {
 /* Decodes a row of DB_SETTLED. ERR_CORRUPT. */
 MUST_CHECK enum err retention_decode(struct slice key, struct slice value, struct settled *out);
 
-/* What an event counts for once it is settled, in bytes. */
-uint64_t retention_cost(const struct event *e);
+/* What an event counts for once it is settled, in bytes. The sticky error. */
+MUST_CHECK enum err retention_cost(struct db_txn *txn, const struct event *e, uint64_t *out);
 
 /* What the settled events count for, in bytes. */
 MUST_CHECK enum err retention_bytes(struct db_txn *txn, uint64_t *out);

@@ -2,22 +2,25 @@
  * Migrations, in order: row n takes a store from version n to n + 1. To change
  * a table: raise SCHEMA_VERSION, add a row, add a test that opens a store of the
  * version before. A migration must bear being run again after a crash before its
- * commit, and must not hold more than one transaction's worth of changes.
+ * commit. One that may have much to do does a slice of it and sets *more: it is called again in
+ * the next transaction, and the version stays until it is through.
  */
 #include "store/schema.h"
 
 #include "base/log.h"
 #include "store/backlog.h"
+#include "store/history.h"
 #include "store/record.h"
 #include "store/webhooks.h"
 
 #define VERSION_KEY SLICE("schema")
 
-typedef enum err (*migrate_fn)(struct db_txn *txn);
+typedef enum err (*migrate_fn)(struct db_txn *txn, bool *more);
 
 /* Version 0 is a store without anything: its tables are made by db_open(). */
-static enum err create(struct db_txn *txn)
+static enum err create(struct db_txn *txn, bool *more)
 {
+	*more = false;
 	return db_txn_error(txn);
 }
 
@@ -25,14 +28,22 @@ static enum err create(struct db_txn *txn)
  * Version 1 made its digests with XXH3, whose results can be aimed at. The keys of `repeats`
  * are left to expire: what they stand for is not kept.
  */
-static enum err digest_urls(struct db_txn *txn)
+static enum err digest_urls(struct db_txn *txn, bool *more)
 {
+	*more = false;
 	return webhooks_rebuild_urls(txn);
 }
 
+/* The table of what waits; a row a webhook, whatever the queue. */
+static enum err count_waiting(struct db_txn *txn, bool *more)
+{
+	*more = false;
+	return backlog_recount(txn);
+}
+
 static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {
-    create, digest_urls, /* to 2 */
-    backlog_recount, /* to 3: the table of what waits; a row a webhook, whatever the queue */
+    create, digest_urls, count_waiting,
+    history_fill, /* to 4; the attempts of before are not known */
 };
 
 enum err schema_version(struct db_txn *txn, uint32_t *out)
@@ -64,7 +75,7 @@ static enum err write_version(struct db_txn *txn, uint32_t version)
 	return err;
 }
 
-/* Takes one step; *done when the store is at this version. */
+/* Takes one step, or a slice of it; *done when the store is at this version. */
 static enum err step(struct db *db, bool *done, struct problem *p)
 {
 	struct db_txn *txn = NULL;
@@ -82,15 +93,16 @@ static enum err step(struct db *db, bool *done, struct problem *p)
 		db_abort(txn);
 		return err;
 	}
-	err = MIGRATIONS[version](txn);
-	if (err == OK)
+	bool more = false;
+	err = MIGRATIONS[version](txn, &more);
+	if (err == OK && !more)
 		err = write_version(txn, version + 1);
 	if (err != OK) {
 		db_abort(txn);
 		return err;
 	}
 	err = db_commit(txn);
-	if (err == OK)
+	if (err == OK && !more)
 		log_debug("store migrated", LOG_N("version", version + 1));
 	return err;
 }

@@ -5,11 +5,11 @@
 #include "domain/problem.h"
 #include "store/db.h"
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 
 /*
- * Brings an open store to SCHEMA_VERSION, one migration a transaction; an empty
- * store is version 0. ERR_CONFLICT for a store that a newer waybill has written,
+ * Brings an open store to SCHEMA_VERSION, a migration, or a slice of one, a transaction; an
+ * empty store is version 0. ERR_CONFLICT for a store that a newer waybill has written,
  * or the store's error; with the problem in words.
  */
 MUST_CHECK enum err schema_migrate(struct db *db, struct problem *p);

@@ -1,14 +1,15 @@
 /*
- * Records of webhooks, deliveries and dead letters. The first byte says which, the rest are
- * the bytes that a checksum has let through. What decodes is written back to the same bytes:
- * there is one form for each record, and none that is read in part. A sealed record opens; one
- * with a bit changed does not.
+ * Records of webhooks, deliveries, dead letters and attempts. The first byte says which, the
+ * rest are the bytes that a checksum has let through. What decodes is written back to the same
+ * bytes: there is one form for each record, and none that is read in part. A sealed record
+ * opens; one with a bit changed does not.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "domain/attempt_record.h"
 #include "domain/dead_letter.h"
 #include "domain/delivery.h"
 #include "domain/webhook.h"
@@ -51,6 +52,15 @@ static bool recode_dead_letter(struct reader *r, struct buf *out)
 	return true;
 }
 
+static bool recode_attempt(struct reader *r, struct buf *out)
+{
+	struct attempt_record a;
+	if (attempt_record_decode(r, &a) != OK)
+		return false;
+	attempt_record_encode(&a, out);
+	return true;
+}
+
 static void check_seal(struct slice bytes)
 {
 	struct buf sealed = BUF_INIT(RECORD_BYTES_MAX);
@@ -65,8 +75,8 @@ static void check_seal(struct slice bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const recode_fn RECORDS[] = {recode_webhook, recode_delivery,
-	    recode_dead_letter};
+	static const recode_fn RECORDS[] = {recode_webhook, recode_delivery, recode_dead_letter,
+	    recode_attempt};
 	if (size == 0)
 		return 0;
 	struct slice bytes = {(const char *)data + 1, size - 1};

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "store/attempts.h"
 #include "store/backlog.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
+#include "store/history.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
 #include "store/record.h"
@@ -97,11 +99,6 @@ static void put_key(struct buf *key, enum db_table table, unsigned n)
 		put_i64(key, NOW_MS + (n % 2 == 0 ? 1 : -1));
 		buf_append(key, id.bytes, UUID_SIZE);
 		return;
-	case DB_DEAD:
-		buf_slice(key, SESSION);
-		buf_putc(key, '\0');
-		buf_append(key, id.bytes, UUID_SIZE);
-		return;
 	case DB_SETTLED:
 		put_i64(key, NOW_MS - 10 * (int64_t)n);
 		buf_append(key, id.bytes, UUID_SIZE);
@@ -113,6 +110,16 @@ static void put_key(struct buf *key, enum db_table table, unsigned n)
 	case DB_REPEATS_BY_AGE:
 		put_i64(key, repeat.expires_ms);
 		buf_append(key, repeat.key, RECORD_DIGEST);
+		return;
+	case DB_DEAD:
+	case DB_HISTORY:
+		buf_slice(key, SESSION);
+		buf_putc(key, '\0');
+		buf_append(key, id.bytes, UUID_SIZE);
+		return;
+	case DB_ATTEMPTS:
+		buf_append(key, id.bytes, UUID_SIZE);
+		put_u32(key, n / IDS % 4);
 		return;
 	case DB_DELIVERIES:
 	case DB_DEAD_BY_AGE:
@@ -229,6 +236,36 @@ static void read_others(struct db_txn *txn)
 	    dead_letters_list(txn, SESSION, NULL, IDS, on_dead_letter, NULL, &more));
 }
 
+static bool on_attempt(void *arg, uint32_t number, const struct attempt_record *a)
+{
+	(void)arg;
+	(void)number;
+	(void)a;
+	return true;
+}
+
+static bool on_event(void *arg, const struct uuid *event)
+{
+	(void)arg;
+	(void)event;
+	return true;
+}
+
+static void read_log(struct db_txn *txn)
+{
+	char session[SESSION_MAX + 1] = "";
+	struct event e = {.id = id_of(0), .deliveries = IDS - 1};
+	uint64_t cost = 0;
+	for (unsigned n = 0; n < IDS; n++) {
+		const struct uuid id = id_of(n);
+		expect_bearable(attempts_each(txn, &id, 0, SIZE_MAX, on_attempt, NULL));
+	}
+	expect_bearable(attempts_cost(txn, &e, &cost));
+	expect_bearable(history_list(txn, SESSION, NULL, on_event, NULL));
+	while (history_next_session(txn, slice_of(session), session) == OK)
+		panic_if(!name_is_session(slice_of(session)), "no session's name");
+}
+
 /* Piece 0 is written anew for each delivery that is settled: all else in it stays as it is. */
 static void check_release(struct db_txn *txn, const struct uuid *id)
 {
@@ -263,6 +300,9 @@ static void change_all(struct db_txn *txn)
 		if (queue_get(txn, &id, &d) == OK)
 			expect_bearable(retention_settle(txn, &d, NOW_MS));
 	}
+	bool more = true;
+	while (more)
+		panic_if(history_fill(txn, &more) != OK, "fill");
 	expect_bearable(retention_cancel_queue(txn, 1, NOW_MS, 100, &dropped));
 	expect_bearable(idempotency_sweep(txn, NOW_MS, 100, &dropped));
 	expect_bearable(retention_sweep_dead(txn, &KEEP, NOW_MS, 100, &dropped));
@@ -283,6 +323,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	read_events(txn);
 	read_queues(txn);
 	read_others(txn);
+	read_log(txn);
 	change_all(txn);
 	panic_if(db_txn_error(txn) != OK, "the transaction has failed");
 	db_abort(txn);

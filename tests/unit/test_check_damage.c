@@ -7,9 +7,11 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "store/attempts.h"
 #include "store/check.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
+#include "store/history.h"
 #include "store/queue.h"
 #include "store/record.h"
 #include "store/schema.h"
@@ -424,6 +426,56 @@ static void repeat_key_short(struct sample *m)
 	put_raw(m, DB_REPEATS_BY_AGE, "short", "");
 }
 
+static void attempt_missing(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->over, 1);
+	struct event e = {.id = m->over, .deliveries = 1};
+	size_t dropped = 0;
+	assert_int_equal(attempts_drop(m->w.txn, &e, &dropped), OK);
+	assert_int_equal(dropped, d.attempts);
+}
+
+static void attempt_not_counted(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->waiting, 1);
+	d.attempts++;
+	world_attempt(&m->w, &d);
+}
+
+static void attempt_of_nobody(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->waiting, 1);
+	d.id = world_take_id(&m->w);
+	d.attempts++;
+	world_attempt(&m->w, &d);
+}
+
+static void attempt_key_short(struct sample *m)
+{
+	put_raw(m, DB_ATTEMPTS, "short", "");
+}
+
+static void history_missing(struct sample *m)
+{
+	assert_int_equal(history_del(m->w.txn, SLICE("s"), &m->waiting), OK);
+}
+
+static void history_of_other_session(struct sample *m)
+{
+	assert_int_equal(history_put(m->w.txn, SLICE("t"), &m->waiting), OK);
+}
+
+static void history_of_nothing(struct sample *m)
+{
+	struct uuid id = make_id(1);
+	assert_int_equal(history_put(m->w.txn, SLICE("s"), &id), OK);
+}
+
+static void history_key_short(struct sample *m)
+{
+	put_raw(m, DB_HISTORY, "short", "");
+}
+
 static const struct {
 	void (*damage)(struct sample *m);
 	const char *name;
@@ -490,6 +542,14 @@ static const struct {
     D(repeat_missing, "there is no key in repeats that expires then"),
     D(repeat_without_age, "repeats_by_age does not name it"),
     D(repeat_key_short, "repeats_by_age 73686f7274: the row is malformed"),
+    D(attempt_missing, "bytes, its event counts for"),
+    D(attempt_not_counted, "the delivery counts 0 attempts"),
+    D(attempt_of_nobody, "there is no record of the delivery"),
+    D(attempt_key_short, "attempts 73686f7274: the key is malformed"),
+    D(history_missing, "history does not name it"),
+    D(history_of_other_session, "the event is of another session"),
+    D(history_of_nothing, "there is no such event"),
+    D(history_key_short, "history 73686f7274: the row is malformed"),
 #undef D
 };
 

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "base/rnd.h"
+#include "domain/attempt_record.h"
 #include "domain/dead_letter.h"
 #include "store/record.h"
 #include "support.h"
@@ -143,13 +144,74 @@ static void test_dead_letter_text_too_long(void **state)
 	free(text);
 }
 
+static bool same_attempt(const struct attempt_record *a, const struct attempt_record *b)
+{
+	return a->at_ms == b->at_ms && a->duration_us == b->duration_us &&
+	    a->dns_us == b->dns_us && a->connect_us == b->connect_us &&
+	    a->tls_us == b->tls_us && a->first_byte_us == b->first_byte_us &&
+	    a->status == b->status && slice_eq(a->url, b->url) &&
+	    memcmp(&a->webhook_id, &b->webhook_id, sizeof(a->webhook_id)) == 0 &&
+	    slice_eq(a->address, b->address) && slice_eq(a->error, b->error) &&
+	    slice_eq(a->answer, b->answer);
+}
+
+/* An attempt with texts of `over` bytes more than there is room for. */
+static struct attempt_record long_attempt(size_t over)
+{
+	static const char BYTES[4096] = {'b', 0, '\377'};
+	return (struct attempt_record){.at_ms = INT64_MIN,
+	    .duration_us = UINT32_MAX,
+	    .dns_us = 1,
+	    .connect_us = 2,
+	    .tls_us = 3,
+	    .first_byte_us = 4,
+	    .status = 999,
+	    .webhook_id = id_of(9),
+	    .url = {BYTES, URL_MAX + over},
+	    .address = {BYTES, ATTEMPT_ADDRESS_MAX + over},
+	    .error = {BYTES, ATTEMPT_ERROR_MAX + over},
+	    .answer = {BYTES, ATTEMPT_ANSWER_MAX + over}};
+}
+
+/* What is too long is cut off, and so is a duration; sealed, it fits in a row. */
+static void test_attempt_round_trip(void **state)
+{
+	(void)state;
+	const struct attempt_record full = long_attempt(0);
+	const struct attempt_record empty = {.url = SLICE(""),
+	    .address = SLICE(""),
+	    .error = SLICE(""),
+	    .answer = SLICE("")};
+	struct attempt_record over = long_attempt(1);
+	struct attempt_record back = empty;
+	over.duration_us = (int64_t)UINT32_MAX + 1;
+	back.duration_us = -1;
+	const struct {
+		const struct attempt_record *put, *want;
+	} ROWS[] = {{&full, &full}, {&empty, &empty}, {&over, &full}, {&back, &empty}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct buf b = BUF_INIT(ATTEMPT_RECORD_MAX);
+		struct attempt_record got;
+		struct reader r;
+		attempt_record_encode(ROWS[i].put, &b);
+		record_seal(&b);
+		assert_false(b.failed);
+		assert_int_equal(record_open(buf_view(&b), &r), OK);
+		assert_int_equal(attempt_record_decode(&r, &got), OK);
+		if (!same_attempt(&got, ROWS[i].want))
+			fail_msg("row %zu", i);
+		buf_fini(&b);
+	}
+}
+
 /* The kinds of records, so that each is ill-treated alike. */
-enum kind { KIND_DELIVERY, KIND_DEAD_LETTER, KIND_WEBHOOK, KINDS };
+enum kind { KIND_DELIVERY, KIND_DEAD_LETTER, KIND_WEBHOOK, KIND_ATTEMPT, KINDS };
 
 static void encode(enum kind kind, struct buf *b)
 {
 	struct dead_letter *dead = long_dead_letter();
 	struct webhook *w = make_full_webhook();
+	const struct attempt_record attempt = long_attempt(0);
 	switch (kind) {
 	case KIND_DELIVERY:
 		delivery_encode(&DELIVERIES[1], b);
@@ -159,6 +221,9 @@ static void encode(enum kind kind, struct buf *b)
 		break;
 	case KIND_WEBHOOK:
 		webhook_encode(w, NULL, NULL, b);
+		break;
+	case KIND_ATTEMPT:
+		attempt_record_encode(&attempt, b);
 		break;
 	case KINDS:
 		break;
@@ -176,6 +241,7 @@ static enum err decode(enum kind kind, const char *bytes, size_t len)
 	struct delivery d;
 	struct dead_letter *dead = mem_new(sizeof(*dead));
 	struct webhook *w = NULL;
+	struct attempt_record attempt;
 	struct vault_id key;
 	if (len > 0)
 		memcpy(copy, bytes, len);
@@ -191,6 +257,9 @@ static enum err decode(enum kind kind, const char *bytes, size_t len)
 		err = webhook_decode(&r, NULL, &key, &w);
 		assert_int_equal(err == OK, w != NULL);
 		webhook_free(w);
+		break;
+	case KIND_ATTEMPT:
+		err = attempt_record_decode(&r, &attempt);
 		break;
 	case KINDS:
 		break;
@@ -221,7 +290,7 @@ static void test_cut_and_extended(void **state)
 static void test_other_version(void **state)
 {
 	(void)state;
-	static const int VERSIONS[] = {1, 1, 2};
+	static const int VERSIONS[] = {1, 1, 2, 1};
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		struct buf b = BUF_INIT(10000);
 		encode(kind, &b);
@@ -424,6 +493,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_delivery_round_trip),
 	    cmocka_unit_test(test_dead_letter_round_trip),
+	    cmocka_unit_test(test_attempt_round_trip),
 	    cmocka_unit_test(test_dead_letter_text_too_long),
 	    cmocka_unit_test(test_cut_and_extended),
 	    cmocka_unit_test(test_other_version),

@@ -13,8 +13,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
+#include "store/history.h"
 #include "store/queue.h"
 #include "store/retention.h"
 #include "support.h"
@@ -103,7 +105,7 @@ static size_t sweep(struct db_txn *txn, const struct retention *keep, int64_t no
 static void assert_empty(struct db_txn *txn)
 {
 	static const enum db_table TABLES[] = {DB_EVENTS, DB_DELIVERIES, DB_QUEUE, DB_DEAD,
-	    DB_DEAD_BY_AGE, DB_SETTLED};
+	    DB_DEAD_BY_AGE, DB_SETTLED, DB_ATTEMPTS, DB_HISTORY};
 	for (size_t i = 0; i < COUNT(TABLES); i++)
 		assert_int_equal(store_count_in(txn, TABLES[i]), 0);
 	assert_true(bytes_of(txn) == 0);
@@ -130,6 +132,27 @@ static void test_entered_with_the_last_delivery(void **state)
 	store_reopen(s);
 	txn = store_begin(s);
 	(void)sweep(txn, &(struct retention){0}, 60, ALL); /* all of it, says assert_empty() */
+	assert_empty(txn);
+	store_commit(txn);
+}
+
+/* What is known of an event goes with it: attempts, for which it counts, and history. */
+static void test_attempts_go_too(void **state)
+{
+	struct store *s = *state;
+	struct uuid id = event_id(1);
+	struct db_txn *txn = store_begin(s);
+	publish_settled(txn, 2, 10, 50);
+	uint64_t without = bytes_of(txn);
+	publish(txn, 1, 1, 10);
+	assert_int_equal(history_put(txn, SLICE("s"), &id), OK);
+	struct delivery d = get_delivery(txn, 1, 1);
+	for (uint32_t n = 1; n <= 3; n++)
+		assert_int_equal(attempts_put(txn, &d.id, n, SLICE("a sealed record")), OK);
+	settle(txn, 1, 1, 60);
+	assert_true(bytes_of(txn) >= 2 * without + 3 * sizeof("a sealed record"));
+	/* entry, delivery, three attempts; and the other's two */
+	assert_int_equal(sweep(txn, &(struct retention){0}, 60, ALL), 7);
 	assert_empty(txn);
 	store_commit(txn);
 }
@@ -259,6 +282,22 @@ static void test_settled_twice(void **state)
 	assert_int_equal(sweep(txn, &keep, 1699, ALL), 0);
 	assert_true(has_event(txn, 1));
 	assert_true(sweep(txn, &keep, 1700, ALL) > 0);
+	assert_empty(txn);
+	store_commit(txn);
+}
+
+/* One that is settled twice in a millisecond has two entries, of which the later counts. */
+static void test_settled_twice_at_once(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	publish_settled(txn, 1, 10, 100);
+	uint64_t each = bytes_of(txn);
+	open_again(txn, 1);
+	settle(txn, 1, 1, 100);
+	assert_int_equal(store_count_in(txn, DB_SETTLED), 2);
+	assert_true(bytes_of(txn) == 2 * each);
+	assert_true(sweep(txn, &(struct retention){0}, 200, ALL) > 0);
 	assert_empty(txn);
 	store_commit(txn);
 }
@@ -438,6 +477,8 @@ int main(void)
 	    STORE_TEST(test_slices),
 	    STORE_TEST(test_open_again),
 	    STORE_TEST(test_settled_twice),
+	    STORE_TEST(test_settled_twice_at_once),
+	    STORE_TEST(test_attempts_go_too),
 	    STORE_TEST(test_cancel_queue),
 	    STORE_TEST(test_sweep_dead),
 	    STORE_TEST(test_sweep_dead_in_slices),

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "store/backlog.h"
+#include "store/events.h"
+#include "store/history.h"
 #include "store/queue.h"
 #include "store/record.h"
 #include "store/schema.h"
@@ -133,6 +135,70 @@ static void test_from_version_2(void **state)
 	assert_true(backlog_total(s->backlog) == 1000);
 }
 
+/* Events as version 3 kept them, of `sessions` in turn; each third one is an answer. */
+static void make_version_3(struct store *s, uint64_t events, uint64_t sessions)
+{
+	write_version(s, 3, 4);
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= events; n++) {
+		struct event e = {.id = make_id(n), .deliveries = n % 3 == 0 ? 0 : 1};
+		(void)snprintf(e.session, sizeof(e.session), "s%u", (unsigned)(n % sessions));
+		assert_int_equal(events_put(txn, &e, SLICE("")), OK);
+	}
+	store_commit(txn);
+}
+
+static void assert_history(struct store *s, uint64_t events, uint64_t sessions)
+{
+	struct db_txn *txn = store_read(s);
+	for (uint64_t n = 1; n <= events; n++) {
+		char session[16];
+		struct uuid id = make_id(n);
+		(void)snprintf(session, sizeof(session), "s%u", (unsigned)(n % sessions));
+		assert_int_equal(history_find(txn, slice_of(session), &id),
+		    n % 3 == 0 ? ERR_NOTFOUND : OK);
+	}
+	db_read_end(txn);
+	assert_int_equal(store_count(s, DB_HISTORY), events - events / 3);
+}
+
+/*
+ * Version 4 knows the events of each session. The step goes on where an earlier start was
+ * ended: what it has passed is not looked at again.
+ */
+static void test_from_version_3(void **state)
+{
+	enum { EVENTS = 25000 }; /* several slices */
+	struct store *s = *state;
+	struct problem p;
+	bool more = false;
+	make_version_3(s, EVENTS, 7);
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(db_put(txn, DB_EVENTS, SLICE("malformed"), SLICE("")), OK);
+	assert_int_equal(history_fill(txn, &more), OK);
+	assert_true(more);
+	store_commit(txn);
+	size_t first = store_count(s, DB_HISTORY);
+	assert_true(first > 0 && first < EVENTS / 2);
+	store_reopen(s); /* killed in the middle */
+	assert_int_equal(read_version(s), 3);
+	txn = store_begin(s);
+	struct uuid passed = make_id(1);
+	assert_int_equal(history_del(txn, SLICE("s1"), &passed), OK);
+	store_commit(txn);
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	assert_int_equal(read_version(s), SCHEMA_VERSION);
+	assert_int_equal(store_count(s, DB_META), 1);
+	txn = store_begin(s);
+	assert_int_equal(history_find(txn, SLICE("s1"), &passed), ERR_NOTFOUND);
+	assert_int_equal(history_put(txn, SLICE("s1"), &passed), OK);
+	store_commit(txn);
+	assert_history(s, EVENTS, 7);
+	write_version(s, 3, 4); /* and bears being run again */
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	assert_history(s, EVENTS, 7);
+}
+
 #define SMALL_MAP (1u << 20) /* bytes: soon full */
 
 /* Fills the store until nothing more goes in. */
@@ -244,6 +310,7 @@ int main(void)
 	    STORE_TEST(test_fresh),
 	    STORE_TEST(test_again),
 	    STORE_TEST(test_from_version_2),
+	    STORE_TEST(test_from_version_3),
 	    cmocka_unit_test(test_step_fails),
 	    STORE_TEST(test_newer_is_refused),
 	    STORE_TEST(test_from_version_1),

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "dispatch/settlement.h"
+#include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/queue.h"
@@ -211,6 +212,8 @@ static void test_left_meanwhile(void **state)
 		o.changes_webhook = true;
 		(void)snprintf(o.disable_reason, sizeof(o.disable_reason), "gone");
 		o.dead = verdict == VERDICT_DEAD ? make_dead_letter() : NULL;
+		o.attempt = BUF_INIT(100);
+		buf_puts(&o.attempt, "its record");
 		txn = store_begin(s);
 		assert_int_equal(settlement_write(&o, NULL, txn), ERR_NOTFOUND);
 		assert_int_equal(db_txn_error(txn), OK);
@@ -221,9 +224,63 @@ static void test_left_meanwhile(void **state)
 		assert_int_equal(open_deliveries(s), 2);
 		assert_int_equal(store_count(s, DB_QUEUE), 1);
 		assert_int_equal(store_count(s, DB_DEAD), 0);
+		assert_int_equal(store_count(s, DB_ATTEMPTS), 0);
 		assert_int_equal(store_count(s, DB_SETTLED), 0);
 		settlement_fini(&o);
 	}
+}
+
+static bool on_attempt(void *arg, uint32_t number, const struct attempt_record *a)
+{
+	uint32_t *seen = arg;
+	seen[0]++;
+	assert_int_equal(number, seen[0]);
+	assert_true(a->at_ms == NOW_MS - 250);
+	assert_true(a->duration_us == 250999);
+	assert_true(a->dns_us == 1 && a->connect_us == 2);
+	assert_true(a->tls_us == 3 && a->first_byte_us == 4);
+	assert_int_equal(a->status, 500);
+	assert_true(slice_eq(a->url, SLICE("http://a/")));
+	assert_true(slice_eq(a->address, SLICE("[::1]:80")));
+	assert_true(slice_eq(a->answer, SLICE("a\0\xff")));
+	return true;
+}
+
+/* Each attempt leaves its row in the same transaction, and counts for what its event takes. */
+static void test_attempts(void **state)
+{
+	struct store *s = *state;
+	struct webhook *w = make_webhook(WEBHOOK, "s", "http://a/");
+	const struct client_result r = {.status = 500,
+	    .error = "",
+	    .answer = SLICE("a\0\xff"),
+	    .duration_us = 250999,
+	    .dns_us = 1,
+	    .connect_us = 2,
+	    .tls_us = 3,
+	    .first_byte_us = 4,
+	    .address = "[::1]:80",
+	    .url = "http://a/"};
+	static const enum verdict VERDICTS[] = {VERDICT_RETRY, VERDICT_RETRY,
+	    VERDICT_DELIVERED};
+	int64_t place_ms = 1000;
+	for (uint32_t n = 1; n <= COUNT(VERDICTS); n++) {
+		struct settlement o = outcome(VERDICTS[n - 1]);
+		o.delivery.attempts = n;
+		o.delivery.place_ms = place_ms;
+		o.retry_ms = NOW_MS + 1000 * (int64_t)n;
+		settlement_keep_attempt(&o, w, &r);
+		settle(s, &o);
+		place_ms = o.retry_ms;
+		uint32_t seen = 0;
+		struct uuid id = make_id(11);
+		struct db_txn *txn = store_read(s);
+		assert_int_equal(attempts_each(txn, &id, 0, 10, on_attempt, &seen), OK);
+		db_read_end(txn);
+		assert_int_equal(seen, n);
+		settlement_fini(&o);
+	}
+	webhook_free(w);
 }
 
 static struct webhook *stored_webhook(struct store *s)
@@ -377,6 +434,7 @@ int main(void)
 	    SETTLEMENT_TEST(test_retry),
 	    SETTLEMENT_TEST(test_retry_fifo),
 	    SETTLEMENT_TEST(test_dead),
+	    SETTLEMENT_TEST(test_attempts),
 	    SETTLEMENT_TEST(test_left_meanwhile),
 	    SETTLEMENT_TEST(test_failing_since),
 	    SETTLEMENT_TEST(test_disable),

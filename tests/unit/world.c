@@ -8,10 +8,13 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
+#include "store/history.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
+#include "store/record.h"
 #include "store/schema.h"
 #include "store/webhooks.h"
 #include "world.h"
@@ -45,6 +48,7 @@ struct uuid world_publish(struct world *w, uint64_t first, uint32_t count, uint3
 	    .open = count,
 	    .body_bytes = bytes};
 	assert_int_equal(events_put(w->txn, &e, (struct slice){BODY, bytes}), OK);
+	assert_int_equal(history_put(w->txn, SLICE("s"), &e.id), OK);
 	for (uint32_t k = 1; k <= count; k++) {
 		struct delivery d = make_delivery(first + k - 1, 0, w->now_ms);
 		d.event_id = e.id;
@@ -63,10 +67,26 @@ struct delivery world_delivery(struct world *w, struct uuid event, uint32_t k)
 	return d;
 }
 
+void world_attempt(struct world *w, const struct delivery *d)
+{
+	struct attempt_record a = {.at_ms = w->now_ms,
+	    .status = 500,
+	    .url = SLICE("http://host/"),
+	    .address = SLICE("127.0.0.1:80"),
+	    .error = SLICE(""),
+	    .answer = SLICE("said the receiver")};
+	struct buf record = BUF_INIT(ATTEMPT_RECORD_MAX);
+	attempt_record_encode(&a, &record);
+	record_seal(&record);
+	assert_int_equal(attempts_put(w->txn, &d->id, d->attempts, buf_view(&record)), OK);
+	buf_fini(&record);
+}
+
 void world_deliver(struct world *w, struct delivery d)
 {
 	d.attempts++;
 	assert_int_equal(queue_remove(w->txn, &d), OK);
+	world_attempt(w, &d);
 	d.status = DELIVERY_DELIVERED;
 	assert_int_equal(retention_settle(w->txn, &d, w->now_ms), OK);
 }
@@ -77,6 +97,7 @@ void world_defer(struct world *w, struct delivery d)
 	d.attempts++;
 	d.place_ms = w->now_ms + 1000;
 	d.due_ms = d.place_ms;
+	world_attempt(w, &d);
 	assert_int_equal(queue_move(w->txn, &d, old_ms), OK);
 }
 
@@ -164,6 +185,9 @@ void sample_make(struct store *s, struct sample *m)
 	world_deliver(&m->w, world_delivery(&m->w, m->over, 2));
 	m->mixed = world_publish(&m->w, 1, 2, 10);
 	world_deliver(&m->w, world_delivery(&m->w, m->mixed, 1));
+	size_t dropped = 0; /* of an event that is open, nobody counts them */
+	struct event mixed = {.id = m->mixed, .deliveries = 1};
+	assert_int_equal(attempts_drop(m->w.txn, &mixed, &dropped), OK);
 	m->letter = world_bury(&m->w, world_delivery(&m->w, m->mixed, 2));
 	m->waiting = world_publish(&m->w, 1, 1, 10000);
 	(void)world_publish(&m->w, 3, 1, 10);

@@ -34,6 +34,9 @@ struct uuid world_publish(struct world *w, uint64_t first, uint32_t count, uint3
 /* Reads delivery `k`, from 1, of an event. */
 struct delivery world_delivery(struct world *w, struct uuid event, uint32_t k);
 
+/* Writes the row of a delivery's last attempt. */
+void world_attempt(struct world *w, const struct delivery *d);
+
 /* An attempt's end: delivered, to be tried again, or dead; then the dead letter's id. */
 void world_deliver(struct world *w, struct delivery d);
 void world_defer(struct world *w, struct delivery d);
