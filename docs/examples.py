@@ -55,6 +55,7 @@ MASKS = [
     (r"[0-9a-f]{32,}", lambda m: f"<{len(m.group())} hex digits>"),
     (r"\bv1,[A-Za-z0-9+/]{43}=", lambda m: "<signature>"),
     (r"\bwhsec_[A-Za-z0-9+/]{32}", lambda m: "<secret>"),
+    (r'"(duration|dns|connect|tls|first_byte)_ms":\d+\.\d+', lambda m: f'"{m[1]}_ms":<ms>'),
     (r"\b(\w+_ms|commits)=\d+", lambda m: m.group(1) + "=<number>"),
 ]
 

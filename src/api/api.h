@@ -22,6 +22,8 @@ struct api_hooks {
 	void (*changed)(void *arg, uint64_t webhook, bool enabled_now);
 	/* not told but asked: how a webhook's endpoint stands; false: nothing is known of it */
 	bool (*status)(void *arg, uint64_t webhook, struct webhook_status *out);
+	/* nor this: whether an attempt of a webhook's delivery is under way */
+	bool (*in_flight)(void *arg, uint64_t webhook, const struct uuid *delivery);
 	void *arg;
 };
 

@@ -31,6 +31,12 @@ void release_webhook(struct call *c);
 void handle_dlq_list(struct call *c);
 void handle_dlq_replay(struct call *c);
 
+/* deliveries_api.c, events_api.c, sessions_api.c: what there is */
+void handle_deliveries_list(struct call *c);
+void handle_delivery_show(struct call *c);
+void handle_event_show(struct call *c);
+void handle_sessions_list(struct call *c);
+
 /* backup_api.c: copies of the store */
 void handle_backup(struct call *c);
 

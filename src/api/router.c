@@ -39,6 +39,11 @@ static const struct route ROUTES[] = {
 	release_webhook, &WEBHOOKS_CALL_SIZE, false},
     {"POST", "api/v1/sessions/:session/webhooks/:id/test", handle_test, release_publish,
 	&PUBLISH_CALL_SIZE, false},
+    {"GET", "api/v1/sessions", handle_sessions_list, NULL, NULL, false},
+    {"GET", "api/v1/sessions/:session/deliveries", handle_deliveries_list, NULL, NULL, false},
+    {"GET", "api/v1/sessions/:session/deliveries/:id", handle_delivery_show, NULL, NULL, false},
+    {"GET", "api/v1/sessions/:session/events/:id", handle_event_show, NULL, NULL, false},
+    {"GET", "api/v1/events/:id", handle_event_show, NULL, NULL, false},
 };
 #define ROUTE_COUNT (sizeof(ROUTES) / sizeof(ROUTES[0]))
 

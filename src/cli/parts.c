@@ -24,6 +24,11 @@ static bool on_status(void *arg, uint64_t webhook, struct webhook_status *out)
 	return dispatch_status(((struct server *)arg)->dispatch, webhook, out);
 }
 
+static bool on_in_flight(void *arg, uint64_t webhook, const struct uuid *delivery)
+{
+	return dispatch_is_in_flight(((struct server *)arg)->dispatch, webhook, delivery);
+}
+
 struct api_conf server_api_conf(struct server *s)
 {
 	return (struct api_conf){.reactor = s->reactor,
@@ -50,6 +55,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .hooks = {.queued = on_queued,
 		.changed = on_changed,
 		.status = on_status,
+		.in_flight = on_in_flight,
 		.arg = s}};
 }
 

@@ -3,9 +3,9 @@
  * that it keeps, the watch stays between transfers, which saves two system calls each.
  *
  * That is for sockets alone over which a request has been answered: their end is told to
- * watch_close(). One that has not connected yet curl closes without a word, and says only then
- * that nobody wants it (cf_socket_close() of 7.88.1); it is watched no longer than curl asks, and
- * so are descriptors that it makes behind our back (those of its resolver).
+ * watch_close(). One that has not connected yet curl closes without a word, and says only
+ * then that nobody wants it (cf_socket_close() of 7.88.1); it is watched no longer than curl
+ * asks, and so are descriptors that it makes behind our back (those of its resolver).
  */
 #ifndef COURIER_WATCH_H
 #define COURIER_WATCH_H

@@ -247,6 +247,12 @@ uint32_t dispatch_in_flight(const struct dispatch *d)
 	return sched_in_flight(d->sched);
 }
 
+bool dispatch_is_in_flight(const struct dispatch *d, uint64_t webhook, const struct uuid *id)
+{
+	struct endpoint *ep = find_endpoint(d, webhook);
+	return ep != NULL && flight_exists(ep, id);
+}
+
 bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out)
 {
 	static const char *const NAMES[] = {

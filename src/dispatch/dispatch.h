@@ -85,6 +85,9 @@ void dispatch_stop(struct dispatch *d);
 /* Attempts in flight, and outcomes that are not committed yet. */
 uint32_t dispatch_in_flight(const struct dispatch *d);
 
+/* Whether an attempt of a webhook's delivery is under way, or its outcome not committed yet. */
+bool dispatch_is_in_flight(const struct dispatch *d, uint64_t webhook, const struct uuid *id);
+
 /* How the webhook's endpoint stands; false where there is no such webhook. */
 bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out);
 

@@ -68,6 +68,9 @@ void flights_start_due(struct dispatch *d);
 /* Whether there is room for another: of bodies in memory, of drops that are not committed. */
 bool flights_have_room(const struct dispatch *d);
 
+/* Whether the endpoint has a flight of that delivery. `ep`: an endpoint. */
+bool flight_exists(void *ep, const struct uuid *id);
+
 /* Forgets a flight, whatever came of it. */
 void flight_free(struct flight *f);
 

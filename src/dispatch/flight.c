@@ -169,11 +169,10 @@ static struct flight *make_flight(struct dispatch *d, struct endpoint *ep,
 	return f;
 }
 
-static bool is_in_flight(void *arg, const struct uuid *id)
+bool flight_exists(void *ep, const struct uuid *id)
 {
-	const struct endpoint *ep = arg;
 	const struct flight *f;
-	TAILQ_FOREACH(f, &ep->flights, link) {
+	TAILQ_FOREACH(f, &((const struct endpoint *)ep)->flights, link) {
 		if (memcmp(f->settlement.delivery.id.bytes, id->bytes, UUID_SIZE) == 0)
 			return true;
 	}
@@ -264,7 +263,7 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	    .max = 1,
 	    .fifo = w->fifo,
 	    .place = ep->place,
-	    .skip = is_in_flight,
+	    .skip = flight_exists,
 	    .arg = ep};
 	enum err err = queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
 	if (err != OK) {

@@ -218,3 +218,23 @@ enum err json_read_string(struct json_reader *r)
 		r->pos += len;
 	}
 }
+
+void json_put_lossy(struct slice bytes, struct buf *out)
+{
+	size_t plain = 0; /* what is before it has been appended */
+	size_t i = 0;
+	struct buf text = BUF_INIT(3 * bytes.len); /* of each byte at most U+FFFD */
+	while (i < bytes.len) {
+		const unsigned char *p = (const unsigned char *)bytes.ptr + i;
+		size_t len = p[0] < 0x80 ? 1 : utf8_len(p, bytes.len - i);
+		if (len == 0) {
+			buf_append(&text, bytes.ptr + plain, i - plain);
+			buf_puts(&text, "\xef\xbf\xbd");
+			plain = i + 1;
+		}
+		i += len == 0 ? 1 : len;
+	}
+	buf_append(&text, bytes.ptr + plain, i - plain);
+	buf_json(out, buf_view(&text));
+	buf_fini(&text);
+}

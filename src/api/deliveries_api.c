@@ -1,0 +1,252 @@
+/*
+ * Deliveries, looked at: a page of a session's, newest first, and a single one.
+ *
+ * A list walks the session's events from the newest on, and each one's deliveries from the last
+ * on: the order of ids, backwards. What it looks at in one call is bounded, so that a filter
+ * that matches little does not hold up the loop; the cursor is the last id that it has passed.
+ */
+#include "api/delivery_json.h"
+#include "api/handlers.h"
+#include "api/query.h"
+#include "store/history.h"
+
+#define PAGE_DEFAULT 50
+#define PAGE_MAX 200
+#define PAGE_BYTES (4u << 20) /* an answer ends behind the delivery that passes this */
+#define LOOK_MAX 2000         /* events and deliveries that one call looks at */
+
+/* Which deliveries are asked for. */
+struct filter {
+	struct uuid webhook;
+	struct uuid event_id;
+	char event[EVENT_MAX + 1]; /* empty: any */
+	enum delivery_status status;
+	int64_t since_ms;
+	int64_t until_ms;
+	bool has_webhook;
+	bool has_event_id;
+	bool has_status;
+};
+
+struct page {
+	struct call *call;
+	struct db_txn *txn;
+	struct filter filter;
+	struct buf json;
+	struct uuid below; /* only ids below it; what has been passed is not looked at again */
+	uint64_t limit;
+	uint64_t count;
+	unsigned looked;
+	bool more;
+	enum err err;
+};
+
+/* The least id of a moment. */
+static struct uuid first_id_of(int64_t ms)
+{
+	struct uuid id = {0};
+	for (int i = 0; i < 6; i++)
+		id.bytes[i] = (uint8_t)((uint64_t)ms >> (40 - 8 * i));
+	return id;
+}
+
+static bool is_below(const struct uuid *a, const struct uuid *b)
+{
+	return memcmp(a->bytes, b->bytes, UUID_SIZE) < 0;
+}
+
+static bool same_id(const struct uuid *a, const struct uuid *b)
+{
+	return memcmp(a->bytes, b->bytes, UUID_SIZE) == 0;
+}
+
+static void read_names(struct query *q, struct filter *f)
+{
+	char text[QUERY_TEXT_MAX + 1];
+	if (query_text(q, "status", text)) {
+		f->has_status = delivery_status_parse(slice_of(text), &f->status);
+		if (!f->has_status)
+			query_refuse(q, "status",
+			    "pending, delivered, dead, expired or cancelled");
+	}
+	if (!query_text(q, "event", text))
+		return;
+	if (name_is_event(slice_of(text)))
+		memcpy(f->event, text, strlen(text) + 1);
+	else
+		query_refuse(q, "event", "1 to 64 of a-z 0-9 _ .");
+}
+
+/* Reads what is asked for; false: the call has been answered. */
+static bool read_page(struct page *page)
+{
+	struct query q = {.call = page->call};
+	struct filter *f = &page->filter;
+	struct uuid cursor;
+	f->until_ms = INT64_MAX;
+	page->limit = PAGE_DEFAULT;
+	memset(page->below.bytes, 0xff, UUID_SIZE);
+	f->has_webhook = query_uuid(&q, "webhook", &f->webhook);
+	f->has_event_id = query_uuid(&q, "event_id", &f->event_id);
+	read_names(&q, f);
+	(void)query_time(&q, "since", &f->since_ms);
+	if (query_time(&q, "until", &f->until_ms))
+		page->below = first_id_of(f->until_ms);
+	(void)query_number(&q, "limit", 1, PAGE_MAX, &page->limit);
+	if (query_uuid(&q, "cursor", &cursor) && is_below(&cursor, &page->below))
+		page->below = cursor;
+	return !q.answered;
+}
+
+/* Whether another may be looked at; if not, the next page begins here. */
+static bool may_go_on(struct page *page)
+{
+	page->more = page->count >= page->limit || page->looked >= LOOK_MAX ||
+	    page->json.len > PAGE_BYTES;
+	page->looked++;
+	return !page->more;
+}
+
+static bool is_asked_for(struct page *page, const struct delivery *d)
+{
+	const struct filter *f = &page->filter;
+	struct uuid webhook;
+	if (f->has_status && d->status != f->status)
+		return false;
+	if (!f->has_webhook)
+		return true;
+	page->err = delivery_find_webhook(&page->call->api->conf, page->txn, d, &webhook);
+	return page->err == OK && same_id(&webhook, &f->webhook);
+}
+
+static void look_at(struct page *page, const struct event *e, const struct uuid *id)
+{
+	struct delivery d;
+	enum err err = queue_get(page->txn, id, &d);
+	if (err != OK) { /* a damaged one is passed by */
+		page->err = err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
+		return;
+	}
+	if (!is_asked_for(page, &d))
+		return;
+	if (page->count++ > 0)
+		buf_putc(&page->json, ',');
+	page->err = delivery_put_json(&page->call->api->conf, page->txn, e, &d, &page->json);
+}
+
+/* Looks at the deliveries of an event, from the last on. False when the page ends there. */
+static bool walk_event(struct page *page, const struct event *e)
+{
+	for (uint32_t n = e->deliveries; n > 0 && page->err == OK; n--) {
+		struct uuid id;
+		uuid_step(&e->id, n, &id);
+		if (!is_below(&id, &page->below))
+			continue;
+		if (!may_go_on(page))
+			return false;
+		look_at(page, e, &id);
+		page->below = id;
+	}
+	return page->err == OK;
+}
+
+static bool on_event(void *arg, const struct uuid *id)
+{
+	struct page *page = arg;
+	struct event e;
+	if (uuid_time(id) < page->filter.since_ms || !may_go_on(page))
+		return false;
+	enum err err = events_get(page->txn, id, &e, NULL);
+	if (err == ERR_NOTFOUND || err == ERR_CORRUPT)
+		return true; /* it is logged, and passed by */
+	page->err = err;
+	bool named = page->filter.event[0] == '\0' || strcmp(page->filter.event, e.name) == 0;
+	if (err == OK && named && !walk_event(page, &e))
+		return false;
+	page->below = *id;
+	return err == OK;
+}
+
+/* The one event that is asked for, if it is the session's. */
+static enum err walk_one(struct page *page)
+{
+	const struct uuid *id = &page->filter.event_id;
+	enum err err = history_find(page->txn, slice_of(page->call->session), id);
+	if (err == OK && uuid_time(id) < page->filter.until_ms)
+		(void)on_event(page, id);
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+static enum err fill_page(struct page *page)
+{
+	enum err err = db_read(page->call->api->conf.db, &page->txn);
+	if (err != OK)
+		return err;
+	if (page->filter.has_event_id)
+		err = walk_one(page);
+	else
+		err = history_list(page->txn, slice_of(page->call->session), &page->below,
+		    on_event, page);
+	db_read_end(page->txn);
+	return err == OK ? page->err : err;
+}
+
+static void end_page(struct page *page)
+{
+	char cursor[UUID_TEXT_SIZE];
+	uuid_format(&page->below, cursor);
+	if (page->more)
+		buf_printf(&page->json, "],\"next_cursor\":\"%s\"}", cursor);
+	else
+		buf_puts(&page->json, "],\"next_cursor\":null}");
+}
+
+void handle_deliveries_list(struct call *c)
+{
+	struct page page = {.call = c, .json = BUF_INIT(PAGE_BYTES + 2 * DELIVERY_JSON_MAX)};
+	if (!read_page(&page))
+		return;
+	buf_puts(&page.json, "{\"deliveries\":[");
+	enum err err = fill_page(&page);
+	if (err == OK) {
+		end_page(&page);
+		call_reply(c, 200, &page.json);
+	} else {
+		call_fail_err(c, err);
+	}
+	buf_fini(&page.json);
+}
+
+/* Reads the delivery of the path with its event. ERR_NOTFOUND also for another session's. */
+static enum err read_delivery(struct call *c, struct db_txn *txn, struct delivery *d,
+    struct event *e)
+{
+	enum err err = queue_get(txn, &c->id, d);
+	if (err == OK)
+		err = events_get(txn, &d->event_id, e, NULL);
+	if (err == OK && strcmp(e->session, c->session) != 0)
+		err = ERR_NOTFOUND;
+	if (err == ERR_NOTFOUND)
+		return problem_set(&c->problem, err, "", "no such delivery in this session");
+	return err;
+}
+
+void handle_delivery_show(struct call *c)
+{
+	struct db_txn *txn = NULL;
+	struct delivery d;
+	struct event e;
+	struct buf json = BUF_INIT(2 * DELIVERY_JSON_MAX);
+	enum err err = db_read(c->api->conf.db, &txn);
+	if (err == OK) {
+		err = read_delivery(c, txn, &d, &e);
+		if (err == OK)
+			err = delivery_put_json(&c->api->conf, txn, &e, &d, &json);
+		db_read_end(txn);
+	}
+	if (err == OK)
+		call_reply(c, 200, &json);
+	else
+		call_fail_err(c, err);
+	buf_fini(&json);
+}
