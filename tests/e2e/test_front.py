@@ -1,0 +1,471 @@
+"""etc/nginx and etc/haproxy as they are shipped, but for the lines marked "# yours", in front."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import uuid
+
+import pytest
+
+from harness import (
+    ROOT, Gateway, Process, RawClient, expect_error, hooks_path, tls_client, verify, wait_until,
+)
+
+HOST = "waybill.example"
+NAMES = ("one", "two", "three")
+FRONTS = ("nginx", "haproxy")
+SESSIONS = 12  # of the load; that each instance has some is checked
+EVENTS = 15  # of each session
+PUBLISHERS_S = 40  # the longest that a publisher tries
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") and
+         shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin")),
+    reason="needs nginx and haproxy",
+)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def substitute(text, values):
+    """`text` with other values on the lines that end in "# yours"; each has to be there."""
+    lines = text.splitlines(keepends=True)
+    for old, new in values.items():
+        found = False
+        for i, line in enumerate(lines):
+            if old in line and "# yours" in line:
+                lines[i], found = line.replace(old, new), True
+        assert found, f"{old} is not in a line that is marked"
+    return "".join(lines)
+
+
+NGINX_AROUND = """
+daemon off;
+worker_processes 2;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log info;
+{user}
+events {{ worker_connections 1024; }}
+http {{
+	access_log off;
+	client_body_temp_path {folder}/body;
+	proxy_temp_path {folder}/proxy;
+	fastcgi_temp_path {folder}/fastcgi;
+	uwsgi_temp_path {folder}/uwsgi;
+	scgi_temp_path {folder}/scgi;
+	include {folder}/waybill.conf;
+}}
+"""
+
+
+class Front(Gateway):
+    """A proxy with a configuration of etc/; `url` and all calls of a gateway go through it."""
+
+    def __init__(self, kind, sharded, folder, sockets, token, authority, run):
+        self.kind, self.token, self.tls = kind, token, tls_client(authority)
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        names = [HOST, *(f"{name}.{HOST}" for name in NAMES), "127.0.0.1"]
+        certificate = authority.issue_cert(*names)
+        certificate.private_key_pem.write_to_path(folder / "key.pem")
+        certificate.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
+        certificate.private_key_and_cert_chain_pem.write_to_path(folder / "waybill.pem")
+        name = "waybill-sharded" if sharded else "waybill"
+        self.write = self.write_nginx if kind == "nginx" else self.write_haproxy
+        self.command = self.write(name, sockets)
+        self.process = run(*self.command)
+        wait_until(self.answers, what=f"{kind} on {self.port}")
+
+    def write_nginx(self, name, sockets):
+        text = (ROOT / "etc" / "nginx" / f"{name}.conf").read_text()
+        text = substitute(text, {
+            "443 ": f"127.0.0.1:{self.port} ",
+            "/etc/ssl/waybill": str(self.folder),
+            **sockets,
+        })
+        (self.folder / "waybill.conf").write_text(text)
+        user = "user root;" if os.geteuid() == 0 else ""
+        main = self.folder / "nginx.conf"
+        main.write_text(NGINX_AROUND.format(folder=self.folder, user=user))
+        return ["/usr/sbin/nginx", "-e", self.folder / "nginx.log", "-c", main]
+
+    def write_haproxy(self, name, sockets):
+        text = (ROOT / "etc" / "haproxy" / f"{name}.cfg").read_text()
+        text = substitute(text, {
+            "bind :443": f"bind 127.0.0.1:{self.port}",
+            "/etc/haproxy/waybill.pem": str(self.folder / "waybill.pem"),
+            **sockets,
+        })
+        (self.folder / "waybill.cfg").write_text(text)
+        return ["/usr/sbin/haproxy", "-db", "-f", self.folder / "waybill.cfg"]
+
+    def answers(self):
+        assert self.process.running, f"{self.kind} ended: {self.log_text()}"
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    def log_text(self):
+        log = self.folder / "nginx.log"
+        return log.read_text() if log.exists() else ""
+
+    def check(self):
+        """What the program itself says about the configuration."""
+        extra = ["-t"] if self.kind == "nginx" else ["-c"]
+        return subprocess.run(
+            [*map(str, self.command), *extra], capture_output=True, text=True, timeout=20
+        )
+
+
+@pytest.fixture
+def folder():
+    """A short one: the path of a unix socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="wb") as name:
+        yield pathlib.Path(name)
+
+
+@pytest.fixture
+def start_front(make_gateway):  # after it, so that no gateway waits for one
+    """Starts proxies and ends them in their own way: nginx's workers go with their master."""
+    processes = []
+
+    def start(*command):
+        processes.append(Process(command))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.signal(signal.SIGTERM)
+    for process in processes:
+        process.wait()
+
+
+def behind(make_gateway, folder, name, **options):
+    """A gateway as the files want it: on a unix socket, and beside it on a port for the test."""
+    return make_gateway(
+        listen=["127.0.0.1:0", f"unix:{folder}/{name}.sock"], trusted_proxies="unix", **options
+    )
+
+
+@pytest.fixture(params=FRONTS)
+def single(request, make_gateway, folder, authority, start_front):
+    gateway = behind(make_gateway, folder, "api")
+    sockets = {"/run/waybill/api.sock": f"{folder}/api.sock"}
+    front = Front(request.param, False, folder, sockets, gateway.token, authority, start_front)
+    return front, gateway
+
+
+@pytest.fixture(params=FRONTS)
+def sharded(request, make_gateway, folder, authority, start_front):
+    token = "one-token-for-three"
+    gateways = {name: behind(make_gateway, folder, name, token=token) for name in NAMES}
+    sockets = {f"/run/waybill/{name}.sock": f"{folder}/{name}.sock" for name in NAMES}
+    front = Front(request.param, True, folder, sockets, token, authority, start_front)
+    return front, gateways
+
+
+def by_name(front, name, method, path, **kwargs):
+    """A request by the name of one instance."""
+    headers = {"Host": f"{name}.{HOST}", **kwargs.pop("headers", {})}
+    return front.request(method, path, headers=headers, **kwargs)
+
+
+# One instance
+
+
+def test_shipped_files_are_good(single):
+    done = single[0].check()
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_events_flow_and_what_the_client_sees_is_waybills(single, receiver):
+    front, gateway = single
+    webhook = front.register("s1", receiver.url(), secret="s3cret")
+    ids = [front.publish("s1", data={"n": n})["id"] for n in range(20)]
+    wait_until(lambda: receiver.ids == set(ids), what="all deliveries")
+    for request in receiver.requests:
+        verify(request, "s3cret")
+    assert gateway.webhook("s1", webhook["id"])["url"] == receiver.url()
+    expect_error(front.api("GET", "/nothing"), 404, mentions=["no such call"])
+    expect_error(front.api("GET", hooks_path("s1"), token="wrong-token"), 401)
+    expect_error(front.api("POST", "/sessions/s1/events", body=b"{"), 400, mentions=["byte"])
+    assert front.request("GET", "/readyz", token="").json()["status"] == "ok"
+
+
+def batch_of(size):
+    """A batch of `size` bytes: events of the longest kind, and one with what is left."""
+    longest = b'{"session_id":"s1","event":"message","data":"%s"}'
+    whole = longest % (b"x" * (1000000 - len(longest) + 2))
+    text = b"[" + b",".join([whole] * 8) + b"]"
+    return text + b" " * (size - len(text))
+
+
+def test_longest_batch_is_taken_and_a_longer_one_refused_in_json(single):
+    front, _ = single
+    answer = front.api("POST", "/events", body=batch_of(8 << 20))
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 8), answer.text
+    with RawClient(("127.0.0.1", front.port), front.tls) as client:
+        client.send(
+            f"POST /api/v1/events HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {(8 << 20) + 1}\r\nAuthorization: Bearer {front.token}\r\n\r\n["
+            .encode()
+        )
+        expect_error(client.reply(), 413, mentions=["8388608"])
+
+
+def test_chunked_body_is_taken(single):
+    front, _ = single
+    pieces = iter([b'{"event":', b'"message"}'])
+    assert front.api("POST", "/sessions/s1/events", body=pieces).status_code == 202
+
+
+def test_long_heads_are_refused_in_json(single):
+    front, _ = single
+    one = front.api("GET", hooks_path("s1"), headers={"X-Long": "a" * 9000})
+    if front.kind == "nginx":
+        expect_error(one, 431)
+    else:
+        assert one.status_code == 200
+    many = {f"X-Long-{n}": "a" * 5900 for n in range(3)}
+    expect_error(front.api("GET", hooks_path("s1"), headers=many), 431)
+
+
+def test_connections_to_waybill_are_kept(single):
+    front, _ = single
+    for _ in range(50):
+        front.api("GET", hooks_path("s1"))
+    table = pathlib.Path("/proc/net/unix").read_text().splitlines()
+    path = f"{front.folder}/api.sock"
+    rows = [line.split() for line in table if line.endswith(path)]
+    connected = [row for row in rows if row[5] == "03"]
+    assert 1 <= len(connected) <= 8, "not one for each request, and some stay"
+
+
+def test_clients_are_told_apart_whatever_they_claim(single):
+    """One that guesses is slowed down by itself, not all behind the proxy, nor who it names."""
+    front, _ = single
+
+    def ask(source, token, claims=""):
+        with RawClient(("127.0.0.1", front.port), front.tls, source) as client:
+            client.send(
+                f"GET /api/v1/sessions/s1/webhooks HTTP/1.1\r\nHost: {HOST}\r\n{claims}"
+                f"Authorization: Bearer {token}\r\nConnection: close\r\n\r\n".encode()
+            )
+            return client._link.read_until(b"\r\n").decode()[9:12]
+
+    claims = "X-Forwarded-For: 127.0.0.3\r\nForwarded: for=127.0.0.3\r\n"
+    threads, seen = [], []
+    for _ in range(60):
+        threads.append(threading.Thread(
+            target=lambda: seen.append(ask("127.0.0.2", "wrong-token", claims))
+        ))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    assert set(seen) == {"401", "429"}
+    assert ask("127.0.0.3", front.token) == "200"
+    assert ask("127.0.0.1", front.token) == "200"
+
+
+def test_instance_that_is_down_is_a_503_until_it_is_back(single, receiver):
+    front, gateway = single
+    front.register("s1", receiver.url())
+    gateway.kill()
+    answer = front.api("POST", "/sessions/s1/events", json={"event": "message"})
+    expect_error(answer, 503, mentions=["again"])
+    assert answer.headers["Retry-After"] == "1"
+    gateway.start()
+    event = wait_until(
+        lambda: (a := front.api("POST", "/sessions/s1/events", json={"event": "message"}))
+        .status_code == 202 and a.json(), what="a 202"
+    )
+    wait_until(lambda: receiver.ids == {event["id"]}, what="the delivery")
+
+
+class Dripping:
+    """In waybill's place: answers a piece, and the next one when the test says so."""
+
+    def __init__(self, path):
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self.more = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        with sock:
+            text = b""
+            while b"\r\n\r\n" not in text:
+                piece = sock.recv(65536)
+                if not piece:
+                    return
+                text += piece
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                         b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
+            self.more.wait(30)
+            with contextlib.suppress(OSError):  # a health check does not wait
+                sock.sendall(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+
+    def close(self):
+        self.more.set()
+        self._listener.close()
+
+
+@pytest.mark.parametrize("kind", FRONTS)
+@pytest.mark.parametrize("path", ["/api/v1/events/stream", "/api/v1/backup"])
+def test_streams_are_passed_on_piece_by_piece(kind, path, folder, authority, start_front):
+    dripping = Dripping(folder / "api.sock")
+    sockets = {"/run/waybill/api.sock": f"{folder}/api.sock"}
+    front = Front(kind, False, folder, sockets, "t", authority, start_front)
+    try:
+        with RawClient(("127.0.0.1", front.port), front.tls) as client:
+            client.send(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            client._link.read_until(b"data: 1\n\n")
+            dripping.more.set()
+            client._link.read_until(b"data: 2\n\n")
+    finally:
+        dripping.close()
+
+
+# Three
+
+
+def place_of(gateways, session):
+    """Which instances have webhooks of a session."""
+    return [
+        name for name, gateway in gateways.items()
+        if gateway.running and gateway.api("GET", hooks_path(session)).json()["count"]
+    ]
+
+
+def test_sharded_files_are_good(sharded):
+    done = sharded[0].check()
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_session_is_in_one_place_however_it_is_written(sharded, receiver):
+    front, gateways = sharded
+    places = set()
+    for n in range(SESSIONS):
+        front.register(f"s{n}", receiver.url())
+        (place,) = place_of(gateways, f"s{n}")
+        places.add(place)
+        assert front.publish(f"%73{n}")["deliveries"] == 1
+    assert places == set(NAMES)
+    receiver.wait_for(SESSIONS)
+
+
+def test_calls_without_a_session_need_an_instances_name(sharded):
+    front, gateways = sharded
+    for method, path in [("POST", "/events"), ("GET", "/backup"), ("GET", "/stats"),
+                         ("GET", "/events/stream"), ("GET", "/sessions")]:
+        expect_error(front.api(method, path), 404, mentions=["/api/v1/sessions/{s}/events"])
+    expect_error(front.request("GET", "/metrics"), 404)
+    for name in NAMES:
+        answer = by_name(front, name, "GET", "/readyz")
+        assert answer.json()["status"] == "ok"
+        batch = [{"session_id": f"of-{name}", "event": "message"}]
+        answer = by_name(front, name, "POST", "/api/v1/events", json=batch)
+        assert answer.json()["accepted"] == 1
+    gateways["two"].kill()
+    expect_error(by_name(front, "two", "GET", "/readyz"), 503)
+    assert by_name(front, "one", "GET", "/readyz").ok
+
+
+@pytest.mark.parametrize("sharded", ["haproxy"], indirect=True)
+def test_haproxy_knows_whether_all_are_ready(sharded):
+    front, gateways = sharded
+    wait_until(lambda: front.request("GET", "/readyz").status_code == 200, what="ready")
+    gateways["three"].kill()
+    wait_until(lambda: front.request("GET", "/readyz").status_code == 503, 20, "not ready")
+    gateways["three"].start()
+    wait_until(lambda: front.request("GET", "/readyz").status_code == 200, 20, "ready again")
+
+
+class Publisher(threading.Thread):
+    """Publishes to one session through the front, each event until it is taken."""
+
+    def __init__(self, front, session, stop_trying):
+        super().__init__(daemon=True)
+        self.front, self.session, self.stop_trying = front, session, stop_trying
+        self.taken = []  # the answers of 202
+        self.others = []  # other statuses, in their order
+        self.start()
+
+    def run(self):
+        for n in range(EVENTS):
+            key = str(uuid.uuid4())
+            while not self.stop_trying.is_set():
+                answer = self.front.api(
+                    "POST", f"/sessions/{self.session}/events", headers={"Idempotency-Key": key},
+                    json={"event": "message", "data": {"n": n}},
+                )
+                if answer.status_code == 202:
+                    self.taken.append(answer.json())
+                    break
+                self.others.append((answer.status_code, answer.headers.get("Retry-After")))
+                self.stop_trying.wait(0.05)
+
+
+def test_one_of_three_killed_and_brought_back_loses_nothing(sharded, receiver):
+    front, gateways = sharded
+    for n in range(SESSIONS):
+        front.register(f"s{n}", receiver.url())
+    places = {f"s{n}": place_of(gateways, f"s{n}")[0] for n in range(SESSIONS)}
+    assert set(places.values()) == set(NAMES)
+    stop_trying = threading.Event()
+    publishers = {s: Publisher(front, s, stop_trying) for s in places}
+    struck = [p for s, p in publishers.items() if places[s] == "two"]
+    spared = [p for s, p in publishers.items() if places[s] != "two"]
+    try:
+        wait_until(lambda: all(p.taken for p in struck), what="events before the kill")
+        gateways["two"].kill()
+        wait_until(lambda: all(p.others or not p.is_alive() for p in struck), what="refusals")
+        assert any(p.others for p in struck), "killed too late"
+        for p in spared:
+            p.join(PUBLISHERS_S)
+            assert len(p.taken) == EVENTS, p.others
+        gateways["two"].start()
+        for p in struck:
+            p.join(PUBLISHERS_S)
+    finally:
+        stop_trying.set()
+    assert [p.others for p in spared] == [[] for _ in spared]
+    for p in struck:
+        assert len(p.taken) == EVENTS
+        assert set(p.others) <= {(503, "1"), (502, "1")}, p.others
+    answers = [answer for p in publishers.values() for answer in p.taken]
+    assert {answer["deliveries"] for answer in answers} == {1}
+    ids = {answer["id"] for answer in answers}
+    assert len(ids) == SESSIONS * EVENTS
+    wait_until(lambda: ids <= receiver.ids, 20, "delivery of all that was taken")
+    assert {s: place_of(gateways, s)[0] for s in places} == places
+
+
+def test_only_marked_lines_name_what_is_ours():
+    """What somebody has to look at is marked, and nothing else names a place or an address."""
+    for path in [*(ROOT / "etc" / "nginx").iterdir(), *(ROOT / "etc" / "haproxy").iterdir()]:
+        for line in path.read_text().splitlines():
+            if re.search(r"/run/|/etc/|\.example|listen|bind ", line) and "# yours" not in line:
+                assert line.startswith("#"), f"{path.name}: {line}"
