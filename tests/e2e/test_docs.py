@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 
 import examples  # noqa: E402  (found by the line before)
 
-FILES = [ROOT / "README.md", ROOT / "tests" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILES = [ROOT / "README.md", ROOT / "tests" / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 def text_of(*names):
