@@ -30,6 +30,9 @@ static const struct {
 	"[--url URL] [--token T] SESSION EVENT [DATA]   publishes one event"},
     {"backup", command_backup,
 	"[--url URL] [--token T] [--ca-file FILE] DIR   copies the store of a running gateway"},
+    {"tail", command_tail,
+	"[--session S] [--webhook ID] [--status S,…] [--json]   prints what happens, live"},
+    {"top", command_top, "[--count N] [--once]   shows the webhooks that hurt most"},
     {"fsck", command_fsck, "DIR   checks the store of a stopped gateway"},
     {"version", command_version, "prints the version"},
 };

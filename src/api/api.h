@@ -7,6 +7,7 @@
 #define API_API_H
 
 #include "api/auth.h"
+#include "api/feed.h"
 #include "api/http.h"
 #include "api/inbound.h"
 #include "api/quota.h"
@@ -52,6 +53,9 @@ struct api_conf {
 	uint32_t webhooks_per_session;
 	struct quota quota;
 	int64_t backup_stall_ms; /* how long a backup's reader may take for a slice */
+	struct feed *feed;           /* borrowed */
+	uint32_t stream_readers_max; /* of the feed, at a time */
+	int64_t stream_stall_ms;     /* how long one of them may take for a piece */
 	struct api_hooks hooks;
 };
 
@@ -60,7 +64,10 @@ struct api;
 struct api *api_new(const struct api_conf *conf);
 void api_free(struct api *api);
 
-/* Changes what calls are served with. Between turns, when no handler runs. */
+/*
+ * Changes what calls are served with. Between turns, when no handler runs. Streams end: their
+ * readers come back with tokens that are checked anew.
+ */
 void api_configure(struct api *api, const struct api_conf *conf);
 /* Answers the requests that are held back, and holds none from now on. NULL is fine. */
 void api_stop(struct api *api);

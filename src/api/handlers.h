@@ -40,6 +40,12 @@ void handle_sessions_list(struct call *c);
 /* backup_api.c: copies of the store */
 void handle_backup(struct call *c);
 
+/* stream_api.c: what happens, as it happens */
+void handle_stream(struct call *c);
+struct streams *streams_new(struct api *api);
+void streams_free(struct streams *s);
+void streams_end(struct streams *s);
+
 /* ops_api.c: health */
 void handle_livez(struct call *c);
 void handle_readyz(struct call *c);

@@ -155,13 +155,26 @@ static enum err apply_publish(struct op *op, struct db_txn *txn)
 	return err;
 }
 
-/* Tells of each delivery that is on disk now. */
+static void tell_feed(struct feed *feed, const struct event *e)
+{
+	struct happening h = {.type = HAPPENING_PUBLISHED,
+	    .at_ms = e->created_ms,
+	    .has_event = true,
+	    .event_id = e->id};
+	memcpy(h.session, e->session, sizeof(h.session));
+	memcpy(h.event, e->name, sizeof(h.event));
+	feed_tell(feed, &h);
+}
+
+/* Tells of each event and each delivery that is on disk now. */
 static void tell_queued(const struct publish_call *pc)
 {
 	const struct api_hooks *hooks = &pc->call.api->conf.hooks;
 	for (size_t i = 0; i < pc->intake.count; i++) {
 		const struct intake_item *item = &pc->intake.items[i];
 		const struct publication *p = &item->publication;
+		if (!item->replayed)
+			tell_feed(pc->call.api->conf.feed, &p->event);
 		for (uint32_t n = 0; !item->replayed && n < p->event.deliveries; n++) {
 			struct queue_place place = publication_place(p, n);
 			hooks->queued(hooks->arg, p->targets[n].webhook, &place);

@@ -15,6 +15,7 @@ static const struct route ROUTES[] = {
     {"GET", "livez", handle_livez, NULL, NULL, true},
     {"GET", "readyz", handle_readyz, NULL, NULL, true},
     {"GET", "api/v1/backup", handle_backup, NULL, NULL, false},
+    {"GET", "api/v1/events/stream", handle_stream, NULL, NULL, false},
     {"POST", "api/v1/events", handle_publish_any, release_publish, &PUBLISH_CALL_SIZE, false},
     {"POST", "api/v1/sessions/:session/webhook-in", handle_webhook_in, release_publish,
 	&PUBLISH_CALL_SIZE, true},
@@ -62,11 +63,13 @@ struct api *api_new(const struct api_conf *conf)
 	api->conf = *conf;
 	api->guard = guard_new(conf->reactor, conf->peers, conf->proxies);
 	api->scratch = BUF_INIT(SCRATCH_MAX);
+	api->streams = streams_new(api);
 	return api;
 }
 
 void api_configure(struct api *api, const struct api_conf *conf)
 {
+	streams_end(api->streams);
 	api->conf = *conf;
 }
 
@@ -75,6 +78,7 @@ void api_free(struct api *api)
 	if (api == NULL)
 		return;
 	guard_free(api->guard);
+	streams_free(api->streams);
 	buf_fini(&api->scratch);
 	free(api);
 }

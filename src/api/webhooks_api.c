@@ -231,6 +231,9 @@ static void done_change(struct op *op, enum err result)
 		return;
 	}
 	const struct webhook *w = wc->w;
+	const struct webhook *old = registry_get(conf->registry, wc->number);
+	if (old != NULL && old->enabled && !w->enabled)
+		feed_tell_disabled(conf->feed, w, clock_wall_ms());
 	registry_set(conf->registry, wc->w);
 	wc->w = NULL;
 	conf->hooks.changed(conf->hooks.arg, wc->number, wc->enabled_now);

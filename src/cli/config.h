@@ -73,6 +73,7 @@ struct config {
 	uint64_t drain_timeout_ms;
 	uint64_t store_max_bytes;
 	uint64_t backup_stall_ms;
+	uint64_t stream_readers_max;
 };
 
 /* Sets every default. config_free() it. */

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/listeners.h"
 #include "cli/server.h"
+#include "cli/tell.h"
 
 #define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
 
@@ -49,6 +50,9 @@ struct api_conf server_api_conf(struct server *s)
 	    .batch_max = s->config.max_batch_bytes,
 	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
 	    .backup_stall_ms = (int64_t)s->config.backup_stall_ms,
+	    .feed = s->feed,
+	    .stream_readers_max = (uint32_t)s->config.stream_readers_max,
+	    .stream_stall_ms = (int64_t)s->config.send_timeout_ms,
 	    .quota = {.most = s->config.max_queue_per_session,
 		.backlog = s->backlog,
 		.registry = s->registry},
@@ -102,6 +106,7 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 		.per_host = (uint32_t)s->config.max_per_host,
 		.circuit_failures = (uint32_t)s->config.circuit_failures,
 		.circuit_open_ms = s->config.circuit_open},
+	    .hooks = tell_hooks(s->feed),
 	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
 }
 

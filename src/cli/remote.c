@@ -5,33 +5,55 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "domain/url.h"
 
 #define URL_DEFAULT "http://127.0.0.1:8080"
+#define FLAGS_MAX 8
 #define AUTHORIZATION_MAX 1024 /* bytes; a token has at most 512 */
 
-bool remote_read(struct remote *r, int argc, char **argv, int *first)
+/* Sets what flag `index` of `flags` says. */
+static void set_flag(const struct remote_flag *flags, int index)
 {
-	static const struct option OPTIONS[] = {{"url", required_argument, NULL, 'u'},
-	    {"token", required_argument, NULL, 't'}, {"ca-file", required_argument, NULL, 'c'},
-	    {NULL, 0, NULL, 0}};
+	if (flags[index].value != NULL)
+		*flags[index].value = optarg;
+	else
+		*flags[index].set = true;
+}
+
+bool remote_read_more(struct remote *r, const struct remote_flag *more, int argc, char **argv,
+    int *first)
+{
+	struct remote_flag flags[FLAGS_MAX] = {{"url", &r->url, NULL},
+	    {"token", &r->token, NULL}, {"ca-file", &r->ca_file, NULL}};
+	struct option options[FLAGS_MAX + 1] = {{0}};
+	size_t count = 3;
+	for (; more->name != NULL; more++) {
+		panic_if(count == FLAGS_MAX, "too many flags");
+		flags[count++] = *more;
+	}
+	for (size_t i = 0; i < count; i++)
+		options[i] = (struct option){flags[i].name,
+		    flags[i].value != NULL ? required_argument : no_argument, NULL, 0};
 	*r = (struct remote){.url = getenv("WAYBILL_URL"), .token = getenv("WAYBILL_TOKEN")};
 	if (r->url == NULL)
 		r->url = URL_DEFAULT;
 	optind = 0; /* glibc: start over */
-	int opt = getopt_long(argc, argv, "", OPTIONS, NULL);
-	for (; opt != -1; opt = getopt_long(argc, argv, "", OPTIONS, NULL)) {
+	int index = 0;
+	int opt = getopt_long(argc, argv, "", options, &index);
+	for (; opt != -1; opt = getopt_long(argc, argv, "", options, &index)) {
 		if (opt == '?')
 			return false;
-		if (opt == 'u')
-			r->url = optarg;
-		else if (opt == 't')
-			r->token = optarg;
-		else
-			r->ca_file = optarg;
+		set_flag(flags, index);
 	}
 	*first = optind;
 	return true;
+}
+
+bool remote_read(struct remote *r, int argc, char **argv, int *first)
+{
+	const struct remote_flag none = {NULL, NULL, NULL};
+	return remote_read_more(r, &none, argc, argv, first);
 }
 
 enum err remote_check(const struct remote *r, struct problem *p)

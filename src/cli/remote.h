@@ -16,6 +16,17 @@ struct remote { /* all borrowed from the command line and the environment */
 	const char *ca_file; /* authorities of its certificate; NULL: the system's */
 };
 
+/* A flag that one command has beyond these. */
+struct remote_flag {
+	const char *name;   /* NULL: the end of the list */
+	const char **value; /* NULL: the flag takes none */
+	bool *set;          /* of a flag without a value; else NULL */
+};
+
+/* Reads the flags of a command that has `more` of them, as remote_read() does. */
+bool remote_read_more(struct remote *r, const struct remote_flag *more, int argc, char **argv,
+    int *first);
+
 /*
  * Reads the flags of a command. *first is the first argument behind them. False for a flag that
  * is not one of these, which getopt has told.

@@ -108,6 +108,15 @@ static enum err open_store(struct server *s, struct problem *p)
 	return err;
 }
 
+static void make_feed(struct server *s)
+{
+	struct feed_conf conf = {.capacity = FEED_CAPACITY,
+	    .text_bytes = FEED_TEXT_BYTES,
+	    .start_ms = clock_wall_ms(),
+	    .registry = s->registry};
+	s->feed = feed_new(&conf);
+}
+
 static enum err make_dispatch(struct server *s, struct problem *p)
 {
 	struct client_conf client = server_client_conf(s);
@@ -195,6 +204,7 @@ static enum err start(struct server *s, struct problem *p)
 	if (err != OK)
 		return err;
 	s->reactor = reactor_new();
+	make_feed(s);
 	err = make_dispatch(s, p);
 	if (err != OK)
 		return err;
@@ -221,6 +231,7 @@ static void stop(struct server *s)
 	api_stop(s->api);
 	http_free(s->http);
 	api_free(s->api);
+	feed_free(s->feed);
 	peers_free(s->peers);
 	free(s->proxies.networks);
 	client_free(s->client);

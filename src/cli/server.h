@@ -28,6 +28,7 @@ struct server {
 	struct reactor *reactor;
 	struct client *client;
 	struct dispatch *dispatch;
+	struct feed *feed;
 	struct api *api;
 	struct http_server *http;
 	struct loop *loop;

@@ -177,6 +177,8 @@ const struct setting SETTINGS[] = {
 	"an integer from 0 to 600000", 0, 600000},
     {.name = "backup_stall_ms", KIND_INTEGER, AT(backup_stall_ms), "60000",
 	"an integer from 100 to 600000", 100, 600000},
+    {.name = "stream_readers_max", KIND_INTEGER, AT(stream_readers_max), "32",
+	"an integer from 0 to 1000", 0, 1000},
     {.name = "retention", KIND_DURATION, AT(retention), "24h",
 	"a duration from 0s to 365d", 0, 31536000000},
     {.name = "retention_bytes", KIND_SIZE, AT(retention_bytes), "1GiB",

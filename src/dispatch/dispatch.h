@@ -24,6 +24,23 @@
 #include "store/registry.h"
 #include "store/turn.h"
 
+/* What became of a delivery, as it is on disk now. All borrowed for the call. */
+struct delivery_end {
+	const struct webhook *webhook;
+	const struct event *event;
+	const struct settlement *settlement;
+	int64_t duration_us; /* 0: no attempt was made */
+	int status;          /* of HTTP; 0: none came */
+	const char *error;   /* why none came; empty: one did, or no attempt was made */
+};
+
+/* What others must hear of, after the commit; NULL: nobody does. */
+struct dispatch_hooks {
+	void (*settled)(void *arg, const struct delivery_end *o);
+	void (*disabled)(void *arg, const struct webhook *w); /* by what its receiver did */
+	void *arg;
+};
+
 struct dispatch_conf {
 	struct db *db; /* all borrowed */
 	struct turn *turn;
@@ -32,6 +49,7 @@ struct dispatch_conf {
 	struct client *client;
 	struct judge judge;
 	struct sched_conf sched;
+	struct dispatch_hooks hooks;
 	uint64_t body_bytes_max; /* bytes of bodies in flight over all webhooks */
 };
 

@@ -36,6 +36,28 @@ static enum err apply_flight(struct op *op, struct db_txn *txn)
 	return settlement_write(&f->settlement, f->dispatch->conf.vault, txn);
 }
 
+static void tell_settled(const struct dispatch *d, const struct flight *f)
+{
+	const struct dispatch_hooks *hooks = &d->conf.hooks;
+	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
+	if (hooks->settled == NULL || w == NULL)
+		return;
+	struct delivery_end o = {.webhook = w,
+	    .event = &f->event,
+	    .settlement = &f->settlement,
+	    .duration_us = f->duration_us,
+	    .status = f->status,
+	    .error = f->error};
+	hooks->settled(hooks->arg, &o);
+}
+
+static void tell_disabled(const struct dispatch *d, uint64_t webhook)
+{
+	const struct dispatch_hooks *hooks = &d->conf.hooks;
+	if (hooks->disabled != NULL)
+		hooks->disabled(hooks->arg, registry_get(d->conf.registry, webhook));
+}
+
 /* The webhook and its notice are on disk as the settlement says: memory follows. */
 static void follow_settlement(struct dispatch *d, struct endpoint *ep, struct settlement *s)
 {
@@ -43,8 +65,10 @@ static void follow_settlement(struct dispatch *d, struct endpoint *ep, struct se
 		bool disabled = !s->changed->enabled;
 		registry_set(d->conf.registry, s->changed);
 		s->changed = NULL;
-		if (disabled)
+		if (disabled) {
 			dispatch_changed(d, ep->webhook, false);
+			tell_disabled(d, ep->webhook);
+		}
 	}
 	for (uint32_t n = 0; s->noticed && n < s->notice.event.deliveries; n++) {
 		struct queue_place place = publication_place(&s->notice, n);
@@ -64,8 +88,10 @@ static void finish_flight(struct flight *f, enum err result)
 	struct endpoint *ep = f->endpoint;
 	if (result != OK && result != ERR_NOTFOUND)
 		log_error("outcome was not stored", LOG_S("error", err_text(result)));
-	if (result == OK)
+	if (result == OK) {
+		tell_settled(d, f);
 		follow_settlement(d, ep, &f->settlement);
+	}
 	flight_free(f);
 	endpoint_mark_idle(d, ep);
 }
@@ -116,6 +142,8 @@ static void on_result(void *arg, const struct client_result *r)
 	buf_fini(&f->body);
 	f->result = judge_endpoint(r);
 	f->duration_us = r->duration_us;
+	f->status = r->status;
+	(void)snprintf(f->error, sizeof(f->error), "%s", r->error);
 	f->settlement.now_ms = clock_wall_ms();
 	if (w != NULL) /* else deleted and purged: the settlement will find nothing */
 		judge_attempt(&d->conf.judge, w, &f->endpoint->sched, &f->event, r,

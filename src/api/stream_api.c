@@ -1,0 +1,248 @@
+/*
+ * GET /api/v1/events/stream: what happens, as it happens (api/feed.h), as server-sent events
+ * (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+ *
+ * Each reader is sent a piece when there is something for it and the last piece has left, so
+ * one that does not read holds PIECE_BYTES and its place in the feed; after stall_ms it is cut.
+ * A reader that has left shows in the next write: the keep-alive comment is one.
+ */
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "api/handlers.h"
+#include "api/http_stream.h"
+#include "base/mem.h"
+
+#define PIECE_BYTES 65536         /* once a piece has so many it is sent */
+#define PIECE_MAX (4 * PIECE_BYTES) /* with the last message and a gap */
+#define KEEP_ALIVE_MS 15000       /* proxies cut what is silent for 60 s, mostly */
+#define HEAD ": waybill\nretry: 2000\n" /* ms until a browser reconnects */
+
+struct watcher {
+	TAILQ_ENTRY(watcher) link;
+	struct streams *streams;
+	struct http_stream *stream;
+	struct feed_filter filter;
+	uint64_t place; /* in the feed */
+	bool busy;      /* a piece is on its way */
+};
+
+struct streams {
+	struct api *api;
+	TAILQ_HEAD(, watcher) readers;
+	uint32_t count;
+	struct reactor_timer *news; /* fires once for all that a turn told */
+	struct reactor_timer *keep_alive;
+	struct buf piece; /* of one reader at a time */
+	bool has_news;
+};
+
+static void send_piece(struct watcher *r)
+{
+	r->busy = true;
+	http_stream_send(r->stream, buf_view(&r->streams->piece));
+}
+
+/* Sends what the feed has for a reader, if there is something. */
+static void serve(struct watcher *r)
+{
+	struct streams *s = r->streams;
+	buf_reset(&s->piece);
+	feed_read(s->api->conf.feed, &r->filter, &r->place, PIECE_BYTES, &s->piece);
+	if (s->piece.len > 0)
+		send_piece(r);
+}
+
+static void on_news(void *arg)
+{
+	struct streams *s = arg;
+	struct watcher *next = NULL;
+	s->has_news = false;
+	for (struct watcher *r = TAILQ_FIRST(&s->readers); r != NULL; r = next) {
+		next = TAILQ_NEXT(r, link); /* `r` may be gone by then */
+		if (!r->busy)
+			serve(r);
+	}
+}
+
+static void on_told(void *arg)
+{
+	struct streams *s = arg;
+	if (s->has_news)
+		return;
+	s->has_news = true;
+	reactor_timer_fire(s->news);
+}
+
+/* Tells each reader that it is still there and how far it has come; finds those who left. */
+static void keep_alive(struct streams *s)
+{
+	struct watcher *next = NULL;
+	for (struct watcher *r = TAILQ_FIRST(&s->readers); r != NULL; r = next) {
+		next = TAILQ_NEXT(r, link); /* `r` may be gone by then */
+		if (r->busy)
+			continue;
+		buf_reset(&s->piece);
+		buf_puts(&s->piece, ": keep-alive\n");
+		feed_put_place(s->api->conf.feed, r->place, &s->piece);
+		buf_putc(&s->piece, '\n');
+		send_piece(r);
+	}
+}
+
+static void on_keep_alive(void *arg)
+{
+	struct streams *s = arg;
+	keep_alive(s);
+	if (s->count > 0)
+		reactor_timer_set(s->keep_alive, KEEP_ALIVE_MS);
+}
+
+struct streams *streams_new(struct api *api)
+{
+	struct streams *s = mem_new(sizeof(*s));
+	s->api = api;
+	TAILQ_INIT(&s->readers);
+	s->news = reactor_timer_new(api->conf.reactor, on_news, s);
+	s->keep_alive = reactor_timer_new(api->conf.reactor, on_keep_alive, s);
+	s->piece = BUF_INIT(PIECE_MAX);
+	return s;
+}
+
+void streams_free(struct streams *s)
+{
+	reactor_timer_free(s->news);
+	reactor_timer_free(s->keep_alive);
+	buf_fini(&s->piece);
+	free(s);
+}
+
+static void forget(struct watcher *r)
+{
+	struct streams *s = r->streams;
+	TAILQ_REMOVE(&s->readers, r, link);
+	if (--s->count == 0)
+		feed_watch(s->api->conf.feed, NULL, NULL);
+	free(r);
+}
+
+void streams_end(struct streams *s)
+{
+	struct watcher *r = TAILQ_FIRST(&s->readers);
+	for (; r != NULL; r = TAILQ_FIRST(&s->readers)) {
+		if (r->busy) {
+			http_stream_abort(r->stream); /* leads to on_gone() */
+			continue;
+		}
+		http_stream_end(r->stream);
+		forget(r);
+	}
+}
+
+static void on_drained(void *arg)
+{
+	struct watcher *r = arg;
+	r->busy = false;
+	serve(r);
+}
+
+static void on_gone(void *arg)
+{
+	forget(arg);
+}
+
+static bool token_reaches(const void *token, struct slice session)
+{
+	return auth_reaches(token, session);
+}
+
+static enum err read_session(struct call *c, struct slice text, struct feed_filter *filter)
+{
+	if (!name_is_session(text))
+		return problem_set(&c->problem, ERR_INVALID, "session",
+		    "a session id must match [A-Za-z0-9._~-]{1,128}");
+	memcpy(filter->session, text.ptr, text.len);
+	return auth_reaches(c->token, text) ? OK : ERR_REFUSED;
+}
+
+/* Reads the filter. ERR_INVALID, ERR_REFUSED, with the problem in words. */
+static enum err read_filter(struct call *c, struct feed_filter *filter)
+{
+	struct slice text;
+	enum err err = OK;
+	*filter = (struct feed_filter){.arg = c->token};
+	if (c->token != NULL)
+		filter->reaches = token_reaches;
+	if (call_parameter(c, SLICE("session"), &text))
+		err = read_session(c, text, filter);
+	if (err == OK && call_parameter(c, SLICE("webhook"), &text)) {
+		filter->has_webhook = true;
+		if (uuid_parse(text, &filter->webhook) != OK)
+			err = problem_set(&c->problem, ERR_INVALID, "webhook",
+			    "webhook must be the id of a webhook, a UUID");
+	}
+	if (err == OK && call_parameter(c, SLICE("status"), &text))
+		err = feed_parse_types(text, &filter->types, &c->problem);
+	return err;
+}
+
+static void begin(struct call *c, const struct feed_filter *filter)
+{
+	struct streams *s = c->api->streams;
+	struct watcher *r = mem_new(sizeof(*r));
+	const struct http_stream_conf conf = {.drained = on_drained,
+	    .gone = on_gone,
+	    .arg = r,
+	    .stall_ms = c->api->conf.stream_stall_ms};
+	struct slice last_id = http_header(c->http, "Last-Event-ID");
+	r->streams = s;
+	r->filter = *filter;
+	r->place = feed_end(c->api->conf.feed);
+	buf_reset(&s->piece);
+	buf_puts(&s->piece, HEAD);
+	if (last_id.len == 0)
+		feed_put_place(c->api->conf.feed, r->place, &s->piece);
+	buf_putc(&s->piece, '\n');
+	if (last_id.len > 0)
+		r->place = feed_resume(c->api->conf.feed, last_id, &s->piece);
+	if (s->count++ == 0)
+		reactor_timer_set(s->keep_alive, KEEP_ALIVE_MS);
+	TAILQ_INSERT_TAIL(&s->readers, r, link);
+	feed_watch(c->api->conf.feed, on_told, s);
+	http_add_header(c->http, "Cache-Control", "no-store");
+	http_add_header(c->http, "X-Accel-Buffering", "no"); /* nginx would collect it */
+	r->stream = http_stream_begin(c->http, 200, "text/event-stream", &conf);
+	send_piece(r);
+	call_end(c);
+}
+
+/* Whether the request can have a stream now; else it has been answered. */
+static bool may_begin(struct call *c)
+{
+	struct streams *s = c->api->streams;
+	if (strcmp(http_method(c->http), "HEAD") == 0) {
+		http_add_header(c->http, "Allow", "GET");
+		call_fail(c, 405, "", "a stream has no length to tell: use GET");
+	} else if (c->api->conf.health->stopping) {
+		call_fail(c, 503, "", "stopping");
+	} else if (!http_can_stream(c->http)) {
+		call_fail(c, 505, "", "a stream needs HTTP/1.1");
+	} else if (s->count >= c->api->conf.stream_readers_max) {
+		keep_alive(s); /* some may have left: the next attempt will find their place */
+		call_fail(c, 503, "",
+		    "as many streams are open as stream_readers_max allows; try again later");
+	} else {
+		return true;
+	}
+	return false;
+}
+
+void handle_stream(struct call *c)
+{
+	struct feed_filter filter;
+	enum err err = read_filter(c, &filter);
+	if (err != OK)
+		call_fail_err(c, err);
+	else if (may_begin(c))
+		begin(c, &filter);
+}

@@ -1,0 +1,36 @@
+/*
+ * What the commands that show things to people share: colours, and the members of the JSON
+ * objects that the API answers with. What is shown is printable ASCII, whatever came.
+ */
+#ifndef CLI_SHOW_H
+#define CLI_SHOW_H
+
+#include <stdbool.h>
+
+#include "domain/json.h"
+
+/* Whether standard output is a terminal that wants colours (https://no-color.org). */
+bool show_has_colours(void);
+
+/* An object that was read: its members, borrowed from `text` until show_fini(). */
+struct show {
+	struct json_reader reader;
+	struct buf text;
+	const struct json_member *members;
+	size_t count;
+};
+
+/* Reads an object. ERR_SYNTAX, ERR_TOOBIG over `max` bytes. show_fini() it either way. */
+MUST_CHECK enum err show_read(struct show *s, struct slice json, size_t max);
+void show_fini(struct show *s);
+
+/* The JSON of a member; empty where it is not there, or is null. */
+struct slice show_member(const struct show *s, const char *name);
+
+/* The same without the quotes of a string; its escapes stay. */
+struct slice show_text(const struct show *s, const char *name);
+
+/* Appends `text`, each byte that is not printable ASCII as '?', to `width` at least, 0: any. */
+void show_put(struct buf *out, struct slice text, size_t width);
+
+#endif
