@@ -52,7 +52,7 @@ struct api_conf {
 	uint64_t batch_max; /* bytes of a batch */
 	uint32_t webhooks_per_session;
 	struct quota quota;
-	int64_t backup_stall_ms; /* how long a backup's reader may take for a slice */
+	int64_t backup_stall_ms;     /* how long a backup's reader may take for a slice */
 	struct feed *feed;           /* borrowed */
 	uint32_t stream_readers_max; /* of the feed, at a time */
 	int64_t stream_stall_ms;     /* how long one of them may take for a piece */

@@ -14,8 +14,8 @@
 struct api {
 	struct api_conf conf;
 	struct guard *guard;
-	struct buf scratch;    /* of one handler at a time */
-	struct backup *backup; /* the one that is under way; backup_api.c */
+	struct buf scratch;      /* of one handler at a time */
+	struct backup *backup;   /* the one that is under way; backup_api.c */
 	struct streams *streams; /* stream_api.c */
 };
 

@@ -189,7 +189,8 @@ static void bound_texts(struct feed *f, uint64_t keep)
 {
 	if (f->oldest_text < oldest(f))
 		f->oldest_text = oldest(f);
-	for (; f->text_bytes > f->conf.text_bytes && f->oldest_text < f->end; f->oldest_text++) {
+	for (; f->text_bytes > f->conf.text_bytes && f->oldest_text < f->end;
+	     f->oldest_text++) {
 		if (f->oldest_text != keep)
 			drop_text(f, slot_of(f, f->oldest_text));
 	}

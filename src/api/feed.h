@@ -24,10 +24,10 @@
 #include "domain/problem.h"
 #include "store/registry.h"
 
-#define FEED_CAPACITY 4096          /* happenings: some 2 MiB */
-#define FEED_TEXT_BYTES (4u << 20)  /* of their texts */
-#define FEED_ERROR_SIZE 128         /* bytes of an error in words, a NUL among them */
-#define FEED_ID_SIZE 48             /* two numbers, a dash and a NUL */
+#define FEED_CAPACITY 4096         /* happenings: some 2 MiB */
+#define FEED_TEXT_BYTES (4u << 20) /* of their texts */
+#define FEED_ERROR_SIZE 128        /* bytes of an error in words, a NUL among them */
+#define FEED_ID_SIZE 48            /* two numbers, a dash and a NUL */
 
 enum happening_type {
 	HAPPENING_PUBLISHED,
@@ -43,13 +43,13 @@ enum happening_type {
 /* What does not apply is zero, and left out of the text. */
 struct happening {
 	enum happening_type type;
-	int64_t at_ms;      /* wall */
-	uint64_t webhook;   /* its number, by which its URL is found */
+	int64_t at_ms;    /* wall */
+	uint64_t webhook; /* its number, by which its URL is found */
 	int64_t duration_us;
-	int64_t next_ms;    /* wall; of the next attempt */
+	int64_t next_ms; /* wall; of the next attempt */
 	uint32_t attempt;
-	int status;         /* of HTTP */
-	bool has_event;     /* event_id counts; the same for the two below */
+	int status;     /* of HTTP */
+	bool has_event; /* event_id counts; the same for the two below */
 	bool has_delivery;
 	bool has_webhook;
 	struct uuid event_id;
@@ -61,9 +61,9 @@ struct happening {
 };
 
 struct feed_conf {
-	size_t capacity;   /* happenings that are kept */
-	size_t text_bytes; /* of their texts that are kept */
-	int64_t start_ms;  /* wall; names this run in the ids of messages */
+	size_t capacity;                 /* happenings that are kept */
+	size_t text_bytes;               /* of their texts that are kept */
+	int64_t start_ms;                /* wall; names this run in the ids of messages */
 	const struct registry *registry; /* borrowed */
 };
 

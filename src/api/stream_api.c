@@ -13,9 +13,9 @@
 #include "api/http_stream.h"
 #include "base/mem.h"
 
-#define PIECE_BYTES 65536         /* once a piece has so many it is sent */
-#define PIECE_MAX (4 * PIECE_BYTES) /* with the last message and a gap */
-#define KEEP_ALIVE_MS 15000       /* proxies cut what is silent for 60 s, mostly */
+#define PIECE_BYTES 65536               /* once a piece has so many it is sent */
+#define PIECE_MAX (4 * PIECE_BYTES)     /* with the last message and a gap */
+#define KEEP_ALIVE_MS 15000             /* proxies cut what is silent for 60 s, mostly */
 #define HEAD ": waybill\nretry: 2000\n" /* ms until a browser reconnects */
 
 struct watcher {

@@ -28,10 +28,9 @@ bool remote_read_more(struct remote *r, const struct remote_flag *more, int argc
 	    {"token", &r->token, NULL}, {"ca-file", &r->ca_file, NULL}};
 	struct option options[FLAGS_MAX + 1] = {{0}};
 	size_t count = 3;
-	for (; more->name != NULL; more++) {
-		panic_if(count == FLAGS_MAX, "too many flags");
+	for (; count < FLAGS_MAX && more->name != NULL; more++)
 		flags[count++] = *more;
-	}
+	panic_if(more->name != NULL, "too many flags");
 	for (size_t i = 0; i < count; i++)
 		options[i] = (struct option){flags[i].name,
 		    flags[i].value != NULL ? required_argument : no_argument, NULL, 0};

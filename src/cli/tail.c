@@ -219,8 +219,8 @@ int command_tail(int argc, char **argv)
 	struct problem p;
 	int first = 0;
 	const struct remote_flag flags[] = {{"session", &t.session, NULL},
-	    {"webhook", &t.webhook, NULL}, {"status", &t.status, NULL},
-	    {"json", NULL, &t.json}, {NULL, NULL, NULL}};
+	    {"webhook", &t.webhook, NULL}, {"status", &t.status, NULL}, {"json", NULL, &t.json},
+	    {NULL, NULL, NULL}};
 	if (!remote_read_more(&t.remote, flags, argc, argv, &first))
 		return EXIT_USAGE;
 	if (first != argc) {

@@ -51,6 +51,6 @@ static void on_disabled(void *arg, const struct webhook *w)
 
 struct dispatch_hooks tell_hooks(struct feed *feed)
 {
-	return (struct dispatch_hooks){
-	    .settled = on_settled, .disabled = on_disabled, .arg = feed};
+	return (
+	    struct dispatch_hooks){.settled = on_settled, .disabled = on_disabled, .arg = feed};
 }

@@ -161,8 +161,11 @@ static bool print_stats(const struct watching *w)
 		buf_puts(&out, "\033[H\033[J"); /* to the top, and clear what is below */
 	if (err == OK) {
 		put_totals(&out, &s);
-		buf_puts(&out, "STATE     WAITING  IN-FLIGHT FAILED SINCE                    "
-			       "STATUS SESSION      WEBHOOK                              URL\n");
+		buf_puts(&out, "STATE     WAITING  IN-FLIGHT FAILED ");
+		show_put(&out, SLICE("SINCE"), 25);
+		buf_puts(&out, "STATUS SESSION      ");
+		show_put(&out, SLICE("WEBHOOK"), 37);
+		buf_puts(&out, "URL\n");
 		err = put_webhooks(w, show_member(&s, "top"), &out);
 	}
 	show_fini(&s);
@@ -244,8 +247,8 @@ int command_top(int argc, char **argv)
 	struct problem p;
 	uint64_t count = 0;
 	int first = 0;
-	const struct remote_flag flags[] = {
-	    {"count", &w.count, NULL}, {"once", NULL, &w.once}, {NULL, NULL, NULL}};
+	const struct remote_flag flags[] = {{"count", &w.count, NULL}, {"once", NULL, &w.once},
+	    {NULL, NULL, NULL}};
 	if (!remote_read_more(&w.remote, flags, argc, argv, &first))
 		return EXIT_USAGE;
 	if (first != argc) {

@@ -37,7 +37,7 @@ struct flight {
 	int64_t duration_us;
 	int status;      /* of HTTP; 0: none came */
 	char error[128]; /* why none came; for the hooks */
-	bool landed; /* its slot was given back before its outcome was on disk */
+	bool landed;     /* its slot was given back before its outcome was on disk */
 };
 
 struct dispatch {

@@ -114,7 +114,7 @@ def test_a_delivery_from_its_event_to_its_end(gateway, make_receiver):
         assert data["webhook_id"] == hook["id"] and data["url"] == receiver.url()
         assert UUID7.fullmatch(data["delivery_id"]) and data["duration_ms"] > 0
         assert "error" not in data
-    assert retry["delivery_id"] == end["delivery_id"] == receiver.requests[0].id
+    assert retry["delivery_id"] == end["delivery_id"]
     assert (retry["attempt"], retry["status"]) == (1, 500)
     assert (end["attempt"], end["status"]) == (2, 200)
     assert RFC3339.fullmatch(retry["next_attempt_at"]) and "next_attempt_at" not in end
@@ -131,8 +131,8 @@ def test_deaths_and_disabling(make_gateway, make_receiver):
         seen = dict(stream.until("disabled"))
         assert "410" in seen["disabled"]["error"]
         assert seen["disabled"]["webhook_id"] == hook["id"]
-        gateway.call("demo", hook["id"], "enable")
-        gateway.call("demo", hook["id"], "disable")
+        other = gateway.register("other", gone.url())
+        gateway.call("other", other["id"], "disable")
         kind, by_hand = stream.message()
         assert (kind, by_hand["error"]) == ("disabled", "disabled by request")
 
@@ -211,7 +211,7 @@ def test_head_and_old_http(gateway):
             f"GET /api/v1/events/stream HTTP/1.0\r\nAuthorization: Bearer {gateway.token}\r\n"
             "Host: x\r\n\r\n".encode()
         )
-        expect_error(client.reply(), 505)
+        assert client._link.read_until(b"\r\n\r\n").startswith(b"HTTP/1.0 505 ")
 
 
 def test_a_reconnecting_reader_misses_nothing(gateway):
@@ -295,8 +295,8 @@ def test_a_slow_reader_slows_nobody_and_costs_little(gateway):
         assert fast.message()[1]["session_id"] == "last"
         seen = slow.until("gap")
         assert seen[-1][1]["dropped"] > 1000
-        while (data := slow.message()[1])["session_id"] != "last":
-            assert data["session_id"] == "many"
+        while (seen := slow.message())[1].get("session_id") != "last":
+            assert seen[0] == "gap" or seen[1]["session_id"] == "many"
     assert grown < 24 << 20  # freed memory that malloc keeps, mostly: 26 000 messages are 6 MB
 
 
@@ -356,7 +356,7 @@ def test_a_reload_ends_streams_whose_readers_come_back(make_gateway, tmp_path):
         tokens.write_text("token-of-two two\n")
         gateway.process.signal(signal.SIGHUP)
         assert stream.message() is None and full.message() is None
-    assert "401" in Stream(gateway, token="token-of-one").head
+    expect_error(gateway.api("GET", "/events/stream", token="token-of-one"), 401)
     gateway.publish("two")
     with Stream(gateway, last_id=full.last_id) as full:
         assert full.message()[1]["session_id"] == "two"

@@ -124,8 +124,9 @@ static void test_filter(void **state)
 	tell(&x, HAPPENING_PUBLISHED, "a");
 	tell(&x, HAPPENING_DEAD, "b");
 	tell(&x, HAPPENING_DELIVERED, "b");
-	struct happening h = {
-	    .type = HAPPENING_DELIVERED, .has_webhook = true, .webhook_id = make_id(9)};
+	struct happening h = {.type = HAPPENING_DELIVERED,
+	    .has_webhook = true,
+	    .webhook_id = make_id(9)};
 	feed_tell(x.feed, &h);
 	const struct {
 		struct feed_filter filter;
@@ -263,8 +264,7 @@ static void test_types(void **state)
 	assert_int_equal(types, 1u << HAPPENING_PUBLISHED | 1u << HAPPENING_DISABLED);
 	static const char *const WRONG[] = {"", "lost", "dead,lost", "dead,,dead", " dead"};
 	for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
-		assert_int_equal(feed_parse_types(slice_of(WRONG[i]), &types, &p),
-		    ERR_INVALID);
+		assert_int_equal(feed_parse_types(slice_of(WRONG[i]), &types, &p), ERR_INVALID);
 		assert_string_equal(p.field, "status");
 	}
 }
