@@ -4,11 +4,14 @@ does not read costs the others nothing.
 """
 
 import json
+import re
+import signal
 import socket
 
 import pytest
+import requests
 
-from harness import RFC3339, UUID7, expect_error, wait_until
+from harness import BINARY, RFC3339, UUID7, TlsAdapter, expect_error, wait_until
 
 RING = 4096  # happenings that are kept, docs/api.md
 
@@ -274,30 +277,34 @@ def test_a_restart_is_a_gap(gateway):
         assert stream.message()[1]["session_id"] == "new"
 
 
-def resident(gateway):
-    with open(f"/proc/{gateway.pid}/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * 4096
+def private_memory(gateway):
+    """Bytes of memory that are not of the store's file."""
+    with open(f"/proc/{gateway.pid}/status", encoding="ascii") as status:
+        return int(re.search(r"^RssAnon:\s+(\d+) kB$", status.read(), re.M).group(1)) << 10
 
 
 @pytest.mark.timeout(120)
 def test_a_slow_reader_slows_nobody_and_costs_little(gateway):
-    """Nothing of 30 000 messages is read by it; it is told of the gap, and goes on."""
+    """Of 40 000 messages, 7 MB, it reads nothing; it is told of the gap, and goes on."""
+
+    def publish_and_read(thousands):
+        for _ in range(thousands):
+            publish_many(gateway, "many", 1000)
+            assert all(fast.message()[0] == "published" for _ in range(1000))
+
     with Stream(gateway, rcvbuf=4096) as slow, Stream(gateway) as fast:
-        publish_many(gateway, "warm", RING)
-        for _ in range(RING):
-            fast.message()
-        before = resident(gateway)
-        for _ in range(13):
-            publish_many(gateway, "many", 2000)
-            assert all(fast.message()[0] == "published" for _ in range(2000))
-        grown = resident(gateway) - before
+        publish_and_read(10)
+        before = private_memory(gateway)
+        publish_and_read(30)
+        grown = private_memory(gateway) - before
         gateway.publish("last")
         assert fast.message()[1]["session_id"] == "last"
         seen = slow.until("gap")
         assert seen[-1][1]["dropped"] > 1000
         while (seen := slow.message())[1].get("session_id") != "last":
             assert seen[0] == "gap" or seen[1]["session_id"] == "many"
-    assert grown < 24 << 20  # freed memory that malloc keeps, mostly: 26 000 messages are 6 MB
+    if "asan" not in BINARY:  # which keeps what was freed for a while
+        assert grown < 2 << 20
 
 
 def test_one_that_does_not_read_is_cut(make_gateway):
@@ -344,8 +351,6 @@ def test_a_stop_ends_streams(gateway):
 
 
 def test_a_reload_ends_streams_whose_readers_come_back(make_gateway, tmp_path):
-    import signal
-
     tokens = tmp_path / "tokens"
     tokens.write_text("token-of-one one\n")
     gateway = make_gateway(tokens_file=tokens)
@@ -372,10 +377,6 @@ def test_repeats_are_not_told(gateway):
 
 def test_over_tls(make_gateway, tls_options):
     """The library's own client reads it, over TLS."""
-    import requests
-
-    from harness import TlsAdapter
-
     gateway = make_gateway(**tls_options)
     with requests.Session() as session:
         session.mount("https://", TlsAdapter(gateway.tls))
