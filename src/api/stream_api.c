@@ -11,6 +11,7 @@
 
 #include "api/handlers.h"
 #include "api/http_stream.h"
+#include "api/query.h"
 #include "base/mem.h"
 
 #define PIECE_BYTES 65536               /* once a piece has so many it is sent */
@@ -156,34 +157,41 @@ static bool token_reaches(const void *token, struct slice session)
 	return auth_reaches(token, session);
 }
 
-static enum err read_session(struct call *c, struct slice text, struct feed_filter *filter)
+/* Whether the session of the filter is one, and the token's; else the call is answered. */
+static bool read_session(struct query *q, struct feed_filter *filter)
 {
-	if (!name_is_session(text))
-		return problem_set(&c->problem, ERR_INVALID, "session",
-		    "a session id must match [A-Za-z0-9._~-]{1,128}");
-	memcpy(filter->session, text.ptr, text.len);
-	return auth_reaches(c->token, text) ? OK : ERR_REFUSED;
+	struct call *c = q->call;
+	char text[QUERY_TEXT_MAX + 1];
+	if (!query_text(q, "session", text))
+		return !q->answered;
+	if (!name_is_session(slice_of(text))) {
+		query_refuse(q, "session", "a session id: [A-Za-z0-9._~-]{1,128}");
+		return false;
+	}
+	memcpy(filter->session, text, strlen(text));
+	if (auth_reaches(c->token, slice_of(text)))
+		return true;
+	call_fail_err(c, ERR_REFUSED);
+	return false;
 }
 
-/* Reads the filter. ERR_INVALID, ERR_REFUSED, with the problem in words. */
-static enum err read_filter(struct call *c, struct feed_filter *filter)
+/* Reads the filter; false: the call has been answered. */
+static bool read_filter(struct call *c, struct feed_filter *filter)
 {
-	struct slice text;
-	enum err err = OK;
+	struct query q = {.call = c};
+	char text[QUERY_TEXT_MAX + 1];
 	*filter = (struct feed_filter){.arg = c->token};
 	if (c->token != NULL)
 		filter->reaches = token_reaches;
-	if (call_parameter(c, SLICE("session"), &text))
-		err = read_session(c, text, filter);
-	if (err == OK && call_parameter(c, SLICE("webhook"), &text)) {
-		filter->has_webhook = true;
-		if (uuid_parse(text, &filter->webhook) != OK)
-			err = problem_set(&c->problem, ERR_INVALID, "webhook",
-			    "webhook must be the id of a webhook, a UUID");
-	}
-	if (err == OK && call_parameter(c, SLICE("status"), &text))
-		err = feed_parse_types(text, &filter->types, &c->problem);
-	return err;
+	if (!read_session(&q, filter))
+		return false;
+	filter->has_webhook = query_uuid(&q, "webhook", &filter->webhook);
+	if (!query_text(&q, "status", text))
+		return !q.answered;
+	enum err err = feed_parse_types(slice_of(text), &filter->types, &c->problem);
+	if (err != OK)
+		call_fail_err(c, err);
+	return err == OK;
 }
 
 static void begin(struct call *c, const struct feed_filter *filter)
@@ -240,9 +248,6 @@ static bool may_begin(struct call *c)
 void handle_stream(struct call *c)
 {
 	struct feed_filter filter;
-	enum err err = read_filter(c, &filter);
-	if (err != OK)
-		call_fail_err(c, err);
-	else if (may_begin(c))
+	if (read_filter(c, &filter) && may_begin(c))
 		begin(c, &filter);
 }
