@@ -244,6 +244,7 @@ static void drop_expired(struct dispatch *d, struct endpoint *ep,
 	d->drops++;
 	sched_start(d->sched, &ep->sched, now_ms);
 	sched_finish(d->sched, &ep->sched, now_ms, RESULT_NONE, 0);
+	f->event = *e;
 	f->op.done = finish_drop;
 	f->settlement.now_ms = now_ms;
 	judge_expired(registry_get(d->conf.registry, ep->webhook), e, &f->settlement);

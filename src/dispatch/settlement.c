@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "domain/webhook_mask.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/queue.h"
@@ -13,6 +14,7 @@
 void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
     const struct client_result *r)
 {
+	char answer[ATTEMPT_ANSWER_MAX];
 	const struct attempt_record a = {
 	    .at_ms = s->now_ms - r->duration_us / 1000,
 	    .duration_us = r->duration_us,
@@ -25,7 +27,7 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 	    .url = slice_of(r->url),
 	    .address = slice_of(r->address),
 	    .error = slice_of(r->error),
-	    .answer = r->answer,
+	    .answer = {answer, webhook_mask(w, r->answer, answer, sizeof(answer))},
 	};
 	s->attempt = BUF_INIT(ATTEMPT_RECORD_MAX);
 	attempt_record_encode(&a, &s->attempt);

@@ -17,11 +17,11 @@
 #include "domain/pem.h"
 #include "domain/sign.h"
 #include "domain/url.h"
+#include "domain/webhook_mask.h"
 
 #define OVERLAP_DEFAULT_S 86400 /* docs/api.md */
 #define OVERLAP_MAX_S 2592000   /* 30 days */
-#define SECRET_MASK "********"
-#define RATE_MIN 0.001 /* one delivery in a thousand seconds */
+#define RATE_MIN 0.001          /* one delivery in a thousand seconds */
 #define RATE_MAX 100000.0
 #define EVENTS_MAX 256     /* names in one filter */
 #define FIELD_SHOWN_MAX 60 /* bytes of a field that nobody knows */
@@ -100,7 +100,7 @@ static enum err apply_secret(struct webhook *w, const cJSON *value,
 	size_t len = cJSON_IsString(value) ? strlen(value->valuestring) : 0;
 	if (len == 0 || len > WEBHOOK_SECRET_MAX)
 		return bad(p, "secret", "null or a string of 1 to 1024 bytes");
-	if (strcmp(value->valuestring, SECRET_MASK) == 0)
+	if (strcmp(value->valuestring, WEBHOOK_MASK) == 0)
 		return problem_set(p, ERR_INVALID, "secret",
 		    "this is the mask that answers show; leave it out to keep the secret");
 	webhook_rotate_secret(w, value->valuestring, 0);
@@ -574,7 +574,7 @@ void webhook_write(const struct webhook *w, const struct webhook_status *status,
 	buf_printf(out, "{\"id\":\"%s\"", id);
 	write_text(out, "url", w->url);
 	write_events(w, out);
-	write_text(out, "secret", w->secret == NULL ? NULL : SECRET_MASK);
+	write_text(out, "secret", w->secret == NULL ? NULL : WEBHOOK_MASK);
 	write_time(out, "previous_secret_expires_at", overlaps ? w->previous_expires_ms : 0);
 	buf_printf(out, ",\"enabled\":%s", w->enabled ? "true" : "false");
 	write_text(out, "disabled_reason", w->disabled_reason);

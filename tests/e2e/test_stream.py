@@ -11,7 +11,8 @@ import socket
 import pytest
 import requests
 
-from harness import BINARY, RFC3339, UUID7, TlsAdapter, expect_error, wait_until
+from harness import BINARY, RFC3339, UUID7, Hold, TlsAdapter, expect_error, wait_until
+from scheduling import age
 
 RING = 4096  # happenings that are kept, docs/api.md
 
@@ -400,3 +401,18 @@ def test_keep_alive(gateway):
     with Stream(gateway) as stream:
         stream.sock.settimeout(40)
         assert stream.block() == {"": "keep-alive", "id": stream.last_id}
+
+
+def test_one_that_expired_unsent_is_told_with_its_event(make_gateway, make_receiver):
+    gateway, hold = make_gateway(expire="presence=100ms"), Hold()
+    receiver = make_receiver(hold, 200)
+    gateway.register("demo", receiver.url(), max_in_flight=1)
+    gateway.publish("demo")
+    receiver.wait_for(1)
+    with Stream(gateway, "?session=demo&status=expired") as stream:
+        expired = gateway.publish("demo", "presence")["id"]
+        age(0.1)
+        hold.release()
+        kind, data = stream.message()
+    assert (kind, data["event"], data["event_id"]) == ("expired", "presence", expired)
+    assert "attempt" not in data and "duration_ms" not in data
