@@ -11,11 +11,40 @@
 #include "api/http.h"
 #include "api/inbound.h"
 #include "api/quota.h"
+#include "base/histogram.h"
 #include "domain/id.h"
 #include "domain/webhook_json.h"
 #include "store/queue.h"
 #include "store/registry.h"
 #include "store/turn.h"
+
+/* What is counted outside of the api; for /metrics and the statistics. Since the start. */
+struct api_figures {
+	uint64_t delivered;
+	uint64_t retried;
+	uint64_t dead;
+	uint64_t expired;
+	uint64_t cancelled;
+	uint64_t attempts[HTTP_CLASSES]; /* by the first digit of the status; 0: none came */
+	struct histogram attempt;
+	struct histogram receipt;
+	struct histogram turn;
+	uint32_t in_flight;
+	uint32_t circuits_open;
+	uint32_t circuits_half_open;
+	struct http_figures http; /* of all servers */
+	bool oldest_known;
+	int64_t oldest_ms; /* wall; when the oldest waiting delivery was published; 0: none */
+};
+
+/* How a webhook's endpoint does. */
+struct api_trouble {
+	uint64_t webhook;
+	struct webhook_status status;
+	int last_status;
+	const char *last_error; /* NULL: none */
+};
+typedef void (*api_trouble_fn)(void *arg, const struct api_trouble *t);
 
 /* What others must hear of, after the commit. Set by main: the api includes no dispatcher. */
 struct api_hooks {
@@ -25,6 +54,9 @@ struct api_hooks {
 	bool (*status)(void *arg, uint64_t webhook, struct webhook_status *out);
 	/* nor this: whether an attempt of a webhook's delivery is under way */
 	bool (*in_flight)(void *arg, uint64_t webhook, const struct uuid *delivery);
+	void (*figures)(void *arg, struct api_figures *out);
+	/* calls `fn` for each webhook that has work, or had some lately */
+	void (*troubles)(void *arg, api_trouble_fn fn, void *fn_arg);
 	void *arg;
 };
 
@@ -57,6 +89,9 @@ struct api_conf {
 	uint32_t stream_readers_max; /* of the feed, at a time */
 	int64_t stream_stall_ms;     /* how long one of them may take for a piece */
 	struct api_hooks hooks;
+	bool metrics_apart; /* /metrics is served by api_handle_metrics() alone */
+	int64_t started_ms; /* the system's clock when the process began */
+	int64_t started_mono_ms;
 };
 
 struct api;
@@ -79,6 +114,9 @@ void api_relieve(struct api *api, uint64_t file_bytes);
 
 /* An http_handler; `arg` is the struct api. */
 void api_handle(void *arg, struct http_request *q);
+
+/* An http_handler that knows /metrics and nothing else; `arg` is the struct api. */
+void api_handle_metrics(void *arg, struct http_request *q);
 
 /* An http_error_fn: the contract's error shape. */
 void api_error_body(int status, const char *message, struct buf *out);

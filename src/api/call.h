@@ -11,8 +11,17 @@
 
 #define CALL_RETRY_AFTER_S "5" /* Retry-After of 429, 503 and 507 */
 
+struct api_counts {
+	uint64_t events;     /* published: stored for the first time */
+	uint64_t bytes;      /* of their bodies */
+	uint64_t repeats;    /* that were stored before */
+	uint64_t deliveries; /* made of the events */
+};
+
 struct api {
 	struct api_conf conf;
+	struct api_counts counts;
+	struct samples *samples; /* the last hour */
 	struct guard *guard;
 	struct buf scratch;      /* of one handler at a time */
 	struct backup *backup;   /* the one that is under way; backup_api.c */

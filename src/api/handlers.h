@@ -3,6 +3,7 @@
 #define API_HANDLERS_H
 
 #include "api/call.h"
+#include "api/samples.h"
 
 /* Sizes of the structs that handlers keep behind a struct call; see struct route. */
 extern const size_t PUBLISH_CALL_SIZE;
@@ -45,6 +46,12 @@ void handle_stream(struct call *c);
 struct streams *streams_new(struct api *api);
 void streams_free(struct streams *s);
 void streams_end(struct streams *s);
+
+/* metrics_api.c: what happens */
+void handle_metrics(struct call *c);
+void handle_stats(struct call *c);
+void metrics_reply(struct call *c);
+void metrics_totals(void *api, struct samples_totals *out);
 
 /* ops_api.c: health */
 void handle_livez(struct call *c);

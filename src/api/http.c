@@ -92,6 +92,7 @@ static void drain_input(struct connection *c)
 static void refuse(struct connection *c, int status, const char *message)
 {
 	c->refused = true;
+	c->server->figures.answers[status / 100]++;
 	send_error(c, status, message);
 	(void)shutdown(bufferevent_getfd(c->bev), SHUT_WR); /* a gone peer is fine too */
 	drain_input(c);
@@ -294,6 +295,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 	begin_message(c);
 	reactor_timer_fire(c->deadline);
 	map_put(s->connections, &c->bev, sizeof(c->bev), c);
+	s->figures.accepted++;
 	balance_accepting(s);
 	return c->bev;
 }
@@ -458,6 +460,12 @@ void http_stop(struct http_server *s)
 	s->stopped = true;
 	close_listeners(s);
 	map_each(s->connections, cut_stream, NULL);
+}
+
+void http_figures(const struct http_server *s, struct http_figures *out)
+{
+	*out = s->figures;
+	out->connections = (uint32_t)map_count(s->connections);
 }
 
 uint32_t http_held(const struct http_server *s)

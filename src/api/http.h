@@ -74,6 +74,16 @@ MUST_CHECK enum err http_listen(struct http_server *s, const char *where, char *
 /* Accepts nothing new and closes each connection after its answer; streams are cut. */
 void http_stop(struct http_server *s);
 
+#define HTTP_CLASSES 6 /* of answers: the first digit of their status */
+
+struct http_figures {
+	uint32_t connections; /* open */
+	uint64_t accepted;    /* since the start */
+	uint64_t answers[HTTP_CLASSES];
+};
+
+void http_figures(const struct http_server *s, struct http_figures *out);
+
 /* Requests that have not been answered. */
 uint32_t http_held(const struct http_server *s);
 

@@ -62,6 +62,7 @@ struct http_server {
 	struct listeners *listeners;
 	uint64_t input; /* bytes, over all connections */
 	uint32_t held;
+	struct http_figures figures; /* but the open connections */
 	bool stopped;
 };
 

@@ -103,6 +103,7 @@ void http_reply(struct http_request *q, int status, const char *content_type, st
 {
 	struct http_server *s = q->server;
 	struct evbuffer *out = evhttp_request_get_output_buffer(q->ev);
+	s->figures.answers[status / 100]++;
 	if (content_type != NULL)
 		http_add_header(q, "Content-Type", content_type);
 	if (s->stopped)

@@ -72,6 +72,7 @@ struct http_stream *http_stream_begin(struct http_request *q, int status,
 {
 	struct http_stream *s = mem_new(sizeof(*s));
 	panic_if(!http_can_stream(q), "a request that cannot be streamed to");
+	q->server->figures.answers[status / 100]++;
 	s->request = q;
 	s->conf = *conf;
 	s->piece = evbuffer_new();

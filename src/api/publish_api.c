@@ -182,6 +182,20 @@ static void tell_queued(const struct publish_call *pc)
 	}
 }
 
+/* Counts what is on disk now. */
+static void count_events(const struct publish_call *pc)
+{
+	struct api_counts *n = &pc->call.api->counts;
+	for (size_t i = 0; i < pc->intake.count; i++) {
+		const struct intake_item *item = &pc->intake.items[i];
+		bool is_new = !pc->replayed && !item->replayed;
+		n->events += is_new ? 1 : 0;
+		n->repeats += is_new ? 0 : 1;
+		n->bytes += is_new ? item->publication.body.len : 0;
+		n->deliveries += is_new ? item->publication.event.deliveries : 0;
+	}
+}
+
 /* Whether nothing of the request was new. */
 static bool is_replay(const struct publish_call *pc)
 {
@@ -198,6 +212,7 @@ static void done_publish(struct op *op, enum err result)
 		call_fail_err(&pc->call, result);
 		return;
 	}
+	count_events(pc);
 	if (!pc->replayed)
 		tell_queued(pc);
 	if (is_replay(pc))

@@ -3,6 +3,7 @@
 
 #include "api/call.h"
 #include "api/handlers.h"
+#include "api/samples.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/events.h"
@@ -14,6 +15,8 @@
 static const struct route ROUTES[] = {
     {"GET", "livez", handle_livez, NULL, NULL, true},
     {"GET", "readyz", handle_readyz, NULL, NULL, true},
+    {"GET", "metrics", handle_metrics, NULL, NULL, true},
+    {"GET", "api/v1/stats", handle_stats, NULL, NULL, false},
     {"GET", "api/v1/backup", handle_backup, NULL, NULL, false},
     {"GET", "api/v1/events/stream", handle_stream, NULL, NULL, false},
     {"POST", "api/v1/events", handle_publish_any, release_publish, &PUBLISH_CALL_SIZE, false},
@@ -64,6 +67,7 @@ struct api *api_new(const struct api_conf *conf)
 	api->guard = guard_new(conf->reactor, conf->peers, conf->proxies);
 	api->scratch = BUF_INIT(SCRATCH_MAX);
 	api->streams = streams_new(api);
+	api->samples = samples_new(conf->reactor, metrics_totals, api);
 	return api;
 }
 
@@ -79,6 +83,7 @@ void api_free(struct api *api)
 		return;
 	guard_free(api->guard);
 	streams_free(api->streams);
+	samples_free(api->samples);
 	buf_fini(&api->scratch);
 	free(api);
 }
@@ -251,4 +256,18 @@ void api_handle(void *arg, struct http_request *q)
 			route->handle(c);
 	}
 	buf_fini(&allow);
+}
+
+void api_handle_metrics(void *arg, struct http_request *q)
+{
+	static const struct route METRICS = {"GET", "metrics", NULL, NULL, NULL, true};
+	struct call *c = make_call(arg, q, &METRICS);
+	if (!slice_eq(http_path(q), SLICE("/metrics"))) {
+		call_fail(c, 404, "", "there is no such call");
+	} else if (!same_method("GET", http_method(q))) {
+		http_add_header(q, "Allow", "GET");
+		call_fail(c, 405, "", "this path does not have this method");
+	} else {
+		metrics_reply(c);
+	}
 }

@@ -21,6 +21,7 @@
 static enum log_level least_level = LOG_INFO;
 static enum log_format line_format = LOG_TEXT;
 static uint32_t kind_per_second;
+static struct log_figures figures;
 static uint64_t lost; /* lines that nobody took, since the last that was taken */
 
 /* One kind of lines: a message, for one webhook. */
@@ -160,7 +161,13 @@ static void write_line(enum log_level level, const char *msg, const struct log_f
 		buf_putc(&line, '}');
 	buf_putc(&line, '\n');
 	lost = log_out_write(LEVELS[level].severity, line.data, line.len) ? 0 : lost + 1;
+	figures.lost += lost > 0 ? 1 : 0;
 	buf_fini(&line);
+}
+
+struct log_figures log_figures(void)
+{
+	return figures;
 }
 
 static void write_limited(enum log_level level, const char *msg, const struct log_field *fields)
@@ -177,6 +184,7 @@ void log_write(enum log_level level, const char *msg, const struct log_field *fi
 	if (!log_enabled(level))
 		return;
 	int saved = errno;
+	figures.lines[level]++;
 	if (level == LOG_DEBUG)
 		write_line(level, msg, fields, 0);
 	else

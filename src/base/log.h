@@ -42,6 +42,16 @@ void log_limit(uint32_t per_second);
 /* Whether lines of `level` are written: for callers whose fields cost something to make. */
 bool log_enabled(enum log_level level);
 
+#define LOG_LEVELS 4
+
+struct log_figures {
+	uint64_t
+	    lines[LOG_LEVELS]; /* by level: written, held back or lost; not those too mild */
+	uint64_t lost;         /* that nobody took */
+};
+
+struct log_figures log_figures(void);
+
 /*
  * Writes one line; `fields` ends with a row whose key is NULL. A field that would
  * make the line too long is left out. Use the macros below, with at least one field.

@@ -45,6 +45,7 @@ void config_free(struct config *c)
 	mem_forget(c->proxy); /* its URL may have a password */
 	free(c->tokens_file);
 	free(c->secret_key_file);
+	free(c->metrics_listen);
 	free(c->ca_file);
 	free(c->tls_certificate);
 	free(c->tls_key);

@@ -23,6 +23,7 @@ struct config_list {
 
 struct config {
 	struct config_list listen;
+	char *metrics_listen; /* NULL: where the API is served */
 	struct config_list extra_events;
 	struct address_policy addresses;
 	struct retry_schedule retry;

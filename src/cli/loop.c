@@ -47,7 +47,9 @@ struct loop {
 	bool reload;             /* asked for, to be done when the turn is over */
 	int64_t store_retry_ms;  /* monotonic; progress alone is not tried before */
 	int64_t staged_since_ms; /* monotonic; 0: nothing is */
-	int64_t clock_ahead_ms;  /* the system's clock, of wall time */
+	int64_t began_us;        /* monotonic; when the turn's wait was over */
+	struct histogram turns;
+	int64_t clock_ahead_ms; /* the system's clock, of wall time */
 };
 
 static void on_wake(void *arg)
@@ -103,6 +105,7 @@ static void on_tick(void *arg)
 	struct loop *l = arg;
 	check_room(l);
 	check_clock(l);
+	oldest_step(l->conf.oldest);
 	if (l->signals == 0)
 		sweep_begin(l->conf.sweep);
 	if (l->ticks % RENEWAL_TICKS == 0 && l->signals == 0)
@@ -168,7 +171,11 @@ static void wait_for_events(struct loop *l)
 	if (delay > 0)
 		reactor_timer_set(l->wake, delay < TICK_MS ? delay : TICK_MS);
 	clock_expire();
+	if (ready)
+		l->began_us = clock_now_us();
 	reactor_pass(l->conf.reactor, ready);
+	if (!ready) /* its callbacks are not counted: the wait is in the same call */
+		l->began_us = clock_now_us();
 	client_reap(l->conf.client);
 }
 
@@ -233,6 +240,7 @@ static enum err turn_once(struct loop *l)
 		dispatch_pump(l->conf.dispatch);
 	if (l->reload)
 		reload(l);
+	histogram_record(&l->turns, clock_now_us() - l->began_us);
 	return err;
 }
 
@@ -263,6 +271,11 @@ void loop_free(struct loop *l)
 	reactor_signal_free(l->interrupt);
 	reactor_signal_free(l->hangup);
 	free(l);
+}
+
+const struct histogram *loop_turns(const struct loop *l)
+{
+	return &l->turns;
 }
 
 void loop_configure(struct loop *l, int64_t drain_timeout_ms)

@@ -6,9 +6,11 @@
 #define CLI_LOOP_H
 
 #include "api/api.h"
+#include "base/histogram.h"
 #include "base/reactor.h"
 #include "courier/client.h"
 #include "dispatch/dispatch.h"
+#include "store/oldest.h"
 #include "store/renewal.h"
 #include "store/sweep.h"
 
@@ -20,6 +22,7 @@ struct loop_conf {
 	struct renewal *renewal;
 	struct client *client;
 	struct dispatch *dispatch;
+	struct oldest *oldest;
 	struct api *api;
 	struct http_server *http;
 	struct api_health *health; /* kept up to date here */
@@ -35,6 +38,9 @@ struct loop *loop_new(const struct loop_conf *conf);
 
 /* Frees it; NULL is fine. */
 void loop_free(struct loop *l);
+
+/* How long its turns took, without the wait for something to do; borrowed. */
+const struct histogram *loop_turns(const struct loop *l);
 
 /* Changes how long a drain may take. */
 void loop_configure(struct loop *l, int64_t drain_timeout_ms);

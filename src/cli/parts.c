@@ -30,6 +30,55 @@ static bool on_in_flight(void *arg, uint64_t webhook, const struct uuid *deliver
 	return dispatch_is_in_flight(((struct server *)arg)->dispatch, webhook, delivery);
 }
 
+static void put_outcomes(const struct dispatch *d, struct api_figures *out)
+{
+	struct dispatch_figures f;
+	dispatch_figures(d, &f);
+	out->delivered = f.delivered;
+	out->retried = f.retried;
+	out->dead = f.dead;
+	out->expired = f.expired;
+	out->cancelled = f.cancelled;
+	for (size_t i = 0; i < HTTP_CLASSES; i++)
+		out->attempts[i] = f.attempts[i];
+	out->attempt = f.attempt;
+	out->receipt = f.receipt;
+	out->in_flight = f.in_flight;
+	out->circuits_open = f.open;
+	out->circuits_half_open = f.half_open;
+}
+_Static_assert(DISPATCH_CLASSES == HTTP_CLASSES, "classes of statuses are the same for both");
+
+static void on_figures(void *arg, struct api_figures *out)
+{
+	const struct server *s = arg;
+	put_outcomes(s->dispatch, out);
+	out->turn = *loop_turns(s->loop);
+	http_figures(s->http, &out->http);
+	out->oldest_known = oldest_created(s->oldest, &out->oldest_ms);
+}
+
+struct troubles {
+	api_trouble_fn fn;
+	void *arg;
+};
+
+static void tell_trouble(void *arg, const struct dispatch_trouble *t)
+{
+	const struct troubles *to = arg;
+	struct api_trouble trouble = {.webhook = t->webhook,
+	    .status = t->status,
+	    .last_status = t->last_status,
+	    .last_error = t->last_error};
+	to->fn(to->arg, &trouble);
+}
+
+static void on_troubles(void *arg, api_trouble_fn fn, void *fn_arg)
+{
+	struct troubles to = {.fn = fn, .arg = fn_arg};
+	dispatch_each(((struct server *)arg)->dispatch, tell_trouble, &to);
+}
+
 struct api_conf server_api_conf(struct server *s)
 {
 	return (struct api_conf){.reactor = s->reactor,
@@ -60,7 +109,12 @@ struct api_conf server_api_conf(struct server *s)
 		.changed = on_changed,
 		.status = on_status,
 		.in_flight = on_in_flight,
-		.arg = s}};
+		.figures = on_figures,
+		.troubles = on_troubles,
+		.arg = s},
+	    .metrics_apart = s->config.metrics_listen != NULL,
+	    .started_ms = s->started_ms,
+	    .started_mono_ms = s->started_mono_ms};
 }
 
 struct http_conf server_http_conf(const struct server *s)
@@ -94,6 +148,7 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 	    .registry = s->registry,
 	    .vault = s->vault,
 	    .client = s->client,
+	    .oldest = s->oldest,
 	    .judge = {.retry = &s->config.retry,
 		.expiries = s->config.expiries.items,
 		.expiry_count = s->config.expiries.count,

@@ -50,6 +50,9 @@ static void configure(struct server *s)
 	peers_limit(s->peers, (uint32_t)s->config.max_connections_per_address);
 	api_configure(s->api, &api);
 	http_configure(s->http, &http);
+	http.peers = NULL;
+	if (s->metrics != NULL)
+		http_configure(s->metrics, &http);
 	dispatch_configure(s->dispatch, &dispatch);
 	sweep_configure(s->sweep, &keep);
 	loop_configure(s->loop, (int64_t)s->config.drain_timeout_ms);

@@ -96,6 +96,8 @@ static enum err open_store(struct server *s, struct problem *p)
 	err = registry_load(s->registry, s->db, s->vault, p);
 	if (err == OK)
 		err = load_backlog(s, p);
+	if (err == OK)
+		s->oldest = oldest_new(s->db, s->backlog);
 	s->turn = turn_new(s->db);
 	struct retention keep = server_retention(s);
 	s->sweep = sweep_new(s->turn, &keep);
@@ -137,6 +139,21 @@ static void make_api(struct server *s)
 	s->http = http_new(s->reactor, &http, api_handle, api_error_body, s->api);
 }
 
+/* A server of its own for /metrics: whoever reaches its address reaches nothing else. */
+static enum err listen_for_metrics(struct server *s, struct problem *p)
+{
+	char *shown = NULL;
+	struct http_conf http = server_http_conf(s);
+	http.peers = NULL; /* it has places of its own, and takes none of the clients' */
+	s->metrics = http_new(s->reactor, &http, api_handle_metrics, api_error_body, s->api);
+	enum err err = http_listen(s->metrics, s->config.metrics_listen, &shown, p);
+	if (err != OK)
+		return err;
+	(void)printf("waybill metrics on %s/metrics\n", shown);
+	free(shown);
+	return OK;
+}
+
 static enum err start_listening(struct server *s, struct problem *p)
 {
 	enum err loaded = server_load_tls(s, &s->config, p);
@@ -149,6 +166,11 @@ static enum err start_listening(struct server *s, struct problem *p)
 			return err;
 		(void)printf("waybill ready on %s\n", shown);
 		free(shown);
+	}
+	if (s->config.metrics_listen != NULL) {
+		enum err err = listen_for_metrics(s, p);
+		if (err != OK)
+			return err;
 	}
 	(void)fflush(stdout); /* who waits for the line is gone if this fails */
 	return OK;
@@ -168,6 +190,7 @@ static void make_loop(struct server *s)
 	    .renewal = s->renewal,
 	    .client = s->client,
 	    .dispatch = s->dispatch,
+	    .oldest = s->oldest,
 	    .api = s->api,
 	    .http = s->http,
 	    .health = &s->health,
@@ -230,6 +253,7 @@ static void stop(struct server *s)
 {
 	api_stop(s->api);
 	http_free(s->http);
+	http_free(s->metrics);
 	api_free(s->api);
 	feed_free(s->feed);
 	peers_free(s->peers);
@@ -242,6 +266,7 @@ static void stop(struct server *s)
 	renewal_free(s->renewal);
 	turn_free(s->turn);
 	registry_free(s->registry);
+	oldest_free(s->oldest);
 	backlog_free(s->backlog);
 	db_close(s->db);
 	auth_free(s->auth);
@@ -255,6 +280,8 @@ int command_serve(int argc, char **argv)
 	struct server s = {.argc = argc, .argv = argv};
 	struct problem p;
 	bool usage = false;
+	s.started_ms = clock_system_ms();
+	s.started_mono_ms = clock_mono_ms();
 	config_init(&s.config);
 	enum err err = config_read(&s.config, argc, argv, environ, &usage, &p);
 	if (err != OK) {

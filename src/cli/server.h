@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "cli/config.h"
 #include "cli/loop.h"
+#include "store/oldest.h"
 #include "store/renewal.h"
 #include "store/sweep.h"
 
@@ -24,6 +25,7 @@ struct server {
 	struct db *db;
 	struct registry *registry;
 	struct backlog *backlog;
+	struct oldest *oldest;
 	struct turn *turn;
 	struct reactor *reactor;
 	struct client *client;
@@ -31,10 +33,13 @@ struct server {
 	struct feed *feed;
 	struct api *api;
 	struct http_server *http;
+	struct http_server *metrics; /* NULL: /metrics is served by `http` */
 	struct loop *loop;
 	struct sweep *sweep;
 	struct renewal *renewal;
 	struct api_health health;
+	int64_t started_ms; /* the system's clock when the process began */
+	int64_t started_mono_ms;
 	struct rnd rnd;
 	struct idgen ids;
 };

@@ -30,6 +30,11 @@ static bool is_listen_item(const char *item)
 	return listen_is_local(item, &local, &p) == OK;
 }
 
+static bool is_plain_listen(const char *item)
+{
+	return is_listen_item(item) && !listen_is_tls(item);
+}
+
 static bool is_proxy_item(const char *item)
 {
 	struct cidr network;
@@ -95,6 +100,9 @@ const struct setting SETTINGS[] = {
 	"ADDRESS:PORT, [IPV6]:PORT, both also behind tls:, or unix:PATH, "
 	"several separated by commas",
 	.is_item = is_listen_item, .fixed = true},
+    {.name = "metrics_listen", KIND_TEXT, AT(metrics_listen), NULL,
+	"ADDRESS:PORT, [IPV6]:PORT or unix:PATH",
+	.is_item = is_plain_listen, .fixed = true},
     {.name = "tls_certificate", KIND_TEXT, AT(tls_certificate), NULL,
 	"a PEM file with the server's certificate, then those up to its authority's"},
     {.name = "tls_key", KIND_TEXT, AT(tls_key), NULL,

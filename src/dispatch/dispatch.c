@@ -11,6 +11,12 @@
 
 #define IDLE_MAX 1024 /* endpoints without work that are kept */
 
+static const char *const CIRCUIT_NAMES[SCHED_CIRCUITS] = {
+    [CIRCUIT_CLOSED] = "closed",
+    [CIRCUIT_OPEN] = "open",
+    [CIRCUIT_HALF_OPEN] = "half_open",
+};
+
 static void on_purged(void *arg, uint64_t webhook);
 
 struct dispatch *dispatch_new(const struct dispatch_conf *conf)
@@ -41,6 +47,7 @@ static void free_endpoint(void *value, void *arg)
 	while (!TAILQ_EMPTY(&ep->flights))
 		flight_free(TAILQ_FIRST(&ep->flights));
 	drop_keys(ep);
+	free(ep->last_error);
 	hosts_give_back(d->hosts, ep->sched.host);
 	free(ep);
 }
@@ -130,6 +137,8 @@ void endpoint_rewind(struct endpoint *ep)
 void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_place *place)
 {
 	struct endpoint *ep = take_endpoint(d, webhook);
+	if (d->conf.oldest != NULL)
+		oldest_queued(d->conf.oldest, &place->id);
 	if (ep == NULL)
 		return;
 	if (!queue_place_before(&ep->place, place))
@@ -169,8 +178,11 @@ void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 		if (ep->sched.due_ms != SCHED_NEVER)
 			sched_set_due(d->sched, &ep->sched, 0);
 	}
-	if (w->deleted)
+	if (w->deleted) {
+		sched_reset(d->sched,
+		    &ep->sched); /* its circuit is nobody's trouble any more */
 		sched_set_due(d->sched, &ep->sched, SCHED_NEVER);
+	}
 	endpoint_mark_idle(d, ep);
 }
 
@@ -253,30 +265,62 @@ bool dispatch_is_in_flight(const struct dispatch *d, uint64_t webhook, const str
 	return ep != NULL && flight_exists(ep, id);
 }
 
-bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out)
+static void put_status(const struct endpoint *ep, struct webhook_status *out)
 {
-	static const char *const NAMES[] = {
-	    [CIRCUIT_CLOSED] = "closed",
-	    [CIRCUIT_OPEN] = "open",
-	    [CIRCUIT_HALF_OPEN] = "half_open",
-	};
-	const struct endpoint *ep = find_endpoint(d, webhook);
-	const struct webhook *w = registry_get(d->conf.registry, webhook);
-	if (ep == NULL && w != NULL) /* it has no work, but may have been failing before */
-		*out = (struct webhook_status){
-		    .circuit = NAMES[CIRCUIT_CLOSED],
-		    .failing_since_ms = w->failing_since_ms,
-		};
-	if (ep == NULL)
-		return w != NULL;
 	bool closed = ep->sched.circuit == CIRCUIT_CLOSED;
 	*out = (struct webhook_status){
-	    .circuit = NAMES[ep->sched.circuit],
+	    .circuit = CIRCUIT_NAMES[ep->sched.circuit],
 	    .failures = ep->sched.failures,
 	    .failing_since_ms = ep->sched.failing_since_ms,
 	    .opened_ms = closed ? 0 : ep->sched.opened_ms,
 	    .probe_ms = closed ? 0 : ep->sched.probe_ms,
 	    .in_flight = ep->sched.in_flight,
 	};
+}
+
+bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out)
+{
+	const struct endpoint *ep = find_endpoint(d, webhook);
+	const struct webhook *w = registry_get(d->conf.registry, webhook);
+	if (ep == NULL && w != NULL) /* it has no work, but may have been failing before */
+		*out = (struct webhook_status){
+		    .circuit = CIRCUIT_NAMES[CIRCUIT_CLOSED],
+		    .failing_since_ms = w->failing_since_ms,
+		};
+	if (ep == NULL)
+		return w != NULL;
+	put_status(ep, out);
 	return true;
+}
+
+void dispatch_figures(const struct dispatch *d, struct dispatch_figures *out)
+{
+	*out = d->figures;
+	out->cancelled = purge_cancelled(d->purge);
+	out->in_flight = sched_in_flight(d->sched);
+	out->open = sched_circuits(d->sched, CIRCUIT_OPEN);
+	out->half_open = sched_circuits(d->sched, CIRCUIT_HALF_OPEN);
+}
+
+struct visit {
+	void (*fn)(void *arg, const struct dispatch_trouble *t);
+	void *arg;
+};
+
+static void visit(void *value, void *arg)
+{
+	const struct endpoint *ep = value;
+	const struct visit *v = arg;
+	struct dispatch_trouble t = {.webhook = ep->webhook,
+	    .last_status = ep->last_status,
+	    .last_error = ep->last_error};
+	put_status(ep, &t.status);
+	v->fn(v->arg, &t);
+}
+
+void dispatch_each(const struct dispatch *d,
+    void (*fn)(void *arg, const struct dispatch_trouble *t), void *arg)
+{
+	struct visit v = {.fn = fn, .arg = arg};
+	map_each(d->endpoints, visit, &v);
 }

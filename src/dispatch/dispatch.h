@@ -16,10 +16,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/histogram.h"
 #include "courier/client.h"
 #include "dispatch/judge.h"
 #include "domain/webhook_json.h"
 #include "sched/sched.h"
+#include "store/oldest.h"
 #include "store/queue.h"
 #include "store/registry.h"
 #include "store/turn.h"
@@ -50,6 +52,7 @@ struct dispatch_conf {
 	struct judge judge;
 	struct sched_conf sched;
 	struct dispatch_hooks hooks;
+	struct oldest *oldest;   /* told of what is queued; NULL: nobody is */
 	uint64_t body_bytes_max; /* bytes of bodies in flight over all webhooks */
 };
 
@@ -105,6 +108,40 @@ uint32_t dispatch_in_flight(const struct dispatch *d);
 
 /* Whether an attempt of a webhook's delivery is under way, or its outcome not committed yet. */
 bool dispatch_is_in_flight(const struct dispatch *d, uint64_t webhook, const struct uuid *id);
+
+#define DISPATCH_CLASSES 6 /* of an attempt's outcome: 0 no status, else its first digit */
+
+/* What it has done since it was made, and how it stands. */
+struct dispatch_figures {
+	uint64_t delivered; /* deliveries, as outcomes were committed; so the next three */
+	uint64_t retried;   /* once for each attempt that will be followed by another */
+	uint64_t dead;
+	uint64_t expired;
+	uint64_t cancelled; /* with their webhook */
+	uint64_t attempts[DISPATCH_CLASSES];
+	struct histogram attempt; /* from its start to its result */
+	struct histogram receipt; /* from the event's 202 to the receiver's 2xx, wall */
+	uint32_t in_flight;
+	uint32_t open; /* circuits; so the next */
+	uint32_t half_open;
+};
+
+void dispatch_figures(const struct dispatch *d, struct dispatch_figures *out);
+
+/* How an endpoint does, for the list of those that hurt. */
+struct dispatch_trouble {
+	uint64_t webhook;
+	struct webhook_status status;
+	int last_status;        /* of the last attempt; 0: none came */
+	const char *last_error; /* why, in words; NULL: it succeeded, or there was none */
+};
+
+/*
+ * Calls `fn` for each endpoint in memory: the webhooks with work, and some that had some
+ * lately. O(endpoints).
+ */
+void dispatch_each(const struct dispatch *d,
+    void (*fn)(void *arg, const struct dispatch_trouble *t), void *arg);
 
 /* How the webhook's endpoint stands; false where there is no such webhook. */
 bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out);

@@ -20,6 +20,8 @@ struct endpoint {
 	int64_t forced_ms;        /* what was queued before is due at once; 0: nothing is */
 	struct sign_key *key;     /* NULL: not made yet, or no secret */
 	struct sign_key *previous_key; /* the same of the secret before */
+	char *last_error; /* of the last attempt; NULL: it succeeded, or there was none */
+	int last_status;
 	bool fifo;
 	bool idle;
 };
@@ -53,6 +55,7 @@ struct dispatch {
 	int64_t read_retry_ms; /* monotonic; the queue is not read before */
 	bool keeps_attempts;   /* there is room for their records */
 	bool stopped;
+	struct dispatch_figures figures; /* those that are counted, not asked for */
 };
 
 /*

@@ -81,6 +81,27 @@ static void follow_settlement(struct dispatch *d, struct endpoint *ep, struct se
 	}
 }
 
+/* The outcome is on disk, and counts. */
+static void count_outcome(struct dispatch_figures *n, const struct flight *f)
+{
+	switch (f->settlement.verdict) {
+	case VERDICT_DELIVERED:
+		n->delivered++;
+		histogram_record(&n->receipt,
+		    (f->settlement.now_ms - f->event.created_ms) * 1000);
+		break;
+	case VERDICT_EXPIRED:
+		n->expired++;
+		break;
+	case VERDICT_RETRY:
+		n->retried++;
+		break;
+	case VERDICT_DEAD:
+		n->dead++;
+		break;
+	}
+}
+
 /* The outcome is on disk: what is in memory follows. */
 static void finish_flight(struct flight *f, enum err result)
 {
@@ -90,6 +111,7 @@ static void finish_flight(struct flight *f, enum err result)
 		log_error("outcome was not stored", LOG_S("error", err_text(result)));
 	if (result == OK) {
 		tell_settled(d, f);
+		count_outcome(&d->figures, f);
 		follow_settlement(d, ep, &f->settlement);
 	}
 	flight_free(f);
@@ -132,6 +154,19 @@ static void land(struct flight *f)
 	give_slot_back(f);
 }
 
+/* Counts an attempt, and keeps how the last one of its endpoint went. */
+static void note_result(struct dispatch *d, struct endpoint *ep, const struct client_result *r)
+{
+	int class = r->status / 100;
+	d->figures.attempts[class < DISPATCH_CLASSES ? class : 0]++;
+	histogram_record(&d->figures.attempt, r->duration_us);
+	ep->last_status = r->status;
+	free(ep->last_error);
+	ep->last_error = NULL;
+	if (r->status == 0)
+		ep->last_error = mem_copy(r->error, strlen(r->error));
+}
+
 /* An attempt ended: its outcome joins the turn. */
 static void on_result(void *arg, const struct client_result *r)
 {
@@ -140,6 +175,7 @@ static void on_result(void *arg, const struct client_result *r)
 	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
 	d->body_bytes -= f->body.len;
 	buf_fini(&f->body);
+	note_result(d, f->endpoint, r);
 	f->result = judge_endpoint(r);
 	f->duration_us = r->duration_us;
 	f->status = r->status;

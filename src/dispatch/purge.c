@@ -22,7 +22,9 @@ struct purge {
 	TAILQ_HEAD(, target) targets;
 	void (*gone)(void *arg, uint64_t webhook);
 	void *arg;
-	size_t slice; /* deliveries: fewer each time that there was no room for it */
+	size_t dropped;     /* deliveries, by the last slice */
+	uint64_t cancelled; /* by all that were committed */
+	size_t slice;       /* deliveries: fewer each time that there was no room for it */
 	bool staged;
 	bool erased; /* the last slice emptied the queue and erased the record */
 };
@@ -31,12 +33,12 @@ static enum err apply(struct op *op, struct db_txn *txn)
 {
 	struct purge *p = (struct purge *)op;
 	uint64_t webhook = TAILQ_FIRST(&p->targets)->webhook;
-	size_t dropped = 0;
 	size_t max = p->slice;
 	p->slice = (max + 1) / 2;
 	p->erased = false;
-	enum err err = retention_cancel_queue(txn, webhook, clock_wall_ms(), max, &dropped);
-	if (err != OK || dropped == max)
+	p->dropped = 0;
+	enum err err = retention_cancel_queue(txn, webhook, clock_wall_ms(), max, &p->dropped);
+	if (err != OK || p->dropped == max)
 		return err;
 	err = webhooks_erase(txn, webhook);
 	p->erased = err == OK || err == ERR_NOTFOUND;
@@ -47,6 +49,7 @@ static void done(struct op *op, enum err result)
 {
 	struct purge *p = (struct purge *)op;
 	p->staged = false;
+	p->cancelled += result == OK ? p->dropped : 0;
 	if (result != OK || !p->erased)
 		return;
 	struct target *t = TAILQ_FIRST(&p->targets);
@@ -95,4 +98,9 @@ void purge_step(struct purge *p)
 	p->staged = true;
 	p->slice = SLICE_MAX;
 	turn_stage(p->turn, &p->op);
+}
+
+uint64_t purge_cancelled(const struct purge *p)
+{
+	return p->cancelled;
 }

@@ -24,4 +24,7 @@ void purge_add(struct purge *p, uint64_t webhook);
 /* Stages the next slice, unless one is staged already or there is nothing to purge. */
 void purge_step(struct purge *p);
 
+/* Deliveries that were cancelled so, since the start. */
+uint64_t purge_cancelled(const struct purge *p);
+
 #endif

@@ -39,8 +39,9 @@ struct sched {
 	struct sched_list troubled;
 	struct sched_list throttled;
 	uint32_t in_flight;
-	uint32_t troubled_in_flight; /* of endpoints with failures */
-	bool troubled_turn;          /* the two lines take turns too */
+	uint32_t troubled_in_flight;       /* of endpoints with failures */
+	bool troubled_turn;                /* the two lines take turns too */
+	uint32_t circuits[SCHED_CIRCUITS]; /* endpoints with theirs so */
 };
 
 static int compare(const struct sched_endpoint *a, const struct sched_endpoint *b)
@@ -212,6 +213,7 @@ void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_host *hos
     const struct sched_limits *limits, int64_t now_ms)
 {
 	e->host = host;
+	s->circuits[e->circuit]++;
 	e->state = STATE_IDLE;
 	e->due_ms = SCHED_NEVER;
 	e->window = WINDOW_FIRST;
@@ -225,6 +227,7 @@ void sched_remove(struct sched *s, struct sched_endpoint *e)
 {
 	panic_if(e->in_flight > 0, "an endpoint with attempts in flight was removed");
 	withdraw(s, e);
+	s->circuits[e->circuit]--;
 }
 
 void sched_set_host(struct sched *s, struct sched_endpoint *e, struct sched_host *host)
@@ -255,6 +258,14 @@ static void set_failures(struct sched *s, struct sched_endpoint *e, uint32_t fai
 	e->failures = failures;
 }
 
+/* The one function that changes how the circuit of `e` stands. */
+static void set_circuit(struct sched *s, struct sched_endpoint *e, enum sched_circuit circuit)
+{
+	s->circuits[e->circuit]--;
+	e->circuit = (uint8_t)circuit;
+	s->circuits[e->circuit]++;
+}
+
 void sched_reset(struct sched *s, struct sched_endpoint *e)
 {
 	leave(s, e);
@@ -262,7 +273,7 @@ void sched_reset(struct sched *s, struct sched_endpoint *e)
 	e->failing_since_ms = 0;
 	e->pause_ms = 0;
 	e->resume_ms = 0;
-	e->circuit = CIRCUIT_CLOSED;
+	set_circuit(s, e, CIRCUIT_CLOSED);
 	e->window = WINDOW_FIRST;
 	e->threshold = e->limits.max_in_flight;
 	place(s, e);
@@ -381,7 +392,7 @@ void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 		e->tokens -= 1;
 	}
 	if (e->circuit == CIRCUIT_OPEN)
-		e->circuit = CIRCUIT_HALF_OPEN;
+		set_circuit(s, e, CIRCUIT_HALF_OPEN);
 	s->in_flight++;
 	s->troubled_in_flight += e->failures > 0 ? 1 : 0;
 	e->host->in_flight++;
@@ -438,7 +449,7 @@ static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full,
 	bool was_closed = e->circuit == CIRCUIT_CLOSED;
 	set_failures(s, e, 0);
 	e->failing_since_ms = 0;
-	e->circuit = CIRCUIT_CLOSED;
+	set_circuit(s, e, CIRCUIT_CLOSED);
 	if (!was_closed)
 		e->window = WINDOW_FIRST; /* slow start: it may not bear more yet */
 	else if (rising && e->since_cut >= window_of(e))
@@ -451,7 +462,7 @@ static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full,
 
 static void open_circuit(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 {
-	e->circuit = CIRCUIT_OPEN;
+	set_circuit(s, e, CIRCUIT_OPEN);
 	e->opened_ms = now_ms;
 	e->probe_ms = now_ms + s->conf.circuit_open_ms;
 }
@@ -512,7 +523,7 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 	case RESULT_NONE:
 		e->tokens += e->limits.rate > 0 ? 1 : 0;
 		if (e->circuit == CIRCUIT_HALF_OPEN) /* another probe may go at once */
-			e->circuit = CIRCUIT_OPEN;
+			set_circuit(s, e, CIRCUIT_OPEN);
 		break;
 	}
 	/* its line, its share or its wake time may be others now */
@@ -537,4 +548,9 @@ int64_t sched_wake(struct sched *s, int64_t now_ms)
 uint32_t sched_in_flight(const struct sched *s)
 {
 	return s->in_flight;
+}
+
+uint32_t sched_circuits(const struct sched *s, enum sched_circuit circuit)
+{
+	return s->circuits[circuit];
 }

@@ -56,6 +56,7 @@ struct sched_limits {
 };
 
 enum sched_circuit { CIRCUIT_CLOSED, CIRCUIT_OPEN, CIRCUIT_HALF_OPEN };
+#define SCHED_CIRCUITS 3
 
 /* How an attempt went, as far as the window and the circuit care. */
 enum sched_result {
@@ -158,5 +159,8 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 int64_t sched_wake(struct sched *s, int64_t now_ms);
 
 uint32_t sched_in_flight(const struct sched *s);
+
+/* How many of the endpoints that it knows have their circuit so. O(1). */
+uint32_t sched_circuits(const struct sched *s, enum sched_circuit circuit);
 
 #endif

@@ -437,6 +437,7 @@ enum err db_usage(struct db *db, struct db_usage *out)
 	    .file_bytes = file_bytes(db),
 	    .disk_free_bytes = free_bytes,
 	    .disk_bytes = disk_bytes,
+	    .page_bytes = (uint64_t)page_bytes,
 	};
 	return err;
 }

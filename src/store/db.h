@@ -148,10 +148,7 @@ MUST_CHECK enum err db_append(struct db_txn *txn, enum db_table t, struct slice 
 /* Removes `key`. ERR_NOTFOUND or the sticky error. */
 MUST_CHECK enum err db_del(struct db_txn *txn, enum db_table t, struct slice key);
 
-/*
- * Borrows the table's first key and value until the next write. ERR_NOTFOUND or the sticky
- * error.
- */
+/* Borrows the table's first key and value until the next write. Errors as of the next. */
 MUST_CHECK enum err db_first(struct db_txn *txn, enum db_table t, struct slice *key,
     struct slice *value);
 
@@ -183,6 +180,7 @@ struct db_usage {
 	uint64_t file_bytes;      /* how large it is: free pages that may be used again too */
 	uint64_t disk_free_bytes; /* of the file system, for an ordinary user */
 	uint64_t disk_bytes;      /* size of the file system */
+	uint64_t page_bytes;
 };
 
 /* Measures; a handful of system calls. ERR_IO, ERR_STORE. */

@@ -20,6 +20,7 @@ struct registry {
 	struct map *by_number;
 	struct map *by_session;
 	uint64_t last_number;
+	struct registry_figures figures;
 };
 
 struct registry *registry_new(void)
@@ -120,6 +121,15 @@ static void list_replace(struct registry *reg, const struct webhook *old, struct
 	}
 }
 
+/* Adds `w`, if there is one, to what its state is counted as, or takes it off. */
+static void count_webhook(struct registry *reg, const struct webhook *w, bool add)
+{
+	if (w == NULL || w->deleted)
+		return;
+	uint64_t *n = w->enabled ? &reg->figures.enabled : &reg->figures.disabled;
+	*n += add ? 1 : (uint64_t)-1;
+}
+
 void registry_set(struct registry *reg, struct webhook *w)
 {
 	struct webhook *old = map_get(reg->by_number, &w->number, sizeof(w->number));
@@ -130,6 +140,8 @@ void registry_set(struct registry *reg, struct webhook *w)
 	else if (old != NULL)
 		list_replace(reg, old, w);
 	map_put(reg->by_number, &w->number, sizeof(w->number), w);
+	count_webhook(reg, old, false);
+	count_webhook(reg, w, true);
 	if (w->number > reg->last_number)
 		reg->last_number = w->number;
 	webhook_free(old);
@@ -140,6 +152,7 @@ void registry_drop(struct registry *reg, uint64_t number)
 	struct webhook *w = map_del(reg->by_number, &number, sizeof(number));
 	if (w == NULL)
 		return;
+	count_webhook(reg, w, false);
 	list_remove(reg, w);
 	webhook_free(w);
 }
@@ -167,6 +180,11 @@ struct webhook *registry_find(const struct registry *reg, struct slice session,
 			return list[i];
 	}
 	return NULL;
+}
+
+struct registry_figures registry_figures(const struct registry *reg)
+{
+	return reg->figures;
 }
 
 uint64_t registry_take_number(struct registry *reg)

@@ -48,6 +48,14 @@ struct webhook *const *registry_session(const struct registry *reg, struct slice
 /* Takes a number for a new webhook, larger than all before, erased ones too. */
 uint64_t registry_take_number(struct registry *reg);
 
+struct registry_figures {
+	uint64_t enabled; /* retired ones left out, here and in the next */
+	uint64_t disabled;
+};
+
+/* How many webhooks there are. O(1). */
+struct registry_figures registry_figures(const struct registry *reg);
+
 /* Calls `fn` for every webhook, retired ones too. */
 void registry_each(const struct registry *reg, void (*fn)(void *webhook, void *arg), void *arg);
 

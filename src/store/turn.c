@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -31,7 +32,7 @@ struct turn {
 	size_t count;
 	size_t intake;
 	size_t patient; /* that may wait */
-	uint64_t commits;
+	struct turn_figures figures;
 };
 
 struct turn *turn_new(struct db *db)
@@ -72,7 +73,12 @@ bool turn_may_wait(const struct turn *t)
 
 uint64_t turn_commits(const struct turn *t)
 {
-	return t->commits;
+	return t->figures.commits;
+}
+
+const struct turn_figures *turn_figures(const struct turn *t)
+{
+	return &t->figures;
 }
 
 /* Takes what is staged out of the turn, in order, as much as one transaction should hold. */
@@ -94,9 +100,12 @@ static void take(struct turn *t, struct op_list *ops)
 static enum err write_all(struct turn *t, struct op_list *ops)
 {
 	struct db_txn *txn = NULL;
+	int64_t began_us = clock_now_us();
 	enum err err = db_begin(t->db, &txn);
-	if (err != OK)
+	if (err != OK) {
+		t->figures.failures++;
 		return err;
+	}
 	struct op *op;
 	TAILQ_FOREACH(op, ops, link) {
 		op->result = op->apply(op, txn);
@@ -104,9 +113,13 @@ static enum err write_all(struct turn *t, struct op_list *ops)
 			break;
 	}
 	err = db_commit(txn);
-	if (err == OK)
-		t->commits++;
-	return err;
+	if (err != OK) {
+		t->figures.failures++;
+		return err;
+	}
+	t->figures.commits++;
+	histogram_record(&t->figures.commit, clock_now_us() - began_us);
+	return OK;
 }
 
 /* Tells every operation its own result, or `failure` where that is not OK. */

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "base/histogram.h"
 #include "store/db.h"
 
 enum op_class { OP_INTAKE, OP_PROGRESS };
@@ -72,6 +73,15 @@ MUST_CHECK enum err turn_commit(struct turn *t);
 
 /* Tells each INTAKE that is staged ERR_STORE: the process ends and commits no more. */
 void turn_refuse(struct turn *t);
+
+struct turn_figures {
+	uint64_t commits;
+	uint64_t failures;       /* transactions of which nothing was written */
+	struct histogram commit; /* how long those that were committed took, from their begin */
+};
+
+/* What it has done since it was made; borrowed. */
+const struct turn_figures *turn_figures(const struct turn *t);
 
 /* Commits so far; for figures and tests. */
 uint64_t turn_commits(const struct turn *t);

@@ -46,6 +46,16 @@ static inline struct fixture *make(const struct sched_conf *conf, size_t count,
 	return f;
 }
 
+/* The scheduler's counts of circuits are those of its endpoints. */
+static inline void assert_circuits(const struct fixture *f)
+{
+	uint32_t counts[SCHED_CIRCUITS] = {0};
+	for (size_t i = 0; i < f->count; i++)
+		counts[f->e[i].circuit]++;
+	for (int c = 0; c < SCHED_CIRCUITS; c++)
+		assert_int_equal(sched_circuits(f->sched, (enum sched_circuit)c), counts[c]);
+}
+
 static inline void destroy(struct fixture *f)
 {
 	sched_free(f->sched);
@@ -73,6 +83,7 @@ static inline uint32_t start_all(struct fixture *f)
 static inline void finish(struct fixture *f, size_t i, enum sched_result result)
 {
 	sched_finish(f->sched, &f->e[i], f->now_ms, result, FAST_US);
+	assert_circuits(f);
 }
 
 /* Ends all that endpoint `i` has in flight alike. */

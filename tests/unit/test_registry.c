@@ -119,6 +119,45 @@ static void count_one(void *webhook, void *arg)
 	*(uint64_t *)arg += ((struct webhook *)webhook)->number;
 }
 
+static void assert_figures(const struct registry *reg, uint64_t enabled, uint64_t disabled)
+{
+	struct registry_figures f = registry_figures(reg);
+	assert_int_equal(f.enabled, enabled);
+	assert_int_equal(f.disabled, disabled);
+}
+
+static void set_state(struct registry *reg, uint64_t number, bool enabled, bool deleted)
+{
+	struct webhook *w = make_webhook(number, "s", "http://a/");
+	webhook_set_enabled(w, enabled ? NULL : "a reason");
+	w->deleted = deleted;
+	registry_set(reg, w);
+}
+
+/* Each is counted once, as it is now; retired ones are not, though they are still there. */
+static void test_figures(void **state)
+{
+	(void)state;
+	struct registry *reg = registry_new();
+	assert_figures(reg, 0, 0);
+	set_state(reg, 1, true, false);
+	set_state(reg, 2, false, false);
+	set_state(reg, 3, true, true);
+	assert_figures(reg, 1, 1);
+	set_state(reg, 1, false, false);
+	assert_figures(reg, 0, 2);
+	set_state(reg, 2, true, false);
+	assert_figures(reg, 1, 1);
+	set_state(reg, 2, true, true);
+	assert_figures(reg, 0, 1);
+	registry_drop(reg, 2);
+	registry_drop(reg, 9);
+	assert_figures(reg, 0, 1);
+	registry_drop(reg, 1);
+	assert_figures(reg, 0, 0);
+	registry_free(reg);
+}
+
 static void test_each(void **state)
 {
 	(void)state;
@@ -241,6 +280,7 @@ int main(void)
 	    cmocka_unit_test(test_find),
 	    cmocka_unit_test(test_replace),
 	    cmocka_unit_test(test_retire_and_drop),
+	    cmocka_unit_test(test_figures),
 	    cmocka_unit_test(test_each),
 	    STORE_TEST(test_load),
 	    STORE_TEST(test_numbers_are_not_reused),

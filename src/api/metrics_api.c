@@ -1,0 +1,213 @@
+/*
+ * GET /metrics: every figure of the process in Prometheus' text format. Names and units are
+ * by its conventions; no label has values that clients choose. What it costs does not depend
+ * on how many webhooks, events or sessions there are.
+ */
+#include "api/exposition.h"
+#include "api/handlers.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "store/backlog.h"
+
+#define METRICS_MAX (256u << 10) /* bytes; there are about 15 KiB */
+
+static void put_events(const struct api *api, struct buf *out)
+{
+	const struct api_counts *n = &api->counts;
+	exposition_counter(out, "waybill_events_published_total",
+	    "Events stored, each answered with a 2xx.", n->events);
+	exposition_counter(out, "waybill_events_repeated_total",
+	    "Events that were stored before, known by their id or Idempotency-Key.",
+	    n->repeats);
+	exposition_counter(out, "waybill_events_published_bytes_total",
+	    "Bytes of the bodies of stored events.", n->bytes);
+	exposition_counter(out, "waybill_deliveries_queued_total",
+	    "Deliveries made of stored events.", n->deliveries);
+}
+
+static void put_deliveries(const struct api_figures *f, struct buf *out)
+{
+	static const char *const CLASSES[HTTP_CLASSES] = {"class=\"none\"", "class=\"1xx\"",
+	    "class=\"2xx\"", "class=\"3xx\"", "class=\"4xx\"", "class=\"5xx\""};
+	static const char OUTCOMES[] = "waybill_deliveries_total";
+	static const char ATTEMPTS[] = "waybill_attempts_total";
+	exposition_family(out, OUTCOMES, "counter",
+	    "Outcomes of deliveries, on disk. Retried: once an attempt that another follows.");
+	exposition_whole(out, OUTCOMES, "outcome=\"delivered\"", f->delivered);
+	exposition_whole(out, OUTCOMES, "outcome=\"retried\"", f->retried);
+	exposition_whole(out, OUTCOMES, "outcome=\"dead\"", f->dead);
+	exposition_whole(out, OUTCOMES, "outcome=\"expired\"", f->expired);
+	exposition_whole(out, OUTCOMES, "outcome=\"cancelled\"", f->cancelled);
+	exposition_family(out, ATTEMPTS, "counter",
+	    "Attempts that ended, by the receiver's status; none: no answer came.");
+	for (size_t i = 0; i < HTTP_CLASSES; i++) {
+		if (i != 1) /* the final status is never a 1xx */
+			exposition_whole(out, ATTEMPTS, CLASSES[i], f->attempts[i]);
+	}
+}
+
+static void put_latencies(const struct api *api, const struct api_figures *f, struct buf *out)
+{
+	exposition_histogram(out, "waybill_receipt_duration_seconds",
+	    "From the publishing of an event to the receiver's 2xx.", &f->receipt);
+	exposition_histogram(out, "waybill_attempt_duration_seconds",
+	    "From the start of an attempt to its result.", &f->attempt);
+	exposition_histogram(out, "waybill_commit_duration_seconds",
+	    "Transactions of the store, their flush to disk included.",
+	    &turn_figures(api->conf.turn)->commit);
+	exposition_histogram(out, "waybill_turn_duration_seconds",
+	    "Turns of the loop, without the wait for something to do.", &f->turn);
+	exposition_counter(out, "waybill_commit_failures_total",
+	    "Transactions of which nothing was written.",
+	    turn_figures(api->conf.turn)->failures);
+}
+
+static void put_queue(const struct api *api, const struct api_figures *f, struct buf *out)
+{
+	static const char CIRCUITS[] = "waybill_circuits";
+	static const char WEBHOOKS[] = "waybill_webhooks";
+	struct registry_figures hooks = registry_figures(api->conf.registry);
+	uint64_t all = hooks.enabled + hooks.disabled;
+	uint64_t troubled = f->circuits_open + f->circuits_half_open;
+	exposition_gauge(out, "waybill_queue_depth",
+	    "Deliveries that wait, those in flight and those of deleted webhooks included.",
+	    backlog_total(api->conf.quota.backlog));
+	if (f->oldest_known) {
+		static const char OLDEST[] = "waybill_oldest_waiting_age_seconds";
+		int64_t age_ms = f->oldest_ms == 0 ? 0 : clock_wall_ms() - f->oldest_ms;
+		exposition_family(out, OLDEST, "gauge",
+		    "Since the publishing of the oldest delivery that waits; 0 if none does.");
+		exposition_real(out, OLDEST, "", age_ms > 0 ? (double)age_ms / 1000 : 0);
+	}
+	exposition_gauge(out, "waybill_attempts_in_flight", "Attempts under way.",
+	    f->in_flight);
+	exposition_family(out, CIRCUITS, "gauge", "Webhooks by the state of their circuit.");
+	exposition_whole(out, CIRCUITS, "state=\"closed\"",
+	    all > troubled ? all - troubled : 0);
+	exposition_whole(out, CIRCUITS, "state=\"open\"", f->circuits_open);
+	exposition_whole(out, CIRCUITS, "state=\"half_open\"", f->circuits_half_open);
+	exposition_family(out, WEBHOOKS, "gauge", "Webhooks that are registered.");
+	exposition_whole(out, WEBHOOKS, "state=\"enabled\"", hooks.enabled);
+	exposition_whole(out, WEBHOOKS, "state=\"disabled\"", hooks.disabled);
+}
+
+static void put_usage(const struct db_usage *u, struct buf *out)
+{
+	static const char PAGES[] = "waybill_store_pages";
+	uint64_t used = u->used_bytes / u->page_bytes;
+	uint64_t all = u->file_bytes / u->page_bytes;
+	exposition_family(out, PAGES, "gauge",
+	    "Pages of the store's file: with data, and free to be used again.");
+	exposition_whole(out, PAGES, "state=\"used\"", used);
+	exposition_whole(out, PAGES, "state=\"free\"", all > used ? all - used : 0);
+	exposition_gauge(out, "waybill_store_used_bytes", "Bytes of pages with data.",
+	    u->used_bytes);
+	exposition_gauge(out, "waybill_store_file_bytes", "Size of the store's file.",
+	    u->file_bytes);
+	exposition_gauge(out, "waybill_store_max_bytes", "The setting store_max_bytes.",
+	    u->max_bytes);
+	exposition_gauge(out, "waybill_store_disk_free_bytes",
+	    "Free bytes of the store's file system.", u->disk_free_bytes);
+	exposition_gauge(out, "waybill_store_disk_size_bytes",
+	    "Size of the store's file system.", u->disk_bytes);
+}
+
+/* What cannot be measured is left out: an absent figure shows, a wrong one does not. */
+static void put_store(const struct api *api, struct buf *out)
+{
+	const struct api_health *health = api->conf.health;
+	struct db_txn *txn = NULL;
+	struct db_usage u;
+	uint64_t dead = 0;
+	if (db_usage(api->conf.db, &u) == OK)
+		put_usage(&u, out);
+	if (db_read(api->conf.db, &txn) == OK) {
+		enum err err = db_rows(txn, DB_DEAD, &dead);
+		db_read_end(txn);
+		if (err == OK)
+			exposition_gauge(out, "waybill_dead_letters", "Dead letters kept.",
+			    dead);
+	}
+	exposition_gauge(out, "waybill_store_writable", "1: the last transaction was written.",
+	    health->stores ? 1 : 0);
+	exposition_gauge(out, "waybill_store_has_room", "1: new events are taken.",
+	    health->has_room ? 1 : 0);
+	exposition_gauge(out, "waybill_ready", "1: /readyz is 200.",
+	    health->stores && health->has_room && !health->stopping ? 1 : 0);
+}
+
+static void put_http(const struct http_figures *f, struct buf *out)
+{
+	static const char *const CLASSES[HTTP_CLASSES] = {"", "class=\"1xx\"", "class=\"2xx\"",
+	    "class=\"3xx\"", "class=\"4xx\"", "class=\"5xx\""};
+	static const char ANSWERS[] = "waybill_http_answers_total";
+	exposition_gauge(out, "waybill_connections", "Open connections of clients.",
+	    f->connections);
+	exposition_counter(out, "waybill_connections_accepted_total",
+	    "Connections of clients since the start.", f->accepted);
+	exposition_family(out, ANSWERS, "counter", "Answers to clients, by status.");
+	for (size_t i = 2; i < HTTP_CLASSES; i++)
+		exposition_whole(out, ANSWERS, CLASSES[i], f->answers[i]);
+}
+
+static void put_log(struct buf *out)
+{
+	static const char LINES[] = "waybill_log_lines_total";
+	struct log_figures f = log_figures();
+	exposition_family(out, LINES, "counter",
+	    "Log lines by level, also those that log_rate held back.");
+	exposition_whole(out, LINES, "level=\"debug\"", f.lines[LOG_DEBUG]);
+	exposition_whole(out, LINES, "level=\"info\"", f.lines[LOG_INFO]);
+	exposition_whole(out, LINES, "level=\"warn\"", f.lines[LOG_WARN]);
+	exposition_whole(out, LINES, "level=\"error\"", f.lines[LOG_ERROR]);
+	exposition_counter(out, "waybill_log_lines_lost_total",
+	    "Log lines that nobody took in time.", f.lost);
+}
+
+static void put_process(const struct api *api, struct buf *out)
+{
+	struct process_figures p;
+	process_figures(&p);
+	exposition_family(out, "waybill_build_info", "gauge",
+	    "1, with the version as a label.");
+	exposition_whole(out, "waybill_build_info", "version=\"" WAYBILL_VERSION "\"", 1);
+	exposition_family(out, "process_cpu_seconds_total", "counter",
+	    "User and system processor time.");
+	exposition_real(out, "process_cpu_seconds_total", "", p.cpu_s);
+	exposition_gauge(out, "process_resident_memory_bytes", "Resident memory.",
+	    p.resident_bytes);
+	exposition_gauge(out, "process_open_fds", "Open descriptors.", p.open_fds);
+	exposition_gauge(out, "process_max_fds", "The limit of open descriptors.", p.max_fds);
+	exposition_family(out, "process_start_time_seconds", "gauge",
+	    "When the process began, seconds since 1970.");
+	exposition_real(out, "process_start_time_seconds", "",
+	    (double)api->conf.started_ms / 1000);
+}
+
+void metrics_reply(struct call *c)
+{
+	struct api *api = c->api;
+	struct api_figures f = {0};
+	struct buf out = BUF_INIT(METRICS_MAX);
+	api->conf.hooks.figures(api->conf.hooks.arg, &f);
+	put_events(api, &out);
+	put_deliveries(&f, &out);
+	put_latencies(api, &f, &out);
+	put_queue(api, &f, &out);
+	put_store(api, &out);
+	put_http(&f.http, &out);
+	put_log(&out);
+	put_process(api, &out);
+	http_reply(c->http, 200, EXPOSITION_TYPE, buf_view(&out));
+	call_end(c);
+	buf_fini(&out);
+}
+
+void handle_metrics(struct call *c)
+{
+	if (c->api->conf.metrics_apart)
+		call_fail(c, 404, "", "served at metrics_listen alone");
+	else
+		metrics_reply(c);
+}
