@@ -102,6 +102,20 @@ static void count_outcome(struct dispatch_figures *n, const struct flight *f)
 	}
 }
 
+/*
+ * The delivery was cancelled during its attempt. It may wait again already, where claims have
+ * passed it by as one in flight.
+ */
+static void look_again(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery)
+{
+	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
+	struct queue_place place = queue_place_of(delivery);
+	if (w == NULL || w->deleted)
+		return;
+	endpoint_rewind(ep);
+	dispatch_queued(d, ep->webhook, &place);
+}
+
 /* The outcome is on disk: what is in memory follows. */
 static void finish_flight(struct flight *f, enum err result)
 {
@@ -114,6 +128,8 @@ static void finish_flight(struct flight *f, enum err result)
 		count_outcome(&d->figures, f);
 		follow_settlement(d, ep, &f->settlement);
 	}
+	if (result == ERR_NOTFOUND)
+		look_again(d, ep, &f->settlement.delivery);
 	flight_free(f);
 	endpoint_mark_idle(d, ep);
 }

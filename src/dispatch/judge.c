@@ -22,7 +22,7 @@ bool judge_is_expired(const struct judge *j, const struct event *e, const struct
     int64_t at_ms)
 {
 	int64_t after = expiry_of(j, e->name);
-	return after >= 0 && d->replayed_at == 0 && at_ms - e->created_ms > after;
+	return after >= 0 && d->replays == 0 && at_ms - e->created_ms > after;
 }
 
 bool judge_may_be_expired(const struct judge *j, const struct delivery *d, int64_t at_ms)
@@ -30,7 +30,7 @@ bool judge_may_be_expired(const struct judge *j, const struct delivery *d, int64
 	bool old = false;
 	for (size_t i = 0; i < j->expiry_count; i++)
 		old = old || at_ms - d->created_ms > j->expiries[i].after_ms;
-	return old && d->replayed_at == 0;
+	return old && d->replays == 0;
 }
 
 /*

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/replays.h"
 #include "store/retention.h"
 #include "store/webhooks.h"
 
@@ -39,6 +40,10 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	p->dropped = 0;
 	enum err err = retention_cancel_queue(txn, webhook, clock_wall_ms(), max, &p->dropped);
 	if (err != OK || p->dropped == max)
+		return err;
+	const struct replay_key replay = {.kind = REPLAY_DELIVERIES, .webhook = webhook};
+	err = replays_del(txn, &replay);
+	if (err != OK && err != ERR_NOTFOUND)
 		return err;
 	err = webhooks_erase(txn, webhook);
 	p->erased = err == OK || err == ERR_NOTFOUND;

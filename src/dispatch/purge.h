@@ -1,6 +1,6 @@
 /*
  * Purging: drops the queues of retired webhooks, a slice a turn, and then their
- * records. A queue of a million deliveries must not hold up one turn.
+ * records, their replays among them. A queue of a million deliveries must not hold up one turn.
  */
 #ifndef DISPATCH_PURGE_H
 #define DISPATCH_PURGE_H

@@ -42,6 +42,25 @@ static enum err write_attempt(const struct settlement *s, struct db_txn *txn)
 	return attempts_put(txn, &s->delivery.id, s->delivery.attempts, buf_view(&s->attempt));
 }
 
+/*
+ * Finds the delivery where it waits now: a retry by hand may have moved it. ERR_NOTFOUND where
+ * this attempt counts no more: it was cancelled, with its webhook or alone, and perhaps sent
+ * again since.
+ */
+static enum err find_waiting(struct settlement *s, struct db_txn *txn)
+{
+	struct delivery now;
+	enum err err = queue_get(txn, &s->delivery.id, &now);
+	if (err == ERR_CORRUPT) /* is written anew */
+		return OK;
+	if (err != OK)
+		return err;
+	if (now.status != DELIVERY_WAITING || now.replays != s->delivery.replays)
+		return ERR_NOTFOUND;
+	s->delivery.place_ms = now.place_ms;
+	return OK;
+}
+
 static enum err write_settled(const struct settlement *s, struct db_txn *txn,
     enum delivery_status status)
 {
@@ -68,6 +87,7 @@ static enum err write_dead(const struct settlement *s, struct db_txn *txn)
 {
 	struct delivery d = s->delivery;
 	d.status = DELIVERY_DEAD;
+	d.letter = s->dead->id;
 	enum err err = queue_remove(txn, &d);
 	if (err == OK)
 		err = queue_put(txn, &d);
@@ -111,7 +131,9 @@ static enum err write_webhook(struct settlement *s, const struct vault *vault,
 
 enum err settlement_write(struct settlement *s, const struct vault *vault, struct db_txn *txn)
 {
-	enum err err = OK;
+	enum err err = find_waiting(s, txn);
+	if (err != OK)
+		return err;
 	switch (s->verdict) {
 	case VERDICT_DELIVERED:
 		err = write_settled(s, txn, DELIVERY_DELIVERED);

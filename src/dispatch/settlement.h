@@ -21,7 +21,7 @@ enum verdict {
 
 struct settlement {
 	enum verdict verdict;
-	struct delivery delivery;  /* attempts counted, its place as it lies in the queue */
+	struct delivery delivery;  /* attempts counted; out: its place as it lay in the queue */
 	int64_t now_ms;            /* wall */
 	int64_t retry_ms;          /* VERDICT_RETRY: the new due time, wall */
 	bool fifo;                 /* VERDICT_RETRY: it keeps its place in the queue */
@@ -46,7 +46,8 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 
 /*
  * Writes `s`. ERR_NOTFOUND, with nothing written, where the delivery has left the
- * queue meanwhile (its webhook was deleted). The transaction's error.
+ * queue meanwhile (it was cancelled, or its webhook deleted), also if it has been put there
+ * anew. The transaction's error.
  */
 MUST_CHECK enum err settlement_write(struct settlement *s, const struct vault *vault,
     struct db_txn *txn);

@@ -9,6 +9,8 @@
  *               |  '--- retry -------+
  *             replay                 |  schedule exhausted
  *               '------- DEAD <------'
+ *
+ * One that is over (delivered, expired, cancelled) may be sent again too: it waits anew.
  */
 #ifndef DOMAIN_DELIVERY_H
 #define DOMAIN_DELIVERY_H
@@ -24,7 +26,8 @@ enum delivery_status {
 	DELIVERY_DELIVERED =
 	    3, /* this and the next: settled, kept for as long as retention says */
 	DELIVERY_EXPIRED = 4,
-	DELIVERY_CANCELLED = 5, /* its webhook was deleted, or its dead letter was dropped */
+	DELIVERY_CANCELLED =
+	    5, /* by hand, or its webhook was deleted, or its dead letter was dropped */
 };
 
 struct delivery {
@@ -38,7 +41,9 @@ struct delivery {
 	int64_t queued_ms; /* wall; when it was given that due time */
 	uint32_t attempts; /* made so far, over all replays */
 	uint32_t
-	    replayed_at; /* `attempts` when it was last replayed: the schedule starts there */
+	    replayed_at;  /* `attempts` when it was last replayed: the schedule starts there */
+	uint32_t replays; /* how often it was sent again after it was over or dead */
+	struct uuid letter; /* DELIVERY_DEAD: its dead letter; else all zero */
 	enum delivery_status status;
 };
 

@@ -9,6 +9,7 @@
 #include "store/history.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
+#include "store/replays.h"
 #include "store/retention.h"
 #include "store/webhooks.h"
 
@@ -119,14 +120,14 @@ static void row_url(struct check *c, struct slice key, struct slice value)
 
 /* events */
 
-/* Whether a delivery of `e` was given back to the queue after it was dead. */
+/* Whether a delivery of `e` was given back to the queue after it was dead or over. */
 static bool was_replayed(struct check *c, const struct event *e)
 {
 	for (uint32_t n = 1; n <= e->deliveries; n++) {
 		struct delivery d;
 		struct uuid id;
 		uuid_step(&e->id, n, &id);
-		if (queue_get(c->txn, &id, &d) == OK && d.replayed_at > 0)
+		if (queue_get(c->txn, &id, &d) == OK && d.replays > 0)
 			return true;
 	}
 	return false;
@@ -331,6 +332,8 @@ static void check_dead_delivery(struct check *c, struct slice session,
 		check_find(c, "its delivery is not dead");
 	else if (err == OK && memcmp(&d.event_id, &dead->event_id, UUID_SIZE) != 0)
 		check_find(c, "its delivery is of another event");
+	else if (err == OK && memcmp(&d.letter, &dead->id, UUID_SIZE) != 0)
+		check_find(c, "its delivery names another dead letter");
 	if (err != ERR_CORRUPT && events_get(c->txn, &dead->event_id, &e, NULL) == OK &&
 	    !slice_eq(slice_of(e.session), session))
 		check_find(c, "its event is of another session");
@@ -480,6 +483,28 @@ static void row_history(struct check *c, struct slice key, struct slice value)
 		check_find(c, "the event is of another session, or an answer");
 }
 
+/* replays */
+
+static void row_replay(struct check *c, struct slice key, struct slice value)
+{
+	struct replay r;
+	struct webhook *w = NULL;
+	if (replays_decode(key, value, &r) != OK) {
+		check_find(c, "the row is corrupt");
+		return;
+	}
+	if ((r.state == REPLAY_RUNNING) != (r.finished_ms == 0))
+		check_find(c, "it runs and has ended, or neither");
+	if (r.scheduled > r.looked_at)
+		check_find(c, "it counts %llu deliveries of %llu", U(r.scheduled),
+		    U(r.looked_at));
+	if (r.key.kind != REPLAY_DELIVERIES)
+		return;
+	if (webhooks_get_open(c->txn, r.key.webhook, &w) == ERR_NOTFOUND)
+		check_find(c, "there is no webhook %llu", U(r.key.webhook));
+	webhook_free(w);
+}
+
 const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_META] = {row_meta, NULL},
     [DB_WEBHOOKS] = {row_webhook, NULL},
@@ -495,6 +520,7 @@ const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_REPEATS_BY_AGE] = {row_repeat_by_age, NULL},
     [DB_ATTEMPTS] = {row_attempt, NULL},
     [DB_HISTORY] = {row_history, NULL},
+    [DB_REPLAYS] = {row_replay, NULL},
 };
 
 /* Two sets that must be one: what they hold, and where each was counted. */

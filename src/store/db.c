@@ -43,6 +43,7 @@ static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_BACKLOG] = "backlog",
     [DB_ATTEMPTS] = "attempts",
     [DB_HISTORY] = "history",
+    [DB_REPLAYS] = "replays",
 };
 
 static enum err err_of(int rc)

@@ -15,7 +15,6 @@
 #define STORE_DB_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -37,6 +36,7 @@ enum db_table {
 	DB_BACKLOG,        /* webhook number -> how many deliveries wait for it */
 	DB_ATTEMPTS,       /* delivery id, attempt number -> attempt */
 	DB_HISTORY,        /* session, event id -> nothing */
+	DB_REPLAYS,        /* webhook number, or kind and session -> replay */
 	DB_TABLES
 };
 

@@ -142,26 +142,51 @@ static enum err read_head(struct db_txn *txn, const struct uuid *id, struct even
 	return err;
 }
 
+/* Reads piece 0 for a change that an operation of its own can do without. */
+static enum err read_for_change(struct db_txn *txn, const struct uuid *id, struct event *e,
+    struct reader *r)
+{
+	enum err err = read_head(txn, id, e, r);
+	if (err != ERR_CORRUPT)
+		return err;
+	/* left where it is: the others of this turn must go on */
+	log_error("event record is corrupt", LOG_S("table", "events"));
+	return ERR_NOTFOUND;
+}
+
+/* Writes piece 0 anew, with the body's first bytes that are left in *r. */
+static enum err write_head(struct db_txn *txn, const struct event *e, struct reader *r)
+{
+	struct buf changed = BUF_INIT(PIECE_MAX + 8); /* one of version 1 grows by so much */
+	encode_head(e, &changed);
+	buf_slice(&changed, get_bytes(r, r->left));
+	enum err err = put_piece(txn, &e->id, 0, &changed);
+	buf_fini(&changed);
+	return err;
+}
+
 enum err events_release(struct db_txn *txn, const struct uuid *id, int64_t now_ms,
     struct event *left)
 {
 	struct reader r;
-	enum err err = read_head(txn, id, left, &r);
-	if (err == ERR_CORRUPT) { /* left where it is: the others of this turn must go on */
-		log_error("event record is corrupt", LOG_S("table", "events"));
-		return ERR_NOTFOUND;
-	}
+	enum err err = read_for_change(txn, id, left, &r);
 	if (err != OK)
 		return err;
 	left->open -= left->open > 0 ? 1 : 0;
 	if (left->open == 0) /* later than any time before: each has an entry of its own */
 		left->settled_ms = now_ms > left->settled_ms ? now_ms : left->settled_ms + 1;
-	struct buf changed = BUF_INIT(PIECE_MAX + 8); /* one of version 1 grows by so much */
-	encode_head(left, &changed);
-	buf_slice(&changed, get_bytes(&r, r.left));
-	err = put_piece(txn, id, 0, &changed);
-	buf_fini(&changed);
-	return err;
+	return write_head(txn, left, &r);
+}
+
+enum err events_reopen(struct db_txn *txn, const struct uuid *id, struct event *before)
+{
+	struct reader r;
+	enum err err = read_for_change(txn, id, before, &r);
+	if (err != OK)
+		return err;
+	struct event open = *before;
+	open.open++;
+	return write_head(txn, &open, &r);
 }
 
 enum err events_drop(struct db_txn *txn, const struct uuid *id)

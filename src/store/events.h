@@ -49,6 +49,13 @@ MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct
 MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id, int64_t now_ms,
     struct event *left);
 
+/*
+ * One delivery more is open: one that was over is sent again. *before is the event as it was.
+ * ERR_NOTFOUND as in events_release().
+ */
+MUST_CHECK enum err events_reopen(struct db_txn *txn, const struct uuid *id,
+    struct event *before);
+
 /* Names the newest id there is, of an event or a dead letter; all zero where there is none. */
 MUST_CHECK enum err events_newest_id(struct db_txn *txn, struct uuid *id);
 

@@ -91,6 +91,25 @@ enum err retention_settle(struct db_txn *txn, const struct delivery *d, int64_t 
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
+enum err retention_reopen(struct db_txn *txn, const struct delivery *d)
+{
+	unsigned char key[KEY_SIZE];
+	struct slice value;
+	struct event e = {0};
+	enum err err = events_reopen(txn, &d->event_id, &e);
+	/* of an old record nobody knows when it was settled: that entry is overtaken */
+	if (err != OK || e.open > 0 || e.settled_ms == 0)
+		return err;
+	struct slice entry = settled_key(e.settled_ms, &e.id, key);
+	err = db_get(txn, DB_SETTLED, entry, &value);
+	uint64_t cost = err == OK ? decode_number(value) : 0;
+	if (err == OK)
+		err = db_del(txn, DB_SETTLED, entry);
+	if (err == OK)
+		err = count_bytes(txn, 0, cost);
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
 enum err retention_cancel_queue(struct db_txn *txn, uint64_t webhook, int64_t now_ms,
     size_t max, size_t *cancelled)
 {
@@ -213,11 +232,25 @@ static enum err cancel_dead(struct db_txn *txn, const struct uuid *id, int64_t n
 	if (d.status != DELIVERY_DEAD)
 		return OK;
 	d.status = DELIVERY_CANCELLED;
+	d.letter = (struct uuid){0};
 	return retention_settle(txn, &d, now_ms);
 }
 
+enum err retention_drop_dead(struct db_txn *txn, struct slice session,
+    const struct uuid *letter, int64_t now_ms)
+{
+	struct dead_letter *dead = mem_new(sizeof(*dead));
+	enum err err = dead_letters_get(txn, session, letter, dead);
+	if (err == OK)
+		err = cancel_dead(txn, &dead->delivery_id, now_ms);
+	free(dead);
+	if (err != OK && err != ERR_CORRUPT)
+		return err;
+	return dead_letters_del(txn, session, letter);
+}
+
 static enum err drop_oldest_dead(struct db_txn *txn, const struct retention *keep,
-    int64_t now_ms, struct dead_letter *dead)
+    int64_t now_ms)
 {
 	char session[SESSION_MAX + 1];
 	struct uuid id;
@@ -226,23 +259,17 @@ static enum err drop_oldest_dead(struct db_txn *txn, const struct retention *kee
 		return err;
 	if (uuid_time(&id) + keep->dead_letters_ms > now_ms)
 		return ERR_NOTFOUND;
-	err = dead_letters_get(txn, slice_of(session), &id, dead);
-	if (err == OK)
-		err = cancel_dead(txn, &dead->delivery_id, now_ms);
-	if (err != OK && err != ERR_NOTFOUND && err != ERR_CORRUPT)
-		return err;
-	return dead_letters_del(txn, slice_of(session), &id);
+	err = retention_drop_dead(txn, slice_of(session), &id, now_ms);
+	return err == ERR_NOTFOUND ? dead_letters_del(txn, slice_of(session), &id) : err;
 }
 
 enum err retention_sweep_dead(struct db_txn *txn, const struct retention *keep, int64_t now_ms,
     size_t max, size_t *dropped)
 {
-	struct dead_letter *dead = mem_new(sizeof(*dead));
 	enum err err = OK;
 	for (*dropped = 0; err == OK && *dropped < max;) {
-		err = drop_oldest_dead(txn, keep, now_ms, dead);
+		err = drop_oldest_dead(txn, keep, now_ms);
 		*dropped += err == OK ? 1 : 0;
 	}
-	free(dead);
 	return err == ERR_NOTFOUND ? OK : err;
 }

@@ -27,6 +27,13 @@ struct retention {
 MUST_CHECK enum err retention_settle(struct db_txn *txn, const struct delivery *d,
     int64_t now_ms);
 
+/*
+ * The event of `d`, a delivery that is over, is open again: it is kept, and counts for nothing,
+ * until it is settled anew. ERR_NOTFOUND where there is no such event, or one that cannot be
+ * read. The caller writes the delivery.
+ */
+MUST_CHECK enum err retention_reopen(struct db_txn *txn, const struct delivery *d);
+
 /* Cancels at most `max` deliveries of `webhook`; *cancelled says how many. */
 MUST_CHECK enum err retention_cancel_queue(struct db_txn *txn, uint64_t webhook, int64_t now_ms,
     size_t max, size_t *cancelled);
@@ -38,7 +45,14 @@ MUST_CHECK enum err retention_cancel_queue(struct db_txn *txn, uint64_t webhook,
 MUST_CHECK enum err retention_sweep_settled(struct db_txn *txn, const struct retention *keep,
     int64_t now_ms, size_t max, size_t *dropped);
 
-/* The same for dead letters, whose deliveries are then cancelled. */
+/*
+ * Drops a dead letter; its delivery, where that is dead, is cancelled. ERR_NOTFOUND. One that
+ * cannot be read is dropped alone.
+ */
+MUST_CHECK enum err retention_drop_dead(struct db_txn *txn, struct slice session,
+    const struct uuid *letter, int64_t now_ms);
+
+/* Drops dead letters that are too old, as retention_sweep_settled() does events. */
 MUST_CHECK enum err retention_sweep_dead(struct db_txn *txn, const struct retention *keep,
     int64_t now_ms, size_t max, size_t *dropped);
 

@@ -11,6 +11,7 @@
 #include "store/backlog.h"
 #include "store/history.h"
 #include "store/record.h"
+#include "store/resend.h"
 #include "store/webhooks.h"
 
 #define VERSION_KEY SLICE("schema")
@@ -43,7 +44,8 @@ static enum err count_waiting(struct db_txn *txn, bool *more)
 
 static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {
     create, digest_urls, count_waiting,
-    history_fill, /* to 4; the attempts of before are not known */
+    history_fill,        /* to 4; the attempts of before are not known */
+    resend_name_letters, /* to 5: dead deliveries name their dead letters */
 };
 
 enum err schema_version(struct db_txn *txn, uint32_t *out)

@@ -37,10 +37,11 @@ static bool recode_webhook(struct reader *r, struct buf *out)
 static bool recode_delivery(struct reader *r, struct buf *out)
 {
 	struct delivery d;
+	bool is_old = r->left > 0 && r->ptr[0] == 1;
 	if (delivery_decode(r, &d) != OK)
 		return false;
 	delivery_encode(&d, out);
-	return true;
+	return !is_old; /* that form is read, and not written any more */
 }
 
 static bool recode_dead_letter(struct reader *r, struct buf *out)

@@ -19,6 +19,8 @@
 #include "store/idempotency.h"
 #include "store/queue.h"
 #include "store/record.h"
+#include "store/replay_slice.h"
+#include "store/resend.h"
 #include "store/retention.h"
 #include "store/webhooks.h"
 
@@ -85,6 +87,13 @@ static void put_key(struct buf *key, enum db_table table, unsigned n)
 	switch (table) {
 	case DB_META:
 		buf_puts(key, META[n % 3]);
+		return;
+	case DB_REPLAYS:
+		put_u64(key, n % (1 + WEBHOOKS));
+		if (n % (1 + WEBHOOKS) == 0) {
+			put_u8(key, (uint8_t)(n % 2 == 0 ? REPLAY_LETTERS : REPLAY_PURGE));
+			buf_slice(key, SESSION);
+		}
 		return;
 	case DB_WEBHOOKS:
 	case DB_BACKLOG:
@@ -287,20 +296,67 @@ static void check_release(struct db_txn *txn, const struct uuid *id)
 	buf_fini(&same);
 }
 
+/* A slice of a replay, and what comes of it. */
+static void run_replay(struct db_txn *txn, const struct replay_key *key)
+{
+	static struct replay_slice slice;
+	struct replay r;
+	enum err err = replays_get(txn, key, &r);
+	expect_bearable(err);
+	if (err != OK)
+		return;
+	slice.now_ms = NOW_MS;
+	slice.max = IDS;
+	expect_bearable(replay_slice_run(txn, &r, &slice));
+	panic_if(slice.queued_count > slice.max, "more than a slice");
+	expect_bearable(replays_put(txn, &r));
+}
+
+static void on_replay(void *arg, const struct replay_key *key)
+{
+	(void)arg;
+	(void)key;
+}
+
+static void run_replays(struct db_txn *txn)
+{
+	static const enum replay_kind KINDS[] = {REPLAY_LETTERS, REPLAY_PURGE};
+	expect_bearable(replays_each_running(txn, on_replay, NULL));
+	for (uint64_t webhook = 1; webhook <= WEBHOOKS; webhook++)
+		run_replay(txn,
+		    &(struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = webhook});
+	for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++)
+		run_replay(txn, &(struct replay_key){.kind = KINDS[i], .session = "s"});
+}
+
+/* One is sent again, or given up. */
+static void resend(struct db_txn *txn, const struct uuid *id, unsigned n)
+{
+	struct delivery d;
+	if (queue_get(txn, id, &d) != OK)
+		return;
+	expect_bearable(n % 2 == 0 ? resend_delivery(txn, SESSION, &d, n % 4 == 0, NOW_MS)
+				   : resend_cancel(txn, SESSION, &d, NOW_MS));
+}
+
 static void change_all(struct db_txn *txn)
 {
 	static const struct retention KEEP = {.settled_ms = 1000,
 	    .settled_bytes = UINT64_MAX,
 	    .dead_letters_ms = 1000};
 	size_t dropped = 0;
+	bool more = false;
+	expect_bearable(resend_name_letters(txn, &more));
+	run_replays(txn);
 	for (unsigned n = 0; n < IDS; n++) {
 		struct delivery d;
 		const struct uuid id = id_of(n);
+		resend(txn, &id, n);
 		check_release(txn, &id);
 		if (queue_get(txn, &id, &d) == OK)
 			expect_bearable(retention_settle(txn, &d, NOW_MS));
 	}
-	bool more = true;
+	more = true;
 	while (more)
 		panic_if(history_fill(txn, &more) != OK, "fill");
 	expect_bearable(retention_cancel_queue(txn, 1, NOW_MS, 100, &dropped));

@@ -298,6 +298,13 @@ static void dead_missing(struct sample *m)
 	assert_int_equal(dead_letters_del(m->w.txn, SLICE("s"), &m->letter), OK);
 }
 
+static void dead_unnamed(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->mixed, 2);
+	d.letter = m->waiting;
+	assert_int_equal(queue_put(m->w.txn, &d), OK);
+}
+
 static void dead_twice(struct sample *m)
 {
 	struct dead_letter dead;
@@ -525,6 +532,7 @@ static const struct {
     D(waiting_zero, "nothing waits, so there should be no row"),
     D(waiting_corrupt, "the row is corrupt"),
     D(dead_missing, "deliveries: 1 dead deliveries, 0 in dead"),
+    D(dead_unnamed, "its delivery names another dead letter"),
     D(dead_twice, "deliveries: 1 dead deliveries, 2 in dead"),
     D(dead_of_live_delivery, "its delivery is not dead"),
     D(dead_of_other_event, "its delivery is of another event"),

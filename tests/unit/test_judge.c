@@ -217,6 +217,7 @@ static void test_expiry(void **state)
 	judge_status(f, 500, "");
 	assert_int_equal(f->s.verdict, VERDICT_EXPIRED);
 	f->s.delivery.replayed_at = f->s.delivery.attempts;
+	f->s.delivery.replays = 1;
 	assert_false(judge_may_be_expired(&f->judge, &f->s.delivery, NOW_MS + 120001));
 	judge_status(f, 500, "");
 	assert_int_equal(f->s.verdict, VERDICT_RETRY);

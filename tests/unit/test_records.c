@@ -42,7 +42,9 @@ static const struct delivery DELIVERIES[] = {
 	.due_ms = -1,
 	.queued_ms = 1767225600000,
 	.attempts = UINT32_MAX,
-	.replayed_at = UINT32_MAX - 1},
+	.replayed_at = UINT32_MAX - 1,
+	.replays = UINT32_MAX - 2,
+	.letter = {{16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}}},
 };
 
 static void test_delivery_round_trip(void **state)
@@ -65,7 +67,32 @@ static void test_delivery_round_trip(void **state)
 		assert_true(got.queued_ms == d->queued_ms);
 		assert_true(got.attempts == d->attempts);
 		assert_true(got.replayed_at == d->replayed_at);
+		assert_true(got.replays == d->replays);
+		assert_memory_equal(got.letter.bytes, d->letter.bytes, UUID_SIZE);
 		assert_int_equal(got.status, d->status);
+		buf_fini(&b);
+	}
+}
+
+/* Version 1 ended behind replayed_at; what was replayed once is not new. */
+static void test_delivery_of_version_1(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(DELIVERIES); i++) {
+		const struct delivery *d = &DELIVERIES[i];
+		struct buf b = BUF_INIT(1000);
+		struct delivery got = {.id = id_of(7)};
+		delivery_encode(d, &b);
+		b.data[0] = 1;
+		struct reader r = reader_of(
+		    (struct slice){.ptr = b.data, .len = b.len - 4 - UUID_SIZE});
+		assert_int_equal(delivery_decode(&r, &got), OK);
+		assert_true(got.attempts == d->attempts);
+		assert_true(got.replayed_at == d->replayed_at);
+		assert_true(got.replays == (d->replayed_at > 0 ? 1 : 0));
+		assert_true(got.letter.bytes[0] == 0 && got.letter.bytes[15] == 0);
+		r = reader_of(buf_view(&b)); /* one that is longer is none */
+		assert_int_equal(delivery_decode(&r, &got), ERR_CORRUPT);
 		buf_fini(&b);
 	}
 }
@@ -290,7 +317,7 @@ static void test_cut_and_extended(void **state)
 static void test_other_version(void **state)
 {
 	(void)state;
-	static const int VERSIONS[] = {1, 1, 2, 1};
+	static const int VERSIONS[] = {2, 1, 2, 1};
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		struct buf b = BUF_INIT(10000);
 		encode(kind, &b);
@@ -492,6 +519,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_delivery_round_trip),
+	    cmocka_unit_test(test_delivery_of_version_1),
 	    cmocka_unit_test(test_dead_letter_round_trip),
 	    cmocka_unit_test(test_attempt_round_trip),
 	    cmocka_unit_test(test_dead_letter_text_too_long),

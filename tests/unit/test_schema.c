@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "store/backlog.h"
+#include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/history.h"
 #include "store/queue.h"
@@ -199,6 +200,38 @@ static void test_from_version_3(void **state)
 	assert_history(s, EVENTS, 7);
 }
 
+/* Version 5: each dead delivery names its dead letter, whatever slices that takes. */
+static void test_from_version_4(void **state)
+{
+	enum { MANY = 1500 };
+	struct store *s = *state;
+	struct problem p;
+	struct dead_letter dead = {0};
+	write_version(s, 4, 4);
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 0; n < MANY; n++) {
+		struct delivery d = make_delivery(1, n, 0);
+		d.status = DELIVERY_DEAD;
+		dead.id = make_id(MANY + n);
+		dead.delivery_id = d.id;
+		assert_int_equal(queue_put(txn, &d), OK);
+		assert_int_equal(dead_letters_put(txn, SLICE("s"), &dead), OK);
+	}
+	store_commit(txn);
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	assert_int_equal(read_version(s), SCHEMA_VERSION);
+	assert_int_equal(store_count(s, DB_META), 1);
+	txn = store_read(s);
+	for (uint64_t n = 0; n < MANY; n++) {
+		struct delivery d;
+		struct uuid id = make_id(n);
+		struct uuid letter = make_id(MANY + n);
+		assert_int_equal(queue_get(txn, &id, &d), OK);
+		assert_memory_equal(d.letter.bytes, letter.bytes, UUID_SIZE);
+	}
+	db_read_end(txn);
+}
+
 #define SMALL_MAP (1u << 20) /* bytes: soon full */
 
 /* Fills the store until nothing more goes in. */
@@ -311,6 +344,7 @@ int main(void)
 	    STORE_TEST(test_again),
 	    STORE_TEST(test_from_version_2),
 	    STORE_TEST(test_from_version_3),
+	    STORE_TEST(test_from_version_4),
 	    cmocka_unit_test(test_step_fails),
 	    STORE_TEST(test_newer_is_refused),
 	    STORE_TEST(test_from_version_1),

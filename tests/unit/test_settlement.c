@@ -18,6 +18,7 @@
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/queue.h"
+#include "store/resend.h"
 #include "store/webhooks.h"
 #include "support.h"
 
@@ -146,6 +147,59 @@ static void test_retry(void **state)
 	assert_int_equal(d.attempts, 2);
 	assert_int_equal(store_count(s, DB_QUEUE), 2);
 	settlement_fini(&o);
+}
+
+/* A retry by hand has moved it during its attempt: the outcome still counts. */
+static void test_moved_meanwhile(void **state)
+{
+	static const enum verdict VERDICTS[] = {VERDICT_RETRY, VERDICT_DELIVERED};
+	struct store *s = *state;
+	for (size_t i = 0; i < COUNT(VERDICTS); i++) {
+		struct settlement o = outcome(VERDICTS[i]);
+		struct delivery d = stored(s, 11);
+		struct db_txn *txn = store_begin(s);
+		o.retry_ms = NOW_MS + 5000;
+		assert_int_equal(resend_delivery(txn, SLICE("s"), &d, false, 77777), OK);
+		store_commit(txn);
+		assert_true(stored(s, 11).place_ms == 77777);
+		settle(s, &o);
+		assert_int_equal(stored(s, 11).attempts, 1);
+		assert_int_equal(store_count(s, DB_QUEUE), 2 - i);
+		settlement_fini(&o);
+	}
+	assert_int_equal(stored(s, 11).status, DELIVERY_DELIVERED);
+	assert_int_equal(open_deliveries(s), 1);
+}
+
+/* It was cancelled during its attempt, and perhaps sent again: the outcome is nobody's. */
+static void test_cancelled_meanwhile(void **state)
+{
+	static const enum verdict VERDICTS[] = {VERDICT_RETRY, VERDICT_DELIVERED,
+	    VERDICT_EXPIRED, VERDICT_DEAD};
+	struct store *s = *state;
+	for (size_t i = 0; i < 2 * COUNT(VERDICTS); i++) {
+		struct settlement o = outcome(VERDICTS[i / 2]);
+		bool again = i % 2 == 1;
+		struct delivery d = stored(s, 11);
+		struct db_txn *txn = store_begin(s);
+		o.delivery.replays = d.replays;
+		o.delivery.place_ms = d.place_ms;
+		o.dead = mem_new(sizeof(*o.dead));
+		if (d.status == DELIVERY_WAITING)
+			assert_int_equal(resend_cancel(txn, SLICE("s"), &d, NOW_MS), OK);
+		if (again) /* at the very place where it was */
+			assert_int_equal(resend_delivery(txn, SLICE("s"), &d, true,
+					     o.delivery.place_ms),
+			    OK);
+		struct delivery before = d;
+		assert_int_equal(settlement_write(&o, NULL, txn), ERR_NOTFOUND);
+		store_commit(txn);
+		d = stored(s, 11);
+		assert_true(delivery_same(&d, &before));
+		assert_int_equal(store_count(s, DB_QUEUE), again ? 2 : 1);
+		assert_int_equal(store_count(s, DB_DEAD), 0);
+		settlement_fini(&o);
+	}
 }
 
 /* A fifo webhook's delivery waits ahead of those behind it. */
@@ -436,6 +490,8 @@ int main(void)
 	    SETTLEMENT_TEST(test_dead),
 	    SETTLEMENT_TEST(test_attempts),
 	    SETTLEMENT_TEST(test_left_meanwhile),
+	    SETTLEMENT_TEST(test_moved_meanwhile),
+	    SETTLEMENT_TEST(test_cancelled_meanwhile),
 	    SETTLEMENT_TEST(test_failing_since),
 	    SETTLEMENT_TEST(test_disable),
 	    SETTLEMENT_TEST(test_disabled_already),

@@ -15,6 +15,8 @@
 #include "store/idempotency.h"
 #include "store/queue.h"
 #include "store/record.h"
+#include "store/replays.h"
+#include "store/resend.h"
 #include "store/schema.h"
 #include "store/webhooks.h"
 #include "world.h"
@@ -110,6 +112,7 @@ struct uuid world_bury(struct world *w, struct delivery d)
 	d.attempts++;
 	assert_int_equal(queue_remove(w->txn, &d), OK);
 	d.status = DELIVERY_DEAD;
+	d.letter = dead->id;
 	assert_int_equal(queue_put(w->txn, &d), OK);
 	assert_int_equal(dead_letters_put(w->txn, SLICE("s"), dead), OK);
 	struct uuid id = dead->id;
@@ -131,11 +134,7 @@ void world_replay(struct world *w, struct uuid letter)
 		free(dead);
 		return;
 	}
-	d.status = DELIVERY_WAITING;
-	d.replayed_at = d.attempts;
-	d.place_ms = w->now_ms;
-	assert_int_equal(queue_add(w->txn, &d), OK);
-	assert_int_equal(dead_letters_del(w->txn, SLICE("s"), &letter), OK);
+	assert_int_equal(resend_delivery(w->txn, SLICE("s"), &d, false, w->now_ms), OK);
 	free(dead);
 }
 
@@ -193,6 +192,9 @@ void sample_make(struct store *s, struct sample *m)
 	(void)world_publish(&m->w, 3, 1, 10);
 	world_retire(&m->w, 3);
 	world_answer(&m->w, 1, 100);
+	struct replay r = {.state = REPLAY_RUNNING, .statuses = REPLAY_ALL};
+	r.key = (struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = 2};
+	assert_int_equal(replays_put(m->w.txn, &r), OK);
 }
 
 static void keep_finding(void *arg, const char *finding)

@@ -1,0 +1,146 @@
+/*
+ * Records of replays; see replays.h. The record: version (1), state (1), statuses (1), since
+ * (8), until (8), started (8), finished (8), position (16), last (16), webhook id (16),
+ * scheduled (8), looked at (8). To change it: raise VERSION and decode the old form as well.
+ */
+#include "store/replays.h"
+
+#include "base/log.h"
+#include "store/record.h"
+
+#define VERSION 1
+#define KEY_MAX (8 + 1 + SESSION_MAX)
+#define RECORD_MAX 128 /* bytes; it has a fixed size below it */
+
+static void put_key(const struct replay_key *key, struct buf *out)
+{
+	bool numbered = key->kind == REPLAY_DELIVERIES;
+	put_u64(out, numbered ? key->webhook : 0);
+	if (numbered)
+		return;
+	put_u8(out, (uint8_t)key->kind);
+	buf_slice(out, slice_of(key->session));
+}
+
+static enum err parse_key(struct slice key, struct replay_key *out)
+{
+	struct reader r = reader_of(key);
+	*out = (struct replay_key){.webhook = get_u64(&r), .kind = REPLAY_DELIVERIES};
+	if (out->webhook != 0)
+		return r.failed || r.left != 0 ? ERR_CORRUPT : OK;
+	uint8_t kind = get_u8(&r);
+	struct slice session = get_bytes(&r, r.left);
+	if (r.failed || (kind != REPLAY_LETTERS && kind != REPLAY_PURGE) ||
+	    !name_is_session(session))
+		return ERR_CORRUPT;
+	out->kind = kind;
+	memcpy(out->session, session.ptr, session.len);
+	return OK;
+}
+
+static void get_id(struct reader *r, struct uuid *out)
+{
+	struct slice id = get_bytes(r, UUID_SIZE);
+	memcpy(out->bytes, id.ptr, id.len);
+}
+
+enum err replays_decode(struct slice key, struct slice value, struct replay *out)
+{
+	struct reader r;
+	struct replay found = {0};
+	enum err err = parse_key(key, &found.key);
+	if (err == OK)
+		err = record_open(value, &r);
+	if (err != OK)
+		return err;
+	if (get_u8(&r) != VERSION)
+		return ERR_CORRUPT;
+	uint8_t state = get_u8(&r);
+	found.statuses = get_u8(&r);
+	found.since_ms = get_i64(&r);
+	found.until_ms = get_i64(&r);
+	found.started_ms = get_i64(&r);
+	found.finished_ms = get_i64(&r);
+	get_id(&r, &found.position);
+	get_id(&r, &found.last);
+	get_id(&r, &found.webhook);
+	found.scheduled = get_u64(&r);
+	found.looked_at = get_u64(&r);
+	if (r.failed || r.left != 0 || state < REPLAY_RUNNING || state > REPLAY_CANCELLED ||
+	    (found.statuses & ~REPLAY_ALL) != 0)
+		return ERR_CORRUPT;
+	found.state = state;
+	*out = found;
+	return OK;
+}
+
+static void encode(const struct replay *r, struct buf *out)
+{
+	put_u8(out, VERSION);
+	put_u8(out, (uint8_t)r->state);
+	put_u8(out, r->statuses);
+	put_i64(out, r->since_ms);
+	put_i64(out, r->until_ms);
+	put_i64(out, r->started_ms);
+	put_i64(out, r->finished_ms);
+	buf_append(out, r->position.bytes, UUID_SIZE);
+	buf_append(out, r->last.bytes, UUID_SIZE);
+	buf_append(out, r->webhook.bytes, UUID_SIZE);
+	put_u64(out, r->scheduled);
+	put_u64(out, r->looked_at);
+	record_seal(out);
+}
+
+enum err replays_get(struct db_txn *txn, const struct replay_key *key, struct replay *out)
+{
+	struct slice value;
+	struct buf k = BUF_INIT(KEY_MAX);
+	put_key(key, &k);
+	enum err err = db_get(txn, DB_REPLAYS, buf_view(&k), &value);
+	if (err == OK)
+		err = replays_decode(buf_view(&k), value, out);
+	buf_fini(&k);
+	return err;
+}
+
+enum err replays_put(struct db_txn *txn, const struct replay *r)
+{
+	struct buf k = BUF_INIT(KEY_MAX);
+	struct buf value = BUF_INIT(RECORD_MAX);
+	put_key(&r->key, &k);
+	encode(r, &value);
+	enum err err = db_put(txn, DB_REPLAYS, buf_view(&k), buf_view(&value));
+	buf_fini(&value);
+	buf_fini(&k);
+	return err;
+}
+
+enum err replays_del(struct db_txn *txn, const struct replay_key *key)
+{
+	struct buf k = BUF_INIT(KEY_MAX);
+	put_key(key, &k);
+	enum err err = db_del(txn, DB_REPLAYS, buf_view(&k));
+	buf_fini(&k);
+	return err;
+}
+
+enum err replays_each_running(struct db_txn *txn,
+    void (*fn)(void *arg, const struct replay_key *key), void *arg)
+{
+	struct db_cursor *cursor = NULL;
+	struct slice key;
+	struct slice value;
+	enum err err = db_cursor(txn, DB_REPLAYS, &cursor);
+	if (err != OK)
+		return err;
+	for (err = db_next(cursor, &key, &value); err == OK;
+	     err = db_next(cursor, &key, &value)) {
+		struct replay r;
+		if (replays_decode(key, value, &r) != OK)
+			log_error("replay cannot be read", LOG_S("table", "replays"));
+		else if (r.state == REPLAY_RUNNING)
+			fn(arg, &r.key);
+	}
+	db_cursor_close(cursor);
+	return err == ERR_NOTFOUND ? OK : err;
+}
