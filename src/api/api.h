@@ -16,6 +16,7 @@
 #include "domain/webhook_json.h"
 #include "store/queue.h"
 #include "store/registry.h"
+#include "store/replays.h"
 #include "store/turn.h"
 
 /* What is counted outside of the api; for /metrics and the statistics. Since the start. */
@@ -50,6 +51,8 @@ typedef void (*api_trouble_fn)(void *arg, const struct api_trouble *t);
 struct api_hooks {
 	void (*queued)(void *arg, uint64_t webhook, const struct queue_place *place);
 	void (*changed)(void *arg, uint64_t webhook, bool enabled_now);
+	/* a replay was started: its record is on disk */
+	void (*replaying)(void *arg, const struct replay_key *key);
 	/* not told but asked: how a webhook's endpoint stands; false: nothing is known of it */
 	bool (*status)(void *arg, uint64_t webhook, struct webhook_status *out);
 	/* nor this: whether an attempt of a webhook's delivery is under way */

@@ -9,6 +9,8 @@
 extern const size_t PUBLISH_CALL_SIZE;
 extern const size_t WEBHOOKS_CALL_SIZE;
 extern const size_t DLQ_CALL_SIZE;
+extern const size_t DELIVERY_CALL_SIZE;
+extern const size_t REPLAY_CALL_SIZE;
 
 /* publish_api.c: publishing */
 void handle_publish(struct call *c);
@@ -28,9 +30,21 @@ void handle_webhook_enable(struct call *c);
 void handle_webhook_disable(struct call *c);
 void release_webhook(struct call *c);
 
-/* dlq_api.c: dead letters */
+/* dlq_api.c, dlq_change_api.c: dead letters */
 void handle_dlq_list(struct call *c);
 void handle_dlq_replay(struct call *c);
+void handle_dlq_delete(struct call *c);
+void handle_dlq_replay_all(struct call *c);
+void handle_dlq_purge(struct call *c);
+
+/* deliveries_change_api.c: one delivery */
+void handle_delivery_retry(struct call *c);
+void handle_delivery_cancel(struct call *c);
+
+/* replay_api.c: many deliveries of a webhook */
+void handle_replay_start(struct call *c);
+void handle_replay_show(struct call *c);
+void handle_replay_cancel(struct call *c);
 
 /* deliveries_api.c, events_api.c, sessions_api.c: what there is */
 void handle_deliveries_list(struct call *c);

@@ -7,6 +7,7 @@
  *                        held requests are answered and memory follows the disk
  *   4  sweep_step()      what is kept no longer is dropped, a slice a turn
  *      renewal_step()    records of webhooks are brought up to date, a slice a turn
+ *      replayer_step()   deliveries that are to be sent again are queued, a slice a turn
  *      dispatch_pump()   due deliveries that may start are claimed and sent
  *
  * No 2xx before step 3; memory mirrors change only in step 3; no transaction
@@ -235,6 +236,7 @@ static enum err turn_once(struct loop *l)
 	if (err == OK && l->signals == 0) {
 		sweep_step(l->conf.sweep);
 		renewal_step(l->conf.renewal);
+		replayer_step(l->conf.replayer);
 	}
 	if (err == OK)
 		dispatch_pump(l->conf.dispatch);

@@ -12,6 +12,7 @@
 #include "dispatch/dispatch.h"
 #include "store/oldest.h"
 #include "store/renewal.h"
+#include "store/replayer.h"
 #include "store/sweep.h"
 
 struct loop_conf {
@@ -20,6 +21,7 @@ struct loop_conf {
 	struct turn *turn;
 	struct sweep *sweep;
 	struct renewal *renewal;
+	struct replayer *replayer;
 	struct client *client;
 	struct dispatch *dispatch;
 	struct oldest *oldest;

@@ -79,6 +79,11 @@ static void on_troubles(void *arg, api_trouble_fn fn, void *fn_arg)
 	dispatch_each(((struct server *)arg)->dispatch, tell_trouble, &to);
 }
 
+static void on_replaying(void *arg, const struct replay_key *key)
+{
+	replayer_add(((struct server *)arg)->replayer, key);
+}
+
 struct api_conf server_api_conf(struct server *s)
 {
 	return (struct api_conf){.reactor = s->reactor,
@@ -107,6 +112,7 @@ struct api_conf server_api_conf(struct server *s)
 		.registry = s->registry},
 	    .hooks = {.queued = on_queued,
 		.changed = on_changed,
+		.replaying = on_replaying,
 		.status = on_status,
 		.in_flight = on_in_flight,
 		.figures = on_figures,
@@ -163,6 +169,18 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 		.circuit_open_ms = s->config.circuit_open},
 	    .hooks = tell_hooks(s->feed),
 	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
+}
+
+struct replayer_conf server_replayer_conf(struct server *s)
+{
+	return (struct replayer_conf){.db = s->db,
+	    .turn = s->turn,
+	    .registry = s->registry,
+	    .backlog = s->backlog,
+	    .has_room = &s->health.has_room,
+	    .most = s->config.max_queue_per_session,
+	    .queued = on_queued,
+	    .arg = s};
 }
 
 struct retention server_retention(const struct server *s)

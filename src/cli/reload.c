@@ -55,6 +55,7 @@ static void configure(struct server *s)
 		http_configure(s->metrics, &http);
 	dispatch_configure(s->dispatch, &dispatch);
 	sweep_configure(s->sweep, &keep);
+	replayer_configure(s->replayer, s->config.max_queue_per_session);
 	loop_configure(s->loop, (int64_t)s->config.drain_timeout_ms);
 }
 

@@ -107,6 +107,8 @@ static enum err open_store(struct server *s, struct problem *p)
 	    .changed = on_renewed,
 	    .arg = s};
 	s->renewal = renewal_new(&renewal);
+	struct replayer_conf replayer = server_replayer_conf(s);
+	s->replayer = replayer_new(&replayer);
 	return err;
 }
 
@@ -126,6 +128,8 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 	struct dispatch_conf dispatch = server_dispatch_conf(s);
 	s->dispatch = dispatch_new(&dispatch);
 	enum err err = dispatch_load(s->dispatch);
+	if (err == OK)
+		err = replayer_load(s->replayer);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the queue: %s", err_text(err));
 	return OK;
@@ -188,6 +192,7 @@ static void make_loop(struct server *s)
 	    .turn = s->turn,
 	    .sweep = s->sweep,
 	    .renewal = s->renewal,
+	    .replayer = s->replayer,
 	    .client = s->client,
 	    .dispatch = s->dispatch,
 	    .oldest = s->oldest,
@@ -264,6 +269,7 @@ static void stop(struct server *s)
 	reactor_free(s->reactor);
 	sweep_free(s->sweep);
 	renewal_free(s->renewal);
+	replayer_free(s->replayer);
 	turn_free(s->turn);
 	registry_free(s->registry);
 	oldest_free(s->oldest);

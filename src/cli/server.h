@@ -10,6 +10,7 @@
 #include "cli/loop.h"
 #include "store/oldest.h"
 #include "store/renewal.h"
+#include "store/replayer.h"
 #include "store/sweep.h"
 
 struct server {
@@ -37,6 +38,7 @@ struct server {
 	struct loop *loop;
 	struct sweep *sweep;
 	struct renewal *renewal;
+	struct replayer *replayer;
 	struct api_health health;
 	int64_t started_ms; /* the system's clock when the process began */
 	int64_t started_mono_ms;
@@ -49,6 +51,7 @@ struct api_conf server_api_conf(struct server *s);
 struct http_conf server_http_conf(const struct server *s);
 struct client_conf server_client_conf(const struct server *s);
 struct dispatch_conf server_dispatch_conf(struct server *s);
+struct replayer_conf server_replayer_conf(struct server *s);
 struct retention server_retention(const struct server *s);
 void server_setup_log(const struct server *s);
 

@@ -2,7 +2,16 @@
 
 import pytest
 
-from harness import RFC3339, UUID7, Hold, expect_error, hooks_path, verify, wait_until
+from harness import (
+    RFC3339,
+    UUID7,
+    Hold,
+    expect_error,
+    hooks_path,
+    verify,
+    wait_until,
+    waybill,
+)
 
 UNKNOWN_ID = "01890000-0000-7000-8000-000000000000"
 
@@ -198,6 +207,121 @@ def test_replay_of_what_is_not_there_is_404(gateway, make_receiver):
         expect_error(gateway.replay(session, entry_id), 404)
     assert gateway.dlq("s2") == []
     assert gateway.dlq("s1") == [entry]
+
+
+def test_one_is_deleted_and_not_sent_again(gateway, failing, five_dead):
+    answer = gateway.api("DELETE", hooks_path("s1", "dlq", five_dead[2]))
+    assert answer.json() == {"success": True, "message": "Webhook DLQ entry deleted"}
+    left = five_dead[:2] + five_dead[3:]
+    assert page(gateway, "")[0] == left[::-1]
+    for there in (five_dead[2], UNKNOWN_ID, "not-an-id"):
+        expect_error(gateway.api("DELETE", hooks_path("s1", "dlq", there)), 404)
+    expect_error(gateway.api("DELETE", hooks_path("s2", "dlq", left[0])), 404)
+    expect_error(gateway.replay("s1", five_dead[2]), 404)
+    assert page(gateway, "")[0] == left[::-1]
+
+
+@pytest.fixture
+def two_failing(make_gateway, failing):
+    """A gateway with 300 dead letters of one webhook and 5 of another, and one of session s2."""
+    gateway = make_gateway(retry_schedule="1ms", circuit_failures=10000)
+    many = gateway.register("s1", failing.url("/many"), events=["message"], max_in_flight=64)
+    few = gateway.register("s1", failing.url("/few"), events=["receipt"])
+    gateway.register("s2", failing.url("/other"))
+    events = [{"session_id": "s1", "event": "receipt"}] * 5
+    events += [{"session_id": "s1", "event": "message"}] * 300
+    events += [{"session_id": "s2", "event": "message"}]
+    assert gateway.api("POST", "/events", json=events).status_code == 202
+    wait_until(lambda: count_dead(gateway, "s1") == 305, 30, "305 dead letters")
+    wait_until(lambda: count_dead(gateway, "s2") == 1)
+    return gateway, many, few
+
+
+def pages(gateway, session, query=""):
+    """All entries, page by page."""
+    entries, cursor = [], ""
+    while True:
+        answer = gateway.api("GET", hooks_path(session, f"dlq?limit=200{query}{cursor}"))
+        assert answer.status_code == 200, answer.text
+        entries += answer.json()["entries"]
+        if answer.json()["next_cursor"] is None:
+            return entries
+        cursor = "&cursor=" + answer.json()["next_cursor"]
+
+
+def count_dead(gateway, session, query=""):
+    return len(pages(gateway, session, query))
+
+
+def all_of(gateway, method, path, session="s1"):
+    """A purge or a replay of all; how many it says it is about."""
+    answer = gateway.api(method, hooks_path(session, "dlq" + path))
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    kind = "purge" if method == "DELETE" else "replay"
+    assert body["success"] is True and body["more"] is False
+    assert body["message"] == f"Webhook DLQ {kind} scheduled"
+    return body["count"]
+
+
+def test_filter_by_webhook(two_failing):
+    gateway, many, few = two_failing
+    for webhook, count in ((many, 300), (few, 5)):
+        entries = pages(gateway, "s1", f"&webhook={webhook['id']}")
+        assert len({e["id"] for e in entries}) == len(entries) == count
+        assert {e["webhook_id"] for e in entries} == {webhook["id"]}
+    assert count_dead(gateway, "s1", "&webhook=b807d7e0-f783-4252-9d6d-76f50e2e8348") == 0
+    first = page(gateway, f"?limit=2&webhook={few['id']}")
+    assert len(first[0]) == 2
+    rest = pages(gateway, "s1", f"&webhook={few['id']}")
+    assert [e["id"] for e in rest[:2]] == first[0]
+    for call in [("GET", ""), ("DELETE", ""), ("POST", "/replay")]:
+        path = hooks_path("s1", f"dlq{call[1]}?webhook=x")
+        expect_error(gateway.api(call[0], path), 400, "webhook")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_purge_of_all_and_of_a_webhook(two_failing, killed):
+    gateway, many, few = two_failing
+    assert all_of(gateway, "DELETE", f"?webhook={few['id']}") == 5
+    wait_until(lambda: count_dead(gateway, "s1") == 300)
+    assert all_of(gateway, "DELETE", "") == 300
+    if killed:
+        gateway.kill()
+        gateway.start()
+    wait_until(lambda: count_dead(gateway, "s1") == 0)
+    assert all_of(gateway, "DELETE", "") == 0
+    assert count_dead(gateway, "s2") == 1
+    gateway.stop()
+    done = waybill("fsck", gateway.directory / "data")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_replay_of_all_and_of_a_webhook(two_failing, failing, killed):
+    gateway, many, few = two_failing
+    failing.answer(200)
+    failing.requests.clear()
+    assert all_of(gateway, "POST", f"/replay?webhook={few['id']}") == 5
+    wait_until(lambda: count_dead(gateway, "s1") == 300)
+    assert {r.path for r in failing.wait_for(5)} == {"/few"}
+    assert all_of(gateway, "POST", "/replay") == 300
+    if killed:
+        gateway.kill()
+        gateway.start()
+    wait_until(lambda: count_dead(gateway, "s1") == 0)
+    wait_until(lambda: len({r.id for r in failing.requests}) == 305, 30, "all again")
+    assert {r.attempt for r in failing.requests} == {3}
+    assert count_dead(gateway, "s2") == 1
+
+
+def test_what_dies_again_is_not_replayed_twice(two_failing):
+    gateway, many, few = two_failing
+    assert all_of(gateway, "POST", "/replay") == 305
+    wait_until(
+        lambda: [e["attempts"] for e in pages(gateway, "s1")] == [4] * 305, 30, "dead again"
+    )
+    assert all_of(gateway, "POST", "/replay", "s2") == 1
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

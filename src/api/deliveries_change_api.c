@@ -1,0 +1,93 @@
+/* One delivery: sent again, or given up. */
+#include "api/handlers.h"
+#include "base/clock.h"
+#include "store/events.h"
+#include "store/resend.h"
+#include "store/webhooks.h"
+
+struct delivery_call {
+	struct call call; /* first */
+	struct delivery delivery;
+};
+
+const size_t DELIVERY_CALL_SIZE = sizeof(struct delivery_call);
+
+/* Reads the delivery of the path. ERR_NOTFOUND where it is not one of this session. */
+static enum err find(struct delivery_call *dc, struct db_txn *txn)
+{
+	struct event e;
+	enum err err = queue_get(txn, &dc->call.id, &dc->delivery);
+	if (err == OK)
+		err = events_get(txn, &dc->delivery.event_id, &e, NULL);
+	if (err == OK && strcmp(e.session, dc->call.session) != 0)
+		err = ERR_NOTFOUND;
+	return err;
+}
+
+static enum err apply_retry(struct op *op, struct db_txn *txn)
+{
+	struct delivery_call *dc = (struct delivery_call *)op;
+	struct webhook *w = NULL;
+	enum err err = find(dc, txn);
+	if (err != OK)
+		return err;
+	err = webhooks_get_open(txn, dc->delivery.webhook, &w);
+	if (err == ERR_NOTFOUND || (err == OK && w->deleted))
+		err = problem_set(&dc->call.problem, ERR_CONFLICT, "",
+		    "the webhook of this delivery no longer exists");
+	if (err == OK)
+		err = resend_delivery(txn, slice_of(dc->call.session), &dc->delivery, w->fifo,
+		    clock_wall_ms());
+	webhook_free(w);
+	return err;
+}
+
+static void answer(struct delivery_call *dc, enum err result, const char *message)
+{
+	if (result == OK) {
+		call_succeed(&dc->call, message);
+		return;
+	}
+	if (result == ERR_NOTFOUND)
+		(void)problem_set(&dc->call.problem, result, "",
+		    "no such delivery in this session"); /* returns `result` */
+	call_fail_err(&dc->call, result);
+}
+
+static void done_retry(struct op *op, enum err result)
+{
+	struct delivery_call *dc = (struct delivery_call *)op;
+	const struct api_hooks *hooks = &dc->call.api->conf.hooks;
+	struct queue_place place = queue_place_of(&dc->delivery);
+	if (result == OK)
+		hooks->queued(hooks->arg, dc->delivery.webhook, &place);
+	answer(dc, result, "Delivery retry scheduled");
+}
+
+void handle_delivery_retry(struct call *c)
+{
+	call_stage(c, apply_retry, done_retry);
+}
+
+static enum err apply_cancel(struct op *op, struct db_txn *txn)
+{
+	struct delivery_call *dc = (struct delivery_call *)op;
+	enum err err = find(dc, txn);
+	if (err == OK)
+		err = resend_cancel(txn, slice_of(dc->call.session), &dc->delivery,
+		    clock_wall_ms());
+	if (err == ERR_CONFLICT)
+		err = problem_set(&dc->call.problem, err, "",
+		    "it is over already: delivered, expired or cancelled");
+	return err;
+}
+
+static void done_cancel(struct op *op, enum err result)
+{
+	answer((struct delivery_call *)op, result, "Delivery cancelled");
+}
+
+void handle_delivery_cancel(struct call *c)
+{
+	call_stage(c, apply_cancel, done_cancel);
+}
