@@ -8,6 +8,7 @@
 struct delivery_call {
 	struct call call; /* first */
 	struct delivery delivery;
+	char event[EVENT_MAX + 1];
 };
 
 const size_t DELIVERY_CALL_SIZE = sizeof(struct delivery_call);
@@ -21,6 +22,8 @@ static enum err find(struct delivery_call *dc, struct db_txn *txn)
 		err = events_get(txn, &dc->delivery.event_id, &e, NULL);
 	if (err == OK && strcmp(e.session, dc->call.session) != 0)
 		err = ERR_NOTFOUND;
+	if (err == OK)
+		memcpy(dc->event, e.name, sizeof(dc->event));
 	return err;
 }
 
@@ -82,8 +85,31 @@ static enum err apply_cancel(struct op *op, struct db_txn *txn)
 	return err;
 }
 
+/* Tells those who watch. */
+static void tell_cancelled(const struct delivery_call *dc)
+{
+	const struct delivery *d = &dc->delivery;
+	const struct webhook *w = registry_get(dc->call.api->conf.registry, d->webhook);
+	struct happening h = {.type = HAPPENING_CANCELLED,
+	    .at_ms = clock_wall_ms(),
+	    .webhook = d->webhook,
+	    .attempt = d->attempts,
+	    .has_event = true,
+	    .event_id = d->event_id,
+	    .has_delivery = true,
+	    .delivery_id = d->id,
+	    .has_webhook = w != NULL};
+	if (w != NULL)
+		h.webhook_id = w->id;
+	memcpy(h.session, dc->call.session, sizeof(h.session));
+	memcpy(h.event, dc->event, sizeof(h.event));
+	feed_tell(dc->call.api->conf.feed, &h);
+}
+
 static void done_cancel(struct op *op, enum err result)
 {
+	if (result == OK)
+		tell_cancelled((struct delivery_call *)op);
 	answer((struct delivery_call *)op, result, "Delivery cancelled");
 }
 

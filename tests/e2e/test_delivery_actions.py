@@ -1,11 +1,13 @@
 """One delivery by hand: retried or cancelled, whatever became of it, and while it is under way."""
 
+import time
 import uuid
 
 import pytest
 
 from harness import Hold, expect_error, hooks_path, verify, wait_until
 from test_fsck import expect_sound
+from test_stream import Stream
 
 UNKNOWN_ID = "01890000-0000-7000-8000-000000000000"
 RETRIED = {"success": True, "message": "Delivery retry scheduled"}
@@ -77,8 +79,12 @@ def test_cancelled_one_is_not_sent_and_another_is(gateway, make_receiver):
     receiver = make_receiver(500)
     webhook = gateway.register("s1", receiver.url())
     delivery = attempt_of(receiver, webhook, gateway)
-    cancel(gateway, delivery)
-    expect_error(act(gateway, delivery, "cancel"), 409, mentions=["over"])
+    with Stream(gateway, "?status=cancelled") as stream:
+        cancel(gateway, delivery)
+        expect_error(act(gateway, delivery, "cancel"), 409, mentions=["over"])
+        kind, told = stream.message()
+    assert (kind, told["delivery_id"], told["attempt"]) == ("cancelled", delivery, 1)
+    assert (told["webhook_id"], told["session_id"]) == (webhook["id"], "s1")
     receiver.answer(200)
     gateway.call("s1", webhook["id"], "enable")  # all that waits is due at once
     other = gateway.publish("s1")
@@ -151,6 +157,8 @@ def test_one_that_expired_unsent_is_sent_by_a_retry(make_gateway, make_receiver)
     receiver.wait_for(1)
     event = gateway.publish("s1", "presence")  # waits behind it, and grows old
     delivery = str(uuid.UUID(int=uuid.UUID(event["id"]).int + 1))  # its only one
+    accepted_ms = uuid.UUID(event["id"]).int >> 80
+    wait_until(lambda: time.time() * 1000 > accepted_ms + 20, what="an event that is old")
     hold.release()
     wait_until(lambda: "delivery has expired" in gateway.log_text())
     wait_over(gateway, webhook)
