@@ -16,6 +16,7 @@ struct api_counts {
 	uint64_t bytes;      /* of their bodies */
 	uint64_t repeats;    /* that were stored before */
 	uint64_t deliveries; /* made of the events */
+	uint64_t cancelled;  /* deliveries, by a call */
 };
 
 struct api {

@@ -108,9 +108,12 @@ static void tell_cancelled(const struct delivery_call *dc)
 
 static void done_cancel(struct op *op, enum err result)
 {
-	if (result == OK)
-		tell_cancelled((struct delivery_call *)op);
-	answer((struct delivery_call *)op, result, "Delivery cancelled");
+	struct delivery_call *dc = (struct delivery_call *)op;
+	if (result == OK) {
+		dc->call.api->counts.cancelled++;
+		tell_cancelled(dc);
+	}
+	answer(dc, result, "Delivery cancelled");
 }
 
 void handle_delivery_cancel(struct call *c)

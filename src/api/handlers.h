@@ -65,6 +65,7 @@ void streams_end(struct streams *s);
 void handle_metrics(struct call *c);
 void handle_stats(struct call *c);
 void metrics_reply(struct call *c);
+void metrics_figures(const struct api *api, struct api_figures *out);
 void metrics_totals(void *api, struct samples_totals *out);
 
 /* ops_api.c: health */

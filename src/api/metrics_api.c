@@ -26,6 +26,13 @@ static void put_events(const struct api *api, struct buf *out)
 	    "Deliveries made of stored events.", n->deliveries);
 }
 
+/* What the others have counted, and the calls. */
+void metrics_figures(const struct api *api, struct api_figures *out)
+{
+	api->conf.hooks.figures(api->conf.hooks.arg, out);
+	out->cancelled += api->counts.cancelled;
+}
+
 static void put_deliveries(const struct api_figures *f, struct buf *out)
 {
 	static const char *const CLASSES[HTTP_CLASSES] = {"class=\"none\"", "class=\"1xx\"",
@@ -190,7 +197,7 @@ void metrics_reply(struct call *c)
 	struct api *api = c->api;
 	struct api_figures f = {0};
 	struct buf out = BUF_INIT(METRICS_MAX);
-	api->conf.hooks.figures(api->conf.hooks.arg, &f);
+	metrics_figures(api, &f);
 	put_events(api, &out);
 	put_deliveries(&f, &out);
 	put_latencies(api, &f, &out);

@@ -37,7 +37,7 @@ void metrics_totals(void *arg, struct samples_totals *out)
 {
 	const struct api *api = arg;
 	struct api_figures f = {0};
-	api->conf.hooks.figures(api->conf.hooks.arg, &f);
+	metrics_figures(api, &f);
 	*out = (struct samples_totals){.published = api->counts.events,
 	    .delivered = f.delivered,
 	    .failed = attempts_failed(&f),
@@ -264,7 +264,7 @@ void handle_stats(struct call *c)
 		return;
 	}
 	struct buf out = BUF_INIT(STATS_MAX);
-	api->conf.hooks.figures(api->conf.hooks.arg, &f);
+	metrics_figures(api, &f);
 	put_head(api, &out);
 	put_traffic(api, &f, &out);
 	put_latencies(api, &f, &out);

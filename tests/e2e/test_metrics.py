@@ -119,9 +119,13 @@ def test_expired_ones_and_cancelled_ones(make_gateway, make_receiver):
         gateway.publish("s1")
     wait_sample(gateway, outcome("retried"), 3)
     assert samples(gateway)["waybill_queue_depth"] == 3
+    pending = gateway.api("GET", "/sessions/s1/deliveries?status=pending").json()["deliveries"]
+    assert gateway.api("POST", f"/sessions/s1/deliveries/{pending[0]['id']}/cancel").ok
+    assert outcomes(samples(gateway)) == (0, 3, 0, 1, 1)
     assert gateway.api("DELETE", f"/sessions/s1/webhooks/{webhook['id']}").ok
     found = wait_sample(gateway, outcome("cancelled"), 3)
     assert outcomes(found) == (0, 3, 0, 1, 3)
+    assert stats(gateway)["deliveries"]["cancelled"] == 3
     assert found["waybill_queue_depth"] == 0
     assert attempts(found) == (0, 0, 0, 0, 4)
 
