@@ -431,15 +431,29 @@ enum err http_load_tls(struct http_server *s, const struct tls_conf *conf, struc
 	return tls_load(s->tls, conf, p);
 }
 
-enum err http_listen(struct http_server *s, const char *where, char **shown, struct problem *p)
+static void serve_listener(struct http_server *s, const char *where, struct evconnlistener *ev)
 {
 	const struct front *front = &s->fronts[listen_is_tls(where) ? FRONT_TLS : FRONT_PLAIN];
-	struct evconnlistener *ev = NULL;
 	panic_if(front->is_tls && !tls_is_loaded(s->tls), "TLS without a certificate");
+	panic_if(evhttp_bind_listener(front->ev, ev) == NULL, "cannot serve a listener");
+}
+
+enum err http_listen(struct http_server *s, const char *where, char **shown, struct problem *p)
+{
+	struct evconnlistener *ev = NULL;
 	enum err err = listeners_open(s->listeners, where, &ev, shown, p);
 	if (err == OK)
-		panic_if(evhttp_bind_listener(front->ev, ev) == NULL,
-		    "cannot serve a listener");
+		serve_listener(s, where, ev);
+	return err;
+}
+
+enum err http_adopt(struct http_server *s, int fd, const char *where, char **shown,
+    struct problem *p)
+{
+	struct evconnlistener *ev = NULL;
+	enum err err = listeners_adopt(s->listeners, fd, where, &ev, shown, p);
+	if (err == OK)
+		serve_listener(s, where, ev);
 	return err;
 }
 

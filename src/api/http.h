@@ -71,6 +71,10 @@ MUST_CHECK enum err http_load_tls(struct http_server *s, const struct tls_conf *
 MUST_CHECK enum err http_listen(struct http_server *s, const char *where, char **shown,
     struct problem *p);
 
+/* The same on `fd`, which listens already; see listeners_adopt(). */
+MUST_CHECK enum err http_adopt(struct http_server *s, int fd, const char *where, char **shown,
+    struct problem *p);
+
 /* Accepts nothing new and closes each connection after its answer; streams are cut. */
 void http_stop(struct http_server *s);
 

@@ -2,6 +2,7 @@
 #include "api/listen_address.h"
 
 #include <arpa/inet.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -75,6 +76,41 @@ enum err listen_is_local(const char *where, bool *local, struct problem *p)
 	if (err == OK)
 		*local = addr.sa.sa_family == AF_UNIX || address_is_loopback(&addr.sa);
 	return err;
+}
+
+/* unix:PATH, of a socket whose address has `len` bytes. */
+static bool name_unix(const struct sockaddr_un *un, socklen_t len, struct buf *out)
+{
+	size_t start = offsetof(struct sockaddr_un, sun_path);
+	if (len <= start) /* bound to nothing */
+		return false;
+	bool is_abstract = un->sun_path[0] == '\0';
+	size_t max = len - start - (is_abstract ? 1 : 0);
+	const char *name = un->sun_path + (is_abstract ? 1 : 0);
+	buf_printf(out, "unix:%s%.*s", is_abstract ? "@" : "", (int)strnlen(name, max), name);
+	return true;
+}
+
+char *listen_name(int fd, bool is_tls)
+{
+	union listen_address addr = {0};
+	socklen_t len = sizeof(addr);
+	char host[INET6_ADDRSTRLEN] = ""; /* has room for either */
+	const char *prefix = is_tls ? TLS_PREFIX : "";
+	struct buf text = BUF_INIT(512);
+	bool known = getsockname(fd, &addr.sa, &len) == 0;
+	if (addr.sa.sa_family == AF_UNIX) {
+		known = known && !is_tls && name_unix(&addr.un, len, &text);
+	} else if (addr.sa.sa_family == AF_INET6) {
+		(void)inet_ntop(AF_INET6, &addr.in6.sin6_addr, host, sizeof(host));
+		buf_printf(&text, "%s[%s]:%u", prefix, host, ntohs(addr.in6.sin6_port));
+	} else {
+		(void)inet_ntop(AF_INET, &addr.in.sin_addr, host, sizeof(host));
+		buf_printf(&text, "%s%s:%u", prefix, host, ntohs(addr.in.sin_port));
+	}
+	char *name = known ? mem_copy(buf_cstr(&text), text.len) : NULL;
+	buf_fini(&text);
+	return name;
 }
 
 /* Writes how clients name the address that `fd` is bound to. */

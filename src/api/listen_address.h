@@ -30,6 +30,13 @@ MUST_CHECK enum err listen_is_local(const char *where, bool *local, struct probl
 /* Whether `where`, which can be parsed, is for TLS. */
 bool listen_is_tls(const char *where);
 
+/*
+ * Writes what `listen` would say for what `fd` is bound to, "tls:[::1]:8443" or "unix:PATH",
+ * with an @ for the first byte of an abstract name; the caller frees it. NULL where `listen`
+ * has no words for it.
+ */
+char *listen_name(int fd, bool is_tls);
+
 /* Writes how clients name what `fd` is bound to, "http://[::1]:8080"; the caller frees it. */
 char *listen_show(int fd, const char *where);
 

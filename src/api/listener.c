@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <event2/listener.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #include "base/mem.h"
 
 #define BACKLOG 1024
+#define LISTENS_ALREADY 0 /* in place of a backlog */
 #define MODE_BITS 0777
 #define ACCEPT_PAUSE_MS 100 /* after accept failed for want of descriptors */
 #define ACCEPT_LOG_MS 60000 /* between lines that say so */
@@ -186,6 +188,24 @@ static enum err bind_socket(const struct unix_access *access, const char *where,
 	return err;
 }
 
+/* Puts the bound socket in front of all others; `backlog` 0: it listens already. */
+static enum err watch(struct listeners *ls, int fd, const char *where, int backlog,
+    struct evconnlistener **ev, char **shown, struct problem *p)
+{
+	struct evconnlistener *made = evconnlistener_new(reactor_base(ls->reactor), NULL, NULL,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, backlog, fd);
+	if (made == NULL)
+		return refuse(where, p);
+	evconnlistener_set_error_cb(made, on_accept_error);
+	struct listener *l = mem_new(sizeof(*l));
+	l->ev = made;
+	l->next = ls->first;
+	ls->first = l;
+	*ev = made;
+	*shown = listen_show(evconnlistener_get_fd(made), where);
+	return OK;
+}
+
 enum err listeners_open(struct listeners *ls, const char *where, struct evconnlistener **ev,
     char **shown, struct problem *p)
 {
@@ -198,23 +218,23 @@ enum err listeners_open(struct listeners *ls, const char *where, struct evconnli
 	err = bind_socket(&ls->unix_access, where, &addr, len, &fd, p);
 	if (err != OK)
 		return err;
-	struct evconnlistener *made = evconnlistener_new(reactor_base(ls->reactor), NULL, NULL,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
-	if (made == NULL) {
-		err = refuse(where, p);
+	err = watch(ls, fd, where, BACKLOG, ev, shown, p);
+	if (err != OK)
 		(void)close(fd); /* was never used */
-		return err;
-	}
-	evconnlistener_set_error_cb(made, on_accept_error);
-	struct listener *l = mem_new(sizeof(*l));
-	l->ev = made;
-	if (addr.sa.sa_family == AF_UNIX)
-		l->unix_path = mem_copy(addr.un.sun_path, strlen(addr.un.sun_path));
-	l->next = ls->first;
-	ls->first = l;
-	*ev = made;
-	*shown = listen_show(evconnlistener_get_fd(made), where);
-	return OK;
+	else if (addr.sa.sa_family == AF_UNIX)
+		ls->first->unix_path = mem_copy(addr.un.sun_path, strlen(addr.un.sun_path));
+	return err;
+}
+
+enum err listeners_adopt(struct listeners *ls, int fd, const char *where,
+    struct evconnlistener **ev, char **shown, struct problem *p)
+{
+	int one = 1;
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) != 0)
+		return refuse(where, p);
+	return watch(ls, fd, where, LISTENS_ALREADY, ev, shown, p);
 }
 
 void listeners_accept(struct listeners *ls, bool on)

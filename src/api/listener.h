@@ -32,6 +32,14 @@ void listeners_free(struct listeners *ls);
 MUST_CHECK enum err listeners_open(struct listeners *ls, const char *where,
     struct evconnlistener **ev, char **shown, struct problem *p);
 
+/*
+ * The same for `fd`, a socket that listens already and that others have made: `where` is its
+ * listen_name(). It is closed with its owner, its file is theirs. Errors: ERR_IO, and `fd`
+ * is as it was.
+ */
+MUST_CHECK enum err listeners_adopt(struct listeners *ls, int fd, const char *where,
+    struct evconnlistener **ev, char **shown, struct problem *p);
+
 /* Accepts connections, or leaves them in the kernel's backlog. At first they are accepted. */
 void listeners_accept(struct listeners *ls, bool on);
 

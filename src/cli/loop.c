@@ -125,6 +125,7 @@ static void on_signal(void *arg)
 	}
 	log_info("stopping", LOG_N("in_flight", dispatch_in_flight(l->conf.dispatch)));
 	l->conf.health->stopping = true;
+	l->conf.stopping(l->conf.arg);
 	http_stop(l->conf.http);
 	api_stop(l->conf.api);
 	dispatch_stop(l->conf.dispatch);
@@ -243,6 +244,7 @@ static enum err turn_once(struct loop *l)
 	if (l->reload)
 		reload(l);
 	histogram_record(&l->turns, clock_now_us() - l->began_us);
+	l->conf.turned(l->conf.arg);
 	return err;
 }
 

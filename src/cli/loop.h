@@ -29,7 +29,9 @@ struct loop_conf {
 	struct http_server *http;
 	struct api_health *health; /* kept up to date here */
 	int64_t drain_timeout_ms;
-	void (*reload)(void *arg); /* SIGHUP; called between turns */
+	void (*reload)(void *arg);   /* SIGHUP; called between turns */
+	void (*stopping)(void *arg); /* the first SIGTERM or SIGINT */
+	void (*turned)(void *arg);   /* the end of a turn, at least one a second */
 	void *arg;
 };
 

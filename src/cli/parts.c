@@ -215,6 +215,11 @@ void server_set_proxies(struct server *s)
 	}
 }
 
+struct config_list server_listen(const struct server *s)
+{
+	return s->supervisor.sockets.count > 0 ? s->supervisor.sockets : s->config.listen;
+}
+
 enum err server_check_exposure(const struct config *c, const struct auth *auth,
     struct problem *p)
 {

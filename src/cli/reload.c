@@ -30,7 +30,7 @@ static enum err read_anew(struct server *s, struct config *next, struct auth *au
 		err = tokens_load(next, auth, p);
 	/* by the listeners that are open, whatever the new list */
 	struct config open = *next;
-	open.listen = s->config.listen;
+	open.listen = server_listen(s);
 	if (err == OK)
 		err = server_check_exposure(&open, auth, p);
 	if (err == OK) /* last: it takes effect */

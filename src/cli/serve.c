@@ -158,14 +158,27 @@ static enum err listen_for_metrics(struct server *s, struct problem *p)
 	return OK;
 }
 
+/* The configuration with what is really served in place of `listen`. */
+static struct config as_served(const struct server *s)
+{
+	struct config c = s->config;
+	c.listen = server_listen(s);
+	return c;
+}
+
 static enum err start_listening(struct server *s, struct problem *p)
 {
-	enum err loaded = server_load_tls(s, &s->config, p);
-	if (loaded != OK)
-		return loaded;
-	for (size_t i = 0; i < s->config.listen.count; i++) {
+	struct config c = as_served(s);
+	bool passed = s->supervisor.sockets.count > 0;
+	enum err err = server_load_tls(s, &c, p);
+	if (err != OK)
+		return err;
+	for (size_t i = 0; i < c.listen.count; i++) {
+		const char *where = c.listen.items[i];
 		char *shown = NULL;
-		enum err err = http_listen(s->http, s->config.listen.items[i], &shown, p);
+		err = passed
+		    ? http_adopt(s->http, s->supervisor.first + (int)i, where, &shown, p)
+		    : http_listen(s->http, where, &shown, p);
 		if (err != OK)
 			return err;
 		(void)printf("waybill ready on %s\n", shown);
@@ -182,7 +195,20 @@ static enum err start_listening(struct server *s, struct problem *p)
 
 static void on_reload(void *arg)
 {
+	supervisor_reloading();
 	server_reload(arg);
+	supervisor_ready();
+}
+
+static void on_stopping(void *arg)
+{
+	(void)arg;
+	supervisor_stopping();
+}
+
+static void on_turned(void *arg)
+{
+	supervisor_alive(&((struct server *)arg)->supervisor);
 }
 
 static void make_loop(struct server *s)
@@ -201,19 +227,29 @@ static void make_loop(struct server *s)
 	    .health = &s->health,
 	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms,
 	    .reload = on_reload,
+	    .stopping = on_stopping,
+	    .turned = on_turned,
 	    .arg = s};
 	s->loop = loop_new(&loop);
+}
+
+static enum err check_exposure(struct server *s, struct problem *p)
+{
+	struct config c = as_served(s);
+	return server_check_exposure(&c, s->auth, p);
 }
 
 static enum err start(struct server *s, struct problem *p)
 {
 	s->auth = auth_new();
 	s->vault = vault_new();
-	enum err err = config_check(&s->config, p);
+	enum err err = supervisor_init(&s->supervisor, p);
+	if (err == OK)
+		err = config_check(&s->config, p);
 	if (err == OK)
 		err = tokens_load(&s->config, s->auth, p);
 	if (err == OK)
-		err = server_check_exposure(&s->config, s->auth, p);
+		err = check_exposure(s, p);
 	if (err == OK)
 		err = keys_load(&s->config, s->vault, p);
 	if (err == OK)
@@ -222,7 +258,7 @@ static enum err start(struct server *s, struct problem *p)
 		return err;
 	if (auth_count(s->auth) == 0)
 		log_warn("no token is configured: everybody on this machine may call the API",
-		    LOG_N("listeners", s->config.listen.count));
+		    LOG_N("listeners", server_listen(s).count));
 	raise_descriptors(&s->config);
 	s->inbound = tokens_load_inbound(&s->config);
 	rnd_seed_system(&s->rnd);
@@ -245,6 +281,7 @@ static enum err start(struct server *s, struct problem *p)
 
 static enum err run(struct server *s)
 {
+	supervisor_ready();
 	enum err err = loop_run(s->loop);
 	if (err != OK)
 		log_error("the store is broken; a restart opens its last good state",
@@ -278,6 +315,7 @@ static void stop(struct server *s)
 	auth_free(s->auth);
 	inbound_free(s->inbound);
 	vault_free(s->vault);
+	supervisor_fini(&s->supervisor);
 	config_free(&s->config);
 }
 

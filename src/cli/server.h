@@ -9,6 +9,7 @@
 #include "cli/config.h"
 #include "cli/loop.h"
 #include "store/oldest.h"
+#include "cli/supervisor.h"
 #include "store/renewal.h"
 #include "store/replayer.h"
 #include "store/sweep.h"
@@ -17,6 +18,7 @@ struct server {
 	int argc; /* the command line, for reading it again */
 	char **argv;
 	struct config config;
+	struct supervisor supervisor;
 	struct auth *auth;
 	struct inbound *inbound;
 	struct proxies proxies;
@@ -57,6 +59,9 @@ void server_setup_log(const struct server *s);
 
 /* Takes over which proxies are trusted. */
 void server_set_proxies(struct server *s);
+
+/* What is served: the sockets that were passed to us, else those of `listen`. */
+struct config_list server_listen(const struct server *s);
 
 /* Whether `auth` is enough for the listeners of `c`: without a token only this machine may. */
 MUST_CHECK enum err server_check_exposure(const struct config *c, const struct auth *auth,

@@ -60,7 +60,7 @@ function library(header) {
 		return substr(header, 1, length(header) - 2)
 	if (header ~ /^openssl\// && file in purpose)
 		return purpose[file]
-	if (header ~ /^(bsd|cjson|curl|openssl|uriparser)\//)
+	if (header ~ /^(bsd|cjson|curl|openssl|systemd|uriparser)\//)
 		return substr(header, 1, index(header, "/") - 1)
 	return ""
 }

@@ -141,6 +141,69 @@ static void shows_what_a_socket_is_bound_to(void **state)
 	}
 }
 
+/* A socket bound to what `where` says; -1 where the system has no such addresses. */
+static int bound_to(const char *where)
+{
+	union listen_address a;
+	socklen_t len = 0;
+	struct problem p;
+	assert_int_equal(listen_parse(where, &a, &len, &p), OK);
+	int fd = socket(a.sa.sa_family, SOCK_STREAM, 0);
+	if (fd >= 0 && bind(fd, &a.sa, len) == 0)
+		return fd;
+	assert_int_equal(a.sa.sa_family, AF_INET6); /* may be switched off */
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void names_a_socket_as_listen_would(void **state)
+{
+	static const struct {
+		const char *where;
+		bool is_tls;
+		const char *begin; /* of its name, up to the port */
+	} ROWS[] = {{"127.0.0.1:0", false, "127.0.0.1:"}, {"[::1]:0", false, "[::1]:"},
+	    {"127.0.0.1:0", true, "tls:127.0.0.1:"}, {"[::1]:0", true, "tls:[::1]:"}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		union listen_address bound, named;
+		socklen_t len = sizeof(bound), named_len = 0;
+		struct problem p;
+		int fd = bound_to(ROWS[i].where);
+		if (fd < 0)
+			continue;
+		char *name = listen_name(fd, ROWS[i].is_tls);
+		assert_int_equal(strncmp(name, ROWS[i].begin, strlen(ROWS[i].begin)), 0);
+		assert_int_equal(listen_is_tls(name), ROWS[i].is_tls);
+		assert_int_equal(getsockname(fd, &bound.sa, &len), 0);
+		assert_int_equal(listen_parse(name, &named, &named_len, &p), OK);
+		assert_int_equal(named.in.sin_port, bound.in.sin_port); /* of both families */
+		assert_int_not_equal(named.in.sin_port, 0);
+		free(name);
+		close(fd);
+	}
+}
+
+static void names_unix_sockets(void **state)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "\0waybill-test-abstract"};
+	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 22);
+	char expected[64];
+	(void)state;
+	snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "waybill-%013d", (int)getpid());
+	snprintf(expected, sizeof(expected), "unix:@waybill-%013d", (int)getpid());
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_true(fd >= 0);
+	assert_null(listen_name(fd, false)); /* not bound yet */
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, len), 0);
+	char *name = listen_name(fd, false);
+	assert_string_equal(name, expected);
+	assert_null(listen_name(fd, true)); /* unix sockets have no TLS */
+	free(name);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +211,8 @@ int main(void)
 	    cmocka_unit_test(refuses_what_is_none),
 	    cmocka_unit_test(refuses_a_path_that_is_too_long),
 	    cmocka_unit_test(shows_what_a_socket_is_bound_to),
+	    cmocka_unit_test(names_a_socket_as_listen_would),
+	    cmocka_unit_test(names_unix_sockets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
