@@ -11,6 +11,11 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 sysconfdir ?= $(PREFIX)/etc
 docdir ?= $(PREFIX)/share/doc/waybill
+mandir ?= $(PREFIX)/share/man
+completionsdir ?= $(PREFIX)/share/bash-completion/completions
+unitdir ?= $(PREFIX)/lib/systemd/system
+sysusersdir ?= $(PREFIX)/lib/sysusers.d
+tmpfilesdir ?= $(PREFIX)/lib/tmpfiles.d
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -217,20 +222,55 @@ build/tidy/%.ok: src/%.c build/release/src/%.o .clang-tidy
 format: ## rewrite all C as .clang-format says
 	clang-format -i $(wildcard src/*.[ch] src/*/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*/*.[ch])
 
-install: build/waybill ## install to PREFIX (/usr/local), below DESTDIR
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(sysconfdir)/waybill $(DESTDIR)$(docdir)
+PAGES := build/man/waybill.1 build/man/waybill.conf.5
+man: $(PAGES) ## write the manual pages, build/man/*
+$(PAGES): build/man/%: build/waybill etc/man/generate $(wildcard etc/man/*.scd) etc/waybill.conf
+	@mkdir -p $(@D)
+	$(call say,MAN)
+	$(Q)etc/man/generate $< $* >$@
+
+# What tells about it, in one folder.
+DOCS := README.md COPYING $(wildcard docs/*.md docs/*.yaml)
+# A unit or a list of files, with the places that it is installed for.
+place = sed 's|/usr/bin/waybill|$(PREFIX)/bin/waybill|; s|/etc/waybill|$(sysconfdir)/waybill|g'
+
+install: build/waybill man ## install to PREFIX (/usr/local), below DESTDIR
+	install -d $(addprefix $(DESTDIR),$(PREFIX)/bin $(sysconfdir)/waybill $(docdir) \
+		$(mandir)/man1 $(mandir)/man5 $(completionsdir) $(unitdir) $(sysusersdir) $(tmpfilesdir))
 	install -m 755 build/waybill $(DESTDIR)$(PREFIX)/bin/waybill
-	install -m 644 COPYING README.md $(DESTDIR)$(docdir)
+	install -m 644 $(DOCS) $(DESTDIR)$(docdir)
+	install -m 644 build/man/waybill.1 $(DESTDIR)$(mandir)/man1
+	install -m 644 build/man/waybill.conf.5 $(DESTDIR)$(mandir)/man5
+	install -m 644 etc/waybill.bash-completion $(DESTDIR)$(completionsdir)/waybill
+	install -m 644 etc/waybill.sysusers $(DESTDIR)$(sysusersdir)/waybill.conf
+	$(place) etc/waybill.tmpfiles >$(DESTDIR)$(tmpfilesdir)/waybill.conf
+	$(place) etc/waybill.service >$(DESTDIR)$(unitdir)/waybill.service
+	$(place) etc/waybill.socket >$(DESTDIR)$(unitdir)/waybill.socket
+	chmod 644 $(addprefix $(DESTDIR),$(tmpfilesdir)/waybill.conf $(unitdir)/waybill.service \
+		$(unitdir)/waybill.socket)
 	@# An installed configuration may have been edited: it stays.
 	test -e $(DESTDIR)$(sysconfdir)/waybill/waybill.conf || \
 		install -m 644 etc/waybill.conf $(DESTDIR)$(sysconfdir)/waybill/waybill.conf
 
 uninstall: ## remove what install put there, but a configuration that was edited
-	rm -f $(DESTDIR)$(PREFIX)/bin/waybill
-	rm -f $(DESTDIR)$(docdir)/COPYING $(DESTDIR)$(docdir)/README.md
+	rm -f $(addprefix $(DESTDIR),$(PREFIX)/bin/waybill $(mandir)/man1/waybill.1 \
+		$(mandir)/man5/waybill.conf.5 $(completionsdir)/waybill $(sysusersdir)/waybill.conf \
+		$(tmpfilesdir)/waybill.conf $(unitdir)/waybill.service $(unitdir)/waybill.socket)
+	rm -f $(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOCS)))
 	! cmp -s etc/waybill.conf $(DESTDIR)$(sysconfdir)/waybill/waybill.conf || \
 		rm $(DESTDIR)$(sysconfdir)/waybill/waybill.conf
 	rmdir $(DESTDIR)$(docdir) $(DESTDIR)$(sysconfdir)/waybill 2>/dev/null || true
+
+# The tree that the package is built from has the packaging where dpkg looks for it.
+deb: build/deb/built ## build the Debian package, build/deb/waybill_*.deb
+build/deb/built: Makefile README.md COPYING $(shell find src etc docs -type f)
+	rm -rf build/deb && mkdir -p build/deb/waybill
+	cp -a Makefile README.md COPYING src etc docs build/deb/waybill
+	mv build/deb/waybill/etc/debian build/deb/waybill/debian
+	etc/debian/changelog $(VERSION) >build/deb/waybill/debian/changelog
+	cd build/deb/waybill && MAKEFLAGS= dpkg-buildpackage --build=binary --no-sign >../log 2>&1 || \
+		{ cat ../log; false; }
+	touch $@
 
 clean: ## remove build
 	rm -rf build
@@ -241,4 +281,4 @@ help: ## list these targets
 FORCE:
 .PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e crash-states \
 	faults fuzz soak bench bench-full bench-instructions bench-rival bench-programs lint tidy \
-	format install uninstall clean help
+	format man install uninstall deb clean help

@@ -24,7 +24,7 @@
 
 /*
  * Keeps what lies in memory out of files: secrets are among it. The limit alone does not
- * stop a core that is piped into a program (core(5)); not being dumpable does, and also keeps
+ * stop a core that is piped into a program (core(5)); not being dumpable stops all, and keeps
  * other processes of the same user from reading it (ptrace(2)). The leak check of the
  * sanitizers needs just that, and so keeps it.
  */
@@ -36,7 +36,8 @@ static void forbid_core_dumps(const struct config *c)
 	const struct rlimit none = {0};
 	if (c->core_dumps != 0)
 		return;
-	if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0)
+	(void)setrlimit(RLIMIT_CORE, &none); /* a unit's filter of calls may refuse it */
+	if (prctl(PR_SET_DUMPABLE, 0) != 0)
 		log_warn("core dumps cannot be switched off", LOG_S("error", strerror(errno)));
 #endif
 }

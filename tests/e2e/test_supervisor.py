@@ -102,12 +102,12 @@ def test_no_sign_of_life_while_the_loop_hangs(make_gateway, manager, tmp_path):
     gateway = make_gateway(env={**manager.env, **disk.env, "WATCHDOG_USEC": "1000000"})
     wait_until(lambda: manager.pings() >= 3, what="signs of life")
     disk.delay(SYNC, HANG_S * 1000)  # a disk that does not answer for so long
-    publisher = threading.Thread(target=gateway.publish, args=("s1",))
-    publisher.start()
+    client = threading.Thread(target=gateway.register, args=("s1", "http://127.0.0.1:9/"))
+    client.start()
     wait_until(lambda: disk.fired, what="the hang")
     begun, seen = time.monotonic(), manager.pings()
     wait_until(lambda: manager.pings() > seen, timeout=20, what="signs of life again")
-    publisher.join()
+    client.join()
     assert time.monotonic() - begun > HANG_S / 4  # else it says so every 0.25 s
 
 
