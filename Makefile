@@ -231,6 +231,10 @@ $(PAGES): build/man/%: build/waybill etc/man/generate $(wildcard etc/man/*.scd) 
 
 # What tells about it, in one folder.
 DOCS := README.md COPYING $(wildcard docs/*.md docs/*.yaml)
+# Its folders there: receivers to begin with; what goes in front and what watches.
+RECEIVERS := $(wildcard docs/receivers/*)
+EXAMPLES := $(wildcard etc/prometheus-rules.yml etc/grafana-dashboard.json etc/nginx/*.conf \
+	etc/haproxy/*.cfg)
 # A unit or a list of files, with the places that it is installed for.
 place = sed 's|/usr/bin/waybill|$(PREFIX)/bin/waybill|; s|/etc/waybill|$(sysconfdir)/waybill|g'
 
@@ -239,6 +243,9 @@ install: build/waybill man ## install to PREFIX (/usr/local), below DESTDIR
 		$(mandir)/man1 $(mandir)/man5 $(completionsdir) $(unitdir) $(sysusersdir) $(tmpfilesdir))
 	install -m 755 build/waybill $(DESTDIR)$(PREFIX)/bin/waybill
 	install -m 644 $(DOCS) $(DESTDIR)$(docdir)
+	install -m 644 -D -t $(DESTDIR)$(docdir)/receivers $(RECEIVERS)
+	$(foreach file,$(EXAMPLES),install -m 644 -D $(file) \
+		$(DESTDIR)$(docdir)/examples/$(file:etc/%=%) &&) true
 	install -m 644 build/man/waybill.1 $(DESTDIR)$(mandir)/man1
 	install -m 644 build/man/waybill.conf.5 $(DESTDIR)$(mandir)/man5
 	install -m 644 etc/waybill.bash-completion $(DESTDIR)$(completionsdir)/waybill
@@ -257,6 +264,7 @@ uninstall: ## remove what install put there, but a configuration that was edited
 		$(mandir)/man5/waybill.conf.5 $(completionsdir)/waybill $(sysusersdir)/waybill.conf \
 		$(tmpfilesdir)/waybill.conf $(unitdir)/waybill.service $(unitdir)/waybill.socket)
 	rm -f $(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOCS)))
+	rm -rf $(DESTDIR)$(docdir)/receivers $(DESTDIR)$(docdir)/examples
 	! cmp -s etc/waybill.conf $(DESTDIR)$(sysconfdir)/waybill/waybill.conf || \
 		rm $(DESTDIR)$(sysconfdir)/waybill/waybill.conf
 	rmdir $(DESTDIR)$(docdir) $(DESTDIR)$(sysconfdir)/waybill 2>/dev/null || true

@@ -185,13 +185,10 @@ static enum err start_listening(struct server *s, struct problem *p)
 		(void)printf("waybill ready on %s\n", shown);
 		free(shown);
 	}
-	if (s->config.metrics_listen != NULL) {
-		enum err err = listen_for_metrics(s, p);
-		if (err != OK)
-			return err;
-	}
+	if (s->config.metrics_listen != NULL)
+		err = listen_for_metrics(s, p);
 	(void)fflush(stdout); /* who waits for the line is gone if this fails */
-	return OK;
+	return err;
 }
 
 static void on_reload(void *arg)

@@ -93,6 +93,8 @@ def test_package_says_what_it_is(package):
         "usr/lib/tmpfiles.d/waybill.conf", "usr/share/man/man1/waybill.1.gz",
         "usr/share/man/man5/waybill.conf.5.gz", "usr/share/doc/waybill/operations.md.gz",
         "usr/share/bash-completion/completions/waybill",
+        "usr/share/doc/waybill/receivers/receiver.py",
+        "usr/share/doc/waybill/examples/prometheus-rules.yml",
     ):
         assert f" ./{path}\n" in contents, path
 
