@@ -57,6 +57,8 @@ LIB_SRC := $(wildcard src/*/*.c)
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 DRIVERS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_main.c))
 HELPERS := $(filter-out $(UNITS) $(DRIVERS),$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)))
+# Files that are compiled in (api/embedded.h): NAME=FILE.
+EMBED := $(foreach f,$(sort $(wildcard src/ui/*)),ui/$(notdir $f)=$f)
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c)) \
 	$(patsubst bench/preload/%.c,build/bench/%.so,$(wildcard bench/preload/*.c))
@@ -88,7 +90,7 @@ keep = $(shell mkdir -p $(@D))$(file >$@.new,$(1))@cmp -s $@.new $@ && rm $@.new
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
 
 define VARIANT_RULES
-OBJ_$(1) := $(LIB_SRC:%.c=build/$(1)/%.o)
+OBJ_$(1) := $(LIB_SRC:%.c=build/$(1)/%.o) build/$(1)/embedded.o
 UNIT_$(1) := $(UNITS:%=build/$(1)/tests/%)
 DRIVER_$(1) := $(DRIVERS:%=build/$(1)/tests/%)
 FUZZ_$(1) := $(FUZZERS:%=build/$(1)/tests/%)
@@ -101,6 +103,17 @@ build/$(1)/objects: FORCE
 
 build/$(1)/%.o: %.c build/$(1)/flags
 	@mkdir -p $$(@D)
+	$$(call say,CC)
+	$$(Q)$$(CC_$(1)) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/embed: FORCE
+	$$(call keep,$(EMBED))
+
+build/$(1)/embedded.c: etc/embed build/$(1)/embed $$(foreach e,$(EMBED),$$(lastword $$(subst =, ,$$e)))
+	$$(call say,EMBED)
+	$$(Q)etc/embed $(EMBED) >$$@
+
+build/$(1)/embedded.o: build/$(1)/embedded.c build/$(1)/flags
 	$$(call say,CC)
 	$$(Q)$$(CC_$(1)) -MMD -MP -c -o $$@ $$<
 

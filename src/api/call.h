@@ -45,7 +45,7 @@ typedef void (*call_fn)(struct call *c);
 
 struct route {
 	const char *method;
-	const char *pattern; /* segments; ":session" and ":id" take one each */
+	const char *pattern; /* segments; ":session", ":id", ":file" take one each */
 	call_fn handle;
 	call_fn release;    /* frees what the handler keeps beyond the struct; NULL: nothing */
 	const size_t *size; /* of the handler's struct; NULL: a struct call alone */

@@ -67,6 +67,9 @@ void handle_stats(struct call *c);
 void metrics_reply(struct call *c);
 void metrics_figures(const struct api *api, struct api_figures *out);
 void metrics_totals(void *api, struct samples_totals *out);
+/* ui_api.c: the dashboard */
+void handle_ui(struct call *c); /* sends on to it */
+void handle_ui_file(struct call *c);
 
 /* ops_api.c: health */
 void handle_livez(struct call *c);

@@ -10,8 +10,8 @@ const char *http_phrase(int status)
 	static const struct {
 		int status;
 		const char *phrase;
-	} PHRASES[] = {{200, "OK"}, {202, "Accepted"}, {400, "Bad Request"},
-	    {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+	} PHRASES[] = {{200, "OK"}, {202, "Accepted"}, {302, "Found"}, {304, "Not Modified"},
+	    {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
 	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
 	    {411, "Length Required"}, {413, "Content Too Large"}, {414, "URI Too Long"},
 	    {415, "Unsupported Media Type"}, {417, "Expectation Failed"},

@@ -13,6 +13,9 @@
 #define SCRATCH_MAX (2 * EVENT_BODY_MAX)
 
 static const struct route ROUTES[] = {
+    {"GET", "", handle_ui, NULL, NULL, true},
+    {"GET", "ui", handle_ui, NULL, NULL, true},
+    {"GET", "ui/:file", handle_ui_file, NULL, NULL, true},
     {"GET", "livez", handle_livez, NULL, NULL, true},
     {"GET", "readyz", handle_readyz, NULL, NULL, true},
     {"GET", "metrics", handle_metrics, NULL, NULL, true},
@@ -156,6 +159,8 @@ static struct slice next_part(const char **pattern)
 
 static bool matches(const char *pattern, const struct path *path)
 {
+	if (*pattern == '\0') /* "/": one segment, and nothing in it */
+		return path->count == 1 && path->segments[0].len == 0;
 	for (size_t i = 0; i < path->count; i++) {
 		struct slice part = next_part(&pattern);
 		if (part.len == 0)

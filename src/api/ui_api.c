@@ -1,0 +1,42 @@
+/*
+ * The dashboard: its files, src/ui, as they were compiled in. They need no token; what they
+ * show comes from the API, which does.
+ */
+#include "api/embedded.h"
+#include "api/handlers.h"
+
+/*
+ * What the page may do: load what lies beside it, talk to this server, and nothing else; no
+ * script makes markup out of a string.
+ */
+#define POLICY                                                                                 \
+	"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "        \
+	"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "  \
+	"require-trusted-types-for 'script'; trusted-types 'none'"
+
+static void add_headers(struct call *c)
+{
+	http_add_header(c->http, "Content-Security-Policy", POLICY);
+	http_add_header(c->http, "Referrer-Policy", "no-referrer");
+	http_add_header(c->http, "Cross-Origin-Opener-Policy", "same-origin");
+	http_add_header(c->http, "Cross-Origin-Resource-Policy", "same-origin");
+}
+
+void handle_ui(struct call *c)
+{
+	add_headers(c);
+	/* relative, so that it also holds behind a proxy that serves this below a path */
+	http_add_header(c->http, "Location", "ui/");
+	http_reply(c->http, 302, NULL, SLICE(""));
+	call_end(c);
+}
+
+void handle_ui_file(struct call *c)
+{
+	struct slice name = http_path(c->http); /* "/ui/NAME" */
+	name = (struct slice){name.ptr + 1, name.len - 1};
+	if (slice_eq(name, SLICE("ui/")))
+		name = SLICE("ui/index.html");
+	add_headers(c);
+	embedded_reply(c, embedded_find(name));
+}
