@@ -1,0 +1,190 @@
+/* The way to the API: the token, calls, pages of lists, and the stream of events. */
+import {h, dialog} from "./dom.js";
+
+const BASE = new URL("../", document.baseURI); // below a proxy's path too
+let asking = null; // the one dialog that asks for the token, while it is open
+
+export const store = {
+	get token() { return sessionStorage.getItem("waybill-token") ?? ""; },
+	set token(text) { sessionStorage.setItem("waybill-token", text); },
+	get session() { return sessionStorage.getItem("waybill-session") ?? ""; },
+	set session(text) { sessionStorage.setItem("waybill-session", text); },
+	forget() { sessionStorage.clear(); },
+};
+
+export class ApiError extends Error {
+	constructor(status, message, field) {
+		super(message);
+		this.status = status;
+		this.field = field ?? "";
+	}
+}
+
+/* Asks for the token; calls that wait for it share the question. */
+function askToken(wrong) {
+	asking ??= new Promise((resolve) => {
+		const input = h("input", {
+			type: "password", id: "token", autocomplete: "current-password", required: true,
+			"aria-describedby": "token-note", "aria-invalid": wrong ? "true" : null,
+		});
+		const form = h("form", null,
+			h("label", {for: "token"}, "Token"), input,
+			h("p", {id: "token-note", class: wrong ? "error" : "note"}, wrong
+				? "The server does not take this token."
+				: "It is kept in this tab until the tab is closed, and sent to this server alone."),
+			h("p", {class: "actions"}, h("button", {class: "primary"}, "Continue")));
+		const box = dialog("This server needs a token", form);
+		box.addEventListener("cancel", (event) => event.preventDefault());
+		form.addEventListener("submit", (event) => {
+			event.preventDefault();
+			store.token = input.value.trim();
+			document.getElementById("leave").hidden = false;
+			asking = null;
+			box.close();
+			resolve();
+		});
+		/* Escape twice closes a dialog whatever its handlers say */
+		box.addEventListener("close", () => { if (asking) { asking = null; resolve(); } });
+		input.focus();
+	});
+	return asking;
+}
+
+async function send(method, path, {body, signal, headers} = {}) {
+	for (let wrong = false;; wrong = true) {
+		const token = store.token;
+		let answer;
+		try {
+			answer = await fetch(new URL(path, BASE), {
+				method, signal, cache: "no-store", credentials: "omit",
+				headers: {
+					...(token && {Authorization: "Bearer " + token}),
+					...(body !== undefined && {"Content-Type": "application/json"}),
+					...headers,
+				},
+				body: body === undefined ? undefined : JSON.stringify(body),
+			});
+		} catch (error) {
+			if (error.name === "AbortError")
+				throw error;
+			throw new ApiError(0, "the server cannot be reached");
+		}
+		if (answer.status !== 401)
+			return answer;
+		if (token === store.token) // else it was given meanwhile
+			await askToken(wrong || token !== "");
+		signal?.throwIfAborted();
+	}
+}
+
+/* One call; throws an ApiError with what the server said. */
+export async function call(method, path, options) {
+	const answer = await send(method, "api/v1" + path, options);
+	if (answer.ok)
+		return answer.json();
+	const {error} = await answer.json().catch(() => ({}));
+	throw new ApiError(answer.status, error?.message ?? `the server answered ${answer.status}`, error?.field);
+}
+
+export const get = (path, signal) => call("GET", path, {signal});
+export const post = (path, body) => call("POST", path, {body});
+
+/* A path below a session: path`…` encodes what is put in. */
+export const path = (texts, ...values) => String.raw({raw: texts}, ...values.map(encodeURIComponent));
+
+export function query(params) {
+	const pairs = Object.entries(params).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+	return pairs.length ? "?" + new URLSearchParams(pairs) : "";
+}
+
+/*
+ * The next page of a list. Pages may be empty and not the last: some are passed over, so that
+ * one call here is bounded too.
+ */
+export async function page(listPath, params, key, signal) {
+	let cursor = params.cursor;
+	for (let tries = 0;; tries++) {
+		const answer = await get(listPath + query({...params, cursor}), signal);
+		cursor = answer.next_cursor;
+		if (answer[key].length > 0 || !cursor || tries === 9)
+			return {items: answer[key], cursor: cursor ?? null};
+	}
+}
+
+/* Does `work` for each item, a few at a time. */
+export async function each(items, work, atOnce = 4) {
+	const rest = [...items];
+	await Promise.all(Array.from({length: atOnce}, async () => {
+		while (rest.length)
+			await work(rest.shift());
+	}));
+}
+
+export async function isReady() {
+	try {
+		const answer = await fetch(new URL("readyz", BASE), {cache: "no-store"});
+		return answer.ok ? "" : (await answer.json()).error.message;
+	} catch {
+		return "the server cannot be reached";
+	}
+}
+
+/*
+ * Reads server-sent events until the signal says to stop, and begins again where it was after
+ * the connection ends. `on.event(type, data)`, `on.state(connected, why)`.
+ */
+export async function stream(streamPath, on, signal) {
+	let last = "";
+	for (let wait = 500; !signal.aborted;) {
+		try {
+			const answer = await send("GET", "api/v1" + streamPath, {signal, headers: {
+				Accept: "text/event-stream", ...(last && {"Last-Event-ID": last})}});
+			if (!answer.ok) {
+				const {error} = await answer.json().catch(() => ({}));
+				throw new ApiError(answer.status, error?.message ?? `the server answered ${answer.status}`);
+			}
+			on.state(true);
+			wait = 500;
+			await readEvents(answer.body, (id, type, text) => {
+				last = id || last;
+				on.event(type, text);
+			});
+			throw new ApiError(0, "the connection ended");
+		} catch (error) {
+			if (signal.aborted)
+				return;
+			on.state(false, error.message);
+			if (error.status >= 400 && error.status < 500 && error.status !== 429)
+				return;
+		}
+		await new Promise((resolve) => setTimeout(resolve, wait));
+		wait = Math.min(wait * 2, 10000);
+	}
+}
+
+async function readEvents(body, emit) {
+	const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+	let rest = "";
+	let id = "", type = "", lines = [];
+	for (;;) {
+		const {done, value} = await reader.read();
+		if (done)
+			return;
+		const all = (rest + value).split(/\r\n|\n|\r(?!$)/);
+		rest = all.pop();
+		for (const line of all) {
+			const [, name, text] = /^([^:]*):? ?(.*)$/s.exec(line);
+			if (line === "") {
+				if (lines.length)
+					emit(id, type || "message", lines.join("\n"));
+				type = "", lines = [];
+			} else if (name === "data") {
+				lines.push(text);
+			} else if (name === "event") {
+				type = text;
+			} else if (name === "id") {
+				id = text;
+			}
+		}
+	}
+}

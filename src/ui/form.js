@@ -1,0 +1,176 @@
+/* The dialogs that register a webhook, change it, give it a new secret, replay its past. */
+import {call, path, post} from "./api.js";
+import {button, data, dialog, h, say} from "./dom.js";
+
+const EVENTS = "message receipt presence chat_presence group_update joined_group qr_code pair_code connected disconnected logged_out send_result";
+
+/* A field with its label, a note, and room for what the API says about it. */
+function field(name, label, input, note) {
+	input.id = "f-" + name;
+	input.dataset.field = name;
+	const noteId = `note-${name}`;
+	input.setAttribute("aria-describedby", noteId);
+	return h("div", {class: "field"}, h("label", {for: input.id}, label), input,
+		h("p", {id: noteId, class: "note"}, note));
+}
+
+const text = (value, more) => h("input", {value: value ?? "", autocomplete: "off", spellcheck: "false", ...more});
+const choice = (value, options) => h("select", null, options.map(([v, name]) =>
+	h("option", {value: v, selected: v === value}, name)));
+const words = (value) => value.split(/[\s,]+/).filter(Boolean);
+const number = (value) => value.trim() === "" ? null : Number(value);
+
+/* "Name: value" a line, as an object. */
+function readHeaders(lines) {
+	return Object.fromEntries(lines.split("\n").filter((line) => line.trim()).map((line) => {
+		const at = line.indexOf(":");
+		return at < 0 ? [line.trim(), ""] : [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+	}));
+}
+
+/* Shows what the API refused, at its field where it names one, and leads there. */
+function refuse(form, error) {
+	for (const input of form.querySelectorAll("[aria-invalid]"))
+		input.removeAttribute("aria-invalid");
+	for (const old of form.querySelectorAll(".error"))
+		old.remove();
+	const name = error.field?.replace(/[[.].*/, "");
+	const input = name && form.querySelector(`[data-field="${CSS.escape(name)}"]`);
+	const message = h("p", {class: "error", role: "alert", id: "form-error"}, data(error.message, ""),
+		error.field && error.field !== name && [" (", data(error.field), ")"]);
+	if (input) {
+		input.closest("details")?.setAttribute("open", "");
+		input.setAttribute("aria-invalid", "true");
+		input.setAttribute("aria-errormessage", "form-error");
+		input.after(message);
+		input.focus();
+	} else {
+		form.prepend(message);
+	}
+}
+
+/* A dialog with a form: `work` is called until it does not throw; resolves to what it returns. */
+function ask(title, verb, fields, work) {
+	return new Promise((resolve) => {
+		let result = null;
+		const form = h("form", {novalidate: true}, fields, h("p", {class: "actions"},
+			h("button", {class: "primary"}, verb), button("Cancel", () => box.close())));
+		const box = dialog(title, form);
+		form.addEventListener("submit", async (event) => {
+			event.preventDefault();
+			const go = form.querySelector("button.primary");
+			if (go.disabled)
+				return;
+			go.disabled = true;
+			try {
+				result = await work();
+				box.close();
+			} catch (error) {
+				refuse(form, error);
+			} finally {
+				go.disabled = false;
+			}
+		});
+		box.addEventListener("close", () => resolve(result));
+		form.querySelector("input,select,textarea")?.focus();
+	});
+}
+
+/* Registers a webhook, or changes `w`: only what differs is sent. Resolves to it, or null. */
+export function editWebhook(session, w) {
+	const is = w ?? {events: ["all"], signature: "v1", ordering: "none", headers: {}, tls_verify: true};
+	const url = text(is.url, {type: "url", inputmode: "url", required: true, placeholder: "https://example.org/hook"});
+	const events = text(is.events.join(", "), {list: "known-events"});
+	const secret = text("", {placeholder: w?.secret ? "unchanged" : "none"});
+	const description = text(is.description, {maxlength: 500});
+	const signature = choice(is.signature, [["v1", "v1, over the body"], ["v2", "v2, over time and body"]]);
+	const ordering = choice(is.ordering, [["none", "none, as fast as possible"], ["fifo", "fifo, one after the other"]]);
+	const timeout = text(is.timeout_ms, {type: "number", min: 100, max: 30000, placeholder: "as the server is set"});
+	const inFlight = text(is.max_in_flight, {type: "number", min: 1, max: 256, placeholder: "16"});
+	const limit = text(is.rate_limit, {type: "number", step: "any", placeholder: "none"});
+	const retry = text(is.retry?.join(", "), {placeholder: "as the server is set"});
+	const headers = h("textarea", {rows: 3, spellcheck: "false", placeholder: "Authorization: Bearer …"});
+	headers.value = Object.entries(is.headers).map(([name, value]) => `${name}: ${value}`).join("\n");
+	const verify = choice(String(is.tls_verify), [["true", "checked"], ["false", "not checked"]]);
+	const pem = h("textarea", {rows: 3, spellcheck: "false", placeholder: "-----BEGIN CERTIFICATE-----"});
+	pem.value = is.ca_pem ?? "";
+
+	const values = () => ({
+		url: url.value.trim(),
+		events: words(events.value),
+		description: description.value || null,
+		signature: signature.value,
+		ordering: ordering.value,
+		timeout_ms: number(timeout.value),
+		max_in_flight: number(inFlight.value),
+		rate_limit: number(limit.value),
+		retry: words(retry.value).length ? words(retry.value) : null,
+		headers: readHeaders(headers.value),
+		tls_verify: verify.value === "true",
+		ca_pem: pem.value.trim() ? pem.value : null,
+		...(secret.value !== "" && {secret: secret.value}),
+	});
+	const before = w && values();
+	const changed = () => Object.fromEntries(Object.entries(values()).filter(([name, value]) => before
+		? JSON.stringify(value) !== JSON.stringify(before[name])
+		: value !== null && !(name === "events" && value.length === 0)));
+
+	return ask(w ? "Change the webhook" : "Register a webhook", w ? "Save" : "Register", [
+		field("url", "URL", url, "Where events are sent, http or https."),
+		field("events", "Events", events, "Names, separated by commas; “all” is every event."),
+		h("datalist", {id: "known-events"}, ["all", ...EVENTS.split(" ")].map((value) => h("option", {value}))),
+		field("secret", "Secret", secret, w ? "A new one holds at once; “New secret” gives an overlap."
+			: "Signs each delivery. It is never shown again."),
+		field("description", "Description", description, "For people."),
+		h("details", null, h("summary", null, "More settings"),
+			field("headers", "Headers", headers, "Sent with every attempt, one a line."),
+			field("ordering", "Order", ordering, "With fifo one that fails holds back all behind it."),
+			field("retry", "Waits between attempts", retry, "Such as 5s, 30s, 2m."),
+			field("timeout_ms", "Time-out, ms", timeout, "100 to 30 000."),
+			field("max_in_flight", "At once, at most", inFlight, "1 to 256."),
+			field("rate_limit", "Attempts a second, at most", limit, "Empty: as many as it takes."),
+			field("signature", "Signature", signature, "The form of X-Webhook-Signature."),
+			field("tls_verify", "Certificate", verify, "Not checked: whoever is in between can read and answer."),
+			field("ca_pem", "Authorities, PEM", pem, "In place of the system's, for this receiver.")),
+	], async () => {
+		const answer = w ? await call("PATCH", path`/sessions/${session}/webhooks/${w.id}`, {body: changed()})
+			: await post(path`/sessions/${session}/webhooks`, changed());
+		say(w ? "The webhook is changed." : "The webhook is registered.");
+		return answer;
+	});
+}
+
+/* Gives a new secret, and shows it once. */
+export async function rotateSecret(session, id) {
+	const secret = text("", {placeholder: "made by the server"});
+	const overlap = text("86400", {type: "number", min: 0, max: 2592000});
+	const answer = await ask("New secret", "Rotate", [
+		field("secret", "Secret", secret, "Empty: the server makes one."),
+		field("overlap_seconds", "Overlap, seconds", overlap, "How long both sign, in webhook-signature."),
+	], () => post(path`/sessions/${session}/webhooks/${id}/rotate-secret`, {
+		overlap_seconds: number(overlap.value) ?? 0, ...(secret.value && {secret: secret.value})}));
+	if (!answer)
+		return;
+	const shown = text(answer.secret, {readonly: true, class: "mono", "aria-label": "The new secret"});
+	const box = dialog("The new secret", h("p", null, "It is shown this once."), shown,
+		h("p", {class: "actions"}, button("Copy", async () => {
+			shown.select();
+			await navigator.clipboard?.writeText(answer.secret);
+			say("Copied.");
+		}), button("Done", () => box.close(), "primary")));
+	shown.select();
+}
+
+/* Sends the past of a webhook again. */
+export function replayPast(session, id) {
+	const since = choice("3600", [["900", "the last 15 minutes"], ["3600", "the last hour"], ["86400", "the last day"],
+		["604800", "the last 7 days"], ["2592000", "the last 30 days"]]);
+	const status = choice("failed", [["failed", "what failed: dead, expired or cancelled"], ["dead", "dead only"],
+		["delivered", "what was delivered"], ["all", "all"]]);
+	return ask("Replay", "Replay", [
+		h("p", null, "The same bytes are sent again, with the same event ids."),
+		field("since", "Events of", since, "By the time at which they were published."),
+		field("status", "Which", status, "Receivers drop what they have seen, by X-Webhook-Id."),
+	], async () => (await post(path`/sessions/${session}/webhooks/${id}/replay`, {
+		since: new Date(Date.now() - Number(since.value) * 1000).toISOString(), status: status.value})).replay);
+}

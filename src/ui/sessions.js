@@ -1,0 +1,56 @@
+/* The sessions, and the way to one of them. */
+import {get, page, path, query, store} from "./api.js";
+import {button, card, count, data, h, swap, table} from "./dom.js";
+
+/* The line above all that belongs to one session: which one, and where to go from it. */
+export function sessionBar(view, section) {
+	const session = view.params.s ?? "";
+	const input = h("input", {id: "session", value: session, required: true, pattern: "[A-Za-z0-9._~\\-]{1,128}",
+		list: "sessions", autocomplete: "off", spellcheck: "false", title: "A to Z, a to z, 0 to 9 . _ ~ -"});
+	const list = h("datalist", {id: "sessions"});
+	input.addEventListener("focus", async () => {
+		if (list.children.length)
+			return;
+		const {sessions} = await get("/sessions?limit=200", view.signal);
+		list.replaceChildren(...sessions.map((s) => h("option", {value: s.id})));
+	});
+	return h("form", {class: "bar", onsubmit: (event) => {
+		event.preventDefault();
+		location.hash = path`#/s/${input.value.trim()}/` + section;
+	}}, h("label", {for: "session"}, "Session"), input, list, h("button", null, "Go"));
+}
+
+/* A view of the section for the session at hand; where there is none, the way to one. */
+export const needSession = (section) => async (view) => {
+	const first = store.session || (await get("/sessions?limit=1", view.signal)).sessions[0]?.id;
+	if (first)
+		return location.replace(path`#/s/${first}/` + section);
+	return view.draw("Sessions",
+		h("h1", {tabindex: "-1"}, "No session yet"),
+		card(null, h("p", null, "A session is one account or tenant, whatever the publisher calls it. ",
+			"It is there as soon as a webhook is registered or an event published under it. Name one to begin:"),
+			sessionBar(view, "webhooks")));
+};
+
+export async function sessions(view) {
+	const rows = [];
+	const box = h("div", {"aria-live": "off"});
+	let cursor;
+	const more = async () => {
+		const answer = await page("/sessions", {limit: 100, cursor}, "sessions", view.signal);
+		cursor = answer.cursor;
+		rows.push(...answer.items);
+		swap(box,
+			table("Sessions", ["Session", "Webhooks", "Waiting", ""], rows.map((s) => [
+				h("a", {href: path`#/s/${s.id}/webhooks`}, data(s.id)), count(s.webhooks),
+				s.waiting ? h("b", null, count(s.waiting)) : "0",
+				h("span", {class: "links"},
+					h("a", {href: path`#/s/${s.id}/deliveries`}, "Deliveries"),
+					h("a", {href: path`#/s/${s.id}/dead`}, "Dead letters"),
+					h("a", {href: "#/tail" + query({session: s.id})}, "Tail")),
+			]), "No session has webhooks or events yet."),
+			cursor && button("Load more", more, "more", {"data-k": "more"}));
+	};
+	await more();
+	view.draw("Sessions", h("h1", {tabindex: "-1"}, "Sessions"), sessionBar(view, "webhooks"), card(null, box));
+}

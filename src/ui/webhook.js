@@ -1,0 +1,132 @@
+/* One webhook: how it does, what was said last, and all that can be done with it. */
+import {call, get, path, post} from "./api.js";
+import {ago, badge, brief, button, card, confirm, count, data, facts, h, ms, mono, say, swap, table, when} from "./dom.js";
+import {attemptBox, eventLink} from "./delivery.js";
+import {editWebhook, replayPast, rotateSecret} from "./form.js";
+import {lastAnswer, stateBadge} from "./webhooks.js";
+
+/* What the list of its deliveries shows, also in deliveries.js. */
+export const deliveryRow = (d) => [
+	h("a", {href: path`#/s/${d.session_id}/deliveries/${d.id}`}, when(d.created_at, true)),
+	data(d.event), badge(d.status), count(d.attempt_count), lastAnswer(d),
+	d.status === "pending" ? (d.in_flight ? "under way" : ago(d.next_attempt_at)) : "–",
+];
+export const DELIVERY_HEADS = ["Made", "Event", "Status", "Attempts", "Last answer", "Next"];
+
+export async function webhook(view) {
+	const {s: session, id} = view.params;
+	const at = path`/sessions/${session}/webhooks/${id}`;
+	const head = h("div", {class: "stack"});
+	const result = h("div", {class: "stack", "aria-live": "polite"});
+	const replay = h("div", {class: "stack"});
+	const recent = h("div");
+	let w;
+
+	const change = async (verb, text) => {
+		await post(`${at}/${verb}`);
+		say(text);
+		await load();
+	};
+
+	/* Sends a test and tells how its first attempt went. */
+	const test = async () => {
+		swap(result, card("Test", h("p", null, "Sending…")));
+		const sent = await post(`${at}/test`);
+		const follow = async () => {
+			const event = await get(path`/sessions/${session}/events/${sent.id}`, view.signal);
+			const d = event.deliveries[0];
+			if (d && d.status === "pending" && d.attempts.length === 0)
+				return true;
+			swap(result, card("Test",
+				h("p", null, "Event ", eventLink(session, sent.id), ": ", d ? badge(d.status) : "no delivery",
+					d?.status === "pending" && [", next attempt ", ago(d.next_attempt_at)]),
+				d?.attempts.length ? attemptBox(d.attempts.at(-1)) : null,
+				d && h("p", {class: "actions"}, h("a", {class: "button", "data-k": "test-delivery",
+					href: path`#/s/${session}/deliveries/${d.id}`}, "Open the delivery"))));
+			await load();
+			return false;
+		};
+		if (await follow())
+			view.every(500, follow);
+	};
+
+	const followReplay = async () => {
+		let answer;
+		try {
+			answer = (await get(`${at}/replay`, view.signal)).replay;
+		} catch (error) {
+			if (error.status === 404)
+				return false;
+			throw error;
+		}
+		const running = answer.state === "running";
+		swap(replay, card("Replay", h("p", {role: "status"}, badge(answer.state), ` ${count(answer.scheduled)} scheduled of ` +
+			`${count(answer.looked_at)} looked at, since `, when(answer.since), ", ", data(answer.status)),
+			running && button("Cancel the replay", async () => {
+				await call("DELETE", `${at}/replay`);
+				await followReplay();
+			}, "", {"data-k": "cancel-replay"})));
+		return running;
+	};
+
+	const draw = (list) => {
+		const c = w.circuit;
+		swap(head,
+			w.disabled_reason && h("p", {class: "banner bad"}, "Disabled: ", data(w.disabled_reason)),
+			c.state !== "closed" && h("p", {class: "banner bad"}, `After ${count(c.consecutive_failures)} failures nothing `,
+				"is sent but a probe, ", c.next_probe_at ? ["the next ", ago(c.next_probe_at)] : "under way",
+				". What is due waits on disk."),
+			card(null, h("p", {class: "actions"},
+				button("Send a test", test, "primary", {"data-k": "test", disabled: !w.enabled}),
+				button("Change", async () => (await editWebhook(session, w)) && load(), "", {"data-k": "edit"}),
+				w.enabled ? button("Disable", () => change("disable", "The webhook is disabled; its queue waits."), "", {"data-k": "toggle"})
+					: button("Enable", () => change("enable", "The webhook is enabled; its queue is due at once."), "", {"data-k": "toggle"}),
+				button("Replay…", async () => (await replayPast(session, id)) && await followReplay() && view.every(1000, followReplay), "", {"data-k": "replay"}),
+				button("New secret", async () => { await rotateSecret(session, id); await load(); }, "", {"data-k": "rotate"}),
+				button("Delete", remove, "danger", {"data-k": "delete"})),
+			facts([
+				["State", stateBadge(w)],
+				["Failures in a row", [count(c.consecutive_failures), c.failing_since && [", since ", ago(c.failing_since)]]],
+				["In flight", `${count(w.in_flight)} of ${count(w.max_in_flight)}`],
+				["Events", data(w.events.join(", "))],
+				["Signed", w.secret ? w.signature : "no secret"],
+				["Time-out", ms(w.timeout_ms)],
+				["Order", w.ordering],
+				w.rate_limit !== null && ["At most", `${w.rate_limit}/s`],
+				w.retry && ["Waits", w.retry.join(", ")],
+				!w.tls_verify && ["Certificate", badge("failing", "not checked")],
+				Object.keys(w.headers).length > 0 && ["Headers", brief(Object.keys(w.headers).join(", "), 100)],
+				w.description && ["Description", data(w.description)],
+				["Registered", when(w.created_at)],
+				["Id", mono(w.id)],
+			])));
+		swap(recent, table("Its last deliveries", DELIVERY_HEADS, list.deliveries.map(deliveryRow),
+			"Nothing was sent to it yet."));
+	};
+
+	const load = async () => {
+		let list;
+		[w, list] = await Promise.all([get(at, view.signal),
+			get(path`/sessions/${session}/deliveries` + `?webhook=${id}&limit=10`, view.signal)]);
+		draw(list);
+	};
+
+	const remove = async () => {
+		if (!await confirm("Delete the webhook?", "What waits for it is dropped. Its dead letters stay listed, but cannot be replayed.", "Delete"))
+			return;
+		await call("DELETE", at);
+		say("The webhook is deleted.");
+		location.hash = path`#/s/${session}/webhooks`;
+	};
+
+	await load();
+	view.draw("Webhook", h("p", {class: "crumbs"}, h("a", {href: path`#/s/${session}/webhooks`}, "Webhooks of ", data(session))),
+		h("h1", {tabindex: "-1", class: "long"}, brief(w.url, 200)), head, result, replay,
+		card("Last answers", recent, h("p", {class: "links"},
+			h("a", {href: path`#/s/${session}/deliveries` + `?webhook=${id}`}, "All its deliveries"),
+			h("a", {href: path`#/s/${session}/dead` + `?webhook=${id}`}, "Its dead letters"),
+			h("a", {href: `#/tail?session=${encodeURIComponent(session)}&webhook=${id}`}, "Live tail"))));
+	if (await followReplay())
+		view.every(1000, followReplay);
+	view.every(4000, load);
+}
