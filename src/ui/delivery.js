@@ -30,7 +30,7 @@ export function attemptBox(a) {
 		h("h3", null, `Attempt ${a.number} `, httpStatus(a.status), " ",
 			h("span", {class: "note"}, when(a.at, true), ", ", ms(a.duration_ms), a.address && [", to ", mono(a.address)])),
 		phases(a),
-		a.error && h("p", {class: "why"}, data(a.error)),
+		a.error && a.error !== `HTTP status ${a.status}` && h("p", {class: "why"}, data(a.error)),
 		a.response ? block(a.response, `What they answered to attempt ${a.number}`, 2048)
 			: a.status !== null && h("p", {class: "note"}, "The answer had no body."));
 }

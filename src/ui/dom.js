@@ -175,7 +175,10 @@ export const httpStatus = (status) => status === null || status === undefined
 export const button = (text, onclick, cls, more) =>
 	h("button", {type: "button", onclick, class: cls, ...more}, text);
 
-/* A table that turns into cards on a narrow screen: heads stand beside the cells there. */
+/*
+ * A table that turns into cards on a narrow screen: heads stand beside the cells there, and what
+ * is only "–" is left out.
+ */
 export function table(caption, heads, rows, empty) {
 	if (rows.length === 0)
 		return h("p", {class: "empty"}, empty ?? "Nothing here.");
@@ -183,7 +186,7 @@ export function table(caption, heads, rows, empty) {
 		h("caption", {class: "sr"}, caption),
 		h("thead", null, h("tr", null, heads.map((head) => h("th", {scope: "col"}, head)))),
 		h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell, i) =>
-			h("td", {"data-head": typeof heads[i] === "string" ? heads[i] : ""}, cell)))))));
+			h("td", {"data-head": heads[i], class: cell === "–" && "none"}, cell)))))));
 }
 
 export const facts = (pairs) => h("dl", {class: "facts"}, pairs.filter(Boolean).map(([name, value]) =>

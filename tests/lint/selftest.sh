@@ -56,6 +56,9 @@ make_clean_tree() {
 			repeat '' 538
 		} >src/base/big.c
 		repeat "$(repeat … 96 | tr -d '\n')" 200 >src/base/big.h
+		mkdir src/ui
+		echo 'h("p", null, text); /* never innerText, eval or src */' >src/ui/a.js
+		echo '<script type="module" src="a.js"></script>' >src/ui/a.html
 		touch Makefile
 	)
 }
@@ -150,5 +153,15 @@ for word in D:TO%sO M:FIX%sE X:XX%s; do
 		refuses banned.sh src/base/x.h 'notes of unfinished work'
 done
 printf '# TO%sO\n' D | refuses banned.sh tests/e2e/x.py 'notes of unfinished work'
+
+passes ui.sh
+echo 'el.innerHTML = text;' | refuses ui.sh src/ui/x.js 'makes markup out of a string'
+echo 'eval(text)' | refuses ui.sh src/ui/x.js 'runs a string'
+echo '<p style="color: red">' | refuses ui.sh src/ui/a.html 'the policy refuses it inline'
+echo '<script>f()</script>' | refuses ui.sh src/ui/a.html 'the policy refuses it inline'
+echo 'import "//example.org/a.js"' | refuses ui.sh src/ui/x.js 'loads from elsewhere'
+echo 'p { background: url(https://example.org/a.png) }' |
+	refuses ui.sh src/ui/a.css 'loads from elsewhere'
+repeat "$(repeat x 999 | tr -d '\n')" 103 | refuses ui.sh src/ui/x.js 'at most 102400'
 
 echo "selftest: $(wc -l <"$tmp/planted") planted violations refused"
