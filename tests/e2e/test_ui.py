@@ -1,0 +1,497 @@
+"""The dashboard: its files as they are served, and what one can do with it in a real browser."""
+
+import json
+import re
+import threading
+
+import pytest
+from selenium.common.exceptions import JavascriptException
+from selenium.webdriver.common.keys import Keys
+
+from browser import Browser, Page
+from harness import ROOT, expect_error, hooks_path, status, wait_until
+
+UI = ROOT / "src" / "ui"
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+HOSTILE = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+TURNED = "\u202e"  # what follows it runs from right to left
+SLOW = pytest.mark.timeout(300)  # a browser on a loaded machine
+
+
+# The files
+
+
+@pytest.mark.parametrize("path", sorted(UI.iterdir()), ids=lambda path: path.name)
+def test_each_file_is_served_as_it_is(gateway, path):
+    answer = gateway.request("GET", f"/ui/{path.name}", token="")
+    assert answer.status_code == 200
+    assert answer.content == path.read_bytes()
+    assert answer.headers["Content-Type"] == TYPES[path.suffix]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "connect-src": "'self'",
+        "img-src": "'self' data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+
+
+def test_the_folder_is_its_index(gateway):
+    assert gateway.request("GET", "/ui/", token="").content == (UI / "index.html").read_bytes()
+
+
+@pytest.mark.parametrize("path", ["/", "/ui"])
+def test_what_leads_to_it_does_so_below_a_prefix_too(gateway, path):
+    answer = gateway.request("GET", path, token="", allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "ui/")
+    assert gateway.request("GET", path, token="").url == gateway.url + "/ui/"
+
+
+def test_a_file_that_has_not_changed_is_not_sent_again(gateway):
+    tag = gateway.request("GET", "/ui/app.js", token="").headers["ETag"]
+    assert re.fullmatch(r'"[0-9a-f]{32}"', tag)
+    assert gateway.request("GET", "/ui/style.css", token="").headers["ETag"] != tag
+    for known in (tag, f'"other", W/{tag}', "*"):
+        answer = gateway.request("GET", "/ui/app.js", token="", headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["ETag"] == tag
+        assert "Content-Security-Policy" in answer.headers
+    for other in ('"other"', tag[:-2] + '"', ""):
+        answer = gateway.request("GET", "/ui/app.js", token="", headers={"If-None-Match": other})
+        assert answer.status_code == 200
+
+
+def test_head_and_what_is_not_there(gateway):
+    answer = gateway.request("HEAD", "/ui/app.js", token="")
+    assert (answer.status_code, answer.content) == (200, b"")
+    for path in ("/ui/nothing.js", "/ui/../ui/app.js", "/ui/%2e%2e/app.js", "/ui/app.js%00", "/ui//app.js"):
+        with gateway.connect() as client:
+            client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert client.reply().status_code in (400, 404)
+    expect_error(gateway.request("GET", "/ui/nothing.js", token=""), 404)
+    expect_error(gateway.request("POST", "/ui/app.js", token=""), 405)
+
+
+def test_what_the_page_names_is_there():
+    named = set(re.findall(r'(?:href|src)="([a-z]+\.\w+)"', (UI / "index.html").read_text()))
+    for path in UI.glob("*.js"):
+        named.update(re.findall(r'from "\./(\w+\.js)"', path.read_text()))
+    assert named | {"index.html"} == {path.name for path in UI.iterdir()}
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def the_browser():
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def browser(the_browser):
+    """The module's browser, as a desktop; nothing may be wrong in its console at the end."""
+    the_browser.look()
+    the_browser.complaints()
+    yield the_browser
+    the_browser.driver.get("about:blank")
+    assert the_browser.complaints() == []
+
+
+@pytest.fixture
+def page(browser, gateway):
+    return Page(browser, gateway)
+
+
+@pytest.fixture
+def make_page(browser, make_gateway):
+    return lambda **options: Page(browser, make_gateway(**options))
+
+
+@SLOW
+def test_the_token_is_asked_once(page):
+    page.driver.get(page.gateway.url + "/")
+    page.wait(lambda: page.has("dialog #token"), "the question")
+    page.press(Keys.ESCAPE)
+    page.type("Token", "wrong" + Keys.ENTER)
+    page.wait_text("does not take this token", css="dialog")
+    page.type("Token", page.gateway.token + Keys.ENTER)
+    page.wait_title("Overview")
+    page.driver.refresh()
+    page.wait_title("Overview")
+    page.click("Webhooks")
+    page.wait_title("No session yet")
+    assert not page.has("dialog")
+    page.click("Forget token")
+    page.wait(lambda: page.has("dialog #token"), "the question again")
+
+
+@SLOW
+def test_without_tokens_nothing_is_asked(make_page):
+    page = make_page(token=None)
+    page.driver.get(page.gateway.url + "/ui/")
+    page.wait_title("Overview")
+    assert not page.has("dialog")
+
+
+@SLOW
+def test_register_test_see_why_it_fails_mend_replay_delivered(make_page, make_receiver):
+    page = make_page(retry_schedule="20ms,20ms")
+    receiver = make_receiver(status(500, b"no such tenant: 7"))
+    page.open()
+    page.click("Webhooks")
+    page.type("Session", "shop" + Keys.ENTER)
+    page.wait_title("Webhooks of shop")
+    page.click("Register a webhook")
+    page.type("URL", receiver.url())
+    page.type("Secret", "s3cret")
+    page.click("Register")
+    page.wait_title(receiver.url())
+    page.click("Send a test")
+    page.wait_text("500", "no such tenant: 7")
+    page.click("Open the delivery")
+    page.wait_title("Delivery")
+    page.wait_text("dead", "Attempt 3", "Attempt 1", f"{receiver.host}:{receiver.port}")
+
+    receiver.answer(200)
+    page.click("Dead letters")
+    page.wait_title("Dead letters of shop")
+    page.wait_text("HTTP status 500", "1 dead letters")
+    page.click("all shown")
+    page.click("Replay selected")
+    page.wait_text("No dead letters")
+    page.click("Deliveries")
+    page.wait_title("Deliveries of shop")
+    page.wait(lambda: page.click("Show") or "delivered" in page.text("table"), "it is delivered")
+    assert receiver.requests[-1].attempt == 4
+    assert receiver.requests[-1].id == receiver.requests[0].id
+
+
+@SLOW
+def test_all_of_it_by_the_keyboard_alone(make_page, make_receiver):
+    page = make_page(retry_schedule="1h")
+    receiver = make_receiver(status(503, b"closed for today"))
+    page.driver.get(page.gateway.url + "/ui/")
+    page.wait(lambda: page.focused() == "Token", "the focus in the question")
+    page.press(page.gateway.token, Keys.ENTER)
+    page.wait_title("Overview")
+    page.press("/")
+    page.press("shop", Keys.ENTER)
+    page.wait_title("Webhooks of shop")
+    page.wait(lambda: page.focused() == "Webhooks of shop", "the focus on the heading")
+    page.tab_to("Register a webhook")
+    page.press(Keys.ENTER)
+    page.wait(lambda: page.focused() == "URL", "the focus in the dialog")
+    page.press("ftp://127.0.0.1/", Keys.ENTER)
+    page.wait_text("http or https", css="dialog .error")
+    page.wait(lambda: page.focused() == "URL", "the focus on what is wrong")
+    page.press(Keys.CONTROL + "a")
+    page.press(Keys.NULL, receiver.url(), Keys.ENTER)
+    page.wait_title(receiver.url())
+    page.tab_to("Send a test")
+    page.press(Keys.ENTER)
+    page.wait_text("503", "closed for today")
+    page.tab_to("Open the delivery")
+    page.press(Keys.ENTER)
+    page.wait_title("Delivery")
+    page.wait_text("pending", "Attempt 1")
+    receiver.answer(200)
+    page.tab_to("Send now")
+    page.press(Keys.ENTER)
+    page.wait_text("delivered", "Attempt 2")
+    assert [request.attempt for request in receiver.requests] == [1, 2]
+
+
+@SLOW
+def test_an_event_is_found_by_its_id_and_by_its_deliverys(page, make_receiver):
+    receiver = make_receiver(status(200, b"taken"))
+    page.gateway.register("shop", receiver.url())
+    sent = page.gateway.publish("shop", data={"order": 7})
+    receiver.wait_for(1)
+    page.open()
+    page.type("Find an event, delivery, webhook or session", sent["id"] + Keys.ENTER)
+    page.wait_title("Event message")
+    page.wait_text("delivered", "200", '"order": 7', receiver.url())
+    page.click("Attempts")
+    page.wait_text("Attempt 1", "taken")
+    delivery = page.js("return location.hash").rsplit("/", 1)[1]
+    page.type("Find an event, delivery, webhook or session", delivery + Keys.ENTER)
+    page.wait_title("Delivery", delivery[-12:])
+    page.driver.back()
+    page.wait_text("Attempt 1")
+    page.type("Find an event, delivery, webhook or session", sent["id"][:-1] + "0" + Keys.ENTER)
+    page.wait_title("Nothing found")
+
+
+def open_all(page, session, event_id):
+    """Looks at every page on which the event shows."""
+    delivery = page.gateway.api("GET", f"/sessions/{session}/events/{event_id}").json()["deliveries"][0]
+    for place in (
+        "",
+        "sessions",
+        f"s/{session}/webhooks",
+        f"s/{session}/webhooks/{delivery['webhook_id']}",
+        f"s/{session}/deliveries",
+        f"s/{session}/deliveries/{delivery['id']}",
+        f"s/{session}/events/{event_id}",
+        f"s/{session}/dead",
+        f"tail?session={session}",
+    ):
+        page.open(place)
+        yield place
+
+
+@SLOW
+def test_hostile_data_is_shown_and_harms_nothing(make_page, make_receiver):
+    page = make_page(retry_schedule="20ms", max_body_bytes="2MiB")
+    answer = (HOSTILE + TURNED + "\x00\x1b[31m" + "\u0627" * 200).encode()
+    receiver = make_receiver(status(500, answer))
+    page.gateway.register("evil", receiver.url(f"/{'a' * 1500}"), description=HOSTILE + TURNED)
+    data = {HOSTILE: HOSTILE, "turned": TURNED + "gpj.exe", "deep": [[[]]], "big": 12345678901234567890}
+    small = page.gateway.publish("evil", data=data)
+    big = page.gateway.publish("evil", data={"text": "x" * 1_000_000})
+    wait_until(lambda: len(page.gateway.dlq("evil")) == 2, what="both dead")
+    for event in (small, big):
+        for place in open_all(page, "evil", event["id"]):
+            page.wait(lambda: not page.has("main[aria-busy]"))
+            assert not page.js("return window.hacked"), place
+            assert page.js("return document.querySelectorAll('script').length") == 1
+            assert page.js("return document.documentElement.outerHTML.length") < 300_000, place
+            assert TURNED not in page.js("return document.body.textContent"), place
+    page.open(f"s/evil/events/{small['id']}")
+    page.wait_text(HOSTILE, "\\u202egpj.exe", "12345678901234567890")
+    page.open(f"s/evil/events/{big['id']}")
+    page.wait_text("xxxx", "Show more")
+    page.click("Show more")
+    page.wait_text("262\u202f144 of 1\u202f000")
+    assert len(page.text("pre")) == 262_144
+    page.open("s/evil/dead")
+    for summary in page.driver.find_elements("css selector", "summary"):
+        summary.click()
+    page.wait_text(HOSTILE, "\\u202egpj.exe", "xxxx")
+    assert not page.js("return window.hacked")
+
+
+def register_many(gateway, session, count):
+    """As fast as it goes: many requests at once on each of some connections."""
+    token = gateway.token
+
+    def register(first, last):
+        with gateway.connect() as client:
+            for start in range(first, last, 100):
+                for i in range(start, start + 100):
+                    body = json.dumps({"url": f"http://127.0.0.1:9/{i:05}", "events": ["receipt"]})
+                    client.send(
+                        f"POST /api/v1{hooks_path(session)} HTTP/1.1\r\nHost: x\r\n"
+                        f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+                        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+                    )
+                for _ in range(100):
+                    assert client.reply("POST").status_code == 200
+
+    threads = [
+        threading.Thread(target=register, args=(k * count // 10, (k + 1) * count // 10))
+        for k in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@SLOW
+def test_ten_thousand_webhooks_are_found_and_paged(make_page):
+    page = make_page(max_webhooks_per_session=10000)
+    register_many(page.gateway, "many", 10_000)
+    page.open("s/many/webhooks")
+    page.wait_text("10\u202f000 webhooks", "1–25 of 10\u202f000")
+    assert page.has("tbody tr") == 25
+    page.click("Next")
+    page.wait_text("26–50 of 10\u202f000")
+    page.type("Filter", "/00042")
+    page.wait_text("1 of 10\u202f000 webhooks", "http://127.0.0.1:9/00042")
+    page.click("http://127.0.0.1:9/00042")
+    page.wait_title("http://127.0.0.1:9/00042")
+    page.driver.back()
+    page.wait_text("1 of 10\u202f000 webhooks")
+    page.open("sessions")
+    page.wait_text("many", "10\u202f000")
+
+
+@SLOW
+def test_a_token_of_some_sessions_sees_these(make_page, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("scoped-token-of-shop-000000000 shop\n")
+    tokens.chmod(0o600)
+    page = make_page(tokens_file=tokens)
+    page.gateway.register("shop", "http://127.0.0.1:9/")
+    page.gateway.register("other", "http://127.0.0.1:9/")
+    page.open(token="scoped-token-of-shop-000000000")
+    page.wait_title("Sessions")
+    page.wait_text("shop")
+    assert "other" not in page.text("table")
+    page.click("shop")
+    page.wait_text("1 webhooks", "http://127.0.0.1:9/")
+    page.open("s/other/webhooks")
+    page.wait_text("the token does not reach this session")
+
+
+@SLOW
+def test_the_live_tail_shows_what_happens(page, make_receiver):
+    receiver = make_receiver(status(500, b"broken"))
+    page.gateway.register("shop", receiver.url(), retry=["1h"])
+    page.open("tail?session=shop")
+    page.wait_text("live")
+    page.gateway.publish("shop", data={"text": HOSTILE})
+    page.gateway.publish("other")
+    page.wait_text("published", "retrying", "HTTP status 500", receiver.url())
+    receiver.answer(200)
+    page.gateway.publish("shop", event="receipt")
+    page.wait_text("receipt", "delivered")
+    assert "other" not in page.text("ol.tail")
+    page.click("Pause")
+    sent = page.gateway.publish("shop", event="connected")
+    page.wait_text("Go on (")
+    assert "connected" not in page.text("ol.tail")
+    page.wait(lambda: page.text("button[aria-pressed]") == "Go on (2)", "both lines of it")
+    page.click("Go on (2)")
+    page.wait_text("connected")
+    page.click("connected", within="ol.tail")
+    page.wait_text(sent["id"][-12:])
+
+
+@SLOW
+def test_change_disable_enable_rotate_delete(page, make_receiver):
+    receiver = make_receiver()
+    made = page.gateway.register("shop", "http://127.0.0.1:9/", secret="s3cret")
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.click("Change")
+    page.type("URL", receiver.url())
+    page.type("Events", "message, mesage")
+    page.click("Save")
+    page.wait_text("unknown event", css="dialog .error")
+    page.type("Events", "message, receipt")
+    page.click("More settings")
+    page.type("Headers", "X-Tenant: 7")
+    page.type("Waits between attempts", "5s 30s")
+    page.click("Save")
+    page.wait_title(receiver.url())
+    kept = page.gateway.webhook("shop", made["id"])
+    assert (kept["events"], kept["headers"]) == (["message", "receipt"], {"X-Tenant": "7"})
+    assert (kept["retry"], kept["secret"]) == (["5s", "30s"], "********")
+    page.click("Disable")
+    page.wait_text("disabled")
+    page.click("Enable")
+    page.wait_text("ok", css="main dl")
+    page.click("New secret")
+    page.type("Overlap, seconds", "0")
+    page.click("Rotate")
+    page.wait_text("It is shown this once", css="dialog")
+    secret = page.control("The new secret").get_attribute("value")
+    assert secret.startswith("whsec_")
+    page.click("Done")
+    page.click("Delete")
+    page.click("Delete")  # and yes
+    page.wait_title("Webhooks of shop")
+    page.wait_text("no webhook yet")
+    expect_error(page.gateway.api("GET", hooks_path("shop", made["id"])), 404)
+
+
+@SLOW
+def test_many_dead_letters_are_sent_again_at_once(make_page, make_receiver):
+    page = make_page(retry_schedule="20ms")
+    receiver = make_receiver(500)
+    page.gateway.register("shop", receiver.url())
+    ids = {page.gateway.publish("shop", data={"n": n})["id"] for n in range(60)}
+    wait_until(lambda: len(page.gateway.dlq("shop")) == 60, what="all dead", timeout=30)
+    receiver.answer(200)
+    page.open("s/shop/dead")
+    page.wait_text("50 or more dead letters")
+    page.click("Load more")
+    page.wait_text("60 dead letters")
+    page.click("Replay all")
+    page.click("Keep")
+    page.wait_gone("dialog")
+    assert len(page.gateway.dlq("shop")) == 60
+    page.click("Replay all")
+    page.wait(lambda: page.has("dialog"))
+    page.click("Replay all")
+    page.wait(lambda: len(page.gateway.dlq("shop")) == 0, "all replayed")
+    wait_until(lambda: {r.id for r in receiver.requests if r.attempt == 3} == ids, 30)
+    page.click("Refresh")
+    page.wait_text("No dead letters")
+
+
+@SLOW
+def test_the_past_of_a_webhook_is_sent_again(page, make_receiver):
+    receiver = make_receiver()
+    made = page.gateway.register("shop", receiver.url())
+    for n in range(3):
+        page.gateway.publish("shop", data={"n": n})
+    receiver.wait_for(3)
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.wait_text("delivered")
+    page.click("Replay…")
+    page.js("document.getElementById('f-status').value = 'delivered'")
+    page.click("Replay")
+    page.wait_text("done", "3 scheduled")
+    receiver.wait_for(6)
+
+
+@SLOW
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_fits_a_phone_in_light_and_dark(page, make_receiver, dark):
+    receiver = make_receiver(status(500, b"x" * 900))
+    page.browser.look(390, 844, dark)
+    page.gateway.register("shop", receiver.url("/" + "path/" * 60), retry=["1h"])
+    sent = page.gateway.publish("shop", data={"text": "x" * 5000})
+    receiver.wait_for(1)
+    for place in open_all(page, "shop", sent["id"]):
+        page.wait(lambda: not page.has("main[aria-busy]"))
+        assert page.js("return document.documentElement.scrollWidth") <= 390, place
+    page.open("s/shop/webhooks")
+    page.click("Register a webhook")
+    assert page.js("return document.querySelector('dialog').getBoundingClientRect().right") <= 390
+    light = page.js(
+        "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    )
+    assert (max(light) < 64) if dark else (min(light) > 192)
+
+
+@SLOW
+def test_a_gateway_that_goes_and_comes_back(make_page):
+    page = make_page()
+    port = page.gateway.address[1]
+    page.open("s/shop/webhooks")
+    page.gateway.stop()
+    page.click("Refresh")
+    page.wait_text("cannot be reached", css="#toasts")
+    page.gateway.reconfigure(listen=f"127.0.0.1:{port}")
+    page.gateway.start()
+    page.gateway.register("shop", "http://127.0.0.1:9/")
+    page.click("Refresh")
+    page.wait_text("1 webhooks")
+
+
+@SLOW
+def test_no_string_becomes_markup(page):
+    page.open()
+    for script in ("document.body.innerHTML = '<b>x</b>'", "document.write('<b>x</b>')"):
+        with pytest.raises(JavascriptException):
+            page.js(script)
+    page.browser.complaints()  # the browser tells of both
