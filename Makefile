@@ -222,6 +222,9 @@ bench-rival: ## install what the comparison with BullMQ needs, in build/bench/bu
 
 bench-programs: $(BENCHES) ## build the programs that measure, build/bench/*
 
+screenshots: build/waybill ## make docs/screenshots/*.png anew, about 4 minutes
+	@PYTHONDONTWRITEBYTECODE=1 docs/screenshots.py
+
 lint: ## check format, layers, sizes, banned calls; cppcheck, shellcheck
 	@tests/lint/all.sh
 

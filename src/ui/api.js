@@ -28,6 +28,7 @@ function askToken(wrong) {
 			"aria-describedby": "token-note", "aria-invalid": wrong ? "true" : null,
 		});
 		const form = h("form", null,
+			h("input", {autocomplete: "username", value: "waybill", hidden: true}), // for password managers
 			h("label", {for: "token"}, "Token"), input,
 			h("p", {id: "token-note", class: wrong ? "error" : "note"}, wrong
 				? "The server does not take this token."

@@ -66,11 +66,11 @@ def test_readmes_commands_are_those_that_make_run_names():
 
 
 def test_every_call_is_in_the_api_and_no_other():
-    rows = re.findall(r'\{"([A-Z]+)", "([^"]+)", handle', text_of("src", "api", "router.c"))
+    rows = re.findall(r'\{"([A-Z]+)", "([^"]*)", handle', text_of("src", "api", "router.c"))
     routes = {f"{method} /{path}" for method, path in rows}
     table = section(text_of("docs", "api.md"), "2. Calls")
     documented = set(re.findall(r"^\| `([A-Z]+ [^`]+)` \|", table, re.M))
-    names = {"{s}": ":session", "{id}": ":id"}
+    names = {"{s}": ":session", "{id}": ":id", "{file}": ":file"}
     assert routes
     assert {re.sub(r"\{\w+\}", lambda m: names[m.group()], c) for c in documented} == routes
 
