@@ -75,6 +75,8 @@ function context(params, search, signal) {
 					if (await work() === false)
 						clearInterval(timer);
 				} catch (error) {
+					if (error.status === 404 || error.status === 403)
+						clearInterval(timer); // it is gone, and stays so
 					if (!signal.aborted && error.status !== 0)
 						throw error;
 				} finally {

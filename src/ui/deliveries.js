@@ -18,8 +18,10 @@ export async function deliveries(view) {
 	const box = h("div", {class: "stack"});
 	let rows = [];
 	let cursor = null;
+	let asked = 0; // only the last question's answer counts
 
 	const load = async (anew) => {
+		const mine = ++asked;
 		if (anew) {
 			cursor = null;
 			rows = [];
@@ -29,6 +31,8 @@ export async function deliveries(view) {
 			status: status.value, event: event.value.trim(), webhook: webhook.value.trim(), event_id: chosen("event_id"),
 			since: since.value && Math.floor(Date.now() / 1000) - Number(since.value), limit: 50, cursor,
 		}, "deliveries", view.signal);
+		if (mine !== asked)
+			return;
 		cursor = answer.cursor;
 		rows.push(...answer.items);
 		const heads = [...DELIVERY_HEADS];

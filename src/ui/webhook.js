@@ -16,6 +16,7 @@ export const DELIVERY_HEADS = ["Made", "Event", "Status", "Attempts", "Last answ
 export async function webhook(view) {
 	const {s: session, id} = view.params;
 	const at = path`/sessions/${session}/webhooks/${id}`;
+	const title = h("h1", {tabindex: "-1"});
 	const head = h("div", {class: "stack"});
 	const result = h("div", {class: "stack", "aria-live": "polite"});
 	const replay = h("div", {class: "stack"});
@@ -71,6 +72,7 @@ export async function webhook(view) {
 
 	const draw = (list) => {
 		const c = w.circuit;
+		title.replaceChildren(brief(w.url, 200));
 		swap(head,
 			w.disabled_reason && h("p", {class: "banner bad"}, "Disabled: ", data(w.disabled_reason)),
 			c.state !== "closed" && h("p", {class: "banner bad"}, `After ${count(c.consecutive_failures)} failures nothing `,
@@ -121,7 +123,7 @@ export async function webhook(view) {
 
 	await load();
 	view.draw("Webhook", h("p", {class: "crumbs"}, h("a", {href: path`#/s/${session}/webhooks`}, "Webhooks of ", data(session))),
-		h("h1", {tabindex: "-1", class: "long"}, brief(w.url, 200)), head, result, replay,
+		title, head, result, replay,
 		card("Last answers", recent, h("p", {class: "links"},
 			h("a", {href: path`#/s/${session}/deliveries` + `?webhook=${id}`}, "All its deliveries"),
 			h("a", {href: path`#/s/${session}/dead` + `?webhook=${id}`}, "Its dead letters"),

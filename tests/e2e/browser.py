@@ -12,6 +12,7 @@ from selenium.common.exceptions import (
     ElementClickInterceptedException,
     ElementNotInteractableException,
     StaleElementReferenceException,
+    TimeoutException,
 )
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
@@ -95,7 +96,11 @@ class Page:
                 ElementNotInteractableException,
             ),
         )
-        return waiting.until(lambda _: condition(), f"{what}; the page says: {self.text()[:3000]}")
+        try:
+            return waiting.until(lambda _: condition())
+        except TimeoutException:
+            pass
+        raise AssertionError(f"{what}: not within {PATIENCE_S} s. The page:\n{self.text()[:3000]}")
 
     def js(self, script, *args):
         return self.driver.execute_script(script, *args)
