@@ -56,12 +56,12 @@ export function chart(title, key, times, series, form) {
 	const show = (i) => {
 		shown = Math.max(0, Math.min(last, i));
 		series.forEach((s, k) => { legend[k].textContent = last < 0 ? "–" : form(s.values[shown]); });
-		at.replaceChildren(shown === last ? "now" : when(new Date(times[shown]).toISOString()));
+		at.replaceChildren(shown === last ? "" : when(new Date(times[shown]).toISOString()));
 		const place = shown === last ? -9 : x(times[shown]);
 		mark.setAttribute("x1", place);
 		mark.setAttribute("x2", place);
 		plot.setAttribute("aria-valuenow", shown);
-		plot.setAttribute("aria-valuetext", `${at.textContent}: ` +
+		plot.setAttribute("aria-valuetext", `${at.textContent || "now"}: ` +
 			series.map((s, k) => `${s.name} ${legend[k].textContent}`).join(", "));
 	};
 	const plot = h("div", {
