@@ -198,7 +198,7 @@ def test_all_of_it_by_the_keyboard_alone(make_page, make_receiver):
     page.press(Keys.ENTER)
     page.wait(lambda: page.focused() == "URL", "the focus in the dialog")
     page.press("ftp://127.0.0.1/", Keys.ENTER)
-    page.wait_text("http or https", css="dialog .error")
+    page.wait_text("must begin with http://", css="dialog .error")
     page.wait(lambda: page.focused() == "URL", "the focus on what is wrong")
     page.press(Keys.CONTROL + "a")
     page.press(Keys.NULL, receiver.url(), Keys.ENTER)
@@ -359,10 +359,10 @@ def test_the_live_tail_shows_what_happens(page, make_receiver):
     page.wait_text("live")
     page.gateway.publish("shop", data={"text": HOSTILE})
     page.gateway.publish("other")
-    page.wait_text("published", "retrying", "HTTP status 500", receiver.url())
+    page.wait_text("published", "retrying", receiver.url(), "→ 500", "again at", css="ol.tail")
     receiver.answer(200)
     page.gateway.publish("shop", event="receipt")
-    page.wait_text("receipt", "delivered")
+    page.wait_text("receipt", "delivered", "→ 200", css="ol.tail")
     assert "other" not in page.text("ol.tail")
     page.click("Pause")
     sent = page.gateway.publish("shop", event="connected")
@@ -370,7 +370,7 @@ def test_the_live_tail_shows_what_happens(page, make_receiver):
     assert "connected" not in page.text("ol.tail")
     page.wait(lambda: page.text("button[aria-pressed]") == "Go on (2)", "both lines of it")
     page.click("Go on (2)")
-    page.wait_text("connected")
+    page.wait_text("connected", css="ol.tail")
     page.click("connected", within="ol.tail")
     page.wait_text(sent["id"][-12:])
 
@@ -414,7 +414,7 @@ def test_change_disable_enable_rotate_delete(page, make_receiver):
 
 @SLOW
 def test_many_dead_letters_are_sent_again_at_once(make_page, make_receiver):
-    page = make_page(retry_schedule="20ms")
+    page = make_page(retry_schedule="20ms", circuit_failures=1000)
     receiver = make_receiver(500)
     page.gateway.register("shop", receiver.url())
     ids = {page.gateway.publish("shop", data={"n": n})["id"] for n in range(60)}
