@@ -24,6 +24,11 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync "
     "--disable-dev-shm-usage --hide-scrollbars --window-size=1280,900"
 ).split()
+HINDRANCES = (  # to be tried again: the page is drawn anew, or something is in front
+    StaleElementReferenceException,
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+)
 
 # What a person, or a screen reader, takes for the name of a control.
 NAME_OF = """
@@ -86,21 +91,23 @@ class Page:
 
     def wait(self, condition, what="condition"):
         """Waits until `condition` returns something true, and returns that."""
-        waiting = WebDriverWait(
-            self.driver,
-            PATIENCE_S,
-            poll_frequency=0.05,
-            ignored_exceptions=(
-                StaleElementReferenceException,
-                ElementClickInterceptedException,
-                ElementNotInteractableException,
-            ),
-        )
+        waiting = WebDriverWait(self.driver, PATIENCE_S, poll_frequency=0.05)
+        hindered = []  # by what, the last time
+
+        def ask(_):
+            try:
+                return condition()
+            except HINDRANCES as error:
+                hindered[:] = [error.msg]
+                return None
+
         try:
-            return waiting.until(lambda _: condition())
+            return waiting.until(ask)
         except TimeoutException:
             pass
-        raise AssertionError(f"{what}: not within {PATIENCE_S} s. The page:\n{self.text()[:3000]}")
+        raise AssertionError(
+            f"{what}: not within {PATIENCE_S} s. {hindered} The page:\n{self.text()[:3000]}"
+        )
 
     def js(self, script, *args):
         return self.driver.execute_script(script, *args)
@@ -154,7 +161,9 @@ class Page:
 
     def click(self, name, within="body"):
         def clicked():
-            self.control(name, within).click()
+            control = self.control(name, within)
+            self.js("arguments[0].scrollIntoView({block: 'center'})", control)
+            control.click()
             return True
 
         self.wait(clicked, f"a click on {name!r}")
@@ -171,11 +180,15 @@ class Page:
 
     # By the keyboard alone
 
-    def press(self, *keys):
+    def press(self, *keys, holding=None):
         """Keys for whatever has the focus."""
         actions = webdriver.ActionChains(self.driver)
+        if holding:
+            actions.key_down(holding)
         for key in keys:
             actions.send_keys(key)
+        if holding:
+            actions.key_up(holding)
         actions.perform()
 
     def focused(self):
