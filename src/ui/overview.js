@@ -29,7 +29,7 @@ function charts(history) {
 	if (empty)
 		return h("p", {class: "card empty"}, "The first measurements come within ten seconds.");
 	return h("div", {class: "charts"},
-		chart("Events and attempts", "rates", times, [
+		chart("Per second", "rates", times, [
 			{name: "published", cls: "c1", values: rates(history, "published")},
 			{name: "delivered", cls: "c2", values: rates(history, "delivered"), area: true},
 			{name: "failed", cls: "c3", values: rates(history, "failed")},
