@@ -20,6 +20,7 @@ TYPES = {
 }
 HOSTILE = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 TURNED = "\u202e"  # what follows it runs from right to left
+NOBODYS = "01a208dd-89d2-76bd-b102-740de0c50e33"
 SLOW = pytest.mark.timeout(300)  # a browser on a loaded machine
 
 
@@ -234,7 +235,7 @@ def test_an_event_is_found_by_its_id_and_by_its_deliverys(page, make_receiver):
     page.wait_title("Delivery", delivery[-12:])
     page.driver.back()
     page.wait_text("Attempt 1")
-    page.type("Find an event, delivery, webhook or session", sent["id"][:-1] + "0" + Keys.ENTER)
+    page.type("Find an event, delivery, webhook or session", NOBODYS + Keys.ENTER)
     page.wait_title("Nothing found")
 
 
