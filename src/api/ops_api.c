@@ -1,4 +1,5 @@
-/* Health: whether the process lives, and whether it takes events. */
+/* The gateway itself: whether it lives, whether it takes events, what it can be asked. */
+#include "api/embedded.h"
 #include "api/handlers.h"
 
 void handle_livez(struct call *c)
@@ -20,4 +21,9 @@ void handle_readyz(struct call *c)
 		call_fail(c, 503, "", "the store has no room for new events");
 	else
 		handle_livez(c);
+}
+
+void handle_openapi(struct call *c)
+{
+	embedded_reply(c, embedded_find(SLICE("openapi.yaml")));
 }

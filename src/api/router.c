@@ -16,6 +16,7 @@ static const struct route ROUTES[] = {
     {"GET", "", handle_ui, NULL, NULL, true},
     {"GET", "ui", handle_ui, NULL, NULL, true},
     {"GET", "ui/:file", handle_ui_file, NULL, NULL, true},
+    {"GET", "openapi.yaml", handle_openapi, NULL, NULL, true},
     {"GET", "livez", handle_livez, NULL, NULL, true},
     {"GET", "readyz", handle_readyz, NULL, NULL, true},
     {"GET", "metrics", handle_metrics, NULL, NULL, true},
