@@ -6,6 +6,7 @@
 #include "api/inbound.h"
 #include "api/intake.h"
 #include "base/clock.h"
+#include "base/str.h"
 
 #define ITEM_ANSWER_MAX 1024                                   /* bytes of one event's answer */
 #define ANSWER_MAX (ITEM_ANSWER_MAX * (INTAKE_EVENTS_MAX + 1)) /* of a batch */
@@ -35,11 +36,19 @@ static void put_event(const struct intake_item *item, struct buf *out)
 {
 	const struct event *e = &item->publication.event;
 	char id[UUID_TEXT_SIZE];
+	char number[STR_I64_SIZE];
 	uuid_format(&e->id, id);
-	buf_printf(out,
-	    "{\"id\":\"%s\",\"session_id\":\"%s\",\"event\":\"%s\",\"timestamp\":%lld,"
-	    "\"deliveries\":%u}",
-	    id, e->session, e->name, (long long)item->timestamp_s, e->deliveries);
+	buf_puts(out, "{\"id\":\"");
+	buf_puts(out, id);
+	buf_puts(out, "\",\"session_id\":\"");
+	buf_puts(out, e->session);
+	buf_puts(out, "\",\"event\":\"");
+	buf_puts(out, e->name);
+	buf_puts(out, "\",\"timestamp\":");
+	buf_slice(out, str_put_i64(item->timestamp_s, number));
+	buf_puts(out, ",\"deliveries\":");
+	buf_slice(out, str_put_i64(e->deliveries, number));
+	buf_putc(out, '}');
 }
 
 static enum err refuse_id(struct publish_call *pc, size_t item)

@@ -62,14 +62,15 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	va_start(args, fmt);
 	va_list again;
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, fmt, args);
+	size_t room = b->cap - b->len;
+	int n = vsnprintf(room > 0 ? b->data + b->len : NULL, room, fmt, args);
 	va_end(args);
 	if (n < 0) {
 		b->failed = true;
 	} else if (buf_reserve(b, (size_t)n)) {
 		make_room(b, (size_t)n + 1); /* vsnprintf() adds a NUL */
-		(void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt,
-		    again); /* measured above */
+		if ((size_t)n >= room)
+			(void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
 		b->len += (size_t)n;
 	}
 	va_end(again);

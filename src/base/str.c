@@ -24,6 +24,24 @@ enum err str_u64(struct slice s, uint64_t *out)
 	return OK;
 }
 
+struct slice str_put_i64(int64_t n, char out[STR_I64_SIZE])
+{
+	char digits[STR_I64_SIZE];
+	size_t at = sizeof(digits);
+	size_t len = 0;
+	uint64_t left = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+	do {
+		digits[--at] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left > 0);
+	if (n < 0)
+		out[len++] = '-';
+	memcpy(out + len, digits + at, sizeof(digits) - at);
+	len += sizeof(digits) - at;
+	out[len] = '\0';
+	return (struct slice){out, len};
+}
+
 struct unit {
 	struct slice name;
 	uint64_t factor;

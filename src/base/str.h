@@ -12,6 +12,11 @@
 /* Parses decimal digits only, no sign, no spaces. ERR_SYNTAX, or ERR_TOOBIG past UINT64_MAX. */
 MUST_CHECK enum err str_u64(struct slice s, uint64_t *out);
 
+#define STR_I64_SIZE 21 /* a sign, 19 digits, a NUL */
+
+/* Writes `n` in decimal and a NUL, and returns the digits: what snprintf() takes long for. */
+struct slice str_put_i64(int64_t n, char out[STR_I64_SIZE]);
+
 /*
  * Parses a duration as docs/api.md writes it: digits and one of
  * ms s m h d ("300ms", "5s", "2m", "2h", "5d"), into milliseconds.

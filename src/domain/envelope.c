@@ -6,7 +6,6 @@
  */
 #include "domain/envelope.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -177,11 +176,9 @@ static void put_body(const struct reading *rd, const struct json_member *members
     struct buf *body)
 {
 	struct slice timestamp = rd->known.timestamp;
-	char now[24]; /* 64 bits in decimal and a NUL */
-	if (timestamp.ptr == NULL) {
-		(void)snprintf(now, sizeof(now), "%" PRId64, rd->out->timestamp_s);
-		timestamp = slice_of(now);
-	}
+	char now[STR_I64_SIZE];
+	if (timestamp.ptr == NULL)
+		timestamp = str_put_i64(rd->out->timestamp_s, now);
 	size_t i = 0;
 	buf_putc(body, '{');
 	/* Array indices are first in canonical order, and JavaScript puts them before all. */

@@ -9,7 +9,6 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -152,8 +151,10 @@ static void sign_hex(struct sign_key *k, const struct slice parts[], size_t n,
 /* Writes ".{timestamp}." for standard signatures; v2 leaves out the first dot. */
 static struct slice write_stamp(int64_t timestamp_s, char out[STAMP_SIZE])
 {
-	int n = snprintf(out, STAMP_SIZE, ".%lld.", (long long)timestamp_s);
-	return (struct slice){out, (size_t)n};
+	out[0] = '.';
+	size_t len = 1 + str_put_i64(timestamp_s, out + 1).len;
+	out[len++] = '.';
+	return (struct slice){out, len};
 }
 
 void sign_body(struct sign_key *k, struct slice body, char out[SIGN_HEX_SIZE])

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "base/str.h"
 
@@ -75,6 +76,22 @@ static void test_duration(void **state)
 		enum err err = str_duration(ROWS[i].text, &ms);
 		if (err != ROWS[i].err || ms != ROWS[i].ms)
 			fail_msg("row %zu: %s", i, err_text(err));
+	}
+}
+
+static void test_put_i64(void **state)
+{
+	(void)state;
+	static const int64_t NUMBERS[] = {0, 7, 10, 4294967295, 1767143203, -1, -90, INT64_MAX,
+	    INT64_MIN};
+	for (size_t i = 0; i < sizeof(NUMBERS) / sizeof(NUMBERS[0]); i++) {
+		char text[STR_I64_SIZE];
+		char expected[STR_I64_SIZE];
+		(void)snprintf(expected, sizeof(expected), "%lld", (long long)NUMBERS[i]);
+		struct slice digits = str_put_i64(NUMBERS[i], text);
+		assert_string_equal(text, expected);
+		assert_ptr_equal(digits.ptr, text);
+		assert_int_equal(digits.len, strlen(expected));
 	}
 }
 
@@ -202,6 +219,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_u64),
 	    cmocka_unit_test(test_duration),
+	    cmocka_unit_test(test_put_i64),
 	    cmocka_unit_test(test_put_duration),
 	    cmocka_unit_test(test_size),
 	    cmocka_unit_test(test_hex),
