@@ -1,13 +1,11 @@
 /* Request headers of an attempt; see attempt.h. Names and order are the contract's. */
 #include "courier/attempt.h"
 
-#include <stdio.h>
-
+#include "base/str.h"
 static void put_number(struct client_request *q, struct slice name, int64_t n)
 {
-	char text[24];
-	(void)snprintf(text, sizeof(text), "%lld", (long long)n);
-	client_header(q, name, slice_of(text));
+	char text[STR_I64_SIZE];
+	client_own_header(q, name, str_put_i64(n, text));
 }
 
 static void put_signature(struct client_request *q, const struct attempt *a, int64_t now_s)
@@ -15,12 +13,12 @@ static void put_signature(struct client_request *q, const struct attempt *a, int
 	char text[SIGN_HEX_SIZE];
 	if (a->webhook->signature == SIGNATURE_V2) {
 		sign_timed_body(a->key, now_s, a->body, text);
-		client_header(q, SLICE("X-Webhook-Signature"), slice_of(text));
-		client_header(q, SLICE("X-Webhook-Signature-Version"), SLICE("v2"));
+		client_own_header(q, SLICE("X-Webhook-Signature"), slice_of(text));
+		client_own_header(q, SLICE("X-Webhook-Signature-Version"), SLICE("v2"));
 		return;
 	}
 	sign_body(a->key, a->body, text);
-	client_header(q, SLICE("X-Webhook-Signature"), slice_of(text));
+	client_own_header(q, SLICE("X-Webhook-Signature"), slice_of(text));
 }
 
 static void put_standard_signature(struct client_request *q, const struct attempt *a,
@@ -33,9 +31,9 @@ static void put_standard_signature(struct client_request *q, const struct attemp
 		text[len] = ' ';
 		sign_standard(a->previous_key, event_id, now_s, a->body, text + len + 1);
 	}
-	client_header(q, SLICE("webhook-id"), event_id);
+	client_own_header(q, SLICE("webhook-id"), event_id);
 	put_number(q, SLICE("webhook-timestamp"), now_s);
-	client_header(q, SLICE("webhook-signature"), slice_of(text));
+	client_own_header(q, SLICE("webhook-signature"), slice_of(text));
 }
 
 void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg)
@@ -47,10 +45,10 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	uuid_format(&a->delivery->event_id, event_id);
 	uuid_format(&a->delivery->id, delivery_id);
 	client_header(q, SLICE("Content-Type"), SLICE("application/json"));
-	client_header(q, SLICE("X-Webhook-Event"), a->event);
-	client_header(q, SLICE("X-Webhook-Session"), a->session);
-	client_header(q, SLICE("X-Webhook-Id"), slice_of(event_id));
-	client_header(q, SLICE("X-Webhook-Delivery"), slice_of(delivery_id));
+	client_own_header(q, SLICE("X-Webhook-Event"), a->event);
+	client_own_header(q, SLICE("X-Webhook-Session"), a->session);
+	client_own_header(q, SLICE("X-Webhook-Id"), slice_of(event_id));
+	client_own_header(q, SLICE("X-Webhook-Delivery"), slice_of(delivery_id));
 	put_number(q, SLICE("X-Webhook-Attempt"), (int64_t)a->delivery->attempts + 1);
 	put_number(q, SLICE("X-Webhook-Timestamp"), now_s);
 	if (a->key != NULL) {

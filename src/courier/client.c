@@ -7,7 +7,9 @@
  *    resolver's thread and freezes the loop (tests/e2e/test_dns.py).
  *  - CAPATH NULL: with Debian's default curl's CA cache is off and each new TLS
  *    connection parses all of the system's certificates again.
- *  - Easy handles are pooled and keep their constant options.
+ *  - Easy handles are pooled and keep their constant options, and their last URL parsed.
+ *  - Header lines that mean nothing to curl go to it as one item of its list, line breaks
+ *    included: it compares each item with all the names that it knows.
  *  - No curl function is called from a curl callback, except multi_assign, which
  *    is made for it. The multi's timer is libcurl's: only its callback sets it.
  */
@@ -28,6 +30,7 @@
 #include "courier/watch.h"
 
 #define LINES_MAX (64u << 10)    /* bytes of a request's header lines */
+#define URL_TEXT_MAX 8192        /* bytes of a URL that is kept parsed */
 #define BACKSTOP_MS 60000L       /* curl's own time-outs, behind ours */
 #define CONNECTION_AGE_MAX_S 60L /* an idle connection older than this is not used again */
 #define LOOKUP_AGE_MAX_S 5L      /* curl walks all that it knows with each transfer */
@@ -42,6 +45,9 @@ struct client_request {
 	size_t line_at[CLIENT_HEADERS_MAX];
 	struct curl_slist nodes[CLIENT_HEADERS_MAX];
 	size_t line_count;
+	bool last_is_own;      /* the last line may be continued */
+	struct buf parsed_url; /* what `url` was made from */
+	CURLU *url;
 	client_done_fn done;
 	client_data_fn data; /* NULL: an answer is kept, as far as there is room */
 	void *arg;
@@ -324,7 +330,9 @@ static struct client_request *make_request(struct client *c)
 	q->lines = BUF_INIT(LINES_MAX);
 	q->deadline = reactor_timer_new(c->reactor, on_deadline, q);
 	q->easy = curl_easy_init();
-	panic_if(q->easy == NULL, "no curl handle");
+	q->url = curl_url();
+	q->parsed_url = BUF_INIT(URL_TEXT_MAX);
+	panic_if(q->easy == NULL || q->url == NULL, "no curl handle");
 	set_constant_options(q);
 	return q;
 }
@@ -332,8 +340,10 @@ static struct client_request *make_request(struct client *c)
 static void free_request(struct client_request *q)
 {
 	curl_easy_cleanup(q->easy);
+	curl_url_cleanup(q->url);
 	reactor_timer_free(q->deadline);
 	buf_fini(&q->lines);
+	buf_fini(&q->parsed_url);
 	free(q);
 }
 
@@ -403,6 +413,7 @@ static void add_line(struct client_request *q, struct slice name, struct slice r
 {
 	panic_if(q->line_count == CLIENT_HEADERS_MAX, "too many request headers");
 	q->line_at[q->line_count++] = q->lines.len;
+	q->last_is_own = false;
 	buf_slice(&q->lines, name);
 	buf_slice(&q->lines, rest);
 	buf_slice(&q->lines, value);
@@ -413,6 +424,21 @@ void client_header(struct client_request *q, struct slice name, struct slice val
 {
 	/* curl reads "Name:" as "leave it out" and "Name;" as an empty value */
 	add_line(q, name, value.len == 0 ? SLICE(";") : SLICE(": "), value);
+}
+
+void client_own_header(struct client_request *q, struct slice name, struct slice value)
+{
+	if (!q->last_is_own) {
+		add_line(q, name, SLICE(": "), value);
+	} else {
+		q->lines.len--; /* the NUL */
+		buf_slice(&q->lines, SLICE("\r\n"));
+		buf_slice(&q->lines, name);
+		buf_slice(&q->lines, SLICE(": "));
+		buf_slice(&q->lines, value);
+		buf_putc(&q->lines, '\0');
+	}
+	q->last_is_own = true;
 }
 
 /* Links the lines as curl wants them; curl only reads the nodes. */
@@ -442,6 +468,23 @@ static void clear_result(struct client_request *q)
 	q->error[0] = '\0';
 }
 
+/* curl parses a URL for each request, unless it is given one that is parsed. */
+static void set_url(struct client_request *q, const char *url)
+{
+	struct slice text = slice_of(url);
+	if (slice_eq(buf_view(&q->parsed_url), text))
+		return;
+	buf_reset(&q->parsed_url);
+	if (curl_url_set(q->url, CURLUPART_URL, url, 0) != CURLUE_OK) {
+		/* curl says in its own words what is wrong with it */
+		MUST(curl_easy_setopt(q->easy, CURLOPT_CURLU, NULL));
+		MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
+		return;
+	}
+	MUST(curl_easy_setopt(q->easy, CURLOPT_CURLU, q->url));
+	buf_slice(&q->parsed_url, text);
+}
+
 /* Starts a request whose method and body are set. `whole_ms`: curl's own limit, 0: none. */
 static void start(struct client_request *q, const char *url, uint32_t timeout_ms, long whole_ms)
 {
@@ -449,7 +492,7 @@ static void start(struct client_request *q, const char *url, uint32_t timeout_ms
 	clear_result(q);
 	q->timeout_ms = timeout_ms;
 	q->started_us = clock_now_us();
-	MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
+	set_url(q, url);
 	MUST(curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, link_lines(q)));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_TIMEOUT_MS, whole_ms));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CONNECTTIMEOUT_MS,
@@ -506,6 +549,7 @@ static void recycle(struct client *c, struct client_request *q)
 {
 	buf_reset(&q->lines);
 	q->line_count = 0;
+	q->last_is_own = false;
 	if (q->has_own_tls)
 		set_tls(q, NULL, false);
 	if (c->idle_count >= POOL_MAX) {

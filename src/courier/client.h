@@ -70,6 +70,12 @@ struct client_request *client_open(struct client *c);
 void client_header(struct client_request *q, struct slice name, struct slice value);
 
 /*
+ * The same for a name that HTTP knows nothing of (X-…), with a value: on the wire there is no
+ * difference, but curl need not compare it with each of those that it knows.
+ */
+void client_own_header(struct client_request *q, struct slice name, struct slice value);
+
+/*
  * Checks the receiver's certificate against `ca_pem` (copied; NULL: the configured
  * authorities), or not at all. Without this call it is checked against the configured ones.
  */
