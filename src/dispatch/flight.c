@@ -12,10 +12,10 @@
 #include "dispatch/dispatch_inner.h"
 #include "store/events.h"
 
-#define STARTS_PER_TURN 32 /* attempts started in one turn: bounds its work */
-#define DROPS_MAX 128      /* expired deliveries between their claim and the commit */
-#define READ_RETRY_MS 1000 /* after the queue could not be read */
-#define LANDED_MAX 1024    /* outcomes in memory while the store cannot be written */
+#define STARTS_PER_TURN 128 /* attempts started in one turn: bounds its work */
+#define DROPS_MAX 128       /* expired deliveries between their claim and the commit */
+#define READ_RETRY_MS 1000  /* after the queue could not be read */
+#define LANDED_MAX 1024     /* outcomes in memory while the store cannot be written */
 
 void flight_free(struct flight *f)
 {
