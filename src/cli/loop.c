@@ -30,9 +30,12 @@
 #define FLUSH_PASSES 10     /* passes that let the last answers leave */
 #define MAP_FULL_PERCENT 90 /* of the store's largest size: above, no new events */
 #define DISK_FREE_PERCENT 5 /* of the file system: below, no new events */
-#define COMPANY_MS 3   /* outcomes wait so long for others, as a flush costs the same for all */
-#define COMPANY_MAX 64 /* or until there are so many */
-#define JUMP_MS 2000   /* a step of the system's clock that is worth a line */
+#define COMPANY_MS 3 /* outcomes wait so long for others: a flush costs the same for all… */
+#define COMPANY_COMMITS 4 /* …or so many times what commits take lately, on a slow disk… */
+#define COMPANY_MAX_MS 30 /* …but no longer than that… */
+#define COMPANY_MAX 256   /* …and not for more than so many */
+#define COMMITS_REMEMBERED 8
+#define JUMP_MS 2000 /* a step of the system's clock that is worth a line */
 
 struct loop {
 	struct loop_conf conf;
@@ -48,6 +51,7 @@ struct loop {
 	bool reload;             /* asked for, to be done when the turn is over */
 	int64_t store_retry_ms;  /* monotonic; progress alone is not tried before */
 	int64_t staged_since_ms; /* monotonic; 0: nothing is */
+	int64_t commit_us;       /* what a commit takes, of late */
 	int64_t began_us;        /* monotonic; when the turn's wait was over */
 	struct histogram turns;
 	int64_t clock_ahead_ms; /* the system's clock, of wall time */
@@ -147,11 +151,19 @@ static bool is_over(const struct loop *l)
 	return drained || l->drained_out;
 }
 
+/* How long outcomes wait: where a commit takes long, so long that most of the time is left. */
+static int64_t company_ms(const struct loop *l)
+{
+	int64_t ms = COMPANY_COMMITS * l->commit_us / 1000;
+	ms = ms > COMPANY_MS ? ms : COMPANY_MS;
+	return ms < COMPANY_MAX_MS ? ms : COMPANY_MAX_MS;
+}
+
 /* Outcomes alone wait a moment for others, or for a request, to share the flush. */
 static bool waits_for_company(const struct loop *l)
 {
 	return turn_may_wait(l->conf.turn) && turn_staged(l->conf.turn) < COMPANY_MAX &&
-	    l->signals == 0 && clock_mono_ms() - l->staged_since_ms < COMPANY_MS;
+	    l->signals == 0 && clock_mono_ms() - l->staged_since_ms < company_ms(l);
 }
 
 /* Progress alone waits: for company, or while the store fails; requests are tried at once. */
@@ -167,9 +179,10 @@ static void wait_for_events(struct loop *l)
 	int64_t delay = dispatch_delay(l->conf.dispatch);
 	bool ready = delay == 0 || client_has_ended(l->conf.client) ||
 	    (turn_staged(l->conf.turn) > 0 && may_commit(l));
-	if (waits_for_company(l) && turn_staged(l->conf.turn) > 0 &&
-	    (delay < 0 || delay > COMPANY_MS))
-		delay = COMPANY_MS;
+	if (waits_for_company(l) && turn_staged(l->conf.turn) > 0) {
+		int64_t left = l->staged_since_ms + company_ms(l) - clock_mono_ms();
+		delay = delay < 0 || delay > left ? left : delay;
+	}
 	if (delay > 0)
 		reactor_timer_set(l->wake, delay < TICK_MS ? delay : TICK_MS);
 	clock_expire();
@@ -206,7 +219,9 @@ static enum err commit(struct loop *l)
 	if (turn_staged(l->conf.turn) == 0 || !may_commit(l))
 		return OK;
 	bool had_intake = turn_staged_intake(l->conf.turn) > 0;
+	int64_t started_us = clock_now_us();
 	enum err err = turn_commit(l->conf.turn);
+	l->commit_us += (clock_now_us() - started_us - l->commit_us) / COMMITS_REMEMBERED;
 	l->staged_since_ms = 0;
 	if (had_intake && err != ERR_BROKEN)
 		check_room(l); /* at once: a burst must not get past it */
