@@ -42,11 +42,27 @@ static void on_library_line(int severity, const char *text)
 		log_warn("libevent has a problem", LOG_S("text", text));
 }
 
+/*
+ * What one pass changes of a descriptor goes to the kernel in one call, when the next begins:
+ * evhttp stops reading and goes on again with each request. A descriptor that was closed and
+ * opened again meanwhile is put right by libevent; one that was duplicated would not be.
+ */
+static struct event_base *make_base(void)
+{
+	struct event_config *conf = event_config_new();
+	if (conf == NULL)
+		return NULL;
+	int rc = event_config_set_flag(conf, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	struct event_base *base = rc == 0 ? event_base_new_with_config(conf) : NULL;
+	event_config_free(conf);
+	return base;
+}
+
 struct reactor *reactor_new(void)
 {
 	struct reactor *r = mem_new(sizeof(*r));
 	event_set_log_callback(on_library_line);
-	r->base = event_base_new();
+	r->base = make_base();
 	panic_if(r->base == NULL, "no event loop");
 	return r;
 }

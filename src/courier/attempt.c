@@ -2,6 +2,7 @@
 #include "courier/attempt.h"
 
 #include "base/str.h"
+
 static void put_number(struct client_request *q, struct slice name, int64_t n)
 {
 	char text[STR_I64_SIZE];
