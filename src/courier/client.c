@@ -468,21 +468,22 @@ static void clear_result(struct client_request *q)
 	q->error[0] = '\0';
 }
 
-/* curl parses a URL for each request, unless it is given one that is parsed. */
+/*
+ * curl parses a URL for each request, unless it is given one that is parsed. It is given the
+ * text as well: that is what it tries again with, and what it shows.
+ */
 static void set_url(struct client_request *q, const char *url)
 {
 	struct slice text = slice_of(url);
 	if (slice_eq(buf_view(&q->parsed_url), text))
 		return;
 	buf_reset(&q->parsed_url);
-	if (curl_url_set(q->url, CURLUPART_URL, url, 0) != CURLUE_OK) {
-		/* curl says in its own words what is wrong with it */
-		MUST(curl_easy_setopt(q->easy, CURLOPT_CURLU, NULL));
-		MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
-		return;
-	}
-	MUST(curl_easy_setopt(q->easy, CURLOPT_CURLU, q->url));
-	buf_slice(&q->parsed_url, text);
+	MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
+	/* what cannot be parsed curl refuses in its own words */
+	bool parsed = curl_url_set(q->url, CURLUPART_URL, url, 0) == CURLUE_OK;
+	MUST(curl_easy_setopt(q->easy, CURLOPT_CURLU, parsed ? q->url : NULL));
+	if (parsed)
+		buf_slice(&q->parsed_url, text);
 }
 
 /* Starts a request whose method and body are set. `whole_ms`: curl's own limit, 0: none. */
