@@ -249,6 +249,20 @@ def test_stale_connection_is_the_same_attempt(gateway, make_receiver):
     assert [(r.id, r.attempt) for r in again] == [(event["id"], 1)] * 2
 
 
+def test_stale_connection_is_tried_again_at_its_own_url(gateway, make_receiver):
+    """What sends the attempts, one after the other, has sent others elsewhere before."""
+    one, other = make_receiver(), make_receiver(200, close(), 200)
+    gateway.register("s1", one.url("/one?a=1"))
+    gateway.register("s2", other.url("/other?b=2"))
+    for session, receiver, count in (("s1", one, 1), ("s2", other, 1), ("s1", one, 2),
+                                     ("s2", other, 3)):
+        gateway.publish(session)
+        receiver.wait_for(count)
+    assert [r.path for r in one.wait_for(2)] == ["/one?a=1"] * 2
+    assert [r.path for r in other.wait_for(3)] == ["/other?b=2"] * 3
+    assert (len(one.requests), len(other.requests)) == (2, 3)
+
+
 @pytest.mark.parametrize("then, attempts", [(200, 1), (500, 2)])
 def test_1xx_is_skipped_and_the_final_status_counts(gateway, make_receiver, then, attempts):
     receiver = make_receiver(interim(100, 102, 103, then=then), 200)
