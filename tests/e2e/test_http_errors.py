@@ -42,7 +42,7 @@ def good_request(gateway, body=EVENT):
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/nothing", "/api", "/api/v1", "/api/v2/sessions/s1/webhooks", "/api/v1/session",
+        "/ui/nothing", "/nothing", "/api", "/api/v1", "/api/v2/sessions/s1/webhooks", "/api/v1/session",
         "/api/v1/sessions/s1", "/api/v1/sessions/s1/webhooks/", "/api/v1/sessions/s1/nothing",
         "/livez/x", "/LIVEZ",
     ],

@@ -10,7 +10,8 @@ static void test_bad_files(void **state)
 		const char *words;
 	} FILES[] = {
 	    {"timeout_ms\n", ":1: ", "key = value"},
-	    {"data = x\n\nnope = 1\n", ":3: ", "nope: unknown; known are: listen tls_"},
+	    {"data = x\n\nnope = 1\n",
+		":3: ", "nope: unknown; known are: listen metrics_listen tls_"},
 	    {"Data = x\n", ":1: ", "unknown"},
 	    {"log-level = info\n", ":1: ", "unknown"},
 	    {"LOG_LEVEL = info\n", ":1: ", "unknown"},
