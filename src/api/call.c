@@ -127,18 +127,3 @@ void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *
 	c->op.done = done;
 	turn_stage(c->api->conf.turn, &c->op);
 }
-
-bool call_parameter(const struct call *c, struct slice name, struct slice *value)
-{
-	struct slice query = http_query(c->http);
-	while (query.len > 0) {
-		struct slice pair = slice_cut(&query, '&');
-		if (slice_starts(pair, name) && pair.len > name.len &&
-		    pair.ptr[name.len] == '=') {
-			*value = (struct slice){pair.ptr + name.len + 1,
-			    pair.len - name.len - 1};
-			return true;
-		}
-	}
-	return false;
-}

@@ -80,9 +80,6 @@ bool call_is_ndjson(const struct call *c);
 void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *txn),
     void (*done)(struct op *op, enum err result));
 
-/* Finds the raw value of query parameter `name`; false where it is not there. */
-bool call_parameter(const struct call *c, struct slice name, struct slice *value);
-
 /* Frees the call; the request has been answered. */
 void call_end(struct call *c);
 

@@ -1,7 +1,7 @@
 /* Deliveries as JSON; see delivery_json.h. */
 #include "api/delivery_json.h"
 
-#include "base/str.h"
+#include "api/member.h"
 #include "domain/json.h"
 #include "store/attempts.h"
 
@@ -36,35 +36,10 @@ bool delivery_status_parse(struct slice name, enum delivery_status *out)
 	return false;
 }
 
-static void put_id(struct buf *out, const char *key, const struct uuid *id)
-{
-	char text[UUID_TEXT_SIZE];
-	uuid_format(id, text);
-	buf_printf(out, "\"%s\":\"%s\",", key, text);
-}
-
-static void put_time(struct buf *out, const char *key, int64_t ms)
-{
-	char stamp[STR_TIME_SIZE];
-	str_time(ms, stamp);
-	buf_printf(out, "\"%s\":\"%s\",", key, stamp);
-}
-
 static void put_us(struct buf *out, const char *key, int64_t us)
 {
 	buf_printf(out, "\"%s\":%lld.%03lld,", key, (long long)(us / 1000),
 	    (long long)(us % 1000));
-}
-
-/* Appends a string; null where it is empty. */
-static void put_string(struct buf *out, const char *key, struct slice text)
-{
-	buf_printf(out, "\"%s\":", key);
-	if (text.len == 0)
-		buf_puts(out, "null");
-	else
-		json_put_lossy(text, out);
-	buf_putc(out, ',');
 }
 
 static bool put_attempt(void *arg, uint32_t number, const struct attempt_record *a)
@@ -72,19 +47,19 @@ static bool put_attempt(void *arg, uint32_t number, const struct attempt_record 
 	struct attempts *list = arg;
 	struct buf *out = &list->json;
 	buf_printf(out, "%s{\"number\":%u,", out->len == 0 ? "" : ",", number);
-	put_time(out, "at", a->at_ms);
+	member_put_time(out, "at", a->at_ms);
 	put_us(out, "duration_ms", a->duration_us);
 	put_us(out, "dns_ms", a->dns_us);
 	put_us(out, "connect_ms", a->connect_us);
 	put_us(out, "tls_ms", a->tls_us);
 	put_us(out, "first_byte_ms", a->first_byte_us);
-	put_string(out, "url", a->url);
-	put_string(out, "address", a->address);
+	member_put_text(out, "url", a->url);
+	member_put_text(out, "address", a->address);
 	if (a->status != 0)
 		buf_printf(out, "\"status\":%d,", a->status);
 	else
 		buf_puts(out, "\"status\":null,");
-	put_string(out, "error", a->error);
+	member_put_text(out, "error", a->error);
 	buf_puts(out, "\"response\":");
 	if (a->status != 0)
 		json_put_lossy(a->answer, out);
@@ -122,12 +97,12 @@ static void put_webhook(const struct api_conf *conf, const struct delivery *d,
 {
 	const struct webhook *w = registry_get(conf->registry, d->webhook);
 	if (w != NULL)
-		put_id(out, "webhook_id", &w->id);
+		member_put_id(out, "webhook_id", &w->id);
 	else if (list->url.len > 0)
-		put_id(out, "webhook_id", &list->webhook_id);
+		member_put_id(out, "webhook_id", &list->webhook_id);
 	else
 		buf_puts(out, "\"webhook_id\":null,");
-	put_string(out, "url", w != NULL ? slice_of(w->url) : buf_view(&list->url));
+	member_put_text(out, "url", w != NULL ? slice_of(w->url) : buf_view(&list->url));
 }
 
 /* Whether an attempt of it is under way; what is not waiting on disk is over. */
@@ -141,19 +116,19 @@ static void put_head(const struct api_conf *conf, const struct event *e,
     const struct delivery *d, const struct attempts *list, struct buf *out)
 {
 	buf_putc(out, '{');
-	put_id(out, "id", &d->id);
-	put_id(out, "event_id", &d->event_id);
+	member_put_id(out, "id", &d->id);
+	member_put_id(out, "event_id", &d->event_id);
 	put_webhook(conf, d, list, out);
-	put_string(out, "session_id", slice_of(e->session));
-	put_string(out, "event", slice_of(e->name));
+	member_put_text(out, "session_id", slice_of(e->session));
+	member_put_text(out, "event", slice_of(e->name));
 	buf_printf(out, "\"status\":\"%s\",\"in_flight\":%s,\"attempt_count\":%u,",
 	    delivery_status_name(d->status), is_in_flight(conf, d) ? "true" : "false",
 	    d->attempts);
 	if (d->status == DELIVERY_WAITING)
-		put_time(out, "next_attempt_at", d->due_ms);
+		member_put_time(out, "next_attempt_at", d->due_ms);
 	else
 		buf_puts(out, "\"next_attempt_at\":null,");
-	put_time(out, "created_at", d->created_ms);
+	member_put_time(out, "created_at", d->created_ms);
 }
 
 enum err delivery_put_json(const struct api_conf *conf, struct db_txn *txn,

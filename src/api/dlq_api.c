@@ -1,6 +1,7 @@
 /* Dead letters, listed newest first. What is done with them is in dlq_change_api.c. */
 #include "api/handlers.h"
-#include "base/str.h"
+#include "api/member.h"
+#include "api/query.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 
@@ -22,20 +23,6 @@ struct page {
 	struct uuid webhook;
 };
 
-static void put_id(struct buf *out, const char *key, const struct uuid *id)
-{
-	char text[UUID_TEXT_SIZE];
-	uuid_format(id, text);
-	buf_printf(out, "\"%s\":\"%s\",", key, text);
-}
-
-static void put_string(struct buf *out, const char *key, const char *value)
-{
-	buf_printf(out, "\"%s\":", key);
-	buf_json(out, slice_of(value));
-	buf_putc(out, ',');
-}
-
 /* Appends the body as a JSON string; null where the store cannot give it. */
 static void put_payload(struct page *page, const struct dead_letter *d)
 {
@@ -52,7 +39,6 @@ static bool put_entry(void *arg, const struct dead_letter *d)
 {
 	struct page *page = arg;
 	struct buf *json = &page->json;
-	char stamp[STR_TIME_SIZE];
 	if (json->len > PAGE_BYTES || page->count == page->limit)
 		return false;
 	page->last = d->id;
@@ -60,16 +46,16 @@ static bool put_entry(void *arg, const struct dead_letter *d)
 	    memcmp(page->webhook.bytes, d->webhook_id.bytes, UUID_SIZE) != 0)
 		return true;
 	buf_puts(json, page->count++ == 0 ? "{" : ",{");
-	put_id(json, "id", &d->id);
-	put_string(json, "session_id", page->call->session);
-	put_id(json, "webhook_id", &d->webhook_id);
-	put_string(json, "webhook_url", d->webhook_url);
-	put_id(json, "event_id", &d->event_id);
-	put_id(json, "delivery_id", &d->delivery_id);
-	put_string(json, "event", d->event);
-	put_string(json, "last_error", d->last_error);
-	str_time(d->failed_ms, stamp);
-	buf_printf(json, "\"attempts\":%u,\"failed_at\":\"%s\",", d->attempts, stamp);
+	member_put_id(json, "id", &d->id);
+	member_put_text(json, "session_id", slice_of(page->call->session));
+	member_put_id(json, "webhook_id", &d->webhook_id);
+	member_put_text(json, "webhook_url", slice_of(d->webhook_url));
+	member_put_id(json, "event_id", &d->event_id);
+	member_put_id(json, "delivery_id", &d->delivery_id);
+	member_put_text(json, "event", slice_of(d->event));
+	member_put_text(json, "last_error", slice_of(d->last_error));
+	buf_printf(json, "\"attempts\":%u,", d->attempts);
+	member_put_time(json, "failed_at", d->failed_ms);
 	put_payload(page, d);
 	buf_putc(json, '}');
 	return true;
@@ -78,25 +64,12 @@ static bool put_entry(void *arg, const struct dead_letter *d)
 /* Reads ?limit=, ?webhook= and ?cursor=; false: the call has been answered. */
 static bool read_page(struct call *c, struct page *page, struct uuid *cursor, bool *has_cursor)
 {
-	struct slice text;
+	struct query q = {.call = c};
 	page->limit = PAGE_DEFAULT;
-	if (call_parameter(c, SLICE("limit"), &text) &&
-	    (str_u64(text, &page->limit) != OK || page->limit < 1 || page->limit > PAGE_MAX)) {
-		call_fail(c, 400, "limit", "limit must be an integer from 1 to 200");
-		return false;
-	}
-	page->of_webhook = call_parameter(c, SLICE("webhook"), &text);
-	if (page->of_webhook && uuid_parse(text, &page->webhook) != OK) {
-		call_fail(c, 400, "webhook", "webhook must be a webhook's id");
-		return false;
-	}
-	*has_cursor = call_parameter(c, SLICE("cursor"), &text);
-	if (*has_cursor && uuid_parse(text, cursor) != OK) {
-		call_fail(c, 400, "cursor",
-		    "cursor must be the next_cursor of an earlier answer");
-		return false;
-	}
-	return true;
+	(void)query_number(&q, "limit", 1, PAGE_MAX, &page->limit);
+	page->of_webhook = query_uuid(&q, "webhook", &page->webhook);
+	*has_cursor = query_uuid(&q, "cursor", cursor);
+	return !q.answered;
 }
 
 static void end_list(struct page *page, bool more)

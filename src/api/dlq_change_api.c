@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/handlers.h"
+#include "api/query.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/dead_letters.h"
@@ -142,7 +143,7 @@ static void done_job(struct op *op, enum err result)
 static void start_job(struct call *c, enum replay_kind kind)
 {
 	struct dlq_call *dc = (struct dlq_call *)c;
-	struct slice text;
+	struct query q = {.call = c};
 	int64_t now_ms = clock_wall_ms();
 	dc->job = (struct replay){.state = REPLAY_RUNNING, .started_ms = now_ms};
 	dc->job.key.kind = kind;
@@ -150,10 +151,8 @@ static void start_job(struct call *c, enum replay_kind kind)
 	memset(dc->job.last.bytes, 0xff, UUID_SIZE);
 	for (int i = 0; i < 6; i++) /* the time of an id */
 		dc->job.last.bytes[i] = (uint8_t)(now_ms >> (8 * (5 - i)));
-	if (call_parameter(c, SLICE("webhook"), &text) &&
-	    uuid_parse(text, &dc->job.webhook) != OK)
-		call_fail(c, 400, "webhook", "webhook must be a webhook's id");
-	else
+	(void)query_uuid(&q, "webhook", &dc->job.webhook);
+	if (!q.answered)
 		call_stage(c, apply_job, done_job);
 }
 

@@ -36,11 +36,27 @@ static bool decode(struct slice raw, char out[QUERY_TEXT_MAX + 1])
 	return true;
 }
 
+/* Finds the raw value of a parameter. */
+static bool find(const struct call *c, struct slice name, struct slice *value)
+{
+	struct slice query = http_query(c->http);
+	while (query.len > 0) {
+		struct slice pair = slice_cut(&query, '&');
+		if (slice_starts(pair, name) && pair.len > name.len &&
+		    pair.ptr[name.len] == '=') {
+			*value = (struct slice){pair.ptr + name.len + 1,
+			    pair.len - name.len - 1};
+			return true;
+		}
+	}
+	return false;
+}
+
 bool query_text(struct query *q, const char *name, char out[QUERY_TEXT_MAX + 1])
 {
 	struct slice raw;
 	char text[QUERY_TEXT_MAX + 1];
-	if (q->answered || !call_parameter(q->call, slice_of(name), &raw))
+	if (q->answered || !find(q->call, slice_of(name), &raw))
 		return false;
 	if (!decode(raw, text)) {
 		query_refuse(q, name, "at most 128 bytes, percent-encoded");

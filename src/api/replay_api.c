@@ -1,5 +1,6 @@
 /* Replays of a webhook: started, shown, cancelled. The work is done by store/replayer.c. */
 #include "api/handlers.h"
+#include "api/member.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "domain/instant.h"
@@ -39,13 +40,6 @@ static const char *selection_name(uint8_t statuses)
 	return "all";
 }
 
-static void put_time(struct buf *out, const char *key, int64_t ms)
-{
-	char stamp[STR_TIME_SIZE];
-	str_time(ms, stamp);
-	buf_printf(out, "\"%s\":\"%s\",", key, stamp);
-}
-
 static void answer(struct call *c, int status, const struct replay *r)
 {
 	static const char *const STATES[] = {
@@ -59,12 +53,12 @@ static void answer(struct call *c, int status, const struct replay *r)
 	uuid_format(&c->id, id);
 	buf_printf(&json, "{\"replay\":{\"webhook_id\":\"%s\",\"state\":\"%s\",", id,
 	    STATES[r->state]);
-	put_time(&json, "since", r->since_ms);
-	put_time(&json, "until", r->until_ms);
+	member_put_time(&json, "since", r->since_ms);
+	member_put_time(&json, "until", r->until_ms);
 	buf_printf(&json, "\"status\":\"%s\",\"scheduled\":%llu,\"looked_at\":%llu,",
 	    selection_name(r->statuses), (unsigned long long)r->scheduled,
 	    (unsigned long long)r->looked_at);
-	put_time(&json, "started_at", r->started_ms);
+	member_put_time(&json, "started_at", r->started_ms);
 	str_time(r->finished_ms, stamp);
 	if (r->finished_ms == 0)
 		buf_puts(&json, "\"finished_at\":null}}");

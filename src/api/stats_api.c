@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "api/handlers.h"
+#include "api/query.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -232,31 +233,21 @@ static enum err measure(struct db *db, struct db_usage *u, uint64_t *dead)
 	return err;
 }
 
-/* Reads ?top=; false: the call has been answered. */
-static bool read_top(struct call *c, uint64_t *top)
-{
-	struct slice text;
-	*top = TOP_DEFAULT;
-	if (!call_parameter(c, SLICE("top"), &text) ||
-	    (str_u64(text, top) == OK && *top >= 1 && *top <= TOP_MAX))
-		return true;
-	call_fail(c, 400, "top", "top must be an integer from 1 to 100");
-	return false;
-}
-
 void handle_stats(struct call *c)
 {
 	struct api *api = c->api;
 	struct api_figures f = {0};
 	struct db_usage u;
 	uint64_t dead = 0;
-	uint64_t top = 0;
+	uint64_t top = TOP_DEFAULT;
+	struct query q = {.call = c};
 	if (c->token != NULL) {
 		call_fail(c, 403, "",
 		    "statistics are of all sessions: they need a token for all");
 		return;
 	}
-	if (!read_top(c, &top))
+	(void)query_number(&q, "top", 1, TOP_MAX, &top);
+	if (q.answered)
 		return;
 	enum err err = measure(api->conf.db, &u, &dead);
 	if (err != OK) {
