@@ -31,10 +31,12 @@ static const struct {
     {"backup", command_backup,
 	"[--url URL] [--token T] [--ca-file FILE] DIR   copies the store of a running gateway"},
     {"tail", command_tail,
-	"[--session S] [--webhook ID] [--status S,…] [--json]   prints what happens, live"},
-    {"top", command_top, "[--count N] [--once]   shows the webhooks that hurt most"},
+	"[--url URL] [--token T] [--session S] [--webhook ID] [--status S,…] [--json]   "
+	"prints what happens, live"},
+    {"top", command_top,
+	"[--url URL] [--token T] [--count N] [--once]   shows the webhooks that hurt most"},
     {"fsck", command_fsck, "DIR   checks the store of a stopped gateway"},
-    {"version", command_version, "prints the version"},
+    {"version", command_version, "  prints the version"},
 };
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
 

@@ -12,7 +12,7 @@ import urllib.parse
 
 import pytest
 
-from harness import BINARY, environment, wait_until, waybill
+from harness import BINARY, environment, version, wait_until, waybill
 
 WEBHOOK = {
     "webhook_id": "3dd7b161-ad4a-4c19-8d5b-3eaff8ecb014",
@@ -243,3 +243,15 @@ def test_top_is_drawn_anew_on_a_terminal(stats_server):
     wait_until(lambda: terminal.text.count("\033[H\033[J") >= 2, what="a second screen")
     assert terminal.end() == 0
     assert "\033[31mopen     \033[0m" in terminal.text
+
+
+def test_top_of_a_gateway(gateway):
+    gateway.register("shop", "http://127.0.0.1:9/orders", retry=["1h"])
+    gateway.publish("shop")
+    wait_until(lambda: gateway.api("GET", "/stats").json()["deliveries"]["retried"], what="a try")
+    done = waybill("top", "--url", gateway.url, "--once", env={"WAYBILL_TOKEN": gateway.token})
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"waybill {version()}  up ")
+    assert "published 1" in lines[1] and "waiting 1" in lines[2]
+    assert re.match(r"failing +1 +0 +1 .*shop .*http://127\.0\.0\.1:9/orders ", lines[-1])
