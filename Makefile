@@ -222,6 +222,9 @@ bench-rival: ## install what the comparison with BullMQ needs, in build/bench/bu
 
 bench-programs: $(BENCHES) ## build the programs that measure, build/bench/*
 
+first-hour: deb ## do what docs/first-hour.md says, as root, and make its pictures anew
+	@PYTHONDONTWRITEBYTECODE=1 docs/first_hour.py
+
 screenshots: build/waybill ## make docs/screenshots/*.png anew, about 4 minutes
 	@PYTHONDONTWRITEBYTECODE=1 docs/screenshots.py
 
@@ -305,4 +308,4 @@ help: ## list these targets
 FORCE:
 .PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e crash-states \
 	faults fuzz soak bench bench-full bench-instructions bench-rival bench-programs lint tidy \
-	format man install uninstall deb clean help
+	format man install uninstall deb clean help screenshots first-hour

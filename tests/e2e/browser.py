@@ -1,5 +1,6 @@
 """
-A headless Chromium and a page of the dashboard in it, for test_ui.py and docs/screenshots.py.
+A headless Chromium and a page of the dashboard in it, for the tests and for the programs of docs/
+that make pictures.
 
 Nothing is looked up once and kept: the page is drawn anew under the test, so each question goes
 to the document as it is, and what has to be is waited for.
@@ -39,13 +40,13 @@ const clean = (e) => nameOf(e).trim().replace(/\\s+/g, " ");
 
 
 class Browser:
-    """A Chromium with a folder of its own."""
+    """A Chromium with a folder of its own, and more flags."""
 
-    def __init__(self):
+    def __init__(self, *flags):
         self._folder = tempfile.TemporaryDirectory(prefix="waybill-browser-")
         options = webdriver.ChromeOptions()
         options.binary_location = "/usr/bin/chromium"
-        for flag in (*FLAGS, f"--user-data-dir={self._folder.name}"):
+        for flag in (*FLAGS, *flags, f"--user-data-dir={self._folder.name}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)

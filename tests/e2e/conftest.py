@@ -6,6 +6,7 @@ import trustme
 pytest.register_assert_rewrite("harness")
 
 from harness import Gateway, Process, Receiver, tls_client  # noqa: E402  (after the rewrite is set up)
+from layer import build_package  # noqa: E402  (it imports harness)
 
 FAST_RETRY = ",".join(["50ms"] * 9)  # ten attempts, as many as the default schedule
 GATEWAYS = pytest.StashKey[list]()
@@ -45,6 +46,12 @@ def make_gateway(request, tmp_path):
 @pytest.fixture
 def gateway(make_gateway):
     return make_gateway()
+
+
+@pytest.fixture(scope="session")
+def package():
+    """The Debian package, built once."""
+    return build_package()
 
 
 @pytest.fixture(scope="session")
