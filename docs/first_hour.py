@@ -24,7 +24,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import types
+
+import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "e2e"), str(ROOT / "docs")]
@@ -35,6 +36,7 @@ from browser import Browser, Page  # noqa: E402
 from harness import wait_until  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "first-hour.md"
+CERTIFICATE = "/etc/ssl/waybill/certificate.pem"
 PATIENCE_S = 60
 WHOLE_S = 240  # all of it, on a loaded machine
 ASSIGNMENT = re.compile(r"(?:export )?[A-Z_]+=(?:\$\(.*\)|\S+)")
@@ -119,6 +121,31 @@ class Walk(Page):
             self.used.add(name)
         super().type(name, text, clear)
 
+    def see_three(self, status):
+        """Opens the list of deliveries once it has three of them."""
+        there = lambda: self.gateway.deliveries(status) == 3  # noqa: E731
+        wait_until(there, PATIENCE_S, f"three deliveries that are {status}")
+        self.click("Deliveries")
+        self.wait_title("Deliveries of shop")
+        self.wait(lambda: self.text("tbody").count(status) == 3, f"three {status} in the list")
+
+
+class Front:
+    """waybill as its clients reach it, through nginx."""
+
+    url = "https://waybill.example"
+
+    def __init__(self):
+        tokens = pathlib.Path("/etc/waybill/tokens").read_text()
+        self.token = re.search("^[0-9a-f]{48}$", tokens, re.M).group()
+
+    def deliveries(self, status):
+        answer = requests.get(
+            f"{self.url}/api/v1/sessions/shop/deliveries", params={"status": status},
+            headers={"Authorization": f"Bearer {self.token}"}, verify=CERTIFICATE, timeout=PATIENCE_S,
+        )
+        return len(answer.json()["deliveries"])
+
 
 # What is done before each picture, or around it.
 
@@ -140,9 +167,7 @@ def register(page):
 
 
 def find_why(page):
-    page.click("Deliveries")
-    page.wait_title("Deliveries of shop")
-    page.wait(lambda: page.driver.refresh() or page.text("tbody").count("dead") == 3, "three dead")
+    page.see_three("dead")
     page.driver.find_element("css selector", "tbody a[href*='/deliveries/']").click()
     page.wait_title("Delivery")
     page.wait_text("dead", "Attempt 3", "127.0.0.1:9000", "Failed to connect")
@@ -181,8 +206,7 @@ def replay(page):
     page.click("Replay all")
     page.click("Replay all")
     page.wait_text("No dead letters")
-    page.click("Deliveries")
-    page.wait(lambda: page.driver.refresh() or page.text("tbody").count("delivered") == 3, "three")
+    page.see_three("delivered")
     page.shoot()
 
 
@@ -250,12 +274,10 @@ def key_of(certificate):
 
 
 def open_browser():
-    key = key_of("/etc/ssl/waybill/certificate.pem")
+    key = key_of(CERTIFICATE)
     browser = Browser(f"--ignore-certificate-errors-spki-list={key}")
     browser.look(900, 620)
-    token = re.search("^[0-9a-f]{48}$", pathlib.Path("/etc/waybill/tokens").read_text(), re.M)
-    gateway = types.SimpleNamespace(url="https://waybill.example", token=token.group())
-    return Walk(browser, gateway)
+    return Walk(browser, Front())
 
 
 def take_step(page, name, folder, words):
