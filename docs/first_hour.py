@@ -207,6 +207,7 @@ def replay(page):
     page.click("Replay all")
     page.wait_text("No dead letters")
     page.see_three("delivered")
+    page.wait_gone(".toast")
     page.shoot()
 
 
