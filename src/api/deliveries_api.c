@@ -41,25 +41,6 @@ struct page {
 	enum err err;
 };
 
-/* The least id of a moment. */
-static struct uuid first_id_of(int64_t ms)
-{
-	struct uuid id = {0};
-	for (int i = 0; i < 6; i++)
-		id.bytes[i] = (uint8_t)((uint64_t)ms >> (40 - 8 * i));
-	return id;
-}
-
-static bool is_below(const struct uuid *a, const struct uuid *b)
-{
-	return memcmp(a->bytes, b->bytes, UUID_SIZE) < 0;
-}
-
-static bool same_id(const struct uuid *a, const struct uuid *b)
-{
-	return memcmp(a->bytes, b->bytes, UUID_SIZE) == 0;
-}
-
 static void read_names(struct query *q, struct filter *f)
 {
 	char text[QUERY_TEXT_MAX + 1];
@@ -90,10 +71,12 @@ static bool read_page(struct page *page)
 	f->has_event_id = query_uuid(&q, "event_id", &f->event_id);
 	read_names(&q, f);
 	(void)query_time(&q, "since", &f->since_ms);
-	if (query_time(&q, "until", &f->until_ms))
-		page->below = first_id_of(f->until_ms);
+	if (query_time(&q, "until", &f->until_ms)) {
+		page->below = (struct uuid){0};
+		uuid_set_time(&page->below, f->until_ms);
+	}
 	(void)query_number(&q, "limit", 1, PAGE_MAX, &page->limit);
-	if (query_uuid(&q, "cursor", &cursor) && is_below(&cursor, &page->below))
+	if (query_uuid(&q, "cursor", &cursor) && uuid_before(&cursor, &page->below))
 		page->below = cursor;
 	return !q.answered;
 }
@@ -116,7 +99,7 @@ static bool is_asked_for(struct page *page, const struct delivery *d)
 	if (!f->has_webhook)
 		return true;
 	page->err = delivery_find_webhook(&page->call->api->conf, page->txn, d, &webhook);
-	return page->err == OK && same_id(&webhook, &f->webhook);
+	return page->err == OK && uuid_eq(&webhook, &f->webhook);
 }
 
 static void look_at(struct page *page, const struct event *e, const struct uuid *id)
@@ -140,7 +123,7 @@ static bool walk_event(struct page *page, const struct event *e)
 	for (uint32_t n = e->deliveries; n > 0 && page->err == OK; n--) {
 		struct uuid id;
 		uuid_step(&e->id, n, &id);
-		if (!is_below(&id, &page->below))
+		if (!uuid_before(&id, &page->below))
 			continue;
 		if (!may_go_on(page))
 			return false;
@@ -217,8 +200,7 @@ void handle_deliveries_list(struct call *c)
 	buf_fini(&page.json);
 }
 
-/* Reads the delivery of the path with its event. ERR_NOTFOUND also for another session's. */
-static enum err read_delivery(struct call *c, struct db_txn *txn, struct delivery *d,
+enum err deliveries_find(struct call *c, struct db_txn *txn, struct delivery *d,
     struct event *e)
 {
 	enum err err = queue_get(txn, &c->id, d);
@@ -239,7 +221,7 @@ void handle_delivery_show(struct call *c)
 	struct buf json = BUF_INIT(2 * DELIVERY_JSON_MAX);
 	enum err err = db_read(c->api->conf.db, &txn);
 	if (err == OK) {
-		err = read_delivery(c, txn, &d, &e);
+		err = deliveries_find(c, txn, &d, &e);
 		if (err == OK)
 			err = delivery_put_json(&c->api->conf, txn, &e, &d, &json);
 		db_read_end(txn);

@@ -17,11 +17,7 @@ const size_t DELIVERY_CALL_SIZE = sizeof(struct delivery_call);
 static enum err find(struct delivery_call *dc, struct db_txn *txn)
 {
 	struct event e;
-	enum err err = queue_get(txn, &dc->call.id, &dc->delivery);
-	if (err == OK)
-		err = events_get(txn, &dc->delivery.event_id, &e, NULL);
-	if (err == OK && strcmp(e.session, dc->call.session) != 0)
-		err = ERR_NOTFOUND;
+	enum err err = deliveries_find(&dc->call, txn, &dc->delivery, &e);
 	if (err == OK)
 		memcpy(dc->event, e.name, sizeof(dc->event));
 	return err;

@@ -42,8 +42,7 @@ static bool put_entry(void *arg, const struct dead_letter *d)
 	if (json->len > PAGE_BYTES || page->count == page->limit)
 		return false;
 	page->last = d->id;
-	if (page->of_webhook &&
-	    memcmp(page->webhook.bytes, d->webhook_id.bytes, UUID_SIZE) != 0)
+	if (page->of_webhook && !uuid_eq(&page->webhook, &d->webhook_id))
 		return true;
 	buf_puts(json, page->count++ == 0 ? "{" : ",{");
 	member_put_id(json, "id", &d->id);

@@ -149,8 +149,7 @@ static void start_job(struct call *c, enum replay_kind kind)
 	dc->job.key.kind = kind;
 	memcpy(dc->job.key.session, c->session, sizeof(dc->job.key.session));
 	memset(dc->job.last.bytes, 0xff, UUID_SIZE);
-	for (int i = 0; i < 6; i++) /* the time of an id */
-		dc->job.last.bytes[i] = (uint8_t)(now_ms >> (8 * (5 - i)));
+	uuid_set_time(&dc->job.last, now_ms);
 	(void)query_uuid(&q, "webhook", &dc->job.webhook);
 	if (!q.answered)
 		call_stage(c, apply_job, done_job);

@@ -224,8 +224,7 @@ static bool wants(const struct feed_filter *filter, const struct happening *h)
 	if (filter->session[0] != '\0' && strcmp(filter->session, h->session) != 0)
 		return false;
 	if (filter->has_webhook &&
-	    (!h->has_webhook ||
-		memcmp(filter->webhook.bytes, h->webhook_id.bytes, UUID_SIZE) != 0))
+	    (!h->has_webhook || !uuid_eq(&filter->webhook, &h->webhook_id)))
 		return false;
 	return filter->reaches == NULL || filter->reaches(filter->arg, slice_of(h->session));
 }

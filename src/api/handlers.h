@@ -49,6 +49,14 @@ void handle_replay_cancel(struct call *c);
 /* deliveries_api.c, events_api.c, sessions_api.c: what there is */
 void handle_deliveries_list(struct call *c);
 void handle_delivery_show(struct call *c);
+
+/*
+ * Reads the delivery of the path with its event's head. ERR_NOTFOUND, with the problem in
+ * words, also for one of another session.
+ */
+MUST_CHECK enum err deliveries_find(struct call *c, struct db_txn *txn, struct delivery *d,
+    struct event *e);
+
 void handle_event_show(struct call *c);
 void handle_sessions_list(struct call *c);
 

@@ -157,8 +157,7 @@ static enum err read_request(struct slice body, struct replay *r, struct problem
 static struct uuid id_before(int64_t ms)
 {
 	struct uuid id = {0};
-	for (int i = 0; i < 6; i++)
-		id.bytes[i] = (uint8_t)(ms >> (8 * (5 - i)));
+	uuid_set_time(&id, ms);
 	return id;
 }
 

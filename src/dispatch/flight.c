@@ -195,7 +195,8 @@ static void on_result(void *arg, const struct client_result *r)
 	f->result = judge_endpoint(r);
 	f->duration_us = r->duration_us;
 	f->status = r->status;
-	(void)snprintf(f->error, sizeof(f->error), "%s", r->error);
+	if (r->status == 0)
+		(void)snprintf(f->error, sizeof(f->error), "%s", r->error);
 	f->settlement.now_ms = clock_wall_ms();
 	if (w != NULL) /* else deleted and purged: the settlement will find nothing */
 		judge_attempt(&d->conf.judge, w, &f->endpoint->sched, &f->event, r,
@@ -253,7 +254,7 @@ bool flight_exists(void *ep, const struct uuid *id)
 {
 	const struct flight *f;
 	TAILQ_FOREACH(f, &((const struct endpoint *)ep)->flights, link) {
-		if (memcmp(f->settlement.delivery.id.bytes, id->bytes, UUID_SIZE) == 0)
+		if (uuid_eq(&f->settlement.delivery.id, id))
 			return true;
 	}
 	return false;

@@ -123,13 +123,18 @@ void idgen_take(struct idgen *g, int64_t now_ms, uint32_t count, struct uuid *fi
 	else if (!has_room(g, count))
 		start_ms(g, g->last_ms + 1);
 	*first = (struct uuid){0};
-	for (size_t i = 0; i < 6; i++)
-		first->bytes[i] = (uint8_t)(g->last_ms >> (8 * (5 - i)));
+	uuid_set_time(first, g->last_ms);
 	set_version(first, 7);
 	put_counter(first, g->high, g->low);
 	g->low += count;
 	g->high += g->low / LOW_END;
 	g->low %= LOW_END;
+}
+
+void uuid_set_time(struct uuid *id, int64_t wall_ms)
+{
+	for (size_t i = 0; i < 6; i++)
+		id->bytes[i] = (uint8_t)(wall_ms >> (8 * (5 - i)));
 }
 
 int64_t uuid_time(const struct uuid *id)

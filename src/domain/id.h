@@ -7,7 +7,9 @@
 #ifndef DOMAIN_ID_H
 #define DOMAIN_ID_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/rnd.h"
@@ -26,6 +28,17 @@ static inline struct slice uuid_slice(const struct uuid *id)
 	return (struct slice){.ptr = (const char *)id->bytes, .len = UUID_SIZE};
 }
 
+static inline bool uuid_eq(const struct uuid *a, const struct uuid *b)
+{
+	return memcmp(a->bytes, b->bytes, UUID_SIZE) == 0;
+}
+
+/* Whether `a` comes before `b` in the order of version 7 ids: of their making. */
+static inline bool uuid_before(const struct uuid *a, const struct uuid *b)
+{
+	return memcmp(a->bytes, b->bytes, UUID_SIZE) < 0;
+}
+
 /* Writes the canonical lower-case form with its NUL. */
 void uuid_format(const struct uuid *id, char out[UUID_TEXT_SIZE]);
 
@@ -37,6 +50,12 @@ void uuid_random(struct uuid *out);
 
 /* The time in a version 7 id: wall milliseconds (its first 48 bits). */
 int64_t uuid_time(const struct uuid *id);
+
+/*
+ * Sets that time and leaves the rest: with zeros behind it is below all ids of the millisecond,
+ * with ones above them.
+ */
+void uuid_set_time(struct uuid *id, int64_t wall_ms);
 
 /* The id `n` places behind `base` within its 74 counted bits (rand_a, rand_b). */
 void uuid_step(const struct uuid *base, uint32_t n, struct uuid *out);

@@ -229,8 +229,7 @@ static bool is_in_range(const struct event *e, const struct uuid *id)
 {
 	struct uuid last;
 	uuid_step(&e->id, e->deliveries, &last);
-	return memcmp(id->bytes, e->id.bytes, UUID_SIZE) > 0 &&
-	    memcmp(id->bytes, last.bytes, UUID_SIZE) <= 0;
+	return uuid_before(&e->id, id) && !uuid_before(&last, id);
 }
 
 static void row_delivery(struct check *c, struct slice key, struct slice value)

@@ -33,7 +33,7 @@ void oldest_free(struct oldest *o)
 
 void oldest_queued(struct oldest *o, const struct uuid *id)
 {
-	if (memcmp(id->bytes, o->from.bytes, UUID_SIZE) < 0)
+	if (uuid_before(id, &o->from))
 		o->from = *id;
 }
 

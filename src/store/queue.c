@@ -36,7 +36,7 @@ bool queue_place_before(const struct queue_place *a, const struct queue_place *b
 {
 	if (a->place_ms != b->place_ms)
 		return a->place_ms < b->place_ms;
-	return memcmp(a->id.bytes, b->id.bytes, UUID_SIZE) < 0;
+	return uuid_before(&a->id, &b->id);
 }
 
 struct queue_place queue_place_of(const struct delivery *d)

@@ -23,17 +23,11 @@ struct batch {
 	size_t count;
 };
 
-static bool is_behind(const struct uuid *a, const struct uuid *b)
-{
-	return memcmp(a->bytes, b->bytes, UUID_SIZE) > 0;
-}
-
 /* Whether a replay on dead letters is about this one, of any of its webhooks. */
 static bool is_wanted(const struct replay *r, const struct dead_letter *dead)
 {
 	static const struct uuid ANY;
-	return memcmp(r->webhook.bytes, ANY.bytes, UUID_SIZE) == 0 ||
-	    memcmp(r->webhook.bytes, dead->webhook_id.bytes, UUID_SIZE) == 0;
+	return uuid_eq(&r->webhook, &ANY) || uuid_eq(&r->webhook, &dead->webhook_id);
 }
 
 /* Adds a row of DB_DELIVERIES to the batch, if the replay is about it. */
@@ -118,7 +112,7 @@ static bool parse_letter(const struct replay *r, struct slice key, struct slice 
 {
 	struct slice session;
 	*readable = dead_letters_decode(key, value, &session, dead) == OK;
-	return slice_eq(session, slice_of(r->key.session)) && !is_behind(&dead->id, &r->last);
+	return slice_eq(session, slice_of(r->key.session)) && !uuid_before(&r->last, &dead->id);
 }
 
 /* Walks the dead letters behind r->position: `fn` is called for those that it is about. */
