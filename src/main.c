@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/config.h"
+#include "server/config.h"
+#include "server/serve.h"
 
 static int command_version(int argc, char **argv)
 {

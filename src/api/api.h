@@ -7,13 +7,13 @@
 #define API_API_H
 
 #include "api/auth.h"
-#include "api/feed.h"
-#include "api/http.h"
 #include "api/inbound.h"
 #include "api/quota.h"
 #include "base/histogram.h"
 #include "domain/id.h"
 #include "domain/webhook_json.h"
+#include "feed/feed.h"
+#include "http/http.h"
 #include "store/queue.h"
 #include "store/registry.h"
 #include "store/replays.h"

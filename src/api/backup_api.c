@@ -1,5 +1,5 @@
 /*
- * GET /api/v1/backup: the whole store as it is now (store/backup.h), while everything goes on.
+ * GET /api/v1/backup: the whole store as it is now (backup/backup.h), while everything goes on.
  * One slice is read and sent; when it has left, the next one. The snapshot that it comes from
  * keeps freed pages from being used again, so a backup lasts only as long as its reader reads
  * and the store has room.
@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 #include "api/handlers.h"
-#include "api/http_stream.h"
+#include "backup/backup.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "store/backup.h"
+#include "http/http_stream.h"
 
 #define SLICE_BYTES 65536    /* read in one turn */
 #define SLICE_MAX (4u << 20) /* with a row that is larger than all of them */

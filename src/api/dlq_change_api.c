@@ -1,6 +1,6 @@
 /*
  * What is done with dead letters: one replayed or dropped, at once; all of a session, or those
- * of a webhook, in the background (store/replayer.c).
+ * of a webhook, in the background (jobs/replayer.c).
  */
 #include <stdlib.h>
 
@@ -8,8 +8,8 @@
 #include "api/query.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "jobs/replay_slice.h"
 #include "store/dead_letters.h"
-#include "store/replay_slice.h"
 #include "store/resend.h"
 #include "store/retention.h"
 #include "store/webhooks.h"

@@ -9,8 +9,8 @@
 #ifndef API_GUARD_H
 #define API_GUARD_H
 
-#include "api/peers.h"
 #include "base/reactor.h"
+#include "http/peers.h"
 
 #define GUARD_HOLD_MS 1000
 

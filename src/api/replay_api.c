@@ -1,4 +1,4 @@
-/* Replays of a webhook: started, shown, cancelled. The work is done by store/replayer.c. */
+/* Replays of a webhook: started, shown, cancelled. The work is done by jobs/replayer.c. */
 #include "api/handlers.h"
 #include "api/member.h"
 #include "base/clock.h"

@@ -1,5 +1,5 @@
 /*
- * GET /api/v1/events/stream: what happens, as it happens (api/feed.h), as server-sent events
+ * GET /api/v1/events/stream: what happens, as it happens (feed/feed.h), as server-sent events
  * (https://html.spec.whatwg.org/multipage/server-sent-events.html).
  *
  * Each reader is sent a piece when there is something for it and the last piece has left, so
@@ -10,9 +10,9 @@
 #include <sys/queue.h>
 
 #include "api/handlers.h"
-#include "api/http_stream.h"
 #include "api/query.h"
 #include "base/mem.h"
+#include "http/http_stream.h"
 
 #define PIECE_BYTES 65536               /* once a piece has so many it is sent */
 #define PIECE_MAX (4 * PIECE_BYTES)     /* with the last message and a gap */

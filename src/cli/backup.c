@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backup/backup.h"
 #include "base/reactor.h"
 #include "cli/commands.h"
 #include "cli/fsck.h"
 #include "cli/remote.h"
-#include "store/backup.h"
 
 #define NAME "waybill backup"
 #define TIMEOUT_MS 60000 /* until the answer begins, and between two pieces of it */

@@ -3,10 +3,9 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/config.h"
-#include "cli/keys.h"
-#include "cli/listeners.h"
-#include "cli/tokens.h"
+#include "server/config.h"
+#include "server/listeners.h"
+#include "server/secrets.h"
 
 /* What the messages call the source: the file where there is one. */
 static const char *source_name(int argc, char **argv)
@@ -31,9 +30,9 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = config_check(&c, &p);
 	if (err == OK)
-		err = tokens_load(&c, auth, &p);
+		err = secrets_load_tokens(&c, auth, &p);
 	if (err == OK)
-		err = keys_load(&c, vault, &p);
+		err = secrets_load_keys(&c, vault, &p);
 	if (err == OK)
 		err = listeners_check(&c, &p);
 	if (err != OK)

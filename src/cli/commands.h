@@ -2,11 +2,8 @@
 #ifndef CLI_COMMANDS_H
 #define CLI_COMMANDS_H
 
-#define EXIT_OK 0
-#define EXIT_FAILED 1
-#define EXIT_USAGE 2
+#include "base/exit.h"
 
-int command_serve(int argc, char **argv); /* serve.c: the gateway */
 int command_check_config(int argc,
     char **argv); /* check_config.c: reads the configuration, starts nothing */
 int command_listen(int argc, char **argv); /* listen.c: a receiver for trying things */

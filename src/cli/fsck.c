@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
-#include "store/check.h"
+#include "fsck/check.h"
 
 #define SHOWN_MAX                                                                              \
 	100 /* findings that are printed: a damaged table has as many as it has rows */

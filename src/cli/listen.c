@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "api/http.h"
 #include "base/str.h"
 #include "cli/commands.h"
 #include "domain/sign.h"
+#include "http/http.h"
 
 #define BODY_MAX (16u << 20) /* bytes; above what a gateway sends */
 #define SHOWN_MAX 2000       /* bytes of a body that are printed */

@@ -8,8 +8,8 @@
 #include "base/map.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/hosts.h"
-#include "dispatch/purge.h"
 #include "domain/sign.h"
+#include "jobs/purge.h"
 
 struct endpoint {
 	struct sched_endpoint sched; /* first: the scheduler's pointer is ours */

@@ -180,10 +180,10 @@ def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path, tls_op
 
 
 PLANTED = [
-    ("src/cli/settings.c", '"timeout_ms"', '"timeout_mss"'),
-    ("src/cli/settings.c", '"5000"', '"6000"'),
-    ("src/cli/settings.c", "from 100 to 30000", "from 200 to 30000"),
-    ("src/cli/settings.c", "AT(log_level)", "IN(log_level)"),
+    ("src/server/settings.c", '"timeout_ms"', '"timeout_mss"'),
+    ("src/server/settings.c", '"5000"', '"6000"'),
+    ("src/server/settings.c", "from 100 to 30000", "from 200 to 30000"),
+    ("src/server/settings.c", "AT(log_level)", "IN(log_level)"),
     ("etc/waybill.conf", "#timeout_ms = 5000", "#timeout_ms = 6000"),
     ("etc/waybill.conf", "#timeout_ms = 5000", ""),
     ("etc/waybill.conf", "#timeout_ms = 5000", "#timeout_ms = 5000\n#colour = red"),
@@ -195,7 +195,7 @@ PLANTED = [
 
 @pytest.mark.parametrize("name, old, new", [(None, "", ""), *PLANTED])
 def test_options_lint_refuses_what_differs(tmp_path, name, old, new):
-    for copy in ("src/cli/settings.c", "etc/waybill.conf", "docs/operations.md"):
+    for copy in ("src/server/settings.c", "etc/waybill.conf", "docs/operations.md"):
         (tmp_path / copy).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / copy, tmp_path / copy)
     if name:

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "cli/settings.h"
+#include "server/settings.h"
 
 #define TEXT_MAX (1u << 20) /* bytes; above what the fuzzer's longest input can become */
 #define ARGS_MAX 16

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/gate.h"
+#include "http/gate.h"
 
 /* Small enough for the fuzzer to reach them. */
 static const struct gate_limits LIMITS = {

@@ -10,9 +10,9 @@
 
 #include <arpa/inet.h>
 
-#include "api/listen_address.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/listen_address.h"
 
 #define TEXT_SIZE 200 /* "unix:" and a path, or an address with brackets and port */
 

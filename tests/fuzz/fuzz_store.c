@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "jobs/replay_slice.h"
 #include "store/attempts.h"
 #include "store/backlog.h"
 #include "store/dead_letters.h"
@@ -19,7 +20,6 @@
 #include "store/idempotency.h"
 #include "store/queue.h"
 #include "store/record.h"
-#include "store/replay_slice.h"
 #include "store/resend.h"
 #include "store/retention.h"
 #include "store/webhooks.h"

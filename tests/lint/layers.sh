@@ -11,12 +11,18 @@ find src -name '*.[ch]' | LC_ALL=C sort |
 BEGIN {
 	may["base"] = "base"
 	may["domain"] = "base domain"
+	may["http"] = "base domain http"
 	may["store"] = "base domain store"
+	may["fsck"] = "base domain store fsck"
+	may["backup"] = "base domain store fsck backup"
+	may["feed"] = "base domain store feed"
 	may["sched"] = "base domain sched"
 	may["courier"] = "base domain courier"
-	may["api"] = "base domain store sched courier api"
-	may["dispatch"] = "base domain store sched courier dispatch"
-	may["cli"] = "base domain store sched courier api dispatch cli"
+	may["jobs"] = "base domain store jobs"
+	may["dispatch"] = "base domain store feed sched courier jobs dispatch"
+	may["api"] = may["dispatch"] " http backup api"
+	may["server"] = may["api"] " server"
+	may["cli"] = may["server"] " fsck cli"
 	may["main.c"] = may["cli"]
 
 	n = split("arpa/inet.h ctype.h dirent.h endian.h errno.h fcntl.h float.h getopt.h " \
@@ -29,7 +35,7 @@ BEGIN {
 		is_system[list[i]] = 1
 
 	# OpenSSL is several libraries in one: each purpose has its own .c.
-	purpose["src/api/tls.c"] = "openssl: the errors of libssl"
+	purpose["src/http/tls.c"] = "openssl: the errors of libssl"
 	purpose["src/domain/digest.c"] = "openssl: SHA-256"
 	purpose["src/domain/pem.c"] = "openssl: certificates"
 	purpose["src/domain/sign.c"] = "openssl: HMAC"
@@ -47,7 +53,7 @@ function library(header) {
 	if (header ~ /^event2\/(event|event_struct|event_compat|thread)\.h$/)
 		return "libevent (loop)"
 	# http.c has it too, for the flags of events, which no other header but event.h has
-	if (header == "event2/listener.h" && file != "src/api/http.c")
+	if (header == "event2/listener.h" && file != "src/http/http.c")
 		return "libevent (listeners)"
 	# libssl is a library apart from libcrypto; the buffers over it are there for it alone
 	if (header ~ /^(openssl\/ssl|event2\/bufferevent_ssl)\.h$/)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Holds the settings to one story: those of the table in src/cli/settings.c, and no others,
+# Holds the settings to one story: those of the table in src/server/settings.c, and no others,
 # stand in etc/waybill.conf and in the table of docs/operations.md, each with the table's
 # default and the table's words on what is allowed.
 # usage: options.sh [ROOT]
@@ -11,7 +11,7 @@ trap 'rm -rf "$tmp"' EXIT
 
 # NAME|DEFAULT|ALLOWED a setting; no default is "none".
 # Here of {.name = "NAME", KIND, AT(…), "DEFAULT" or NULL, "ALLOWED", …}.
-sed -n '/SETTINGS\[\] = {/,/^};/p' src/cli/settings.c | tr '\n\t' '  ' |
+sed -n '/SETTINGS\[\] = {/,/^};/p' src/server/settings.c | tr '\n\t' '  ' |
 	sed 's/" *"//g; s/{\.name = "/\n&/g' | grep '^{\.name' >"$tmp/rows" || true
 sed -nE 's/, +NULL, +"/, "none", "/
 	s/^\{\.name = "([a-z_]+)", +KIND_[A-Z]+, +AT\([a-z_]+\), +"([^"]*)", +"([^"]*)".*/\1|\2|\3/p' \
@@ -37,14 +37,14 @@ sed -nE 's/^\| `([a-z_]+)` \| `?([^`|]*[^`| ])`? \| ([^|]*[^| ]) \|.*/\1|\2|\3/p
 
 bad=0
 if [ ! -s "$tmp/rows" ] || [ "$(wc -l <"$tmp/rows")" -ne "$(wc -l <"$tmp/code")" ]; then
-	echo "options: the table of src/cli/settings.c cannot be read: mend tests/lint/options.sh"
+	echo "options: the table of src/server/settings.c cannot be read: mend tests/lint/options.sh"
 	bad=1
 fi
 for where in conf:etc/waybill.conf docs:docs/operations.md; do
 	LC_ALL=C sort "$tmp/code" >"$tmp/wanted"
 	LC_ALL=C sort "$tmp/${where%%:*}" >"$tmp/found"
 	if ! cmp -s "$tmp/wanted" "$tmp/found"; then
-		echo "options: ${where#*:} differs from src/cli/settings.c (- as there, + as here):"
+		echo "options: ${where#*:} differs from src/server/settings.c (- as there, + as here):"
 		diff -U 0 "$tmp/wanted" "$tmp/found" | grep '^[-+][^-+]' || true
 		bad=1
 	fi

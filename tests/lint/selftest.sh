@@ -5,6 +5,7 @@ set -eu
 lint=$(cd "$(dirname "$0")" && pwd)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+layers='base domain http store fsck backup feed sched courier jobs dispatch api server cli'
 libraries='bsd/sys/tree.h cjson/cJSON.h curl/curl.h event2/event.h lmdb.h uriparser/Uri.h
 	uthash.h xxhash.h'
 
@@ -24,28 +25,35 @@ make_clean_tree() {
 		"$tmp/clean/.ci"
 	(
 		cd "$tmp/clean"
-		for layer in base domain store sched courier api dispatch cli; do
+		for layer in $layers; do
 			mkdir "src/$layer"
 			echo '#include <stdint.h>' >"src/$layer/a.h"
 		done
-		for layer in base domain store sched courier api dispatch cli; do
+		for layer in $layers; do
 			echo "#include \"$layer/a.h\"" >>src/main.c
 		done
 		echo '#include "base/a.h"' >src/domain/a.c
-		for layer in store sched courier; do
+		for layer in http store sched courier; do
 			echo '#include "domain/a.h"' >"src/$layer/a.c"
-			echo "#include \"$layer/a.h\"" | tee -a src/api/a.c >>src/dispatch/a.c
 		done
-		printf '%s\n' '#include "dispatch/a.h"' '#include "api/a.h"' >src/cli/a.c
+		for layer in fsck backup feed jobs; do
+			echo '#include "store/a.h"' >"src/$layer/a.c"
+		done
+		for layer in feed sched courier jobs; do
+			echo "#include \"$layer/a.h\"" >>src/dispatch/a.c
+		done
+		printf '%s\n' '#include "dispatch/a.h"' '#include "http/a.h"' >src/api/a.c
+		printf '%s\n' '#include "dispatch/a.h"' '#include "api/a.h"' >src/server/a.c
+		printf '%s\n' '#include "server/a.h"' '#include "fsck/a.h"' >src/cli/a.c
 		# shellcheck disable=SC2086  # a list of words
 		printf '#include <%s>\n' $libraries >src/base/lib.c
-		printf '#include <event2/%s>\n' http.h buffer.h listener.h >src/api/http.c
-		echo '#include <event2/http.h>' >src/api/http_part.c
-		echo '#include <event2/listener.h>' >src/api/listener.c
+		printf '#include <event2/%s>\n' http.h buffer.h listener.h >src/http/http.c
+		echo '#include <event2/http.h>' >src/http/http_part.c
+		echo '#include <event2/listener.h>' >src/http/listener.c
 		for purpose in sign vault; do
 			echo '#include <openssl/evp.h>' >"src/domain/$purpose.c"
 		done
-		printf '#include <%s>\n' openssl/ssl.h event2/bufferevent_ssl.h >src/api/tls.c
+		printf '#include <%s>\n' openssl/ssl.h event2/bufferevent_ssl.h >src/http/tls.c
 		{
 			printf '%s\n' '/* signal() and sleep(1), see system(3):' ' * rand() */' \
 				'static void f(void)' '{' '	x->signal(1); /* atoi() */' \
@@ -53,7 +61,7 @@ make_clean_tree() {
 				'	char t[] = "/tmp/a-XXXXXX";'
 			repeat '	h();' 53
 			echo '}'
-			repeat '' 538
+			repeat '' 738
 		} >src/base/big.c
 		repeat "$(repeat … 96 | tr -d '\n')" 200 >src/base/big.h
 		mkdir src/ui
@@ -102,9 +110,16 @@ includes src/sched/x.c '"store/a.h"' 'sched may not include store'
 includes src/sched/x.c '"courier/a.h"' 'sched may not include courier'
 includes src/courier/x.c '"store/a.h"' 'courier may not include store'
 includes src/courier/x.c '"sched/a.h"' 'courier may not include sched'
-includes src/api/x.c '"dispatch/a.h"' 'api may not include dispatch'
+includes src/http/x.c '"store/a.h"' 'http may not include store'
+includes src/http/x.c '"api/a.h"' 'http may not include api'
+includes src/store/x.c '"fsck/a.h"' 'store may not include fsck'
+includes src/feed/x.c '"dispatch/a.h"' 'feed may not include dispatch'
+includes src/jobs/x.c '"api/a.h"' 'jobs may not include api'
 includes src/dispatch/x.c '"api/a.h"' 'dispatch may not include api'
-includes src/api/x.c '"cli/a.h"' 'api may not include cli'
+includes src/dispatch/x.c '"http/a.h"' 'dispatch may not include http'
+includes src/api/x.c '"server/a.h"' 'api may not include server'
+includes src/api/x.c '"fsck/a.h"' 'api may not include fsck'
+includes src/server/x.c '"cli/a.h"' 'server may not include cli'
 includes src/base/x.c '"a.h"' 'not LAYER/FILE.h'
 includes src/base/x.c '"../domain/a.h"' 'not LAYER/FILE.h'
 includes src/base/x.c HEADER 'names no header'
@@ -112,22 +127,22 @@ includes src/x.c '"base/a.h"' 'no layer that is known'
 includes src/util/x.c '"base/a.h"' 'no layer that is known'
 includes src/base/x.c '<zlib.h>' '<zlib.h> is not known'
 includes src/base/x.c '<cmocka.h>' 'for tests'
-includes src/api/x.c '<event2/buffer.h>' 'libevent (http) belongs to src/api/http.c'
+includes src/http/x.c '<event2/buffer.h>' 'libevent (http) belongs to src/http/http.c'
 includes src/domain/vault.h '<openssl/evp.h>' 'keep it in one .c'
 includes src/domain/x.c '<openssl/evp.h>' 'for the files that have a purpose'
-includes src/api/x.c '<event2/listener.h>' 'libevent (listeners) belongs to src/api/listener.c'
-includes src/api/x.c '<event2/bufferevent_ssl.h>' 'libssl belongs to src/api/tls.c'
-includes src/api/httpx.c '<event2/buffer.h>' 'libevent (http) belongs to src/api/http.c'
+includes src/http/x.c '<event2/listener.h>' 'libevent (listeners) belongs to src/http/listener.c'
+includes src/http/x.c '<event2/bufferevent_ssl.h>' 'libssl belongs to src/http/tls.c'
+includes src/http/httpx.c '<event2/buffer.h>' 'libevent (http) belongs to src/http/http.c'
 for header in $libraries; do
 	includes src/base/x.h "<$header>" 'keep it in one .c'
 	includes src/base/x.c "<$header>" 'belongs to src/base/lib.c'
 done
 
 passes sizes.sh
-echo | refuses sizes.sh src/base/big.c '601 lines, at most 600'
+echo | refuses sizes.sh src/base/big.c '801 lines, at most 800'
 echo | refuses sizes.sh src/base/big.h '201 lines, at most 200'
-repeat '' 601 | refuses sizes.sh tests/x.c '601 lines, at most 600'
-repeat '' 601 | refuses sizes.sh bench/x.c '601 lines, at most 600'
+repeat '' 801 | refuses sizes.sh tests/x.c '801 lines, at most 800'
+repeat '' 801 | refuses sizes.sh bench/x.c '801 lines, at most 800'
 repeat x 97 | tr -d '\n' | refuses sizes.sh src/base/x.c '97 columns'
 { printf '\t' && repeat x 89 | tr -d '\n'; } | refuses sizes.sh src/base/x.c '97 columns'
 for file in src/base/x.c src/base/x.h bench/x.c; do

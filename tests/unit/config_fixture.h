@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "cli/config.h"
+#include "server/config.h"
 #include "support.h"
 
 #define ARGS_MAX 16

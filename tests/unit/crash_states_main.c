@@ -31,7 +31,7 @@
 #include "base/mem.h"
 #include "base/rnd.h"
 #include "base/str.h"
-#include "store/check.h"
+#include "fsck/check.h"
 #include "store/db.h"
 #include "store/events.h"
 #include "store/queue.h"

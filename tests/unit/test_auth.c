@@ -11,7 +11,7 @@
 
 #include "api/auth.h"
 #include "base/buf.h"
-#include "cli/tokens.h"
+#include "server/secrets.h"
 #include "support.h"
 
 /* Text of `n` bytes 'x' and a NUL. */
@@ -225,12 +225,12 @@ static void test_load(void **state)
 	(void)snprintf(path, sizeof(path), "%s/tokens", dir);
 	config_init(&c);
 	struct auth *a = auth_new();
-	assert_int_equal(tokens_load(&c, a, &p), OK);
+	assert_int_equal(secrets_load_tokens(&c, a, &p), OK);
 	assert_int_equal(auth_count(a), 0);
 
 	c.token = strdup("full-token");
 	c.tokens_file = strdup(path);
-	assert_int_equal(tokens_load(&c, a, &p), ERR_IO);
+	assert_int_equal(secrets_load_tokens(&c, a, &p), ERR_IO);
 	assert_non_null(strstr(p.message, path));
 	auth_free(a);
 
@@ -239,7 +239,7 @@ static void test_load(void **state)
 	assert_true(fputs("scoped-token a\n", f) >= 0);
 	assert_int_equal(fclose(f), 0);
 	a = auth_new();
-	assert_int_equal(tokens_load(&c, a, &p), OK);
+	assert_int_equal(secrets_load_tokens(&c, a, &p), OK);
 	put_reach(a, "full-token", &reach);
 	assert_string_equal(buf_cstr(&reach), "all");
 	put_reach(a, "scoped-token", &reach);
@@ -251,7 +251,7 @@ static void test_load(void **state)
 	assert_true(fputs("scoped-token a/b\n", f) >= 0);
 	assert_int_equal(fclose(f), 0);
 	a = auth_new();
-	assert_int_equal(tokens_load(&c, a, &p), ERR_INVALID);
+	assert_int_equal(secrets_load_tokens(&c, a, &p), ERR_INVALID);
 	assert_non_null(strstr(p.message, path));
 	assert_non_null(strstr(p.message, "line 2"));
 	assert_null(strstr(p.message, "scoped-token"));

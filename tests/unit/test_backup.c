@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "store/backup.h"
-#include "store/check.h"
+#include "backup/backup.h"
+#include "fsck/check.h"
 #include "store/schema.h"
 #include "world.h"
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "store/check.h"
+#include "fsck/check.h"
 #include "store/dead_letters.h"
 #include "store/pages.h"
 #include "store/queue.h"

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "fsck/check.h"
 #include "store/attempts.h"
-#include "store/check.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/history.h"

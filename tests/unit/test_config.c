@@ -15,8 +15,8 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "cli/config.h"
 #include "config_fixture.h"
+#include "server/config.h"
 #include "support.h"
 
 static void assert_list(const struct config_list *list, const char *want)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/feed.h"
+#include "feed/feed.h"
 #include "support.h"
 
 #define ALL_BYTES (1u << 20)

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/gate.h"
 #include "base/slice.h"
+#include "http/gate.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/listen_address.h"
+#include "http/listen_address.h"
 #include "support.h"
 
 static void reads_addresses(void **state)

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "store/check.h"
+#include "fsck/check.h"
 #include "store/webhooks.h"
 #include "world.h"
 

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "api/peers.h"
 #include "base/log.h"
+#include "http/peers.h"
 #include "support.h"
 
 #define NEVER_MS (int64_t)1000000 /* later than anything that is remembered */

@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "store/renewal.h"
+#include "jobs/renewal.h"
 #include "store/webhooks.h"
 #include "support.h"
 

@@ -7,9 +7,9 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "jobs/replay_slice.h"
+#include "jobs/replayer.h"
 #include "store/queue.h"
-#include "store/replay_slice.h"
-#include "store/replayer.h"
 #include "store/webhooks.h"
 #include "world.h"
 

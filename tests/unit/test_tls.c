@@ -23,8 +23,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/tls.h"
 #include "base/reactor.h"
+#include "http/tls.h"
 #include "support.h"
 
 #define PASSES_MAX 1000 /* of the loop, for what needs a few */

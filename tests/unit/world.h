@@ -5,7 +5,7 @@
 #define TESTS_UNIT_WORLD_H
 
 #include "base/rnd.h"
-#include "store/check.h"
+#include "fsck/check.h"
 #include "store/retention.h"
 #include "support.h"
 

@@ -1,0 +1,9 @@
+/* What the program's commands exit with. */
+#ifndef BASE_EXIT_H
+#define BASE_EXIT_H
+
+#define EXIT_OK 0
+#define EXIT_FAILED 1
+#define EXIT_USAGE 2
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * The ring and its texts; see feed.h. Place n of all time lies in slot n % capacity. A text is
+ * made when the first reader comes to it; over text_bytes the oldest texts go first, and are
+ * made again if somebody still asks.
+ */
+#include "feed/feed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#define MESSAGE_MAX 32768 /* bytes: a URL of 2048 and an error, all of it escaped, and room */
+
+struct slot {
+	struct happening happening;
+	char *text; /* the message; NULL: not made yet, or dropped */
+	size_t len;
+};
+
+struct feed {
+	struct feed_conf conf;
+	struct slot *slots;
+	uint64_t end;         /* the place of the next happening */
+	uint64_t oldest_text; /* no place before it has a text */
+	size_t text_bytes;
+	void (*news)(void *arg);
+	void *news_arg;
+};
+
+static const char *const TYPES[HAPPENING_TYPES] = {
+    [HAPPENING_PUBLISHED] = "published",
+    [HAPPENING_DELIVERED] = "delivered",
+    [HAPPENING_RETRYING] = "retrying",
+    [HAPPENING_DEAD] = "dead",
+    [HAPPENING_EXPIRED] = "expired",
+    [HAPPENING_CANCELLED] = "cancelled",
+    [HAPPENING_DISABLED] = "disabled",
+};
+
+struct feed *feed_new(const struct feed_conf *conf)
+{
+	struct feed *f = mem_new(sizeof(*f));
+	f->conf = *conf;
+	f->slots = mem_array(conf->capacity, sizeof(*f->slots));
+	return f;
+}
+
+void feed_free(struct feed *f)
+{
+	if (f == NULL)
+		return;
+	for (size_t i = 0; i < f->conf.capacity; i++)
+		free(f->slots[i].text);
+	free(f->slots);
+	free(f);
+}
+
+static struct slot *slot_of(const struct feed *f, uint64_t place)
+{
+	return &f->slots[place % f->conf.capacity];
+}
+
+static uint64_t oldest(const struct feed *f)
+{
+	return f->end > f->conf.capacity ? f->end - f->conf.capacity : 0;
+}
+
+static void drop_text(struct feed *f, struct slot *slot)
+{
+	f->text_bytes -= slot->len;
+	free(slot->text);
+	slot->text = NULL;
+	slot->len = 0;
+}
+
+void feed_tell(struct feed *f, const struct happening *h)
+{
+	struct slot *slot = slot_of(f, f->end);
+	if (slot->text != NULL)
+		drop_text(f, slot);
+	slot->happening = *h;
+	f->end++;
+	if (f->news != NULL)
+		f->news(f->news_arg);
+}
+
+void feed_tell_disabled(struct feed *f, const struct webhook *w, int64_t now_ms)
+{
+	struct happening h = {.type = HAPPENING_DISABLED,
+	    .at_ms = now_ms,
+	    .webhook = w->number,
+	    .has_webhook = true,
+	    .webhook_id = w->id};
+	(void)snprintf(h.session, sizeof(h.session), "%s", w->session);
+	(void)snprintf(h.error, sizeof(h.error), "%s", w->disabled_reason);
+	feed_tell(f, &h);
+}
+
+void feed_watch(struct feed *f, void (*news)(void *arg), void *arg)
+{
+	f->news = news;
+	f->news_arg = arg;
+}
+
+uint64_t feed_end(const struct feed *f)
+{
+	return f->end;
+}
+
+void feed_put_place(const struct feed *f, uint64_t place, struct buf *out)
+{
+	buf_printf(out, "id: %lld-%llu\n", (long long)f->conf.start_ms,
+	    (unsigned long long)place);
+}
+
+static void put_gap(const struct feed *f, uint64_t place, const char *dropped, struct buf *out)
+{
+	feed_put_place(f, place, out);
+	buf_printf(out, "event: gap\ndata: {\"dropped\":%s}\n\n", dropped);
+}
+
+uint64_t feed_resume(const struct feed *f, struct slice last_id, struct buf *out)
+{
+	uint64_t start = 0;
+	uint64_t place = 0;
+	struct slice rest = last_id;
+	if (str_u64(slice_cut(&rest, '-'), &start) == OK && str_u64(rest, &place) == OK &&
+	    start == (uint64_t)f->conf.start_ms && place <= f->end)
+		return place;
+	put_gap(f, oldest(f), "null", out);
+	return oldest(f);
+}
+
+static void put_member(struct buf *out, const char *name, const char *value)
+{
+	if (value[0] == '\0')
+		return;
+	buf_printf(out, ",\"%s\":", name);
+	buf_json(out, slice_of(value));
+}
+
+static void put_uuid(struct buf *out, const char *name, bool is_there, const struct uuid *id)
+{
+	char text[UUID_TEXT_SIZE];
+	if (!is_there)
+		return;
+	uuid_format(id, text);
+	put_member(out, name, text);
+}
+
+static void put_number(struct buf *out, const char *name, int64_t n)
+{
+	if (n != 0)
+		buf_printf(out, ",\"%s\":%lld", name, (long long)n);
+}
+
+static void put_json(const struct feed *f, const struct happening *h, struct buf *out)
+{
+	char time[STR_TIME_SIZE];
+	const struct webhook *w = h->has_webhook ? registry_get(f->conf.registry, h->webhook)
+						 : NULL;
+	str_time(h->at_ms, time);
+	buf_printf(out, "{\"at\":\"%s\",\"type\":\"%s\"", time, TYPES[h->type]);
+	put_member(out, "session_id", h->session);
+	put_member(out, "event", h->event);
+	put_uuid(out, "event_id", h->has_event, &h->event_id);
+	put_uuid(out, "delivery_id", h->has_delivery, &h->delivery_id);
+	put_uuid(out, "webhook_id", h->has_webhook, &h->webhook_id);
+	if (w != NULL)
+		put_member(out, "url", w->url);
+	put_number(out, "attempt", h->attempt);
+	put_number(out, "status", h->status);
+	put_member(out, "error", h->error);
+	if (h->duration_us > 0)
+		buf_printf(out, ",\"duration_ms\":%lld.%03lld",
+		    (long long)(h->duration_us / 1000), (long long)(h->duration_us % 1000));
+	if (h->next_ms != 0) {
+		str_time(h->next_ms, time);
+		put_member(out, "next_attempt_at", time);
+	}
+	buf_putc(out, '}');
+}
+
+/* Drops texts, the oldest first, but not the one at `keep`. */
+static void bound_texts(struct feed *f, uint64_t keep)
+{
+	if (f->oldest_text < oldest(f))
+		f->oldest_text = oldest(f);
+	for (; f->text_bytes > f->conf.text_bytes && f->oldest_text < f->end;
+	     f->oldest_text++) {
+		if (f->oldest_text != keep)
+			drop_text(f, slot_of(f, f->oldest_text));
+	}
+}
+
+/* The message at `place`, made where it is not there. */
+static struct slice text_at(struct feed *f, uint64_t place)
+{
+	struct slot *slot = slot_of(f, place);
+	if (slot->text == NULL) {
+		struct buf text = BUF_INIT(MESSAGE_MAX);
+		feed_put_place(f, place + 1, &text);
+		buf_printf(&text, "event: %s\ndata: ", TYPES[slot->happening.type]);
+		put_json(f, &slot->happening, &text);
+		buf_puts(&text, "\n\n");
+		slot->text = mem_copy(text.data, text.len);
+		slot->len = text.len;
+		f->text_bytes += text.len;
+		buf_fini(&text);
+		if (place < f->oldest_text)
+			f->oldest_text = place;
+		bound_texts(f, place);
+	}
+	return (struct slice){slot->text, slot->len};
+}
+
+static bool wants(const struct feed_filter *filter, const struct happening *h)
+{
+	if (filter->types != 0 && (filter->types & (1u << h->type)) == 0)
+		return false;
+	if (filter->session[0] != '\0' && strcmp(filter->session, h->session) != 0)
+		return false;
+	if (filter->has_webhook &&
+	    (!h->has_webhook || !uuid_eq(&filter->webhook, &h->webhook_id)))
+		return false;
+	return filter->reaches == NULL || filter->reaches(filter->arg, slice_of(h->session));
+}
+
+void feed_read(struct feed *f, const struct feed_filter *filter, uint64_t *place, size_t bytes,
+    struct buf *out)
+{
+	if (*place < oldest(f)) {
+		char dropped[24];
+		(void)snprintf(dropped, sizeof(dropped), "%llu",
+		    (unsigned long long)(oldest(f) - *place));
+		*place = oldest(f);
+		put_gap(f, *place, dropped, out);
+	}
+	for (; *place < f->end && out->len < bytes; (*place)++) {
+		if (wants(filter, &slot_of(f, *place)->happening))
+			buf_slice(out, text_at(f, *place));
+	}
+}
+
+enum err feed_parse_types(struct slice text, uint32_t *types, struct problem *p)
+{
+	*types = 0;
+	do {
+		struct slice name = slice_cut(&text, ',');
+		uint32_t bit = 0;
+		for (size_t i = 0; i < HAPPENING_TYPES; i++) {
+			if (slice_eq(name, slice_of(TYPES[i])))
+				bit = 1u << i;
+		}
+		if (bit == 0)
+			return problem_set(p, ERR_INVALID, "status",
+			    "status must be published, delivered, retrying, dead, expired, "
+			    "cancelled or disabled, or several of them separated by commas");
+		*types |= bit;
+	} while (text.len > 0);
+	return OK;
+}

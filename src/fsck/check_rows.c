@@ -1,0 +1,556 @@
+/*
+ * What the rows of each table must be like, and what must be in the others for them. A record
+ * whose checksum is wrong is a finding of its own table alone: those that name it pass it by.
+ */
+#include "base/codec.h"
+#include "fsck/check_inner.h"
+#include "store/attempts.h"
+#include "store/dead_letters.h"
+#include "store/history.h"
+#include "store/idempotency.h"
+#include "store/queue.h"
+#include "store/replays.h"
+#include "store/retention.h"
+#include "store/webhooks.h"
+
+#define WEBHOOK_KEY_SIZE 8
+/* Events: of more that were replayed, it is not proved that DB_SETTLED names them. */
+#define REPLAYED_MAX 100000
+
+#define U(n) ((unsigned long long)(n))
+
+static void add(struct tally *t, const struct uuid *id)
+{
+	unsigned char digest[RECORD_DIGEST];
+	record_digest(uuid_slice(id), SLICE(""), digest);
+	struct reader r = reader_of((struct slice){(const char *)digest, sizeof(digest)});
+	t->count++;
+	t->sum += get_u64(&r);
+}
+
+static bool parse_id(struct slice key, struct uuid *id)
+{
+	if (key.len != UUID_SIZE)
+		return false;
+	memcpy(id->bytes, key.ptr, UUID_SIZE);
+	return true;
+}
+
+/* meta */
+
+static void row_meta(struct check *c, struct slice key, struct slice value)
+{
+	const struct {
+		struct slice name;
+		size_t bytes;
+		uint64_t *out;
+	} KNOWN[] = {{SLICE("schema"), 4, NULL}, {SLICE("settled_bytes"), 8, &c->settled_bytes},
+	    {SLICE("last_webhook"), 8, &c->last_webhook}};
+	struct reader r;
+	for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
+		if (!slice_eq(key, KNOWN[i].name))
+			continue;
+		if (record_open(value, &r) != OK || r.left != KNOWN[i].bytes)
+			check_find(c, "the record is corrupt");
+		else if (KNOWN[i].out != NULL)
+			*KNOWN[i].out = get_u64(&r);
+		return;
+	}
+	check_find(c, "the key is not known");
+}
+
+/* webhooks, urls */
+
+static void check_url(struct check *c, const struct webhook *w)
+{
+	struct slice value;
+	enum err err = webhooks_find_url(c->txn, w, &value);
+	bool named = false;
+	if (err == OK && value.len == WEBHOOK_KEY_SIZE) {
+		struct reader r = reader_of(value);
+		named = get_u64(&r) == w->number;
+	}
+	if (!w->deleted && !named)
+		check_find(c, "urls does not name it for its session and URL");
+	if (w->deleted && named)
+		check_find(c, "it is deleted, and urls still names it");
+}
+
+static void row_webhook(struct check *c, struct slice key, struct slice value)
+{
+	struct webhook *w = NULL;
+	struct reader r = reader_of(key);
+	uint64_t number = get_u64(&r);
+	if (webhooks_decode(value, &w) != OK) {
+		check_find(c, "the record is corrupt");
+		return;
+	}
+	if (r.failed || r.left != 0 || number != w->number)
+		check_find(c, "the key is not the webhook's number");
+	else if (number == 0 || number > c->last_webhook)
+		check_find(c, "the number is not one of 1 to last_webhook of meta");
+	if (!name_is_session(slice_of(w->session)))
+		check_find(c, "the session's name is malformed");
+	check_url(c, w);
+	webhook_free(w);
+}
+
+static void row_url(struct check *c, struct slice key, struct slice value)
+{
+	struct webhook *w = NULL;
+	struct slice named = {.ptr = "", .len = 0};
+	struct reader r = reader_of(value);
+	uint64_t number = get_u64(&r);
+	if (key.len != RECORD_DIGEST || r.failed || r.left != 0) {
+		check_find(c, "the row is malformed");
+		return;
+	}
+	enum err err = webhooks_get_open(c->txn, number, &w);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no webhook %llu", U(number));
+	if (err != OK)
+		return;
+	/* the row of its session and URL must be this very one */
+	err = webhooks_find_url(c->txn, w, &named);
+	if (w->deleted || err != OK || named.ptr != value.ptr)
+		check_find(c, "webhook %llu is deleted, or has another session or URL",
+		    U(number));
+	webhook_free(w);
+}
+
+/* events */
+
+/* Whether a delivery of `e` was given back to the queue after it was dead or over. */
+static bool was_replayed(struct check *c, const struct event *e)
+{
+	for (uint32_t n = 1; n <= e->deliveries; n++) {
+		struct delivery d;
+		struct uuid id;
+		uuid_step(&e->id, n, &id);
+		if (queue_get(c->txn, &id, &d) == OK && d.replays > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Looks at the deliveries of an event: all there, and as many open as it counts. */
+static void check_deliveries(struct check *c, const struct event *e)
+{
+	uint32_t open = 0;
+	bool readable = true;
+	for (uint32_t n = 1; n <= e->deliveries; n++) {
+		struct delivery d;
+		struct uuid id;
+		uuid_step(&e->id, n, &id);
+		enum err err = queue_get(c->txn, &id, &d);
+		if (err == ERR_NOTFOUND)
+			check_find(c, "there is no record of its delivery %u of %u", n,
+			    e->deliveries);
+		readable = readable && err == OK;
+		open += err == OK && (d.status == DELIVERY_WAITING || d.status == DELIVERY_DEAD)
+		    ? 1
+		    : 0;
+	}
+	if (readable && open != e->open)
+		check_find(c, "it counts %u open deliveries, there are %u", e->open, open);
+}
+
+static void begin_event(struct check *c, struct slice value)
+{
+	struct reader r;
+	struct event *e = &c->event;
+	if (events_decode_head(value, e, &r) != OK) {
+		check_find(c, "the record is corrupt");
+		return;
+	}
+	c->pieces = 1;
+	c->body_bytes = r.left;
+	if (e->deliveries == 0) {
+		add(&c->answers, &e->id);
+		return;
+	}
+	if (!name_is_session(slice_of(e->session)) || !name_is_event(slice_of(e->name)))
+		check_find(c, "the session's or the event's name is malformed");
+	else if (history_find(c->txn, slice_of(e->session), &e->id) == ERR_NOTFOUND)
+		check_find(c, "history does not name it");
+	check_deliveries(c, e);
+	if (e->open > 0)
+		return;
+	if (!was_replayed(c, e))
+		add(&c->over, &e->id);
+	else if (map_count(c->replayed) < REPLAYED_MAX)
+		map_put(c->replayed, e->id.bytes, UUID_SIZE, c);
+}
+
+/* Looks whether the pieces that were passed are the whole body of their event. */
+static void end_event(struct check *c)
+{
+	struct slice key = c->key;
+	c->key = uuid_slice(&c->event.id);
+	if (c->pieces > 0 && c->body_bytes != c->event.body_bytes)
+		check_find(c, "its pieces have %llu bytes of body, it counts %u",
+		    U(c->body_bytes), c->event.body_bytes);
+	c->key = key;
+	c->pieces = 0;
+}
+
+static void row_event(struct check *c, struct slice key, struct slice value)
+{
+	struct uuid id;
+	uint16_t piece = 0;
+	struct reader r;
+	if (!events_parse_key(key, &id, &piece)) {
+		check_find(c, "the key is malformed");
+		return;
+	}
+	bool same = slice_eq(uuid_slice(&id), uuid_slice(&c->event.id));
+	if (piece == 0) {
+		end_event(c);
+		c->event.id = id;
+		begin_event(c, value);
+	} else if (record_open(value, &r) != OK) {
+		check_find(c, "the record is corrupt");
+		c->pieces = same ? 0 : c->pieces;
+	} else if (!same) {
+		check_find(c, "there is no first piece before it");
+	} else if (c->pieces > 0 && piece != c->pieces) {
+		check_find(c, "piece %u is missing", c->pieces);
+		c->pieces = 0;
+	} else if (c->pieces > 0) {
+		c->pieces++;
+		c->body_bytes += r.left;
+	}
+}
+
+/* deliveries, queue */
+
+/* Whether `id` is of the range that the event's deliveries have. */
+static bool is_in_range(const struct event *e, const struct uuid *id)
+{
+	struct uuid last;
+	uuid_step(&e->id, e->deliveries, &last);
+	return uuid_before(&e->id, id) && !uuid_before(&last, id);
+}
+
+static void row_delivery(struct check *c, struct slice key, struct slice value)
+{
+	struct delivery d;
+	struct event e;
+	struct reader r;
+	if (!parse_id(key, &d.id) || record_open(value, &r) != OK ||
+	    delivery_decode(&r, &d) != OK) {
+		check_find(c, "the record is corrupt");
+		return;
+	}
+	enum err err = events_get(c->txn, &d.event_id, &e, NULL);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no event of it");
+	else if (err == OK && !is_in_range(&e, &d.id))
+		check_find(c, "its id is not of the range behind its event's");
+	if (d.webhook == 0 || d.webhook > c->last_webhook)
+		check_find(c, "webhook %llu is not one of 1 to last_webhook of meta",
+		    U(d.webhook));
+	if (d.status == DELIVERY_WAITING && queue_find_place(c->txn, &d) == ERR_NOTFOUND)
+		check_find(c, "it waits, and the queue does not have it at its place");
+	if (d.status == DELIVERY_DEAD)
+		add(&c->dead, &d.id);
+}
+
+/* The queue of a webhook has been passed: as many as were counted wait there. */
+static void end_queue(struct check *c)
+{
+	unsigned char at[WEBHOOK_KEY_SIZE];
+	struct slice value;
+	uint64_t counted = 0;
+	if (c->queue_rows == 0)
+		return;
+	codec_store_u64(at, c->queue_webhook);
+	enum err err = db_get(c->txn, DB_BACKLOG,
+	    (struct slice){.ptr = (const char *)at, .len = sizeof(at)}, &value);
+	if (err == OK)
+		err = record_open_number(value, &counted);
+	if (err == ERR_NOTFOUND || (err == OK && counted != c->queue_rows))
+		check_find(c, "webhook %llu has %llu waiting, backlog counts %llu",
+		    U(c->queue_webhook), U(c->queue_rows), U(counted));
+	c->queue_rows = 0;
+}
+
+static void begin_queue(struct check *c, uint64_t number)
+{
+	struct webhook *w = NULL;
+	end_queue(c);
+	c->queue_webhook = number;
+	c->queues++;
+	if (webhooks_get_open(c->txn, number, &w) == ERR_NOTFOUND)
+		check_find(c, "there is no webhook %llu", U(number));
+	webhook_free(w);
+}
+
+static void row_queue(struct check *c, struct slice key, struct slice value)
+{
+	struct queue_place place;
+	uint64_t number = 0;
+	struct delivery d;
+	if (!queue_parse_key(key, &number, &place) || value.len != 0) {
+		check_find(c, "the row is malformed");
+		return;
+	}
+	enum err err = queue_get(c->txn, &place.id, &d);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no record of the delivery");
+	else if (err == OK && d.status != DELIVERY_WAITING)
+		check_find(c, "the delivery does not wait");
+	else if (err == OK && (d.webhook != number || d.place_ms != place.place_ms))
+		check_find(c, "the delivery is another webhook's, or has another place");
+	if (number != c->queue_webhook)
+		begin_queue(c, number);
+	c->queue_rows++;
+}
+
+static void row_backlog(struct check *c, struct slice key, struct slice value)
+{
+	uint64_t counted = 0;
+	c->backlogs++;
+	if (key.len != WEBHOOK_KEY_SIZE || record_open_number(value, &counted) != OK)
+		check_find(c, "the row is corrupt");
+	else if (counted == 0)
+		check_find(c, "nothing waits, so there should be no row");
+}
+
+/* dead, dead_by_age */
+
+static void check_dead_delivery(struct check *c, struct slice session,
+    const struct dead_letter *dead)
+{
+	struct delivery d;
+	struct event e;
+	enum err err = queue_get(c->txn, &dead->delivery_id, &d);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no record of its delivery");
+	else if (err == OK && d.status != DELIVERY_DEAD)
+		check_find(c, "its delivery is not dead");
+	else if (err == OK && memcmp(&d.event_id, &dead->event_id, UUID_SIZE) != 0)
+		check_find(c, "its delivery is of another event");
+	else if (err == OK && memcmp(&d.letter, &dead->id, UUID_SIZE) != 0)
+		check_find(c, "its delivery names another dead letter");
+	if (err != ERR_CORRUPT && events_get(c->txn, &dead->event_id, &e, NULL) == OK &&
+	    !slice_eq(slice_of(e.session), session))
+		check_find(c, "its event is of another session");
+	add(&c->dead_letters, &dead->delivery_id);
+}
+
+static void row_dead(struct check *c, struct slice key, struct slice value)
+{
+	struct dead_letter dead;
+	struct slice session;
+	struct slice named = {.ptr = "", .len = 0};
+	enum err err = dead_letters_decode(key, value, &session, &dead);
+	if (session.len == 0) {
+		check_find(c, "the key is malformed");
+		return;
+	}
+	enum err found = db_get(c->txn, DB_DEAD_BY_AGE, uuid_slice(&dead.id), &named);
+	if (found == ERR_NOTFOUND || (found == OK && !slice_eq(named, session)))
+		check_find(c, "dead_by_age does not name it");
+	if (err == OK)
+		check_dead_delivery(c, session, &dead);
+	else
+		check_find(c, "the record is corrupt");
+}
+
+static void row_dead_by_age(struct check *c, struct slice key, struct slice value)
+{
+	struct dead_letter dead;
+	struct uuid id;
+	if (!parse_id(key, &id) || !name_is_session(value))
+		check_find(c, "the row is malformed");
+	else if (dead_letters_get(c->txn, value, &id, &dead) == ERR_NOTFOUND)
+		check_find(c, "there is no such dead letter in its session");
+}
+
+/* settled */
+
+/*
+ * An entry may be older than a replay of its event: the event is then open, or was settled
+ * again under another entry, or is gone with that one.
+ */
+static void row_settled(struct check *c, struct slice key, struct slice value)
+{
+	struct settled s;
+	struct event e;
+	if (retention_decode(key, value, &s) != OK) {
+		check_find(c, "the row is corrupt");
+		return;
+	}
+	c->settled_sum += s.cost;
+	if (events_get(c->txn, &s.event, &e, NULL) != OK)
+		return;
+	uint64_t cost = 0;
+	bool counts = e.open == 0 && (e.settled_ms == 0 || e.settled_ms == s.at_ms);
+	if (retention_cost(c->txn, &e, &cost) == OK && counts && s.cost != cost)
+		check_find(c, "it says %llu bytes, its event counts for %llu", U(s.cost),
+		    U(cost));
+	bool replayed = was_replayed(c, &e);
+	if (replayed)
+		(void)map_del(c->replayed, s.event.bytes, UUID_SIZE); /* if not deleted yet */
+	else if (e.open > 0)
+		check_find(c, "its event has open deliveries, none of them replayed");
+	else
+		add(&c->over_entered, &s.event);
+}
+
+/* repeats, repeats_by_age */
+
+static void row_repeat(struct check *c, struct slice key, struct slice value)
+{
+	struct repeat known;
+	struct event e;
+	struct slice nothing;
+	unsigned char digest[RECORD_DIGEST];
+	unsigned char age[IDEMPOTENCY_AGE_KEY_SIZE];
+	if (key.len != RECORD_DIGEST || idempotency_decode(value, &known) != OK) {
+		check_find(c, "the record is corrupt");
+		return;
+	}
+	memcpy(digest, key.ptr, RECORD_DIGEST);
+	if (db_get(c->txn, DB_REPEATS_BY_AGE,
+		idempotency_age_key(known.expires_ms, digest, age), &nothing) == ERR_NOTFOUND)
+		check_find(c, "repeats_by_age does not name it");
+	enum err err = events_get(c->txn, &known.answer, &e, NULL);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no answer of it among the events");
+	if (err == OK && e.deliveries > 0)
+		check_find(c, "its answer is an event with deliveries");
+	if (err != ERR_CORRUPT)
+		add(&c->answers_used, &known.answer);
+}
+
+static void row_repeat_by_age(struct check *c, struct slice key, struct slice value)
+{
+	struct repeat known;
+	struct reader r = reader_of(key);
+	int64_t expires_ms = get_i64(&r);
+	struct slice digest = get_bytes(&r, RECORD_DIGEST);
+	if (r.failed || r.left != 0 || value.len != 0) {
+		check_find(c, "the row is malformed");
+		return;
+	}
+	enum err err = db_get(c->txn, DB_REPEATS, digest, &value);
+	if (err == OK)
+		err = idempotency_decode(value, &known);
+	if (err == ERR_NOTFOUND || (err == OK && known.expires_ms != expires_ms))
+		check_find(c, "there is no key in repeats that expires then");
+}
+
+/* attempts */
+
+static void row_attempt(struct check *c, struct slice key, struct slice value)
+{
+	struct uuid id;
+	uint32_t number = 0;
+	struct attempt_record a;
+	struct delivery d;
+	enum err err = attempts_decode(key, value, &id, &number, &a);
+	if (err != OK)
+		check_find(c, "the record is corrupt");
+	if (number == 0) {
+		check_find(c, "the key is malformed");
+		return;
+	}
+	err = queue_get(c->txn, &id, &d);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no record of the delivery");
+	else if (err == OK && number > d.attempts)
+		check_find(c, "the delivery counts %u attempts", d.attempts);
+}
+
+/* history */
+
+static void row_history(struct check *c, struct slice key, struct slice value)
+{
+	struct slice session;
+	struct event e;
+	struct uuid id;
+	if (!history_parse_key(key, &session, &id) || value.len != 0) {
+		check_find(c, "the row is malformed");
+		return;
+	}
+	enum err err = events_get(c->txn, &id, &e, NULL);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no such event");
+	else if (err == OK && (e.deliveries == 0 || !slice_eq(slice_of(e.session), session)))
+		check_find(c, "the event is of another session, or an answer");
+}
+
+/* replays */
+
+static void row_replay(struct check *c, struct slice key, struct slice value)
+{
+	struct replay r;
+	struct webhook *w = NULL;
+	if (replays_decode(key, value, &r) != OK) {
+		check_find(c, "the row is corrupt");
+		return;
+	}
+	if ((r.state == REPLAY_RUNNING) != (r.finished_ms == 0))
+		check_find(c, "it runs and has ended, or neither");
+	if (r.scheduled > r.looked_at)
+		check_find(c, "it counts %llu deliveries of %llu", U(r.scheduled),
+		    U(r.looked_at));
+	if (r.key.kind != REPLAY_DELIVERIES)
+		return;
+	if (webhooks_get_open(c->txn, r.key.webhook, &w) == ERR_NOTFOUND)
+		check_find(c, "there is no webhook %llu", U(r.key.webhook));
+	webhook_free(w);
+}
+
+const struct check_table CHECK_TABLES[DB_TABLES] = {
+    [DB_META] = {row_meta, NULL},
+    [DB_WEBHOOKS] = {row_webhook, NULL},
+    [DB_URLS] = {row_url, NULL},
+    [DB_EVENTS] = {row_event, end_event},
+    [DB_DELIVERIES] = {row_delivery, NULL},
+    [DB_QUEUE] = {row_queue, end_queue},
+    [DB_BACKLOG] = {row_backlog, NULL},
+    [DB_DEAD] = {row_dead, NULL},
+    [DB_DEAD_BY_AGE] = {row_dead_by_age, NULL},
+    [DB_SETTLED] = {row_settled, NULL},
+    [DB_REPEATS] = {row_repeat, NULL},
+    [DB_REPEATS_BY_AGE] = {row_repeat_by_age, NULL},
+    [DB_ATTEMPTS] = {row_attempt, NULL},
+    [DB_HISTORY] = {row_history, NULL},
+    [DB_REPLAYS] = {row_replay, NULL},
+};
+
+/* Two sets that must be one: what they hold, and where each was counted. */
+static void compare(struct check *c, enum db_table t, const struct tally *here,
+    const char *what, const struct tally *there, const char *where)
+{
+	c->table = t;
+	if (here->count != there->count)
+		check_find(c, "%llu %s, %llu in %s", U(here->count), what, U(there->count),
+		    where);
+	else if (here->sum != there->sum)
+		check_find(c, "%llu %s, and as many others in %s", U(here->count), what, where);
+}
+
+void check_totals(struct check *c)
+{
+	c->table = DB_BACKLOG;
+	if (c->backlogs != c->queues)
+		check_find(c, "%llu rows, %llu webhooks have any waiting", U(c->backlogs),
+		    U(c->queues));
+	compare(c, DB_EVENTS, &c->answers, "answers to repeated requests", &c->answers_used,
+	    "repeats");
+	compare(c, DB_EVENTS, &c->over, "events without open deliveries", &c->over_entered,
+	    "settled");
+	compare(c, DB_DELIVERIES, &c->dead, "dead deliveries", &c->dead_letters, "dead");
+	c->table = DB_EVENTS;
+	if (map_count(c->replayed) > 0)
+		check_find(c, "%llu events that were replayed and are over, not in settled",
+		    U(map_count(c->replayed)));
+	c->table = DB_META;
+	if (c->settled_bytes != c->settled_sum)
+		check_find(c, "settled_bytes is %llu, the entries of settled add up to %llu",
+		    U(c->settled_bytes), U(c->settled_sum));
+}

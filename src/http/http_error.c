@@ -1,0 +1,37 @@
+/* Phrases and error answers; see http_error.h. */
+#include "http/http_error.h"
+
+#include <stddef.h>
+
+#define RETRY_AFTER "Retry-After: 5\r\n"
+
+const char *http_phrase(int status)
+{
+	static const struct {
+		int status;
+		const char *phrase;
+	} PHRASES[] = {{200, "OK"}, {202, "Accepted"}, {302, "Found"}, {304, "Not Modified"},
+	    {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
+	    {411, "Length Required"}, {413, "Content Too Large"}, {414, "URI Too Long"},
+	    {415, "Unsupported Media Type"}, {417, "Expectation Failed"},
+	    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
+	    {500, "Internal Server Error"}, {501, "Not Implemented"},
+	    {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
+	    {507, "Insufficient Storage"}};
+	for (size_t i = 0; i < sizeof(PHRASES) / sizeof(PHRASES[0]); i++) {
+		if (PHRASES[i].status == status)
+			return PHRASES[i].phrase;
+	}
+	return "";
+}
+
+void http_error_put(struct buf *out, int status, struct slice body)
+{
+	buf_printf(out,
+	    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+	    "%sConnection: close\r\n\r\n",
+	    status, http_phrase(status), body.len,
+	    status == 429 || status == 503 ? RETRY_AFTER : "");
+	buf_slice(out, body);
+}

@@ -1,0 +1,206 @@
+/* One slice at a time, as an operation of the turn; see replayer.h. */
+#include "jobs/replayer.h"
+
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "jobs/replay_slice.h"
+
+#define ASKED_MAX 16 /* replays that are asked in a turn whether they may go on */
+
+struct job {
+	TAILQ_ENTRY(job) link;
+	struct replay_key key;
+};
+
+TAILQ_HEAD(job_list, job);
+
+struct replayer {
+	struct op op; /* first: the turn's pointer is ours */
+	struct replayer_conf conf;
+	struct job_list jobs;
+	bool staged; /* a slice of the first one */
+	size_t most; /* that it may write: fewer each time that there was no room for it */
+
+	/* out of apply() */
+	struct replay_slice slice;
+	struct replay replay; /* as it is now on disk */
+	bool over;
+};
+
+/* The session whose queue a replay fills; empty where its webhook is gone. */
+static struct slice session_of(const struct replayer *r, const struct replay_key *key)
+{
+	if (key->kind != REPLAY_DELIVERIES)
+		return slice_of(key->session);
+	const struct webhook *w = registry_get(r->conf.registry, key->webhook);
+	return w == NULL ? SLICE("") : slice_of(w->session);
+}
+
+/* How many a slice of this replay may put into the queue. */
+static size_t room_of(const struct replayer *r, const struct replay_key *key)
+{
+	if (key->kind == REPLAY_PURGE) /* puts nothing there, and makes room */
+		return REPLAY_SLICE_MAX;
+	if (!*r->conf.has_room)
+		return 0;
+	if (r->conf.most == 0)
+		return REPLAY_SLICE_MAX;
+	uint64_t waiting = backlog_of_session(r->conf.backlog, r->conf.registry,
+	    session_of(r, key));
+	uint64_t room = waiting < r->conf.most ? r->conf.most - waiting : 0;
+	return room < REPLAY_SLICE_MAX ? (size_t)room : REPLAY_SLICE_MAX;
+}
+
+/* The first one waits behind the others. */
+static void rotate(struct replayer *r)
+{
+	struct job *job = TAILQ_FIRST(&r->jobs);
+	TAILQ_REMOVE(&r->jobs, job, link);
+	TAILQ_INSERT_TAIL(&r->jobs, job, link);
+}
+
+/* The record has moved on by a slice, perhaps to its end: writes it. */
+static enum err write_record(struct replayer *r, struct db_txn *txn)
+{
+	r->over = r->slice.ended;
+	if (r->over && r->replay.key.kind != REPLAY_DELIVERIES)
+		return replays_del(txn, &r->replay.key); /* nobody asks how it went */
+	if (r->over) {
+		r->replay.state = REPLAY_DONE;
+		r->replay.finished_ms = r->slice.now_ms;
+	}
+	return replays_put(txn, &r->replay);
+}
+
+static enum err apply(struct op *op, struct db_txn *txn)
+{
+	struct replayer *r = (struct replayer *)op;
+	const struct replay_key *key = &TAILQ_FIRST(&r->jobs)->key;
+	size_t room = room_of(r, key); /* what came before in this turn counts */
+	r->over = true;
+	r->slice.queued_count = 0;
+	r->slice.ended = false;
+	enum err err = replays_get(txn, key, &r->replay);
+	if (err != OK || r->replay.state != REPLAY_RUNNING)
+		return err;
+	r->over = false;
+	r->slice.max = room < r->most ? room : r->most;
+	r->most = (r->most + 1) / 2; /* if this transaction is voided for want of room */
+	if (room == 0)
+		return OK;
+	r->slice.now_ms = clock_wall_ms();
+	err = replay_slice_run(txn, &r->replay, &r->slice);
+	return err == OK ? write_record(r, txn) : err;
+}
+
+/* The slice was the last one of its replay. */
+static void end_job(struct replayer *r, enum err result)
+{
+	static const char *const KINDS[] = {
+	    [REPLAY_DELIVERIES] = "deliveries",
+	    [REPLAY_LETTERS] = "dead letters",
+	    [REPLAY_PURGE] = "dead letters dropped",
+	};
+	struct job *job = TAILQ_FIRST(&r->jobs);
+	TAILQ_REMOVE(&r->jobs, job, link);
+	free(job);
+	if (result == OK && r->slice.ended)
+		log_info("replay is done", LOG_S("what", KINDS[r->replay.key.kind]),
+		    LOG_V("session", session_of(r, &r->replay.key)),
+		    LOG_N("scheduled", r->replay.scheduled),
+		    LOG_N("looked_at", r->replay.looked_at));
+	else if (result != OK && result != ERR_NOTFOUND)
+		log_error("replay cannot go on", LOG_S("error", err_text(result)));
+}
+
+static void done(struct op *op, enum err result)
+{
+	struct replayer *r = (struct replayer *)op;
+	r->staged = false;
+	for (size_t i = 0; result == OK && i < r->slice.queued_count; i++)
+		r->conf.queued(r->conf.arg, r->slice.queued[i].webhook,
+		    &r->slice.queued[i].place);
+	if (result != OK || r->over)
+		end_job(r, result);
+	else
+		rotate(r);
+}
+
+struct replayer *replayer_new(const struct replayer_conf *conf)
+{
+	struct replayer *r = mem_new(sizeof(*r));
+	r->conf = *conf;
+	r->op.class = OP_PROGRESS;
+	r->op.apply = apply;
+	r->op.done = done;
+	TAILQ_INIT(&r->jobs);
+	return r;
+}
+
+void replayer_free(struct replayer *r)
+{
+	if (r == NULL)
+		return;
+	while (!TAILQ_EMPTY(&r->jobs)) {
+		struct job *job = TAILQ_FIRST(&r->jobs);
+		TAILQ_REMOVE(&r->jobs, job, link);
+		free(job);
+	}
+	free(r);
+}
+
+void replayer_configure(struct replayer *r, uint64_t most)
+{
+	r->conf.most = most;
+}
+
+static void learn(void *arg, const struct replay_key *key)
+{
+	replayer_add(arg, key);
+}
+
+enum err replayer_load(struct replayer *r)
+{
+	struct db_txn *txn = NULL;
+	enum err err = db_read(r->conf.db, &txn);
+	if (err != OK)
+		return err;
+	err = replays_each_running(txn, learn, r);
+	db_read_end(txn);
+	return err;
+}
+
+static bool same_key(const struct replay_key *a, const struct replay_key *b)
+{
+	return a->kind == b->kind && a->webhook == b->webhook &&
+	    strcmp(a->session, b->session) == 0;
+}
+
+void replayer_add(struct replayer *r, const struct replay_key *key)
+{
+	struct job *job = NULL;
+	TAILQ_FOREACH(job, &r->jobs, link) {
+		if (same_key(&job->key, key))
+			return; /* the one before was cancelled a moment ago: this goes on */
+	}
+	job = mem_new(sizeof(*job));
+	job->key = *key;
+	TAILQ_INSERT_TAIL(&r->jobs, job, link);
+}
+
+void replayer_step(struct replayer *r)
+{
+	for (int i = 0; i < ASKED_MAX && !r->staged && !TAILQ_EMPTY(&r->jobs); i++) {
+		if (room_of(r, &TAILQ_FIRST(&r->jobs)->key) == 0) {
+			rotate(r);
+			continue;
+		}
+		r->most = REPLAY_SLICE_MAX;
+		r->staged = true;
+		turn_stage(r->conf.turn, &r->op);
+	}
+}

@@ -1,0 +1,23 @@
+/* What the settings of the listeners say together, in the form in which api wants it. */
+#ifndef SERVER_LISTENERS_H
+#define SERVER_LISTENERS_H
+
+#include "http/tls.h"
+#include "http/unix_access.h"
+#include "server/config.h"
+
+/*
+ * The files of certificate and key, borrowed from `c`. *wanted: whether there are any; an
+ * address of TLS cannot do without. ERR_INVALID where one is missing that others need.
+ */
+MUST_CHECK enum err listeners_tls(const struct config *c, struct tls_conf *out, bool *wanted,
+    struct problem *p);
+
+/* Mode and owner of unix sockets; see unix_access_parse(). */
+MUST_CHECK enum err listeners_unix_access(const struct config *c, struct unix_access *out,
+    struct problem *p);
+
+/* Checks all that can be without listening: the files are there and fit each other. */
+MUST_CHECK enum err listeners_check(const struct config *c, struct problem *p);
+
+#endif

@@ -1,0 +1,321 @@
+/*
+ * One turn of the program:
+ *
+ *   1  reactor_pass()    callbacks parse, check and STAGE; curl is told of its sockets
+ *   2  client_reap()     attempts that ended are judged; their outcomes are staged
+ *   3  turn_commit()     one synced transaction, none if nothing was staged; then the
+ *                        held requests are answered and memory follows the disk
+ *   4  sweep_step()      what is kept no longer is dropped, a slice a turn
+ *      renewal_step()    records of webhooks are brought up to date, a slice a turn
+ *      replayer_step()   deliveries that are to be sent again are queued, a slice a turn
+ *      dispatch_pump()   due deliveries that may start are claimed and sent
+ *
+ * No 2xx before step 3; memory mirrors change only in step 3; no transaction
+ * outlives the turn, but a backup's snapshot (store/db.h).
+ */
+#include "server/loop.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define TICK_MS 1000    /* housekeeping, and the longest wait: wall clocks jump */
+#define GATHER_PASSES 4 /* passes that one commit may gather from */
+#define READER_CHECK_TICKS 60
+#define RENEWAL_TICKS 3600  /* how long a secret that has expired may stay */
+#define STORE_RETRY_MS 1000 /* between commits of progress alone while the store fails */
+#define FLUSH_PASSES 10     /* passes that let the last answers leave */
+#define MAP_FULL_PERCENT 90 /* of the store's largest size: above, no new events */
+#define DISK_FREE_PERCENT 5 /* of the file system: below, no new events */
+#define COMPANY_MS 3 /* outcomes wait so long for others: a flush costs the same for all… */
+#define COMPANY_COMMITS 4 /* …or so many times what commits take lately, on a slow disk… */
+#define COMPANY_MAX_MS 30 /* …but no longer than that… */
+#define COMPANY_MAX 256   /* …and not for more than so many */
+#define COMMITS_REMEMBERED 8
+#define JUMP_MS 2000 /* a step of the system's clock that is worth a line */
+
+struct loop {
+	struct loop_conf conf;
+	struct reactor_timer *wake;
+	struct reactor_timer *tick;
+	struct reactor_timer *drain;
+	struct reactor_signal *terminate;
+	struct reactor_signal *interrupt;
+	struct reactor_signal *hangup;
+	unsigned ticks;
+	unsigned signals;
+	bool drained_out;        /* the drain's time is over */
+	bool reload;             /* asked for, to be done when the turn is over */
+	int64_t store_retry_ms;  /* monotonic; progress alone is not tried before */
+	int64_t staged_since_ms; /* monotonic; 0: nothing is */
+	int64_t commit_us;       /* what a commit takes, of late */
+	int64_t began_us;        /* monotonic; when the turn's wait was over */
+	struct histogram turns;
+	int64_t clock_ahead_ms; /* the system's clock, of wall time */
+};
+
+static void on_wake(void *arg)
+{
+	(void)arg; /* the pass returns; the pump does the rest */
+}
+
+static void on_drain_over(void *arg)
+{
+	struct loop *l = arg;
+	l->drained_out = true;
+}
+
+/*
+ * Measures whether there is room; refuses new events early, so that outcomes can still be
+ * written, and ends what makes the file grow.
+ */
+static void check_room(struct loop *l)
+{
+	struct db_usage u;
+	enum err err = db_usage(l->conf.db, &u);
+	if (err != OK) {
+		log_error("cannot measure the store", LOG_S("error", err_text(err)));
+		return;
+	}
+	bool disk_room = db_reserve(l->conf.db) != ERR_NOSPACE &&
+	    u.disk_free_bytes / DISK_FREE_PERCENT >= u.disk_bytes / 100;
+	bool room = u.used_bytes / MAP_FULL_PERCENT < u.max_bytes / 100 && disk_room;
+	if (!disk_room || u.file_bytes / MAP_FULL_PERCENT >= u.max_bytes / 100)
+		api_relieve(l->conf.api, u.file_bytes);
+	if (room != l->conf.health->has_room)
+		log_warn(room ? "the store has room again"
+			      : "the store has no room for new events",
+		    LOG_N("used_bytes", u.used_bytes), LOG_N("max_bytes", u.max_bytes),
+		    LOG_N("disk_free_bytes", u.disk_free_bytes));
+	l->conf.health->has_room = room;
+	dispatch_keep_attempts(l->conf.dispatch, room);
+}
+
+/* Wall time follows the system's clock slowly (base/clock.h); a step of that one is told. */
+static void check_clock(struct loop *l)
+{
+	int64_t ahead_ms = clock_system_ms() - clock_wall_ms();
+	int64_t jump_ms = ahead_ms - l->clock_ahead_ms;
+	l->clock_ahead_ms = ahead_ms;
+	if (jump_ms > JUMP_MS || jump_ms < -JUMP_MS)
+		log_warn("the system's clock jumped; times here follow it slowly",
+		    LOG_N("by_ms", jump_ms), LOG_N("ahead_ms", ahead_ms));
+}
+
+static void on_tick(void *arg)
+{
+	struct loop *l = arg;
+	check_room(l);
+	check_clock(l);
+	oldest_step(l->conf.oldest);
+	if (l->signals == 0)
+		sweep_begin(l->conf.sweep);
+	if (l->ticks % RENEWAL_TICKS == 0 && l->signals == 0)
+		renewal_begin(l->conf.renewal);
+	if (++l->ticks % READER_CHECK_TICKS == 0)
+		db_clear_readers(l->conf.db);
+	reactor_timer_set(l->tick, TICK_MS);
+}
+
+static void on_signal(void *arg)
+{
+	struct loop *l = arg;
+	if (++l->signals > 1) {
+		l->drained_out = true;
+		return;
+	}
+	log_info("stopping", LOG_N("in_flight", dispatch_in_flight(l->conf.dispatch)));
+	l->conf.health->stopping = true;
+	l->conf.stopping(l->conf.arg);
+	http_stop(l->conf.http);
+	api_stop(l->conf.api);
+	dispatch_stop(l->conf.dispatch);
+	reactor_timer_set(l->drain, l->conf.drain_timeout_ms);
+}
+
+static void on_hangup(void *arg)
+{
+	struct loop *l = arg;
+	l->reload = true;
+}
+
+static bool is_over(const struct loop *l)
+{
+	if (l->signals == 0)
+		return false;
+	bool drained = dispatch_in_flight(l->conf.dispatch) == 0 &&
+	    turn_staged(l->conf.turn) == 0 && http_held(l->conf.http) == 0;
+	return drained || l->drained_out;
+}
+
+/* How long outcomes wait: where a commit takes long, so long that most of the time is left. */
+static int64_t company_ms(const struct loop *l)
+{
+	int64_t ms = COMPANY_COMMITS * l->commit_us / 1000;
+	ms = ms > COMPANY_MS ? ms : COMPANY_MS;
+	return ms < COMPANY_MAX_MS ? ms : COMPANY_MAX_MS;
+}
+
+/* Outcomes alone wait a moment for others, or for a request, to share the flush. */
+static bool waits_for_company(const struct loop *l)
+{
+	return turn_may_wait(l->conf.turn) && turn_staged(l->conf.turn) < COMPANY_MAX &&
+	    l->signals == 0 && clock_mono_ms() - l->staged_since_ms < company_ms(l);
+}
+
+/* Progress alone waits: for company, or while the store fails; requests are tried at once. */
+static bool may_commit(const struct loop *l)
+{
+	return turn_staged_intake(l->conf.turn) > 0 ||
+	    (clock_mono_ms() >= l->store_retry_ms && !waits_for_company(l));
+}
+
+/* Waits for events, unless there is work that needs none. */
+static void wait_for_events(struct loop *l)
+{
+	int64_t delay = dispatch_delay(l->conf.dispatch);
+	bool ready = delay == 0 || client_has_ended(l->conf.client) ||
+	    (turn_staged(l->conf.turn) > 0 && may_commit(l));
+	if (waits_for_company(l) && turn_staged(l->conf.turn) > 0) {
+		int64_t left = l->staged_since_ms + company_ms(l) - clock_mono_ms();
+		delay = delay < 0 || delay > left ? left : delay;
+	}
+	if (delay > 0)
+		reactor_timer_set(l->wake, delay < TICK_MS ? delay : TICK_MS);
+	clock_expire();
+	if (ready)
+		l->began_us = clock_now_us();
+	reactor_pass(l->conf.reactor, ready);
+	if (!ready) /* its callbacks are not counted: the wait is in the same call */
+		l->began_us = clock_now_us();
+	client_reap(l->conf.client);
+}
+
+/* Notes since when something is staged. */
+static void note_staged(struct loop *l)
+{
+	if (turn_staged(l->conf.turn) == 0)
+		l->staged_since_ms = 0;
+	else if (l->staged_since_ms == 0)
+		l->staged_since_ms = clock_mono_ms();
+}
+
+/* Polls on while each pass brings more, so that one flush serves many requests. */
+static void gather(struct loop *l)
+{
+	size_t before = 0;
+	for (int i = 0; i < GATHER_PASSES && turn_staged(l->conf.turn) > before; i++) {
+		before = turn_staged(l->conf.turn);
+		reactor_pass(l->conf.reactor, true);
+		client_reap(l->conf.client);
+	}
+}
+
+static enum err commit(struct loop *l)
+{
+	if (turn_staged(l->conf.turn) == 0 || !may_commit(l))
+		return OK;
+	bool had_intake = turn_staged_intake(l->conf.turn) > 0;
+	int64_t started_us = clock_now_us();
+	enum err err = turn_commit(l->conf.turn);
+	l->commit_us += (clock_now_us() - started_us - l->commit_us) / COMMITS_REMEMBERED;
+	l->staged_since_ms = 0;
+	if (had_intake && err != ERR_BROKEN)
+		check_room(l); /* at once: a burst must not get past it */
+	bool stored = err == OK;
+	if (stored != l->conf.health->stores)
+		log_warn(stored ? "the store can be written again"
+				: "the store cannot be written",
+		    LOG_S("result", err_text(err)));
+	l->conf.health->stores = stored;
+	if (!stored)
+		l->store_retry_ms = clock_mono_ms() + STORE_RETRY_MS;
+	return err == ERR_BROKEN ? err : OK;
+}
+
+static void reload(struct loop *l)
+{
+	l->reload = false;
+	l->conf.reload(l->conf.arg);
+}
+
+static enum err turn_once(struct loop *l)
+{
+	wait_for_events(l);
+	gather(l);
+	note_staged(l);
+	enum err err = commit(l);
+	clock_expire(); /* the commit took its time */
+	if (err == OK && l->signals == 0) {
+		sweep_step(l->conf.sweep);
+		renewal_step(l->conf.renewal);
+		replayer_step(l->conf.replayer);
+	}
+	if (err == OK)
+		dispatch_pump(l->conf.dispatch);
+	if (l->reload)
+		reload(l);
+	histogram_record(&l->turns, clock_now_us() - l->began_us);
+	l->conf.turned(l->conf.arg);
+	return err;
+}
+
+struct loop *loop_new(const struct loop_conf *conf)
+{
+	struct loop *l = mem_new(sizeof(*l));
+	struct reactor *r = conf->reactor;
+	l->conf = *conf;
+	l->terminate = reactor_signal_new(r, SIGTERM, on_signal, l);
+	l->interrupt = reactor_signal_new(r, SIGINT, on_signal, l);
+	l->hangup = reactor_signal_new(r, SIGHUP, on_hangup, l);
+	l->wake = reactor_timer_new(r, on_wake, l);
+	l->tick = reactor_timer_new(r, on_tick, l);
+	l->drain = reactor_timer_new(r, on_drain_over, l);
+	conf->health->stores = true;
+	conf->health->has_room = true;
+	return l;
+}
+
+void loop_free(struct loop *l)
+{
+	if (l == NULL)
+		return;
+	reactor_timer_free(l->wake);
+	reactor_timer_free(l->tick);
+	reactor_timer_free(l->drain);
+	reactor_signal_free(l->terminate);
+	reactor_signal_free(l->interrupt);
+	reactor_signal_free(l->hangup);
+	free(l);
+}
+
+const struct histogram *loop_turns(const struct loop *l)
+{
+	return &l->turns;
+}
+
+void loop_configure(struct loop *l, int64_t drain_timeout_ms)
+{
+	l->conf.drain_timeout_ms = drain_timeout_ms;
+}
+
+enum err loop_run(struct loop *l)
+{
+	enum err err = OK;
+	on_tick(l);
+	while (err == OK && !is_over(l))
+		err = turn_once(l);
+	if (err == OK)
+		err = turn_commit(l->conf.turn) == ERR_BROKEN ? ERR_BROKEN
+							      : OK; /* told already */
+	http_stop(l->conf.http);
+	for (int i = 0; i < FLUSH_PASSES; i++) {
+		reactor_pass(l->conf.reactor, true);
+		turn_refuse(
+		    l->conf.turn); /* what came meanwhile, on a connection that is open */
+	}
+	return err;
+}

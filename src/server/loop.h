@@ -1,0 +1,59 @@
+/*
+ * The turn of the program: what happens in which order, over and over, until it is told to
+ * stop.
+ */
+#ifndef SERVER_LOOP_H
+#define SERVER_LOOP_H
+
+#include "api/api.h"
+#include "base/histogram.h"
+#include "base/reactor.h"
+#include "courier/client.h"
+#include "dispatch/dispatch.h"
+#include "jobs/renewal.h"
+#include "jobs/replayer.h"
+#include "jobs/sweep.h"
+#include "store/oldest.h"
+
+struct loop_conf {
+	struct reactor *reactor; /* all borrowed */
+	struct db *db;
+	struct turn *turn;
+	struct sweep *sweep;
+	struct renewal *renewal;
+	struct replayer *replayer;
+	struct client *client;
+	struct dispatch *dispatch;
+	struct oldest *oldest;
+	struct api *api;
+	struct http_server *http;
+	struct api_health *health; /* kept up to date here */
+	int64_t drain_timeout_ms;
+	void (*reload)(void *arg);   /* SIGHUP; called between turns */
+	void (*stopping)(void *arg); /* the first SIGTERM or SIGINT */
+	void (*turned)(void *arg);   /* the end of a turn, at least one a second */
+	void *arg;
+};
+
+struct loop;
+
+/* Makes the loop; from here on SIGTERM, SIGINT and SIGHUP are its own. */
+struct loop *loop_new(const struct loop_conf *conf);
+
+/* Frees it; NULL is fine. */
+void loop_free(struct loop *l);
+
+/* How long its turns took, without the wait for something to do; borrowed. */
+const struct histogram *loop_turns(const struct loop *l);
+
+/* Changes how long a drain may take. */
+void loop_configure(struct loop *l, int64_t drain_timeout_ms);
+
+/*
+ * Turns until SIGTERM or SIGINT, then drains: accepts nothing new, starts nothing,
+ * and waits for what is in flight, at most drain_timeout_ms; a second signal ends the
+ * wait. OK, or ERR_BROKEN when the store's state is unknown and the process must end.
+ */
+MUST_CHECK enum err loop_run(struct loop *l);
+
+#endif

@@ -1,0 +1,245 @@
+/* What the parts of the server are told of its configuration; see server.h. */
+#include <stdlib.h>
+
+#include "base/log_out.h"
+#include "base/mem.h"
+#include "http/listen_address.h"
+#include "server/listeners.h"
+#include "server/server.h"
+#include "server/tell.h"
+
+#define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
+
+static void on_queued(void *arg, uint64_t webhook, const struct queue_place *place)
+{
+	dispatch_queued(((struct server *)arg)->dispatch, webhook, place);
+}
+
+static void on_changed(void *arg, uint64_t webhook, bool enabled_now)
+{
+	dispatch_changed(((struct server *)arg)->dispatch, webhook, enabled_now);
+}
+
+static bool on_status(void *arg, uint64_t webhook, struct webhook_status *out)
+{
+	return dispatch_status(((struct server *)arg)->dispatch, webhook, out);
+}
+
+static bool on_in_flight(void *arg, uint64_t webhook, const struct uuid *delivery)
+{
+	return dispatch_is_in_flight(((struct server *)arg)->dispatch, webhook, delivery);
+}
+
+static void put_outcomes(const struct dispatch *d, struct api_figures *out)
+{
+	struct dispatch_figures f;
+	dispatch_figures(d, &f);
+	out->delivered = f.delivered;
+	out->retried = f.retried;
+	out->dead = f.dead;
+	out->expired = f.expired;
+	out->cancelled = f.cancelled;
+	for (size_t i = 0; i < HTTP_CLASSES; i++)
+		out->attempts[i] = f.attempts[i];
+	out->attempt = f.attempt;
+	out->receipt = f.receipt;
+	out->in_flight = f.in_flight;
+	out->circuits_open = f.open;
+	out->circuits_half_open = f.half_open;
+}
+_Static_assert(DISPATCH_CLASSES == HTTP_CLASSES, "classes of statuses are the same for both");
+
+static void on_figures(void *arg, struct api_figures *out)
+{
+	const struct server *s = arg;
+	put_outcomes(s->dispatch, out);
+	out->turn = *loop_turns(s->loop);
+	http_figures(s->http, &out->http);
+	out->oldest_known = oldest_created(s->oldest, &out->oldest_ms);
+}
+
+struct troubles {
+	api_trouble_fn fn;
+	void *arg;
+};
+
+static void tell_trouble(void *arg, const struct dispatch_trouble *t)
+{
+	const struct troubles *to = arg;
+	struct api_trouble trouble = {.webhook = t->webhook,
+	    .status = t->status,
+	    .last_status = t->last_status,
+	    .last_error = t->last_error};
+	to->fn(to->arg, &trouble);
+}
+
+static void on_troubles(void *arg, api_trouble_fn fn, void *fn_arg)
+{
+	struct troubles to = {.fn = fn, .arg = fn_arg};
+	dispatch_each(((struct server *)arg)->dispatch, tell_trouble, &to);
+}
+
+static void on_replaying(void *arg, const struct replay_key *key)
+{
+	replayer_add(((struct server *)arg)->replayer, key);
+}
+
+struct api_conf server_api_conf(struct server *s)
+{
+	return (struct api_conf){.reactor = s->reactor,
+	    .db = s->db,
+	    .turn = s->turn,
+	    .registry = s->registry,
+	    .vault = s->vault,
+	    .ids = &s->ids,
+	    .auth = s->auth,
+	    .peers = s->peers,
+	    .proxies = &s->proxies,
+	    .health = &s->health,
+	    .rules = {.extra_events = s->config.extra_events.items,
+		.extra_event_count = s->config.extra_events.count,
+		.timeout_ms = (uint32_t)s->config.timeout_ms},
+	    .inbound = s->inbound,
+	    .body_max = s->config.max_body_bytes,
+	    .batch_max = s->config.max_batch_bytes,
+	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
+	    .backup_stall_ms = (int64_t)s->config.backup_stall_ms,
+	    .feed = s->feed,
+	    .stream_readers_max = (uint32_t)s->config.stream_readers_max,
+	    .stream_stall_ms = (int64_t)s->config.send_timeout_ms,
+	    .quota = {.most = s->config.max_queue_per_session,
+		.backlog = s->backlog,
+		.registry = s->registry},
+	    .hooks = {.queued = on_queued,
+		.changed = on_changed,
+		.replaying = on_replaying,
+		.status = on_status,
+		.in_flight = on_in_flight,
+		.figures = on_figures,
+		.troubles = on_troubles,
+		.arg = s},
+	    .metrics_apart = s->config.metrics_listen != NULL,
+	    .started_ms = s->started_ms,
+	    .started_mono_ms = s->started_mono_ms};
+}
+
+struct http_conf server_http_conf(const struct server *s)
+{
+	bool batches_larger = s->config.max_batch_bytes > s->config.max_body_bytes;
+	return (struct http_conf){.body_max = batches_larger ? s->config.max_batch_bytes
+							     : s->config.max_body_bytes,
+	    .max_connections = (uint32_t)s->config.max_connections,
+	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
+	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
+	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms,
+	    .send_timeout_ms = (int64_t)s->config.send_timeout_ms,
+	    .input_max = s->config.max_input_bytes,
+	    .peers = s->peers,
+	    .unix_access = s->unix_access};
+}
+
+struct client_conf server_client_conf(const struct server *s)
+{
+	return (struct client_conf){.policy = &s->config.addresses,
+	    .ca_file = s->config.ca_file,
+	    .proxy = s->config.proxy,
+	    .user_agent = "waybill/" WAYBILL_VERSION,
+	    .connections = 2 * (uint32_t)s->config.max_in_flight};
+}
+
+struct dispatch_conf server_dispatch_conf(struct server *s)
+{
+	return (struct dispatch_conf){.db = s->db,
+	    .turn = s->turn,
+	    .registry = s->registry,
+	    .vault = s->vault,
+	    .client = s->client,
+	    .oldest = s->oldest,
+	    .judge = {.retry = &s->config.retry,
+		.expiries = s->config.expiries.items,
+		.expiry_count = s->config.expiries.count,
+		.circuit_failures = (uint32_t)s->config.circuit_failures,
+		.disable_after_ms = s->config.disable_after,
+		.registry = s->registry,
+		.rnd = &s->rnd,
+		.ids = &s->ids},
+	    .sched = {.slots = (uint32_t)s->config.max_in_flight,
+		.per_host = (uint32_t)s->config.max_per_host,
+		.circuit_failures = (uint32_t)s->config.circuit_failures,
+		.circuit_open_ms = s->config.circuit_open},
+	    .hooks = tell_hooks(s->feed),
+	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
+}
+
+struct replayer_conf server_replayer_conf(struct server *s)
+{
+	return (struct replayer_conf){.db = s->db,
+	    .turn = s->turn,
+	    .registry = s->registry,
+	    .backlog = s->backlog,
+	    .has_room = &s->health.has_room,
+	    .most = s->config.max_queue_per_session,
+	    .queued = on_queued,
+	    .arg = s};
+}
+
+struct retention server_retention(const struct server *s)
+{
+	return (struct retention){.settled_ms = s->config.retention,
+	    .settled_bytes = s->config.retention_bytes,
+	    .dead_letters_ms = s->config.dead_letter_retention};
+}
+
+void server_setup_log(const struct server *s)
+{
+	const struct config *c = &s->config;
+	log_setup((enum log_level)c->log_level, (enum log_format)c->log_format);
+	log_out_open(c->log_target == 0 ? NULL : LOG_SYSLOG_PATH);
+	log_limit((uint32_t)c->log_rate);
+}
+
+void server_set_proxies(struct server *s)
+{
+	const struct config_list *list = &s->config.trusted_proxies;
+	struct proxies *proxies = &s->proxies;
+	proxies->networks = mem_resize(proxies->networks, list->count + 1,
+	    sizeof(*proxies->networks));
+	proxies->count = 0;
+	proxies->is_unix = false;
+	for (size_t i = 0; i < list->count; i++) {
+		if (cidr_parse(slice_of(list->items[i]), &proxies->networks[proxies->count]) ==
+		    OK)
+			proxies->count++;
+		else
+			proxies->is_unix = true; /* the one item that is no network */
+	}
+}
+
+struct config_list server_listen(const struct server *s)
+{
+	return s->supervisor.sockets.count > 0 ? s->supervisor.sockets : s->config.listen;
+}
+
+enum err server_check_exposure(const struct config *c, const struct auth *auth,
+    struct problem *p)
+{
+	for (size_t i = 0; i < c->listen.count; i++) {
+		bool local = false;
+		enum err err = listen_is_local(c->listen.items[i], &local, p);
+		if (err != OK)
+			return err;
+		if (!local && auth_count(auth) == 0)
+			return problem_set(p, ERR_REFUSED, "listen",
+			    "listen: %s is not loopback: that needs a token or a tokens_file",
+			    c->listen.items[i]);
+	}
+	return OK;
+}
+
+enum err server_load_tls(struct server *s, const struct config *c, struct problem *p)
+{
+	struct tls_conf tls;
+	bool wanted = false;
+	enum err err = listeners_tls(c, &tls, &wanted, p);
+	return err == OK && wanted ? http_load_tls(s->http, &tls, p) : err;
+}

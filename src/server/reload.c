@@ -1,0 +1,86 @@
+/*
+ * A new configuration for the running server; see server.h. The new values are read beside
+ * the old ones, and only when all of them are good the parts are told.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/secrets.h"
+#include "server/server.h"
+#include "server/settings.h"
+
+/* Keeps what only a start can change; says what would have. */
+static void carry_fixed(struct config *now, struct config *next)
+{
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+		if (SETTINGS[i].fixed && setting_carry(&SETTINGS[i], now, next))
+			log_warn("a changed setting takes effect with the next start",
+			    LOG_S("setting", SETTINGS[i].name));
+	}
+}
+
+static enum err read_anew(struct server *s, struct config *next, struct auth *auth,
+    struct problem *p)
+{
+	bool usage = false;
+	enum err err = config_read(next, s->argc, s->argv, environ, &usage, p);
+	if (err == OK)
+		err = config_check(next, p);
+	if (err == OK)
+		err = secrets_load_tokens(next, auth, p);
+	/* by the listeners that are open, whatever the new list */
+	struct config open = *next;
+	open.listen = server_listen(s);
+	if (err == OK)
+		err = server_check_exposure(&open, auth, p);
+	if (err == OK) /* last: it takes effect */
+		err = server_load_tls(s, &open, p);
+	return err;
+}
+
+/* Tells every part. */
+static void configure(struct server *s)
+{
+	struct api_conf api = server_api_conf(s);
+	struct http_conf http = server_http_conf(s);
+	struct dispatch_conf dispatch = server_dispatch_conf(s);
+	struct retention keep = server_retention(s);
+	server_setup_log(s);
+	server_set_proxies(s);
+	peers_limit(s->peers, (uint32_t)s->config.max_connections_per_address);
+	api_configure(s->api, &api);
+	http_configure(s->http, &http);
+	http.peers = NULL;
+	if (s->metrics != NULL)
+		http_configure(s->metrics, &http);
+	dispatch_configure(s->dispatch, &dispatch);
+	sweep_configure(s->sweep, &keep);
+	replayer_configure(s->replayer, s->config.max_queue_per_session);
+	loop_configure(s->loop, (int64_t)s->config.drain_timeout_ms);
+}
+
+void server_reload(struct server *s)
+{
+	struct config next;
+	struct problem p;
+	struct auth *auth = auth_new();
+	config_init(&next);
+	if (read_anew(s, &next, auth, &p) != OK) {
+		log_error("the configuration was not reloaded", LOG_S("error", p.message));
+		auth_free(auth);
+		config_free(&next);
+		return;
+	}
+	carry_fixed(&s->config, &next);
+	struct config old = s->config;
+	struct auth *old_auth = s->auth;
+	struct inbound *old_inbound = s->inbound;
+	s->config = next;
+	s->auth = auth;
+	s->inbound = secrets_load_inbound(&s->config);
+	configure(s);
+	auth_free(old_auth);
+	inbound_free(old_inbound);
+	config_free(&old);
+	log_info("configuration reloaded", LOG_N("tokens", auth_count(auth)));
+}

@@ -1,0 +1,115 @@
+/* Settings and files of secrets; see secrets.h. */
+#include "server/secrets.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define FILE_MAX (1u << 20) /* bytes */
+
+static void check_mode(const char *path, const char *name)
+{
+	struct stat st;
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & S_IROTH) != 0)
+		log_warn("everybody on this machine can read a file of secrets",
+		    LOG_S("file", path), LOG_S("setting", name));
+}
+
+/*
+ * Appends the bytes of the file that setting `name` names to `out`, whose limit is FILE_MAX;
+ * the caller forgets them with forget_file(). ERR_IO, ERR_TOOBIG.
+ */
+static enum err read_file(const char *path, const char *name, struct buf *out,
+    struct problem *p)
+{
+	(void)buf_reserve(out, FILE_MAX); /* one that grew would leave them behind */
+	enum err err = file_read(path, out);
+	if (err == ERR_TOOBIG)
+		return problem_set(p, err, name, "%s: is over 1 MiB", path);
+	if (err != OK)
+		return problem_set(p, err, name, "%s: cannot be read: %s", path,
+		    strerror(errno));
+	check_mode(path, name);
+	return OK;
+}
+
+/* Wipes and frees. */
+static void forget_file(struct buf *text)
+{
+	if (text->len > 0)
+		mem_wipe(text->data, text->len);
+	buf_fini(text);
+}
+
+enum err secrets_load_tokens(const struct config *c, struct auth *auth, struct problem *p)
+{
+	struct buf text = BUF_INIT(FILE_MAX);
+	struct problem why;
+	enum err err = OK;
+	if (c->token != NULL)
+		err = auth_add(auth, slice_of(c->token), p);
+	if (err == OK && c->tokens_file != NULL) {
+		err = read_file(c->tokens_file, "tokens_file", &text, p);
+		if (err == OK && auth_add_file(auth, buf_view(&text), &why) != OK)
+			err = problem_set(p, ERR_INVALID, "tokens_file", "%s: %s",
+			    c->tokens_file, why.message);
+	}
+	forget_file(&text);
+	return err;
+}
+
+struct inbound *secrets_load_inbound(const struct config *c)
+{
+	struct inbound *in = inbound_new();
+	if (c->inbound_secret != NULL)
+		inbound_add(in, SLICE(""), slice_of(c->inbound_secret));
+	for (size_t i = 0; i < c->session_inbound_secrets.count; i++) {
+		const char *item = c->session_inbound_secrets.items[i]; /* "session=secret" */
+		size_t session = strcspn(item, "=");
+		inbound_add(in, (struct slice){item, session}, slice_of(item + session + 1));
+	}
+	return in;
+}
+
+static enum err add_lines(struct vault *vault, struct slice text, const char *path,
+    struct problem *p)
+{
+	struct problem why;
+	size_t keys = 0;
+	for (unsigned number = 1; text.len > 0; number++) {
+		struct slice line = slice_cut(&text, '\n');
+		if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+			line.len--;
+		line = slice_trim(line);
+		if (line.len == 0 || line.ptr[0] == '#')
+			continue;
+		enum err err = vault_add(vault, line, &why);
+		if (err != OK)
+			return problem_set(p, err, "secret_key_file", "%s: line %u: %s", path,
+			    number, why.message);
+		keys++;
+	}
+	if (keys == 0) /* a file that lost its content must not switch encryption off */
+		return problem_set(p, ERR_INVALID, "secret_key_file", "%s: holds no key", path);
+	return OK;
+}
+
+enum err secrets_load_keys(const struct config *c, struct vault *vault, struct problem *p)
+{
+	struct buf text = BUF_INIT(FILE_MAX);
+	struct problem why;
+	enum err err = OK;
+	if (c->secret_key != NULL && vault_add(vault, slice_of(c->secret_key), &why) != OK)
+		return problem_set(p, ERR_INVALID, "secret_key", "secret_key: %s", why.message);
+	if (c->secret_key_file == NULL)
+		return OK;
+	err = read_file(c->secret_key_file, "secret_key_file", &text, p);
+	if (err == OK)
+		err = add_lines(vault, buf_view(&text), c->secret_key_file, p);
+	forget_file(&text);
+	return err;
+}

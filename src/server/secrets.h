@@ -1,0 +1,32 @@
+/*
+ * The secrets of the configuration: the API's tokens, the inbound secrets of other gateways and
+ * the keys of the store, of settings and of files. A file that everybody on the machine can
+ * read is warned of; what was read is wiped.
+ */
+#ifndef SERVER_SECRETS_H
+#define SERVER_SECRETS_H
+
+#include "api/auth.h"
+#include "api/inbound.h"
+#include "domain/vault.h"
+#include "server/config.h"
+
+/*
+ * Adds `token` and the tokens of `tokens_file` to `auth`. ERR_IO, ERR_INVALID or ERR_TOOBIG,
+ * with the problem in words.
+ */
+MUST_CHECK enum err secrets_load_tokens(const struct config *c, struct auth *auth,
+    struct problem *p);
+
+/* Makes the set of inbound secrets, which the caller frees. */
+struct inbound *secrets_load_inbound(const struct config *c);
+
+/*
+ * Adds secret_key, then the keys of secret_key_file: one a line, lines that begin with '#' and
+ * empty ones are none. ERR_IO, ERR_INVALID or ERR_TOOBIG, with the problem in words that say
+ * nothing of a key.
+ */
+MUST_CHECK enum err secrets_load_keys(const struct config *c, struct vault *vault,
+    struct problem *p);
+
+#endif

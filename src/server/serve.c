@@ -1,0 +1,347 @@
+/*
+ * waybill serve: puts the parts together in order, runs the loop, and takes them
+ * apart in the reverse order. Everything that a part needs is handed to it here.
+ */
+#include "server/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/exit.h"
+#include "server/listeners.h"
+#include "server/secrets.h"
+#include "server/server.h"
+#include "store/events.h"
+#include "store/schema.h"
+
+#define DESCRIPTOR_RESERVE 64 /* for the store, the log, the listeners and lookups */
+
+/*
+ * Keeps what lies in memory out of files: secrets are among it. The limit alone does not
+ * stop a core that is piped into a program (core(5)); not being dumpable stops all, and keeps
+ * other processes of the same user from reading it (ptrace(2)). The leak check of the
+ * sanitizers needs just that, and so keeps it.
+ */
+static void forbid_core_dumps(const struct config *c)
+{
+#ifdef __SANITIZE_ADDRESS__
+	(void)c;
+#else
+	const struct rlimit none = {0};
+	if (c->core_dumps != 0)
+		return;
+	(void)setrlimit(RLIMIT_CORE, &none); /* a unit's filter of calls may refuse it */
+	if (prctl(PR_SET_DUMPABLE, 0) != 0)
+		log_warn("core dumps cannot be switched off", LOG_S("error", strerror(errno)));
+#endif
+}
+
+/* Raises the limit of descriptors to what connections and attempts may need. */
+static void raise_descriptors(const struct config *c)
+{
+	struct rlimit limit;
+	rlim_t wanted = c->max_connections + 2 * c->max_in_flight + DESCRIPTOR_RESERVE;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+		log_warn("fewer descriptors than max_connections and max_in_flight may need",
+		    LOG_N("limit", limit.rlim_cur), LOG_N("wanted", wanted));
+}
+
+/* New ids and times go on behind those on disk, though the clock may stand before them. */
+static enum err resume_ids(struct server *s, struct problem *p)
+{
+	struct db_txn *txn = NULL;
+	struct uuid newest = {0};
+	idgen_init(&s->ids, &s->rnd);
+	enum err err = db_read(s->db, &txn);
+	if (err == OK) {
+		err = events_newest_id(txn, &newest);
+		db_read_end(txn);
+	}
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read the events: %s", err_text(err));
+	idgen_resume(&s->ids, &newest);
+	clock_resume(uuid_time(&newest));
+	return OK;
+}
+
+static void on_renewed(void *arg, uint64_t webhook)
+{
+	dispatch_changed(((struct server *)arg)->dispatch, webhook, false);
+}
+
+static enum err load_backlog(struct server *s, struct problem *p)
+{
+	enum err err = backlog_new(s->db, &s->backlog);
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read what waits: %s", err_text(err));
+	return OK;
+}
+
+static enum err open_store(struct server *s, struct problem *p)
+{
+	enum err err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
+	if (err == OK)
+		err = schema_migrate(s->db, p);
+	if (err != OK)
+		return err;
+	s->registry = registry_new();
+	err = registry_load(s->registry, s->db, s->vault, p);
+	if (err == OK)
+		err = load_backlog(s, p);
+	if (err == OK)
+		s->oldest = oldest_new(s->db, s->backlog);
+	s->turn = turn_new(s->db);
+	struct retention keep = server_retention(s);
+	s->sweep = sweep_new(s->turn, &keep);
+	struct renewal_conf renewal = {.turn = s->turn,
+	    .vault = s->vault,
+	    .registry = s->registry,
+	    .changed = on_renewed,
+	    .arg = s};
+	s->renewal = renewal_new(&renewal);
+	struct replayer_conf replayer = server_replayer_conf(s);
+	s->replayer = replayer_new(&replayer);
+	return err;
+}
+
+static void make_feed(struct server *s)
+{
+	struct feed_conf conf = {.capacity = FEED_CAPACITY,
+	    .text_bytes = FEED_TEXT_BYTES,
+	    .start_ms = clock_wall_ms(),
+	    .registry = s->registry};
+	s->feed = feed_new(&conf);
+}
+
+static enum err make_dispatch(struct server *s, struct problem *p)
+{
+	struct client_conf client = server_client_conf(s);
+	s->client = client_new(s->reactor, &client);
+	struct dispatch_conf dispatch = server_dispatch_conf(s);
+	s->dispatch = dispatch_new(&dispatch);
+	enum err err = dispatch_load(s->dispatch);
+	if (err == OK)
+		err = replayer_load(s->replayer);
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read the queue: %s", err_text(err));
+	return OK;
+}
+
+static void make_api(struct server *s)
+{
+	struct api_conf api = server_api_conf(s);
+	s->api = api_new(&api);
+	struct http_conf http = server_http_conf(s);
+	s->http = http_new(s->reactor, &http, api_handle, api_error_body, s->api);
+}
+
+/* A server of its own for /metrics: whoever reaches its address reaches nothing else. */
+static enum err listen_for_metrics(struct server *s, struct problem *p)
+{
+	char *shown = NULL;
+	struct http_conf http = server_http_conf(s);
+	http.peers = NULL; /* it has places of its own, and takes none of the clients' */
+	s->metrics = http_new(s->reactor, &http, api_handle_metrics, api_error_body, s->api);
+	enum err err = http_listen(s->metrics, s->config.metrics_listen, &shown, p);
+	if (err != OK)
+		return err;
+	(void)printf("waybill metrics on %s/metrics\n", shown);
+	free(shown);
+	return OK;
+}
+
+/* The configuration with what is really served in place of `listen`. */
+static struct config as_served(const struct server *s)
+{
+	struct config c = s->config;
+	c.listen = server_listen(s);
+	return c;
+}
+
+static enum err start_listening(struct server *s, struct problem *p)
+{
+	struct config c = as_served(s);
+	bool passed = s->supervisor.sockets.count > 0;
+	enum err err = server_load_tls(s, &c, p);
+	if (err != OK)
+		return err;
+	for (size_t i = 0; i < c.listen.count; i++) {
+		const char *where = c.listen.items[i];
+		char *shown = NULL;
+		err = passed
+		    ? http_adopt(s->http, s->supervisor.first + (int)i, where, &shown, p)
+		    : http_listen(s->http, where, &shown, p);
+		if (err != OK)
+			return err;
+		(void)printf("waybill ready on %s\n", shown);
+		free(shown);
+	}
+	if (s->config.metrics_listen != NULL)
+		err = listen_for_metrics(s, p);
+	(void)fflush(stdout); /* who waits for the line is gone if this fails */
+	return err;
+}
+
+static void on_reload(void *arg)
+{
+	supervisor_reloading();
+	server_reload(arg);
+	supervisor_ready();
+}
+
+static void on_stopping(void *arg)
+{
+	(void)arg;
+	supervisor_stopping();
+}
+
+static void on_turned(void *arg)
+{
+	supervisor_alive(&((struct server *)arg)->supervisor);
+}
+
+static void make_loop(struct server *s)
+{
+	struct loop_conf loop = {.reactor = s->reactor,
+	    .db = s->db,
+	    .turn = s->turn,
+	    .sweep = s->sweep,
+	    .renewal = s->renewal,
+	    .replayer = s->replayer,
+	    .client = s->client,
+	    .dispatch = s->dispatch,
+	    .oldest = s->oldest,
+	    .api = s->api,
+	    .http = s->http,
+	    .health = &s->health,
+	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms,
+	    .reload = on_reload,
+	    .stopping = on_stopping,
+	    .turned = on_turned,
+	    .arg = s};
+	s->loop = loop_new(&loop);
+}
+
+static enum err check_exposure(struct server *s, struct problem *p)
+{
+	struct config c = as_served(s);
+	return server_check_exposure(&c, s->auth, p);
+}
+
+static enum err start(struct server *s, struct problem *p)
+{
+	s->auth = auth_new();
+	s->vault = vault_new();
+	enum err err = supervisor_init(&s->supervisor, p);
+	if (err == OK)
+		err = config_check(&s->config, p);
+	if (err == OK)
+		err = secrets_load_tokens(&s->config, s->auth, p);
+	if (err == OK)
+		err = check_exposure(s, p);
+	if (err == OK)
+		err = secrets_load_keys(&s->config, s->vault, p);
+	if (err == OK)
+		err = listeners_unix_access(&s->config, &s->unix_access, p);
+	if (err != OK)
+		return err;
+	if (auth_count(s->auth) == 0)
+		log_warn("no token is configured: everybody on this machine may call the API",
+		    LOG_N("listeners", server_listen(s).count));
+	raise_descriptors(&s->config);
+	s->inbound = secrets_load_inbound(&s->config);
+	rnd_seed_system(&s->rnd);
+	err = open_store(s, p);
+	if (err == OK)
+		err = resume_ids(s, p);
+	if (err != OK)
+		return err;
+	s->reactor = reactor_new();
+	make_feed(s);
+	err = make_dispatch(s, p);
+	if (err != OK)
+		return err;
+	s->peers = peers_new((uint32_t)s->config.max_connections_per_address, &s->proxies);
+	server_set_proxies(s);
+	make_api(s);
+	make_loop(s);
+	return start_listening(s, p);
+}
+
+static enum err run(struct server *s)
+{
+	supervisor_ready();
+	enum err err = loop_run(s->loop);
+	if (err != OK)
+		log_error("the store is broken; a restart opens its last good state",
+		    LOG_S("error", err_text(err)));
+	else
+		log_info("stopped", LOG_N("commits", turn_commits(s->turn)));
+	return err;
+}
+
+static void stop(struct server *s)
+{
+	api_stop(s->api);
+	http_free(s->http);
+	http_free(s->metrics);
+	api_free(s->api);
+	feed_free(s->feed);
+	peers_free(s->peers);
+	free(s->proxies.networks);
+	client_free(s->client);
+	dispatch_free(s->dispatch);
+	loop_free(s->loop);
+	reactor_free(s->reactor);
+	sweep_free(s->sweep);
+	renewal_free(s->renewal);
+	replayer_free(s->replayer);
+	turn_free(s->turn);
+	registry_free(s->registry);
+	oldest_free(s->oldest);
+	backlog_free(s->backlog);
+	db_close(s->db);
+	auth_free(s->auth);
+	inbound_free(s->inbound);
+	vault_free(s->vault);
+	supervisor_fini(&s->supervisor);
+	config_free(&s->config);
+}
+
+int command_serve(int argc, char **argv)
+{
+	struct server s = {.argc = argc, .argv = argv};
+	struct problem p;
+	bool usage = false;
+	s.started_ms = clock_system_ms();
+	s.started_mono_ms = clock_mono_ms();
+	config_init(&s.config);
+	enum err err = config_read(&s.config, argc, argv, environ, &usage, &p);
+	if (err != OK) {
+		(void)fprintf(stderr, "waybill serve: %s\n", p.message);
+		config_free(&s.config);
+		return usage ? EXIT_USAGE : EXIT_FAILED;
+	}
+	server_setup_log(&s);
+	forbid_core_dumps(&s.config);
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	if (sigaction(SIGPIPE, &ignore, NULL) != 0)
+		log_warn("SIGPIPE cannot be ignored", LOG_S("error", strerror(errno)));
+	err = start(&s, &p);
+	if (err != OK)
+		(void)fprintf(stderr, "waybill serve: %s\n", p.message);
+	else
+		err = run(&s);
+	stop(&s);
+	return err == OK ? EXIT_OK : EXIT_FAILED;
+}

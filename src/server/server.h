@@ -1,0 +1,81 @@
+/*
+ * The running gateway: all of its parts. serve.c makes and ends it, reload.c changes its
+ * configuration while it runs; nobody else sees it.
+ */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "api/api.h"
+#include "jobs/renewal.h"
+#include "jobs/replayer.h"
+#include "jobs/sweep.h"
+#include "server/config.h"
+#include "server/loop.h"
+#include "server/supervisor.h"
+#include "store/oldest.h"
+
+struct server {
+	int argc; /* the command line, for reading it again */
+	char **argv;
+	struct config config;
+	struct supervisor supervisor;
+	struct auth *auth;
+	struct inbound *inbound;
+	struct proxies proxies;
+	struct peers *peers;
+	struct vault *vault;
+	struct unix_access unix_access;
+	struct db *db;
+	struct registry *registry;
+	struct backlog *backlog;
+	struct oldest *oldest;
+	struct turn *turn;
+	struct reactor *reactor;
+	struct client *client;
+	struct dispatch *dispatch;
+	struct feed *feed;
+	struct api *api;
+	struct http_server *http;
+	struct http_server *metrics; /* NULL: /metrics is served by `http` */
+	struct loop *loop;
+	struct sweep *sweep;
+	struct renewal *renewal;
+	struct replayer *replayer;
+	struct api_health health;
+	int64_t started_ms; /* the system's clock when the process began */
+	int64_t started_mono_ms;
+	struct rnd rnd;
+	struct idgen ids;
+};
+
+/* What each part is told of the configuration; what it borrows lives as long as `s` does. */
+struct api_conf server_api_conf(struct server *s);
+struct http_conf server_http_conf(const struct server *s);
+struct client_conf server_client_conf(const struct server *s);
+struct dispatch_conf server_dispatch_conf(struct server *s);
+struct replayer_conf server_replayer_conf(struct server *s);
+struct retention server_retention(const struct server *s);
+void server_setup_log(const struct server *s);
+
+/* Takes over which proxies are trusted. */
+void server_set_proxies(struct server *s);
+
+/* What is served: the sockets that were passed to us, else those of `listen`. */
+struct config_list server_listen(const struct server *s);
+
+/* Whether `auth` is enough for the listeners of `c`: without a token only this machine may. */
+MUST_CHECK enum err server_check_exposure(const struct config *c, const struct auth *auth,
+    struct problem *p);
+
+/* Serves the certificates that `c` names; with an error those from before, if any. */
+MUST_CHECK enum err server_load_tls(struct server *s, const struct config *c,
+    struct problem *p);
+
+/*
+ * Reads the configuration, the tokens and the certificates again and changes what can change
+ * in a running server. All or nothing: with any error it goes on as it was. Logs what came of
+ * it. Between turns only.
+ */
+void server_reload(struct server *s);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * The settings: one table of all there are, and what values each takes. Where values come
+ * from is the business of config.c.
+ */
+#ifndef SERVER_SETTINGS_H
+#define SERVER_SETTINGS_H
+
+#include "server/config.h"
+
+enum setting_kind {
+	KIND_TEXT,
+	KIND_INTEGER,
+	KIND_SIZE,
+	KIND_DURATION,
+	KIND_CHOICE,
+	KIND_SCHEDULE,
+	KIND_LIST, /* this and the next may be repeated within a source */
+	KIND_CIDRS,
+	KIND_EXPIRIES,
+};
+
+struct setting {
+	const char *name;
+	enum setting_kind kind;
+	size_t offset;                     /* of its field in struct config */
+	const char *standard;              /* the default as text; NULL: none */
+	const char *allowed;               /* in words, for errors and help */
+	uint64_t min, max;                 /* of numbers, and of durations in milliseconds */
+	const char *const *choices;        /* KIND_CHOICE: ends with NULL */
+	bool (*is_item)(const char *item); /* KIND_LIST, KIND_TEXT: whether it will do */
+	bool fixed;                        /* read at start only: no reload changes it */
+};
+
+#define SETTINGS_MAX 64
+
+extern const struct setting SETTINGS[];
+extern const size_t SETTINGS_COUNT; /* at most SETTINGS_MAX */
+
+/* One source of values that is being read into a configuration. Zeroed but for `config`. */
+struct reading {
+	struct config *config;
+	uint64_t begun; /* which lists the source has begun; a bit a setting */
+};
+
+/*
+ * Sets a setting. A list takes comma-separated values; the first ones from a source replace
+ * what a lower source said. ERR_INVALID with the problem in words.
+ */
+MUST_CHECK enum err setting_set(struct reading *r, const struct setting *s, struct slice value,
+    struct problem *p);
+
+/*
+ * Carries the value of a fixed setting over from `now` to `next`, which gets rid of its own.
+ * True where the two differed.
+ */
+bool setting_carry(const struct setting *s, struct config *now, struct config *next);
+
+/* Frees a list of strings. */
+void setting_clear_list(struct config_list *list);
+
+#endif
