@@ -8,7 +8,7 @@
 
 #include "api/auth.h"
 #include "api/inbound.h"
-#include "api/quota.h"
+#include "api/publish_api.h"
 #include "base/histogram.h"
 #include "domain/id.h"
 #include "domain/webhook_json.h"

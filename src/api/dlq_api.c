@@ -1,9 +1,18 @@
 /* Dead letters, listed newest first. What is done with them is in dlq_change_api.c. */
 #include "api/handlers.h"
+
+#include <stdlib.h>
+
 #include "api/member.h"
 #include "api/query.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "jobs/replay_slice.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
+#include "store/resend.h"
+#include "store/retention.h"
+#include "store/webhooks.h"
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
@@ -108,4 +117,155 @@ void handle_dlq_list(struct call *c)
 	}
 	buf_fini(&page.json);
 	buf_fini(&page.body);
+}
+
+#define COUNTED_MAX 10000 /* dead letters that a call counts */
+#define ANSWER_MAX 256    /* bytes of JSON */
+
+struct dlq_call {
+	struct call call; /* first */
+	struct delivery delivery;
+	struct replay job;
+	size_t count;
+	bool more; /* than were counted */
+};
+
+const size_t DLQ_CALL_SIZE = sizeof(struct dlq_call);
+
+static void fail_one(struct call *c, enum err result)
+{
+	if (result == ERR_NOTFOUND && c->problem.message[0] == '\0')
+		(void)problem_set(&c->problem, result, "",
+		    "no such dead letter in this session"); /* returns `result` */
+	call_fail_err(c, result);
+}
+
+/* Sends the delivery of the dead letter again, if its webhook is still there. */
+static enum err replay(struct dlq_call *dc, struct db_txn *txn, const struct dead_letter *dead)
+{
+	struct webhook *w = NULL;
+	struct delivery *d = &dc->delivery;
+	enum err err = queue_get(txn, &dead->delivery_id, d);
+	if (err != OK)
+		return err;
+	d->letter = dead->id;
+	err = webhooks_get_open(txn, d->webhook, &w);
+	if (err == ERR_NOTFOUND || (err == OK && w->deleted))
+		err = problem_set(&dc->call.problem, ERR_NOTFOUND, "",
+		    "the webhook of this entry no longer exists");
+	if (err == OK)
+		err = resend_delivery(txn, slice_of(dc->call.session), d, w->fifo,
+		    clock_wall_ms());
+	webhook_free(w);
+	return err;
+}
+
+static enum err apply_replay(struct op *op, struct db_txn *txn)
+{
+	struct dlq_call *dc = (struct dlq_call *)op;
+	struct dead_letter *dead = mem_new(sizeof(*dead));
+	enum err err = dead_letters_get(txn, slice_of(dc->call.session), &dc->call.id, dead);
+	if (err == OK)
+		err = replay(dc, txn, dead);
+	free(dead);
+	return err;
+}
+
+static void done_replay(struct op *op, enum err result)
+{
+	struct dlq_call *dc = (struct dlq_call *)op;
+	const struct api_hooks *hooks = &dc->call.api->conf.hooks;
+	if (result != OK) {
+		fail_one(&dc->call, result);
+		return;
+	}
+	struct queue_place place = queue_place_of(&dc->delivery);
+	hooks->queued(hooks->arg, dc->delivery.webhook, &place);
+	call_succeed(&dc->call, "Webhook DLQ entry replay scheduled");
+}
+
+void handle_dlq_replay(struct call *c)
+{
+	call_stage(c, apply_replay, done_replay);
+}
+
+static enum err apply_delete(struct op *op, struct db_txn *txn)
+{
+	struct call *c = (struct call *)op;
+	return retention_drop_dead(txn, slice_of(c->session), &c->id, clock_wall_ms());
+}
+
+static void done_delete(struct op *op, enum err result)
+{
+	struct call *c = (struct call *)op;
+	if (result == OK)
+		call_succeed(c, "Webhook DLQ entry deleted");
+	else
+		fail_one(c, result);
+}
+
+void handle_dlq_delete(struct call *c)
+{
+	call_stage(c, apply_delete, done_delete);
+}
+
+static enum err apply_job(struct op *op, struct db_txn *txn)
+{
+	struct dlq_call *dc = (struct dlq_call *)op;
+	struct replay other;
+	enum err err = replays_get(txn, &dc->job.key, &other);
+	if (err == OK)
+		return problem_set(&dc->call.problem, ERR_CONFLICT, "",
+		    "one of this session's dead letters is under way: wait for its end");
+	if (err != ERR_NOTFOUND && err != ERR_CORRUPT)
+		return err;
+	err = replay_count_letters(txn, &dc->job, COUNTED_MAX, &dc->count, &dc->more);
+	if (err != OK || (dc->count == 0 && !dc->more))
+		return err; /* nothing to do */
+	return replays_put(txn, &dc->job);
+}
+
+static void done_job(struct op *op, enum err result)
+{
+	struct dlq_call *dc = (struct dlq_call *)op;
+	const struct api_hooks *hooks = &dc->call.api->conf.hooks;
+	if (result != OK) {
+		call_fail_err(&dc->call, result);
+		return;
+	}
+	struct buf json = BUF_INIT(ANSWER_MAX);
+	bool purge = dc->job.key.kind == REPLAY_PURGE;
+	if (dc->count > 0 || dc->more)
+		hooks->replaying(hooks->arg, &dc->job.key);
+	buf_printf(&json, "{\"success\":true,\"message\":\"Webhook DLQ %s scheduled\",",
+	    purge ? "purge" : "replay");
+	buf_printf(&json, "\"count\":%zu,\"more\":%s}", dc->count, dc->more ? "true" : "false");
+	call_reply(&dc->call, 200, &json);
+	buf_fini(&json);
+}
+
+/* Stages a job on the dead letters that there are now. */
+static void start_job(struct call *c, enum replay_kind kind)
+{
+	struct dlq_call *dc = (struct dlq_call *)c;
+	struct query q = {.call = c};
+	int64_t now_ms = clock_wall_ms();
+	dc->job = (struct replay){.state = REPLAY_RUNNING, .started_ms = now_ms};
+	dc->job.key.kind = kind;
+	memcpy(dc->job.key.session, c->session, sizeof(dc->job.key.session));
+	memset(dc->job.last.bytes, 0xff, UUID_SIZE);
+	uuid_set_time(&dc->job.last, now_ms);
+	(void)query_uuid(&q, "webhook", &dc->job.webhook);
+	if (!q.answered)
+		call_stage(c, apply_job, done_job);
+}
+
+void handle_dlq_purge(struct call *c)
+{
+	start_job(c, REPLAY_PURGE);
+}
+
+void handle_dlq_replay_all(struct call *c)
+{
+	start_job(c, REPLAY_LETTERS);
 }

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
-#include "store/backlog.h"
+#include "store/queue.h"
 
 #define METRICS_MAX (256u << 10) /* bytes; there are about 15 KiB */
 

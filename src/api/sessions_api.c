@@ -6,8 +6,8 @@
  */
 #include "api/handlers.h"
 #include "api/query.h"
-#include "store/backlog.h"
-#include "store/history.h"
+#include "store/events.h"
+#include "store/queue.h"
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200

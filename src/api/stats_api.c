@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "store/backlog.h"
+#include "store/queue.h"
 
 #define STATS_MAX (2u << 20) /* bytes: the hour, and TOP_MAX webhooks with their URLs */
 #define TOP_DEFAULT 20

@@ -15,9 +15,11 @@
  */
 #include "courier/client.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
 #include <unistd.h>
@@ -26,7 +28,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "courier/client_measure.h"
 #include "courier/watch.h"
 
 #define LINES_MAX (64u << 10)    /* bytes of a request's header lines */
@@ -35,6 +36,8 @@
 #define CONNECTION_AGE_MAX_S 60L /* an idle connection older than this is not used again */
 #define LOOKUP_AGE_MAX_S 5L      /* curl walks all that it knows with each transfer */
 #define POOL_MAX 256             /* idle request objects kept */
+
+#define ADDRESS_MAX 64 /* bytes: an IPv6 address in brackets with a port */
 
 struct client_request {
 	TAILQ_ENTRY(client_request) link; /* in the client's ended or idle list */
@@ -70,7 +73,7 @@ struct client_request {
 	char retry_after[CLIENT_RETRY_AFTER_MAX];
 	char error[CURL_ERROR_SIZE];
 	char words[CURL_ERROR_SIZE + 128];
-	char address[CLIENT_ADDRESS_MAX];
+	char address[ADDRESS_MAX];
 };
 
 TAILQ_HEAD(request_list, client_request);
@@ -561,6 +564,74 @@ static void recycle(struct client *c, struct client_request *q)
 	c->idle_count++;
 }
 
+/* A moment since the start of the request, in microseconds; 0: it never came. */
+static int64_t moment(CURL *easy, CURLINFO which)
+{
+	curl_off_t us = 0;
+	return curl_easy_getinfo(easy, which, &us) == CURLE_OK ? us : 0;
+}
+
+static int64_t between(int64_t from_us, int64_t to_us)
+{
+	return to_us > from_us ? to_us - from_us : 0;
+}
+
+/*
+ * Fills in how long the parts of a transfer took; what did not happen stays 0. `answered`: a
+ * head came.
+ */
+static void measure(CURL *easy, bool answered, struct client_result *r)
+{
+	long connections = 0; /* that were made for it; else its moments are of no work */
+	(void)curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connections); /* knows it */
+	if (connections > 0) {
+		int64_t looked_up = moment(easy, CURLINFO_NAMELOOKUP_TIME_T);
+		int64_t connected = moment(easy, CURLINFO_CONNECT_TIME_T);
+		r->dns_us = looked_up;
+		r->connect_us = between(looked_up, connected);
+		if (connected > 0)
+			r->tls_us = between(connected,
+			    moment(easy, CURLINFO_APPCONNECT_TIME_T));
+	}
+	if (answered)
+		r->first_byte_us = between(moment(easy, CURLINFO_PRETRANSFER_TIME_T),
+		    moment(easy, CURLINFO_STARTTRANSFER_TIME_T));
+}
+
+/* The address that was asked for last, though no connection came of it. */
+static void name_tried(const struct sockaddr_storage *tried, char out[ADDRESS_MAX])
+{
+	char host[INET6_ADDRSTRLEN] = "";
+	union {
+		struct sockaddr_storage any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} a = {.any = *tried};
+	if (tried->ss_family == AF_INET6 &&
+	    inet_ntop(AF_INET6, &a.in6.sin6_addr, host, sizeof(host)) != NULL)
+		(void)snprintf(out, ADDRESS_MAX, "[%s]:%u", host, ntohs(a.in6.sin6_port));
+	else if (tried->ss_family == AF_INET &&
+	    inet_ntop(AF_INET, &a.in.sin_addr, host, sizeof(host)) != NULL)
+		(void)snprintf(out, ADDRESS_MAX, "%s:%u", host, ntohs(a.in.sin_port));
+}
+
+/* Puts into `out` where it was connected to, or tried: "127.0.0.1:9000", "": nowhere. */
+static void name_address(CURL *easy, const struct sockaddr_storage *tried,
+    char out[ADDRESS_MAX])
+{
+	const char *host = NULL;
+	long port = 0;
+	out[0] = '\0';
+	if (curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &host) != CURLE_OK || host == NULL ||
+	    host[0] == '\0' ||
+	    curl_easy_getinfo(easy, CURLINFO_PRIMARY_PORT, &port) != CURLE_OK)
+		name_tried(tried, out);
+	else if (strchr(host, ':') != NULL)
+		(void)snprintf(out, ADDRESS_MAX, "[%s]:%ld", host, port);
+	else
+		(void)snprintf(out, ADDRESS_MAX, "%s:%ld", host, port);
+}
+
 bool client_has_ended(const struct client *c)
 {
 	return !TAILQ_EMPTY(&c->ended);
@@ -580,8 +651,8 @@ void client_reap(struct client *c)
 		    .address = q->address,
 		};
 		MUST(curl_easy_getinfo(q->easy, CURLINFO_EFFECTIVE_URL, &result.url));
-		client_name_address(q->easy, &q->tried, q->address);
-		client_measure(q->easy, q->head_bytes > 0, &result);
+		name_address(q->easy, &q->tried, q->address);
+		measure(q->easy, q->head_bytes > 0, &result);
 		q->done(q->arg, &result);
 		recycle(c, q);
 	}

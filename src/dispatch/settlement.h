@@ -6,10 +6,10 @@
 #define DISPATCH_SETTLEMENT_H
 
 #include "courier/client.h"
-#include "domain/dead_letter.h"
 #include "domain/delivery.h"
 #include "domain/webhook.h"
-#include "store/publication.h"
+#include "store/dead_letters.h"
+#include "store/events.h"
 #include "store/turn.h"
 
 enum verdict {

@@ -13,9 +13,13 @@
  */
 #include "domain/json.h"
 
+#include <endian.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "domain/json_inner.h"
 
 #define STRING(x) #x
@@ -288,4 +292,424 @@ enum err json_problem(const struct json_reader *r, enum err err, struct problem 
 {
 	const char *what = err == ERR_TOOBIG ? "JSON over a limit" : "malformed JSON";
 	return problem_set(p, err, "", "%s at byte %zu: %s", what, r->pos, r->error);
+}
+
+#define ESCAPE_U_LEN 6                    /* \uXXXX */
+#define CANONICAL_MAX ESCAPE_U_LEN        /* bytes of the longest character */
+#define BYTES(n) (UINT64_MAX / 255 * (n)) /* the same byte eight times */
+
+/* The short escapes' letters and what they stand for; the first is never needed to write. */
+static const struct slice LETTERS = SLICE_INIT("/\"\\bfnrt");
+static const struct slice MEANINGS = SLICE_INIT("/\"\\\b\f\n\r\t");
+
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+/*
+ * Sets the top bit of bytes that are not plain, out of eight with the first lowest.
+ * The lowest bit set is right; bits above it may be wrong, by what was borrowed.
+ */
+static uint64_t mark_special(const char *p)
+{
+	uint64_t w;
+	memcpy(&w, p, sizeof(w));
+	w = le64toh(w);
+	uint64_t control = w - BYTES(0x20);
+	uint64_t quote = (w ^ BYTES('"')) - BYTES(1);
+	uint64_t backslash = (w ^ BYTES('\\')) - BYTES(1);
+	return (w | control | quote | backslash) & BYTES(0x80);
+}
+
+/* Moves `pos` over plain bytes. */
+static void skip_plain(struct json_reader *r)
+{
+	const char *p = r->text.ptr;
+	size_t pos = r->pos;
+	uint64_t special = 0;
+	while (r->text.len - pos >= sizeof(special)) {
+		special = mark_special(p + pos);
+		if (special != 0)
+			break;
+		pos += sizeof(special);
+	}
+	if (special != 0) {
+		for (; (special & 0x80) == 0; special >>= 8)
+			pos++;
+	} else {
+		while (pos < r->text.len && is_plain((unsigned char)p[pos]))
+			pos++;
+	}
+	r->pos = pos;
+}
+
+/* Returns the length of the UTF-8 sequence at `p`, not ASCII; 0 if malformed. RFC 3629 §4. */
+static size_t utf8_len(const unsigned char *p, size_t left)
+{
+	unsigned char low = 0x80;
+	unsigned char high = 0xbf;
+	size_t len = 0;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+		len = 2;
+	} else if (p[0] >= 0xe0 && p[0] <= 0xef) {
+		len = 3;
+		low = p[0] == 0xe0 ? 0xa0 : low;   /* below: overlong */
+		high = p[0] == 0xed ? 0x9f : high; /* above: surrogates */
+	} else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+		len = 4;
+		low = p[0] == 0xf0 ? 0x90 : low;   /* below: overlong */
+		high = p[0] == 0xf4 ? 0x8f : high; /* above: past U+10FFFF */
+	}
+	if (len == 0 || left < len || p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return len;
+}
+
+static bool is_surrogate(uint32_t u)
+{
+	return u >= 0xd800 && u <= 0xdfff;
+}
+
+/* Writes character or lone surrogate `u` as JSON.stringify does; returns the length. */
+static size_t put_canonical(uint32_t u, char out[CANONICAL_MAX])
+{
+	static const char HEX[] = "0123456789abcdef";
+	const char *same = NULL;
+	if (u < 0x80)
+		same = memchr(MEANINGS.ptr + 1, (int)u, MEANINGS.len - 1);
+	if (same != NULL) {
+		out[0] = '\\';
+		out[1] = LETTERS.ptr[same - MEANINGS.ptr];
+		return 2;
+	}
+	if (u < 0x20 || is_surrogate(u)) {
+		out[0] = '\\';
+		out[1] = 'u';
+		for (unsigned i = 0; i < 4; i++)
+			out[2 + i] = HEX[u >> (12 - 4 * i) & 15];
+		return ESCAPE_U_LEN;
+	}
+	if (u < 0x80) {
+		out[0] = (char)u;
+		return 1;
+	}
+	size_t len = u < 0x800 ? 2 : u < 0x10000 ? 3 : 4;
+	for (size_t i = len - 1; i > 0; i--) {
+		out[i] = (char)(0x80 | (u & 0x3f));
+		u >>= 6;
+	}
+	out[0] = (char)((0xf00 >> len & 0xff) | u); /* as many leading ones as bytes */
+	return len;
+}
+
+/* Reads uXXXX at `pos` and moves behind it, on an error to the byte that is no digit. */
+static enum err read_unit(struct json_reader *r, uint32_t *unit)
+{
+	uint32_t u = 0;
+	r->pos++;
+	for (int i = 0; i < 4; i++) {
+		int digit = str_hex_digit(json_next(r));
+		if (digit < 0)
+			return json_fail(r, "four hexadecimal digits after \\u expected");
+		u = u << 4 | (uint32_t)digit;
+		r->pos++;
+	}
+	*unit = u;
+	return OK;
+}
+
+/* Reads the uXXXX of an escape, and the second escape of a surrogate pair with it. */
+static enum err read_unicode(struct json_reader *r, uint32_t *u)
+{
+	enum err err = read_unit(r, u);
+	if (err != OK || *u < 0xd800 || *u > 0xdbff)
+		return err;
+	struct slice rest = {r->text.ptr + r->pos, r->text.len - r->pos};
+	if (!slice_starts(rest, SLICE("\\u")))
+		return OK;
+	size_t second = r->pos;
+	uint32_t low = 0;
+	r->pos++;
+	err = read_unit(r, &low);
+	if (err != OK)
+		return err;
+	if (low >= 0xdc00 && low <= 0xdfff)
+		*u = 0x10000 + ((*u - 0xd800) << 10) + (low - 0xdc00);
+	else
+		r->pos = second; /* the first was alone; this one is read in its own turn */
+	return OK;
+}
+
+/* Reads the escape whose backslash is at `pos`. */
+static enum err read_escape(struct json_reader *r)
+{
+	size_t from = r->pos;
+	uint32_t u = 0;
+	r->pos++;
+	int c = json_next(r);
+	const char *letter = c < 0 ? NULL : memchr(LETTERS.ptr, c, LETTERS.len);
+	if (c == 'u') {
+		enum err err = read_unicode(r, &u);
+		if (err != OK)
+			return err;
+	} else if (letter != NULL) {
+		u = (unsigned char)MEANINGS.ptr[letter - LETTERS.ptr];
+		r->pos++;
+	} else {
+		return json_fail(r, "one of \" \\ / b f n r t u after a backslash expected");
+	}
+	if (u == 0)
+		r->has_nul = true;
+	char canonical[CANONICAL_MAX];
+	size_t len = put_canonical(u, canonical);
+	if (len == r->pos - from && memcmp(canonical, r->text.ptr + from, len) == 0)
+		return OK;
+	json_cut(r, from);
+	buf_append(r->out, canonical, len);
+	return OK;
+}
+
+enum err json_read_string(struct json_reader *r)
+{
+	r->pos++;
+	for (;;) {
+		skip_plain(r);
+		int c = json_next(r);
+		if (c == '"') {
+			r->pos++;
+			return OK;
+		}
+		if (c < 0)
+			return json_fail(r, "a closing quote expected");
+		if (c < 0x20)
+			return json_fail(r, "a control character in a string must be escaped");
+		if (c == '\\') {
+			enum err err = read_escape(r);
+			if (err != OK)
+				return err;
+			continue;
+		}
+		const char *p = r->text.ptr + r->pos;
+		size_t len = utf8_len((const unsigned char *)p, r->text.len - r->pos);
+		if (len == 0)
+			return json_fail(r, "bytes that are not UTF-8");
+		r->pos += len;
+	}
+}
+
+void json_put_lossy(struct slice bytes, struct buf *out)
+{
+	size_t plain = 0; /* what is before it has been appended */
+	size_t i = 0;
+	struct buf text = BUF_INIT(3 * bytes.len); /* of each byte at most U+FFFD */
+	while (i < bytes.len) {
+		const unsigned char *p = (const unsigned char *)bytes.ptr + i;
+		size_t len = p[0] < 0x80 ? 1 : utf8_len(p, bytes.len - i);
+		if (len == 0) {
+			buf_append(&text, bytes.ptr + plain, i - plain);
+			buf_puts(&text, "\xef\xbf\xbd");
+			plain = i + 1;
+		}
+		i += len == 0 ? 1 : len;
+	}
+	buf_append(&text, bytes.ptr + plain, i - plain);
+	buf_json(out, buf_view(&text));
+	buf_fini(&text);
+}
+
+#define SPANS_FIRST 32        /* members; most events have fewer */
+#define FEW_MEMBERS 32        /* up to here pairs are compared, which is faster than to sort */
+#define INDEX_MAX 4294967294U /* the greatest array index, 2^32 - 2 */
+#define INDEX_DIGITS 10       /* its length */
+
+/* The members of the object in hand. */
+struct members {
+	const char *data; /* the output */
+	struct json_span *spans;
+	size_t count;
+};
+
+void json_push_span(struct json_scratch *s, struct json_span span)
+{
+	if (s->used == s->cap) {
+		s->cap = s->cap > 0 ? s->cap * 2 : SPANS_FIRST;
+		s->spans = mem_resize(s->spans, s->cap, sizeof(*s->spans));
+	}
+	s->spans[s->used++] = span;
+}
+
+bool json_is_index(struct slice key)
+{
+	if (key.len == 0 || key.len > INDEX_DIGITS || (key.ptr[0] == '0' && key.len > 1))
+		return false;
+	uint64_t n = 0;
+	for (size_t i = 0; i < key.len; i++) {
+		if (key.ptr[i] < '0' || key.ptr[i] > '9')
+			return false;
+		n = n * 10 + (uint64_t)(key.ptr[i] - '0');
+	}
+	return n <= INDEX_MAX;
+}
+
+static bool has_index(const struct members *m, size_t i)
+{
+	return json_is_index((struct slice){m->data + m->spans[i].key, m->spans[i].key_len});
+}
+
+static inline bool is_same_key(const char *data, const struct json_span *x,
+    const struct json_span *y)
+{
+	size_t len = x->key_len;
+	return len == y->key_len && memcmp(data + x->key, data + y->key, len) == 0;
+}
+
+/* Orders members by key; 0 for the same key. */
+static int compare_keys(const struct members *m, size_t a, size_t b)
+{
+	const struct json_span *x = &m->spans[a];
+	const struct json_span *y = &m->spans[b];
+	if (x->key_len != y->key_len)
+		return x->key_len < y->key_len ? -1 : 1;
+	return memcmp(m->data + x->key, m->data + y->key, x->key_len);
+}
+
+/* The same, and by position where keys are the same. */
+static int compare_members(const void *a, const void *b, void *arg)
+{
+	size_t x = *(const size_t *)a;
+	size_t y = *(const size_t *)b;
+	int order = compare_keys(arg, x, y);
+	if (order != 0)
+		return order;
+	return x < y ? -1 : 1;
+}
+
+/* Fills s->sorted with the numbers of all members. */
+static void sort_members(struct json_scratch *s, struct members *m)
+{
+	if (m->count > s->sorted_cap) {
+		s->sorted = mem_resize(s->sorted, m->count, sizeof(*s->sorted));
+		s->sorted_cap = m->count;
+	}
+	for (size_t i = 0; i < m->count; i++)
+		s->sorted[i] = i;
+	qsort_r(s->sorted, m->count, sizeof(*s->sorted), compare_members, m);
+}
+
+/* Whether the array indices ascend and come before all other keys. */
+static bool are_indices_in_place(const struct members *m)
+{
+	size_t indices = 0;
+	for (size_t i = 0; i < m->count; i++) {
+		if (!has_index(m, i))
+			continue;
+		if (indices != i || (i > 0 && compare_keys(m, i - 1, i) > 0))
+			return false;
+		indices++;
+	}
+	return true;
+}
+
+static bool has_duplicates(struct json_scratch *s, struct members *m)
+{
+	if (m->count > FEW_MEMBERS) {
+		sort_members(s, m);
+		for (size_t i = 1; i < m->count; i++) {
+			if (compare_keys(m, s->sorted[i - 1], s->sorted[i]) == 0)
+				return true;
+		}
+		return false;
+	}
+	const struct json_span *end = m->spans + m->count;
+	for (const struct json_span *x = m->spans + 1; x < end; x++) {
+		for (const struct json_span *y = m->spans; y < x; y++) {
+			if (is_same_key(m->data, x, y))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Appends a member to the new object and its new span, relative to the '{', to the stack. */
+static void move_member(struct json_scratch *s, const char *data, struct json_span span)
+{
+	buf_putc(&s->bytes, s->bytes.len == 0 ? '{' : ',');
+	const char *quoted = data + span.key - 1;
+	span.key = s->bytes.len + 1;
+	buf_append(&s->bytes, quoted, span.key_len + span.value_len + strlen("\"\":"));
+	json_push_span(s, span);
+}
+
+/*
+ * Moves array indices, in order, and marks them as dropped, as all but the first
+ * of duplicates, which gets the value of the last.
+ */
+static void settle_members(struct json_scratch *s, struct members *m, size_t first)
+{
+	sort_members(s, m);
+	size_t end = 0;
+	for (size_t i = 0; i < m->count; i = end) {
+		size_t head = s->sorted[i];
+		size_t last = head;
+		for (end = i + 1; end < m->count; end++) {
+			if (compare_keys(m, head, s->sorted[end]) != 0)
+				break;
+			last = s->sorted[end];
+		}
+		struct json_span winner = m->spans[last];
+		bool indexed = has_index(m, head);
+		if (indexed) {
+			move_member(s, m->data, winner);
+			m->spans = s->spans + first; /* the push may have moved the stack */
+		}
+		for (size_t k = i; k < end; k++)
+			m->spans[s->sorted[k]].key = 0;
+		if (!indexed)
+			m->spans[head] = winner;
+	}
+}
+
+/* Puts the object together anew and replaces both its bytes and its spans. */
+static void rebuild(struct json_reader *r, struct members *m, size_t start, size_t first)
+{
+	struct json_scratch *s = r->scratch;
+	size_t top = s->used;
+	s->bytes.max = r->out->max;
+	buf_reset(&s->bytes);
+	settle_members(s, m, first);
+	for (size_t i = first; i < top; i++) {
+		if (s->spans[i].key != 0)
+			move_member(s, m->data, s->spans[i]);
+	}
+	buf_putc(&s->bytes, '}');
+
+	memcpy(r->out->data + start, s->bytes.data, s->bytes.len);
+	r->out->len = start + s->bytes.len;
+	size_t kept = s->used - top;
+	for (size_t i = 0; i < kept; i++) {
+		s->spans[first + i] = s->spans[top + i];
+		s->spans[first + i].key += start;
+	}
+	s->used = first + kept;
+}
+
+enum err json_order_members(struct json_reader *r, size_t start, size_t first)
+{
+	struct json_scratch *s = r->scratch;
+	if (s->used - first < 2)
+		return OK;
+	json_cut(r, r->pos);
+	if (r->out->failed) {
+		r->error = "the value is over the size limit";
+		return ERR_TOOBIG;
+	}
+	struct members m = {r->out->data, s->spans + first, s->used - first};
+	if (!are_indices_in_place(&m) || has_duplicates(s, &m))
+		rebuild(r, &m, start, first);
+	return OK;
 }

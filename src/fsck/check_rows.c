@@ -6,7 +6,7 @@
 #include "fsck/check_inner.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
-#include "store/history.h"
+#include "store/events.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
 #include "store/replays.h"

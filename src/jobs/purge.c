@@ -12,15 +12,15 @@
 
 #define SLICE_MAX 1000 /* deliveries a turn */
 
-struct target {
-	TAILQ_ENTRY(target) link;
+struct retired {
+	TAILQ_ENTRY(retired) link;
 	uint64_t webhook;
 };
 
 struct purge {
 	struct op op; /* first: the turn's pointer is ours */
 	struct turn *turn;
-	TAILQ_HEAD(, target) targets;
+	TAILQ_HEAD(, retired) targets;
 	void (*gone)(void *arg, uint64_t webhook);
 	void *arg;
 	size_t dropped;     /* deliveries, by the last slice */
@@ -57,7 +57,7 @@ static void done(struct op *op, enum err result)
 	p->cancelled += result == OK ? p->dropped : 0;
 	if (result != OK || !p->erased)
 		return;
-	struct target *t = TAILQ_FIRST(&p->targets);
+	struct retired *t = TAILQ_FIRST(&p->targets);
 	uint64_t webhook = t->webhook;
 	TAILQ_REMOVE(&p->targets, t, link);
 	free(t);
@@ -82,7 +82,7 @@ void purge_free(struct purge *p)
 	if (p == NULL)
 		return;
 	while (!TAILQ_EMPTY(&p->targets)) {
-		struct target *t = TAILQ_FIRST(&p->targets);
+		struct retired *t = TAILQ_FIRST(&p->targets);
 		TAILQ_REMOVE(&p->targets, t, link);
 		free(t);
 	}
@@ -91,7 +91,7 @@ void purge_free(struct purge *p)
 
 void purge_add(struct purge *p, uint64_t webhook)
 {
-	struct target *t = mem_new(sizeof(*t));
+	struct retired *t = mem_new(sizeof(*t));
 	t->webhook = webhook;
 	TAILQ_INSERT_TAIL(&p->targets, t, link);
 }

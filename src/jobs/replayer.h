@@ -9,7 +9,6 @@
 #ifndef JOBS_REPLAYER_H
 #define JOBS_REPLAYER_H
 
-#include "store/backlog.h"
 #include "store/queue.h"
 #include "store/replays.h"
 #include "store/turn.h"

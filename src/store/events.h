@@ -10,11 +10,16 @@
 #ifndef STORE_EVENTS_H
 #define STORE_EVENTS_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/codec.h"
+#include "domain/delivery.h"
 #include "domain/id.h"
 #include "domain/name.h"
 #include "store/db.h"
+#include "store/queue.h"
+#include "store/registry.h"
 
 #define EVENT_BODY_MAX (8u << 20) /* bytes; no setting allows a larger body */
 
@@ -70,5 +75,86 @@ MUST_CHECK enum err events_decode_head(struct slice value, struct event *e, stru
 
 /* Removes an event, its deliveries' records apart. ERR_NOTFOUND. */
 MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
+
+/*
+ * The table of history: which events a session has, in the order of time. Key: session, a NUL,
+ * event id (16); no value. A row is written with its event and dropped with it.
+ */
+
+/* Adds an event to its session's. The sticky error. */
+MUST_CHECK enum err history_put(struct db_txn *txn, struct slice session,
+    const struct uuid *event);
+
+/* Removes it. ERR_NOTFOUND. */
+MUST_CHECK enum err history_del(struct db_txn *txn, struct slice session,
+    const struct uuid *event);
+
+/* Looks whether it is there. ERR_NOTFOUND. */
+MUST_CHECK enum err history_find(struct db_txn *txn, struct slice session,
+    const struct uuid *event);
+
+/*
+ * Calls `fn` with the session's events newest first, those below `before` (NULL: from the
+ * newest), until it returns false: that bounds the work. The sticky error.
+ */
+MUST_CHECK enum err history_list(struct db_txn *txn, struct slice session,
+    const struct uuid *before, bool (*fn)(void *arg, const struct uuid *event), void *arg);
+
+/*
+ * Names the first session behind `session` ("": the first of all) that has events, in the order
+ * of bytes. One step, however many events there are. ERR_NOTFOUND.
+ */
+MUST_CHECK enum err history_next_session(struct db_txn *txn, struct slice session,
+    char out[SESSION_MAX + 1]);
+
+/* Takes a key apart; *session is borrowed from it. False for one of another form. */
+bool history_parse_key(struct slice key, struct slice *session, struct uuid *event);
+
+/*
+ * Fills the table from the events, for a migration: a slice of them behind those that it has
+ * looked at, which it keeps in DB_META until it is through. *more: there are others.
+ */
+MUST_CHECK enum err history_fill(struct db_txn *txn, bool *more);
+
+/*
+ * A publication: an event and those it goes to, written in one transaction. What
+ * publishers send and what waybill itself has to say take this one way to disk.
+ */
+
+/* A webhook that a publication goes to. */
+struct target {
+	uint64_t webhook; /* its number */
+	bool fifo;        /* its queue is in the order of ids, whatever the clock does */
+};
+
+struct publication {
+	struct event event;     /* deliveries: how many targets there are */
+	struct slice body;      /* borrowed: canonical bytes */
+	struct target *targets; /* owned */
+};
+
+/*
+ * Names those of the session's webhooks that are enabled and want the event, whose session
+ * and name are set.
+ */
+void publication_match(struct publication *p, const struct registry *reg);
+
+/* Takes a webhook out of those that it goes to, if it is among them. */
+void publication_leave_out(struct publication *p, uint64_t webhook);
+
+/* Makes it go to one webhook only. */
+void publication_address(struct publication *p, const struct webhook *w);
+
+/* Gives the event its id and time, and each delivery the id behind it. */
+void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms);
+
+/* Writes the event and its deliveries; one that goes nowhere is not written. */
+MUST_CHECK enum err publication_write(struct db_txn *txn, const struct publication *p);
+
+/* The place in its webhook's queue of delivery `n`, 0 … deliveries - 1. */
+struct queue_place publication_place(const struct publication *p, uint32_t n);
+
+/* Frees what it owns. */
+void publication_fini(struct publication *p);
 
 #endif

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 
 #include "domain/id.h"
-#include "store/backlog.h"
 #include "store/db.h"
+#include "store/queue.h"
 
 struct oldest;
 

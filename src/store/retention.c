@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
-#include "store/history.h"
+#include "store/events.h"
 #include "store/queue.h"
 #include "store/record.h"
 

@@ -8,8 +8,8 @@
 #include "store/schema.h"
 
 #include "base/log.h"
-#include "store/backlog.h"
-#include "store/history.h"
+#include "store/events.h"
+#include "store/queue.h"
 #include "store/record.h"
 #include "store/resend.h"
 #include "store/webhooks.h"

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "domain/attempt_record.h"
-#include "domain/dead_letter.h"
 #include "domain/delivery.h"
 #include "domain/webhook.h"
+#include "store/attempts.h"
+#include "store/dead_letters.h"
 #include "store/record.h"
 
 #define RECORD_BYTES_MAX (1u << 21) /* above what the fuzzer's longest input can become */

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "store/backlog.h"
+#include "store/queue.h"
 #include "support.h"
 
 void folder_make(char path[64])

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "store/backlog.h"
 #include "store/queue.h"
 #include "store/record.h"
 #include "support.h"

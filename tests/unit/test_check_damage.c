@@ -11,7 +11,6 @@
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
-#include "store/history.h"
 #include "store/queue.h"
 #include "store/record.h"
 #include "store/schema.h"

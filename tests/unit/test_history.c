@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "store/history.h"
+#include "store/events.h"
 #include "support.h"
 
 static const char *const SESSIONS[] = {"a", "a-b", "ab", "b"}; /* as bytes sort them */

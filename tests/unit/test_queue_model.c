@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/rnd.h"
-#include "store/backlog.h"
 #include "store/queue.h"
 #include "support.h"
 

@@ -14,8 +14,8 @@
 
 #include "base/mem.h"
 #include "base/rnd.h"
-#include "domain/attempt_record.h"
-#include "domain/dead_letter.h"
+#include "store/attempts.h"
+#include "store/dead_letters.h"
 #include "store/record.h"
 #include "support.h"
 

@@ -16,7 +16,6 @@
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
-#include "store/history.h"
 #include "store/queue.h"
 #include "store/retention.h"
 #include "support.h"

@@ -10,10 +10,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "store/backlog.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
-#include "store/history.h"
 #include "store/queue.h"
 #include "store/record.h"
 #include "store/schema.h"

@@ -2,13 +2,14 @@
  * Intake: reads what a publisher sends (one envelope, an array of them, or one a line)
  * into publications that can be written as a whole or not at all.
  */
-#ifndef API_INTAKE_H
-#define API_INTAKE_H
+#ifndef API_PUBLISH_API_H
+#define API_PUBLISH_API_H
 
 #include "api/auth.h"
 #include "domain/envelope.h"
+#include "store/events.h"
 #include "store/idempotency.h"
-#include "store/publication.h"
+#include "store/queue.h"
 
 #define INTAKE_EVENTS_MAX 10000      /* in one request */
 #define INTAKE_DELIVERIES_MAX 100000 /* of all its events together */
@@ -67,5 +68,24 @@ void intake_make(struct intake *in, const struct intake_conf *conf, const char *
 size_t intake_bytes(const struct intake *in);
 
 void intake_fini(struct intake *in);
+
+/*
+ * The quota of a session's queue (max_queue_per_session): whether what a request would add
+ * finds room. Decides, writes nothing.
+ */
+
+struct quota {
+	uint64_t most; /* deliveries that may wait for a session's webhooks together; 0: any */
+	const struct backlog *backlog; /* borrowed */
+	const struct registry *registry;
+};
+
+/*
+ * Looks whether every session has room for the deliveries of those events of `in` that are not
+ * `replayed`. In the transaction that is to write them it is exact, whatever was published
+ * before in the same one. ERR_FULL with the problem in words: all of the request is refused.
+ */
+MUST_CHECK enum err quota_check(const struct quota *q, const struct intake *in,
+    struct problem *p);
 
 #endif
