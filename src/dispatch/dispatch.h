@@ -20,28 +20,12 @@
 #include "courier/client.h"
 #include "dispatch/judge.h"
 #include "domain/webhook_json.h"
+#include "feed/feed.h"
 #include "sched/sched.h"
 #include "store/oldest.h"
 #include "store/queue.h"
 #include "store/registry.h"
 #include "store/turn.h"
-
-/* What became of a delivery, as it is on disk now. All borrowed for the call. */
-struct delivery_end {
-	const struct webhook *webhook;
-	const struct event *event;
-	const struct settlement *settlement;
-	int64_t duration_us; /* 0: no attempt was made */
-	int status;          /* of HTTP; 0: none came */
-	const char *error;   /* why none came; empty: one did, or no attempt was made */
-};
-
-/* What others must hear of, after the commit; NULL: nobody does. */
-struct dispatch_hooks {
-	void (*settled)(void *arg, const struct delivery_end *o);
-	void (*disabled)(void *arg, const struct webhook *w); /* by what its receiver did */
-	void *arg;
-};
 
 struct dispatch_conf {
 	struct db *db; /* all borrowed */
@@ -51,8 +35,8 @@ struct dispatch_conf {
 	struct client *client;
 	struct judge judge;
 	struct sched_conf sched;
-	struct dispatch_hooks hooks;
 	struct oldest *oldest;   /* told of what is queued; NULL: nobody is */
+	struct feed *feed;       /* told of what becomes of deliveries; NULL: nobody is */
 	uint64_t body_bytes_max; /* bytes of bodies in flight over all webhooks */
 };
 

@@ -6,7 +6,6 @@
 #include "http/listen_address.h"
 #include "server/listeners.h"
 #include "server/server.h"
-#include "server/tell.h"
 
 #define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
 
@@ -167,7 +166,7 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 		.per_host = (uint32_t)s->config.max_per_host,
 		.circuit_failures = (uint32_t)s->config.circuit_failures,
 		.circuit_open_ms = s->config.circuit_open},
-	    .hooks = tell_hooks(s->feed),
+	    .feed = s->feed,
 	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
 }
 
