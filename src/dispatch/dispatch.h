@@ -19,7 +19,6 @@
 #include "base/histogram.h"
 #include "courier/client.h"
 #include "dispatch/judge.h"
-#include "domain/webhook_json.h"
 #include "feed/feed.h"
 #include "sched/sched.h"
 #include "store/oldest.h"
@@ -112,10 +111,23 @@ struct dispatch_figures {
 
 void dispatch_figures(const struct dispatch *d, struct dispatch_figures *out);
 
+/* How a webhook's endpoint stands at the moment. Times are wall milliseconds, 0: none. */
+struct dispatch_status {
+	const char *circuit; /* "closed", "open" or "half_open" */
+	int64_t failing_since_ms;
+	int64_t opened_ms;
+	int64_t probe_ms;
+	uint32_t failures; /* in a row */
+	uint32_t in_flight;
+};
+
+/* How the webhook's endpoint stands; false where there is no such webhook. */
+bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct dispatch_status *out);
+
 /* How an endpoint does, for the list of those that hurt. */
 struct dispatch_trouble {
 	uint64_t webhook;
-	struct webhook_status status;
+	struct dispatch_status status;
 	int last_status;        /* of the last attempt; 0: none came */
 	const char *last_error; /* why, in words; NULL: it succeeded, or there was none */
 };
@@ -126,8 +138,5 @@ struct dispatch_trouble {
  */
 void dispatch_each(const struct dispatch *d,
     void (*fn)(void *arg, const struct dispatch_trouble *t), void *arg);
-
-/* How the webhook's endpoint stands; false where there is no such webhook. */
-bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out);
 
 #endif
