@@ -22,7 +22,8 @@ struct api_counts {
 struct api {
 	struct api_conf conf;
 	struct api_counts counts;
-	struct samples *samples; /* the last hour */
+	const struct http_server *http; /* of the figures */
+	struct samples *samples;        /* the last hour */
 	struct guard *guard;
 	struct buf scratch;      /* of one handler at a time */
 	struct backup *backup;   /* the one that is under way; backup_api.c */

@@ -288,10 +288,9 @@ static void answer(struct delivery_call *dc, enum err result, const char *messag
 static void done_retry(struct op *op, enum err result)
 {
 	struct delivery_call *dc = (struct delivery_call *)op;
-	const struct api_hooks *hooks = &dc->call.api->conf.hooks;
 	struct queue_place place = queue_place_of(&dc->delivery);
 	if (result == OK)
-		hooks->queued(hooks->arg, dc->delivery.webhook, &place);
+		dispatch_queued(dc->call.api->conf.dispatch, dc->delivery.webhook, &place);
 	answer(dc, result, "Delivery retry scheduled");
 }
 

@@ -109,7 +109,7 @@ static void put_webhook(const struct api_conf *conf, const struct delivery *d,
 static bool is_in_flight(const struct api_conf *conf, const struct delivery *d)
 {
 	return d->status == DELIVERY_WAITING &&
-	    conf->hooks.in_flight(conf->hooks.arg, d->webhook, &d->id);
+	    dispatch_is_in_flight(conf->dispatch, d->webhook, &d->id);
 }
 
 static void put_head(const struct api_conf *conf, const struct event *e,

@@ -174,13 +174,12 @@ static enum err apply_replay(struct op *op, struct db_txn *txn)
 static void done_replay(struct op *op, enum err result)
 {
 	struct dlq_call *dc = (struct dlq_call *)op;
-	const struct api_hooks *hooks = &dc->call.api->conf.hooks;
 	if (result != OK) {
 		fail_one(&dc->call, result);
 		return;
 	}
 	struct queue_place place = queue_place_of(&dc->delivery);
-	hooks->queued(hooks->arg, dc->delivery.webhook, &place);
+	dispatch_queued(dc->call.api->conf.dispatch, dc->delivery.webhook, &place);
 	call_succeed(&dc->call, "Webhook DLQ entry replay scheduled");
 }
 
@@ -228,7 +227,6 @@ static enum err apply_job(struct op *op, struct db_txn *txn)
 static void done_job(struct op *op, enum err result)
 {
 	struct dlq_call *dc = (struct dlq_call *)op;
-	const struct api_hooks *hooks = &dc->call.api->conf.hooks;
 	if (result != OK) {
 		call_fail_err(&dc->call, result);
 		return;
@@ -236,7 +234,7 @@ static void done_job(struct op *op, enum err result)
 	struct buf json = BUF_INIT(ANSWER_MAX);
 	bool purge = dc->job.key.kind == REPLAY_PURGE;
 	if (dc->count > 0 || dc->more)
-		hooks->replaying(hooks->arg, &dc->job.key);
+		replayer_add(dc->call.api->conf.replayer, &dc->job.key);
 	buf_printf(&json, "{\"success\":true,\"message\":\"Webhook DLQ %s scheduled\",",
 	    purge ? "purge" : "replay");
 	buf_printf(&json, "\"count\":%zu,\"more\":%s}", dc->count, dc->more ? "true" : "false");

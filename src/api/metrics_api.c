@@ -26,16 +26,16 @@ static void put_events(const struct api *api, struct buf *out)
 	    "Deliveries made of stored events.", n->deliveries);
 }
 
-/* What the others have counted, and the calls. */
-void metrics_figures(const struct api *api, struct api_figures *out)
+/* Deliveries that were cancelled: with their webhooks, and by calls. */
+uint64_t metrics_cancelled(const struct api *api, const struct dispatch_figures *f)
 {
-	api->conf.hooks.figures(api->conf.hooks.arg, out);
-	out->cancelled += api->counts.cancelled;
+	return f->cancelled + api->counts.cancelled;
 }
 
-static void put_deliveries(const struct api_figures *f, struct buf *out)
+static void put_deliveries(const struct api *api, const struct dispatch_figures *f,
+    struct buf *out)
 {
-	static const char *const CLASSES[HTTP_CLASSES] = {"class=\"none\"", "class=\"1xx\"",
+	static const char *const CLASSES[DISPATCH_CLASSES] = {"class=\"none\"", "class=\"1xx\"",
 	    "class=\"2xx\"", "class=\"3xx\"", "class=\"4xx\"", "class=\"5xx\""};
 	static const char OUTCOMES[] = "waybill_deliveries_total";
 	static const char ATTEMPTS[] = "waybill_attempts_total";
@@ -45,16 +45,17 @@ static void put_deliveries(const struct api_figures *f, struct buf *out)
 	exposition_whole(out, OUTCOMES, "outcome=\"retried\"", f->retried);
 	exposition_whole(out, OUTCOMES, "outcome=\"dead\"", f->dead);
 	exposition_whole(out, OUTCOMES, "outcome=\"expired\"", f->expired);
-	exposition_whole(out, OUTCOMES, "outcome=\"cancelled\"", f->cancelled);
+	exposition_whole(out, OUTCOMES, "outcome=\"cancelled\"", metrics_cancelled(api, f));
 	exposition_family(out, ATTEMPTS, "counter",
 	    "Attempts that ended, by the receiver's status; none: no answer came.");
-	for (size_t i = 0; i < HTTP_CLASSES; i++) {
+	for (size_t i = 0; i < DISPATCH_CLASSES; i++) {
 		if (i != 1) /* the final status is never a 1xx */
 			exposition_whole(out, ATTEMPTS, CLASSES[i], f->attempts[i]);
 	}
 }
 
-static void put_latencies(const struct api *api, const struct api_figures *f, struct buf *out)
+static void put_latencies(const struct api *api, const struct dispatch_figures *f,
+    struct buf *out)
 {
 	exposition_histogram(out, "waybill_receipt_duration_seconds",
 	    "From the publishing of an event to the receiver's 2xx.", &f->receipt);
@@ -64,25 +65,26 @@ static void put_latencies(const struct api *api, const struct api_figures *f, st
 	    "Transactions of the store, their flush to disk included.",
 	    &turn_figures(api->conf.turn)->commit);
 	exposition_histogram(out, "waybill_turn_duration_seconds",
-	    "Turns of the loop, without the wait for something to do.", &f->turn);
+	    "Turns of the loop, without the wait for something to do.", api->conf.turns);
 	exposition_counter(out, "waybill_commit_failures_total",
 	    "Transactions of which nothing was written.",
 	    turn_figures(api->conf.turn)->failures);
 }
 
-static void put_queue(const struct api *api, const struct api_figures *f, struct buf *out)
+static void put_queue(const struct api *api, const struct dispatch_figures *f, struct buf *out)
 {
 	static const char CIRCUITS[] = "waybill_circuits";
 	static const char WEBHOOKS[] = "waybill_webhooks";
 	struct registry_figures hooks = registry_figures(api->conf.registry);
+	int64_t oldest_ms = 0;
 	uint64_t all = hooks.enabled + hooks.disabled;
-	uint64_t troubled = f->circuits_open + f->circuits_half_open;
+	uint64_t troubled = f->open + f->half_open;
 	exposition_gauge(out, "waybill_queue_depth",
 	    "Deliveries that wait, those in flight and those of deleted webhooks included.",
 	    backlog_total(api->conf.quota.backlog));
-	if (f->oldest_known) {
+	if (oldest_created(api->conf.oldest, &oldest_ms)) {
 		static const char OLDEST[] = "waybill_oldest_waiting_age_seconds";
-		int64_t age_ms = f->oldest_ms == 0 ? 0 : clock_wall_ms() - f->oldest_ms;
+		int64_t age_ms = oldest_ms == 0 ? 0 : clock_wall_ms() - oldest_ms;
 		exposition_family(out, OLDEST, "gauge",
 		    "Since the publishing of the oldest delivery that waits; 0 if none does.");
 		exposition_real(out, OLDEST, "", age_ms > 0 ? (double)age_ms / 1000 : 0);
@@ -92,8 +94,8 @@ static void put_queue(const struct api *api, const struct api_figures *f, struct
 	exposition_family(out, CIRCUITS, "gauge", "Webhooks by the state of their circuit.");
 	exposition_whole(out, CIRCUITS, "state=\"closed\"",
 	    all > troubled ? all - troubled : 0);
-	exposition_whole(out, CIRCUITS, "state=\"open\"", f->circuits_open);
-	exposition_whole(out, CIRCUITS, "state=\"half_open\"", f->circuits_half_open);
+	exposition_whole(out, CIRCUITS, "state=\"open\"", f->open);
+	exposition_whole(out, CIRCUITS, "state=\"half_open\"", f->half_open);
 	exposition_family(out, WEBHOOKS, "gauge", "Webhooks that are registered.");
 	exposition_whole(out, WEBHOOKS, "state=\"enabled\"", hooks.enabled);
 	exposition_whole(out, WEBHOOKS, "state=\"disabled\"", hooks.disabled);
@@ -144,18 +146,20 @@ static void put_store(const struct api *api, struct buf *out)
 	    health->stores && health->has_room && !health->stopping ? 1 : 0);
 }
 
-static void put_http(const struct http_figures *f, struct buf *out)
+static void put_http(const struct api *api, struct buf *out)
 {
 	static const char *const CLASSES[HTTP_CLASSES] = {"", "class=\"1xx\"", "class=\"2xx\"",
 	    "class=\"3xx\"", "class=\"4xx\"", "class=\"5xx\""};
 	static const char ANSWERS[] = "waybill_http_answers_total";
+	struct http_figures f;
+	http_figures(api->http, &f);
 	exposition_gauge(out, "waybill_connections", "Open connections of clients.",
-	    f->connections);
+	    f.connections);
 	exposition_counter(out, "waybill_connections_accepted_total",
-	    "Connections of clients since the start.", f->accepted);
+	    "Connections of clients since the start.", f.accepted);
 	exposition_family(out, ANSWERS, "counter", "Answers to clients, by status.");
 	for (size_t i = 2; i < HTTP_CLASSES; i++)
-		exposition_whole(out, ANSWERS, CLASSES[i], f->answers[i]);
+		exposition_whole(out, ANSWERS, CLASSES[i], f.answers[i]);
 }
 
 static void put_log(struct buf *out)
@@ -195,15 +199,15 @@ static void put_process(const struct api *api, struct buf *out)
 void metrics_reply(struct call *c)
 {
 	struct api *api = c->api;
-	struct api_figures f = {0};
+	struct dispatch_figures f;
 	struct buf out = BUF_INIT(METRICS_MAX);
-	metrics_figures(api, &f);
+	dispatch_figures(api->conf.dispatch, &f);
 	put_events(api, &out);
-	put_deliveries(&f, &out);
+	put_deliveries(api, &f, &out);
 	put_latencies(api, &f, &out);
 	put_queue(api, &f, &out);
 	put_store(api, &out);
-	put_http(&f.http, &out);
+	put_http(api, &out);
 	put_log(&out);
 	put_process(api, &out);
 	http_reply(c->http, 200, EXPOSITION_TYPE, buf_view(&out));

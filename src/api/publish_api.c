@@ -182,15 +182,15 @@ static void tell_feed(struct feed *feed, const struct event *e)
 /* Tells of each event and each delivery that is on disk now. */
 static void tell_queued(const struct publish_call *pc)
 {
-	const struct api_hooks *hooks = &pc->call.api->conf.hooks;
+	const struct api_conf *conf = &pc->call.api->conf;
 	for (size_t i = 0; i < pc->intake.count; i++) {
 		const struct intake_item *item = &pc->intake.items[i];
 		const struct publication *p = &item->publication;
 		if (!item->replayed)
-			tell_feed(pc->call.api->conf.feed, &p->event);
+			tell_feed(conf->feed, &p->event);
 		for (uint32_t n = 0; !item->replayed && n < p->event.deliveries; n++) {
 			struct queue_place place = publication_place(p, n);
-			hooks->queued(hooks->arg, p->targets[n].webhook, &place);
+			dispatch_queued(conf->dispatch, p->targets[n].webhook, &place);
 		}
 	}
 }

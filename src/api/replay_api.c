@@ -184,12 +184,11 @@ static enum err apply_start(struct op *op, struct db_txn *txn)
 static void done_start(struct op *op, enum err result)
 {
 	struct replay_call *rc = (struct replay_call *)op;
-	const struct api_hooks *hooks = &rc->call.api->conf.hooks;
 	if (result != OK) {
 		call_fail_err(&rc->call, result);
 		return;
 	}
-	hooks->replaying(hooks->arg, &rc->replay.key);
+	replayer_add(rc->call.api->conf.replayer, &rc->replay.key);
 	answer(&rc->call, 202, &rc->replay);
 }
 

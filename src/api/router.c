@@ -91,6 +91,11 @@ struct api *api_new(const struct api_conf *conf)
 	return api;
 }
 
+void api_set_server(struct api *api, const struct http_server *http)
+{
+	api->http = http;
+}
+
 void api_configure(struct api *api, const struct api_conf *conf)
 {
 	streams_end(api->streams);

@@ -17,7 +17,7 @@
 #define TOP_MAX 100
 
 struct entry {
-	struct api_trouble trouble;
+	struct dispatch_trouble trouble;
 	uint64_t waiting;
 	const struct webhook *hook;
 };
@@ -29,7 +29,7 @@ struct top {
 	size_t max;
 };
 
-static uint64_t attempts_failed(const struct api_figures *f)
+static uint64_t attempts_failed(const struct dispatch_figures *f)
 {
 	return f->attempts[0] + f->attempts[3] + f->attempts[4] + f->attempts[5];
 }
@@ -37,8 +37,8 @@ static uint64_t attempts_failed(const struct api_figures *f)
 void metrics_totals(void *arg, struct samples_totals *out)
 {
 	const struct api *api = arg;
-	struct api_figures f = {0};
-	metrics_figures(api, &f);
+	struct dispatch_figures f;
+	dispatch_figures(api->conf.dispatch, &f);
 	*out = (struct samples_totals){.published = api->counts.events,
 	    .delivered = f.delivered,
 	    .failed = attempts_failed(&f),
@@ -59,7 +59,7 @@ static bool is_worse(const struct entry *a, const struct entry *b)
 	return a->trouble.webhook < b->trouble.webhook;
 }
 
-static void consider(void *arg, const struct api_trouble *t)
+static void consider(void *arg, const struct dispatch_trouble *t)
 {
 	struct top *top = arg;
 	struct entry e = {.trouble = *t,
@@ -95,7 +95,7 @@ static void put_time(struct buf *out, const char *key, int64_t at_ms)
 static void put_entry(struct buf *out, const struct entry *e)
 {
 	char id[UUID_TEXT_SIZE];
-	const struct webhook_status *s = &e->trouble.status;
+	const struct dispatch_status *s = &e->trouble.status;
 	uuid_format(&e->hook->id, id);
 	buf_printf(out, "{\"webhook_id\":\"%s\"", id);
 	put_member(out, "session_id", e->hook->session);
@@ -120,7 +120,7 @@ static void put_top(const struct api *api, size_t max, struct buf *out)
 	struct top *top = mem_new(sizeof(*top));
 	top->api = api;
 	top->max = max;
-	api->conf.hooks.troubles(api->conf.hooks.arg, consider, top);
+	dispatch_each(api->conf.dispatch, consider, top);
 	buf_puts(out, ",\"top\":[");
 	for (size_t i = 0; i < top->count; i++) {
 		buf_puts(out, i == 0 ? "" : ",");
@@ -156,7 +156,8 @@ static void put_latency(struct buf *out, const char *name, const struct histogra
 	    histogram_quantile(h, 0.99) / 1000);
 }
 
-static void put_latencies(const struct api *api, const struct api_figures *f, struct buf *out)
+static void put_latencies(const struct api *api, const struct dispatch_figures *f,
+    struct buf *out)
 {
 	buf_puts(out, ",\"latency_ms\":{");
 	put_latency(out, "receipt", &f->receipt);
@@ -165,12 +166,14 @@ static void put_latencies(const struct api *api, const struct api_figures *f, st
 	buf_putc(out, ',');
 	put_latency(out, "commit", &turn_figures(api->conf.turn)->commit);
 	buf_putc(out, ',');
-	put_latency(out, "turn", &f->turn);
+	put_latency(out, "turn", api->conf.turns);
 	buf_putc(out, '}');
 }
 
-static void put_traffic(const struct api *api, const struct api_figures *f, struct buf *out)
+static void put_traffic(const struct api *api, const struct dispatch_figures *f,
+    struct buf *out)
 {
+	int64_t oldest_ms = 0;
 	buf_printf(out,
 	    ",\"events\":{\"published\":%llu,\"repeated\":%llu,\"bytes\":%llu},"
 	    "\"deliveries\":{\"delivered\":%llu,\"retried\":%llu,\"dead\":%llu,"
@@ -179,10 +182,11 @@ static void put_traffic(const struct api *api, const struct api_figures *f, stru
 	    (unsigned long long)api->counts.events, (unsigned long long)api->counts.repeats,
 	    (unsigned long long)api->counts.bytes, (unsigned long long)f->delivered,
 	    (unsigned long long)f->retried, (unsigned long long)f->dead,
-	    (unsigned long long)f->expired, (unsigned long long)f->cancelled, f->in_flight,
-	    (unsigned long long)backlog_total(api->conf.quota.backlog));
-	int64_t age_ms = f->oldest_ms == 0 ? 0 : clock_wall_ms() - f->oldest_ms;
-	if (f->oldest_known)
+	    (unsigned long long)f->expired, (unsigned long long)metrics_cancelled(api, f),
+	    f->in_flight, (unsigned long long)backlog_total(api->conf.quota.backlog));
+	bool known = oldest_created(api->conf.oldest, &oldest_ms);
+	int64_t age_ms = oldest_ms == 0 ? 0 : clock_wall_ms() - oldest_ms;
+	if (known)
 		buf_printf(out, "%.3f}", age_ms > 0 ? (double)age_ms / 1000 : 0);
 	else
 		buf_puts(out, "null}");
@@ -197,16 +201,17 @@ static void put_store(const struct db_usage *u, struct buf *out)
 	    (unsigned long long)u->file_bytes, (unsigned long long)u->disk_free_bytes);
 }
 
-static void put_webhooks(const struct api *api, const struct api_figures *f, struct buf *out)
+static void put_webhooks(const struct api *api, const struct dispatch_figures *f,
+    struct buf *out)
 {
 	struct registry_figures hooks = registry_figures(api->conf.registry);
 	uint64_t all = hooks.enabled + hooks.disabled;
-	uint64_t troubled = f->circuits_open + f->circuits_half_open;
+	uint64_t troubled = f->open + f->half_open;
 	buf_printf(out,
 	    ",\"circuits\":{\"closed\":%llu,\"open\":%u,\"half_open\":%u},"
 	    "\"webhooks\":{\"count\":%llu,\"enabled\":%llu,\"disabled\":%llu}",
-	    (unsigned long long)(all > troubled ? all - troubled : 0), f->circuits_open,
-	    f->circuits_half_open, (unsigned long long)all, (unsigned long long)hooks.enabled,
+	    (unsigned long long)(all > troubled ? all - troubled : 0), f->open, f->half_open,
+	    (unsigned long long)all, (unsigned long long)hooks.enabled,
 	    (unsigned long long)hooks.disabled);
 }
 
@@ -236,7 +241,8 @@ static enum err measure(struct db *db, struct db_usage *u, uint64_t *dead)
 void handle_stats(struct call *c)
 {
 	struct api *api = c->api;
-	struct api_figures f = {0};
+	struct dispatch_figures f;
+	struct http_figures http;
 	struct db_usage u;
 	uint64_t dead = 0;
 	uint64_t top = TOP_DEFAULT;
@@ -255,14 +261,15 @@ void handle_stats(struct call *c)
 		return;
 	}
 	struct buf out = BUF_INIT(STATS_MAX);
-	metrics_figures(api, &f);
+	dispatch_figures(api->conf.dispatch, &f);
+	http_figures(api->http, &http);
 	put_head(api, &out);
 	put_traffic(api, &f, &out);
 	put_latencies(api, &f, &out);
 	put_store(&u, &out);
 	put_webhooks(api, &f, &out);
 	buf_printf(&out, ",\"dead_letters\":%llu,\"connections\":%u", (unsigned long long)dead,
-	    f.http.connections);
+	    http.connections);
 	put_history(api->samples, &out);
 	put_top(api, (size_t)top, &out);
 	call_reply(c, 200, &out);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "api/handlers.h"
+#include "api/webhook_view.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -41,10 +42,10 @@ void release_webhook(struct call *c)
 /* Writes a webhook with how its endpoint stands. */
 static void put_webhook(const struct call *c, const struct webhook *w, struct buf *json)
 {
-	const struct api_hooks *hooks = &c->api->conf.hooks;
-	struct webhook_status status = {.circuit = "closed"};
-	(void)hooks->status(hooks->arg, w->number, &status); /* false leaves it as it is */
-	webhook_write(w, &status, clock_wall_ms(), json);
+	struct dispatch_status status = {.circuit = "closed"};
+	/* false leaves it as it is */
+	(void)dispatch_status(c->api->conf.dispatch, w->number, &status);
+	webhook_view_put(w, &status, clock_wall_ms(), json);
 }
 
 static void answer_webhook(struct call *c, const struct webhook *w)
@@ -236,7 +237,7 @@ static void done_change(struct op *op, enum err result)
 		feed_tell_disabled(conf->feed, w, clock_wall_ms());
 	registry_set(conf->registry, wc->w);
 	wc->w = NULL;
-	conf->hooks.changed(conf->hooks.arg, wc->number, wc->enabled_now);
+	dispatch_changed(conf->dispatch, wc->number, wc->enabled_now);
 	if (wc->shows_secret)
 		answer_rotation(&wc->call, w);
 	else if (wc->message == NULL)

@@ -265,10 +265,10 @@ bool dispatch_is_in_flight(const struct dispatch *d, uint64_t webhook, const str
 	return ep != NULL && flight_exists(ep, id);
 }
 
-static void put_status(const struct endpoint *ep, struct webhook_status *out)
+static void put_status(const struct endpoint *ep, struct dispatch_status *out)
 {
 	bool closed = ep->sched.circuit == CIRCUIT_CLOSED;
-	*out = (struct webhook_status){
+	*out = (struct dispatch_status){
 	    .circuit = CIRCUIT_NAMES[ep->sched.circuit],
 	    .failures = ep->sched.failures,
 	    .failing_since_ms = ep->sched.failing_since_ms,
@@ -278,12 +278,12 @@ static void put_status(const struct endpoint *ep, struct webhook_status *out)
 	};
 }
 
-bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out)
+bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct dispatch_status *out)
 {
 	const struct endpoint *ep = find_endpoint(d, webhook);
 	const struct webhook *w = registry_get(d->conf.registry, webhook);
 	if (ep == NULL && w != NULL) /* it has no work, but may have been failing before */
-		*out = (struct webhook_status){
+		*out = (struct dispatch_status){
 		    .circuit = CIRCUIT_NAMES[CIRCUIT_CLOSED],
 		    .failing_since_ms = w->failing_since_ms,
 		};

@@ -19,29 +19,12 @@
 #include "base/histogram.h"
 #include "courier/client.h"
 #include "dispatch/judge.h"
-#include "domain/webhook_json.h"
+#include "feed/feed.h"
 #include "sched/sched.h"
 #include "store/oldest.h"
 #include "store/queue.h"
 #include "store/registry.h"
 #include "store/turn.h"
-
-/* What became of a delivery, as it is on disk now. All borrowed for the call. */
-struct delivery_end {
-	const struct webhook *webhook;
-	const struct event *event;
-	const struct settlement *settlement;
-	int64_t duration_us; /* 0: no attempt was made */
-	int status;          /* of HTTP; 0: none came */
-	const char *error;   /* why none came; empty: one did, or no attempt was made */
-};
-
-/* What others must hear of, after the commit; NULL: nobody does. */
-struct dispatch_hooks {
-	void (*settled)(void *arg, const struct delivery_end *o);
-	void (*disabled)(void *arg, const struct webhook *w); /* by what its receiver did */
-	void *arg;
-};
 
 struct dispatch_conf {
 	struct db *db; /* all borrowed */
@@ -51,8 +34,8 @@ struct dispatch_conf {
 	struct client *client;
 	struct judge judge;
 	struct sched_conf sched;
-	struct dispatch_hooks hooks;
 	struct oldest *oldest;   /* told of what is queued; NULL: nobody is */
+	struct feed *feed;       /* told of what becomes of deliveries; NULL: nobody is */
 	uint64_t body_bytes_max; /* bytes of bodies in flight over all webhooks */
 };
 
@@ -128,10 +111,23 @@ struct dispatch_figures {
 
 void dispatch_figures(const struct dispatch *d, struct dispatch_figures *out);
 
+/* How a webhook's endpoint stands at the moment. Times are wall milliseconds, 0: none. */
+struct dispatch_status {
+	const char *circuit; /* "closed", "open" or "half_open" */
+	int64_t failing_since_ms;
+	int64_t opened_ms;
+	int64_t probe_ms;
+	uint32_t failures; /* in a row */
+	uint32_t in_flight;
+};
+
+/* How the webhook's endpoint stands; false where there is no such webhook. */
+bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct dispatch_status *out);
+
 /* How an endpoint does, for the list of those that hurt. */
 struct dispatch_trouble {
 	uint64_t webhook;
-	struct webhook_status status;
+	struct dispatch_status status;
 	int last_status;        /* of the last attempt; 0: none came */
 	const char *last_error; /* why, in words; NULL: it succeeded, or there was none */
 };
@@ -142,8 +138,5 @@ struct dispatch_trouble {
  */
 void dispatch_each(const struct dispatch *d,
     void (*fn)(void *arg, const struct dispatch_trouble *t), void *arg);
-
-/* How the webhook's endpoint stands; false where there is no such webhook. */
-bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct webhook_status *out);
 
 #endif

@@ -37,9 +37,9 @@ struct flight {
 	struct settlement settlement;
 	enum sched_result result; /* what the endpoint learns from it */
 	int64_t duration_us;
-	int status;      /* of HTTP; 0: none came */
-	char error[128]; /* why none came; for the hooks */
-	bool landed;     /* its slot was given back before its outcome was on disk */
+	int status;                  /* of HTTP; 0: none came */
+	char error[FEED_ERROR_SIZE]; /* why none came; for the feed */
+	bool landed; /* its slot was given back before its outcome was on disk */
 };
 
 struct dispatch {

@@ -36,26 +36,53 @@ static enum err apply_flight(struct op *op, struct db_txn *txn)
 	return settlement_write(&f->settlement, f->dispatch->conf.vault, txn);
 }
 
-static void tell_settled(const struct dispatch *d, const struct flight *f)
+static enum happening_type happening_of(enum verdict verdict)
 {
-	const struct dispatch_hooks *hooks = &d->conf.hooks;
-	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
-	if (hooks->settled == NULL || w == NULL)
-		return;
-	struct delivery_end o = {.webhook = w,
-	    .event = &f->event,
-	    .settlement = &f->settlement,
-	    .duration_us = f->duration_us,
-	    .status = f->status,
-	    .error = f->error};
-	hooks->settled(hooks->arg, &o);
+	switch (verdict) {
+	case VERDICT_DELIVERED:
+		return HAPPENING_DELIVERED;
+	case VERDICT_EXPIRED:
+		return HAPPENING_EXPIRED;
+	case VERDICT_RETRY:
+		return HAPPENING_RETRYING;
+	case VERDICT_DEAD:
+		return HAPPENING_DEAD;
+	}
+	log_panic("a verdict that there is not");
 }
 
+/* Tells the feed what became of the delivery. */
+static void tell_settled(const struct dispatch *d, const struct flight *f)
+{
+	const struct settlement *s = &f->settlement;
+	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
+	if (d->conf.feed == NULL || w == NULL)
+		return;
+	struct happening h = {.type = happening_of(s->verdict),
+	    .at_ms = s->now_ms,
+	    .webhook = w->number,
+	    .duration_us = f->duration_us,
+	    .next_ms = s->verdict == VERDICT_RETRY ? s->retry_ms : 0,
+	    .attempt = s->delivery.attempts,
+	    .status = f->status,
+	    .has_event = true,
+	    .has_delivery = true,
+	    .has_webhook = true,
+	    .event_id = s->delivery.event_id,
+	    .delivery_id = s->delivery.id,
+	    .webhook_id = w->id};
+	memcpy(h.session, f->event.session, sizeof(h.session));
+	memcpy(h.event, f->event.name, sizeof(h.event));
+	memcpy(h.error, f->error, sizeof(h.error));
+	feed_tell(d->conf.feed, &h);
+}
+
+/* Tells the feed that the webhook was disabled by what its receiver did. */
 static void tell_disabled(const struct dispatch *d, uint64_t webhook)
 {
-	const struct dispatch_hooks *hooks = &d->conf.hooks;
-	if (hooks->disabled != NULL)
-		hooks->disabled(hooks->arg, registry_get(d->conf.registry, webhook));
+	if (d->conf.feed != NULL)
+		feed_tell_disabled(d->conf.feed, registry_get(d->conf.registry, webhook),
+		    clock_wall_ms());
 }
 
 /* The webhook and its notice are on disk as the settlement says: memory follows. */

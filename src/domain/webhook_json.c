@@ -509,16 +509,6 @@ static void write_time(struct buf *out, const char *key, int64_t wall_ms)
 	write_text(out, key, wall_ms == 0 ? NULL : stamp);
 }
 
-static void write_status(const struct webhook_status *status, struct buf *out)
-{
-	buf_printf(out, ",\"circuit\":{\"state\":\"%s\",\"consecutive_failures\":%u",
-	    status->circuit, status->failures);
-	write_time(out, "failing_since", status->failing_since_ms);
-	write_time(out, "opened_at", status->opened_ms);
-	write_time(out, "next_probe_at", status->probe_ms);
-	buf_printf(out, "},\"in_flight\":%u", status->in_flight);
-}
-
 static void write_events(const struct webhook *w, struct buf *out)
 {
 	buf_puts(out, ",\"events\":[");
@@ -565,13 +555,12 @@ static void write_rate(const struct webhook *w, struct buf *out)
 		buf_puts(out, "null");
 }
 
-void webhook_write(const struct webhook *w, const struct webhook_status *status, int64_t now_ms,
-    struct buf *out)
+void webhook_write(const struct webhook *w, int64_t now_ms, struct buf *out)
 {
 	char id[UUID_TEXT_SIZE];
 	bool overlaps = w->previous_expires_ms > now_ms;
 	uuid_format(&w->id, id);
-	buf_printf(out, "{\"id\":\"%s\"", id);
+	buf_printf(out, "\"id\":\"%s\"", id);
 	write_text(out, "url", w->url);
 	write_events(w, out);
 	write_text(out, "secret", w->secret == NULL ? NULL : WEBHOOK_MASK);
@@ -588,8 +577,4 @@ void webhook_write(const struct webhook *w, const struct webhook_status *status,
 	write_text(out, "ca_pem", w->ca_pem);
 	buf_printf(out, ",\"tls_verify\":%s", w->tls_insecure ? "false" : "true");
 	write_text(out, "description", w->description);
-	write_status(status, out);
-	write_time(out, "created_at", w->created_ms);
-	write_time(out, "updated_at", w->updated_ms);
-	buf_putc(out, '}');
 }

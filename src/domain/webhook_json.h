@@ -1,6 +1,6 @@
 /*
  * Webhooks as clients write and read them (docs/api.md): the rules of
- * each field, once, for POST and PATCH alike, and the answer's JSON.
+ * each field, once, for POST and PATCH alike, and how answers show them.
  */
 #ifndef DOMAIN_WEBHOOK_JSON_H
 #define DOMAIN_WEBHOOK_JSON_H
@@ -39,21 +39,10 @@ MUST_CHECK enum err webhook_apply_rotation(struct webhook *w, struct slice body,
 /* Checks what no single field shows: that there is a url. ERR_INVALID. */
 MUST_CHECK enum err webhook_check(const struct webhook *w, struct problem *p);
 
-/* How the webhook's endpoint stands at the moment. Times are wall milliseconds, 0: none. */
-struct webhook_status {
-	const char *circuit; /* "closed", "open" or "half_open" */
-	int64_t failing_since_ms;
-	int64_t opened_ms;
-	int64_t probe_ms;
-	uint32_t failures; /* in a row */
-	uint32_t in_flight;
-};
-
 /*
- * Appends the JSON object that the API shows, at `now_ms`, wall: the secret only ever as a
- * mask, the previous one's end only while it lasts.
+ * Appends the members that the API shows of what is written so, from "id" on, as they are at
+ * `now_ms`, wall: the secret only ever as a mask, the previous one's end only while it lasts.
  */
-void webhook_write(const struct webhook *w, const struct webhook_status *status, int64_t now_ms,
-    struct buf *out);
+void webhook_write(const struct webhook *w, int64_t now_ms, struct buf *out);
 
 #endif

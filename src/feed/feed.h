@@ -3,7 +3,7 @@
  *
  *   publish handlers ─┐                       ┌─▶ reader (its place, its filter)
  *                     ├─▶ feed_tell() ─▶ ring ┼─▶ reader
- *   dispatch, by cli ─┘                       └─▶ reader
+ *   dispatch ─────────┘                       └─▶ reader
  *
  * A happening is told after its commit, and copied into a ring that forgets the oldest. It
  * becomes text only when a reader comes to it, once for all of them. A reader is no more than

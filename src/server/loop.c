@@ -53,8 +53,7 @@ struct loop {
 	int64_t staged_since_ms; /* monotonic; 0: nothing is */
 	int64_t commit_us;       /* what a commit takes, of late */
 	int64_t began_us;        /* monotonic; when the turn's wait was over */
-	struct histogram turns;
-	int64_t clock_ahead_ms; /* the system's clock, of wall time */
+	int64_t clock_ahead_ms;  /* the system's clock, of wall time */
 };
 
 static void on_wake(void *arg)
@@ -258,7 +257,7 @@ static enum err turn_once(struct loop *l)
 		dispatch_pump(l->conf.dispatch);
 	if (l->reload)
 		reload(l);
-	histogram_record(&l->turns, clock_now_us() - l->began_us);
+	histogram_record(l->conf.turns, clock_now_us() - l->began_us);
 	l->conf.turned(l->conf.arg);
 	return err;
 }
@@ -290,11 +289,6 @@ void loop_free(struct loop *l)
 	reactor_signal_free(l->interrupt);
 	reactor_signal_free(l->hangup);
 	free(l);
-}
-
-const struct histogram *loop_turns(const struct loop *l)
-{
-	return &l->turns;
 }
 
 void loop_configure(struct loop *l, int64_t drain_timeout_ms)

@@ -27,7 +27,8 @@ struct loop_conf {
 	struct oldest *oldest;
 	struct api *api;
 	struct http_server *http;
-	struct api_health *health; /* kept up to date here */
+	struct api_health *health; /* kept up to date here; so is the next */
+	struct histogram *turns;   /* how long they took, without the wait before them */
 	int64_t drain_timeout_ms;
 	void (*reload)(void *arg);   /* SIGHUP; called between turns */
 	void (*stopping)(void *arg); /* the first SIGTERM or SIGINT */
@@ -42,9 +43,6 @@ struct loop *loop_new(const struct loop_conf *conf);
 
 /* Frees it; NULL is fine. */
 void loop_free(struct loop *l);
-
-/* How long its turns took, without the wait for something to do; borrowed. */
-const struct histogram *loop_turns(const struct loop *l);
 
 /* Changes how long a drain may take. */
 void loop_configure(struct loop *l, int64_t drain_timeout_ms);

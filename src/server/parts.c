@@ -6,82 +6,12 @@
 #include "http/listen_address.h"
 #include "server/listeners.h"
 #include "server/server.h"
-#include "server/tell.h"
 
 #define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
 
 static void on_queued(void *arg, uint64_t webhook, const struct queue_place *place)
 {
 	dispatch_queued(((struct server *)arg)->dispatch, webhook, place);
-}
-
-static void on_changed(void *arg, uint64_t webhook, bool enabled_now)
-{
-	dispatch_changed(((struct server *)arg)->dispatch, webhook, enabled_now);
-}
-
-static bool on_status(void *arg, uint64_t webhook, struct webhook_status *out)
-{
-	return dispatch_status(((struct server *)arg)->dispatch, webhook, out);
-}
-
-static bool on_in_flight(void *arg, uint64_t webhook, const struct uuid *delivery)
-{
-	return dispatch_is_in_flight(((struct server *)arg)->dispatch, webhook, delivery);
-}
-
-static void put_outcomes(const struct dispatch *d, struct api_figures *out)
-{
-	struct dispatch_figures f;
-	dispatch_figures(d, &f);
-	out->delivered = f.delivered;
-	out->retried = f.retried;
-	out->dead = f.dead;
-	out->expired = f.expired;
-	out->cancelled = f.cancelled;
-	for (size_t i = 0; i < HTTP_CLASSES; i++)
-		out->attempts[i] = f.attempts[i];
-	out->attempt = f.attempt;
-	out->receipt = f.receipt;
-	out->in_flight = f.in_flight;
-	out->circuits_open = f.open;
-	out->circuits_half_open = f.half_open;
-}
-_Static_assert(DISPATCH_CLASSES == HTTP_CLASSES, "classes of statuses are the same for both");
-
-static void on_figures(void *arg, struct api_figures *out)
-{
-	const struct server *s = arg;
-	put_outcomes(s->dispatch, out);
-	out->turn = *loop_turns(s->loop);
-	http_figures(s->http, &out->http);
-	out->oldest_known = oldest_created(s->oldest, &out->oldest_ms);
-}
-
-struct troubles {
-	api_trouble_fn fn;
-	void *arg;
-};
-
-static void tell_trouble(void *arg, const struct dispatch_trouble *t)
-{
-	const struct troubles *to = arg;
-	struct api_trouble trouble = {.webhook = t->webhook,
-	    .status = t->status,
-	    .last_status = t->last_status,
-	    .last_error = t->last_error};
-	to->fn(to->arg, &trouble);
-}
-
-static void on_troubles(void *arg, api_trouble_fn fn, void *fn_arg)
-{
-	struct troubles to = {.fn = fn, .arg = fn_arg};
-	dispatch_each(((struct server *)arg)->dispatch, tell_trouble, &to);
-}
-
-static void on_replaying(void *arg, const struct replay_key *key)
-{
-	replayer_add(((struct server *)arg)->replayer, key);
 }
 
 struct api_conf server_api_conf(struct server *s)
@@ -96,6 +26,11 @@ struct api_conf server_api_conf(struct server *s)
 	    .peers = s->peers,
 	    .proxies = &s->proxies,
 	    .health = &s->health,
+	    .dispatch = s->dispatch,
+	    .replayer = s->replayer,
+	    .feed = s->feed,
+	    .oldest = s->oldest,
+	    .turns = &s->turns,
 	    .rules = {.extra_events = s->config.extra_events.items,
 		.extra_event_count = s->config.extra_events.count,
 		.timeout_ms = (uint32_t)s->config.timeout_ms},
@@ -104,20 +39,11 @@ struct api_conf server_api_conf(struct server *s)
 	    .batch_max = s->config.max_batch_bytes,
 	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,
 	    .backup_stall_ms = (int64_t)s->config.backup_stall_ms,
-	    .feed = s->feed,
 	    .stream_readers_max = (uint32_t)s->config.stream_readers_max,
 	    .stream_stall_ms = (int64_t)s->config.send_timeout_ms,
 	    .quota = {.most = s->config.max_queue_per_session,
 		.backlog = s->backlog,
 		.registry = s->registry},
-	    .hooks = {.queued = on_queued,
-		.changed = on_changed,
-		.replaying = on_replaying,
-		.status = on_status,
-		.in_flight = on_in_flight,
-		.figures = on_figures,
-		.troubles = on_troubles,
-		.arg = s},
 	    .metrics_apart = s->config.metrics_listen != NULL,
 	    .started_ms = s->started_ms,
 	    .started_mono_ms = s->started_mono_ms};
@@ -167,7 +93,7 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 		.per_host = (uint32_t)s->config.max_per_host,
 		.circuit_failures = (uint32_t)s->config.circuit_failures,
 		.circuit_open_ms = s->config.circuit_open},
-	    .hooks = tell_hooks(s->feed),
+	    .feed = s->feed,
 	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
 }
 

@@ -143,6 +143,7 @@ static void make_api(struct server *s)
 	s->api = api_new(&api);
 	struct http_conf http = server_http_conf(s);
 	s->http = http_new(s->reactor, &http, api_handle, api_error_body, s->api);
+	api_set_server(s->api, s->http);
 }
 
 /* A server of its own for /metrics: whoever reaches its address reaches nothing else. */
@@ -224,6 +225,7 @@ static void make_loop(struct server *s)
 	    .api = s->api,
 	    .http = s->http,
 	    .health = &s->health,
+	    .turns = &s->turns,
 	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms,
 	    .reload = on_reload,
 	    .stopping = on_stopping,

@@ -42,6 +42,7 @@ struct server {
 	struct renewal *renewal;
 	struct replayer *replayer;
 	struct api_health health;
+	struct histogram turns;
 	int64_t started_ms; /* the system's clock when the process began */
 	int64_t started_mono_ms;
 	struct rnd rnd;

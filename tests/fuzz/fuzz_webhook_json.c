@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/webhook_view.h"
 #include "base/log.h"
 #include "domain/json.h"
 #include "domain/webhook_json.h"
@@ -47,9 +48,9 @@ static void check_problem(const struct problem *p)
 
 static void check_shown(const struct webhook *w)
 {
-	static const struct webhook_status STATUS = {.circuit = "closed"};
+	static const struct dispatch_status STATUS = {.circuit = "closed"};
 	struct buf shown = BUF_INIT(SHOWN_MAX);
-	webhook_write(w, &STATUS, 0, &shown);
+	webhook_view_put(w, &STATUS, 0, &shown);
 	panic_if(shown.failed, "too long to show");
 	check_json(buf_view(&shown));
 	/* Long enough to stand nowhere else by accident. */

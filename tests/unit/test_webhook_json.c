@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/webhook_view.h"
 #include "base/mem.h"
 #include "domain/json.h"
 #include "domain/name.h"
@@ -25,7 +26,7 @@ static char extra_event[] = "our.own_event";
 static char *const EXTRA_EVENTS[] = {extra_event};
 static const struct webhook_rules RULES = {EXTRA_EVENTS, 1, 7000};
 
-static const struct webhook_status CLOSED = {.circuit = "closed"};
+static const struct dispatch_status CLOSED = {.circuit = "closed"};
 #define SHOWN_CLOSED                                                                           \
 	"\"circuit\":{\"state\":\"closed\",\"consecutive_failures\":0,"                        \
 	"\"failing_since\":null,\"opened_at\":null,\"next_probe_at\":null},\"in_flight\":0,"
@@ -40,7 +41,7 @@ static enum err apply(struct webhook *w, const char *body, struct problem *p)
 static char *show(const struct webhook *w)
 {
 	struct buf json = BUF_INIT(1u << 20);
-	webhook_write(w, &CLOSED, 0, &json);
+	webhook_view_put(w, &CLOSED, 0, &json);
 	assert_false(json.failed);
 	char *text = mem_copy(json.data, json.len);
 	buf_fini(&json);
@@ -92,7 +93,7 @@ static void test_write(void **state)
 static void test_write_status(void **state)
 {
 	(void)state;
-	static const struct webhook_status STATUS = {.circuit = "open",
+	static const struct dispatch_status STATUS = {.circuit = "open",
 	    .failing_since_ms = 1767225600000,
 	    .opened_ms = 1767225600001,
 	    .probe_ms = 1767225900001,
@@ -100,7 +101,7 @@ static void test_write_status(void **state)
 	    .in_flight = 7};
 	struct buf json = BUF_INIT(10000);
 	struct webhook *w = make_webhook(1, "s", "http://a/");
-	webhook_write(w, &STATUS, 0, &json);
+	webhook_view_put(w, &STATUS, 0, &json);
 	assert_non_null(strstr(buf_cstr(&json),
 	    ",\"circuit\":{\"state\":\"open\",\"consecutive_failures\":4294967295,"
 	    "\"failing_since\":\"2026-01-01T00:00:00.000Z\","

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/webhook_view.h"
 #include "domain/webhook_json.h"
 #include "support.h"
 
@@ -89,13 +90,13 @@ static void test_expired_secret_is_dropped(void **state)
 static void test_overlap_is_shown(void **state)
 {
 	(void)state;
-	static const struct webhook_status CLOSED = {.circuit = "closed"};
+	static const struct dispatch_status CLOSED = {.circuit = "closed"};
 	struct webhook *w = make_webhook(1, "s", "http://a/");
 	webhook_set(&w->secret, "first");
 	webhook_rotate_secret(w, "second", 1767225600000);
 	for (int over = 0; over <= 1; over++) {
 		struct buf json = BUF_INIT(10000);
-		webhook_write(w, &CLOSED, 1767225599999 + over, &json);
+		webhook_view_put(w, &CLOSED, 1767225599999 + over, &json);
 		bool shown = strstr(buf_cstr(&json), "\"2026-01-01T00:00:00.000Z\"") != NULL;
 		assert_int_equal(shown, over == 0);
 		buf_fini(&json);

@@ -1,0 +1,14 @@
+/*
+ * A webhook as the API shows one (docs/api.md): what its owner may write, how its endpoint
+ * stands, and its times. Never its secrets.
+ */
+#ifndef API_WEBHOOK_VIEW_H
+#define API_WEBHOOK_VIEW_H
+
+#include "dispatch/dispatch.h"
+
+/* Appends the JSON object, as it is at `now_ms`, wall. */
+void webhook_view_put(const struct webhook *w, const struct dispatch_status *status,
+    int64_t now_ms, struct buf *out);
+
+#endif
