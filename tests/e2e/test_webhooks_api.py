@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import MASK, RFC3339, UUID4, Hold, expect_error, hooks_path
+from harness import MASK, RFC3339, UUID4, Hold, expect_error, hooks_path, verify
 
 HOOK = "http://127.0.0.1:9/hook"  # no event is published for it: it is never contacted
 OTHER = "http://127.0.0.1:9/other"
@@ -120,7 +120,7 @@ def test_capabilities_have_the_events_of_the_settings_too(make_gateway):
     assert made["events"] == offered["events"]
 
 
-def test_capabilities_name_the_headers_of_each_signature(gateway, make_receiver):
+def test_capabilities_have_each_signature_and_what_it_adds(gateway, make_receiver):
     offered = gateway.api("GET", "/capabilities").json()["signatures"]
     assert offered[0]["name"] == DEFAULTS["signature"]
     plain = make_receiver()
@@ -132,7 +132,9 @@ def test_capabilities_name_the_headers_of_each_signature(gateway, make_receiver)
         session = "signed-" + scheme["name"]
         gateway.register(session, receiver.url(), secret=SECRET, signature=scheme["name"])
         gateway.publish(session)
-        signed = {name.lower() for name, _ in receiver.wait_for(1)[0].headers}
+        (request,) = receiver.wait_for(1)
+        verify(request, SECRET, scheme["name"])
+        signed = {name.lower() for name, _ in request.headers}
         assert signed - before == {name.lower() for name in scheme["headers"]}, scheme["name"]
 
 

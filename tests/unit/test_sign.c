@@ -326,14 +326,17 @@ static void test_schemes_set_what_they_say(void **state)
 		const struct sign_scheme *s = &SIGN_SCHEMES[i];
 		for (; s != NULL; s = s->beside) {
 			struct request q = {.count = 0};
-			size_t said = 0;
 			s->sign(&m, put, &q);
-			while (s->headers[said] != NULL) {
-				if (header(&q, s->headers[said++]).len == 0)
-					fail_msg("%s: no %s", s->name, s->headers[said - 1]);
+			for (size_t h = 0; s->headers[h] != NULL; h++) {
+				if (header(&q, s->headers[h]).len == 0)
+					fail_msg("%s: no %s", s->name, s->headers[h]);
+				drop(&q, s->headers[h]);
+			}
+			for (size_t h = 0; h < q.count; h++) {
+				if (q.headers[h].name[0] != '\0')
+					fail_msg("%s: also %s", s->name, q.headers[h].name);
 			}
 			assert_true(s->summary[0] != '\0');
-			assert_int_equal(said, q.count);
 		}
 	}
 	sign_key_free(k);
