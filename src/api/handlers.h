@@ -79,7 +79,8 @@ void metrics_totals(void *api, struct samples_totals *out);
 void handle_ui(struct call *c); /* sends on to it */
 void handle_ui_file(struct call *c);
 
-/* ops_api.c: health, the API's description */
+/* ops_api.c: health, what webhooks can choose from, the API's description */
+void handle_capabilities(struct call *c);
 void handle_openapi(struct call *c);
 void handle_livez(struct call *c);
 void handle_readyz(struct call *c);

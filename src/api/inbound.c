@@ -5,8 +5,6 @@
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/str.h"
-#include "domain/sign.h"
 
 struct inbound {
 	struct map *by_session; /* session -> sign_key */
@@ -48,32 +46,11 @@ void inbound_add(struct inbound *in, struct slice session, struct slice secret)
 	map_put(in->by_session, session.ptr, session.len, key);
 }
 
-/* Reads a time as v2 signs it: as JavaScript and others print it, without zeros in front. */
-static bool read_timestamp(struct slice text, int64_t now_s, int64_t *out)
-{
-	uint64_t timestamp = 0;
-	if (str_u64(text, &timestamp) != OK || text.ptr[0] == '0' || timestamp > INT64_MAX / 2)
-		return false;
-	int64_t off = now_s - (int64_t)timestamp;
-	*out = (int64_t)timestamp;
-	return off <= INBOUND_WINDOW_S && off >= -INBOUND_WINDOW_S;
-}
-
 bool inbound_verify(const struct inbound *in, struct slice session,
-    const struct inbound_claim *claim, struct slice body, int64_t now_s)
+    const struct sign_claim *claim)
 {
-	char expected[SIGN_HEX_SIZE];
-	int64_t timestamp_s = 0;
 	struct sign_key *key = map_get(in->by_session, session.ptr, session.len);
 	if (key == NULL)
 		key = in->others;
-	if (key == NULL)
-		return false;
-	if (!slice_eq(claim->version, SLICE("v2")))
-		sign_body(key, body, expected);
-	else if (read_timestamp(claim->timestamp, now_s, &timestamp_s))
-		sign_timed_body(key, timestamp_s, body, expected);
-	else
-		return false;
-	return str_same_secret(claim->signature, slice_of(expected));
+	return key != NULL && sign_verify(key, claim);
 }

@@ -9,8 +9,9 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "domain/sign.h"
 
-#define INBOUND_WINDOW_S 300 /* how far the time of a v2 signature may be off */
+#define INBOUND_WINDOW_S 300 /* how far the time of a signature may be off */
 
 struct inbound;
 
@@ -23,18 +24,8 @@ void inbound_free(struct inbound *in);
 /* Adds the secret of `session`, or with an empty session that of all which have none. */
 void inbound_add(struct inbound *in, struct slice session, struct slice secret);
 
-/* What a request says of its body, header by header; empty where it says nothing. */
-struct inbound_claim {
-	struct slice version;   /* X-Webhook-Signature-Version */
-	struct slice timestamp; /* X-Webhook-Timestamp */
-	struct slice signature; /* X-Webhook-Signature */
-};
-
-/*
- * Whether the claim proves the session's secret: a v1 signature over the body, or with version
- * "v2" one over "{timestamp}.{body}" with a time at most INBOUND_WINDOW_S off `now_s`.
- */
+/* Whether the claim proves the session's secret; its window is to be INBOUND_WINDOW_S. */
 bool inbound_verify(const struct inbound *in, struct slice session,
-    const struct inbound_claim *claim, struct slice body, int64_t now_s);
+    const struct sign_claim *claim);
 
 #endif

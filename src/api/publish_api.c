@@ -320,6 +320,11 @@ void handle_publish_any(struct call *c)
 		stage(pc, 202);
 }
 
+static struct slice header_of(const void *request, const char *name)
+{
+	return http_header(request, name);
+}
+
 void handle_webhook_in(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
@@ -331,13 +336,9 @@ void handle_webhook_in(struct call *c)
 	bool by_token = auth_count(conf->auth) > 0 &&
 	    auth_check(conf->auth, token, &c->token) &&
 	    auth_reaches(c->token, slice_of(c->session));
-	struct inbound_claim claim = {.version = http_header(c->http,
-					  "X-Webhook-Signature-Version"),
-	    .timestamp = http_header(c->http, "X-Webhook-Timestamp"),
-	    .signature = http_header(c->http, "X-Webhook-Signature")};
-	if (!by_token &&
-	    !inbound_verify(conf->inbound, slice_of(c->session), &claim, body,
-		clock_system_ms() / 1000)) {
+	const struct sign_claim claim = {header_of, c->http, body, clock_system_ms() / 1000,
+	    INBOUND_WINDOW_S};
+	if (!by_token && !inbound_verify(conf->inbound, slice_of(c->session), &claim)) {
 		bool is_guess = token.len > 0 ||
 		    http_header(c->http, "X-Webhook-Signature").len > 0;
 		guard_refuse(c->api->guard, c, is_guess,

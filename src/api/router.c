@@ -20,6 +20,7 @@ static const struct route ROUTES[] = {
     {"GET", "livez", handle_livez, NULL, NULL, true},
     {"GET", "readyz", handle_readyz, NULL, NULL, true},
     {"GET", "metrics", handle_metrics, NULL, NULL, true},
+    {"GET", "api/v1/capabilities", handle_capabilities, NULL, NULL, false},
     {"GET", "api/v1/stats", handle_stats, NULL, NULL, false},
     {"GET", "api/v1/backup", handle_backup, NULL, NULL, false},
     {"GET", "api/v1/events/stream", handle_stream, NULL, NULL, false},

@@ -9,32 +9,9 @@ static void put_number(struct client_request *q, struct slice name, int64_t n)
 	client_own_header(q, name, str_put_i64(n, text));
 }
 
-static void put_signature(struct client_request *q, const struct attempt *a, int64_t now_s)
+static void put_header(void *arg, struct slice name, struct slice value)
 {
-	char text[SIGN_HEX_SIZE];
-	if (a->webhook->signature == SIGNATURE_V2) {
-		sign_timed_body(a->key, now_s, a->body, text);
-		client_own_header(q, SLICE("X-Webhook-Signature"), slice_of(text));
-		client_own_header(q, SLICE("X-Webhook-Signature-Version"), SLICE("v2"));
-		return;
-	}
-	sign_body(a->key, a->body, text);
-	client_own_header(q, SLICE("X-Webhook-Signature"), slice_of(text));
-}
-
-static void put_standard_signature(struct client_request *q, const struct attempt *a,
-    struct slice event_id, int64_t now_s)
-{
-	char text[2 * SIGN_STANDARD_SIZE];
-	sign_standard(a->key, event_id, now_s, a->body, text);
-	if (a->previous_key != NULL) {
-		size_t len = strlen(text);
-		text[len] = ' ';
-		sign_standard(a->previous_key, event_id, now_s, a->body, text + len + 1);
-	}
-	client_own_header(q, SLICE("webhook-id"), event_id);
-	put_number(q, SLICE("webhook-timestamp"), now_s);
-	client_own_header(q, SLICE("webhook-signature"), slice_of(text));
+	client_own_header(arg, name, value);
 }
 
 void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg)
@@ -53,8 +30,9 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	put_number(q, SLICE("X-Webhook-Attempt"), (int64_t)a->delivery->attempts + 1);
 	put_number(q, SLICE("X-Webhook-Timestamp"), now_s);
 	if (a->key != NULL) {
-		put_signature(q, a, now_s);
-		put_standard_signature(q, a, slice_of(event_id), now_s);
+		const struct sign_message m = {a->key, a->previous_key, slice_of(event_id),
+		    now_s, a->body};
+		sign_put_headers(sign_find_code(a->webhook->signature), &m, put_header, q);
 	}
 	for (size_t i = 0; i < a->webhook->header_count; i++) {
 		const struct webhook_header *h = &a->webhook->headers[i];

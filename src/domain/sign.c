@@ -2,7 +2,8 @@
  * HMAC-SHA256 through OpenSSL's EVP_MAC; see sign.h. A context is keyed once and
  * re-initialised with the same key for each message; prefix and body are fed one
  * after the other, so that no body is ever copied. A failing call means no memory
- * or no HMAC in the library: there is no unsigned delivery to fall back to.
+ * or no HMAC in the library: there is no unsigned delivery to fall back to. Below them the
+ * schemes: which headers an attempt has, and what they are made over.
  */
 #include "domain/sign.h"
 
@@ -181,6 +182,149 @@ void sign_standard(struct sign_key *k, struct slice id, int64_t timestamp_s, str
 	compute(k->standard, parts, sizeof(parts) / sizeof(parts[0]), mac);
 	memcpy(out, scheme.ptr, scheme.len);
 	(void)EVP_EncodeBlock((unsigned char *)out + scheme.len, mac, MAC_SIZE); /* and a NUL */
+}
+
+/* Reads a time as it is signed: as JavaScript and others print it, without zeros in front. */
+static bool read_time(const struct sign_claim *c, const char *name, int64_t *out)
+{
+	uint64_t time_s = 0;
+	struct slice text = c->header(c->request, name);
+	if (str_u64(text, &time_s) != OK || time_s > INT64_MAX / 2)
+		return false;
+	int64_t off_s = c->now_s - (int64_t)time_s;
+	*out = (int64_t)time_s;
+	return (text.len == 1 || text.ptr[0] != '0') && off_s <= c->window_s &&
+	    off_s >= -c->window_s;
+}
+
+static void sign_v1(const struct sign_message *m, sign_put_fn put, void *arg)
+{
+	char text[SIGN_HEX_SIZE];
+	sign_body(m->key, m->body, text);
+	put(arg, SLICE("X-Webhook-Signature"), slice_of(text));
+}
+
+static bool verify_v1(struct sign_key *k, const struct sign_claim *c)
+{
+	char expected[SIGN_HEX_SIZE];
+	sign_body(k, c->body, expected);
+	return str_same_secret(c->header(c->request, "X-Webhook-Signature"),
+	    slice_of(expected));
+}
+
+static void sign_v2(const struct sign_message *m, sign_put_fn put, void *arg)
+{
+	char text[SIGN_HEX_SIZE];
+	sign_timed_body(m->key, m->timestamp_s, m->body, text);
+	put(arg, SLICE("X-Webhook-Signature"), slice_of(text));
+	put(arg, SLICE("X-Webhook-Signature-Version"), SLICE("v2"));
+}
+
+static bool verify_v2(struct sign_key *k, const struct sign_claim *c)
+{
+	char expected[SIGN_HEX_SIZE];
+	int64_t timestamp_s = 0;
+	if (!read_time(c, "X-Webhook-Timestamp", &timestamp_s))
+		return false;
+	sign_timed_body(k, timestamp_s, c->body, expected);
+	return str_same_secret(c->header(c->request, "X-Webhook-Signature"),
+	    slice_of(expected));
+}
+
+static void sign_as_standard(const struct sign_message *m, sign_put_fn put, void *arg)
+{
+	char text[2 * SIGN_STANDARD_SIZE];
+	char timestamp[STR_I64_SIZE];
+	sign_standard(m->key, m->event_id, m->timestamp_s, m->body, text);
+	if (m->previous_key != NULL) {
+		size_t len = strlen(text);
+		text[len] = ' ';
+		sign_standard(m->previous_key, m->event_id, m->timestamp_s, m->body,
+		    text + len + 1);
+	}
+	put(arg, SLICE("webhook-id"), m->event_id);
+	put(arg, SLICE("webhook-timestamp"), str_put_i64(m->timestamp_s, timestamp));
+	put(arg, SLICE("webhook-signature"), slice_of(text));
+}
+
+/* One of the signatures, separated by spaces, has to be right. */
+static bool verify_standard(struct sign_key *k, const struct sign_claim *c)
+{
+	char expected[SIGN_STANDARD_SIZE];
+	int64_t timestamp_s = 0;
+	struct slice id = c->header(c->request, "webhook-id");
+	struct slice given = c->header(c->request, "webhook-signature");
+	if (!read_time(c, "webhook-timestamp", &timestamp_s))
+		return false;
+	sign_standard(k, id, timestamp_s, c->body, expected);
+	while (given.len > 0) {
+		if (str_same_secret(slice_cut(&given, ' '), slice_of(expected)))
+			return true;
+	}
+	return false;
+}
+
+static const struct sign_scheme STANDARD = {"standard", 0, "Standard Webhooks",
+    {"webhook-signature", "webhook-id", "webhook-timestamp"}, NULL, sign_as_standard,
+    verify_standard};
+
+/* Rows without names of fields: the compiler refuses one that lacks something. */
+const struct sign_scheme SIGN_SCHEMES[] = {
+    {"v1", SIGNATURE_V1, "over the body", {"X-Webhook-Signature"}, &STANDARD, sign_v1,
+	verify_v1},
+    {"v2", SIGNATURE_V2, "over time and body",
+	{"X-Webhook-Signature", "X-Webhook-Signature-Version"}, &STANDARD, sign_v2, verify_v2},
+};
+
+const size_t SIGN_SCHEMES_COUNT = sizeof(SIGN_SCHEMES) / sizeof(SIGN_SCHEMES[0]);
+
+const struct sign_scheme *sign_find_code(unsigned code)
+{
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		if (SIGN_SCHEMES[i].code == code)
+			return &SIGN_SCHEMES[i];
+	}
+	return NULL;
+}
+
+const struct sign_scheme *sign_find_name(struct slice name)
+{
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		if (slice_eq(name, slice_of(SIGN_SCHEMES[i].name)))
+			return &SIGN_SCHEMES[i];
+	}
+	return NULL;
+}
+
+void sign_put_headers(const struct sign_scheme *s, const struct sign_message *m,
+    sign_put_fn put, void *arg)
+{
+	for (; s != NULL; s = s->beside)
+		s->sign(m, put, arg);
+}
+
+/* The scheme that a request is signed with. */
+static const struct sign_scheme *find_claimed(const struct sign_claim *c)
+{
+	const struct sign_scheme *s = sign_find_name(
+	    c->header(c->request, "X-Webhook-Signature-Version"));
+	return s == NULL ? &SIGN_SCHEMES[0] : s;
+}
+
+bool sign_verify(struct sign_key *k, const struct sign_claim *c)
+{
+	return find_claimed(c)->verify(k, c);
+}
+
+bool sign_verify_all(struct sign_key *k, const struct sign_claim *c)
+{
+	const struct sign_scheme *s = find_claimed(c);
+	bool good = s->verify(k, c);
+	for (s = s->beside; s != NULL; s = s->beside) {
+		bool is_there = c->header(c->request, s->headers[0]).len > 0;
+		good = good && (!is_there || s->verify(k, c));
+	}
+	return good;
 }
 
 void sign_make_secret(char out[SIGN_SECRET_SIZE])

@@ -2,6 +2,9 @@
  * Signatures over delivery bodies: the one user of OpenSSL's MACs. A key is made once
  * per webhook with work and reused (a keyed EVP_MAC context costs half of
  * HMAC() per call). HMAC-SHA256 of RFC 2104; standardwebhooks.com for the third.
+ *
+ * SIGN_SCHEMES is the list of what a webhook can choose as its `signature`: whoever signs,
+ * verifies, reads or shows a choice asks it. tests/lint/schemes.sh holds the documents to it.
  */
 #ifndef DOMAIN_SIGN_H
 #define DOMAIN_SIGN_H
@@ -15,8 +18,66 @@
 #define SIGN_STANDARD_SIZE 48 /* "v1,", 44 base64 characters, NUL */
 
 #define SIGN_SECRET_SIZE 39 /* "whsec_", 32 base64 characters, NUL */
+#define SIGN_HEADERS_MAX 4  /* that one scheme sets itself */
 
 struct sign_key;
+
+/* The schemes' codes in the records of webhooks: one that was given is never used again. */
+enum signature { SIGNATURE_V1 = 1, SIGNATURE_V2 = 2 };
+
+/* What an attempt signs. Borrowed. */
+struct sign_message {
+	struct sign_key *key;
+	struct sign_key *previous_key; /* NULL unless a secret is being rotated */
+	struct slice event_id;
+	int64_t timestamp_s; /* of the attempt; X-Webhook-Timestamp */
+	struct slice body;
+};
+
+/* Takes one header of the attempt; both are borrowed for the call. */
+typedef void (*sign_put_fn)(void *arg, struct slice name, struct slice value);
+
+/* What a request shows as proof that its sender knows a secret. Borrowed. */
+struct sign_claim {
+	/* gives a header of `request`; empty where it has none of that name */
+	struct slice (*header)(const void *request, const char *name);
+	const void *request;
+	struct slice body;
+	int64_t now_s;    /* wall */
+	int64_t window_s; /* how far a time that is signed may be off; INT64_MAX: any */
+};
+
+struct sign_scheme {
+	const char *name;    /* in JSON, and in X-Webhook-Signature-Version */
+	unsigned code;       /* in records; 0: goes beside others, cannot be chosen */
+	const char *summary; /* for people */
+	const char
+	    *headers[SIGN_HEADERS_MAX + 1]; /* up to a NULL; the first has the signature */
+	const struct sign_scheme *beside;   /* whose headers are set too; NULL: none */
+	void (*sign)(const struct sign_message *m, sign_put_fn put, void *arg);
+	bool (*verify)(struct sign_key *k, const struct sign_claim *c);
+};
+
+/* All that can be chosen; the first is what a request is signed with that names none. */
+extern const struct sign_scheme SIGN_SCHEMES[];
+extern const size_t SIGN_SCHEMES_COUNT;
+
+/* Finds a scheme by its code or its name; NULL where none has it. */
+const struct sign_scheme *sign_find_code(unsigned code);
+const struct sign_scheme *sign_find_name(struct slice name);
+
+/* Calls `put` for each header of `s` and of what goes beside it, in the order of the wire. */
+void sign_put_headers(const struct sign_scheme *s, const struct sign_message *m,
+    sign_put_fn put, void *arg);
+
+/*
+ * Whether the claim is proven under the scheme that it names in X-Webhook-Signature-Version,
+ * or the first one where it names none that is known.
+ */
+bool sign_verify(struct sign_key *k, const struct sign_claim *c);
+
+/* The same, and that those of the signatures beside it which are there are right too. */
+bool sign_verify_all(struct sign_key *k, const struct sign_claim *c);
 
 /* Makes a secret of 24 random bytes in the form of Standard Webhooks. */
 void sign_make_secret(char out[SIGN_SECRET_SIZE]);

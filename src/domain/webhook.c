@@ -283,7 +283,7 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	w->tls_insecure = (flags & FLAG_INSECURE) != 0;
 	w->retry = (flags & FLAG_RETRY) != 0 ? mem_new(sizeof(*w->retry)) : NULL;
 	w->signature = get_u8(r);
-	r->failed = r->failed || w->signature < SIGNATURE_V1 || w->signature > SIGNATURE_V2;
+	r->failed = r->failed || sign_find_code(w->signature) == NULL;
 	w->number = get_u64(r);
 	struct slice id = get_bytes(r, UUID_SIZE);
 	memcpy(w->id.bytes, id.ptr, id.len);

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "domain/id.h"
 #include "domain/retry.h"
+#include "domain/sign.h"
 #include "domain/vault.h"
 
 #define WEBHOOK_TIMEOUT_DEFAULT_MS 5000
@@ -29,8 +30,6 @@
 #define WEBHOOK_RECORD_MAX 81920 /* bytes: all of the above at their longest, and room */
 
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
-
-enum webhook_signature { SIGNATURE_V1 = 1, SIGNATURE_V2 = 2 };
 
 struct webhook_header {
 	char *name;
@@ -60,7 +59,7 @@ struct webhook {
 	int64_t failing_since_ms; /* wall; nothing has succeeded since; 0: it does not fail */
 	uint32_t timeout_ms;
 	uint32_t max_in_flight;
-	enum webhook_signature signature;
+	enum signature signature;
 	bool fifo;
 	bool tls_insecure; /* the receiver's certificate is not checked */
 	bool enabled;

@@ -186,14 +186,28 @@ static enum err apply_headers(struct webhook *w, const cJSON *value,
 	return OK;
 }
 
+static enum err unknown_signature(struct problem *p)
+{
+	struct buf known = BUF_INIT(sizeof(p->message));
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		bool is_last = i + 1 == SIGN_SCHEMES_COUNT;
+		const char *before = i == 0 ? "" : is_last ? " or " : ", ";
+		buf_printf(&known, "%s\"%s\"", before, SIGN_SCHEMES[i].name);
+	}
+	enum err err = bad(p, "signature", buf_cstr(&known));
+	buf_fini(&known);
+	return err;
+}
+
 static enum err apply_signature(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
 	(void)rules;
 	const char *text = cJSON_IsString(value) ? value->valuestring : "";
-	if (strcmp(text, "v1") != 0 && strcmp(text, "v2") != 0)
-		return bad(p, "signature", "\"v1\" or \"v2\"");
-	w->signature = strcmp(text, "v2") == 0 ? SIGNATURE_V2 : SIGNATURE_V1;
+	const struct sign_scheme *scheme = sign_find_name(slice_of(text));
+	if (scheme == NULL)
+		return unknown_signature(p);
+	w->signature = scheme->code;
 	return OK;
 }
 
@@ -568,7 +582,7 @@ void webhook_write(const struct webhook *w, int64_t now_ms, struct buf *out)
 	buf_printf(out, ",\"enabled\":%s", w->enabled ? "true" : "false");
 	write_text(out, "disabled_reason", w->disabled_reason);
 	write_headers(w, out);
-	write_text(out, "signature", w->signature == SIGNATURE_V2 ? "v2" : "v1");
+	write_text(out, "signature", sign_find_code(w->signature)->name);
 	buf_printf(out, ",\"timeout_ms\":%u,\"max_in_flight\":%u", w->timeout_ms,
 	    w->max_in_flight);
 	write_text(out, "ordering", w->fifo ? "fifo" : "none");

@@ -1,8 +1,8 @@
 /* The dialogs that register a webhook, change it, give it a new secret, replay its past. */
-import {call, path, post} from "./api.js";
+import {call, get, path, post} from "./api.js";
 import {button, data, dialog, h, say} from "./dom.js";
 
-const EVENTS = "message receipt presence chat_presence group_update joined_group qr_code pair_code connected disconnected logged_out send_result";
+let asking = false; // the server what there is to choose from: a second click opens no second dialog
 
 /* A field with its label, a note, and room for what the API says about it. */
 function field(name, label, input, note) {
@@ -77,13 +77,17 @@ function ask(title, verb, fields, work) {
 }
 
 /* Registers a webhook, or changes `w`: only what differs is sent. Resolves to it, or null. */
-export function editWebhook(session, w) {
-	const is = w ?? {events: ["all"], signature: "v1", ordering: "none", headers: {}, tls_verify: true};
+export async function editWebhook(session, w) {
+	if (asking)
+		return null;
+	asking = true;
+	const can = await get("/capabilities").finally(() => { asking = false; });
+	const is = w ?? {events: ["all"], signature: can.signatures[0].name, ordering: "none", headers: {}, tls_verify: true};
 	const url = text(is.url, {type: "url", inputmode: "url", required: true, placeholder: "https://example.org/hook"});
 	const events = text(is.events.join(", "), {list: "known-events"});
 	const secret = text("", {placeholder: w?.secret ? "unchanged" : "none"});
 	const description = text(is.description, {maxlength: 500});
-	const signature = choice(is.signature, [["v1", "v1, over the body"], ["v2", "v2, over time and body"]]);
+	const signature = choice(is.signature, can.signatures.map(({name, summary}) => [name, `${name}, ${summary}`]));
 	const ordering = choice(is.ordering, [["none", "none, as fast as possible"], ["fifo", "fifo, one after the other"]]);
 	const timeout = text(is.timeout_ms, {type: "number", min: 100, max: 30000, placeholder: "as the server is set"});
 	const inFlight = text(is.max_in_flight, {type: "number", min: 1, max: 256, placeholder: "16"});
@@ -118,7 +122,7 @@ export function editWebhook(session, w) {
 	return ask(w ? "Change the webhook" : "Register a webhook", w ? "Save" : "Register", [
 		field("url", "URL", url, "Where events are sent, http or https."),
 		field("events", "Events", events, "Names, separated by commas; “all” is every event."),
-		h("datalist", {id: "known-events"}, ["all", ...EVENTS.split(" ")].map((value) => h("option", {value}))),
+		h("datalist", {id: "known-events"}, can.events.map((value) => h("option", {value}))),
 		field("secret", "Secret", secret, w ? "A new one holds at once; “New secret” gives an overlap."
 			: "Signs each delivery. It is never shown again."),
 		field("description", "Description", description, "For people."),

@@ -836,12 +836,12 @@ def sign_standard(secret, message_id, timestamp, body):
 def verify(request, secret, signature="v1"):
     """Asserts that each of the request's signatures is the one that `secret` makes."""
     timestamp = request.header("X-Webhook-Timestamp")
-    if signature == "v2":
-        expected = sign_v2(secret, timestamp, request.body)
-    else:
-        expected = sign_v1(secret, request.body)
-    assert request.header("X-Webhook-Signature") == expected
-    named = "v2" if signature == "v2" else None
+    expected = {
+        "v1": lambda: sign_v1(secret, request.body),
+        "v2": lambda: sign_v2(secret, timestamp, request.body),
+    }
+    assert request.header("X-Webhook-Signature") == expected[signature]()
+    named = None if signature == "v1" else signature
     assert request.header("X-Webhook-Signature-Version") == named
     assert request.header("webhook-id") == request.id
     assert request.header("webhook-timestamp") == timestamp

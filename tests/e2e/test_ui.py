@@ -377,6 +377,21 @@ def test_the_live_tail_shows_what_happens(page, make_receiver):
 
 
 @SLOW
+def test_form_offers_what_the_server_does(make_page):
+    page = make_page(extra_events="order.paid")
+    page.open("s/shop/webhooks")
+    page.click("Register a webhook")
+    page.wait(lambda: page.has("dialog"), "the dialog")
+    offered = page.gateway.api("GET", "/capabilities").json()
+    values = "return [...document.querySelectorAll(arguments[0])].map((o) => o.value)"
+    assert page.js(values, "#known-events option") == offered["events"]
+    assert "order.paid" in offered["events"]
+    names = [scheme["name"] for scheme in offered["signatures"]]
+    assert page.js(values, "#f-signature option") == names
+    assert page.js("return document.getElementById('f-signature').value") == names[0]
+
+
+@SLOW
 def test_change_disable_enable_rotate_delete(page, make_receiver):
     receiver = make_receiver()
     made = page.gateway.register("shop", "http://127.0.0.1:9/", secret="s3cret")
@@ -467,6 +482,7 @@ def test_it_fits_a_phone_in_light_and_dark(page, make_receiver, dark):
         assert page.js("return document.documentElement.scrollWidth") <= 390, place
     page.open("s/shop/webhooks")
     page.click("Register a webhook")
+    page.wait(lambda: page.has("dialog"), "the dialog")
     assert page.js("return document.querySelector('dialog').getBoundingClientRect().right") <= 390
     light = page.js(
         "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"

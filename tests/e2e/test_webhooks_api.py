@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import MASK, RFC3339, UUID4, Hold, expect_error, hooks_path
+from harness import MASK, RFC3339, UUID4, Hold, expect_error, hooks_path, verify
 
 HOOK = "http://127.0.0.1:9/hook"  # no event is published for it: it is never contacted
 OTHER = "http://127.0.0.1:9/other"
@@ -110,6 +110,43 @@ def test_no_events_means_all(gateway, body):
 def test_every_known_event_can_be_subscribed_to(gateway):
     assert gateway.register("s1", HOOK, events=EVENTS)["events"] == EVENTS
     assert gateway.register("s1", OTHER, events=["all"])["events"] == ["all"]
+
+
+def test_capabilities_have_the_events_of_the_settings_too(make_gateway):
+    gateway = make_gateway(extra_events="order.paid,order.sent")
+    offered = gateway.api("GET", "/capabilities").json()
+    assert offered["events"] == ["all", *EVENTS, "order.paid", "order.sent"]
+    made = gateway.register("s1", HOOK, events=offered["events"])
+    assert made["events"] == offered["events"]
+
+
+def test_capabilities_have_each_signature_and_what_it_adds(gateway, make_receiver):
+    offered = gateway.api("GET", "/capabilities").json()["signatures"]
+    assert offered[0]["name"] == DEFAULTS["signature"]
+    plain = make_receiver()
+    gateway.register("plain", plain.url())
+    gateway.publish("plain")
+    before = {name.lower() for name, _ in plain.wait_for(1)[0].headers}
+    for scheme in offered:
+        receiver = make_receiver()
+        session = "signed-" + scheme["name"]
+        gateway.register(session, receiver.url(), secret=SECRET, signature=scheme["name"])
+        gateway.publish(session)
+        (request,) = receiver.wait_for(1)
+        verify(request, SECRET, scheme["name"])
+        signed = {name.lower() for name, _ in request.headers}
+        assert signed - before == {name.lower() for name in scheme["headers"]}, scheme["name"]
+
+
+def test_capabilities_are_for_any_token_and_for_no_other(make_gateway, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("scoped-token s1\n")
+    gateway = make_gateway(tokens_file=str(tokens))
+    answer = gateway.api("GET", "/capabilities", token="scoped-token")
+    assert answer.status_code == 200
+    assert answer.json() == gateway.api("GET", "/capabilities").json()
+    expect_error(gateway.api("GET", "/capabilities", token="other"), 401)
+    expect_error(gateway.api("POST", "/capabilities", json={}), 405)
 
 
 def test_list_has_the_webhooks_of_its_session_only(gateway):

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Checks the checks: each must pass a small clean tree and refuse, for the right reason,
 # the same tree with one violation planted.
+# shellcheck disable=SC2016  # backquotes in single quotes are Markdown's
 set -eu
 lint=$(cd "$(dirname "$0")" && pwd)
 tmp=$(mktemp -d)
@@ -67,8 +68,34 @@ make_clean_tree() {
 		mkdir src/ui
 		echo 'h("p", null, text); /* never innerText, eval or src */' >src/ui/a.js
 		echo '<script type="module" src="a.js"></script>' >src/ui/a.html
+		make_schemes
 		touch Makefile
 	)
+}
+
+# Makes the files about signatures and headers: one scheme, one header beside it.
+make_schemes() {
+	mkdir -p docs
+	echo 'enum signature { SIGNATURE_V1 = 1 };' >src/domain/sign.h
+	printf '%s\n' 'static const struct sign_scheme STANDARD = {"standard", 0, "",' \
+		'    {"webhook-id"}, NULL, f, g};' '' \
+		'const struct sign_scheme SIGN_SCHEMES[] = {' \
+		'    {"v1", SIGNATURE_V1, "over the body", {"X-Webhook-Signature"},' \
+		'	&STANDARD, f, g},' '};' >>src/domain/sign.c
+	echo 'static void f(void) { put(q, SLICE("Content-Type"), x); }' >src/courier/attempt.c
+	printf '%s\n' 'static bool is_reserved(const char *name)' '{' \
+		'	static const char *const NAMES[] = {"content-type", "host"};' \
+		'	return strncasecmp(name, "x-webhook-", 10) == 0 ||' \
+		'	    strncasecmp(name, "webhook-", 8) == 0;' '}' >src/domain/webhook_json.c
+	printf '%s\n' '| `signature` | `"v1"` | `"v1"` | The form. |' '' \
+		'`headers` may not have names that waybill sets: `Content-Type Host`, and' \
+		'everything that begins with `X-Webhook-` or `webhook-`. `Authorization` is allowed.' \
+		'' '## 9. The delivery' '' '| `X-Webhook-Signature` | hex |' '| `webhook-id` | |' \
+		'| `Content-Type`, `Host`, `User-Agent`, `Accept`, `Content-Length` | |' '' \
+		'### Signatures' '' '| `X-Webhook-Signature`, v1 | the body |' \
+		'| `webhook-signature`: `v1,` and base64 | all |' >docs/api.md
+	echo '| 1 | signature: 1 | `01` |' >docs/architecture.md
+	printf '%s\n' '        signature:' '          enum: [v1]' >docs/openapi.yaml
 }
 
 # passes SCRIPT: the clean tree is accepted.
@@ -76,17 +103,35 @@ passes() {
 	"$lint/$1" "$tmp/clean" >"$tmp/out" 2>&1 || die "$1 refuses a clean tree: $(cat "$tmp/out")"
 }
 
-# refuses SCRIPT FILE REASON: with standard input added to FILE, SCRIPT fails and says so.
-refuses() {
+# make_tree FILE: the clean tree anew, for a violation in FILE.
+make_tree() {
 	rm -rf "$tmp/tree"
 	cp -r "$tmp/clean" "$tmp/tree"
-	mkdir -p "$tmp/tree/${2%/*}"
-	cat >>"$tmp/tree/$2"
+	mkdir -p "$tmp/tree/${1%/*}"
+}
+
+# fails SCRIPT FILE REASON: SCRIPT refuses the tree, and says so.
+fails() {
 	if "$lint/$1" "$tmp/tree" >"$tmp/out" 2>&1; then
 		die "$1 accepts $2, which should fail with: $3"
 	fi
 	grep -qF -- "$3" "$tmp/out" || die "$1 on $2 should say '$3', but says: $(cat "$tmp/out")"
 	echo "$2" >>"$tmp/planted"
+}
+
+# refuses SCRIPT FILE REASON: with standard input added to FILE, SCRIPT fails and says so.
+refuses() {
+	make_tree "$2"
+	cat >>"$tmp/tree/$2"
+	fails "$1" "$2" "$3"
+}
+
+# changed SCRIPT FILE SED REASON: with this done to FILE, SCRIPT fails and says so.
+changed() {
+	make_tree "$2"
+	sed -i "$3" "$tmp/tree/$2"
+	! cmp -s "$tmp/clean/$2" "$tmp/tree/$2" || die "sed $3 changes nothing in $2"
+	fails "$1" "$2" "$4"
 }
 
 # includes FILE HEADER REASON: layers.sh refuses this include.
@@ -178,5 +223,35 @@ echo 'import "//example.org/a.js"' | refuses ui.sh src/ui/x.js 'loads from elsew
 echo 'p { background: url(https://example.org/a.png) }' |
 	refuses ui.sh src/ui/a.css 'loads from elsewhere'
 repeat "$(repeat x 999 | tr -d '\n')" 103 | refuses ui.sh src/ui/x.js 'at most 102400'
+
+passes schemes.sh
+row='{"v2", SIGNATURE_V2, "", {"X-Webhook-Signature"}, NULL, f, g},'
+changed schemes.sh src/domain/sign.c "s/^};/$row\\n&/" 'the enum of signature differs'
+changed schemes.sh src/domain/sign.c "s/^};/$row\\n&/" 'the field signature differs'
+changed schemes.sh src/domain/sign.c "s/^};/$row\\n&/" 'the table of Signatures differs'
+changed schemes.sh src/domain/sign.c "s/^};/$row\\n&/" "the record's signature differs"
+changed schemes.sh src/domain/sign.c 's/"v1", S/NAME, S/' 'cannot be read'
+changed schemes.sh src/domain/sign.c 's/SIGN_SCHEMES/OTHERS/' 'cannot be read'
+changed schemes.sh src/domain/sign.h 's/= 1/= 2/' "the record's signature differs"
+changed schemes.sh docs/openapi.yaml 's/v1/v1, v2/' 'the enum of signature differs'
+changed schemes.sh docs/openapi.yaml 's/signature/sign/' 'the enum of signature differs'
+changed schemes.sh docs/api.md 's/^\(| `signature`[^v]*\)v1/\1v2/' 'the field signature differs'
+changed schemes.sh docs/api.md 's/, v1 |/, v2 |/' 'the table of Signatures differs'
+changed schemes.sh docs/architecture.md 's/signature: 1/signature: 3/' "record's signature differs"
+
+passes headers.sh
+changed headers.sh src/courier/attempt.c 's/}/put(q, SLICE("X-Webhook-New"), x); }/' \
+	'-X-Webhook-New'
+changed headers.sh src/courier/attempt.c 's/Content-Type/New/' 'a webhook may set new: '
+changed headers.sh src/courier/attempt.c 's/SLICE/slice_of/' 'cannot be read'
+changed headers.sh src/domain/sign.c 's/{"X-Webhook-Signature"/&, "X-Webhook-Other"/' \
+	'-X-Webhook-Other'
+changed headers.sh src/domain/sign.c 's/"webhook-id"/"Signature"/' 'a webhook may set signature: '
+changed headers.sh src/domain/webhook_json.c 's/"x-webhook-"/"x-other-"/' \
+	'a webhook may set x-webhook-signature: '
+changed headers.sh src/domain/webhook_json.c 's/"host"/&, "te"/' \
+	'names that headers may not have differs'
+changed headers.sh docs/api.md 's/`webhook-id`/`X-Gone`/' 'the table of headers differs'
+changed headers.sh docs/api.md 's/Type Host/Type/' 'names that headers may not have differs'
 
 echo "selftest: $(wc -l <"$tmp/planted") planted violations refused"

@@ -1,4 +1,7 @@
-/* Signatures against published vectors, and what a whsec_ secret stands for. */
+/*
+ * Signatures against published vectors, what a whsec_ secret stands for, and each row of the
+ * schemes: what it says it sets, and that it verifies what it signs and nothing else.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -194,6 +197,257 @@ static void test_v1_takes_the_secret_as_it_is(void **state)
 	sign_key_free(NULL);
 }
 
+#define NOW_S 1700000000
+
+/* A request that a scheme has put its headers into. */
+struct request {
+	struct {
+		char name[64];
+		char value[128];
+	} headers[8];
+	size_t count;
+};
+
+static void copy(char *out, size_t size, struct slice s)
+{
+	assert_true(s.len < size);
+	memcpy(out, s.ptr, s.len);
+	out[s.len] = '\0';
+}
+
+static void put(void *arg, struct slice name, struct slice value)
+{
+	struct request *q = arg;
+	assert_true(q->count < sizeof(q->headers) / sizeof(q->headers[0]));
+	copy(q->headers[q->count].name, sizeof(q->headers[0].name), name);
+	copy(q->headers[q->count++].value, sizeof(q->headers[0].value), value);
+}
+
+static struct slice header(const void *request, const char *name)
+{
+	const struct request *q = request;
+	for (size_t i = 0; i < q->count; i++) {
+		if (strcmp(q->headers[i].name, name) == 0)
+			return slice_of(q->headers[i].value);
+	}
+	return (struct slice){0};
+}
+
+static void drop(struct request *q, const char *name)
+{
+	for (size_t i = 0; i < q->count; i++) {
+		if (strcmp(q->headers[i].name, name) == 0)
+			q->headers[i].name[0] = '\0';
+	}
+}
+
+static struct sign_message message_of(struct sign_key *key, struct sign_key *previous)
+{
+	return (struct sign_message){key, previous, SLICE("e1"), NOW_S, SLICE("{}")};
+}
+
+static struct sign_claim claim_of(const struct request *q)
+{
+	return (struct sign_claim){header, q, SLICE("{}"), NOW_S, 300};
+}
+
+/* Makes a whole request, with the header that every attempt has. */
+static struct request signed_request(const struct sign_scheme *s, const struct sign_message *m)
+{
+	struct request q = {.count = 0};
+	put(&q, SLICE("X-Webhook-Timestamp"), SLICE("1700000000"));
+	sign_put_headers(s, m, put, &q);
+	return q;
+}
+
+static void test_headers_and_their_order(void **state)
+{
+	(void)state;
+	static const char *const NAMES[] = {"X-Webhook-Timestamp", "X-Webhook-Signature",
+	    "X-Webhook-Signature-Version", "webhook-id", "webhook-timestamp",
+	    "webhook-signature"};
+	struct sign_key *k = sign_key_new(SLICE("new"));
+	struct sign_key *old = sign_key_new(SLICE("old"));
+	struct sign_message m = message_of(k, old);
+	char both[2 * SIGN_STANDARD_SIZE];
+	char own[SIGN_HEX_SIZE];
+	sign_standard(k, SLICE("e1"), NOW_S, SLICE("{}"), both);
+	both[SIGN_STANDARD_SIZE - 1] = ' ';
+	sign_standard(old, SLICE("e1"), NOW_S, SLICE("{}"), both + SIGN_STANDARD_SIZE);
+
+	struct request q = signed_request(sign_find_name(SLICE("v2")), &m);
+	assert_int_equal(q.count, 6);
+	for (size_t i = 0; i < q.count; i++)
+		assert_string_equal(q.headers[i].name, NAMES[i]);
+	sign_timed_body(k, NOW_S, SLICE("{}"), own);
+	assert_string_equal(q.headers[1].value, own);
+	assert_string_equal(q.headers[2].value, "v2");
+	assert_string_equal(q.headers[3].value, "e1");
+	assert_string_equal(q.headers[4].value, "1700000000");
+	assert_string_equal(q.headers[5].value, both);
+
+	m.previous_key = NULL;
+	q = signed_request(sign_find_name(SLICE("v1")), &m);
+	assert_int_equal(q.count, 5);
+	sign_body(k, SLICE("{}"), own);
+	assert_string_equal(q.headers[1].value, own);
+	assert_string_equal(q.headers[2].name, "webhook-id");
+	both[SIGN_STANDARD_SIZE - 1] = '\0';
+	assert_string_equal(q.headers[4].value, both);
+	sign_key_free(k);
+	sign_key_free(old);
+}
+
+static void test_schemes_are_found_by_code_and_name(void **state)
+{
+	(void)state;
+	assert_ptr_equal(sign_find_code(SIGNATURE_V1), sign_find_name(SLICE("v1")));
+	assert_ptr_equal(sign_find_code(SIGNATURE_V2), sign_find_name(SLICE("v2")));
+	assert_ptr_equal(sign_find_code(SIGNATURE_V1), &SIGN_SCHEMES[0]);
+	assert_null(sign_find_code(0));
+	assert_null(sign_find_name(SLICE("")));
+	assert_null(sign_find_name(SLICE("V1")));
+	assert_null(sign_find_name(SLICE("standard"))); /* goes beside others */
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		const struct sign_scheme *s = &SIGN_SCHEMES[i];
+		assert_ptr_equal(sign_find_code(s->code), s); /* no two have the same */
+		assert_ptr_equal(sign_find_name(slice_of(s->name)), s);
+		assert_true(s->code > 0 && s->code < 256); /* a byte of the record */
+	}
+}
+
+/* What a scheme sets, and no other: users are told of these, and may not set them. */
+static void test_schemes_set_what_they_say(void **state)
+{
+	(void)state;
+	struct sign_key *k = sign_key_new(SLICE("s3cret"));
+	const struct sign_message m = message_of(k, NULL);
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		const struct sign_scheme *s = &SIGN_SCHEMES[i];
+		for (; s != NULL; s = s->beside) {
+			struct request q = {.count = 0};
+			s->sign(&m, put, &q);
+			for (size_t h = 0; s->headers[h] != NULL; h++) {
+				if (header(&q, s->headers[h]).len == 0)
+					fail_msg("%s: no %s", s->name, s->headers[h]);
+				drop(&q, s->headers[h]);
+			}
+			for (size_t h = 0; h < q.count; h++) {
+				if (q.headers[h].name[0] != '\0')
+					fail_msg("%s: also %s", s->name, q.headers[h].name);
+			}
+			assert_true(s->summary[0] != '\0');
+		}
+	}
+	sign_key_free(k);
+}
+
+static void test_schemes_verify_what_they_sign(void **state)
+{
+	(void)state;
+	struct sign_key *k = sign_key_new(SLICE("s3cret"));
+	struct sign_key *other = sign_key_new(SLICE("another"));
+	const struct sign_message m = message_of(k, NULL);
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		struct request q = signed_request(&SIGN_SCHEMES[i], &m);
+		struct sign_claim claim = claim_of(&q);
+		if (!sign_verify(k, &claim) || !sign_verify_all(k, &claim))
+			fail_msg("%s does not verify", SIGN_SCHEMES[i].name);
+		assert_false(sign_verify(other, &claim));
+		claim.body = SLICE("{} ");
+		assert_false(sign_verify(k, &claim));
+		/* whatever a scheme sets itself: without it, nothing is proven */
+		for (size_t h = 0; SIGN_SCHEMES[i].headers[h] != NULL; h++) {
+			struct request less = signed_request(&SIGN_SCHEMES[i], &m);
+			drop(&less, SIGN_SCHEMES[i].headers[h]);
+			claim = claim_of(&less);
+			assert_false(sign_verify(k, &claim));
+		}
+	}
+	sign_key_free(k);
+	sign_key_free(other);
+}
+
+static void test_what_is_beside_has_to_be_right_where_it_is(void **state)
+{
+	(void)state;
+	struct sign_key *k = sign_key_new(SLICE("new"));
+	struct sign_key *old = sign_key_new(SLICE("old"));
+	const struct sign_message m = message_of(k, old);
+	struct request q = signed_request(sign_find_code(SIGNATURE_V1), &m);
+	const struct sign_claim claim = claim_of(&q);
+	assert_true(sign_verify_all(k, &claim));
+	assert_false(sign_verify_all(old, &claim)); /* the first signs with the new one alone */
+	sign_body(old, SLICE("{}"), q.headers[1].value);
+	assert_true(sign_verify_all(old, &claim)); /* one of two */
+	sign_body(k, SLICE("{}"), q.headers[1].value);
+	q.headers[2].value[0] = 'x'; /* webhook-id */
+	assert_true(sign_verify(k, &claim));
+	assert_false(sign_verify_all(k, &claim));
+	q.headers[4].value[0] = '\0'; /* webhook-signature */
+	assert_true(sign_verify_all(k, &claim));
+	sign_key_free(k);
+	sign_key_free(old);
+}
+
+static void test_unknown_versions_are_the_first(void **state)
+{
+	(void)state;
+	struct sign_key *k = sign_key_new(SLICE("s3cret"));
+	const struct sign_message m = message_of(k, NULL);
+	struct request q = signed_request(sign_find_code(SIGNATURE_V1), &m);
+	const struct sign_claim claim = claim_of(&q);
+	static const char *const VERSIONS[] = {"v1", "V2", "standard", "v2 "};
+	put(&q, SLICE("X-Webhook-Signature-Version"), SLICE("v2"));
+	assert_false(sign_verify(k, &claim));
+	for (size_t i = 0; i < sizeof(VERSIONS) / sizeof(VERSIONS[0]); i++) {
+		q.count--;
+		put(&q, SLICE("X-Webhook-Signature-Version"), slice_of(VERSIONS[i]));
+		assert_true(sign_verify(k, &claim));
+	}
+	sign_key_free(k);
+}
+
+static void test_times_count_as_they_are_written(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *timestamp;
+		int64_t signed_s;
+		int64_t now_s;
+		int64_t window_s;
+		bool good;
+	} ROWS[] = {
+	    {"1700000000", NOW_S, NOW_S + 300, 300, true},
+	    {"1700000000", NOW_S, NOW_S - 300, 300, true},
+	    {"1700000000", NOW_S, NOW_S + 301, 300, false},
+	    {"1700000000", NOW_S, NOW_S - 301, 300, false},
+	    {"1700000000", NOW_S, 0, INT64_MAX, true},
+	    {"1700000001", NOW_S, NOW_S, 300, false},
+	    {"01700000000", NOW_S, NOW_S, 300, false},
+	    {"0", 0, 0, 300, true},
+	    {"00", 0, 0, 300, false},
+	    {"", 0, 0, INT64_MAX, false},
+	    {"-1", -1, 0, INT64_MAX, false},
+	    {"4611686018427387903", INT64_MAX / 2, 0, INT64_MAX, true},
+	    {"4611686018427387904", INT64_MAX / 2 + 1, 0, INT64_MAX, false},
+	};
+	struct sign_key *k = sign_key_new(SLICE("s3cret"));
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct request q = {.count = 0};
+		struct sign_message m = message_of(k, NULL);
+		struct sign_claim claim = claim_of(&q);
+		m.timestamp_s = ROWS[i].signed_s;
+		sign_put_headers(sign_find_code(SIGNATURE_V2), &m, put, &q);
+		put(&q, SLICE("X-Webhook-Timestamp"), slice_of(ROWS[i].timestamp));
+		claim.now_s = ROWS[i].now_s;
+		claim.window_s = ROWS[i].window_s;
+		if (sign_verify(k, &claim) != ROWS[i].good)
+			fail_msg("row %zu", i);
+	}
+	sign_key_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +458,13 @@ int main(void)
 	    cmocka_unit_test(test_key_is_reusable),
 	    cmocka_unit_test(test_whsec_secrets),
 	    cmocka_unit_test(test_v1_takes_the_secret_as_it_is),
+	    cmocka_unit_test(test_headers_and_their_order),
+	    cmocka_unit_test(test_schemes_are_found_by_code_and_name),
+	    cmocka_unit_test(test_schemes_set_what_they_say),
+	    cmocka_unit_test(test_schemes_verify_what_they_sign),
+	    cmocka_unit_test(test_what_is_beside_has_to_be_right_where_it_is),
+	    cmocka_unit_test(test_unknown_versions_are_the_first),
+	    cmocka_unit_test(test_times_count_as_they_are_written),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
