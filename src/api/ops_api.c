@@ -4,10 +4,13 @@
 
 void handle_livez(struct call *c)
 {
-	struct buf json = BUF_INIT(256);
-	buf_puts(&json, "{\"status\":\"ok\"}");
+	struct buf text = BUF_INIT(256);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_write_cstr(&json, "status", "ok");
+	json_close(&json);
 	call_reply(c, 200, &json);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 void handle_readyz(struct call *c)

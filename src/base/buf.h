@@ -55,12 +55,6 @@ static inline void buf_puts(struct buf *b, const char *cstr)
 
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/*
- * Appends `s` as a JSON string with its quotes, escaped as JSON.stringify does:
- * \" \\ \b \f \n \r \t short, other controls \u00xx. `s` must be UTF-8.
- */
-void buf_json(struct buf *b, struct slice s);
-
 /* Terminates with a NUL beyond len and returns the bytes; "" after a failure. Borrowed. */
 const char *buf_cstr(struct buf *b);
 

@@ -37,6 +37,13 @@ void uuid_format(const struct uuid *id, char out[UUID_TEXT_SIZE])
 	}
 }
 
+void uuid_write(struct json_writer *w, const char *name, const struct uuid *id)
+{
+	char text[UUID_TEXT_SIZE];
+	uuid_format(id, text);
+	json_write_text(w, name, (struct slice){text, UUID_TEXT_LEN});
+}
+
 enum err uuid_parse(struct slice text, struct uuid *out)
 {
 	struct uuid id = {0};

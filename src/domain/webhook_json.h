@@ -5,7 +5,7 @@
 #ifndef DOMAIN_WEBHOOK_JSON_H
 #define DOMAIN_WEBHOOK_JSON_H
 
-#include "base/buf.h"
+#include "base/json_write.h"
 #include "domain/problem.h"
 #include "domain/webhook.h"
 
@@ -50,10 +50,10 @@ struct webhook_status {
 };
 
 /*
- * Appends the JSON object that the API shows, at `now_ms`, wall: the secret only ever as a
- * mask, the previous one's end only while it lasts.
+ * Writes the object that the API shows, at `now_ms`, wall: the secret only ever as a mask, the
+ * previous one's end only while it lasts.
  */
 void webhook_write(const struct webhook *w, const struct webhook_status *status, int64_t now_ms,
-    struct buf *out);
+    struct json_writer *json);
 
 #endif
