@@ -31,7 +31,7 @@ static void make_room(struct buf *b, size_t n)
 	b->cap = cap;
 }
 
-bool buf_reserve(struct buf *b, size_t n)
+bool buf_grow(struct buf *b, size_t n)
 {
 	if (b->failed || n > b->max - b->len) {
 		b->failed = true;

@@ -37,8 +37,15 @@ static inline void buf_reset(struct buf *b)
 	b->failed = false;
 }
 
+/* buf_reserve() where there is no room yet. */
+bool buf_grow(struct buf *b, size_t n);
+
 /* Makes room for `n` more bytes; false (and failed) when that passes the limit. */
-bool buf_reserve(struct buf *b, size_t n);
+static inline bool buf_reserve(struct buf *b, size_t n)
+{
+	bool fits = n <= b->cap - b->len && n <= b->max - b->len && !b->failed;
+	return fits || buf_grow(b, n);
+}
 
 void buf_append(struct buf *b, const void *bytes, size_t n);
 void buf_putc(struct buf *b, char c);

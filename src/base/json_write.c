@@ -9,50 +9,63 @@
 
 static bool is_in_object(const struct json_writer *w)
 {
-	return w->depth > 0 && (w->objects >> (w->depth - 1) & 1) != 0;
+	return (w->objects >> w->depth & 1) != 0;
 }
 
-/* Writes `,"name":`, the comma where something precedes. */
-static void put_name(struct json_writer *w, struct slice name)
+/* Puts `,"name":`, without the comma where nothing precedes; returns where that ends. */
+static char *put_name(char *at, bool follows, struct slice name)
+{
+	if (follows)
+		*at++ = ',';
+	*at++ = '"';
+	memcpy(at, name.ptr, name.len);
+	at += name.len;
+	*at++ = '"';
+	*at++ = ':';
+	return at;
+}
+
+static size_t name_bytes(bool follows, struct slice name)
+{
+	return (follows ? 1 : 0) + name.len + strlen("\"\":");
+}
+
+/*
+ * Puts what stands before a value, its comma and its name, and takes `bytes` for the value
+ * itself: returns where they are to be written, NULL where they do not fit. All at once, as
+ * the events of a publish come this way.
+ */
+static char *begin(struct json_writer *w, const char *name, size_t bytes)
 {
 	struct buf *b = w->out;
-	if (!buf_reserve(b, (w->follows ? 1 : 0) + name.len + strlen("\"\":")))
-		return;
-	if (w->follows)
-		b->data[b->len++] = ',';
-	b->data[b->len++] = '"';
-	memcpy(b->data + b->len, name.ptr, name.len);
-	b->len += name.len;
-	b->data[b->len++] = '"';
-	b->data[b->len++] = ':';
-}
-
-/* Writes what stands before a value: its comma and its name. */
-static void begin(struct json_writer *w, const char *name)
-{
-	if (!w->named) {
-		panic_if(is_in_object(w) != (name != NULL),
-		    "JSON: a member without a name, or a name without an object");
-		panic_if(w->depth == 0 && w->follows, "JSON: a second value");
+	const struct slice text = slice_of(name);
+	bool wants_name = is_in_object(w) && !w->named;
+	panic_if(wants_name != (name != NULL), "JSON: a member needs one name, an item none");
+	panic_if(w->depth == 0 && w->follows, "JSON: a second value");
+	size_t before = name == NULL ? w->follows : name_bytes(w->follows, text);
+	char *at = NULL;
+	if (before + bytes > 0 && buf_reserve(b, before + bytes)) {
+		at = b->data + b->len;
+		b->len += before + bytes;
 		if (name != NULL)
-			put_name(w, slice_of(name));
+			at = put_name(at, w->follows, text);
 		else if (w->follows)
-			buf_putc(w->out, ',');
-	} else {
-		panic_if(name != NULL, "JSON: a second name");
+			*at++ = ',';
 	}
 	w->named = false;
 	w->follows = true;
+	return at;
 }
 
 static void open_level(struct json_writer *w, const char *name, bool is_object)
 {
-	begin(w, name);
+	char *at = begin(w, name, 1);
 	panic_if(w->depth == JSON_WRITE_DEPTH, "JSON: too deep");
-	uint32_t bit = UINT32_C(1) << w->depth++;
+	uint64_t bit = UINT64_C(1) << ++w->depth;
 	w->objects = is_object ? w->objects | bit : w->objects & ~bit;
 	w->follows = false;
-	buf_putc(w->out, is_object ? '{' : '[');
+	if (at != NULL)
+		*at = is_object ? '{' : '[';
 }
 
 void json_open_object(struct json_writer *w, const char *name)
@@ -76,9 +89,15 @@ void json_close(struct json_writer *w)
 
 void json_write_name(struct json_writer *w, struct slice escaped)
 {
+	struct buf *b = w->out;
+	size_t bytes = name_bytes(w->follows, escaped);
 	panic_if(!is_in_object(w) || w->named, "JSON: a name where none can be");
-	put_name(w, escaped);
+	if (buf_reserve(b, bytes)) {
+		(void)put_name(b->data + b->len, w->follows, escaped); /* its end is known */
+		b->len += bytes;
+	}
 	w->named = true;
+	w->follows = false;
 }
 
 static void put_escape(struct buf *b, unsigned char c)
@@ -96,46 +115,65 @@ static void put_escape(struct buf *b, unsigned char c)
 	}
 }
 
-/* How many bytes of `s` can stand as they are; with `checks` only while they are UTF-8. */
-static size_t plain_bytes(struct slice s, bool checks)
+/* How many bytes at the front of `s` are ASCII that needs no escape. */
+static size_t plain_bytes(struct slice s)
 {
 	size_t i = 0;
-	while (i < s.len) {
-		const unsigned char *p = (const unsigned char *)s.ptr + i;
-		size_t len = 1;
-		if (*p < 0x20 || *p == '"' || *p == '\\')
-			return i;
-		if (checks && *p >= 0x80)
-			len = utf8_len(p, s.len - i);
-		if (len == 0)
-			return i;
-		i += len;
+	for (; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.ptr[i];
+		if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+			break;
 	}
 	return i;
 }
 
-static void put_string(struct buf *b, struct slice s, bool checks)
+/* Puts the character that `s` begins with, which is not plain; returns its length in `s`. */
+static size_t put_special(struct buf *b, struct slice s, bool checks)
 {
-	buf_putc(b, '"');
+	const unsigned char *p = (const unsigned char *)s.ptr;
+	size_t len = *p < 0x80 || !checks ? 1 : utf8_len(p, s.len);
+	if (*p < 0x80)
+		put_escape(b, *p);
+	else if (len > 0)
+		buf_append(b, p, len);
+	else
+		buf_puts(b, UTF8_REPLACEMENT);
+	return len > 0 ? len : 1;
+}
+
+/* Puts what is left of a string, which does not begin with plain bytes, and its last quote. */
+static void put_rest(struct buf *b, struct slice s, bool checks)
+{
 	while (s.len > 0) {
-		size_t plain = plain_bytes(s, checks);
+		size_t len = put_special(b, s, checks);
+		s = (struct slice){s.ptr + len, s.len - len};
+		size_t plain = plain_bytes(s);
 		buf_append(b, s.ptr, plain);
-		if (plain == s.len)
-			break;
-		unsigned char c = (unsigned char)s.ptr[plain];
-		if (c >= 0x80)
-			buf_puts(b, UTF8_REPLACEMENT);
-		else
-			put_escape(b, c);
-		s = (struct slice){s.ptr + plain + 1, s.len - plain - 1};
+		s = (struct slice){s.ptr + plain, s.len - plain};
 	}
 	buf_putc(b, '"');
 }
 
+/* `checks`: that it is UTF-8. */
+static void write_string(struct json_writer *w, const char *name, struct slice s, bool checks)
+{
+	size_t plain = plain_bytes(s);
+	bool is_plain = plain == s.len;
+	char *at = begin(w, name, plain + (is_plain ? 2 : 1));
+	if (at != NULL) {
+		*at++ = '"';
+		if (plain > 0)
+			memcpy(at, s.ptr, plain);
+		if (is_plain)
+			at[plain] = '"';
+	}
+	if (!is_plain)
+		put_rest(w->out, (struct slice){s.ptr + plain, s.len - plain}, checks);
+}
+
 void json_write_text(struct json_writer *w, const char *name, struct slice utf8)
 {
-	begin(w, name);
-	put_string(w->out, utf8, false);
+	write_string(w, name, utf8, false);
 }
 
 void json_write_cstr(struct json_writer *w, const char *name, const char *utf8)
@@ -148,8 +186,7 @@ void json_write_cstr(struct json_writer *w, const char *name, const char *utf8)
 
 void json_write_bytes(struct json_writer *w, const char *name, struct slice bytes)
 {
-	begin(w, name);
-	put_string(w->out, bytes, true);
+	write_string(w, name, bytes, true);
 }
 
 void json_write_bytes_or_null(struct json_writer *w, const char *name, struct slice bytes)
@@ -168,19 +205,19 @@ void json_write_i64(struct json_writer *w, const char *name, int64_t n)
 
 void json_write_u64(struct json_writer *w, const char *name, uint64_t n)
 {
-	begin(w, name);
+	(void)begin(w, name, 0); /* what is printed makes its own room */
 	buf_printf(w->out, "%llu", (unsigned long long)n);
 }
 
 void json_write_double(struct json_writer *w, const char *name, double n)
 {
-	begin(w, name);
+	(void)begin(w, name, 0); /* what is printed makes its own room */
 	buf_printf(w->out, "%.15g", n);
 }
 
 void json_write_thousandths(struct json_writer *w, const char *name, double n)
 {
-	begin(w, name);
+	(void)begin(w, name, 0); /* what is printed makes its own room */
 	buf_printf(w->out, "%.3f", n);
 }
 
@@ -212,8 +249,9 @@ void json_write_time_or_null(struct json_writer *w, const char *name, int64_t wa
 void json_write_raw(struct json_writer *w, const char *name, struct slice json)
 {
 	panic_if(json.len == 0, "JSON: no value");
-	begin(w, name);
-	buf_slice(w->out, json);
+	char *at = begin(w, name, json.len);
+	if (at != NULL)
+		memcpy(at, json.ptr, json.len);
 }
 
 bool json_is_whole(const struct json_writer *w)

@@ -32,12 +32,11 @@
 #define JSON_WRITE_DEPTH 32 /* objects and arrays in each other: more than any text of ours */
 
 struct json_writer {
-	struct buf *out; /* borrowed; what it holds already stays before the text */
-	uint32_t
-	    objects; /* private, as all below: a bit for each open level, set for an object */
-	unsigned depth; /* open levels */
-	bool follows;   /* something stands before the next value of this level */
-	bool named;     /* the name of the next value is written */
+	struct buf *out;  /* borrowed; what it holds already stays before the text */
+	uint64_t objects; /* private, as all below: bit n says that level n is an object */
+	unsigned depth;   /* open levels; level 0 is around the text */
+	bool follows;     /* a comma is needed before what comes next */
+	bool named;       /* the name of the next value is written */
 };
 
 #define JSON_WRITER(buf) ((struct json_writer){.out = (buf)})

@@ -183,7 +183,7 @@ static void write_body(const struct reading *rd, const struct json_member *membe
 	for (; i < count && json_is_index(members[i].key); i++)
 		write_member(w, &members[i]);
 	json_write_cstr(w, "session_id", rd->out->session);
-	json_write_cstr(w, "event", rd->out->event);
+	json_write_raw(w, "event", rd->known.event);
 	json_write_raw(w, "timestamp", timestamp);
 	for (; i < count; i++) {
 		if (find_field(members[i].key) < 0)
