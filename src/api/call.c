@@ -4,22 +4,30 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#define ERROR_MAX 4096 /* bytes of an error's JSON */
+#include "base/log.h"
 
-static void put_error(struct buf *out, int status, const char *field, const char *message)
+/* Bytes of an error's JSON: a struct problem with all of it escaped, and the rest. */
+#define ERROR_MAX (6 * sizeof(struct problem) + 256)
+
+static void write_error(struct json_writer *w, int status, const char *field,
+    const char *message)
 {
-	buf_printf(out, "{\"success\":false,\"error\":{\"code\":%d,\"message\":", status);
-	buf_json(out, slice_of(message));
-	if (field[0] != '\0') {
-		buf_puts(out, ",\"field\":");
-		buf_json(out, slice_of(field));
-	}
-	buf_puts(out, "}}");
+	json_open_object(w, NULL);
+	json_write_bool(w, "success", false);
+	json_open_object(w, "error");
+	json_write_i64(w, "code", status);
+	json_write_cstr(w, "message", message);
+	if (field[0] != '\0')
+		json_write_cstr(w, "field", field);
+	json_close(w);
+	json_close(w);
+	json_expect_whole(w);
 }
 
 void api_error_body(int status, const char *message, struct buf *out)
 {
-	put_error(out, status, "", message);
+	struct json_writer json = JSON_WRITER(out);
+	write_error(&json, status, "", message);
 }
 
 void call_end(struct call *c)
@@ -29,22 +37,39 @@ void call_end(struct call *c)
 	free(c);
 }
 
-void call_reply(struct call *c, int status, const struct buf *json)
+static void reply(struct call *c, int status, const struct buf *json)
 {
 	http_reply(c->http, status, "application/json", buf_view(json));
 	call_end(c);
 }
 
+void call_reply(struct call *c, int status, const struct json_writer *json)
+{
+	char message[64];
+	size_t most = json->out->max;
+	if (json_is_whole(json)) {
+		reply(c, status, json->out);
+		return;
+	}
+	log_error("an answer is over its limit", LOG_S("method", http_method(c->http)),
+	    LOG_S("path", c->route->pattern), LOG_S("session", c->session),
+	    LOG_N("limit", most));
+	(void)snprintf(message, sizeof(message), "the answer is over its limit: %zu bytes",
+	    most);
+	call_fail(c, 500, "", message);
+}
+
 void call_fail(struct call *c, int status, const char *field, const char *message)
 {
-	struct buf json = BUF_INIT(ERROR_MAX);
-	put_error(&json, status, field, message);
+	struct buf text = BUF_INIT(ERROR_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	write_error(&json, status, field, message);
 	if (status == 401)
 		http_add_header(c->http, "WWW-Authenticate", "Bearer");
 	if (status == 429 || status == 503 || status == 507)
 		http_add_header(c->http, "Retry-After", CALL_RETRY_AFTER_S);
-	call_reply(c, status, &json);
-	buf_fini(&json);
+	reply(c, status, &text);
+	buf_fini(&text);
 }
 
 void call_fail_err(struct call *c, enum err err)
@@ -80,12 +105,14 @@ void call_fail_err(struct call *c, enum err err)
 
 void call_succeed(struct call *c, const char *message)
 {
-	struct buf json = BUF_INIT(ERROR_MAX);
-	buf_puts(&json, "{\"success\":true,\"message\":");
-	buf_json(&json, slice_of(message));
-	buf_putc(&json, '}');
+	struct buf text = BUF_INIT(ERROR_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_write_bool(&json, "success", true);
+	json_write_cstr(&json, "message", message);
+	json_close(&json);
 	call_reply(c, 200, &json);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 static bool has_body(const struct call *c)

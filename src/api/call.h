@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/guard.h"
+#include "base/json_write.h"
 #include "domain/name.h"
 
 #define CALL_RETRY_AFTER_S "5" /* Retry-After of 429, 503 and 507 */
@@ -53,8 +54,8 @@ struct route {
 	bool open;          /* needs no token */
 };
 
-/* Sends JSON and ends the call. */
-void call_reply(struct call *c, int status, const struct buf *json);
+/* Sends JSON and ends the call; one that its buffer had no room for is a 500 and a log line. */
+void call_reply(struct call *c, int status, const struct json_writer *json);
 
 /* Sends the contract's error shape and ends the call; `field` may be empty. */
 void call_fail(struct call *c, int status, const char *field, const char *message);

@@ -36,7 +36,8 @@ struct page {
 	struct call *call;
 	struct db_txn *txn;
 	struct filter filter;
-	struct buf json;
+	struct buf text;
+	struct json_writer json; /* onto `text` */
 	struct uuid below; /* only ids below it; what has been passed is not looked at again */
 	uint64_t limit;
 	uint64_t count;
@@ -89,7 +90,7 @@ static bool read_page(struct page *page)
 static bool may_go_on(struct page *page)
 {
 	page->more = page->count >= page->limit || page->looked >= LOOK_MAX ||
-	    page->json.len > PAGE_BYTES;
+	    page->text.len > PAGE_BYTES;
 	page->looked++;
 	return !page->more;
 }
@@ -116,9 +117,8 @@ static void look_at(struct page *page, const struct event *e, const struct uuid 
 	}
 	if (!is_asked_for(page, &d))
 		return;
-	if (page->count++ > 0)
-		buf_putc(&page->json, ',');
-	page->err = delivery_put_json(&page->call->api->conf, page->txn, e, &d, &page->json);
+	page->count++;
+	page->err = delivery_write(&page->call->api->conf, page->txn, e, &d, &page->json);
 }
 
 /* Looks at the deliveries of an event, from the last on. False when the page ends there. */
@@ -180,20 +180,22 @@ static enum err fill_page(struct page *page)
 
 static void end_page(struct page *page)
 {
-	char cursor[UUID_TEXT_SIZE];
-	uuid_format(&page->below, cursor);
+	json_close(&page->json);
 	if (page->more)
-		buf_printf(&page->json, "],\"next_cursor\":\"%s\"}", cursor);
+		uuid_write(&page->json, "next_cursor", &page->below);
 	else
-		buf_puts(&page->json, "],\"next_cursor\":null}");
+		json_write_null(&page->json, "next_cursor");
+	json_close(&page->json);
 }
 
 void handle_deliveries_list(struct call *c)
 {
-	struct page page = {.call = c, .json = BUF_INIT(PAGE_BYTES + 2 * DELIVERY_JSON_MAX)};
+	struct page page = {.call = c, .text = BUF_INIT(PAGE_BYTES + 2 * DELIVERY_JSON_MAX)};
 	if (!read_page(&page))
 		return;
-	buf_puts(&page.json, "{\"deliveries\":[");
+	page.json = JSON_WRITER(&page.text);
+	json_open_object(&page.json, NULL);
+	json_open_array(&page.json, "deliveries");
 	enum err err = fill_page(&page);
 	if (err == OK) {
 		end_page(&page);
@@ -201,7 +203,7 @@ void handle_deliveries_list(struct call *c)
 	} else {
 		call_fail_err(c, err);
 	}
-	buf_fini(&page.json);
+	buf_fini(&page.text);
 }
 
 enum err deliveries_find(struct call *c, struct db_txn *txn, struct delivery *d,
@@ -222,19 +224,20 @@ void handle_delivery_show(struct call *c)
 	struct db_txn *txn = NULL;
 	struct delivery d;
 	struct event e;
-	struct buf json = BUF_INIT(2 * DELIVERY_JSON_MAX);
+	struct buf text = BUF_INIT(2 * DELIVERY_JSON_MAX);
+	struct json_writer json = JSON_WRITER(&text);
 	enum err err = db_read(c->api->conf.db, &txn);
 	if (err == OK) {
 		err = deliveries_find(c, txn, &d, &e);
 		if (err == OK)
-			err = delivery_put_json(&c->api->conf, txn, &e, &d, &json);
+			err = delivery_write(&c->api->conf, txn, &e, &d, &json);
 		db_read_end(txn);
 	}
 	if (err == OK)
 		call_reply(c, 200, &json);
 	else
 		call_fail_err(c, err);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 struct delivery_call {

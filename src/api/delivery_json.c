@@ -1,8 +1,6 @@
 /* Deliveries as JSON; see delivery_json.h. */
 #include "api/delivery_json.h"
 
-#include "api/member.h"
-#include "domain/json.h"
 #include "store/attempts.h"
 
 static const char *const STATUS_NAMES[] = {
@@ -13,9 +11,8 @@ static const char *const STATUS_NAMES[] = {
     [DELIVERY_CANCELLED] = "cancelled",
 };
 
-/* The attempts of a delivery on their way to JSON, and what the last of them knew. */
-struct attempts {
-	struct buf json;
+/* What the last attempt of a delivery knew of its webhook. */
+struct last {
 	struct uuid webhook_id;
 	struct buf url;
 };
@@ -36,39 +33,44 @@ bool delivery_status_parse(struct slice name, enum delivery_status *out)
 	return false;
 }
 
-static void put_us(struct buf *out, const char *key, int64_t us)
+static void write_ms(struct json_writer *json, const char *name, int64_t us)
 {
-	buf_printf(out, "\"%s\":%lld.%03lld,", key, (long long)(us / 1000),
-	    (long long)(us % 1000));
+	json_write_thousandths(json, name, (double)us / 1000);
 }
 
-static bool put_attempt(void *arg, uint32_t number, const struct attempt_record *a)
+static bool write_attempt(void *arg, uint32_t number, const struct attempt_record *a)
 {
-	struct attempts *list = arg;
-	struct buf *out = &list->json;
-	buf_printf(out, "%s{\"number\":%u,", out->len == 0 ? "" : ",", number);
-	member_put_time(out, "at", a->at_ms);
-	put_us(out, "duration_ms", a->duration_us);
-	put_us(out, "dns_ms", a->dns_us);
-	put_us(out, "connect_ms", a->connect_us);
-	put_us(out, "tls_ms", a->tls_us);
-	put_us(out, "first_byte_ms", a->first_byte_us);
-	member_put_text(out, "url", a->url);
-	member_put_text(out, "address", a->address);
+	struct json_writer *json = arg;
+	json_open_object(json, NULL);
+	json_write_u64(json, "number", number);
+	json_write_time(json, "at", a->at_ms);
+	write_ms(json, "duration_ms", a->duration_us);
+	write_ms(json, "dns_ms", a->dns_us);
+	write_ms(json, "connect_ms", a->connect_us);
+	write_ms(json, "tls_ms", a->tls_us);
+	write_ms(json, "first_byte_ms", a->first_byte_us);
+	json_write_bytes_or_null(json, "url", a->url);
+	json_write_bytes_or_null(json, "address", a->address);
 	if (a->status != 0)
-		buf_printf(out, "\"status\":%d,", a->status);
+		json_write_i64(json, "status", a->status);
 	else
-		buf_puts(out, "\"status\":null,");
-	member_put_text(out, "error", a->error);
-	buf_puts(out, "\"response\":");
+		json_write_null(json, "status");
+	json_write_bytes_or_null(json, "error", a->error);
 	if (a->status != 0)
-		json_put_lossy(a->answer, out);
+		json_write_bytes(json, "response", a->answer);
 	else
-		buf_puts(out, "null");
-	buf_putc(out, '}');
-	list->webhook_id = a->webhook_id;
-	buf_reset(&list->url);
-	buf_slice(&list->url, a->url);
+		json_write_null(json, "response");
+	json_close(json);
+	return true;
+}
+
+static bool take_last(void *arg, uint32_t number, const struct attempt_record *a)
+{
+	struct last *last = arg;
+	(void)number;
+	last->webhook_id = a->webhook_id;
+	buf_reset(&last->url);
+	buf_slice(&last->url, a->url);
 	return true;
 }
 
@@ -91,20 +93,6 @@ enum err delivery_find_webhook(const struct api_conf *conf, struct db_txn *txn,
 	return attempts_each(txn, &d->id, d->attempts, 1, take_webhook, id);
 }
 
-/* Appends which webhook it is for: as it is, or where it is gone as the attempts had it. */
-static void put_webhook(const struct api_conf *conf, const struct delivery *d,
-    const struct attempts *list, struct buf *out)
-{
-	const struct webhook *w = registry_get(conf->registry, d->webhook);
-	if (w != NULL)
-		member_put_id(out, "webhook_id", &w->id);
-	else if (list->url.len > 0)
-		member_put_id(out, "webhook_id", &list->webhook_id);
-	else
-		buf_puts(out, "\"webhook_id\":null,");
-	member_put_text(out, "url", w != NULL ? slice_of(w->url) : buf_view(&list->url));
-}
-
 /* Whether an attempt of it is under way; what is not waiting on disk is over. */
 static bool is_in_flight(const struct api_conf *conf, const struct delivery *d)
 {
@@ -112,41 +100,58 @@ static bool is_in_flight(const struct api_conf *conf, const struct delivery *d)
 	    dispatch_is_in_flight(conf->dispatch, d->webhook, &d->id);
 }
 
-static void put_head(const struct api_conf *conf, const struct event *e,
-    const struct delivery *d, const struct attempts *list, struct buf *out)
+/* Writes which webhook it is for: `w`, or where that is gone what the last attempt had. */
+static void write_webhook(const struct webhook *w, const struct last *last,
+    struct json_writer *json)
 {
-	buf_putc(out, '{');
-	member_put_id(out, "id", &d->id);
-	member_put_id(out, "event_id", &d->event_id);
-	put_webhook(conf, d, list, out);
-	member_put_text(out, "session_id", slice_of(e->session));
-	member_put_text(out, "event", slice_of(e->name));
-	buf_printf(out, "\"status\":\"%s\",\"in_flight\":%s,\"attempt_count\":%u,",
-	    delivery_status_name(d->status), is_in_flight(conf, d) ? "true" : "false",
-	    d->attempts);
-	if (d->status == DELIVERY_WAITING)
-		member_put_time(out, "next_attempt_at", d->due_ms);
+	if (w != NULL)
+		uuid_write(json, "webhook_id", &w->id);
+	else if (last->url.len > 0)
+		uuid_write(json, "webhook_id", &last->webhook_id);
 	else
-		buf_puts(out, "\"next_attempt_at\":null,");
-	member_put_time(out, "created_at", d->created_ms);
+		json_write_null(json, "webhook_id");
+	json_write_bytes_or_null(json, "url",
+	    w != NULL ? slice_of(w->url) : buf_view(&last->url));
 }
 
-enum err delivery_put_json(const struct api_conf *conf, struct db_txn *txn,
-    const struct event *e, const struct delivery *d, struct buf *out)
+static void write_head(const struct api_conf *conf, const struct event *e,
+    const struct delivery *d, const struct last *last, struct json_writer *json)
 {
-	struct attempts list = {.json = BUF_INIT(DELIVERY_JSON_MAX), .url = BUF_INIT(URL_MAX)};
+	uuid_write(json, "id", &d->id);
+	uuid_write(json, "event_id", &d->event_id);
+	write_webhook(registry_get(conf->registry, d->webhook), last, json);
+	json_write_cstr(json, "session_id", e->session);
+	json_write_cstr(json, "event", e->name);
+	json_write_cstr(json, "status", delivery_status_name(d->status));
+	json_write_bool(json, "in_flight", is_in_flight(conf, d));
+	json_write_u64(json, "attempt_count", d->attempts);
+	if (d->status == DELIVERY_WAITING)
+		json_write_time(json, "next_attempt_at", d->due_ms);
+	else
+		json_write_null(json, "next_attempt_at");
+	json_write_time(json, "created_at", d->created_ms);
+}
+
+enum err delivery_write(const struct api_conf *conf, struct db_txn *txn, const struct event *e,
+    const struct delivery *d, struct json_writer *json)
+{
+	struct last last = {.url = BUF_INIT(URL_MAX)};
 	uint32_t first = d->attempts > DELIVERY_ATTEMPTS_MAX
 	    ? d->attempts - DELIVERY_ATTEMPTS_MAX + 1
 	    : 0;
-	enum err err = attempts_each(txn, &d->id, first, DELIVERY_ATTEMPTS_MAX, put_attempt,
-	    &list);
+	enum err err = OK;
+	if (registry_get(conf->registry, d->webhook) == NULL)
+		err = attempts_each(txn, &d->id, first, DELIVERY_ATTEMPTS_MAX, take_last,
+		    &last);
 	if (err == OK) {
-		put_head(conf, e, d, &list, out);
-		buf_puts(out, "\"attempts\":[");
-		buf_slice(out, buf_view(&list.json));
-		buf_puts(out, "]}");
+		json_open_object(json, NULL);
+		write_head(conf, e, d, &last, json);
+		json_open_array(json, "attempts");
+		err = attempts_each(txn, &d->id, first, DELIVERY_ATTEMPTS_MAX, write_attempt,
+		    json);
+		json_close(json);
+		json_close(json);
 	}
-	buf_fini(&list.json);
-	buf_fini(&list.url);
+	buf_fini(&last.url);
 	return err;
 }

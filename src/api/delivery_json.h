@@ -6,6 +6,7 @@
 #define API_DELIVERY_JSON_H
 
 #include "api/api.h"
+#include "base/json_write.h"
 #include "store/events.h"
 
 #define DELIVERY_ATTEMPTS_MAX 100    /* that are shown, the last ones */
@@ -24,8 +25,8 @@ bool delivery_status_parse(struct slice name, enum delivery_status *out);
 MUST_CHECK enum err delivery_find_webhook(const struct api_conf *conf, struct db_txn *txn,
     const struct delivery *d, struct uuid *id);
 
-/* Appends `d`, a delivery of event `e`. The store's error. */
-MUST_CHECK enum err delivery_put_json(const struct api_conf *conf, struct db_txn *txn,
-    const struct event *e, const struct delivery *d, struct buf *out);
+/* Writes `d`, a delivery of event `e`. The store's error; what is written is then of no use. */
+MUST_CHECK enum err delivery_write(const struct api_conf *conf, struct db_txn *txn,
+    const struct event *e, const struct delivery *d, struct json_writer *json);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "api/member.h"
 #include "api/query.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -23,7 +22,8 @@
 struct page {
 	struct call *call;
 	struct db_txn *txn;
-	struct buf json;
+	struct buf text;
+	struct json_writer json; /* onto `text` */
 	struct buf body;
 	struct uuid last; /* that was looked at */
 	size_t count;
@@ -32,40 +32,40 @@ struct page {
 	struct uuid webhook;
 };
 
-/* Appends the body as a JSON string; null where the store cannot give it. */
-static void put_payload(struct page *page, const struct dead_letter *d)
+/* Writes the body as a string; null where the store cannot give it. */
+static void write_payload(struct page *page, const struct dead_letter *d)
 {
 	struct event e;
 	enum err err = events_get(page->txn, &d->event_id, &e, &page->body);
-	buf_puts(&page->json, "\"payload\":");
 	if (err == OK)
-		buf_json(&page->json, buf_view(&page->body));
+		json_write_text(&page->json, "payload", buf_view(&page->body));
 	else
-		buf_puts(&page->json, "null");
+		json_write_null(&page->json, "payload");
 }
 
-static bool put_entry(void *arg, const struct dead_letter *d)
+static bool write_entry(void *arg, const struct dead_letter *d)
 {
 	struct page *page = arg;
-	struct buf *json = &page->json;
-	if (json->len > PAGE_BYTES || page->count == page->limit)
+	struct json_writer *json = &page->json;
+	if (page->text.len > PAGE_BYTES || page->count == page->limit)
 		return false;
 	page->last = d->id;
 	if (page->of_webhook && !uuid_eq(&page->webhook, &d->webhook_id))
 		return true;
-	buf_puts(json, page->count++ == 0 ? "{" : ",{");
-	member_put_id(json, "id", &d->id);
-	member_put_text(json, "session_id", slice_of(page->call->session));
-	member_put_id(json, "webhook_id", &d->webhook_id);
-	member_put_text(json, "webhook_url", slice_of(d->webhook_url));
-	member_put_id(json, "event_id", &d->event_id);
-	member_put_id(json, "delivery_id", &d->delivery_id);
-	member_put_text(json, "event", slice_of(d->event));
-	member_put_text(json, "last_error", slice_of(d->last_error));
-	buf_printf(json, "\"attempts\":%u,", d->attempts);
-	member_put_time(json, "failed_at", d->failed_ms);
-	put_payload(page, d);
-	buf_putc(json, '}');
+	page->count++;
+	json_open_object(json, NULL);
+	uuid_write(json, "id", &d->id);
+	json_write_cstr(json, "session_id", page->call->session);
+	uuid_write(json, "webhook_id", &d->webhook_id);
+	json_write_bytes_or_null(json, "webhook_url", slice_of(d->webhook_url));
+	uuid_write(json, "event_id", &d->event_id);
+	uuid_write(json, "delivery_id", &d->delivery_id);
+	json_write_bytes_or_null(json, "event", slice_of(d->event));
+	json_write_bytes_or_null(json, "last_error", slice_of(d->last_error));
+	json_write_u64(json, "attempts", d->attempts);
+	json_write_time(json, "failed_at", d->failed_ms);
+	write_payload(page, d);
+	json_close(json);
 	return true;
 }
 
@@ -82,13 +82,13 @@ static bool read_page(struct call *c, struct page *page, struct uuid *cursor, bo
 
 static void end_list(struct page *page, bool more)
 {
-	char cursor[UUID_TEXT_SIZE];
-	uuid_format(&page->last, cursor);
-	buf_printf(&page->json, "],\"count\":%zu,\"next_cursor\":", page->count);
+	json_close(&page->json);
+	json_write_u64(&page->json, "count", page->count);
 	if (more)
-		buf_printf(&page->json, "\"%s\"}", cursor);
+		uuid_write(&page->json, "next_cursor", &page->last);
 	else
-		buf_puts(&page->json, "null}");
+		json_write_null(&page->json, "next_cursor");
+	json_close(&page->json);
 }
 
 void handle_dlq_list(struct call *c)
@@ -97,16 +97,18 @@ void handle_dlq_list(struct call *c)
 	bool has_cursor = false;
 	bool more = false;
 	struct page page = {.call = c,
-	    .json = BUF_INIT(LIST_MAX),
+	    .text = BUF_INIT(LIST_MAX),
 	    .body = BUF_INIT(EVENT_BODY_MAX)};
 	if (!read_page(c, &page, &cursor, &has_cursor))
 		return;
-	buf_puts(&page.json, "{\"entries\":[");
+	page.json = JSON_WRITER(&page.text);
+	json_open_object(&page.json, NULL);
+	json_open_array(&page.json, "entries");
 	enum err err = db_read(c->api->conf.db, &page.txn);
 	if (err == OK) {
 		err = dead_letters_list(page.txn, slice_of(c->session),
 		    has_cursor ? &cursor : NULL, page.of_webhook ? LOOK_MAX : page.limit,
-		    put_entry, &page, &more);
+		    write_entry, &page, &more);
 		db_read_end(page.txn);
 	}
 	if (err == OK) {
@@ -115,7 +117,7 @@ void handle_dlq_list(struct call *c)
 	} else {
 		call_fail_err(c, err);
 	}
-	buf_fini(&page.json);
+	buf_fini(&page.text);
 	buf_fini(&page.body);
 }
 
@@ -231,15 +233,20 @@ static void done_job(struct op *op, enum err result)
 		call_fail_err(&dc->call, result);
 		return;
 	}
-	struct buf json = BUF_INIT(ANSWER_MAX);
-	bool purge = dc->job.key.kind == REPLAY_PURGE;
+	struct buf text = BUF_INIT(ANSWER_MAX);
+	struct json_writer json = JSON_WRITER(&text);
 	if (dc->count > 0 || dc->more)
 		replayer_add(dc->call.api->conf.replayer, &dc->job.key);
-	buf_printf(&json, "{\"success\":true,\"message\":\"Webhook DLQ %s scheduled\",",
-	    purge ? "purge" : "replay");
-	buf_printf(&json, "\"count\":%zu,\"more\":%s}", dc->count, dc->more ? "true" : "false");
+	json_open_object(&json, NULL);
+	json_write_bool(&json, "success", true);
+	json_write_cstr(&json, "message",
+	    dc->job.key.kind == REPLAY_PURGE ? "Webhook DLQ purge scheduled"
+					     : "Webhook DLQ replay scheduled");
+	json_write_u64(&json, "count", dc->count);
+	json_write_bool(&json, "more", dc->more);
+	json_close(&json);
 	call_reply(&dc->call, 200, &json);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 /* Stages a job on the dead letters that there are now. */

@@ -1,15 +1,14 @@
 /* Events, looked at: what was published, and what became of it. publish_api.c takes them. */
 #include "api/delivery_json.h"
 #include "api/handlers.h"
-#include "base/str.h"
 #include "domain/json.h"
 
 #define DELIVERIES_MAX 200              /* that are shown; the others are in the list */
 #define DELIVERIES_BYTES (4u << 20)     /* the last one is that which passes this */
 #define SHOWN_MAX (8u * EVENT_BODY_MAX) /* bytes of JSON, escapes included */
 
-/* The body's timestamp, a number as it stands there; null where it cannot be read. */
-static void put_timestamp(struct slice body, struct buf *out)
+/* Writes the body's timestamp, a number as it stands there; null where it cannot be read. */
+static void write_timestamp(struct slice body, struct json_writer *json)
 {
 	struct json_reader r;
 	struct buf canonical = BUF_INIT(EVENT_BODY_MAX);
@@ -23,33 +22,30 @@ static void put_timestamp(struct slice body, struct buf *out)
 		if (slice_eq(members[i].key, SLICE("timestamp")))
 			found = members[i].value;
 	}
-	buf_puts(out, "\"timestamp\":");
-	buf_slice(out, found);
+	json_write_raw(json, "timestamp", found);
 	json_fini(&r);
 	buf_fini(&canonical);
 }
 
-static void put_head(const struct event *e, struct slice body, struct buf *out)
+static void write_head(const struct event *e, struct slice body, struct json_writer *json)
 {
-	char text[UUID_TEXT_SIZE];
-	char stamp[STR_TIME_SIZE];
-	uuid_format(&e->id, text);
-	str_time(e->created_ms, stamp);
-	buf_printf(out, "{\"id\":\"%s\",\"session_id\":\"%s\",\"event\":\"%s\",", text,
-	    e->session, e->name);
-	put_timestamp(body, out);
-	buf_printf(out, ",\"created_at\":\"%s\",\"payload\":", stamp);
-	buf_json(out, body);
-	buf_printf(out, ",\"deliveries_count\":%u,\"deliveries\":[", e->deliveries);
+	uuid_write(json, "id", &e->id);
+	json_write_cstr(json, "session_id", e->session);
+	json_write_cstr(json, "event", e->name);
+	write_timestamp(body, json);
+	json_write_time(json, "created_at", e->created_ms);
+	json_write_text(json, "payload", body);
+	json_write_u64(json, "deliveries_count", e->deliveries);
 }
 
-static enum err put_deliveries(struct call *c, struct db_txn *txn, const struct event *e,
-    struct buf *out)
+static enum err write_deliveries(struct call *c, struct db_txn *txn, const struct event *e,
+    struct json_writer *json)
 {
-	size_t start = out->len;
+	size_t start = json->out->len;
 	size_t shown = 0;
+	json_open_array(json, "deliveries");
 	for (uint32_t n = 1; n <= e->deliveries && shown < DELIVERIES_MAX &&
-	     out->len - start < DELIVERIES_BYTES;
+	     json->out->len - start < DELIVERIES_BYTES;
 	     n++) {
 		struct uuid id;
 		struct delivery d;
@@ -57,14 +53,13 @@ static enum err put_deliveries(struct call *c, struct db_txn *txn, const struct 
 		enum err err = queue_get(txn, &id, &d);
 		if (err == ERR_NOTFOUND || err == ERR_CORRUPT)
 			continue; /* a damaged one: it is logged, and passed by */
-		if (err == OK && shown++ > 0)
-			buf_putc(out, ',');
 		if (err == OK)
-			err = delivery_put_json(&c->api->conf, txn, e, &d, out);
+			err = delivery_write(&c->api->conf, txn, e, &d, json);
 		if (err != OK)
 			return err;
+		shown++;
 	}
-	buf_puts(out, "]}");
+	json_close(json);
 	return OK;
 }
 
@@ -83,7 +78,7 @@ static enum err read_event(struct call *c, struct db_txn *txn, struct event *e,
 	    "no such event is kept: it went nowhere, is past its retention, or never was");
 }
 
-static enum err write_event(struct call *c, struct buf *json)
+static enum err write_event(struct call *c, struct json_writer *json)
 {
 	struct db_txn *txn = NULL;
 	struct event e;
@@ -93,8 +88,11 @@ static enum err write_event(struct call *c, struct buf *json)
 		return err;
 	err = read_event(c, txn, &e, &body);
 	if (err == OK) {
-		put_head(&e, buf_view(&body), json);
-		err = put_deliveries(c, txn, &e, json);
+		json_open_object(json, NULL);
+		write_head(&e, buf_view(&body), json);
+		err = write_deliveries(c, txn, &e, json);
+		if (err == OK)
+			json_close(json);
 	}
 	db_read_end(txn);
 	buf_fini(&body);
@@ -103,11 +101,12 @@ static enum err write_event(struct call *c, struct buf *json)
 
 void handle_event_show(struct call *c)
 {
-	struct buf json = BUF_INIT(SHOWN_MAX);
+	struct buf text = BUF_INIT(SHOWN_MAX);
+	struct json_writer json = JSON_WRITER(&text);
 	enum err err = write_event(c, &json);
 	if (err == OK)
 		call_reply(c, 200, &json);
 	else
 		call_fail_err(c, err);
-	buf_fini(&json);
+	buf_fini(&text);
 }

@@ -7,10 +7,13 @@
 
 void handle_livez(struct call *c)
 {
-	struct buf json = BUF_INIT(256);
-	buf_puts(&json, "{\"status\":\"ok\"}");
+	struct buf text = BUF_INIT(256);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_write_cstr(&json, "status", "ok");
+	json_close(&json);
 	call_reply(c, 200, &json);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 void handle_readyz(struct call *c)
@@ -26,42 +29,44 @@ void handle_readyz(struct call *c)
 		handle_livez(c);
 }
 
-static void write_events(const struct webhook_rules *rules, struct buf *out)
+static void write_events(const struct webhook_rules *rules, struct json_writer *json)
 {
+	json_open_array(json, "events");
 	for (size_t i = 0; i < NAME_EVENTS_COUNT; i++)
-		buf_printf(out, "%s\"%s\"", i == 0 ? "" : ",", NAME_EVENTS[i]);
+		json_write_cstr(json, NULL, NAME_EVENTS[i]);
 	for (size_t i = 0; i < rules->extra_event_count; i++)
-		buf_printf(out, ",\"%s\"", rules->extra_events[i]);
+		json_write_cstr(json, NULL, rules->extra_events[i]);
+	json_close(json);
 }
 
 /* Writes a scheme with all headers that it makes an attempt have. */
-static void write_signature(const struct sign_scheme *s, struct buf *out)
+static void write_signature(const struct sign_scheme *s, struct json_writer *json)
 {
-	const char *comma = "";
-	buf_printf(out, "{\"name\":\"%s\",\"summary\":\"%s\",\"headers\":[", s->name,
-	    s->summary);
+	json_open_object(json, NULL);
+	json_write_cstr(json, "name", s->name);
+	json_write_cstr(json, "summary", s->summary);
+	json_open_array(json, "headers");
 	for (; s != NULL; s = s->beside) {
-		for (size_t i = 0; s->headers[i] != NULL; i++) {
-			buf_printf(out, "%s\"%s\"", comma, s->headers[i]);
-			comma = ",";
-		}
+		for (size_t i = 0; s->headers[i] != NULL; i++)
+			json_write_cstr(json, NULL, s->headers[i]);
 	}
-	buf_puts(out, "]}");
+	json_close(json);
+	json_close(json);
 }
 
 void handle_capabilities(struct call *c)
 {
-	struct buf json = BUF_INIT(CAPABILITIES_MAX);
-	buf_puts(&json, "{\"events\":[");
+	struct buf text = BUF_INIT(CAPABILITIES_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
 	write_events(&c->api->conf.rules, &json);
-	buf_puts(&json, "],\"signatures\":[");
-	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
-		buf_puts(&json, i == 0 ? "" : ",");
+	json_open_array(&json, "signatures");
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++)
 		write_signature(&SIGN_SCHEMES[i], &json);
-	}
-	buf_puts(&json, "]}");
+	json_close(&json);
+	json_close(&json);
 	call_reply(c, 200, &json);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 void handle_openapi(struct call *c)

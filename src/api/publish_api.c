@@ -20,11 +20,12 @@
 struct publish_call {
 	struct call call; /* first */
 	struct intake intake;
-	struct idempotency key; /* of the whole request */
-	struct uuid answer_id;  /* with a key: under which the answer is kept */
-	struct buf answer;      /* out of apply */
-	bool replayed;          /* out of apply: the whole request was stored before */
-	int status;             /* of the answer when all is well */
+	struct idempotency key;  /* of the whole request */
+	struct uuid answer_id;   /* with a key: under which the answer is kept */
+	struct buf answer;       /* out of apply, as the one below */
+	struct json_writer json; /* onto `answer` */
+	bool replayed;           /* out of apply: the whole request was stored before */
+	int status;              /* of the answer when all is well */
 };
 
 const size_t PUBLISH_CALL_SIZE = sizeof(struct publish_call);
@@ -36,23 +37,16 @@ void release_publish(struct call *c)
 	buf_fini(&pc->answer);
 }
 
-static void put_event(const struct intake_item *item, struct buf *out)
+static void write_event(const struct intake_item *item, struct json_writer *json)
 {
 	const struct event *e = &item->publication.event;
-	char id[UUID_TEXT_SIZE];
-	char number[STR_I64_SIZE];
-	uuid_format(&e->id, id);
-	buf_puts(out, "{\"id\":\"");
-	buf_puts(out, id);
-	buf_puts(out, "\",\"session_id\":\"");
-	buf_puts(out, e->session);
-	buf_puts(out, "\",\"event\":\"");
-	buf_puts(out, e->name);
-	buf_puts(out, "\",\"timestamp\":");
-	buf_slice(out, str_put_i64(item->timestamp_s, number));
-	buf_puts(out, ",\"deliveries\":");
-	buf_slice(out, str_put_i64(e->deliveries, number));
-	buf_putc(out, '}');
+	json_open_object(json, NULL);
+	uuid_write(json, "id", &e->id);
+	json_write_cstr(json, "session_id", e->session);
+	json_write_cstr(json, "event", e->name);
+	json_write_i64(json, "timestamp", item->timestamp_s);
+	json_write_i64(json, "deliveries", e->deliveries);
+	json_close(json);
 }
 
 static enum err refuse_id(struct publish_call *pc, size_t item)
@@ -89,48 +83,53 @@ static enum err find_replays(struct publish_call *pc, struct db_txn *txn, int64_
 	return err;
 }
 
-/* Writes an event that is new, and keeps its answer where it has a key. */
-static enum err write_event(struct intake_item *item, struct db_txn *txn, int64_t now_ms)
+/* Stores an event that is new, and keeps its answer where it has a key. */
+static enum err store_event(struct intake_item *item, struct db_txn *txn, int64_t now_ms)
 {
 	enum err err = publication_write(txn, &item->publication);
 	if (err != OK || item->key.expires_ms == 0)
 		return err;
 	struct buf answer = BUF_INIT(ITEM_ANSWER_MAX);
-	put_event(item, &answer);
+	struct json_writer json = JSON_WRITER(&answer);
+	write_event(item, &json);
+	json_expect_whole(&json);
 	err = idempotency_keep(txn, &item->key, &item->answer_id, now_ms, buf_view(&answer));
 	buf_fini(&answer);
 	return err;
 }
 
-/* Appends the answer of one event; `known` has those of the ones stored before. */
-static void put_item(const struct intake *in, const struct intake_item *item,
-    const struct buf *known, struct buf *out)
+/* Writes the answer of one event; `known` has those of the ones stored before. */
+static void write_item(const struct intake *in, const struct intake_item *item,
+    const struct buf *known, struct json_writer *json)
 {
 	const struct intake_item *first = item->repeats > 0 ? &in->items[item->repeats - 1]
 							    : item;
 	if (first->replayed)
-		buf_append(out, known->data + first->answer_at, first->answer_len);
+		json_write_raw(json, NULL,
+		    (struct slice){known->data + first->answer_at, first->answer_len});
 	else
-		put_event(first, out);
+		write_event(first, json);
 }
 
-static void put_answer(struct publish_call *pc, const struct buf *known)
+static void write_answer(struct publish_call *pc, const struct buf *known)
 {
 	const struct intake *in = &pc->intake;
+	struct json_writer *json = &pc->json;
 	if (!in->is_batch) {
-		put_item(in, &in->items[0], known, &pc->answer);
+		write_item(in, &in->items[0], known, json);
 		return;
 	}
-	buf_printf(&pc->answer, "{\"accepted\":%zu,\"events\":[", in->count);
-	for (size_t i = 0; i < in->count; i++) {
-		buf_puts(&pc->answer, i == 0 ? "" : ",");
-		put_item(in, &in->items[i], known, &pc->answer);
-	}
-	buf_puts(&pc->answer, "]}");
+	json_open_object(json, NULL);
+	json_write_u64(json, "accepted", in->count);
+	json_open_array(json, "events");
+	for (size_t i = 0; i < in->count; i++)
+		write_item(in, &in->items[i], known, json);
+	json_close(json);
+	json_close(json);
 }
 
-/* Writes the events that are new, when the request as a whole is. */
-static enum err write_request(struct publish_call *pc, struct db_txn *txn, int64_t now_ms)
+/* Stores the events that are new, when the request as a whole is. */
+static enum err store_request(struct publish_call *pc, struct db_txn *txn, int64_t now_ms)
 {
 	struct buf known = BUF_INIT(ANSWER_MAX);
 	struct intake *in = &pc->intake;
@@ -139,13 +138,26 @@ static enum err write_request(struct publish_call *pc, struct db_txn *txn, int64
 		err = quota_check(&pc->call.api->conf.quota, in, &pc->call.problem);
 	for (size_t i = 0; err == OK && i < in->count; i++) {
 		if (!in->items[i].replayed)
-			err = write_event(&in->items[i], txn, now_ms);
+			err = store_event(&in->items[i], txn, now_ms);
 	}
-	if (err == OK)
-		put_answer(pc, &known);
+	if (err == OK) {
+		write_answer(pc, &known);
+		json_expect_whole(&pc->json);
+	}
 	if (err == OK && pc->key.expires_ms != 0)
 		err = idempotency_keep(txn, &pc->key, &pc->answer_id, now_ms,
 		    buf_view(&pc->answer));
+	buf_fini(&known);
+	return err;
+}
+
+/* Writes the answer of when the request was stored before. ERR_NOTFOUND, ERR_CONFLICT. */
+static enum err find_answer(struct publish_call *pc, struct db_txn *txn, int64_t now_ms)
+{
+	struct buf known = BUF_INIT(ANSWER_MAX);
+	enum err err = idempotency_find(txn, &pc->key, now_ms, &known);
+	if (err == OK)
+		json_write_raw(&pc->json, NULL, buf_view(&known));
 	buf_fini(&known);
 	return err;
 }
@@ -157,10 +169,11 @@ static enum err apply_publish(struct op *op, struct db_txn *txn)
 	enum err err = ERR_NOTFOUND;
 	pc->replayed = false;
 	buf_reset(&pc->answer);
+	pc->json = JSON_WRITER(&pc->answer);
 	if (pc->key.expires_ms != 0)
-		err = idempotency_find(txn, &pc->key, now_ms, &pc->answer);
+		err = find_answer(pc, txn, now_ms);
 	if (err == ERR_NOTFOUND)
-		return write_request(pc, txn, now_ms);
+		return store_request(pc, txn, now_ms);
 	pc->replayed = err == OK;
 	if (err == ERR_CONFLICT)
 		return problem_set(&pc->call.problem, err, "Idempotency-Key",
@@ -230,7 +243,7 @@ static void done_publish(struct op *op, enum err result)
 		tell_queued(pc);
 	if (is_replay(pc))
 		http_add_header(pc->call.http, "Idempotent-Replayed", "true");
-	call_reply(&pc->call, pc->status, &pc->answer);
+	call_reply(&pc->call, pc->status, &pc->json);
 }
 
 static void stage(struct publish_call *pc, int status)
@@ -357,6 +370,22 @@ void handle_webhook_in(struct call *c)
 	stage(pc, 200);
 }
 
+/* Writes the envelope of a test. */
+static void write_test(const struct call *c, const struct webhook *w, int64_t now_s,
+    struct buf *body)
+{
+	struct json_writer json = JSON_WRITER(body);
+	json_open_object(&json, NULL);
+	json_write_cstr(&json, "session_id", c->session);
+	json_write_cstr(&json, "event", "test");
+	json_write_i64(&json, "timestamp", now_s);
+	json_open_object(&json, "data");
+	uuid_write(&json, "webhook_id", &w->id);
+	json_close(&json);
+	json_close(&json);
+	json_expect_whole(&json);
+}
+
 void handle_test(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
@@ -368,14 +397,9 @@ void handle_test(struct call *c)
 			      : "the webhook is disabled; enable it first");
 		return;
 	}
-	char id[UUID_TEXT_SIZE];
 	struct buf body = BUF_INIT(TEST_BODY_MAX);
 	struct intake_conf conf = conf_of(c);
-	uuid_format(&w->id, id);
-	buf_printf(&body,
-	    "{\"session_id\":\"%s\",\"event\":\"test\",\"timestamp\":%lld,"
-	    "\"data\":{\"webhook_id\":\"%s\"}}",
-	    c->session, (long long)(conf.now_ms / 1000), id);
+	write_test(c, w, conf.now_ms / 1000, &body);
 	intake_make(&pc->intake, &conf, "test", buf_view(&body), w);
 	buf_fini(&body);
 	stage(pc, 202);

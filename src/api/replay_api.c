@@ -1,8 +1,6 @@
 /* Replays of a webhook: started, shown, cancelled. The work is done by jobs/replayer.c. */
 #include "api/handlers.h"
-#include "api/member.h"
 #include "base/clock.h"
-#include "base/str.h"
 #include "domain/instant.h"
 #include "domain/json.h"
 #include "store/replays.h"
@@ -47,25 +45,23 @@ static void answer(struct call *c, int status, const struct replay *r)
 	    [REPLAY_DONE] = "done",
 	    [REPLAY_CANCELLED] = "cancelled",
 	};
-	char id[UUID_TEXT_SIZE];
-	char stamp[STR_TIME_SIZE];
-	struct buf json = BUF_INIT(ANSWER_MAX);
-	uuid_format(&c->id, id);
-	buf_printf(&json, "{\"replay\":{\"webhook_id\":\"%s\",\"state\":\"%s\",", id,
-	    STATES[r->state]);
-	member_put_time(&json, "since", r->since_ms);
-	member_put_time(&json, "until", r->until_ms);
-	buf_printf(&json, "\"status\":\"%s\",\"scheduled\":%llu,\"looked_at\":%llu,",
-	    selection_name(r->statuses), (unsigned long long)r->scheduled,
-	    (unsigned long long)r->looked_at);
-	member_put_time(&json, "started_at", r->started_ms);
-	str_time(r->finished_ms, stamp);
-	if (r->finished_ms == 0)
-		buf_puts(&json, "\"finished_at\":null}}");
-	else
-		buf_printf(&json, "\"finished_at\":\"%s\"}}", stamp);
+	struct buf text = BUF_INIT(ANSWER_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_open_object(&json, "replay");
+	uuid_write(&json, "webhook_id", &c->id);
+	json_write_cstr(&json, "state", STATES[r->state]);
+	json_write_time(&json, "since", r->since_ms);
+	json_write_time(&json, "until", r->until_ms);
+	json_write_cstr(&json, "status", selection_name(r->statuses));
+	json_write_u64(&json, "scheduled", r->scheduled);
+	json_write_u64(&json, "looked_at", r->looked_at);
+	json_write_time(&json, "started_at", r->started_ms);
+	json_write_time_or_null(&json, "finished_at", r->finished_ms);
+	json_close(&json);
+	json_close(&json);
 	call_reply(c, status, &json);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 /* Finds the webhook of the path; false: the call has been answered with 404. */

@@ -90,38 +90,40 @@ static enum err find_with_events(struct page *page, struct name *last)
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-static void put_session(struct page *page, const char *name, struct buf *out)
+static void write_session(struct page *page, const char *name, struct json_writer *json)
 {
 	const struct api_conf *conf = &page->call->api->conf;
 	size_t webhooks = 0;
 	(void)registry_session(conf->registry, slice_of(name), &webhooks); /* only counted */
-	uint64_t waiting = backlog_of_session(conf->quota.backlog, conf->registry,
-	    slice_of(name));
-	buf_printf(out, "{\"id\":\"%s\",\"webhooks\":%zu,\"waiting\":%llu}", name, webhooks,
-	    (unsigned long long)waiting);
+	json_open_object(json, NULL);
+	json_write_cstr(json, "id", name);
+	json_write_u64(json, "webhooks", webhooks);
+	json_write_u64(json, "waiting",
+	    backlog_of_session(conf->quota.backlog, conf->registry, slice_of(name)));
+	json_close(json);
 }
 
 /* Answers with those up to `last`, where the walk over those with events came no further. */
 static void answer(struct page *page, const char *last)
 {
-	struct buf json = BUF_INIT(ANSWER_MAX);
+	struct buf text = BUF_INIT(ANSWER_MAX);
+	struct json_writer json = JSON_WRITER(&text);
 	const char *next = last[0] != '\0' ? last : NULL;
 	size_t shown = 0;
-	buf_puts(&json, "{\"sessions\":[");
+	json_open_object(&json, NULL);
+	json_open_array(&json, "sessions");
 	for (; shown < page->count && shown < page->limit; shown++) {
 		if (next != NULL && strcmp(page->names[shown].text, last) > 0)
 			break;
-		buf_puts(&json, shown == 0 ? "" : ",");
-		put_session(page, page->names[shown].text, &json);
+		write_session(page, page->names[shown].text, &json);
 	}
+	json_close(&json);
 	if (shown == page->limit && shown < page->count)
 		next = page->names[shown - 1].text;
-	if (next != NULL)
-		buf_printf(&json, "],\"next_cursor\":\"%s\"}", next);
-	else
-		buf_puts(&json, "],\"next_cursor\":null}");
+	json_write_cstr(&json, "next_cursor", next);
+	json_close(&json);
 	call_reply(page->call, 200, &json);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 /* Reads ?limit= and ?cursor=; false: the call has been answered. */

@@ -9,7 +9,6 @@
 #include "api/query.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "store/queue.h"
 
 #define STATS_MAX (2u << 20) /* bytes: the hour, and TOP_MAX webhooks with their URLs */
@@ -76,152 +75,141 @@ static void consider(void *arg, const struct dispatch_trouble *t)
 	top->list[at] = e;
 }
 
-static void put_member(struct buf *out, const char *key, const char *text)
+static void write_entry(struct json_writer *json, const struct entry *e)
 {
-	buf_printf(out, ",\"%s\":", key);
-	if (text == NULL)
-		buf_puts(out, "null");
-	else
-		buf_json(out, slice_of(text));
-}
-
-static void put_time(struct buf *out, const char *key, int64_t at_ms)
-{
-	char stamp[STR_TIME_SIZE];
-	str_time(at_ms, stamp);
-	put_member(out, key, at_ms == 0 ? NULL : stamp);
-}
-
-static void put_entry(struct buf *out, const struct entry *e)
-{
-	char id[UUID_TEXT_SIZE];
 	const struct dispatch_status *s = &e->trouble.status;
-	uuid_format(&e->hook->id, id);
-	buf_printf(out, "{\"webhook_id\":\"%s\"", id);
-	put_member(out, "session_id", e->hook->session);
-	put_member(out, "url", e->hook->url);
-	buf_printf(out,
-	    ",\"enabled\":%s,\"circuit\":\"%s\",\"waiting\":%llu,\"in_flight\":%u,"
-	    "\"consecutive_failures\":%u",
-	    e->hook->enabled ? "true" : "false", s->circuit, (unsigned long long)e->waiting,
-	    s->in_flight, s->failures);
-	put_time(out, "failing_since", s->failing_since_ms);
-	put_member(out, "disabled_reason", e->hook->disabled_reason);
+	json_open_object(json, NULL);
+	uuid_write(json, "webhook_id", &e->hook->id);
+	json_write_cstr(json, "session_id", e->hook->session);
+	json_write_cstr(json, "url", e->hook->url);
+	json_write_bool(json, "enabled", e->hook->enabled);
+	json_write_cstr(json, "circuit", s->circuit);
+	json_write_u64(json, "waiting", e->waiting);
+	json_write_u64(json, "in_flight", s->in_flight);
+	json_write_u64(json, "consecutive_failures", s->failures);
+	json_write_time_or_null(json, "failing_since", s->failing_since_ms);
+	json_write_cstr(json, "disabled_reason", e->hook->disabled_reason);
 	if (e->trouble.last_status == 0)
-		buf_puts(out, ",\"last_status\":null");
+		json_write_null(json, "last_status");
 	else
-		buf_printf(out, ",\"last_status\":%d", e->trouble.last_status);
-	put_member(out, "last_error", e->trouble.last_error);
-	buf_putc(out, '}');
+		json_write_i64(json, "last_status", e->trouble.last_status);
+	json_write_cstr(json, "last_error", e->trouble.last_error);
+	json_close(json);
 }
 
-static void put_top(const struct api *api, size_t max, struct buf *out)
+static void write_top(const struct api *api, size_t max, struct json_writer *json)
 {
 	struct top *top = mem_new(sizeof(*top));
 	top->api = api;
 	top->max = max;
 	dispatch_each(api->conf.dispatch, consider, top);
-	buf_puts(out, ",\"top\":[");
-	for (size_t i = 0; i < top->count; i++) {
-		buf_puts(out, i == 0 ? "" : ",");
-		put_entry(out, &top->list[i]);
-	}
-	buf_puts(out, "]}");
+	json_open_array(json, "top");
+	for (size_t i = 0; i < top->count; i++)
+		write_entry(json, &top->list[i]);
+	json_close(json);
 	free(top);
 }
 
-static void put_history(const struct samples *h, struct buf *out)
+static void write_history(const struct samples *h, struct json_writer *json)
 {
-	char stamp[STR_TIME_SIZE];
-	buf_puts(out, ",\"history\":[");
+	json_open_array(json, "history");
 	for (size_t i = 0; i < samples_count(h); i++) {
 		const struct samples_entry *s = samples_get(h, i);
-		str_time(s->at_ms, stamp);
-		buf_printf(out,
-		    "%s{\"at\":\"%s\",\"published\":%llu,\"delivered\":%llu,\"failed\":%llu,"
-		    "\"dead\":%llu,\"waiting\":%llu,\"receipt_p50_ms\":%.3f,"
-		    "\"receipt_p99_ms\":%.3f}",
-		    i == 0 ? "" : ",", stamp, (unsigned long long)s->published,
-		    (unsigned long long)s->delivered, (unsigned long long)s->failed,
-		    (unsigned long long)s->dead, (unsigned long long)s->waiting,
-		    s->receipt_p50_us / 1000, s->receipt_p99_us / 1000);
+		json_open_object(json, NULL);
+		json_write_time(json, "at", s->at_ms);
+		json_write_u64(json, "published", s->published);
+		json_write_u64(json, "delivered", s->delivered);
+		json_write_u64(json, "failed", s->failed);
+		json_write_u64(json, "dead", s->dead);
+		json_write_u64(json, "waiting", s->waiting);
+		json_write_thousandths(json, "receipt_p50_ms", s->receipt_p50_us / 1000);
+		json_write_thousandths(json, "receipt_p99_ms", s->receipt_p99_us / 1000);
+		json_close(json);
 	}
-	buf_putc(out, ']');
+	json_close(json);
 }
 
-static void put_latency(struct buf *out, const char *name, const struct histogram *h)
+static void write_latency(struct json_writer *json, const char *name, const struct histogram *h)
 {
-	buf_printf(out, "\"%s\":{\"p50\":%.3f,\"p90\":%.3f,\"p99\":%.3f}", name,
-	    histogram_quantile(h, 0.5) / 1000, histogram_quantile(h, 0.9) / 1000,
-	    histogram_quantile(h, 0.99) / 1000);
+	json_open_object(json, name);
+	json_write_thousandths(json, "p50", histogram_quantile(h, 0.5) / 1000);
+	json_write_thousandths(json, "p90", histogram_quantile(h, 0.9) / 1000);
+	json_write_thousandths(json, "p99", histogram_quantile(h, 0.99) / 1000);
+	json_close(json);
 }
 
-static void put_latencies(const struct api *api, const struct dispatch_figures *f,
-    struct buf *out)
+static void write_latencies(const struct api *api, const struct dispatch_figures *f,
+    struct json_writer *json)
 {
-	buf_puts(out, ",\"latency_ms\":{");
-	put_latency(out, "receipt", &f->receipt);
-	buf_putc(out, ',');
-	put_latency(out, "attempt", &f->attempt);
-	buf_putc(out, ',');
-	put_latency(out, "commit", &turn_figures(api->conf.turn)->commit);
-	buf_putc(out, ',');
-	put_latency(out, "turn", api->conf.turns);
-	buf_putc(out, '}');
+	json_open_object(json, "latency_ms");
+	write_latency(json, "receipt", &f->receipt);
+	write_latency(json, "attempt", &f->attempt);
+	write_latency(json, "commit", &turn_figures(api->conf.turn)->commit);
+	write_latency(json, "turn", api->conf.turns);
+	json_close(json);
 }
 
-static void put_traffic(const struct api *api, const struct dispatch_figures *f,
-    struct buf *out)
+static void write_traffic(const struct api *api, const struct dispatch_figures *f,
+    struct json_writer *json)
 {
 	int64_t oldest_ms = 0;
-	buf_printf(out,
-	    ",\"events\":{\"published\":%llu,\"repeated\":%llu,\"bytes\":%llu},"
-	    "\"deliveries\":{\"delivered\":%llu,\"retried\":%llu,\"dead\":%llu,"
-	    "\"expired\":%llu,\"cancelled\":%llu,\"in_flight\":%u,\"waiting\":%llu,"
-	    "\"oldest_waiting_seconds\":",
-	    (unsigned long long)api->counts.events, (unsigned long long)api->counts.repeats,
-	    (unsigned long long)api->counts.bytes, (unsigned long long)f->delivered,
-	    (unsigned long long)f->retried, (unsigned long long)f->dead,
-	    (unsigned long long)f->expired, (unsigned long long)metrics_cancelled(api, f),
-	    f->in_flight, (unsigned long long)backlog_total(api->conf.quota.backlog));
 	bool known = oldest_created(api->conf.oldest, &oldest_ms);
 	int64_t age_ms = oldest_ms == 0 ? 0 : clock_wall_ms() - oldest_ms;
+	json_open_object(json, "events");
+	json_write_u64(json, "published", api->counts.events);
+	json_write_u64(json, "repeated", api->counts.repeats);
+	json_write_u64(json, "bytes", api->counts.bytes);
+	json_close(json);
+	json_open_object(json, "deliveries");
+	json_write_u64(json, "delivered", f->delivered);
+	json_write_u64(json, "retried", f->retried);
+	json_write_u64(json, "dead", f->dead);
+	json_write_u64(json, "expired", f->expired);
+	json_write_u64(json, "cancelled", metrics_cancelled(api, f));
+	json_write_u64(json, "in_flight", f->in_flight);
+	json_write_u64(json, "waiting", backlog_total(api->conf.quota.backlog));
 	if (known)
-		buf_printf(out, "%.3f}", age_ms > 0 ? (double)age_ms / 1000 : 0);
+		json_write_thousandths(json, "oldest_waiting_seconds",
+		    age_ms > 0 ? (double)age_ms / 1000 : 0);
 	else
-		buf_puts(out, "null}");
+		json_write_null(json, "oldest_waiting_seconds");
+	json_close(json);
 }
 
-static void put_store(const struct db_usage *u, struct buf *out)
+static void write_store(const struct db_usage *u, struct json_writer *json)
 {
-	buf_printf(out,
-	    ",\"store\":{\"used_bytes\":%llu,\"max_bytes\":%llu,\"file_bytes\":%llu,"
-	    "\"disk_free_bytes\":%llu}",
-	    (unsigned long long)u->used_bytes, (unsigned long long)u->max_bytes,
-	    (unsigned long long)u->file_bytes, (unsigned long long)u->disk_free_bytes);
+	json_open_object(json, "store");
+	json_write_u64(json, "used_bytes", u->used_bytes);
+	json_write_u64(json, "max_bytes", u->max_bytes);
+	json_write_u64(json, "file_bytes", u->file_bytes);
+	json_write_u64(json, "disk_free_bytes", u->disk_free_bytes);
+	json_close(json);
 }
 
-static void put_webhooks(const struct api *api, const struct dispatch_figures *f,
-    struct buf *out)
+static void write_webhooks(const struct api *api, const struct dispatch_figures *f,
+    struct json_writer *json)
 {
 	struct registry_figures hooks = registry_figures(api->conf.registry);
 	uint64_t all = hooks.enabled + hooks.disabled;
 	uint64_t troubled = f->open + f->half_open;
-	buf_printf(out,
-	    ",\"circuits\":{\"closed\":%llu,\"open\":%u,\"half_open\":%u},"
-	    "\"webhooks\":{\"count\":%llu,\"enabled\":%llu,\"disabled\":%llu}",
-	    (unsigned long long)(all > troubled ? all - troubled : 0), f->open, f->half_open,
-	    (unsigned long long)all, (unsigned long long)hooks.enabled,
-	    (unsigned long long)hooks.disabled);
+	json_open_object(json, "circuits");
+	json_write_u64(json, "closed", all > troubled ? all - troubled : 0);
+	json_write_u64(json, "open", f->open);
+	json_write_u64(json, "half_open", f->half_open);
+	json_close(json);
+	json_open_object(json, "webhooks");
+	json_write_u64(json, "count", all);
+	json_write_u64(json, "enabled", hooks.enabled);
+	json_write_u64(json, "disabled", hooks.disabled);
+	json_close(json);
 }
 
-static void put_head(const struct api *api, struct buf *out)
+static void write_head(const struct api *api, struct json_writer *json)
 {
-	char stamp[STR_TIME_SIZE];
-	str_time(clock_wall_ms(), stamp);
-	buf_printf(out,
-	    "{\"version\":\"" WAYBILL_VERSION "\",\"uptime_seconds\":%.3f,\"now\":\"%s\"",
-	    (double)(clock_mono_ms() - api->conf.started_mono_ms) / 1000, stamp);
+	json_write_cstr(json, "version", WAYBILL_VERSION);
+	json_write_thousandths(json, "uptime_seconds",
+	    (double)(clock_mono_ms() - api->conf.started_mono_ms) / 1000);
+	json_write_time(json, "now", clock_wall_ms());
 }
 
 /* Reads what the store says. */
@@ -260,18 +248,21 @@ void handle_stats(struct call *c)
 		call_fail_err(c, err);
 		return;
 	}
-	struct buf out = BUF_INIT(STATS_MAX);
+	struct buf text = BUF_INIT(STATS_MAX);
+	struct json_writer json = JSON_WRITER(&text);
 	dispatch_figures(api->conf.dispatch, &f);
 	http_figures(api->http, &http);
-	put_head(api, &out);
-	put_traffic(api, &f, &out);
-	put_latencies(api, &f, &out);
-	put_store(&u, &out);
-	put_webhooks(api, &f, &out);
-	buf_printf(&out, ",\"dead_letters\":%llu,\"connections\":%u", (unsigned long long)dead,
-	    http.connections);
-	put_history(api->samples, &out);
-	put_top(api, (size_t)top, &out);
-	call_reply(c, 200, &out);
-	buf_fini(&out);
+	json_open_object(&json, NULL);
+	write_head(api, &json);
+	write_traffic(api, &f, &json);
+	write_latencies(api, &f, &json);
+	write_store(&u, &json);
+	write_webhooks(api, &f, &json);
+	json_write_u64(&json, "dead_letters", dead);
+	json_write_u64(&json, "connections", http.connections);
+	write_history(api->samples, &json);
+	write_top(api, (size_t)top, &json);
+	json_close(&json);
+	call_reply(c, 200, &json);
+	buf_fini(&text);
 }

@@ -1,37 +1,27 @@
 /* The object around what webhook_write() knows; see webhook_view.h. */
 #include "api/webhook_view.h"
 
-#include "base/str.h"
 #include "domain/webhook_json.h"
 
-/* Appends a time; null where it is 0. */
-static void put_time(struct buf *out, const char *key, int64_t wall_ms)
+static void write_status(const struct dispatch_status *status, struct json_writer *json)
 {
-	char stamp[STR_TIME_SIZE];
-	str_time(wall_ms, stamp);
-	if (wall_ms == 0)
-		buf_printf(out, ",\"%s\":null", key);
-	else
-		buf_printf(out, ",\"%s\":\"%s\"", key, stamp);
+	json_open_object(json, "circuit");
+	json_write_cstr(json, "state", status->circuit);
+	json_write_u64(json, "consecutive_failures", status->failures);
+	json_write_time_or_null(json, "failing_since", status->failing_since_ms);
+	json_write_time_or_null(json, "opened_at", status->opened_ms);
+	json_write_time_or_null(json, "next_probe_at", status->probe_ms);
+	json_close(json);
+	json_write_u64(json, "in_flight", status->in_flight);
 }
 
-static void put_status(const struct dispatch_status *status, struct buf *out)
+void webhook_view_write(const struct webhook *w, const struct dispatch_status *status,
+    int64_t now_ms, struct json_writer *json)
 {
-	buf_printf(out, ",\"circuit\":{\"state\":\"%s\",\"consecutive_failures\":%u",
-	    status->circuit, status->failures);
-	put_time(out, "failing_since", status->failing_since_ms);
-	put_time(out, "opened_at", status->opened_ms);
-	put_time(out, "next_probe_at", status->probe_ms);
-	buf_printf(out, "},\"in_flight\":%u", status->in_flight);
-}
-
-void webhook_view_put(const struct webhook *w, const struct dispatch_status *status,
-    int64_t now_ms, struct buf *out)
-{
-	buf_putc(out, '{');
-	webhook_write(w, now_ms, out);
-	put_status(status, out);
-	put_time(out, "created_at", w->created_ms);
-	put_time(out, "updated_at", w->updated_ms);
-	buf_putc(out, '}');
+	json_open_object(json, NULL);
+	webhook_write(w, now_ms, json);
+	write_status(status, json);
+	json_write_time_or_null(json, "created_at", w->created_ms);
+	json_write_time_or_null(json, "updated_at", w->updated_ms);
+	json_close(json);
 }

@@ -7,8 +7,8 @@
 
 #include "dispatch/dispatch.h"
 
-/* Appends the JSON object, as it is at `now_ms`, wall. */
-void webhook_view_put(const struct webhook *w, const struct dispatch_status *status,
-    int64_t now_ms, struct buf *out);
+/* Writes the object, as it is at `now_ms`, wall. */
+void webhook_view_write(const struct webhook *w, const struct dispatch_status *status,
+    int64_t now_ms, struct json_writer *json);
 
 #endif

@@ -9,12 +9,11 @@
 #include "api/webhook_view.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "store/webhooks.h"
 
 #define REQUEST_MAX 65536     /* bytes of a webhook's JSON */
 #define LIST_MAX (64u << 20)  /* bytes of an answer that lists webhooks */
-#define ANSWER_MAX (2u << 16) /* bytes of one webhook's JSON, escapes included */
+#define ANSWER_MAX (4u << 16) /* bytes of one webhook's JSON, all of it escaped */
 
 struct webhooks_call;
 
@@ -40,20 +39,22 @@ void release_webhook(struct call *c)
 }
 
 /* Writes a webhook with how its endpoint stands. */
-static void put_webhook(const struct call *c, const struct webhook *w, struct buf *json)
+static void write_webhook(const struct call *c, const struct webhook *w,
+    struct json_writer *json)
 {
 	struct dispatch_status status = {.circuit = "closed"};
 	/* false leaves it as it is */
 	(void)dispatch_status(c->api->conf.dispatch, w->number, &status);
-	webhook_view_put(w, &status, clock_wall_ms(), json);
+	webhook_view_write(w, &status, clock_wall_ms(), json);
 }
 
 static void answer_webhook(struct call *c, const struct webhook *w)
 {
-	struct buf json = BUF_INIT(ANSWER_MAX);
-	put_webhook(c, w, &json);
+	struct buf text = BUF_INIT(ANSWER_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	write_webhook(c, w, &json);
 	call_reply(c, 200, &json);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 /* Says that the URL is taken, where that is the error. */
@@ -139,15 +140,17 @@ void handle_webhook_list(struct call *c)
 	size_t count = 0;
 	struct webhook *const *list = registry_session(c->api->conf.registry,
 	    slice_of(c->session), &count);
-	struct buf json = BUF_INIT(LIST_MAX);
-	buf_puts(&json, "{\"webhooks\":[");
-	for (size_t i = 0; i < count; i++) {
-		buf_puts(&json, i == 0 ? "" : ",");
-		put_webhook(c, list[i], &json);
-	}
-	buf_printf(&json, "],\"count\":%zu}", count);
+	struct buf text = BUF_INIT(LIST_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_open_array(&json, "webhooks");
+	for (size_t i = 0; i < count; i++)
+		write_webhook(c, list[i], &json);
+	json_close(&json);
+	json_write_u64(&json, "count", count);
+	json_close(&json);
 	call_reply(c, 200, &json);
-	buf_fini(&json);
+	buf_fini(&text);
 }
 
 /* Finds the webhook of the path; NULL: the call has been answered with 404. */
@@ -207,19 +210,16 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 /* The one answer that shows a secret, once. */
 static void answer_rotation(struct call *c, const struct webhook *w)
 {
-	char stamp[STR_TIME_SIZE];
-	struct buf json = BUF_INIT(ANSWER_MAX);
-	str_time(w->previous_expires_ms, stamp);
-	buf_puts(&json, "{\"success\":true,\"secret\":");
-	buf_json(&json, slice_of(w->secret));
-	buf_puts(&json, ",\"previous_secret_expires_at\":");
-	if (w->previous_expires_ms == 0)
-		buf_puts(&json, "null}");
-	else
-		buf_printf(&json, "\"%s\"}", stamp);
+	struct buf text = BUF_INIT(ANSWER_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_write_bool(&json, "success", true);
+	json_write_cstr(&json, "secret", w->secret);
+	json_write_time_or_null(&json, "previous_secret_expires_at", w->previous_expires_ms);
+	json_close(&json);
 	call_reply(c, 200, &json);
-	mem_wipe(json.data, json.len);
-	buf_fini(&json);
+	mem_wipe(text.data, text.len);
+	buf_fini(&text);
 }
 
 static void done_change(struct op *op, enum err result)

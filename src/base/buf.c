@@ -31,7 +31,7 @@ static void make_room(struct buf *b, size_t n)
 	b->cap = cap;
 }
 
-bool buf_reserve(struct buf *b, size_t n)
+bool buf_grow(struct buf *b, size_t n)
 {
 	if (b->failed || n > b->max - b->len) {
 		b->failed = true;
@@ -74,53 +74,6 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 		b->len += (size_t)n;
 	}
 	va_end(again);
-}
-
-static void append_escape(struct buf *b, unsigned char c)
-{
-	static const char HEX[] = "0123456789abcdef";
-	switch (c) {
-	case '"':
-		buf_puts(b, "\\\"");
-		return;
-	case '\\':
-		buf_puts(b, "\\\\");
-		return;
-	case '\b':
-		buf_puts(b, "\\b");
-		return;
-	case '\f':
-		buf_puts(b, "\\f");
-		return;
-	case '\n':
-		buf_puts(b, "\\n");
-		return;
-	case '\r':
-		buf_puts(b, "\\r");
-		return;
-	case '\t':
-		buf_puts(b, "\\t");
-		return;
-	}
-	const char text[6] = {'\\', 'u', '0', '0', HEX[c >> 4], HEX[c & 15]};
-	buf_append(b, text, sizeof(text));
-}
-
-void buf_json(struct buf *b, struct slice s)
-{
-	buf_putc(b, '"');
-	size_t from = 0;
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.ptr[i];
-		if (c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		buf_append(b, s.ptr + from, i - from);
-		append_escape(b, c);
-		from = i + 1;
-	}
-	if (s.len > from)
-		buf_append(b, s.ptr + from, s.len - from);
-	buf_putc(b, '"');
 }
 
 const char *buf_cstr(struct buf *b)

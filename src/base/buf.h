@@ -37,8 +37,15 @@ static inline void buf_reset(struct buf *b)
 	b->failed = false;
 }
 
+/* buf_reserve() where there is no room yet. */
+bool buf_grow(struct buf *b, size_t n);
+
 /* Makes room for `n` more bytes; false (and failed) when that passes the limit. */
-bool buf_reserve(struct buf *b, size_t n);
+static inline bool buf_reserve(struct buf *b, size_t n)
+{
+	bool fits = n <= b->cap - b->len && n <= b->max - b->len && !b->failed;
+	return fits || buf_grow(b, n);
+}
 
 void buf_append(struct buf *b, const void *bytes, size_t n);
 void buf_putc(struct buf *b, char c);
@@ -54,12 +61,6 @@ static inline void buf_puts(struct buf *b, const char *cstr)
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-/*
- * Appends `s` as a JSON string with its quotes, escaped as JSON.stringify does:
- * \" \\ \b \f \n \r \t short, other controls \u00xx. `s` must be UTF-8.
- */
-void buf_json(struct buf *b, struct slice s);
 
 /* Terminates with a NUL beyond len and returns the bytes; "" after a failure. Borrowed. */
 const char *buf_cstr(struct buf *b);

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/json_write.h"
 #include "base/log_out.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -93,51 +94,52 @@ static bool is_plain(struct slice s)
 	return s.len > 0;
 }
 
-/* Puts `s` in quotes, with '?' for bytes that could spoil a line of UTF-8 or a terminal. */
-static void put_quoted(struct buf *b, struct slice s)
+/* Writes `s` in quotes, with '?' for bytes that could spoil a line of UTF-8 or a terminal. */
+static void write_quoted(struct json_writer *w, const char *name, struct slice s)
 {
 	char *copy = mem_copy(s.ptr, s.len);
 	for (size_t i = 0; i < s.len; i++) {
 		if ((unsigned char)copy[i] >= 0x7f)
 			copy[i] = '?';
 	}
-	buf_json(b, (struct slice){copy, s.len});
+	json_write_text(w, name, (struct slice){copy, s.len});
 	free(copy);
 }
 
-static void put_value(struct buf *b, const struct log_field *f)
+/* key=value; a value that is not plain is put as JSON would have it. */
+static void put_text_field(struct buf *b, const struct log_field *f)
 {
+	struct json_writer value = JSON_WRITER(b);
+	buf_printf(b, "%s%s=", b->len > 0 ? " " : "", f->key);
 	if (f->is_num)
-		buf_printf(b, "%lld", (long long)f->num);
-	else if (line_format == LOG_TEXT && is_plain(f->str))
+		json_write_i64(&value, NULL, f->num);
+	else if (is_plain(f->str))
 		buf_slice(b, f->str);
 	else
-		put_quoted(b, f->str);
+		write_quoted(&value, NULL, f->str);
 }
 
-static void put_field(struct buf *b, const struct log_field *f)
+/* `line`: the object of the line where that is JSON; else only its buffer counts. */
+static void put_field(struct json_writer *line, const struct log_field *f)
 {
-	if (line_format == LOG_JSON) {
-		buf_putc(b, b->len == 0 ? '{' : ',');
-		buf_json(b, slice_of(f->key));
-		buf_putc(b, ':');
-	} else {
-		if (b->len > 0)
-			buf_putc(b, ' ');
-		buf_puts(b, f->key);
-		buf_putc(b, '=');
-	}
-	put_value(b, f);
+	if (line_format == LOG_TEXT)
+		put_text_field(line->out, f);
+	else if (f->is_num)
+		json_write_i64(line, f->key, f->num);
+	else
+		write_quoted(line, f->key, f->str);
 }
 
 /* Puts a field, or nothing of it where the line would become too long. */
-static void put_whole_field(struct buf *line, const struct log_field *f)
+static void put_whole_field(struct json_writer *line, const struct log_field *f)
 {
-	size_t before = line->len;
+	const struct json_writer before = *line;
+	size_t len = line->out->len;
 	put_field(line, f);
-	if (line->failed) {
-		line->failed = false;
-		line->len = before;
+	if (line->out->failed) {
+		*line = before;
+		line->out->failed = false;
+		line->out->len = len;
 	}
 }
 
@@ -146,7 +148,10 @@ static void write_line(enum log_level level, const char *msg, const struct log_f
 {
 	char stamp[STR_TIME_SIZE];
 	str_time(clock_system_ms(), stamp);
-	struct buf line = BUF_INIT(LOG_LINE_MAX - LINE_END_BYTES);
+	struct buf text = BUF_INIT(LOG_LINE_MAX - LINE_END_BYTES);
+	struct json_writer line = JSON_WRITER(&text);
+	if (line_format == LOG_JSON)
+		json_open_object(&line, NULL);
 	put_field(&line, &LOG_S("time", stamp));
 	put_field(&line, &LOG_S("level", LEVELS[level].name));
 	put_field(&line, &LOG_S("msg", msg));
@@ -156,13 +161,13 @@ static void write_line(enum log_level level, const char *msg, const struct log_f
 		put_field(&line, &LOG_N("lost", lost));
 	for (const struct log_field *f = fields; f->key != NULL; f++)
 		put_whole_field(&line, f);
-	line.max = LOG_LINE_MAX;
+	text.max = LOG_LINE_MAX;
 	if (line_format == LOG_JSON)
-		buf_putc(&line, '}');
-	buf_putc(&line, '\n');
-	lost = log_out_write(LEVELS[level].severity, line.data, line.len) ? 0 : lost + 1;
+		json_close(&line);
+	buf_putc(&text, '\n');
+	lost = log_out_write(LEVELS[level].severity, text.data, text.len) ? 0 : lost + 1;
 	figures.lost += lost > 0 ? 1 : 0;
-	buf_fini(&line);
+	buf_fini(&text);
 }
 
 struct log_figures log_figures(void)

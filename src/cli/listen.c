@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/json_write.h"
 #include "base/str.h"
 #include "cli/commands.h"
 #include "domain/sign.h"
@@ -65,8 +66,14 @@ static void print_request(const struct listener *l, struct http_request *q)
 static void send_answer(void *arg)
 {
 	struct answer *a = arg;
-	http_reply(a->http, (int)a->listener->status, "application/json",
-	    SLICE("{\"received\":true}"));
+	struct buf text = BUF_INIT(64);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_write_bool(&json, "received", true);
+	json_close(&json);
+	json_expect_whole(&json);
+	http_reply(a->http, (int)a->listener->status, "application/json", buf_view(&text));
+	buf_fini(&text);
 	reactor_timer_free(a->timer);
 	free(a);
 }
@@ -87,8 +94,10 @@ static void on_request(void *arg, struct http_request *q)
 
 static void error_body(int status, const char *message, struct buf *out)
 {
+	struct json_writer json = JSON_WRITER(out);
 	(void)status;
-	buf_json(out, slice_of(message));
+	json_write_cstr(&json, NULL, message);
+	json_expect_whole(&json);
 }
 
 static void on_stop(void *arg)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json_write.h"
 #include "base/reactor.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
@@ -9,6 +10,7 @@
 #include "domain/name.h"
 
 #define DATA_MAX (4u << 20) /* bytes; above what a gateway takes */
+#define BODY_REST_MAX 1024  /* bytes of a body besides */
 #define TIMEOUT_MS 30000
 
 struct sending {
@@ -59,20 +61,25 @@ static bool make_body(const struct sending *s, struct buf *body)
 {
 	struct json_reader r;
 	struct problem p;
-	buf_puts(body, "{\"event\":");
-	buf_json(body, slice_of(s->event));
-	buf_puts(body, ",\"data\":");
+	struct buf data = BUF_INIT(DATA_MAX);
+	struct json_writer w = JSON_WRITER(body);
 	json_init(&r, slice_of(s->data));
-	enum err err = json_read_value(&r, body);
+	enum err err = json_read_value(&r, &data);
 	if (err == OK)
 		err = json_read_end(&r);
-	if (err != OK) {
+	if (err == OK) {
+		json_open_object(&w, NULL);
+		json_write_cstr(&w, "event", s->event);
+		json_write_raw(&w, "data", buf_view(&data));
+		json_close(&w);
+		json_expect_whole(&w);
+	} else {
 		(void)json_problem(&r, err, &p); /* returns `err` */
 		(void)fprintf(stderr, "waybill send: DATA: %s\n", p.message);
 	}
 	json_fini(&r);
-	buf_putc(body, '}');
-	return err == OK && !body->failed;
+	buf_fini(&data);
+	return err == OK;
 }
 
 static int post(struct sending *s, const struct buf *body)
@@ -98,7 +105,7 @@ static int post(struct sending *s, const struct buf *body)
 int command_send(int argc, char **argv)
 {
 	struct sending s = {.done = false};
-	struct buf body = BUF_INIT(DATA_MAX);
+	struct buf body = BUF_INIT(DATA_MAX + BODY_REST_MAX);
 	int first = 0;
 	if (!remote_read(&s.remote, argc, argv, &first))
 		return EXIT_USAGE;

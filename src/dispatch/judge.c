@@ -103,6 +103,24 @@ static void log_verdict(const struct webhook *w, const struct event *e,
 		LOG_N("duration_ms", duration_us / 1000), LOG_N("next_ms", next_ms)));
 }
 
+/* Writes the envelope of webhook.disabled. */
+static void write_notice(const struct webhook *w, struct settlement *s)
+{
+	struct json_writer json = JSON_WRITER(&s->notice_body);
+	s->notice_body = BUF_INIT(NOTICE_MAX);
+	json_open_object(&json, NULL);
+	json_write_cstr(&json, "session_id", w->session);
+	json_write_cstr(&json, "event", s->notice.event.name);
+	json_write_i64(&json, "timestamp", s->now_ms / 1000);
+	json_open_object(&json, "data");
+	uuid_write(&json, "webhook_id", &w->id);
+	json_write_cstr(&json, "url", w->url);
+	json_write_cstr(&json, "reason", s->disable_reason);
+	json_close(&json);
+	json_close(&json);
+	json_expect_whole(&json);
+}
+
 /* Makes the operational event that tells the session's other webhooks. */
 static void make_notice(const struct judge *j, const struct webhook *w, struct settlement *s)
 {
@@ -113,15 +131,7 @@ static void make_notice(const struct judge *j, const struct webhook *w, struct s
 	(void)snprintf(p->event.name, sizeof(p->event.name), "webhook.disabled");
 	publication_match(p, j->registry);
 	publication_leave_out(p, w->number); /* the registry has it enabled still */
-	s->notice_body = BUF_INIT(NOTICE_MAX);
-	buf_printf(&s->notice_body,
-	    "{\"session_id\":\"%s\",\"event\":\"webhook.disabled\",\"timestamp\":%lld,"
-	    "\"data\":{\"webhook_id\":\"%s\",\"url\":",
-	    w->session, (long long)(s->now_ms / 1000), id);
-	buf_json(&s->notice_body, slice_of(w->url));
-	buf_puts(&s->notice_body, ",\"reason\":");
-	buf_json(&s->notice_body, slice_of(s->disable_reason));
-	buf_puts(&s->notice_body, "}}");
+	write_notice(w, s);
 	p->body = buf_view(&s->notice_body);
 	publication_stamp(p, j->ids, s->now_ms);
 	log_warn("webhook disabled", LOG_S("session", w->session), LOG_S("webhook", id),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_write.h"
 #include "base/str.h"
 
 /* The canonical values of the members that waybill knows; ptr is NULL where one is missing. */
@@ -163,41 +164,33 @@ static enum err take_id(struct reading *rd)
 	return OK;
 }
 
-static void put_member(struct buf *body, const struct json_member *m)
+static void write_member(struct json_writer *w, const struct json_member *m)
 {
-	buf_putc(body, '"');
-	buf_slice(body, m->key);
-	buf_puts(body, "\":");
-	buf_slice(body, m->value);
-	buf_putc(body, ',');
+	json_write_name(w, m->key);
+	json_write_raw(w, NULL, m->value);
 }
 
-static void put_body(const struct reading *rd, const struct json_member *members, size_t count,
-    struct buf *body)
+static void write_body(const struct reading *rd, const struct json_member *members,
+    size_t count, struct json_writer *w)
 {
 	struct slice timestamp = rd->known.timestamp;
 	char now[STR_I64_SIZE];
 	if (timestamp.ptr == NULL)
 		timestamp = str_put_i64(rd->out->timestamp_s, now);
 	size_t i = 0;
-	buf_putc(body, '{');
+	json_open_object(w, NULL);
 	/* Array indices are first in canonical order, and JavaScript puts them before all. */
 	for (; i < count && json_is_index(members[i].key); i++)
-		put_member(body, &members[i]);
-	buf_puts(body, "\"session_id\":\"");
-	buf_puts(body, rd->out->session);
-	buf_puts(body, "\",\"event\":\"");
-	buf_puts(body, rd->out->event);
-	buf_puts(body, "\",\"timestamp\":");
-	buf_slice(body, timestamp);
-	buf_putc(body, ',');
+		write_member(w, &members[i]);
+	json_write_cstr(w, "session_id", rd->out->session);
+	json_write_raw(w, "event", rd->known.event);
+	json_write_raw(w, "timestamp", timestamp);
 	for (; i < count; i++) {
 		if (find_field(members[i].key) < 0)
-			put_member(body, &members[i]);
+			write_member(w, &members[i]);
 	}
-	buf_puts(body, "\"data\":");
-	buf_slice(body, rd->known.data);
-	buf_putc(body, '}');
+	json_write_raw(w, "data", rd->known.data);
+	json_close(w);
 }
 
 static enum err check_members(struct reading *rd, struct slice session, int64_t now_s)
@@ -237,6 +230,7 @@ enum err envelope_read(struct json_reader *r, struct slice session, int64_t now_
 {
 	struct envelope made;
 	struct reading rd = {.where = where, .out = &made, .p = p};
+	struct json_writer w = JSON_WRITER(body);
 	const struct json_member *members = NULL;
 	size_t count = 0;
 	size_t start = body->len;
@@ -249,8 +243,8 @@ enum err envelope_read(struct json_reader *r, struct slice session, int64_t now_
 	err = check_members(&rd, session, now_s);
 	if (err != OK)
 		return err;
-	put_body(&rd, members, count, body);
-	if (body->failed) {
+	write_body(&rd, members, count, &w);
+	if (!json_is_whole(&w)) {
 		body->len = start;
 		body->failed = failed;
 		err = problem_set(p, ERR_TOOBIG, "", "the event is over the size limit");

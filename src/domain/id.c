@@ -37,6 +37,14 @@ void uuid_format(const struct uuid *id, char out[UUID_TEXT_SIZE])
 	}
 }
 
+void uuid_write(struct json_writer *w, const char *name, const struct uuid *id)
+{
+	char text[1 + UUID_TEXT_SIZE] = "\"";
+	uuid_format(id, text + 1);
+	text[1 + UUID_TEXT_LEN] = '"'; /* in the place of the NUL */
+	json_write_raw(w, name, (struct slice){text, sizeof(text)});
+}
+
 enum err uuid_parse(struct slice text, struct uuid *out)
 {
 	struct uuid id = {0};

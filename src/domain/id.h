@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/json_write.h"
 #include "base/rnd.h"
 #include "base/slice.h"
 
@@ -41,6 +42,9 @@ static inline bool uuid_before(const struct uuid *a, const struct uuid *b)
 
 /* Writes the canonical lower-case form with its NUL. */
 void uuid_format(const struct uuid *id, char out[UUID_TEXT_SIZE]);
+
+/* Writes it as JSON; see json_write.h. */
+void uuid_write(struct json_writer *w, const char *name, const struct uuid *id);
 
 /* Reads the canonical form, either case; any version. ERR_SYNTAX. */
 MUST_CHECK enum err uuid_parse(struct slice text, struct uuid *out);

@@ -20,6 +20,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/utf8.h"
 #include "domain/json_inner.h"
 
 #define STRING(x) #x
@@ -344,32 +345,6 @@ static void skip_plain(struct json_reader *r)
 	r->pos = pos;
 }
 
-/* Returns the length of the UTF-8 sequence at `p`, not ASCII; 0 if malformed. RFC 3629 §4. */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-	unsigned char low = 0x80;
-	unsigned char high = 0xbf;
-	size_t len = 0;
-	if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-		len = 2;
-	} else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-		len = 3;
-		low = p[0] == 0xe0 ? 0xa0 : low;   /* below: overlong */
-		high = p[0] == 0xed ? 0x9f : high; /* above: surrogates */
-	} else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-		len = 4;
-		low = p[0] == 0xf0 ? 0x90 : low;   /* below: overlong */
-		high = p[0] == 0xf4 ? 0x8f : high; /* above: past U+10FFFF */
-	}
-	if (len == 0 || left < len || p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return len;
-}
-
 static bool is_surrogate(uint32_t u)
 {
 	return u >= 0xd800 && u <= 0xdfff;
@@ -500,26 +475,6 @@ enum err json_read_string(struct json_reader *r)
 			return json_fail(r, "bytes that are not UTF-8");
 		r->pos += len;
 	}
-}
-
-void json_put_lossy(struct slice bytes, struct buf *out)
-{
-	size_t plain = 0; /* what is before it has been appended */
-	size_t i = 0;
-	struct buf text = BUF_INIT(3 * bytes.len); /* of each byte at most U+FFFD */
-	while (i < bytes.len) {
-		const unsigned char *p = (const unsigned char *)bytes.ptr + i;
-		size_t len = p[0] < 0x80 ? 1 : utf8_len(p, bytes.len - i);
-		if (len == 0) {
-			buf_append(&text, bytes.ptr + plain, i - plain);
-			buf_puts(&text, "\xef\xbf\xbd");
-			plain = i + 1;
-		}
-		i += len == 0 ? 1 : len;
-	}
-	buf_append(&text, bytes.ptr + plain, i - plain);
-	buf_json(out, buf_view(&text));
-	buf_fini(&text);
 }
 
 #define SPANS_FIRST 32        /* members; most events have fewer */

@@ -98,7 +98,4 @@ enum err json_problem(const struct json_reader *r, enum err err, struct problem 
  */
 void json_put_number(struct slice text, struct buf *out);
 
-/* Appends any bytes as a JSON string; of what is not UTF-8 each byte becomes U+FFFD. */
-void json_put_lossy(struct slice bytes, struct buf *out);
-
 #endif

@@ -506,89 +506,64 @@ enum err webhook_check(const struct webhook *w, struct problem *p)
 	return OK;
 }
 
-static void write_text(struct buf *out, const char *key, const char *value)
+static void write_events(const struct webhook *w, struct json_writer *json)
 {
-	buf_printf(out, ",\"%s\":", key);
-	if (value == NULL)
-		buf_puts(out, "null");
-	else
-		buf_json(out, slice_of(value));
+	json_open_array(json, "events");
+	for (size_t i = 0; i < w->event_count; i++)
+		json_write_cstr(json, NULL, w->events[i]);
+	json_close(json);
 }
 
-/* Writes a time; null where it is 0. */
-static void write_time(struct buf *out, const char *key, int64_t wall_ms)
+static void write_headers(const struct webhook *w, struct json_writer *json)
 {
-	char stamp[STR_TIME_SIZE];
-	str_time(wall_ms, stamp);
-	write_text(out, key, wall_ms == 0 ? NULL : stamp);
+	json_open_object(json, "headers");
+	for (size_t i = 0; i < w->header_count; i++) /* no token has what must be escaped */
+		json_write_cstr(json, w->headers[i].name, w->headers[i].value);
+	json_close(json);
 }
 
-static void write_events(const struct webhook *w, struct buf *out)
-{
-	buf_puts(out, ",\"events\":[");
-	for (size_t i = 0; i < w->event_count; i++) {
-		buf_puts(out, i == 0 ? "" : ",");
-		buf_json(out, slice_of(w->events[i]));
-	}
-	buf_putc(out, ']');
-}
-
-static void write_headers(const struct webhook *w, struct buf *out)
-{
-	buf_puts(out, ",\"headers\":{");
-	for (size_t i = 0; i < w->header_count; i++) {
-		buf_puts(out, i == 0 ? "" : ",");
-		buf_json(out, slice_of(w->headers[i].name));
-		buf_putc(out, ':');
-		buf_json(out, slice_of(w->headers[i].value));
-	}
-	buf_putc(out, '}');
-}
-
-static void write_retry(const struct webhook *w, struct buf *out)
+static void write_retry(const struct webhook *w, struct json_writer *json)
 {
 	if (w->retry == NULL) {
-		buf_puts(out, ",\"retry\":null");
+		json_write_null(json, "retry");
 		return;
 	}
-	buf_puts(out, ",\"retry\":[");
+	json_open_array(json, "retry");
 	for (uint32_t i = 0; i < w->retry->count; i++) {
 		char wait[STR_DURATION_SIZE];
 		str_put_duration(w->retry->wait_ms[i], wait);
-		buf_printf(out, "%s\"%s\"", i == 0 ? "" : ",", wait);
+		json_write_cstr(json, NULL, wait);
 	}
-	buf_putc(out, ']');
+	json_close(json);
 }
 
-static void write_rate(const struct webhook *w, struct buf *out)
+static void write_rate(const struct webhook *w, struct json_writer *json)
 {
-	buf_puts(out, ",\"rate_limit\":");
 	if (w->rate_limit > 0)
-		buf_printf(out, "%.15g", w->rate_limit);
+		json_write_double(json, "rate_limit", w->rate_limit);
 	else
-		buf_puts(out, "null");
+		json_write_null(json, "rate_limit");
 }
 
-void webhook_write(const struct webhook *w, int64_t now_ms, struct buf *out)
+void webhook_write(const struct webhook *w, int64_t now_ms, struct json_writer *json)
 {
-	char id[UUID_TEXT_SIZE];
 	bool overlaps = w->previous_expires_ms > now_ms;
-	uuid_format(&w->id, id);
-	buf_printf(out, "\"id\":\"%s\"", id);
-	write_text(out, "url", w->url);
-	write_events(w, out);
-	write_text(out, "secret", w->secret == NULL ? NULL : WEBHOOK_MASK);
-	write_time(out, "previous_secret_expires_at", overlaps ? w->previous_expires_ms : 0);
-	buf_printf(out, ",\"enabled\":%s", w->enabled ? "true" : "false");
-	write_text(out, "disabled_reason", w->disabled_reason);
-	write_headers(w, out);
-	write_text(out, "signature", sign_find_code(w->signature)->name);
-	buf_printf(out, ",\"timeout_ms\":%u,\"max_in_flight\":%u", w->timeout_ms,
-	    w->max_in_flight);
-	write_text(out, "ordering", w->fifo ? "fifo" : "none");
-	write_rate(w, out);
-	write_retry(w, out);
-	write_text(out, "ca_pem", w->ca_pem);
-	buf_printf(out, ",\"tls_verify\":%s", w->tls_insecure ? "false" : "true");
-	write_text(out, "description", w->description);
+	uuid_write(json, "id", &w->id);
+	json_write_cstr(json, "url", w->url);
+	write_events(w, json);
+	json_write_cstr(json, "secret", w->secret == NULL ? NULL : WEBHOOK_MASK);
+	json_write_time_or_null(json, "previous_secret_expires_at",
+	    overlaps ? w->previous_expires_ms : 0);
+	json_write_bool(json, "enabled", w->enabled);
+	json_write_cstr(json, "disabled_reason", w->disabled_reason);
+	write_headers(w, json);
+	json_write_cstr(json, "signature", sign_find_code(w->signature)->name);
+	json_write_u64(json, "timeout_ms", w->timeout_ms);
+	json_write_u64(json, "max_in_flight", w->max_in_flight);
+	json_write_cstr(json, "ordering", w->fifo ? "fifo" : "none");
+	write_rate(w, json);
+	write_retry(w, json);
+	json_write_cstr(json, "ca_pem", w->ca_pem);
+	json_write_bool(json, "tls_verify", !w->tls_insecure);
+	json_write_cstr(json, "description", w->description);
 }

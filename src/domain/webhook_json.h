@@ -5,7 +5,7 @@
 #ifndef DOMAIN_WEBHOOK_JSON_H
 #define DOMAIN_WEBHOOK_JSON_H
 
-#include "base/buf.h"
+#include "base/json_write.h"
 #include "domain/problem.h"
 #include "domain/webhook.h"
 
@@ -40,9 +40,9 @@ MUST_CHECK enum err webhook_apply_rotation(struct webhook *w, struct slice body,
 MUST_CHECK enum err webhook_check(const struct webhook *w, struct problem *p);
 
 /*
- * Appends the members that the API shows of what is written so, from "id" on, as they are at
+ * Writes the members that the API shows of what is written so, from "id" on, as they are at
  * `now_ms`, wall: the secret only ever as a mask, the previous one's end only while it lasts.
  */
-void webhook_write(const struct webhook *w, int64_t now_ms, struct buf *out);
+void webhook_write(const struct webhook *w, int64_t now_ms, struct json_writer *json);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -116,10 +117,20 @@ void feed_put_place(const struct feed *f, uint64_t place, struct buf *out)
 	    (unsigned long long)place);
 }
 
-static void put_gap(const struct feed *f, uint64_t place, const char *dropped, struct buf *out)
+/* `dropped`: how many are missing; 0: nobody knows. */
+static void put_gap(const struct feed *f, uint64_t place, uint64_t dropped, struct buf *out)
 {
+	struct json_writer w = JSON_WRITER(out);
 	feed_put_place(f, place, out);
-	buf_printf(out, "event: gap\ndata: {\"dropped\":%s}\n\n", dropped);
+	buf_puts(out, "event: gap\ndata: ");
+	json_open_object(&w, NULL);
+	if (dropped > 0)
+		json_write_u64(&w, "dropped", dropped);
+	else
+		json_write_null(&w, "dropped");
+	json_close(&w);
+	json_expect_whole(&w);
+	buf_puts(out, "\n\n");
 }
 
 uint64_t feed_resume(const struct feed *f, struct slice last_id, struct buf *out)
@@ -130,58 +141,54 @@ uint64_t feed_resume(const struct feed *f, struct slice last_id, struct buf *out
 	if (str_u64(slice_cut(&rest, '-'), &start) == OK && str_u64(rest, &place) == OK &&
 	    start == (uint64_t)f->conf.start_ms && place <= f->end)
 		return place;
-	put_gap(f, oldest(f), "null", out);
+	put_gap(f, oldest(f), 0, out);
 	return oldest(f);
 }
 
-static void put_member(struct buf *out, const char *name, const char *value)
+/* A member that has something to say; else it is left out, as below. */
+static void write_text(struct json_writer *w, const char *member, const char *text)
 {
-	if (value[0] == '\0')
-		return;
-	buf_printf(out, ",\"%s\":", name);
-	buf_json(out, slice_of(value));
+	if (text[0] != '\0')
+		json_write_cstr(w, member, text);
 }
 
-static void put_uuid(struct buf *out, const char *name, bool is_there, const struct uuid *id)
+static void write_id(struct json_writer *w, const char *member, bool is_there,
+    const struct uuid *id)
 {
-	char text[UUID_TEXT_SIZE];
-	if (!is_there)
-		return;
-	uuid_format(id, text);
-	put_member(out, name, text);
+	if (is_there)
+		uuid_write(w, member, id);
 }
 
-static void put_number(struct buf *out, const char *name, int64_t n)
+static void write_number(struct json_writer *w, const char *member, int64_t n)
 {
 	if (n != 0)
-		buf_printf(out, ",\"%s\":%lld", name, (long long)n);
+		json_write_i64(w, member, n);
 }
 
-static void put_json(const struct feed *f, const struct happening *h, struct buf *out)
+static void write_happening(const struct feed *f, const struct happening *h, struct buf *out)
 {
-	char time[STR_TIME_SIZE];
-	const struct webhook *w = h->has_webhook ? registry_get(f->conf.registry, h->webhook)
-						 : NULL;
-	str_time(h->at_ms, time);
-	buf_printf(out, "{\"at\":\"%s\",\"type\":\"%s\"", time, TYPES[h->type]);
-	put_member(out, "session_id", h->session);
-	put_member(out, "event", h->event);
-	put_uuid(out, "event_id", h->has_event, &h->event_id);
-	put_uuid(out, "delivery_id", h->has_delivery, &h->delivery_id);
-	put_uuid(out, "webhook_id", h->has_webhook, &h->webhook_id);
-	if (w != NULL)
-		put_member(out, "url", w->url);
-	put_number(out, "attempt", h->attempt);
-	put_number(out, "status", h->status);
-	put_member(out, "error", h->error);
+	struct json_writer w = JSON_WRITER(out);
+	const struct webhook *hook = h->has_webhook ? registry_get(f->conf.registry, h->webhook)
+						    : NULL;
+	json_open_object(&w, NULL);
+	json_write_time(&w, "at", h->at_ms);
+	json_write_cstr(&w, "type", TYPES[h->type]);
+	write_text(&w, "session_id", h->session);
+	write_text(&w, "event", h->event);
+	write_id(&w, "event_id", h->has_event, &h->event_id);
+	write_id(&w, "delivery_id", h->has_delivery, &h->delivery_id);
+	write_id(&w, "webhook_id", h->has_webhook, &h->webhook_id);
+	if (hook != NULL)
+		write_text(&w, "url", hook->url);
+	write_number(&w, "attempt", h->attempt);
+	write_number(&w, "status", h->status);
+	write_text(&w, "error", h->error);
 	if (h->duration_us > 0)
-		buf_printf(out, ",\"duration_ms\":%lld.%03lld",
-		    (long long)(h->duration_us / 1000), (long long)(h->duration_us % 1000));
-	if (h->next_ms != 0) {
-		str_time(h->next_ms, time);
-		put_member(out, "next_attempt_at", time);
-	}
-	buf_putc(out, '}');
+		json_write_thousandths(&w, "duration_ms", (double)h->duration_us / 1000);
+	if (h->next_ms != 0)
+		json_write_time(&w, "next_attempt_at", h->next_ms);
+	json_close(&w);
+	json_expect_whole(&w);
 }
 
 /* Drops texts, the oldest first, but not the one at `keep`. */
@@ -204,7 +211,7 @@ static struct slice text_at(struct feed *f, uint64_t place)
 		struct buf text = BUF_INIT(MESSAGE_MAX);
 		feed_put_place(f, place + 1, &text);
 		buf_printf(&text, "event: %s\ndata: ", TYPES[slot->happening.type]);
-		put_json(f, &slot->happening, &text);
+		write_happening(f, &slot->happening, &text);
 		buf_puts(&text, "\n\n");
 		slot->text = mem_copy(text.data, text.len);
 		slot->len = text.len;
@@ -233,9 +240,7 @@ void feed_read(struct feed *f, const struct feed_filter *filter, uint64_t *place
     struct buf *out)
 {
 	if (*place < oldest(f)) {
-		char dropped[24];
-		(void)snprintf(dropped, sizeof(dropped), "%llu",
-		    (unsigned long long)(oldest(f) - *place));
+		uint64_t dropped = oldest(f) - *place;
 		*place = oldest(f);
 		put_gap(f, *place, dropped, out);
 	}

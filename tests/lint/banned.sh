@@ -1,5 +1,6 @@
 #!/bin/sh
-# Refuses calls of functions that have a safer form here, and notes of unfinished work.
+# Refuses calls of functions that have a safer form here, JSON typed by hand, and notes of
+# unfinished work.
 # Names in comments, strings and members (x->signal) are not calls.
 # usage: banned.sh [ROOT]
 set -eu
@@ -69,6 +70,11 @@ END {
 	}
 	exit bad
 }' || bad=1
+
+if grep -rnE --include='*.[ch]' '[A-Za-z0-9_]\\":' src; then
+	echo "banned: JSON by hand, above: base/json_write.h writes it"
+	bad=1
+fi
 
 # The brackets keep these words from finding themselves.
 if grep -rnIwE --exclude-dir=corpus --exclude-dir=__pycache__ 'TO[D]O|FIX[M]E|XX[X]' \

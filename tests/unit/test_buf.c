@@ -1,4 +1,4 @@
-/* Growable bytes: the limit, the sticky failure, printing and JSON escapes. */
+/* Growable bytes: the limit, the sticky failure, printing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,33 +115,6 @@ static void test_printf(void **state)
 	}
 }
 
-static void test_json(void **state)
-{
-	(void)state;
-	static const struct {
-		struct slice in;
-		struct slice out;
-	} ROWS[] = {
-	    {{NULL, 0}, SLICE_INIT("\"\"")},
-	    {SLICE_INIT("plain"), SLICE_INIT("\"plain\"")},
-	    {SLICE_INIT("a/b"), SLICE_INIT("\"a/b\"")},
-	    {SLICE_INIT("\""), SLICE_INIT("\"\\\"\"")},
-	    {SLICE_INIT("\\x\\"), SLICE_INIT("\"\\\\x\\\\\"")},
-	    {SLICE_INIT("\b\f\n\r\t"), SLICE_INIT("\"\\b\\f\\n\\r\\t\"")},
-	    {SLICE_INIT("\0\x01\x0b\x1f\x7f"),
-		SLICE_INIT("\"\\u0000\\u0001\\u000b\\u001f\x7f\"")},
-	    {SLICE_INIT("gr\xc3\xbc\xc3\x9f \xe2\x80\xa8"),
-		SLICE_INIT("\"gr\xc3\xbc\xc3\x9f \xe2\x80\xa8\"")},
-	};
-	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
-		struct buf b = BUF_INIT(100);
-		buf_json(&b, ROWS[i].in);
-		if (!slice_eq(buf_view(&b), ROWS[i].out))
-			fail_msg("row %zu: %s", i, buf_cstr(&b));
-		buf_fini(&b);
-	}
-}
-
 /* Random appends, next to an array that simply holds what is expected. */
 static void test_against_model(void **state)
 {
@@ -186,7 +159,6 @@ int main(void)
 	    cmocka_unit_test(test_huge_sizes),
 	    cmocka_unit_test(test_holds_any_byte),
 	    cmocka_unit_test(test_printf),
-	    cmocka_unit_test(test_json),
 	    cmocka_unit_test(test_against_model),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -553,26 +553,6 @@ static void test_problem(void **state)
 	buf_fini(&out);
 }
 
-static void test_lossy(void **state)
-{
-	static const struct {
-		struct slice bytes;
-		const char *json;
-	} CASES[] = {
-	    {SLICE_INIT(""), "\"\""},
-	    {SLICE_INIT("a\0\"\xc3\xa9"), "\"a\\u0000\\\"\xc3\xa9\""},
-	    {SLICE_INIT("\xffz\xc3"), "\"\xef\xbf\xbdz\xef\xbf\xbd\""},
-	    {SLICE_INIT("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
-	};
-	(void)state;
-	for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
-		struct buf out = BUF_INIT(64);
-		json_put_lossy(CASES[i].bytes, &out);
-		assert_string_equal(buf_cstr(&out), CASES[i].json);
-		buf_fini(&out);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -592,7 +572,6 @@ int main(void)
 	    cmocka_unit_test(test_empty_object_has_no_members),
 	    cmocka_unit_test(test_index_keys),
 	    cmocka_unit_test(test_problem),
-	    cmocka_unit_test(test_lossy),
 	};
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }
