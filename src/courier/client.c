@@ -22,7 +22,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -63,8 +62,6 @@ struct client_request {
 	int status;       /* of the response that is being read */
 	int final_status; /* of the one that counts, once its headers are complete */
 	uint32_t timeout_ms;
-	int opened_fd;   /* the last socket opened for it, -1: none */
-	unsigned opened; /* how many were */
 	bool timed_out;
 	bool has_own_tls; /* to be undone before the next request */
 	CURLcode code;
@@ -119,8 +116,6 @@ static void drain(struct client *c)
 		CURLcode code = msg->data.result; /* the message dies with remove_handle */
 		MUST(curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&q));
 		end_request(q, code);
-		if (code == CURLE_OK && q->opened == 1 && q->opened_fd >= 0)
-			watch_keep(c->watches, q->opened_fd, q);
 		msg = curl_multi_info_read(c->multi, &left);
 	}
 }
@@ -179,17 +174,8 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 		return CURL_SOCKET_BAD;
 	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 	if (fd >= 0)
-		watch_open(q->client->watches, fd, q);
-	q->opened_fd = fd;
-	q->opened++;
+		watch_open(q->client->watches, fd);
 	return fd;
-}
-
-static int on_close_socket(void *arg, curl_socket_t fd)
-{
-	struct client *c = arg;
-	watch_close(c->watches, fd);
-	return close(fd);
 }
 
 static void read_status_line(struct client_request *q, struct slice line)
@@ -318,8 +304,6 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, q->error));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, q));
-	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket));
-	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, q->client));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head_line));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body_bytes));
@@ -459,8 +443,6 @@ static void clear_result(struct client_request *q)
 {
 	q->tried.ss_family = AF_UNSPEC;
 	q->refused_range = NULL;
-	q->opened_fd = -1;
-	q->opened = 0;
 	q->head_bytes = 0;
 	q->body_bytes = 0;
 	q->status = 0;
