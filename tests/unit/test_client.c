@@ -14,16 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "courier/client.h"
+#include "domain/retry.h"
 #include "support.h"
 
 #define TIMEOUT_MS 20000
 #define TEXT_MAX 4096
 #define BODY "{}"
-#define DAY_MS (24LL * 3600 * 1000)
+#define DAY_MS RETRY_AFTER_MAX_MS
 #define NO_BODY "Content-Length: 0\r\n\r\n"
 
 struct fixture {
@@ -252,6 +254,131 @@ static void test_sockets_are_watched_by_transfers_alone(void **state)
 	expect_watched(f, none);
 }
 
+/* Waits that are no date's. */
+static void test_retry_after(void **state)
+{
+	static const struct {
+		const char *value;
+		int64_t wait_ms; /* 0: neither seconds nor a date, or nothing to wait for */
+	} ROWS[] = {
+	    /* seconds */
+	    {"0", 0},
+	    {"120", 120000},
+	    {"00120", 120000},
+	    {" 7\t", 7000},
+	    {"86400", DAY_MS},
+	    {"86401", DAY_MS},
+	    {"20260701", DAY_MS}, /* no date, though curl_getdate() takes it for one */
+	    {"1000000000", DAY_MS},
+	    {"18446744073709551615", DAY_MS},
+	    {"99999999999999999999999999999999999999999999", DAY_MS},
+	    {"99999999999999999999999999999999999999999999x", 0},
+	    {"-1", 0},
+	    {"-99991231", 0},
+	    {"+1", 0},
+	    {"1.5", 0},
+	    {"1 2", 0},
+	    {"120, 120", 0},
+	    {"0x10", 0},
+	    {"10s", 0},
+	    {"", 0},
+	    {"soon", 0},
+	    {"31 Dec 9999 23:59:59 GMT", 0},
+	    /* IMF-fixdate */
+	    {"Sun, 06 Nov 1994 08:49:37 GMT", 0},
+	    {"Fri, 31 Dec 9999 23:59:59 GMT", DAY_MS},
+	    {"Fri, 31 Dec 9999 23:59:59 GMT ", DAY_MS},
+	    {"Fri, 31 Dec 9999 23:59:60 GMT", DAY_MS},
+	    {"Fri, 31 Dec 9999 23:59:61 GMT", 0},
+	    {"Fri, 31 Dec 9999 23:60:00 GMT", 0},
+	    {"Fri, 31 Dec 9999 24:00:00 GMT", 0},
+	    {"Fri, 00 Dec 9999 23:59:59 GMT", 0},
+	    {"Fri, 99 Dec 9999 23:59:59 GMT", 0},
+	    {"Fri, 31 Dec 9999 23:59:59 GMTx", 0},
+	    {"fri, 31 dec 9999 23:59:59 gmt", 0},
+	    {"Mit, 31 Dec 9999 23:59:59 GMT", 0},
+	    {"Fri, 31 Dez 9999 23:59:59 GMT", 0},
+	    /* RFC 850 */
+	    {"Sunday, 06-Nov-94 08:49:37 GMT", 0},
+	    {"Wednesday, 31-Dec-69 23:59:59 GMT", DAY_MS},
+	    /* asctime */
+	    {"Sun Nov  6 08:49:37 1994", 0},
+	    {"Fri Dec 31 23:59:59 9999", DAY_MS},
+	    {"Thu Dec  9 23:59:59 9999", DAY_MS},
+	    {"Thu Dec  0 23:59:59 9999", 0},
+	};
+	struct fixture *f = *state;
+	char answer[TEXT_MAX];
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		(void)snprintf(answer, sizeof(answer),
+		    "HTTP/1.1 503 Busy\r\nRetry-After:%s\r\n" NO_BODY, ROWS[i].value);
+		exchange(f, answer);
+		if (f->result.retry_after_ms != ROWS[i].wait_ms)
+			fail_msg("\"%s\": %lld ms", ROWS[i].value,
+			    (long long)f->result.retry_after_ms);
+	}
+}
+
+/* A date in each of its forms is as far away as it is by our clock, to the millisecond. */
+static void test_retry_after_a_date(void **state)
+{
+	static const char *const FORMS[] = {
+	    "%a, %d %b %Y %H:%M:%S GMT",
+	    "%A, %d-%b-%y %H:%M:%S GMT",
+	    "%a %b %e %H:%M:%S %Y",
+	};
+	struct fixture *f = *state;
+	char answer[TEXT_MAX];
+	char value[80];
+	struct tm tm;
+	for (size_t i = 0; i < COUNT(FORMS); i++) {
+		int64_t before_ms = clock_wall_ms();
+		time_t date_s = (time_t)(before_ms / 1000 + 3600);
+		assert_non_null(gmtime_r(&date_s, &tm));
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		assert_int_not_equal(strftime(value, sizeof(value), FORMS[i], &tm), 0);
+#pragma GCC diagnostic pop
+		(void)snprintf(answer, sizeof(answer),
+		    "HTTP/1.1 429 Slow\r\nretry-after: %s\r\n" NO_BODY, value);
+		exchange(f, answer);
+		int64_t wait_ms = f->result.retry_after_ms;
+		if (wait_ms > (int64_t)date_s * 1000 - before_ms ||
+		    wait_ms < (int64_t)date_s * 1000 - clock_wall_ms())
+			fail_msg("\"%s\": %lld ms", value, (long long)wait_ms);
+	}
+}
+
+/* What counts is the final head alone, and its last line. */
+static void test_retry_after_of_the_final_head(void **state)
+{
+	static const struct {
+		const char *answer;
+		int64_t wait_ms;
+	} ROWS[] = {
+	    {"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nRetry-After: 8\r\n"
+	     "Retry-After: 9\r\n" NO_BODY,
+		9000},
+	    {"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nRetry-After: soon\r\n" NO_BODY, 0},
+	    {"HTTP/1.1 503 Busy\r\n" NO_BODY, 0}, /* the handle's last answer had some */
+	    {"HTTP/1.1 103 Early Hints\r\nRetry-After: 7\r\n\r\nHTTP/1.1 503 Busy\r\n" NO_BODY,
+		0},
+	    {"HTTP/1.1 103 Early Hints\r\nRetry-After: 7\r\n\r\n"
+	     "HTTP/1.1 503 Busy\r\nRetry-After: 8\r\n" NO_BODY,
+		8000},
+	    {"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n"
+	     "1\r\nx\r\n0\r\nRetry-After: 7\r\n\r\n",
+		0},
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		exchange(f, ROWS[i].answer);
+		assert_int_equal(f->result.status, 503);
+		if (f->result.retry_after_ms != ROWS[i].wait_ms)
+			fail_msg("row %zu: %lld ms", i, (long long)f->result.retry_after_ms);
+	}
+}
+
 #define CLIENT_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -260,6 +387,9 @@ int main(void)
 	    CLIENT_TEST(test_request_on_the_wire),
 	    CLIENT_TEST(test_lines_are_one_requests),
 	    CLIENT_TEST(test_sockets_are_watched_by_transfers_alone),
+	    CLIENT_TEST(test_retry_after),
+	    CLIENT_TEST(test_retry_after_a_date),
+	    CLIENT_TEST(test_retry_after_of_the_final_head),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
