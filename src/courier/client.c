@@ -9,7 +9,8 @@
  *    connection parses all of the system's certificates again.
  *  - Easy handles are pooled and keep their constant options, and their last URL parsed.
  *  - Header lines that mean nothing to curl go to it as one item of its list, line breaks
- *    included: it compares each item with all the names that it knows.
+ *    included: it compares each item with all the names that it knows (what that brings:
+ *    docs/performance.md). tests/unit/test_client.c has the bytes that come of it.
  *  - No curl function is called from a curl callback, except multi_assign, which
  *    is made for it. The multi's timer is libcurl's: only its callback sets it.
  */
@@ -20,15 +21,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/queue.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "courier/watch.h"
+#include "domain/retry.h"
 
 #define LINES_MAX (64u << 10)    /* bytes of a request's header lines */
 #define URL_TEXT_MAX 8192        /* bytes of a URL that is kept parsed */
@@ -36,6 +37,9 @@
 #define CONNECTION_AGE_MAX_S 60L /* an idle connection older than this is not used again */
 #define LOOKUP_AGE_MAX_S 5L      /* curl walks all that it knows with each transfer */
 #define POOL_MAX 256             /* idle request objects kept */
+
+#define DIGITS "0123456789"
+#define DAY_INITIALS "MTWFS" /* of the days of a date in HTTP */
 
 #define ADDRESS_MAX 64 /* bytes: an IPv6 address in brackets with a port */
 
@@ -63,14 +67,11 @@ struct client_request {
 	int status;       /* of the response that is being read */
 	int final_status; /* of the one that counts, once its headers are complete */
 	uint32_t timeout_ms;
-	int opened_fd;   /* the last socket opened for it, -1: none */
-	unsigned opened; /* how many were */
 	bool timed_out;
 	bool has_own_tls; /* to be undone before the next request */
 	CURLcode code;
 	size_t answer_len;
 	char answer[CLIENT_ANSWER_KEPT];
-	char retry_after[CLIENT_RETRY_AFTER_MAX];
 	char error[CURL_ERROR_SIZE];
 	char words[CURL_ERROR_SIZE + 128];
 	char address[ADDRESS_MAX];
@@ -119,8 +120,6 @@ static void drain(struct client *c)
 		CURLcode code = msg->data.result; /* the message dies with remove_handle */
 		MUST(curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&q));
 		end_request(q, code);
-		if (code == CURLE_OK && q->opened == 1 && q->opened_fd >= 0)
-			watch_keep(c->watches, q->opened_fd, q);
 		msg = curl_multi_info_read(c->multi, &left);
 	}
 }
@@ -179,17 +178,8 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 		return CURL_SOCKET_BAD;
 	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 	if (fd >= 0)
-		watch_open(q->client->watches, fd, q);
-	q->opened_fd = fd;
-	q->opened++;
+		watch_open(q->client->watches, fd);
 	return fd;
-}
-
-static int on_close_socket(void *arg, curl_socket_t fd)
-{
-	struct client *c = arg;
-	watch_close(c->watches, fd);
-	return close(fd);
 }
 
 static void read_status_line(struct client_request *q, struct slice line)
@@ -202,22 +192,6 @@ static void read_status_line(struct client_request *q, struct slice line)
 	     i++)
 		status = status * 10 + (unsigned)(line.ptr[i] - '0');
 	q->status = (int)status;
-	q->retry_after[0] = '\0';
-}
-
-static void read_retry_after(struct client_request *q, struct slice line)
-{
-	static const char NAME[] = "retry-after:";
-	if (line.len < sizeof(NAME) - 1 || strncasecmp(line.ptr, NAME, sizeof(NAME) - 1) != 0)
-		return;
-	struct slice value = {line.ptr + sizeof(NAME) - 1, line.len - (sizeof(NAME) - 1)};
-	while (value.len > 0 && (unsigned char)value.ptr[value.len - 1] <= ' ')
-		value.len--;
-	value = slice_trim(value);
-	if (value.len >= sizeof(q->retry_after))
-		return;
-	memcpy(q->retry_after, value.ptr, value.len);
-	q->retry_after[value.len] = '\0';
 }
 
 /* The head of the response that counts is complete: its body gets a second, no more. */
@@ -246,8 +220,6 @@ static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
 		read_status_line(q, line);
 	else if (line.len <= 2 && q->status >= 200)
 		begin_body(q);
-	else
-		read_retry_after(q, line);
 	return line.len;
 }
 
@@ -318,8 +290,6 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, q->error));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, q));
-	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket));
-	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, q->client));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head_line));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body_bytes));
@@ -459,15 +429,12 @@ static void clear_result(struct client_request *q)
 {
 	q->tried.ss_family = AF_UNSPEC;
 	q->refused_range = NULL;
-	q->opened_fd = -1;
-	q->opened = 0;
 	q->head_bytes = 0;
 	q->body_bytes = 0;
 	q->status = 0;
 	q->final_status = 0;
 	q->timed_out = false;
 	q->answer_len = 0;
-	q->retry_after[0] = '\0';
 	q->error[0] = '\0';
 }
 
@@ -632,6 +599,47 @@ static void name_address(CURL *easy, const struct sockaddr_storage *tried,
 		(void)snprintf(out, ADDRESS_MAX, "%s:%ld", host, port);
 }
 
+/* The value of the last Retry-After of the head that counts, NULL: none. */
+static const char *find_retry_after(CURL *easy)
+{
+	struct curl_header *h = NULL;
+	size_t last = 0;
+	do {
+		if (curl_easy_header(easy, "Retry-After", last, CURLH_HEADER, -1, &h) !=
+		    CURLHE_OK)
+			return NULL;
+		last = h->amount - 1;
+	} while (h->index != last);
+	return h->value;
+}
+
+/*
+ * How long the answer asks to be left alone. Not by CURLINFO_RETRY_AFTER: libcurl takes that
+ * from a 1xx head too, cuts it off at six hours (8.14), and counts dates in whole seconds of
+ * the system's clock. Ours is by the one that due times are by (base/clock.h): what is due at a
+ * date is due at that very time, unless the system's clock is set meanwhile.
+ */
+static int64_t asked_wait(CURL *easy)
+{
+	const char *value = find_retry_after(easy);
+	uint64_t seconds = 0;
+	if (value == NULL)
+		return 0;
+	if (value[strspn(value, DIGITS)] == '\0') {
+		enum err err = str_u64(slice_of(value), &seconds);
+		if (err == ERR_TOOBIG || seconds > RETRY_AFTER_MAX_MS / 1000)
+			return RETRY_AFTER_MAX_MS;
+		return (int64_t)seconds * 1000; /* 0 where there is no digit at all */
+	}
+	/* curl_getdate() takes digits alone for a date too; those of HTTP begin with a day */
+	if (strchr(DAY_INITIALS, value[0]) == NULL)
+		return 0;
+	time_t date_s = curl_getdate(value, NULL);
+	int64_t wait_ms = (int64_t)date_s * 1000 - clock_wall_ms(); /* -1: not a date */
+	wait_ms = wait_ms < 0 ? 0 : wait_ms;
+	return wait_ms < RETRY_AFTER_MAX_MS ? wait_ms : RETRY_AFTER_MAX_MS;
+}
+
 bool client_has_ended(const struct client *c)
 {
 	return !TAILQ_EMPTY(&c->ended);
@@ -646,7 +654,7 @@ void client_reap(struct client *c)
 		    .status = q->final_status,
 		    .error = q->final_status != 0 ? "" : explain(q),
 		    .answer = {.ptr = q->answer, .len = q->answer_len},
-		    .retry_after = q->final_status != 0 ? q->retry_after : "",
+		    .retry_after_ms = q->final_status != 0 ? asked_wait(q->easy) : 0,
 		    .duration_us = q->ended_us - q->started_us,
 		    .address = q->address,
 		};

@@ -18,12 +18,11 @@
 #include "base/slice.h"
 #include "domain/address.h"
 
-#define CLIENT_ANSWER_KEPT 1024   /* bytes of an answer's body that are kept */
-#define CLIENT_BODY_MAX 65536     /* bytes of it that are read at most (docs/api.md) */
-#define CLIENT_BODY_MS 1000       /* and for how long, once the status is known */
-#define CLIENT_HEAD_MAX 65536     /* bytes of status lines and headers */
-#define CLIENT_HEADERS_MAX 64     /* lines of a request */
-#define CLIENT_RETRY_AFTER_MAX 64 /* bytes of a Retry-After value; longer ones are ignored */
+#define CLIENT_ANSWER_KEPT 1024 /* bytes of an answer's body that are kept */
+#define CLIENT_BODY_MAX 65536   /* bytes of it that are read at most (docs/api.md) */
+#define CLIENT_BODY_MS 1000     /* and for how long, once the status is known */
+#define CLIENT_HEAD_MAX 65536   /* bytes of status lines and headers */
+#define CLIENT_HEADERS_MAX 64   /* lines of a request */
 
 struct client_conf {
 	const struct address_policy *policy; /* borrowed; NULL allows every address */
@@ -39,10 +38,10 @@ struct client_conf {
 };
 
 struct client_result {
-	int status;              /* the final status line's; 0: none came */
-	const char *error;       /* why none came, in words; "" where one did */
-	struct slice answer;     /* the first CLIENT_ANSWER_KEPT bytes of the body */
-	const char *retry_after; /* the header's value; "" where there is none */
+	int status;             /* the final status line's; 0: none came */
+	const char *error;      /* why none came, in words; "" where one did */
+	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
+	int64_t retry_after_ms; /* what it asks for, up to RETRY_AFTER_MAX_MS; 0: nothing */
 	int64_t duration_us;
 	/* own durations of its parts; 0: did not happen, as on a connection used again */
 	int64_t dns_us;

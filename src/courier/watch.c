@@ -7,11 +7,9 @@
 #include "base/mem.h"
 
 struct watch {
-	struct reactor_io *io; /* NULL: never wanted */
-	const void *opener;    /* from watch_open() to watch_close() */
-	bool read;             /* what is wanted of it; neither: nothing */
+	struct reactor_io *io; /* NULL: nothing is wanted */
+	bool read;
 	bool write;
-	bool kept; /* from watch_keep() to watch_close() */
 };
 
 struct watches {
@@ -51,65 +49,27 @@ static struct watch *watch_of(struct watches *w, int fd)
 	return &w->by_fd[i];
 }
 
-static void unwatch(struct watch *watch)
-{
-	reactor_io_free(watch->io);
-	watch->io = NULL;
-}
-
-void watch_close(struct watches *w, int fd)
-{
-	struct watch *watch = watch_of(w, fd);
-	unwatch(watch);
-	*watch = (struct watch){0};
-}
-
-/* Ready without a transfer: its peer has closed it. curl will see that when it wants it. */
-static void on_ready(void *arg, int fd, bool readable, bool writable)
-{
-	struct watches *w = arg;
-	struct watch *watch = watch_of(w, fd);
-	if (watch->read || watch->write)
-		w->fn(w->arg, fd, readable, writable);
-	else
-		reactor_io_want(watch->io, false, false);
-}
-
 void watch_want(struct watches *w, int fd, bool read, bool write)
 {
 	struct watch *watch = watch_of(w, fd);
 	if (watch->io == NULL)
-		watch->io = reactor_io_new(w->reactor, fd, on_ready, w);
+		watch->io = reactor_io_new(w->reactor, fd, w->fn, w->arg);
 	watch->read = read;
 	watch->write = write;
 	reactor_io_want(watch->io, read, write);
 }
 
-void watch_open(struct watches *w, int fd, const void *opener)
-{
-	struct watch *watch = watch_of(w, fd);
-	struct watch before = *watch;
-	*watch = (struct watch){.opener = opener};
-	/* where curl closed the number's last socket in silence, it goes on to want the same */
-	reactor_io_free(before.io);
-	if (before.read || before.write)
-		watch_want(w, fd, before.read, before.write);
-}
-
-void watch_keep(struct watches *w, int fd, const void *opener)
-{
-	struct watch *watch = watch_of(w, fd);
-	if (watch->opener == opener)
-		watch->kept = true;
-}
-
 void watch_drop(struct watches *w, int fd)
 {
 	struct watch *watch = watch_of(w, fd);
-	watch->read = false;
-	watch->write = false;
-	if (!watch->kept)
-		unwatch(watch); /* it may be closed already */
-	else if (watch->io != NULL)
-		reactor_io_want(watch->io, true, false);
+	reactor_io_free(watch->io);
+	*watch = (struct watch){0};
+}
+
+void watch_open(struct watches *w, int fd)
+{
+	const struct watch before = *watch_of(w, fd);
+	watch_drop(w, fd);
+	if (before.io != NULL)
+		watch_want(w, fd, before.read, before.write);
 }

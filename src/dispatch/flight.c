@@ -295,7 +295,7 @@ static void fail_unreadable(struct flight *f, const struct webhook *w, enum err 
 	(void)snprintf(f->event.session, sizeof(f->event.session), "%s", w->session);
 	(void)snprintf(words, sizeof(words), "the stored event cannot be read: %s",
 	    err_text(err));
-	struct client_result r = {.error = words, .retry_after = ""};
+	struct client_result r = {.error = words};
 	buf_fini(&f->body); /* was not counted as in flight */
 	on_result(f, &r);
 	f->result = RESULT_NONE;

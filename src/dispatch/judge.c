@@ -43,12 +43,10 @@ static int64_t next_attempt(const struct judge *j, const struct webhook *w,
 	const struct retry_schedule *schedule = w->retry != NULL ? w->retry : j->retry;
 	uint32_t made = delivery->attempts - delivery->replayed_at;
 	int64_t wait = retry_wait(schedule, made, rnd_next(j->rnd));
-	int64_t asked = 0;
 	if (wait < 0)
 		return -1;
-	if ((r->status == 429 || r->status == 503) &&
-	    retry_after(slice_of(r->retry_after), now_ms, &asked) && asked > wait)
-		wait = asked;
+	if ((r->status == 429 || r->status == 503) && r->retry_after_ms > wait)
+		wait = r->retry_after_ms;
 	return now_ms + wait;
 }
 

@@ -1,6 +1,6 @@
 /*
- * When to try again (docs/api.md): the schedule, its jitter,
- * Retry-After, and what a status means. Pure: time and randomness are parameters.
+ * When to try again (docs/api.md): the schedule, its jitter, and what a status
+ * means. Pure: time and randomness are parameters.
  */
 #ifndef DOMAIN_RETRY_H
 #define DOMAIN_RETRY_H
@@ -14,7 +14,7 @@
 
 #define RETRY_STEPS_MAX 32
 #define RETRY_WAIT_MAX_MS (7LL * 24 * 3600 * 1000) /* longest wait that a schedule may name */
-#define RETRY_AFTER_MAX_MS (24LL * 3600 * 1000)    /* docs/api.md */
+#define RETRY_AFTER_MAX_MS (24LL * 3600 * 1000)    /* longest that a receiver may ask for */
 
 struct retry_schedule {
 	uint32_t count;                   /* waits; attempts are one more */
@@ -52,12 +52,5 @@ enum outcome retry_outcome(int status);
 
 /* Whether `status` asks us to slow down at once: 429, 502, 503, 504. */
 bool retry_is_overload(int status);
-
-/*
- * Reads a Retry-After value (RFC 9110 section 10.2.3): seconds, or an HTTP date
- * in any of its three forms, relative to `now_ms` wall time. The wait is clamped
- * to 0 … RETRY_AFTER_MAX_MS. False where it is neither.
- */
-bool retry_after(struct slice value, int64_t now_ms, int64_t *wait_ms);
 
 #endif

@@ -1,5 +1,6 @@
 """What a receiver gets, and what its answers lead to (sections 4 and 5)."""
 
+import datetime
 import email.utils
 import time
 
@@ -315,9 +316,68 @@ def test_retry_after_moves_the_next_attempt(make_gateway, make_receiver, form, c
         assert waited >= int(not_before) - 0.05
 
 
-@pytest.mark.parametrize("value", ["soon", "-5", "1.5", "", "Wed, 99 Foo 2026 00:00:00 GMT"])
+DATES = {
+    "IMF-fixdate": "%a, %d %b %Y %H:%M:%S GMT",
+    "RFC 850": "%A, %d-%b-%y %H:%M:%S GMT",
+    "asctime": "%a %b %e %H:%M:%S %Y",
+}
+
+
+def put_off(gateway, make_receiver, *headers):
+    """When the second attempt is due, as Unix time, of a delivery that is answered with 503."""
+    receiver = make_receiver(status(503, headers=headers))
+    gateway.register("s1", receiver.url(), retry=["10ms"])
+    event = gateway.publish("s1")
+    path = f"/sessions/s1/events/{event['id']}"
+    deliveries = wait_until(
+        lambda: (found := gateway.api("GET", path).json()["deliveries"])
+        and found[0]["attempt_count"] == 1 and found,
+        what="an attempt that is put off",
+    )
+    return datetime.datetime.fromisoformat(deliveries[0]["next_attempt_at"]).timestamp()
+
+
+@pytest.mark.parametrize("form", DATES.values(), ids=DATES.keys())
+def test_retry_after_is_a_date_in_any_form(gateway, make_receiver, form):
+    date = int(time.time()) + 3600
+    value = time.strftime(form, time.gmtime(date))
+    assert put_off(gateway, make_receiver, ("Retry-After", value)) == date
+
+
+@pytest.mark.parametrize(
+    "value, seconds",
+    [
+        ("3600", 3600),
+        ("1000000000", 86400),
+        ("20991231", 86400),
+        ("9" * 40, 86400),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86400),
+    ],
+)
+def test_retry_after_is_clamped_to_a_day(gateway, make_receiver, value, seconds):
+    before = int(time.time() * 1000) / 1000
+    due = put_off(gateway, make_receiver, ("Retry-After", value))
+    assert before + seconds <= due <= time.time() + seconds
+
+
+def test_last_retry_after_counts(gateway, make_receiver):
+    before = int(time.time() * 1000) / 1000
+    headers = [("Retry-After", "60"), ("retry-after", "3600")]
+    due = put_off(gateway, make_receiver, *headers)
+    assert before + 3600 <= due <= time.time() + 3600
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["soon", "-5", "-20991231", "1.5", "", "3600, 3600", "3600s", "Wed, 99 Foo 2026 00:00:00 GMT"],
+)
 def test_unreadable_retry_after_leaves_the_schedule(gateway, make_receiver, value):
     expect_retry(gateway, make_receiver(status(503, headers=[("Retry-After", value)]), 200))
+
+
+def test_retry_after_of_an_interim_head_does_not_count(gateway, make_receiver):
+    first = head(103, ("Retry-After", 3600)) + head(503, ("Content-Length", 0))
+    expect_retry(gateway, make_receiver(raw(first), 200))
 
 
 def test_410_disables_the_webhook_and_says_why(gateway, make_receiver):

@@ -73,18 +73,18 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void judge_status(struct fixture *f, int status, const char *after)
+static void judge_status(struct fixture *f, int status, int64_t after_ms)
 {
 	struct client_result r = {.status = status,
 	    .error = status == 0 ? "timeout after 5000 ms" : "",
-	    .retry_after = after};
+	    .retry_after_ms = after_ms};
 	judge_attempt(&f->judge, f->w, &f->endpoint, &f->event, &r, &f->s);
 }
 
 static void test_2xx_is_delivered(void **state)
 {
 	struct fixture *f = *state;
-	judge_status(f, 204, "");
+	judge_status(f, 204, 0);
 	assert_int_equal(f->s.verdict, VERDICT_DELIVERED);
 	assert_int_equal(f->s.delivery.attempts, 1);
 	assert_false(f->s.changes_webhook);
@@ -98,13 +98,13 @@ static void test_schedule(void **state)
 {
 	struct fixture *f = *state;
 	for (uint32_t i = 0; i < RETRY_DEFAULT.count; i++) {
-		judge_status(f, i % 2 == 0 ? 500 : 0, "");
+		judge_status(f, i % 2 == 0 ? 500 : 0, 0);
 		int64_t wait = f->s.retry_ms - NOW_MS;
 		assert_int_equal(f->s.verdict, VERDICT_RETRY);
 		assert_in_range(wait, RETRY_DEFAULT.wait_ms[i] * 4 / 5,
 		    RETRY_DEFAULT.wait_ms[i] * 6 / 5);
 	}
-	judge_status(f, 0, "");
+	judge_status(f, 0, 0);
 	assert_int_equal(f->s.verdict, VERDICT_DEAD);
 	assert_non_null(f->s.dead);
 	assert_int_equal(f->s.dead->attempts, RETRY_DEFAULT.count + 1);
@@ -118,7 +118,7 @@ static void test_replay_starts_the_schedule_over(void **state)
 	struct fixture *f = *state;
 	f->s.delivery.attempts = 10;
 	f->s.delivery.replayed_at = 10;
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_int_equal(f->s.verdict, VERDICT_RETRY);
 	assert_int_equal(f->s.delivery.attempts, 11);
 	assert_in_range(f->s.retry_ms - NOW_MS, 4000, 6000);
@@ -130,9 +130,9 @@ static void test_own_schedule(void **state)
 	f->w->retry = calloc(1, sizeof(*f->w->retry));
 	f->w->retry->count = 1;
 	f->w->retry->wait_ms[0] = 1000;
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_in_range(f->s.retry_ms - NOW_MS, 800, 1200);
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_int_equal(f->s.verdict, VERDICT_DEAD);
 }
 
@@ -141,15 +141,15 @@ static void test_retry_after(void **state)
 {
 	static const struct {
 		int status;
-		const char *after;
+		int64_t after_ms;
 		int64_t min_ms, max_ms;
-	} ROWS[] = {{429, "100", 100000, 100000}, {503, "100", 100000, 100000},
-	    {500, "100", 4000, 6000}, {429, "1", 4000, 6000}, {429, "junk", 4000, 6000},
-	    {429, "999999999", DAY_MS, DAY_MS}};
+	} ROWS[] = {{429, 100000, 100000, 100000}, {503, 100000, 100000, 100000},
+	    {500, 100000, 4000, 6000}, {429, 1000, 4000, 6000}, {429, 0, 4000, 6000},
+	    {429, DAY_MS, DAY_MS, DAY_MS}};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
 		f->s.delivery.attempts = 0;
-		judge_status(f, ROWS[i].status, ROWS[i].after);
+		judge_status(f, ROWS[i].status, ROWS[i].after_ms);
 		int64_t wait = f->s.retry_ms - NOW_MS;
 		if (wait < ROWS[i].min_ms || wait > ROWS[i].max_ms)
 			fail_msg("row %zu: waits %lld ms", i, (long long)wait);
@@ -161,7 +161,7 @@ static void test_410_disables_and_tells_the_others(void **state)
 	struct fixture *f = *state;
 	const struct webhook *other = add_webhook(f->registry, "s", "http://example.net/");
 	(void)add_webhook(f->registry, "t", "http://example.net/");
-	judge_status(f, 410, "");
+	judge_status(f, 410, 0);
 	assert_int_equal(f->s.verdict, VERDICT_RETRY); /* it waits in the queue */
 	assert_true(f->s.changes_webhook);
 	assert_non_null(strstr(f->s.disable_reason, "410"));
@@ -177,14 +177,14 @@ static void test_failing_is_kept(void **state)
 	struct fixture *f = *state;
 	f->endpoint.failures = 23;
 	f->endpoint.failing_since_ms = NOW_MS - 5000;
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_false(f->s.changes_webhook);
 	f->endpoint.failures = 24;
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_true(f->s.changes_webhook);
 	assert_int_equal(f->s.failing_since_ms, NOW_MS - 5000);
 	f->w->failing_since_ms = NOW_MS - 5000;
-	judge_status(f, 200, "");
+	judge_status(f, 200, 0);
 	assert_true(f->s.changes_webhook);
 	assert_int_equal(f->s.failing_since_ms, 0);
 }
@@ -194,10 +194,10 @@ static void test_five_days_of_failure_disable(void **state)
 	struct fixture *f = *state;
 	f->w->failing_since_ms = NOW_MS - 5 * DAY_MS + 1;
 	f->endpoint.failing_since_ms = f->w->failing_since_ms;
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_string_equal(f->s.disable_reason, "");
 	f->endpoint.failing_since_ms = NOW_MS - 5 * DAY_MS;
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_non_null(strstr(f->s.disable_reason, "every attempt failed since 2027-01-10T"));
 }
 
@@ -211,15 +211,15 @@ static void test_expiry(void **state)
 	f->s.delivery.created_ms = f->event.created_ms;
 	assert_false(judge_may_be_expired(&f->judge, &f->s.delivery, NOW_MS + 120000));
 	assert_true(judge_may_be_expired(&f->judge, &f->s.delivery, NOW_MS + 120001));
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_int_equal(f->s.verdict, VERDICT_RETRY);
 	f->event.created_ms = NOW_MS - 119000;
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_int_equal(f->s.verdict, VERDICT_EXPIRED);
 	f->s.delivery.replayed_at = f->s.delivery.attempts;
 	f->s.delivery.replays = 1;
 	assert_false(judge_may_be_expired(&f->judge, &f->s.delivery, NOW_MS + 120001));
-	judge_status(f, 500, "");
+	judge_status(f, 500, 0);
 	assert_int_equal(f->s.verdict, VERDICT_RETRY);
 }
 

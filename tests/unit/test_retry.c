@@ -1,4 +1,4 @@
-/* Schedules, jitter, what a status means, and Retry-After in all its forms. */
+/* Schedules, jitter, and what a status means. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,6 @@
 #include "base/rnd.h"
 #include "domain/retry.h"
 
-#define NOW_MS 1782907200000LL /* 2026-07-01T12:00:00Z */
 #define DAY_MS (24LL * 3600 * 1000)
 
 static void test_default_is_the_contracts(void **state)
@@ -146,126 +145,6 @@ static void test_outcomes(void **state)
 	assert_int_equal(retry_outcome(-1), OUTCOME_RETRY);
 }
 
-static void test_retry_after(void **state)
-{
-	(void)state;
-	static const struct {
-		struct slice value;
-		int64_t wait_ms; /* -1: neither seconds nor a date */
-	} ROWS[] = {
-	    /* seconds */
-	    {SLICE_INIT("0"), 0},
-	    {SLICE_INIT("120"), 120000},
-	    {SLICE_INIT("00120"), 120000},
-	    {SLICE_INIT(" 7\t"), 7000},
-	    {SLICE_INIT("86400"), DAY_MS},
-	    {SLICE_INIT("86401"), DAY_MS},
-	    {SLICE_INIT("18446744073709551615"), DAY_MS},
-	    {SLICE_INIT("99999999999999999999999999999999999999999999"), DAY_MS},
-	    {SLICE_INIT("99999999999999999999999999999999999999999999x"), -1},
-	    {SLICE_INIT("-1"), -1},
-	    {SLICE_INIT("+1"), -1},
-	    {SLICE_INIT("1.5"), -1},
-	    {SLICE_INIT("1 2"), -1},
-	    {SLICE_INIT("0x10"), -1},
-	    {SLICE_INIT("10s"), -1},
-	    {SLICE_INIT("10\0"), -1},
-	    {SLICE_INIT(""), -1},
-	    {{NULL, 0}, -1},
-	    {SLICE_INIT("soon"), -1},
-	    /* IMF-fixdate */
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:02:00 GMT"), 120000},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:00:00 GMT"), 0},
-	    {SLICE_INIT("Wed, 01 Jul 2026 11:59:59 GMT"), 0},
-	    {SLICE_INIT("Sun, 06 Nov 1994 08:49:37 GMT"), 0},
-	    {SLICE_INIT("Fri, 31 Dec 9999 23:59:59 GMT"), DAY_MS},
-	    {SLICE_INIT("Sat, 01 Jan 0000 00:00:00 GMT"), 0},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:00:60 GMT"), 60000},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:00:61 GMT"), -1},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:60:00 GMT"), -1},
-	    {SLICE_INIT("Wed, 01 Jul 2026 24:00:00 GMT"), -1},
-	    {SLICE_INIT("Wed, 00 Jul 2026 12:00:00 GMT"), -1},
-	    {SLICE_INIT("Wed, 31 Jun 2026 12:00:00 GMT"), -1},
-	    {SLICE_INIT("Wed, 29 Feb 2023 12:00:00 GMT"), -1},
-	    {SLICE_INIT("Wed, 29 Feb 2024 12:00:00 GMT"), 0},
-	    {SLICE_INIT("Wed, 29 Feb 1900 12:00:00 GMT"), -1},
-	    {SLICE_INIT("Wed, 29 Feb 2000 12:00:00 GMT"), 0},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:02:00 UTC"), -1},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:02:00 +0000"), -1},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:02:00 GMT "), 120000},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:02:00 GMTx"), -1},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:02:00"), -1},
-	    {SLICE_INIT("Wed, 1 Jul 2026 12:02:00 GMT"), -1},
-	    {SLICE_INIT("Wed,01 Jul 2026 12:02:00 GMT"), -1},
-	    {SLICE_INIT("wed, 01 jul 2026 12:02:00 gmt"), -1},
-	    {SLICE_INIT("Mit, 01 Jul 2026 12:02:00 GMT"), -1},
-	    {SLICE_INIT("Wed, 01 Mai 2026 12:02:00 GMT"), -1},
-	    {SLICE_INIT("Wed, -1 Jul 2026 12:02:00 GMT"), -1},
-	    {SLICE_INIT("Wed, 01 Jul 2026 12:+2:00 GMT"), -1},
-	    /* RFC 850 */
-	    {SLICE_INIT("Wednesday, 01-Jul-26 12:02:00 GMT"), 120000},
-	    {SLICE_INIT("Sunday, 06-Nov-94 08:49:37 GMT"), 0},
-	    {SLICE_INIT("Wednesday, 01-Jul-2026 12:02:00 GMT"), -1},
-	    {SLICE_INIT("Wed, 01-Jul-26 12:02:00 GMT"), -1},
-	    {SLICE_INIT("Wednesday, 31-Jun-26 12:02:00 GMT"), -1},
-	    {SLICE_INIT("Wednesday, 01-Jul-26 12:02:00"), -1},
-	    /* asctime */
-	    {SLICE_INIT("Wed Jul  1 12:02:00 2026"), 120000},
-	    {SLICE_INIT("Thu Jul 02 12:00:00 2026"), DAY_MS},
-	    {SLICE_INIT("Sun Nov  6 08:49:37 1994"), 0},
-	    {SLICE_INIT("Wed Jul 1 12:02:00 2026"), -1},
-	    {SLICE_INIT("Wed Jul  1 12:02:00 26"), -1},
-	    {SLICE_INIT("Wed Jul  1 12:02:00 2026 GMT"), -1},
-	    {SLICE_INIT("Wed Jul   1 12:02:00 2026"), -1},
-	    {SLICE_INIT("Wed Jul  0 12:02:00 2026"), -1},
-	};
-	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
-		int64_t wait_ms = -1;
-		bool read = retry_after(ROWS[i].value, NOW_MS, &wait_ms);
-		if (read != (ROWS[i].wait_ms >= 0) || wait_ms != ROWS[i].wait_ms)
-			fail_msg("row %zu: %lld", i, (long long)wait_ms);
-	}
-}
-
-static void test_retry_after_counts_milliseconds(void **state)
-{
-	(void)state;
-	int64_t wait_ms = 0;
-	assert_true(retry_after(SLICE("Wed, 01 Jul 2026 12:00:01 GMT"), NOW_MS + 1, &wait_ms));
-	assert_int_equal(wait_ms, 999);
-	assert_true(retry_after(SLICE("Wed, 01 Jul 2026 12:00:00 GMT"), NOW_MS + 1, &wait_ms));
-	assert_int_equal(wait_ms, 0);
-}
-
-/* The two digits of the year mean the latest year not over 50 years ahead of now. */
-static void test_two_digit_years(void **state)
-{
-	(void)state;
-	static const struct {
-		int64_t now_s;
-		struct slice value;
-		int64_t wait_ms; /* DAY_MS: in the future; 0: in the past; -1: no such date */
-	} ROWS[] = {
-	    {1782907200, SLICE_INIT("Wednesday, 01-Jan-76 00:00:00 GMT"), DAY_MS},
-	    {1782907200, SLICE_INIT("Friday, 01-Jan-77 00:00:00 GMT"), 0},
-	    {1782907200, SLICE_INIT("Saturday, 01-Jan-00 00:00:00 GMT"), 0},
-	    {1782907200, SLICE_INIT("Tuesday, 29-Feb-00 00:00:00 GMT"), 0},
-	    {1782907200, SLICE_INIT("Thursday, 01-Jan-26 00:00:00 GMT"), 0},
-	    {4102444799, SLICE_INIT("Friday, 01-Jan-00 00:00:01 GMT"), 2000}, /* 2099 to 2100 */
-	    {4102444799, SLICE_INIT("Friday, 01-Jan-05 00:00:00 GMT"), DAY_MS},
-	    {4102444799, SLICE_INIT("Friday, 01-Jan-49 00:00:00 GMT"), DAY_MS},
-	    {4102444799, SLICE_INIT("Friday, 01-Jan-51 00:00:00 GMT"), 0},
-	    {4102444799, SLICE_INIT("Monday, 29-Feb-00 00:00:00 GMT"), -1}, /* 2100 has none */
-	    {4102444800, SLICE_INIT("Thursday, 31-Dec-99 23:59:59 GMT"), 0},
-	};
-	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
-		int64_t wait_ms = -1;
-		bool read = retry_after(ROWS[i].value, ROWS[i].now_s * 1000, &wait_ms);
-		if (read != (ROWS[i].wait_ms >= 0) || wait_ms != ROWS[i].wait_ms)
-			fail_msg("row %zu: %lld", i, (long long)wait_ms);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,9 +155,6 @@ int main(void)
 	    cmocka_unit_test(test_jitter_is_uniform),
 	    cmocka_unit_test(test_jitter_bounds),
 	    cmocka_unit_test(test_outcomes),
-	    cmocka_unit_test(test_retry_after),
-	    cmocka_unit_test(test_retry_after_counts_milliseconds),
-	    cmocka_unit_test(test_two_digit_years),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

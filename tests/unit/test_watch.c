@@ -1,4 +1,4 @@
-/* Sockets that curl wants watched: those that it keeps stay so between transfers, unnoticed. */
+/* Sockets that curl wants watched, also where it closes them in silence. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,8 +39,7 @@ static void end(struct fixture *f)
 	watches_free(f->watches);
 	reactor_free(f->reactor);
 	assert_int_equal(close(f->ends[0]), 0);
-	if (f->ends[1] >= 0)
-		assert_int_equal(close(f->ends[1]), 0);
+	assert_int_equal(close(f->ends[1]), 0);
 }
 
 /* Some passes. */
@@ -57,7 +56,7 @@ static void test_what_is_wanted_is_told(void **state)
 	struct fixture f;
 	(void)state;
 	begin(&f);
-	watch_open(f.watches, f.ends[0], &f);
+	watch_open(f.watches, f.ends[0]);
 	watch_want(f.watches, f.ends[0], false, true);
 	pass(&f);
 	assert_true(f.readable == 0 && f.writable == 1);
@@ -67,67 +66,12 @@ static void test_what_is_wanted_is_told(void **state)
 	assert_int_equal(write(f.ends[1], "x", 1), 1);
 	pass(&f);
 	assert_true(f.readable == 1 && f.writable == 0);
-	watch_close(f.watches, f.ends[0]);
+	watch_drop(f.watches, f.ends[0]);
 	end(&f);
-}
-
-/* Between transfers nothing is told, also when the peer closes; the next transfer sees it. */
-static void test_kept_between_transfers(void **state)
-{
-	struct fixture f;
-	(void)state;
-	begin(&f);
-	watch_open(f.watches, f.ends[0], &f);
-	watch_want(f.watches, f.ends[0], true, false);
-	watch_keep(f.watches, f.ends[0], &f);
-	watch_drop(f.watches, f.ends[0]);
-	watch_want(f.watches, f.ends[0], true, false);
-	watch_drop(f.watches, f.ends[0]);
-	assert_int_equal(close(f.ends[1]), 0);
-	f.ends[1] = -1;
-	pass(&f);
-	assert_true(f.readable == 0 && f.writable == 0);
-	watch_want(f.watches, f.ends[0], true, false);
-	pass(&f);
-	assert_int_equal(f.readable, 1);
-	watch_drop(f.watches, f.ends[0]);
-	pass(&f);
-	assert_int_equal(f.readable, 0);
-	watch_close(f.watches, f.ends[0]);
-	end(&f);
-}
-
-/* A descriptor that is used again, after a close that was told or of one that was not kept. */
-static void test_descriptor_is_used_again(void **state)
-{
-	struct fixture f;
-	(void)state;
-	for (int kept = 0; kept <= 1; kept++) {
-		begin(&f);
-		for (int i = 0; i < 3; i++) {
-			int old = f.ends[0];
-			if (kept) {
-				watch_open(f.watches, old, &f);
-				watch_keep(f.watches, old, &f);
-			}
-			watch_want(f.watches, old, true, false);
-			assert_int_equal(write(f.ends[1], "x", 1), 1);
-			pass(&f);
-			assert_int_equal(f.readable, 1);
-			watch_drop(f.watches, old);
-			if (kept)
-				watch_close(f.watches, old);
-			assert_int_equal(close(old), 0);
-			assert_int_equal(close(f.ends[1]), 0);
-			assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, f.ends), 0);
-			assert_true(f.ends[0] == old || f.ends[1] == old);
-		}
-		end(&f);
-	}
 }
 
 /* Closes both ends; the next pair has the same numbers. */
-static void close_in_silence(struct fixture *f)
+static void close_both(struct fixture *f)
 {
 	int old = f->ends[0];
 	assert_int_equal(close(f->ends[0]), 0);
@@ -136,13 +80,35 @@ static void close_in_silence(struct fixture *f)
 	assert_int_equal(f->ends[0], old);
 }
 
+/* What is dropped is not told, and its number is another's by and by. */
+static void test_descriptor_is_used_again(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f);
+	for (int i = 0; i < 3; i++) {
+		int old = f.ends[0];
+		watch_open(f.watches, old);
+		watch_want(f.watches, old, true, false);
+		assert_int_equal(write(f.ends[1], "x", 1), 1);
+		pass(&f);
+		assert_int_equal(f.readable, 1);
+		watch_want(f.watches, old, true, false);
+		watch_drop(f.watches, old);
+		pass(&f);
+		assert_int_equal(f.readable, 0);
+		close_both(&f);
+	}
+	end(&f);
+}
+
 /* As curl closes one that has not connected: only then does it say that nobody wants it. */
 static void test_closed_in_silence(void **state)
 {
 	struct fixture f;
 	(void)state;
 	begin(&f);
-	watch_open(f.watches, f.ends[0], &f);
+	watch_open(f.watches, f.ends[0]);
 	watch_want(f.watches, f.ends[0], false, true);
 	assert_int_equal(close(f.ends[0]), 0);
 	watch_drop(f.watches, f.ends[0]);
@@ -156,33 +122,13 @@ static void test_closed_in_silence_and_used_again(void **state)
 	struct fixture f;
 	(void)state;
 	begin(&f);
-	watch_open(f.watches, f.ends[0], &f);
+	watch_open(f.watches, f.ends[0]);
 	watch_want(f.watches, f.ends[0], true, false);
-	close_in_silence(&f);
-	watch_open(f.watches, f.ends[0], &f);
+	close_both(&f);
+	watch_open(f.watches, f.ends[0]);
 	assert_int_equal(write(f.ends[1], "x", 1), 1);
 	pass(&f);
 	assert_int_equal(f.readable, 1);
-	end(&f);
-}
-
-/* Else one that is about to be closed in silence would be kept. */
-static void test_kept_by_its_opener_alone(void **state)
-{
-	struct fixture f;
-	char other;
-	(void)state;
-	begin(&f);
-	watch_open(f.watches, f.ends[0], &f);
-	watch_want(f.watches, f.ends[0], true, false);
-	watch_close(f.watches, f.ends[0]);
-	close_in_silence(&f);
-	watch_open(f.watches, f.ends[0], &other);
-	watch_keep(f.watches, f.ends[0], &f);
-	watch_want(f.watches, f.ends[0], true, false);
-	assert_int_equal(close(f.ends[0]), 0);
-	watch_drop(f.watches, f.ends[0]);
-	f.ends[0] = dup(f.ends[1]);
 	end(&f);
 }
 
@@ -190,11 +136,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_what_is_wanted_is_told),
-	    cmocka_unit_test(test_kept_between_transfers),
 	    cmocka_unit_test(test_descriptor_is_used_again),
 	    cmocka_unit_test(test_closed_in_silence),
 	    cmocka_unit_test(test_closed_in_silence_and_used_again),
-	    cmocka_unit_test(test_kept_by_its_opener_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

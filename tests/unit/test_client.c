@@ -1,0 +1,395 @@
+/*
+ * Requests as libcurl makes them of what the client gives it, byte for byte, and what the
+ * client makes of answers. The receiver is a socket on loopback, served in the same thread.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "courier/client.h"
+#include "domain/retry.h"
+#include "support.h"
+
+#define TIMEOUT_MS 20000
+#define TEXT_MAX 4096
+#define BODY "{}"
+#define DAY_MS RETRY_AFTER_MAX_MS
+#define NO_BODY "Content-Length: 0\r\n\r\n"
+
+struct fixture {
+	struct reactor *reactor;
+	struct reactor_timer *never; /* a loop without anything to wait for does nothing */
+	struct client *client;
+	int listener;
+	uint16_t port;
+	char url[64];
+	int connection; /* -1: none is open */
+	unsigned connections;
+	char request[TEXT_MAX];
+	size_t request_len;
+	const char *answer;
+	bool done;
+	struct client_result result; /* its texts are gone, but for `error` */
+	char error[200];
+};
+
+static void on_never(void *arg)
+{
+	(void)arg;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t len = sizeof(address);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	f->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(f->listener, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(f->listener, 5), 0);
+	assert_int_equal(getsockname(f->listener, (struct sockaddr *)&address, &len), 0);
+	f->port = ntohs(address.sin_port);
+	(void)snprintf(f->url, sizeof(f->url), "http://127.0.0.1:%u/hook?a=1", f->port);
+	f->connection = -1;
+	f->reactor = reactor_new();
+	f->never = reactor_timer_new(f->reactor, on_never, NULL);
+	reactor_timer_set(f->never, DAY_MS);
+	f->client = client_new(f->reactor,
+	    &(struct client_conf){.user_agent = "test", .connections = 8});
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	client_free(f->client);
+	reactor_timer_free(f->never);
+	reactor_free(f->reactor);
+	if (f->connection >= 0)
+		close(f->connection);
+	close(f->listener);
+	free(f);
+	return 0;
+}
+
+static void on_done(void *arg, const struct client_result *result)
+{
+	struct fixture *f = arg;
+	f->result = *result;
+	(void)snprintf(f->error, sizeof(f->error), "%s", result->error);
+	f->done = true;
+}
+
+/* The receiver's part of a pass: answers once the request is complete. */
+static void serve(struct fixture *f)
+{
+	if (f->connection < 0) {
+		f->connection = accept4(f->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		f->connections += f->connection >= 0;
+		return;
+	}
+	ssize_t n = read(f->connection, f->request + f->request_len,
+	    sizeof(f->request) - 1 - f->request_len);
+	if (n <= 0)
+		return;
+	f->request_len += (size_t)n;
+	f->request[f->request_len] = '\0';
+	if (strstr(f->request, "\r\n\r\n" BODY) == NULL)
+		return;
+	size_t len = strlen(f->answer);
+	assert_int_equal(write(f->connection, f->answer, len), len);
+}
+
+/* Sends `q`, which is answered with `answer`, and waits for the result. */
+static void send_request(struct fixture *f, struct client_request *q, const char *answer)
+{
+	f->answer = answer;
+	f->request_len = 0;
+	f->done = false;
+	client_send(q, f->url, SLICE(BODY), TIMEOUT_MS, on_done, f);
+	while (!f->done) {
+		reactor_pass(f->reactor, true);
+		client_reap(f->client);
+		serve(f);
+		clock_expire();
+	}
+}
+
+static void exchange(struct fixture *f, const char *answer)
+{
+	send_request(f, client_open(f->client), answer);
+	assert_string_equal(f->error, "");
+}
+
+static void close_connection(struct fixture *f)
+{
+	assert_int_equal(close(f->connection), 0);
+	f->connection = -1;
+}
+
+/*
+ * Lines that are given to curl as one item of its list, others between them, one without a
+ * value: nothing is lost, moved or changed.
+ */
+static void test_request_on_the_wire(void **state)
+{
+	struct fixture *f = *state;
+	char expected[TEXT_MAX];
+	struct client_request *q = client_open(f->client);
+	client_header(q, SLICE("Content-Type"), SLICE("application/json"));
+	client_own_header(q, SLICE("X-One"), SLICE("1"));
+	client_own_header(q, SLICE("X-Two"), SLICE("Host: 2; x"));
+	client_own_header(q, SLICE("webhook-id"), SLICE("3"));
+	client_header(q, SLICE("Authorization"), SLICE("Bearer x"));
+	client_header(q, SLICE("X-Empty"), SLICE(""));
+	client_own_header(q, SLICE("X-Four"), SLICE("4"));
+	client_own_header(q, SLICE("X-Five"), SLICE("5"));
+	send_request(f, q, "HTTP/1.1 204 No Content\r\n\r\n");
+	assert_int_equal(f->result.status, 204);
+	(void)snprintf(expected, sizeof(expected),
+	    "POST /hook?a=1 HTTP/1.1\r\n"
+	    "Host: 127.0.0.1:%u\r\n"
+	    "User-Agent: test\r\n"
+	    "Accept: */*\r\n"
+	    "Content-Type: application/json\r\n"
+	    "X-One: 1\r\n"
+	    "X-Two: Host: 2; x\r\n"
+	    "webhook-id: 3\r\n"
+	    "Authorization: Bearer x\r\n"
+	    "X-Empty:\r\n"
+	    "X-Four: 4\r\n"
+	    "X-Five: 5\r\n"
+	    "Content-Length: 2\r\n"
+	    "\r\n" BODY,
+	    f->port);
+	assert_string_equal(f->request, expected);
+}
+
+/* The lines of one request are not the next one's, although its handle is. */
+static void test_lines_are_one_requests(void **state)
+{
+	struct fixture *f = *state;
+	struct client_request *q = client_open(f->client);
+	client_own_header(q, SLICE("X-One"), SLICE("1"));
+	send_request(f, q, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	assert_non_null(strstr(f->request, "X-One: 1\r\n"));
+	q = client_open(f->client);
+	client_own_header(q, SLICE("X-Two"), SLICE("2"));
+	send_request(f, q, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	assert_non_null(strstr(f->request, "X-Two: 2\r\n"));
+	assert_null(strstr(f->request, "X-One"));
+	assert_int_equal(f->connections, 1);
+}
+
+/* How many descriptors the loop's epoll instance watches. */
+static size_t count_watched(void)
+{
+	char path[300];
+	char line[200];
+	size_t count = 0;
+	DIR *dir = opendir("/proc/self/fdinfo");
+	assert_non_null(dir);
+	for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+		(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%s", e->d_name);
+		FILE *file = fopen(path, "re");
+		while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+			count += strncmp(line, "tfd:", 4) == 0;
+		if (file != NULL)
+			assert_int_equal(fclose(file), 0);
+	}
+	closedir(dir);
+	return count;
+}
+
+static void expect_watched(struct fixture *f, size_t expected)
+{
+	reactor_pass(f->reactor, true); /* the kernel is told at the next pass */
+	assert_int_equal(count_watched(), expected);
+}
+
+/*
+ * A socket is watched as long as a transfer is on it, no longer: not between transfers, and
+ * neither when its peer has closed or reset it, nor when an answer or a time-out ends it.
+ */
+static void test_sockets_are_watched_by_transfers_alone(void **state)
+{
+	struct fixture *f = *state;
+	const struct linger at_once = {.l_onoff = 1};
+	reactor_pass(f->reactor, true);
+	size_t none = count_watched();
+	exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	expect_watched(f, none);
+	close_connection(f);
+	expect_watched(f, none);
+	exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	assert_int_equal(f->connections, 2);
+	assert_int_equal(
+	    setsockopt(f->connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+	close_connection(f);
+	expect_watched(f, none);
+	exchange(f, "HTTP/1.1 200 OK\r\nConnection: close\r\n" NO_BODY);
+	assert_int_equal(f->connections, 3);
+	close_connection(f);
+	expect_watched(f, none);
+	client_send(client_open(f->client), f->url, SLICE(BODY), 1, on_done, f);
+	f->done = false;
+	while (!f->done) {
+		reactor_pass(f->reactor, false);
+		client_reap(f->client);
+	}
+	assert_string_equal(f->error, "timeout after 1 ms");
+	expect_watched(f, none);
+}
+
+/* Waits that are no date's. */
+static void test_retry_after(void **state)
+{
+	static const struct {
+		const char *value;
+		int64_t wait_ms; /* 0: neither seconds nor a date, or nothing to wait for */
+	} ROWS[] = {
+	    /* seconds */
+	    {"0", 0},
+	    {"120", 120000},
+	    {"00120", 120000},
+	    {" 7\t", 7000},
+	    {"86400", DAY_MS},
+	    {"86401", DAY_MS},
+	    {"20260701", DAY_MS}, /* no date, though curl_getdate() takes it for one */
+	    {"1000000000", DAY_MS},
+	    {"18446744073709551615", DAY_MS},
+	    {"99999999999999999999999999999999999999999999", DAY_MS},
+	    {"99999999999999999999999999999999999999999999x", 0},
+	    {"-1", 0},
+	    {"-99991231", 0},
+	    {"+1", 0},
+	    {"1.5", 0},
+	    {"1 2", 0},
+	    {"120, 120", 0},
+	    {"0x10", 0},
+	    {"10s", 0},
+	    {"", 0},
+	    {"soon", 0},
+	    {"31 Dec 9999 23:59:59 GMT", 0},
+	    /* IMF-fixdate */
+	    {"Sun, 06 Nov 1994 08:49:37 GMT", 0},
+	    {"Fri, 31 Dec 9999 23:59:59 GMT", DAY_MS},
+	    {"Fri, 31 Dec 9999 23:59:59 GMT ", DAY_MS},
+	    {"Fri, 31 Dec 9999 23:59:60 GMT", DAY_MS},
+	    {"Fri, 31 Dec 9999 23:59:61 GMT", 0},
+	    {"Fri, 31 Dec 9999 23:60:00 GMT", 0},
+	    {"Fri, 31 Dec 9999 24:00:00 GMT", 0},
+	    {"Fri, 00 Dec 9999 23:59:59 GMT", 0},
+	    {"Fri, 99 Dec 9999 23:59:59 GMT", 0},
+	    {"Fri, 31 Dec 9999 23:59:59 GMTx", 0},
+	    {"fri, 31 dec 9999 23:59:59 gmt", 0},
+	    {"Mit, 31 Dec 9999 23:59:59 GMT", 0},
+	    {"Fri, 31 Dez 9999 23:59:59 GMT", 0},
+	    /* RFC 850 */
+	    {"Sunday, 06-Nov-94 08:49:37 GMT", 0},
+	    {"Wednesday, 31-Dec-69 23:59:59 GMT", DAY_MS},
+	    /* asctime */
+	    {"Sun Nov  6 08:49:37 1994", 0},
+	    {"Fri Dec 31 23:59:59 9999", DAY_MS},
+	    {"Thu Dec  9 23:59:59 9999", DAY_MS},
+	    {"Thu Dec  0 23:59:59 9999", 0},
+	};
+	struct fixture *f = *state;
+	char answer[TEXT_MAX];
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		(void)snprintf(answer, sizeof(answer),
+		    "HTTP/1.1 503 Busy\r\nRetry-After:%s\r\n" NO_BODY, ROWS[i].value);
+		exchange(f, answer);
+		if (f->result.retry_after_ms != ROWS[i].wait_ms)
+			fail_msg("\"%s\": %lld ms", ROWS[i].value,
+			    (long long)f->result.retry_after_ms);
+	}
+}
+
+/* A date in each of its forms is as far away as it is by our clock, to the millisecond. */
+static void test_retry_after_a_date(void **state)
+{
+	static const char *const FORMS[] = {
+	    "%a, %d %b %Y %H:%M:%S GMT",
+	    "%A, %d-%b-%y %H:%M:%S GMT",
+	    "%a %b %e %H:%M:%S %Y",
+	};
+	struct fixture *f = *state;
+	char answer[TEXT_MAX];
+	char value[80];
+	struct tm tm;
+	for (size_t i = 0; i < COUNT(FORMS); i++) {
+		int64_t before_ms = clock_wall_ms();
+		time_t date_s = (time_t)(before_ms / 1000 + 3600);
+		assert_non_null(gmtime_r(&date_s, &tm));
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		assert_int_not_equal(strftime(value, sizeof(value), FORMS[i], &tm), 0);
+#pragma GCC diagnostic pop
+		(void)snprintf(answer, sizeof(answer),
+		    "HTTP/1.1 429 Slow\r\nretry-after: %s\r\n" NO_BODY, value);
+		exchange(f, answer);
+		int64_t wait_ms = f->result.retry_after_ms;
+		if (wait_ms > (int64_t)date_s * 1000 - before_ms ||
+		    wait_ms < (int64_t)date_s * 1000 - clock_wall_ms())
+			fail_msg("\"%s\": %lld ms", value, (long long)wait_ms);
+	}
+}
+
+/* What counts is the final head alone, and its last line. */
+static void test_retry_after_of_the_final_head(void **state)
+{
+	static const struct {
+		const char *answer;
+		int64_t wait_ms;
+	} ROWS[] = {
+	    {"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nRetry-After: 8\r\n"
+	     "Retry-After: 9\r\n" NO_BODY,
+		9000},
+	    {"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nRetry-After: soon\r\n" NO_BODY, 0},
+	    {"HTTP/1.1 503 Busy\r\n" NO_BODY, 0}, /* the handle's last answer had some */
+	    {"HTTP/1.1 103 Early Hints\r\nRetry-After: 7\r\n\r\nHTTP/1.1 503 Busy\r\n" NO_BODY,
+		0},
+	    {"HTTP/1.1 103 Early Hints\r\nRetry-After: 7\r\n\r\n"
+	     "HTTP/1.1 503 Busy\r\nRetry-After: 8\r\n" NO_BODY,
+		8000},
+	    {"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n"
+	     "1\r\nx\r\n0\r\nRetry-After: 7\r\n\r\n",
+		0},
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		exchange(f, ROWS[i].answer);
+		assert_int_equal(f->result.status, 503);
+		if (f->result.retry_after_ms != ROWS[i].wait_ms)
+			fail_msg("row %zu: %lld ms", i, (long long)f->result.retry_after_ms);
+	}
+}
+
+#define CLIENT_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    CLIENT_TEST(test_request_on_the_wire),
+	    CLIENT_TEST(test_lines_are_one_requests),
+	    CLIENT_TEST(test_sockets_are_watched_by_transfers_alone),
+	    CLIENT_TEST(test_retry_after),
+	    CLIENT_TEST(test_retry_after_a_date),
+	    CLIENT_TEST(test_retry_after_of_the_final_head),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
