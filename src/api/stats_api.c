@@ -182,7 +182,7 @@ static void put_traffic(const struct api *api, const struct dispatch_figures *f,
 	    (unsigned long long)api->counts.events, (unsigned long long)api->counts.repeats,
 	    (unsigned long long)api->counts.bytes, (unsigned long long)f->delivered,
 	    (unsigned long long)f->retried, (unsigned long long)f->dead,
-	    (unsigned long long)f->expired, (unsigned long long)metrics_cancelled(api, f),
+	    (unsigned long long)f->expired, (unsigned long long)metrics_cancelled(api),
 	    f->in_flight, (unsigned long long)backlog_total(api->conf.quota.backlog));
 	bool known = oldest_created(api->conf.oldest, &oldest_ms);
 	int64_t age_ms = oldest_ms == 0 ? 0 : clock_wall_ms() - oldest_ms;
