@@ -14,6 +14,7 @@
 #include "domain/webhook_json.h"
 #include "feed/feed.h"
 #include "http/http.h"
+#include "jobs/purge.h"
 #include "jobs/replayer.h"
 #include "store/oldest.h"
 #include "store/registry.h"
@@ -39,6 +40,7 @@ struct api_conf {
 	const struct api_health *health;
 	struct dispatch *dispatch;
 	struct replayer *replayer;
+	const struct purge *purge;
 	struct feed *feed;
 	const struct oldest *oldest;
 	const struct histogram *turns; /* how long they took, without the wait before them */

@@ -73,7 +73,7 @@ void streams_end(struct streams *s);
 void handle_metrics(struct call *c);
 void handle_stats(struct call *c);
 void metrics_reply(struct call *c);
-uint64_t metrics_cancelled(const struct api *api, const struct dispatch_figures *f);
+uint64_t metrics_cancelled(const struct api *api);
 void metrics_totals(void *api, struct samples_totals *out);
 /* ui_api.c: the dashboard */
 void handle_ui(struct call *c); /* sends on to it */

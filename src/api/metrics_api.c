@@ -27,9 +27,9 @@ static void put_events(const struct api *api, struct buf *out)
 }
 
 /* Deliveries that were cancelled: with their webhooks, and by calls. */
-uint64_t metrics_cancelled(const struct api *api, const struct dispatch_figures *f)
+uint64_t metrics_cancelled(const struct api *api)
 {
-	return f->cancelled + api->counts.cancelled;
+	return purge_cancelled(api->conf.purge) + api->counts.cancelled;
 }
 
 static void put_deliveries(const struct api *api, const struct dispatch_figures *f,
@@ -45,7 +45,7 @@ static void put_deliveries(const struct api *api, const struct dispatch_figures 
 	exposition_whole(out, OUTCOMES, "outcome=\"retried\"", f->retried);
 	exposition_whole(out, OUTCOMES, "outcome=\"dead\"", f->dead);
 	exposition_whole(out, OUTCOMES, "outcome=\"expired\"", f->expired);
-	exposition_whole(out, OUTCOMES, "outcome=\"cancelled\"", metrics_cancelled(api, f));
+	exposition_whole(out, OUTCOMES, "outcome=\"cancelled\"", metrics_cancelled(api));
 	exposition_family(out, ATTEMPTS, "counter",
 	    "Attempts that ended, by the receiver's status; none: no answer came.");
 	for (size_t i = 0; i < DISPATCH_CLASSES; i++) {

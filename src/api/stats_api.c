@@ -165,7 +165,7 @@ static void write_traffic(const struct api *api, const struct dispatch_figures *
 	json_write_u64(json, "retried", f->retried);
 	json_write_u64(json, "dead", f->dead);
 	json_write_u64(json, "expired", f->expired);
-	json_write_u64(json, "cancelled", metrics_cancelled(api, f));
+	json_write_u64(json, "cancelled", metrics_cancelled(api));
 	json_write_u64(json, "in_flight", f->in_flight);
 	json_write_u64(json, "waiting", backlog_total(api->conf.quota.backlog));
 	if (known)

@@ -17,8 +17,6 @@ static const char *const CIRCUIT_NAMES[SCHED_CIRCUITS] = {
     [CIRCUIT_HALF_OPEN] = "half_open",
 };
 
-static void on_purged(void *arg, uint64_t webhook);
-
 struct dispatch *dispatch_new(const struct dispatch_conf *conf)
 {
 	struct dispatch *d = mem_new(sizeof(*d));
@@ -26,7 +24,6 @@ struct dispatch *dispatch_new(const struct dispatch_conf *conf)
 	d->sched = sched_new(&conf->sched);
 	d->endpoints = map_new();
 	d->hosts = hosts_new();
-	d->purge = purge_new(conf->turn, on_purged, d);
 	d->keeps_attempts = true;
 	TAILQ_INIT(&d->idle);
 	return d;
@@ -60,7 +57,6 @@ void dispatch_free(struct dispatch *d)
 	map_free(d->endpoints);
 	hosts_free(d->hosts);
 	sched_free(d->sched);
-	purge_free(d->purge);
 	free(d);
 }
 
@@ -167,8 +163,6 @@ void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 {
 	const struct webhook *w = registry_get(d->conf.registry, webhook);
 	struct endpoint *ep = find_endpoint(d, webhook);
-	if (w != NULL && w->deleted)
-		purge_add(d->purge, webhook);
 	if (w == NULL || ep == NULL)
 		return;
 	follow_webhook(d, ep, w);
@@ -186,30 +180,21 @@ void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 	endpoint_mark_idle(d, ep);
 }
 
-/* A retired webhook's queue is empty and its record gone. */
-static void on_purged(void *arg, uint64_t webhook)
+void dispatch_forget(struct dispatch *d, uint64_t webhook)
 {
-	struct dispatch *d = arg;
 	struct endpoint *ep = find_endpoint(d, webhook);
-	registry_drop(d->conf.registry, webhook);
 	if (ep == NULL)
 		return;
 	sched_set_due(d->sched, &ep->sched, SCHED_NEVER);
 	endpoint_mark_idle(d, ep);
+	if (ep->idle) /* else it has flights, which end first */
+		forget_endpoint(d, ep);
 }
 
 static void learn_head(void *arg, uint64_t webhook, int64_t place_ms)
 {
 	struct queue_place front = {.place_ms = place_ms};
 	dispatch_queued(arg, webhook, &front);
-}
-
-static void learn_retired(void *webhook, void *arg)
-{
-	const struct webhook *w = webhook;
-	struct dispatch *d = arg;
-	if (w->deleted)
-		purge_add(d->purge, w->number);
 }
 
 enum err dispatch_load(struct dispatch *d)
@@ -220,15 +205,12 @@ enum err dispatch_load(struct dispatch *d)
 		return err;
 	err = queue_heads(txn, learn_head, d);
 	db_read_end(txn);
-	registry_each(d->conf.registry, learn_retired, d);
 	return err;
 }
 
 void dispatch_pump(struct dispatch *d)
 {
 	flights_start_due(d);
-	if (!d->stopped)
-		purge_step(d->purge);
 }
 
 int64_t dispatch_delay(struct dispatch *d)
@@ -296,7 +278,6 @@ bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct dispatch
 void dispatch_figures(const struct dispatch *d, struct dispatch_figures *out)
 {
 	*out = d->figures;
-	out->cancelled = purge_cancelled(d->purge);
 	out->in_flight = sched_in_flight(d->sched);
 	out->open = sched_circuits(d->sched, CIRCUIT_OPEN);
 	out->half_open = sched_circuits(d->sched, CIRCUIT_HALF_OPEN);

@@ -47,10 +47,7 @@ void dispatch_free(struct dispatch *d);
 /* Changes how attempts are judged and scheduled, from the next one on; the slots stay. */
 void dispatch_configure(struct dispatch *d, const struct dispatch_conf *conf);
 
-/*
- * Learns from the store which webhooks have work, one step each, and goes on
- * purging the retired ones. The store's error.
- */
+/* Learns from the store which webhooks have work, one step each. The store's error. */
 MUST_CHECK enum err dispatch_load(struct dispatch *d);
 
 /*
@@ -65,9 +62,12 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
  */
 void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now);
 
+/* The webhook, a retired one, is gone from store and registry, and so is its queue. */
+void dispatch_forget(struct dispatch *d, uint64_t webhook);
+
 /*
- * Starts what may start now, at most a bounded number, and stages a slice of purging.
- * The loop calls it once a turn, after the commit.
+ * Starts what may start now, at most a bounded number. The loop calls it once a turn, after
+ * the commit.
  */
 void dispatch_pump(struct dispatch *d);
 
@@ -100,7 +100,6 @@ struct dispatch_figures {
 	uint64_t retried;   /* once for each attempt that will be followed by another */
 	uint64_t dead;
 	uint64_t expired;
-	uint64_t cancelled; /* with their webhook */
 	uint64_t attempts[DISPATCH_CLASSES];
 	struct histogram attempt; /* from its start to its result */
 	struct histogram receipt; /* from the event's 202 to the receiver's 2xx, wall */

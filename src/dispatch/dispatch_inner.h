@@ -9,7 +9,6 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/hosts.h"
 #include "domain/sign.h"
-#include "jobs/purge.h"
 
 struct endpoint {
 	struct sched_endpoint sched; /* first: the scheduler's pointer is ours */
@@ -49,7 +48,6 @@ struct dispatch {
 	struct hosts *hosts;
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
-	struct purge *purge;
 	uint64_t body_bytes;   /* in flight */
 	unsigned drops;        /* expired deliveries whose end is not committed yet */
 	int64_t read_retry_ms; /* monotonic; the queue is not read before */

@@ -1,7 +1,5 @@
-/* One slice at a time, as an operation of the turn; see renewal.h. */
+/* A walk over all records, from number to number; see renewal.h. */
 #include "jobs/renewal.h"
-
-#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -9,12 +7,12 @@
 #include "store/webhooks.h"
 
 #define SLICE_MAX 200 /* records a turn: what that takes stays below a commit's flush */
+#define EVERY_S 3600  /* how long a secret that has expired may stay */
 
 struct renewal {
-	struct op op; /* first: the turn's pointer is ours */
+	struct job job; /* first */
 	struct renewal_conf conf;
 	bool walking;
-	bool staged;
 	uint64_t last; /* number up to which the walk is committed */
 	size_t total;  /* written anew in this walk */
 
@@ -25,6 +23,22 @@ struct renewal {
 	size_t count;
 };
 
+/* Begins a walk, unless one is under way. */
+static void begin(struct job *j)
+{
+	struct renewal *r = (struct renewal *)j;
+	if (r->walking)
+		return;
+	r->walking = true;
+	r->last = 0;
+	r->total = 0;
+}
+
+static bool has_more(struct job *j)
+{
+	return ((struct renewal *)j)->walking;
+}
+
 static void forget_slice(struct renewal *r)
 {
 	while (r->count > 0)
@@ -33,12 +47,12 @@ static void forget_slice(struct renewal *r)
 	r->ended = false;
 }
 
-static enum err apply(struct op *op, struct db_txn *txn)
+static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 {
-	struct renewal *r = (struct renewal *)op;
+	struct renewal *r = (struct renewal *)j;
 	enum err err = OK;
 	forget_slice(r); /* of a transaction that was voided */
-	for (int i = 0; i < SLICE_MAX && err == OK && !r->ended; i++) {
+	for (size_t i = 0; i < max && err == OK && !r->ended; i++) {
 		struct webhook *w = NULL;
 		err = webhooks_renew(txn, r->conf.vault, clock_wall_ms(), &r->reached, &w);
 		r->ended = err == ERR_NOTFOUND;
@@ -57,10 +71,8 @@ static void follow(struct renewal *r)
 {
 	for (size_t i = 0; i < r->count; i++) {
 		uint64_t number = r->renewed[i]->number;
-		bool deleted = r->renewed[i]->deleted;
 		registry_set(r->conf.registry, r->renewed[i]);
-		if (!deleted) /* what is left of it is being purged already */
-			r->conf.changed(r->conf.arg, number);
+		dispatch_changed(r->conf.dispatch, number, false);
 	}
 	r->total += r->count;
 	r->count = 0;
@@ -68,10 +80,9 @@ static void follow(struct renewal *r)
 	r->walking = !r->ended;
 }
 
-static void done(struct op *op, enum err result)
+static void done(struct job *j, enum err result)
 {
-	struct renewal *r = (struct renewal *)op;
-	r->staged = false;
+	struct renewal *r = (struct renewal *)j;
 	if (result != OK) {
 		forget_slice(r);
 		r->walking = false; /* the next walk finds what is left */
@@ -87,36 +98,22 @@ static void done(struct op *op, enum err result)
 	    LOG_S("key", vault_is_none(&current) ? "none" : key));
 }
 
-struct renewal *renewal_new(const struct renewal_conf *conf)
+static void release(struct job *j)
+{
+	forget_slice((struct renewal *)j);
+}
+
+static const struct job_kind RENEWAL = {.slice_max = SLICE_MAX,
+    .every_s = EVERY_S,
+    .begin = begin,
+    .has_more = has_more,
+    .apply = apply,
+    .done = done,
+    .release = release};
+
+void renewal_add(struct jobs *jobs, const struct renewal_conf *conf)
 {
 	struct renewal *r = mem_new(sizeof(*r));
 	r->conf = *conf;
-	r->op.class = OP_PROGRESS;
-	r->op.apply = apply;
-	r->op.done = done;
-	return r;
-}
-
-void renewal_free(struct renewal *r)
-{
-	if (r != NULL)
-		forget_slice(r);
-	free(r);
-}
-
-void renewal_begin(struct renewal *r)
-{
-	if (r->walking)
-		return;
-	r->walking = true;
-	r->last = 0;
-	r->total = 0;
-}
-
-void renewal_step(struct renewal *r)
-{
-	if (!r->walking || r->staged)
-		return;
-	r->staged = true;
-	turn_stage(r->conf.turn, &r->op);
+	jobs_add(jobs, &r->job, &RENEWAL);
 }

@@ -1,4 +1,4 @@
-/* One slice at a time, as an operation of the turn; see replayer.h. */
+/* Which replay has the next slice, and its record; see replayer.h. */
 #include "jobs/replayer.h"
 
 #include <stdlib.h>
@@ -11,19 +11,15 @@
 
 #define ASKED_MAX 16 /* replays that are asked in a turn whether they may go on */
 
-struct job {
-	TAILQ_ENTRY(job) link;
+struct running {
+	TAILQ_ENTRY(running) link;
 	struct replay_key key;
 };
 
-TAILQ_HEAD(job_list, job);
-
 struct replayer {
-	struct op op; /* first: the turn's pointer is ours */
+	struct job job; /* first */
 	struct replayer_conf conf;
-	struct job_list jobs;
-	bool staged; /* a slice of the first one */
-	size_t most; /* that it may write: fewer each time that there was no room for it */
+	TAILQ_HEAD(, running) running; /* the next slice is of the first one */
 
 	/* out of apply() */
 	struct replay_slice slice;
@@ -58,9 +54,21 @@ static size_t room_of(const struct replayer *r, const struct replay_key *key)
 /* The first one waits behind the others. */
 static void rotate(struct replayer *r)
 {
-	struct job *job = TAILQ_FIRST(&r->jobs);
-	TAILQ_REMOVE(&r->jobs, job, link);
-	TAILQ_INSERT_TAIL(&r->jobs, job, link);
+	struct running *first = TAILQ_FIRST(&r->running);
+	TAILQ_REMOVE(&r->running, first, link);
+	TAILQ_INSERT_TAIL(&r->running, first, link);
+}
+
+/* Whether one may go on, which is the first then: those that have to wait let it pass. */
+static bool has_more(struct job *j)
+{
+	struct replayer *r = (struct replayer *)j;
+	for (int i = 0; i < ASKED_MAX && !TAILQ_EMPTY(&r->running); i++) {
+		if (room_of(r, &TAILQ_FIRST(&r->running)->key) > 0)
+			return true;
+		rotate(r);
+	}
+	return false;
 }
 
 /* The record has moved on by a slice, perhaps to its end: writes it. */
@@ -76,10 +84,10 @@ static enum err write_record(struct replayer *r, struct db_txn *txn)
 	return replays_put(txn, &r->replay);
 }
 
-static enum err apply(struct op *op, struct db_txn *txn)
+static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 {
-	struct replayer *r = (struct replayer *)op;
-	const struct replay_key *key = &TAILQ_FIRST(&r->jobs)->key;
+	struct replayer *r = (struct replayer *)j;
+	const struct replay_key *key = &TAILQ_FIRST(&r->running)->key;
 	size_t room = room_of(r, key); /* what came before in this turn counts */
 	r->over = true;
 	r->slice.queued_count = 0;
@@ -88,8 +96,7 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	if (err != OK || r->replay.state != REPLAY_RUNNING)
 		return err;
 	r->over = false;
-	r->slice.max = room < r->most ? room : r->most;
-	r->most = (r->most + 1) / 2; /* if this transaction is voided for want of room */
+	r->slice.max = room < max ? room : max;
 	if (room == 0)
 		return OK;
 	r->slice.now_ms = clock_wall_ms();
@@ -98,16 +105,16 @@ static enum err apply(struct op *op, struct db_txn *txn)
 }
 
 /* The slice was the last one of its replay. */
-static void end_job(struct replayer *r, enum err result)
+static void end_first(struct replayer *r, enum err result)
 {
 	static const char *const KINDS[] = {
 	    [REPLAY_DELIVERIES] = "deliveries",
 	    [REPLAY_LETTERS] = "dead letters",
 	    [REPLAY_PURGE] = "dead letters dropped",
 	};
-	struct job *job = TAILQ_FIRST(&r->jobs);
-	TAILQ_REMOVE(&r->jobs, job, link);
-	free(job);
+	struct running *first = TAILQ_FIRST(&r->running);
+	TAILQ_REMOVE(&r->running, first, link);
+	free(first);
 	if (result == OK && r->slice.ended)
 		log_info("replay is done", LOG_S("what", KINDS[r->replay.key.kind]),
 		    LOG_V("session", session_of(r, &r->replay.key)),
@@ -117,40 +124,41 @@ static void end_job(struct replayer *r, enum err result)
 		log_error("replay cannot go on", LOG_S("error", err_text(result)));
 }
 
-static void done(struct op *op, enum err result)
+static void done(struct job *j, enum err result)
 {
-	struct replayer *r = (struct replayer *)op;
-	r->staged = false;
+	struct replayer *r = (struct replayer *)j;
 	for (size_t i = 0; result == OK && i < r->slice.queued_count; i++)
-		r->conf.queued(r->conf.arg, r->slice.queued[i].webhook,
+		dispatch_queued(r->conf.dispatch, r->slice.queued[i].webhook,
 		    &r->slice.queued[i].place);
 	if (result != OK || r->over)
-		end_job(r, result);
+		end_first(r, result);
 	else
 		rotate(r);
 }
 
-struct replayer *replayer_new(const struct replayer_conf *conf)
+static void release(struct job *j)
+{
+	struct replayer *r = (struct replayer *)j;
+	while (!TAILQ_EMPTY(&r->running)) {
+		struct running *first = TAILQ_FIRST(&r->running);
+		TAILQ_REMOVE(&r->running, first, link);
+		free(first);
+	}
+}
+
+static const struct job_kind REPLAYER = {.slice_max = REPLAY_SLICE_MAX,
+    .has_more = has_more,
+    .apply = apply,
+    .done = done,
+    .release = release};
+
+struct replayer *replayer_new(struct jobs *jobs, const struct replayer_conf *conf)
 {
 	struct replayer *r = mem_new(sizeof(*r));
 	r->conf = *conf;
-	r->op.class = OP_PROGRESS;
-	r->op.apply = apply;
-	r->op.done = done;
-	TAILQ_INIT(&r->jobs);
+	TAILQ_INIT(&r->running);
+	jobs_add(jobs, &r->job, &REPLAYER);
 	return r;
-}
-
-void replayer_free(struct replayer *r)
-{
-	if (r == NULL)
-		return;
-	while (!TAILQ_EMPTY(&r->jobs)) {
-		struct job *job = TAILQ_FIRST(&r->jobs);
-		TAILQ_REMOVE(&r->jobs, job, link);
-		free(job);
-	}
-	free(r);
 }
 
 void replayer_configure(struct replayer *r, uint64_t most)
@@ -182,25 +190,12 @@ static bool same_key(const struct replay_key *a, const struct replay_key *b)
 
 void replayer_add(struct replayer *r, const struct replay_key *key)
 {
-	struct job *job = NULL;
-	TAILQ_FOREACH(job, &r->jobs, link) {
-		if (same_key(&job->key, key))
+	struct running *known = NULL;
+	TAILQ_FOREACH(known, &r->running, link) {
+		if (same_key(&known->key, key))
 			return; /* the one before was cancelled a moment ago: this goes on */
 	}
-	job = mem_new(sizeof(*job));
-	job->key = *key;
-	TAILQ_INSERT_TAIL(&r->jobs, job, link);
-}
-
-void replayer_step(struct replayer *r)
-{
-	for (int i = 0; i < ASKED_MAX && !r->staged && !TAILQ_EMPTY(&r->jobs); i++) {
-		if (room_of(r, &TAILQ_FIRST(&r->jobs)->key) == 0) {
-			rotate(r);
-			continue;
-		}
-		r->most = REPLAY_SLICE_MAX;
-		r->staged = true;
-		turn_stage(r->conf.turn, &r->op);
-	}
+	struct running *added = mem_new(sizeof(*added));
+	added->key = *key;
+	TAILQ_INSERT_TAIL(&r->running, added, link);
 }

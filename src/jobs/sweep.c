@@ -1,7 +1,5 @@
-/* One operation of the turn that is staged over and over; see sweep.h. */
+/* A slice of each kind that is kept for a time; see sweep.h. */
 #include "jobs/sweep.h"
-
-#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -12,74 +10,61 @@
 	500 /* records of each kind a turn: what that takes stays below a commit's flush */
 
 struct sweep {
-	struct op op; /* first: the turn's pointer is ours */
-	struct turn *turn;
+	struct job job; /* first */
 	struct retention keep;
-	size_t slice; /* records of each kind: fewer each time that there was no room for it */
-	bool staged;
-	bool full; /* the last slice was: there may be more */
+	bool more; /* it was begun, or the last slice was full */
 };
 
-static enum err apply(struct op *op, struct db_txn *txn)
+static void begin(struct job *j)
 {
-	struct sweep *s = (struct sweep *)op;
+	((struct sweep *)j)->more = true;
+}
+
+static bool has_more(struct job *j)
+{
+	return ((struct sweep *)j)->more;
+}
+
+static enum err apply(struct job *j, struct db_txn *txn, size_t max)
+{
+	struct sweep *s = (struct sweep *)j;
 	int64_t now_ms = clock_wall_ms();
 	size_t settled = 0;
 	size_t dead = 0;
 	size_t repeats = 0;
-	size_t max = s->slice;
-	s->slice = (max + 1) / 2;
 	enum err err = retention_sweep_settled(txn, &s->keep, now_ms, max, &settled);
 	if (err == OK)
 		err = retention_sweep_dead(txn, &s->keep, now_ms, max, &dead);
 	if (err == OK)
 		err = idempotency_sweep(txn, now_ms, max, &repeats);
-	s->full = settled >= max || dead >= max || repeats >= max;
+	s->more = settled >= max || dead >= max || repeats >= max;
 	return err;
 }
 
-static void done(struct op *op, enum err result)
+static void done(struct job *j, enum err result)
 {
-	struct sweep *s = (struct sweep *)op;
-	s->staged = false;
-	if (result != OK) {
-		s->full = false;
-		log_error("sweep failed", LOG_S("error", err_text(result)));
-	}
+	if (result == OK)
+		return;
+	((struct sweep *)j)->more = false;
+	log_error("sweep failed", LOG_S("error", err_text(result)));
 }
 
-struct sweep *sweep_new(struct turn *turn, const struct retention *keep)
+static const struct job_kind SWEEP = {.slice_max = SLICE_MAX,
+    .every_s = 1,
+    .begin = begin,
+    .has_more = has_more,
+    .apply = apply,
+    .done = done};
+
+struct sweep *sweep_new(struct jobs *jobs, const struct retention *keep)
 {
 	struct sweep *s = mem_new(sizeof(*s));
-	s->turn = turn;
 	s->keep = *keep;
-	s->op.class = OP_PROGRESS;
-	s->op.apply = apply;
-	s->op.done = done;
+	jobs_add(jobs, &s->job, &SWEEP);
 	return s;
 }
 
 void sweep_configure(struct sweep *s, const struct retention *keep)
 {
 	s->keep = *keep;
-}
-
-void sweep_free(struct sweep *s)
-{
-	free(s);
-}
-
-void sweep_begin(struct sweep *s)
-{
-	if (s->staged)
-		return;
-	s->staged = true;
-	s->slice = SLICE_MAX;
-	turn_stage(s->turn, &s->op);
-}
-
-void sweep_step(struct sweep *s)
-{
-	if (s->full)
-		sweep_begin(s);
 }

@@ -5,9 +5,7 @@
  *   2  client_reap()     attempts that ended are judged; their outcomes are staged
  *   3  turn_commit()     one synced transaction, none if nothing was staged; then the
  *                        held requests are answered and memory follows the disk
- *   4  sweep_step()      what is kept no longer is dropped, a slice a turn
- *      renewal_step()    records of webhooks are brought up to date, a slice a turn
- *      replayer_step()   deliveries that are to be sent again are queued, a slice a turn
+ *   4  jobs_step()       what is larger than a turn goes on: a slice of each job is staged
  *      dispatch_pump()   due deliveries that may start are claimed and sent
  *
  * No 2xx before step 3; memory mirrors change only in step 3; no transaction
@@ -25,7 +23,6 @@
 #define TICK_MS 1000    /* housekeeping, and the longest wait: wall clocks jump */
 #define GATHER_PASSES 4 /* passes that one commit may gather from */
 #define READER_CHECK_TICKS 60
-#define RENEWAL_TICKS 3600  /* how long a secret that has expired may stay */
 #define STORE_RETRY_MS 1000 /* between commits of progress alone while the store fails */
 #define FLUSH_PASSES 10     /* passes that let the last answers leave */
 #define MAP_FULL_PERCENT 90 /* of the store's largest size: above, no new events */
@@ -111,9 +108,7 @@ static void on_tick(void *arg)
 	check_clock(l);
 	oldest_step(l->conf.oldest);
 	if (l->signals == 0)
-		sweep_begin(l->conf.sweep);
-	if (l->ticks % RENEWAL_TICKS == 0 && l->signals == 0)
-		renewal_begin(l->conf.renewal);
+		jobs_tick(l->conf.jobs);
 	if (++l->ticks % READER_CHECK_TICKS == 0)
 		db_clear_readers(l->conf.db);
 	reactor_timer_set(l->tick, TICK_MS);
@@ -248,11 +243,8 @@ static enum err turn_once(struct loop *l)
 	note_staged(l);
 	enum err err = commit(l);
 	clock_expire(); /* the commit took its time */
-	if (err == OK && l->signals == 0) {
-		sweep_step(l->conf.sweep);
-		renewal_step(l->conf.renewal);
-		replayer_step(l->conf.replayer);
-	}
+	if (err == OK && l->signals == 0)
+		jobs_step(l->conf.jobs);
 	if (err == OK)
 		dispatch_pump(l->conf.dispatch);
 	if (l->reload)

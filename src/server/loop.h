@@ -10,18 +10,14 @@
 #include "base/reactor.h"
 #include "courier/client.h"
 #include "dispatch/dispatch.h"
-#include "jobs/renewal.h"
-#include "jobs/replayer.h"
-#include "jobs/sweep.h"
+#include "jobs/job.h"
 #include "store/oldest.h"
 
 struct loop_conf {
 	struct reactor *reactor; /* all borrowed */
 	struct db *db;
 	struct turn *turn;
-	struct sweep *sweep;
-	struct renewal *renewal;
-	struct replayer *replayer;
+	struct jobs *jobs;
 	struct client *client;
 	struct dispatch *dispatch;
 	struct oldest *oldest;

@@ -9,11 +9,6 @@
 
 #define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
 
-static void on_queued(void *arg, uint64_t webhook, const struct queue_place *place)
-{
-	dispatch_queued(((struct server *)arg)->dispatch, webhook, place);
-}
-
 struct api_conf server_api_conf(struct server *s)
 {
 	return (struct api_conf){.reactor = s->reactor,
@@ -28,6 +23,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .health = &s->health,
 	    .dispatch = s->dispatch,
 	    .replayer = s->replayer,
+	    .purge = s->purge,
 	    .feed = s->feed,
 	    .oldest = s->oldest,
 	    .turns = &s->turns,
@@ -100,13 +96,11 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 struct replayer_conf server_replayer_conf(struct server *s)
 {
 	return (struct replayer_conf){.db = s->db,
-	    .turn = s->turn,
 	    .registry = s->registry,
 	    .backlog = s->backlog,
+	    .dispatch = s->dispatch,
 	    .has_room = &s->health.has_room,
-	    .most = s->config.max_queue_per_session,
-	    .queued = on_queued,
-	    .arg = s};
+	    .most = s->config.max_queue_per_session};
 }
 
 struct retention server_retention(const struct server *s)

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/exit.h"
+#include "jobs/renewal.h"
 #include "server/listeners.h"
 #include "server/secrets.h"
 #include "server/server.h"
@@ -74,11 +75,6 @@ static enum err resume_ids(struct server *s, struct problem *p)
 	return OK;
 }
 
-static void on_renewed(void *arg, uint64_t webhook)
-{
-	dispatch_changed(((struct server *)arg)->dispatch, webhook, false);
-}
-
 static enum err load_backlog(struct server *s, struct problem *p)
 {
 	enum err err = backlog_new(s->db, &s->backlog);
@@ -101,16 +97,6 @@ static enum err open_store(struct server *s, struct problem *p)
 	if (err == OK)
 		s->oldest = oldest_new(s->db, s->backlog);
 	s->turn = turn_new(s->db);
-	struct retention keep = server_retention(s);
-	s->sweep = sweep_new(s->turn, &keep);
-	struct renewal_conf renewal = {.turn = s->turn,
-	    .vault = s->vault,
-	    .registry = s->registry,
-	    .changed = on_renewed,
-	    .arg = s};
-	s->renewal = renewal_new(&renewal);
-	struct replayer_conf replayer = server_replayer_conf(s);
-	s->replayer = replayer_new(&replayer);
 	return err;
 }
 
@@ -130,8 +116,25 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 	struct dispatch_conf dispatch = server_dispatch_conf(s);
 	s->dispatch = dispatch_new(&dispatch);
 	enum err err = dispatch_load(s->dispatch);
-	if (err == OK)
-		err = replayer_load(s->replayer);
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read the queue: %s", err_text(err));
+	return OK;
+}
+
+/* In the order in which they have their slices. */
+static enum err make_jobs(struct server *s, struct problem *p)
+{
+	struct retention keep = server_retention(s);
+	struct renewal_conf renewal = {.vault = s->vault,
+	    .registry = s->registry,
+	    .dispatch = s->dispatch};
+	struct replayer_conf replayer = server_replayer_conf(s);
+	s->jobs = jobs_new(s->turn);
+	s->sweep = sweep_new(s->jobs, &keep);
+	renewal_add(s->jobs, &renewal);
+	s->replayer = replayer_new(s->jobs, &replayer);
+	s->purge = purge_new(s->jobs, s->registry, s->dispatch);
+	enum err err = replayer_load(s->replayer);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the queue: %s", err_text(err));
 	return OK;
@@ -216,9 +219,7 @@ static void make_loop(struct server *s)
 	struct loop_conf loop = {.reactor = s->reactor,
 	    .db = s->db,
 	    .turn = s->turn,
-	    .sweep = s->sweep,
-	    .renewal = s->renewal,
-	    .replayer = s->replayer,
+	    .jobs = s->jobs,
 	    .client = s->client,
 	    .dispatch = s->dispatch,
 	    .oldest = s->oldest,
@@ -271,6 +272,8 @@ static enum err start(struct server *s, struct problem *p)
 	s->reactor = reactor_new();
 	make_feed(s);
 	err = make_dispatch(s, p);
+	if (err == OK)
+		err = make_jobs(s, p);
 	if (err != OK)
 		return err;
 	s->peers = peers_new((uint32_t)s->config.max_connections_per_address, &s->proxies);
@@ -305,9 +308,7 @@ static void stop(struct server *s)
 	dispatch_free(s->dispatch);
 	loop_free(s->loop);
 	reactor_free(s->reactor);
-	sweep_free(s->sweep);
-	renewal_free(s->renewal);
-	replayer_free(s->replayer);
+	jobs_free(s->jobs);
 	turn_free(s->turn);
 	registry_free(s->registry);
 	oldest_free(s->oldest);

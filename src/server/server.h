@@ -6,8 +6,6 @@
 #define SERVER_SERVER_H
 
 #include "api/api.h"
-#include "jobs/renewal.h"
-#include "jobs/replayer.h"
 #include "jobs/sweep.h"
 #include "server/config.h"
 #include "server/loop.h"
@@ -38,9 +36,10 @@ struct server {
 	struct http_server *http;
 	struct http_server *metrics; /* NULL: /metrics is served by `http` */
 	struct loop *loop;
+	struct jobs *jobs; /* owns the next three */
 	struct sweep *sweep;
-	struct renewal *renewal;
 	struct replayer *replayer;
+	struct purge *purge;
 	struct api_health health;
 	struct histogram turns;
 	int64_t started_ms; /* the system's clock when the process began */

@@ -1,7 +1,7 @@
 /*
  * Two maps: number -> webhook for all, session -> its list for those that
- * serve. A retired webhook leaves its session's list and stays under its
- * number until its queue is purged.
+ * serve. A retired webhook leaves its session's list for that of the retired ones, and
+ * stays under its number until its queue is purged.
  */
 #include "store/registry.h"
 
@@ -11,14 +11,15 @@
 #include "base/mem.h"
 #include "store/webhooks.h"
 
-struct session {
-	struct webhook **list;
+struct list {
+	struct webhook **webhooks;
 	size_t count;
 };
 
 struct registry {
 	struct map *by_number;
-	struct map *by_session;
+	struct map *by_session; /* its list; none is empty */
+	struct list retired;
 	uint64_t last_number;
 	struct registry_figures figures;
 };
@@ -37,22 +38,23 @@ static void free_webhook(void *value, void *arg)
 	webhook_free(value);
 }
 
-static void free_session(void *value, void *arg)
+static void free_list(void *value, void *arg)
 {
-	struct session *s = value;
+	struct list *l = value;
 	(void)arg;
-	free(s->list);
-	free(s);
+	free(l->webhooks);
+	free(l);
 }
 
 void registry_free(struct registry *reg)
 {
 	if (reg == NULL)
 		return;
-	map_each(reg->by_session, free_session, NULL);
+	map_each(reg->by_session, free_list, NULL);
 	map_each(reg->by_number, free_webhook, NULL);
 	map_free(reg->by_session);
 	map_free(reg->by_number);
+	free(reg->retired.webhooks);
 	free(reg);
 }
 
@@ -81,43 +83,46 @@ enum err registry_load(struct registry *reg, struct db *db, const struct vault *
 	return err;
 }
 
+/* Finds the list that `w` is in, or belongs to; NULL where its session has none yet. */
+static struct list *list_of(struct registry *reg, const struct webhook *w)
+{
+	return w->deleted ? &reg->retired
+			  : map_get(reg->by_session, w->session, strlen(w->session));
+}
+
 static void list_add(struct registry *reg, struct webhook *w)
 {
-	size_t len = strlen(w->session);
-	struct session *s = map_get(reg->by_session, w->session, len);
-	if (s == NULL) {
-		s = mem_new(sizeof(*s));
-		map_put(reg->by_session, w->session, len, s);
+	struct list *l = list_of(reg, w);
+	if (l == NULL) {
+		l = mem_new(sizeof(*l));
+		map_put(reg->by_session, w->session, strlen(w->session), l);
 	}
-	s->list = mem_resize(s->list, s->count + 1, sizeof(struct webhook *));
-	s->list[s->count++] = w;
+	l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(struct webhook *));
+	l->webhooks[l->count++] = w;
 }
 
 static void list_remove(struct registry *reg, const struct webhook *w)
 {
-	size_t len = strlen(w->session);
-	struct session *s = map_get(reg->by_session, w->session, len);
-	if (s == NULL)
-		return;
+	struct list *l = list_of(reg, w);
 	size_t kept = 0;
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->list[i] != w)
-			s->list[kept++] = s->list[i];
+	for (size_t i = 0; i < l->count; i++) {
+		if (l->webhooks[i] != w)
+			l->webhooks[kept++] = l->webhooks[i];
 	}
-	s->count = kept;
-	if (kept == 0) {
-		(void)map_del(reg->by_session, w->session, len); /* is `s` */
-		free_session(s, NULL);
+	l->count = kept;
+	if (kept == 0 && l != &reg->retired) {
+		(void)map_del(reg->by_session, w->session, strlen(w->session)); /* is `l` */
+		free_list(l, NULL);
 	}
 }
 
 /* Puts `w` where `old` stands, so that the order of registration stays. */
 static void list_replace(struct registry *reg, const struct webhook *old, struct webhook *w)
 {
-	struct session *s = map_get(reg->by_session, w->session, strlen(w->session));
-	for (size_t i = 0; s != NULL && i < s->count; i++) {
-		if (s->list[i] == old)
-			s->list[i] = w;
+	struct list *l = list_of(reg, old);
+	for (size_t i = 0; i < l->count; i++) {
+		if (l->webhooks[i] == old)
+			l->webhooks[i] = w;
 	}
 }
 
@@ -133,12 +138,13 @@ static void count_webhook(struct registry *reg, const struct webhook *w, bool ad
 void registry_set(struct registry *reg, struct webhook *w)
 {
 	struct webhook *old = map_get(reg->by_number, &w->number, sizeof(w->number));
-	if (old == NULL && !w->deleted)
-		list_add(reg, w);
-	else if (old != NULL && w->deleted)
-		list_remove(reg, old);
-	else if (old != NULL)
+	if (old != NULL && old->deleted == w->deleted) {
 		list_replace(reg, old, w);
+	} else {
+		if (old != NULL)
+			list_remove(reg, old);
+		list_add(reg, w);
+	}
 	map_put(reg->by_number, &w->number, sizeof(w->number), w);
 	count_webhook(reg, old, false);
 	count_webhook(reg, w, true);
@@ -165,9 +171,14 @@ struct webhook *registry_get(const struct registry *reg, uint64_t number)
 struct webhook *const *registry_session(const struct registry *reg, struct slice session,
     size_t *count)
 {
-	const struct session *s = map_get(reg->by_session, session.ptr, session.len);
-	*count = s == NULL ? 0 : s->count;
-	return s == NULL ? NULL : s->list;
+	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
+	*count = l == NULL ? 0 : l->count;
+	return l == NULL ? NULL : l->webhooks;
+}
+
+const struct webhook *registry_first_retired(const struct registry *reg)
+{
+	return reg->retired.count > 0 ? reg->retired.webhooks[0] : NULL;
 }
 
 struct webhook *registry_find(const struct registry *reg, struct slice session,

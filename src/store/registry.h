@@ -45,6 +45,12 @@ struct webhook *registry_find(const struct registry *reg, struct slice session,
 struct webhook *const *registry_session(const struct registry *reg, struct slice session,
     size_t *count);
 
+/*
+ * Borrows, of the retired webhooks whose records are still there, the one that was retired
+ * first; NULL: there is none. O(1).
+ */
+const struct webhook *registry_first_retired(const struct registry *reg);
+
 /* Takes a number for a new webhook, larger than all before, erased ones too. */
 uint64_t registry_take_number(struct registry *reg);
 

@@ -18,9 +18,9 @@ BEGIN {
 	may["feed"] = "base domain store feed"
 	may["sched"] = "base domain sched"
 	may["courier"] = "base domain courier"
-	may["jobs"] = "base domain store jobs"
-	may["dispatch"] = "base domain store feed sched courier jobs dispatch"
-	may["api"] = may["dispatch"] " http backup api"
+	may["dispatch"] = "base domain store feed sched courier dispatch"
+	may["jobs"] = may["dispatch"] " jobs"
+	may["api"] = may["jobs"] " http backup api"
 	may["server"] = may["api"] " server"
 	may["cli"] = may["server"] " fsck cli"
 	may["main.c"] = may["cli"]

@@ -6,7 +6,7 @@ set -eu
 lint=$(cd "$(dirname "$0")" && pwd)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-layers='base domain http store fsck backup feed sched courier jobs dispatch api server cli'
+layers='base domain http store fsck backup feed sched courier dispatch jobs api server cli'
 libraries='bsd/sys/tree.h cjson/cJSON.h curl/curl.h event2/event.h lmdb.h uriparser/Uri.h
 	uthash.h xxhash.h'
 
@@ -37,13 +37,16 @@ make_clean_tree() {
 		for layer in http store sched courier; do
 			echo '#include "domain/a.h"' >"src/$layer/a.c"
 		done
-		for layer in fsck backup feed jobs; do
+		for layer in fsck backup feed; do
 			echo '#include "store/a.h"' >"src/$layer/a.c"
 		done
-		for layer in feed sched courier jobs; do
+		for layer in store feed sched courier; do
 			echo "#include \"$layer/a.h\"" >>src/dispatch/a.c
 		done
-		printf '%s\n' '#include "dispatch/a.h"' '#include "http/a.h"' >src/api/a.c
+		printf '%s\n' '#include "store/a.h"' '#include "dispatch/a.h"' >src/jobs/a.c
+		for layer in jobs dispatch http; do
+			echo "#include \"$layer/a.h\"" >>src/api/a.c
+		done
 		printf '%s\n' '#include "dispatch/a.h"' '#include "api/a.h"' >src/server/a.c
 		printf '%s\n' '#include "server/a.h"' '#include "fsck/a.h"' >src/cli/a.c
 		# shellcheck disable=SC2086  # a list of words
@@ -161,6 +164,7 @@ includes src/store/x.c '"fsck/a.h"' 'store may not include fsck'
 includes src/feed/x.c '"dispatch/a.h"' 'feed may not include dispatch'
 includes src/jobs/x.c '"api/a.h"' 'jobs may not include api'
 includes src/dispatch/x.c '"api/a.h"' 'dispatch may not include api'
+includes src/dispatch/x.c '"jobs/a.h"' 'dispatch may not include jobs'
 includes src/dispatch/x.c '"http/a.h"' 'dispatch may not include http'
 includes src/api/x.c '"server/a.h"' 'api may not include server'
 includes src/api/x.c '"fsck/a.h"' 'api may not include fsck'

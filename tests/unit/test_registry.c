@@ -90,6 +90,47 @@ static void test_replace(void **state)
 	registry_free(reg);
 }
 
+static uint64_t first_retired(const struct registry *reg)
+{
+	const struct webhook *w = registry_first_retired(reg);
+	return w == NULL ? 0 : w->number;
+}
+
+static void retire(struct registry *reg, uint64_t number)
+{
+	struct webhook *w = make_webhook(number, "s", "http://a/");
+	w->deleted = true;
+	registry_set(reg, w);
+}
+
+/* The one that was retired first, until it is dropped. */
+static void test_first_retired(void **state)
+{
+	(void)state;
+	struct registry *reg = registry_new();
+	assert_true(first_retired(reg) == 0);
+	for (uint64_t n = 1; n <= 3; n++)
+		set(reg, n, "s");
+	retire(reg, 9); /* was never here in another state */
+	retire(reg, 3);
+	retire(reg, 1);
+	assert_list(reg, "s", "2");
+	assert_true(first_retired(reg) == 9);
+	retire(reg, 9); /* is written anew, and stands where it stood */
+	assert_true(first_retired(reg) == 9);
+	registry_drop(reg, 9);
+	assert_true(first_retired(reg) == 3);
+	registry_drop(reg, 1);
+	assert_true(first_retired(reg) == 3);
+	registry_drop(reg, 2);
+	assert_true(first_retired(reg) == 3);
+	registry_drop(reg, 3);
+	assert_true(first_retired(reg) == 0);
+	retire(reg, 4);
+	assert_true(first_retired(reg) == 4);
+	registry_free(reg);
+}
+
 /* A retired webhook is found by its number alone, until it is dropped. */
 static void test_retire_and_drop(void **state)
 {
@@ -280,6 +321,7 @@ int main(void)
 	    cmocka_unit_test(test_find),
 	    cmocka_unit_test(test_replace),
 	    cmocka_unit_test(test_retire_and_drop),
+	    cmocka_unit_test(test_first_retired),
 	    cmocka_unit_test(test_figures),
 	    cmocka_unit_test(test_each),
 	    STORE_TEST(test_load),

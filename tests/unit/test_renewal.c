@@ -12,14 +12,20 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "dispatch_fixture.h"
 #include "jobs/renewal.h"
+#include "store/queue.h"
 #include "store/webhooks.h"
 #include "support.h"
 
 #define HEX_A "00000000000000000000000000000000000000000000000000000000000000aa"
 #define HEX_B "00000000000000000000000000000000000000000000000000000000000000bb"
 #define FAR_MS (INT64_MAX / 2)
+#define MARK_MS 12345 /* in memory, of what was not read anew */
+#define HOUR_S 3600
+#define SMALL_MAP (1u << 20)
 
 static struct vault *make_vault(const char *first, const char *second)
 {
@@ -78,45 +84,72 @@ struct fixture {
 	struct store *store;
 	struct registry *registry;
 	struct turn *turn;
-	struct renewal *renewal;
+	struct jobs *jobs;
+	struct dispatcher dispatcher;
 	size_t changed;
 };
 
-static void on_changed(void *arg, uint64_t webhook)
+/* The registry, the dispatcher and the renewal of a gateway that starts. */
+static void start(struct fixture *f, const struct vault *vault)
 {
-	struct fixture *f = arg;
-	assert_non_null(registry_get(f->registry, webhook));
-	f->changed++;
+	struct problem p;
+	f->registry = registry_new();
+	f->turn = turn_new(f->store->db);
+	f->jobs = jobs_new(f->turn);
+	assert_int_equal(registry_load(f->registry, f->store->db, vault, &p), OK);
+	dispatcher_open(&f->dispatcher, f->store, f->turn, f->registry);
+	const struct renewal_conf conf = {.vault = vault,
+	    .registry = f->registry,
+	    .dispatch = f->dispatcher.dispatch};
+	renewal_add(f->jobs, &conf);
+}
+
+/* Ends all but the registry. */
+static void stop(struct fixture *f)
+{
+	dispatcher_close(&f->dispatcher);
+	jobs_free(f->jobs);
+	turn_free(f->turn);
+}
+
+static void mark(void *webhook, void *arg)
+{
+	struct webhook *w = webhook;
+	(void)arg;
+	w->updated_ms = MARK_MS;
+}
+
+static void count_changed(void *webhook, void *arg)
+{
+	const struct webhook *w = webhook;
+	*(size_t *)arg += w->updated_ms != MARK_MS ? 1 : 0;
+}
+
+/* Has an hour pass while a walk is under way, and a slice of it staged. */
+static void tick_an_hour(struct fixture *f)
+{
+	for (int s = 0; s < HOUR_S; s++)
+		jobs_tick(f->jobs);
+	assert_int_equal(turn_staged(f->turn), 1);
 }
 
 /* Walks all records under `vault`; how many turns that took. */
 static size_t walk(struct fixture *f, const struct vault *vault)
 {
-	struct problem p;
 	size_t turns = 0;
-	f->registry = registry_new();
-	f->turn = turn_new(f->store->db);
-	f->changed = 0;
-	const struct renewal_conf conf = {.turn = f->turn,
-	    .vault = vault,
-	    .registry = f->registry,
-	    .changed = on_changed,
-	    .arg = f};
-	assert_int_equal(registry_load(f->registry, f->store->db, vault, &p), OK);
-	f->renewal = renewal_new(&conf);
-	renewal_step(f->renewal);
+	start(f, vault);
+	registry_each(f->registry, mark, NULL);
+	jobs_step(f->jobs);
 	assert_int_equal(turn_staged(f->turn), 0); /* not begun */
-	renewal_begin(f->renewal);
-	renewal_step(f->renewal);
-	for (; turn_staged(f->turn) > 0; turns++) {
-		renewal_step(f->renewal); /* is staged already */
-		renewal_begin(f->renewal);
-		assert_int_equal(turn_staged(f->turn), 1);
+	for (jobs_tick(f->jobs); turn_staged(f->turn) > 0; turns++) {
+		assert_true(turns < 10);
+		tick_an_hour(f); /* begins no other */
 		assert_int_equal(turn_commit(f->turn), OK);
-		renewal_step(f->renewal);
+		jobs_step(f->jobs);
 	}
-	renewal_free(f->renewal);
-	turn_free(f->turn);
+	f->changed = 0;
+	registry_each(f->registry, count_changed, &f->changed);
+	stop(f);
 	return turns;
 }
 
@@ -236,7 +269,7 @@ static void test_many_take_several_turns(void **state)
 	vault_free(a);
 }
 
-/* A deleted webhook keeps no secrets, and its purge is not told again. */
+/* A deleted webhook keeps no secrets, and is to be purged once. */
 static void test_retired(void **state)
 {
 	struct fixture f = {.store = *state};
@@ -252,10 +285,87 @@ static void test_retired(void **state)
 	(void)key_of(f.store, 1, &readable);
 	assert_false(readable);
 	(void)walk(&f, a);
-	assert_int_equal(f.changed, 0);
 	assert_true(registry_get(f.registry, 1)->deleted);
+	assert_true(registry_first_retired(f.registry)->number == 1);
+	registry_drop(f.registry, 1);
+	assert_null(registry_first_retired(f.registry));
 	registry_free(f.registry);
 	vault_free(a);
+}
+
+/* The dispatcher takes over what was written anew: here, on disk alone, that it is disabled. */
+static void test_dispatcher_follows(void **state)
+{
+	struct fixture f = {.store = *state};
+	struct vault *a = make_vault(HEX_A, NULL);
+	struct delivery d = make_delivery(1, 1, 1);
+	struct webhook *w = NULL;
+	add(f.store, NULL, 1, FAR_MS);
+	struct db_txn *txn = store_begin(f.store);
+	assert_int_equal(queue_add(txn, &d), OK);
+	store_commit(txn);
+	start(&f, a);
+	assert_int_equal(dispatch_delay(f.dispatcher.dispatch), 0);
+	txn = store_begin(f.store);
+	assert_int_equal(webhooks_get(txn, NULL, 1, &w), OK);
+	webhook_set_enabled(w, "a reason");
+	assert_int_equal(webhooks_change(txn, NULL, w, w), OK);
+	store_commit(txn);
+	webhook_free(w);
+	jobs_tick(f.jobs);
+	assert_int_equal(turn_commit(f.turn), OK);
+	assert_false(registry_get(f.registry, 1)->enabled);
+	assert_int_equal(dispatch_delay(f.dispatcher.dispatch), -1);
+	stop(&f);
+	registry_free(f.registry);
+	vault_free(a);
+}
+
+/* Writes events until the store has no room for more. */
+static void fill_up(struct store *s)
+{
+	static const char VALUE[1000];
+	enum err err = OK;
+	for (uint64_t n = 0; err == OK;) {
+		struct db_txn *txn = store_begin(s);
+		for (uint64_t end = n + 8; err == OK && n < end; n++) {
+			unsigned char key[18] = {0};
+			codec_store_u64(key, n);
+			err = db_put(txn, DB_EVENTS,
+			    (struct slice){(const char *)key, sizeof(key)},
+			    (struct slice){VALUE, sizeof(VALUE)});
+		}
+		err = db_commit(txn);
+	}
+	assert_int_equal(err, ERR_NOSPACE);
+}
+
+/* Without room for a slice half of it is written, and in the end all. */
+static void test_halved_while_full(void **state)
+{
+	(void)state;
+	struct fixture f = {.store = store_new(SMALL_MAP)};
+	struct vault *a = make_vault(HEX_A, NULL);
+	for (uint64_t n = 1; n <= 250; n++)
+		add(f.store, NULL, n, FAR_MS);
+	fill_up(f.store);
+	start(&f, a);
+	registry_each(f.registry, mark, NULL);
+	jobs_tick(f.jobs);
+	assert_int_equal(turn_commit(f.turn), OK);
+	registry_each(f.registry, count_changed, &f.changed);
+	assert_int_equal(f.changed, 100); /* of a slice of 200 */
+	for (int turns = 0; f.changed < 250; turns++) {
+		assert_true(turns < 10);
+		jobs_step(f.jobs);
+		assert_int_equal(turn_commit(f.turn), OK);
+		f.changed = 0;
+		registry_each(f.registry, count_changed, &f.changed);
+	}
+	stop(&f);
+	registry_free(f.registry);
+	vault_free(a);
+	store_free(f.store);
 }
 
 /* A key that is missing stops the start, and the message says which webhook needs which. */
@@ -291,7 +401,10 @@ int main(void)
 	    STORE_TEST(test_expired_secrets_go),
 	    STORE_TEST(test_many_take_several_turns),
 	    STORE_TEST(test_retired),
+	    STORE_TEST(test_dispatcher_follows),
+	    cmocka_unit_test(test_halved_while_full),
 	    STORE_TEST(test_missing_key_is_named),
 	};
+	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "dispatch_fixture.h"
 #include "jobs/replay_slice.h"
 #include "jobs/replayer.h"
 #include "store/queue.h"
@@ -259,18 +260,12 @@ struct runner {
 	struct store *store;
 	struct registry *registry;
 	struct turn *turn;
+	struct dispatcher dispatcher;
+	struct jobs *jobs;
 	struct replayer *replayer;
 	bool has_room;
 	size_t queued;
 };
-
-static void on_queued(void *arg, uint64_t webhook, const struct queue_place *place)
-{
-	struct runner *run = arg;
-	assert_true(webhook == 1);
-	assert_true(place->place_ms > 0);
-	run->queued++;
-}
 
 static void runner_open(struct runner *run, struct store *s, uint64_t most)
 {
@@ -279,33 +274,38 @@ static void runner_open(struct runner *run, struct store *s, uint64_t most)
 	run->registry = registry_new();
 	assert_int_equal(registry_load(run->registry, s->db, NULL, &p), OK);
 	run->turn = turn_new(s->db);
+	run->jobs = jobs_new(run->turn);
+	dispatcher_open(&run->dispatcher, s, run->turn, run->registry);
 	const struct replayer_conf conf = {.db = s->db,
-	    .turn = run->turn,
 	    .registry = run->registry,
 	    .backlog = s->backlog,
+	    .dispatch = run->dispatcher.dispatch,
 	    .has_room = &run->has_room,
-	    .most = most,
-	    .queued = on_queued,
-	    .arg = run};
-	run->replayer = replayer_new(&conf);
+	    .most = most};
+	run->replayer = replayer_new(run->jobs, &conf);
 	assert_int_equal(replayer_load(run->replayer), OK);
 }
 
 static void runner_close(struct runner *run)
 {
-	replayer_free(run->replayer);
+	dispatcher_close(&run->dispatcher);
+	jobs_free(run->jobs);
 	turn_free(run->turn);
 	registry_free(run->registry);
 }
 
-/* One turn; false where nothing was staged. */
+/* One turn; false where nothing was staged. The dispatcher knows of what it has queued. */
 static bool runner_turn(struct runner *run)
 {
-	replayer_step(run->replayer);
-	replayer_step(run->replayer); /* is staged already */
+	size_t before = store_count(run->store, DB_QUEUE);
+	jobs_step(run->jobs);
+	jobs_step(run->jobs); /* is staged already */
 	size_t staged = turn_staged(run->turn);
 	assert_true(staged <= 1);
 	assert_int_equal(turn_commit(run->turn), OK);
+	run->queued += store_count(run->store, DB_QUEUE) - before;
+	assert_int_equal(dispatch_delay(run->dispatcher.dispatch),
+	    before + run->queued > 0 ? 0 : -1);
 	return staged == 1;
 }
 
