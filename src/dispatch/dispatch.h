@@ -54,6 +54,7 @@ struct dispatch_conf {
 	struct dispatch_hooks hooks;
 	struct oldest *oldest;   /* told of what is queued; NULL: nobody is */
 	uint64_t body_bytes_max; /* bytes of bodies in flight over all webhooks */
+	bool through_proxy; /* all addresses are the proxy's, and say nothing of receivers */
 };
 
 struct dispatch;

@@ -7,7 +7,7 @@
 
 #include "base/map.h"
 #include "dispatch/dispatch.h"
-#include "dispatch/hosts.h"
+#include "dispatch/tenants.h"
 #include "domain/sign.h"
 #include "jobs/purge.h"
 
@@ -46,7 +46,7 @@ struct dispatch {
 	struct dispatch_conf conf;
 	struct sched *sched;
 	struct map *endpoints; /* webhook number -> endpoint */
-	struct hosts *hosts;
+	struct tenants *tenants;
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
 	struct purge *purge;
@@ -63,6 +63,9 @@ struct dispatch {
  * IDLE_MAX.
  */
 void endpoint_mark_idle(struct dispatch *d, struct endpoint *ep);
+
+/* An attempt of `ep` went to `address`: that is its host from now on. */
+void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address);
 
 /* Claims start over from the front: something may lie before the place they had reached. */
 void endpoint_rewind(struct endpoint *ep);
