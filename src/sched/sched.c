@@ -329,14 +329,12 @@ void sched_remove(struct sched *s, struct sched_endpoint *e)
 
 void sched_forget_session(struct sched *s, const struct sched_session *session)
 {
-	panic_if(session->in_flight > 0, "a session with attempts in flight was forgotten");
 	if (s->last_parked == session)
 		s->last_parked = NULL;
 }
 
 void sched_forget_host(struct sched *s, struct sched_host *host)
 {
-	panic_if(host->in_flight > 0, "a host with attempts in flight was forgotten");
 	if (host->crowded)
 		TAILQ_REMOVE(&s->crowded, host, link);
 	host->crowded = false;

@@ -117,7 +117,7 @@ void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_tenant *t
 /* Forgets `e`; attempts still in flight are given back by sched_finish() before. */
 void sched_remove(struct sched *s, struct sched_endpoint *e);
 
-/* No endpoint of `session`, or at `host`, is left; its owner may free it. */
+/* Its owner frees `session`, or `host`: no endpoint is offered from now on that is of it. */
 void sched_forget_session(struct sched *s, const struct sched_session *session);
 void sched_forget_host(struct sched *s, struct sched_host *host);
 
