@@ -1,7 +1,8 @@
 /*
  * Two maps: number -> webhook for all, session -> its list for those that
  * serve. A retired webhook leaves its session's list and stays under its
- * number until its queue is purged.
+ * number until its queue is purged. Each session has an index of who wants which
+ * event, so that publishing costs nothing for those who want something else.
  */
 #include "store/registry.h"
 
@@ -11,9 +12,16 @@
 #include "base/mem.h"
 #include "store/webhooks.h"
 
+/* The enabled webhooks of a session whose filter has a name. */
+struct wanting {
+	uint64_t *numbers; /* ascending: in order of registration */
+	size_t count;
+};
+
 struct session {
 	struct webhook **list;
 	size_t count;
+	struct map *wanting; /* name of an event, or "all" -> struct wanting */
 };
 
 struct registry {
@@ -37,10 +45,20 @@ static void free_webhook(void *value, void *arg)
 	webhook_free(value);
 }
 
+static void free_wanting(void *value, void *arg)
+{
+	struct wanting *n = value;
+	(void)arg;
+	free(n->numbers);
+	free(n);
+}
+
 static void free_session(void *value, void *arg)
 {
 	struct session *s = value;
 	(void)arg;
+	map_each(s->wanting, free_wanting, NULL);
+	map_free(s->wanting);
 	free(s->list);
 	free(s);
 }
@@ -81,14 +99,76 @@ enum err registry_load(struct registry *reg, struct db *db, const struct vault *
 	return err;
 }
 
+/* Where in `n` the number is, or would be. */
+static size_t find_number(const struct wanting *n, uint64_t number)
+{
+	size_t low = 0;
+	size_t high = n->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (n->numbers[middle] < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Adds a webhook to those that want `name`; one that is there already stays. */
+static void enter_name(struct session *s, const char *name, uint64_t number)
+{
+	size_t len = strlen(name);
+	struct wanting *n = map_get(s->wanting, name, len);
+	if (n == NULL) {
+		n = mem_new(sizeof(*n));
+		map_put(s->wanting, name, len, n);
+	}
+	size_t at = find_number(n, number);
+	if (at < n->count && n->numbers[at] == number)
+		return;
+	n->numbers = mem_resize(n->numbers, n->count + 1, sizeof(*n->numbers));
+	memmove(n->numbers + at + 1, n->numbers + at, (n->count - at) * sizeof(*n->numbers));
+	n->numbers[at] = number;
+	n->count++;
+}
+
+/* Takes a webhook out of those that want `name`, if it is among them. */
+static void leave_name(struct session *s, const char *name, uint64_t number)
+{
+	size_t len = strlen(name);
+	struct wanting *n = map_get(s->wanting, name, len);
+	size_t at = n == NULL ? 0 : find_number(n, number);
+	if (n == NULL || at == n->count || n->numbers[at] != number)
+		return;
+	n->count--;
+	memmove(n->numbers + at, n->numbers + at + 1, (n->count - at) * sizeof(*n->numbers));
+	if (n->count > 0)
+		return;
+	(void)map_del(s->wanting, name, len); /* is `n` */
+	free_wanting(n, NULL);
+}
+
+/* Enters what `w` wants into the index, or takes it out. */
+static void index_names(struct session *s, const struct webhook *w, bool enter)
+{
+	for (size_t i = 0; i < w->event_count && w->enabled; i++) {
+		if (enter)
+			enter_name(s, w->events[i], w->number);
+		else
+			leave_name(s, w->events[i], w->number);
+	}
+}
+
 static void list_add(struct registry *reg, struct webhook *w)
 {
 	size_t len = strlen(w->session);
 	struct session *s = map_get(reg->by_session, w->session, len);
 	if (s == NULL) {
 		s = mem_new(sizeof(*s));
+		s->wanting = map_new();
 		map_put(reg->by_session, w->session, len, s);
 	}
+	index_names(s, w, true);
 	s->list = mem_resize(s->list, s->count + 1, sizeof(struct webhook *));
 	s->list[s->count++] = w;
 }
@@ -99,6 +179,7 @@ static void list_remove(struct registry *reg, const struct webhook *w)
 	struct session *s = map_get(reg->by_session, w->session, len);
 	if (s == NULL)
 		return;
+	index_names(s, w, false);
 	size_t kept = 0;
 	for (size_t i = 0; i < s->count; i++) {
 		if (s->list[i] != w)
@@ -115,7 +196,11 @@ static void list_remove(struct registry *reg, const struct webhook *w)
 static void list_replace(struct registry *reg, const struct webhook *old, struct webhook *w)
 {
 	struct session *s = map_get(reg->by_session, w->session, strlen(w->session));
-	for (size_t i = 0; s != NULL && i < s->count; i++) {
+	if (s == NULL)
+		return;
+	index_names(s, old, false);
+	index_names(s, w, true);
+	for (size_t i = 0; i < s->count; i++) {
 		if (s->list[i] == old)
 			s->list[i] = w;
 	}
@@ -168,6 +253,40 @@ struct webhook *const *registry_session(const struct registry *reg, struct slice
 	const struct session *s = map_get(reg->by_session, session.ptr, session.len);
 	*count = s == NULL ? 0 : s->count;
 	return s == NULL ? NULL : s->list;
+}
+
+/* Merges two ascending lists into `out`; a number of both is there once. Returns how many. */
+static size_t merge(const struct wanting *a, const struct wanting *b, uint64_t *out)
+{
+	size_t i = 0;
+	size_t k = 0;
+	size_t n = 0;
+	while (i < a->count || k < b->count) {
+		bool of_a = k == b->count || (i < a->count && a->numbers[i] <= b->numbers[k]);
+		uint64_t number = of_a ? a->numbers[i++] : b->numbers[k++];
+		if (n == 0 || out[n - 1] != number)
+			out[n++] = number;
+	}
+	return n;
+}
+
+uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
+    size_t *count)
+{
+	static const struct wanting NOBODY = {0};
+	const struct session *s = map_get(reg->by_session, session.ptr, session.len);
+	*count = 0;
+	if (s == NULL)
+		return NULL;
+	const struct wanting *some = map_get(s->wanting, event.ptr, event.len);
+	const struct wanting *all = map_get(s->wanting, "all", 3);
+	some = some == NULL ? &NOBODY : some;
+	all = all == NULL ? &NOBODY : all;
+	if (some->count + all->count == 0)
+		return NULL;
+	uint64_t *out = mem_array(some->count + all->count, sizeof(*out));
+	*count = merge(some, all, out);
+	return out;
 }
 
 struct webhook *registry_find(const struct registry *reg, struct slice session,
