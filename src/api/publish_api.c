@@ -672,15 +672,16 @@ void intake_fini(struct intake *in)
 }
 
 /* A session of the request. */
-struct share {
+struct addition {
 	uint64_t waiting; /* before the request */
 	uint64_t added;   /* by its events so far */
 };
 
-static struct share *take_share(struct map *shares, const struct quota *q, const char *session)
+static struct addition *take_addition(struct map *shares, const struct quota *q,
+    const char *session)
 {
 	size_t len = strlen(session);
-	struct share *s = map_get(shares, session, len);
+	struct addition *s = map_get(shares, session, len);
 	if (s != NULL)
 		return s;
 	s = mem_new(sizeof(*s));
@@ -690,7 +691,7 @@ static struct share *take_share(struct map *shares, const struct quota *q, const
 }
 
 static enum err refuse_session(const struct quota *q, const struct intake *in, size_t item,
-    const struct share *s, struct problem *p)
+    const struct addition *s, struct problem *p)
 {
 	char field[40] = "";
 	if (in->is_batch)
@@ -710,7 +711,7 @@ static enum err check_items(const struct quota *q, const struct intake *in, stru
 		const struct event *e = &in->items[i].publication.event;
 		if (in->items[i].replayed || e->deliveries == 0)
 			continue;
-		struct share *s = take_share(shares, q, e->session);
+		struct addition *s = take_addition(shares, q, e->session);
 		s->added += e->deliveries;
 		if (s->waiting + s->added > q->most)
 			return refuse_session(q, in, i, s, p);

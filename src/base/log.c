@@ -18,6 +18,7 @@
 #define LINE_END_BYTES 2 /* "}" and a newline, kept free for them */
 #define KINDS 1024       /* kinds of lines that are counted apart; more share a count */
 #define BURST_S 10       /* seconds' worth of lines of a kind that may come at once */
+#define SESSION_KINDS 4  /* a session's webhooks together have so many times what one may */
 
 static enum log_level least_level = LOG_INFO;
 static enum log_format line_format = LOG_TEXT;
@@ -25,7 +26,7 @@ static uint32_t kind_per_second;
 static struct log_figures figures;
 static uint64_t lost; /* lines that nobody took, since the last that was taken */
 
-/* One kind of lines: a message, for one webhook. */
+/* One kind of lines: a message, for one webhook or for one session. */
 static struct kind {
 	int64_t refilled_us; /* 0: no line yet */
 	double tokens;
@@ -54,34 +55,28 @@ bool log_enabled(enum log_level level)
 	return level >= least_level;
 }
 
-static struct kind *kind_of(const char *msg, const struct log_field *fields)
+/* The kind of a message with the field `key`, if there is one. */
+static struct kind *kind_of(const char *msg, const struct log_field *fields, const char *key)
 {
 	uint64_t hash = hash_checksum(msg, strlen(msg));
 	for (const struct log_field *f = fields; f->key != NULL; f++) {
-		if (strcmp(f->key, "webhook") == 0)
-			hash ^= hash_checksum(f->str.ptr, f->str.len);
+		if (strcmp(f->key, key) != 0)
+			continue;
+		hash ^= hash_checksum(f->str.ptr, f->str.len);
+		hash ^= hash_checksum(key,
+		    strlen(key)); /* a session may be called as a webhook */
 	}
 	return &kinds[hash % KINDS];
 }
 
-/* Takes one line out of what a kind may write; false, and counted, where none is left. */
-static bool take_token(struct kind *k)
+/* Adds what a kind, of which `rate` lines a second may be written, may write by now. */
+static void refill(struct kind *k, double rate)
 {
 	int64_t now_us = clock_now_us();
-	double most = (double)kind_per_second * BURST_S;
-	if (kind_per_second == 0)
-		return true;
-	double passed_s = (double)(now_us - k->refilled_us) / 1e6;
-	k->tokens += passed_s * kind_per_second;
-	if (k->refilled_us == 0 || k->tokens > most)
-		k->tokens = most;
+	k->tokens += (double)(now_us - k->refilled_us) / 1e6 * rate;
+	if (k->refilled_us == 0 || k->tokens > rate * BURST_S)
+		k->tokens = rate * BURST_S;
 	k->refilled_us = now_us;
-	if (k->tokens < 1) {
-		k->held_back++;
-		return false;
-	}
-	k->tokens -= 1;
-	return true;
 }
 
 static bool is_plain(struct slice s)
@@ -175,11 +170,21 @@ struct log_figures log_figures(void)
 	return figures;
 }
 
+/* A line needs a token of its webhook's kind and one of its session's. */
 static void write_limited(enum log_level level, const char *msg, const struct log_field *fields)
 {
-	struct kind *k = kind_of(msg, fields);
-	if (!take_token(k))
-		return;
+	struct kind *k = kind_of(msg, fields, "webhook");
+	struct kind *session = kind_of(msg, fields, "session");
+	if (kind_per_second > 0) {
+		refill(k, kind_per_second);
+		refill(session, (double)kind_per_second * SESSION_KINDS);
+		if (k->tokens < 1 || session->tokens < 1) {
+			k->held_back++;
+			return;
+		}
+		k->tokens -= 1;
+		session->tokens -= k == session ? 0 : 1; /* one for a line about neither */
+	}
 	write_line(level, msg, fields, k->held_back);
 	k->held_back = 0;
 }

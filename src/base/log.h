@@ -6,9 +6,10 @@
  * values may come from peers, and any other byte is written as '?'.
  *
  * What a peer can cause over and over is limited: of the lines with the same message for the
- * same webhook so many a second are written, ten seconds' worth at once; the next one says
- * in `held_back` how many were not. Debug lines are not limited. Nothing waits for who reads
- * the lines: what is not taken at once is lost, and the next line says in `lost` how many.
+ * same webhook so many a second are written, ten seconds' worth at once, and for all webhooks
+ * of one session four times as many; the next one says in `held_back` how many were not. Debug
+ * lines are not limited. Nothing waits for who reads the lines: what is not taken at once is
+ * lost, and the next line says in `lost` how many.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

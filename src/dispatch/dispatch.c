@@ -23,7 +23,7 @@ struct dispatch *dispatch_new(const struct dispatch_conf *conf)
 	d->conf = *conf;
 	d->sched = sched_new(&conf->sched);
 	d->endpoints = map_new();
-	d->hosts = hosts_new();
+	d->tenants = tenants_new(d->sched);
 	d->keeps_attempts = true;
 	TAILQ_INIT(&d->idle);
 	return d;
@@ -45,7 +45,7 @@ static void free_endpoint(void *value, void *arg)
 		flight_free(TAILQ_FIRST(&ep->flights));
 	drop_keys(ep);
 	free(ep->last_error);
-	hosts_give_back(d->hosts, ep->sched.host);
+	tenants_give_back(d->tenants, ep->sched.tenant);
 	free(ep);
 }
 
@@ -55,7 +55,7 @@ void dispatch_free(struct dispatch *d)
 		return;
 	map_each(d->endpoints, free_endpoint, d);
 	map_free(d->endpoints);
-	hosts_free(d->hosts);
+	tenants_free(d->tenants);
 	sched_free(d->sched);
 	free(d);
 }
@@ -106,6 +106,11 @@ static struct endpoint *find_endpoint(const struct dispatch *d, uint64_t webhook
 	return map_get(d->endpoints, &webhook, sizeof(webhook));
 }
 
+static struct sched_tenant *take_tenant(struct dispatch *d, const struct webhook *w)
+{
+	return tenants_take(d->tenants, slice_of(w->session), w->url);
+}
+
 /* Finds or makes the endpoint of a webhook; NULL where there is no such webhook. */
 static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
 {
@@ -119,10 +124,19 @@ static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
 	map_put(d->endpoints, &ep->webhook, sizeof(ep->webhook), ep);
 	struct sched_limits limits = limits_of(w);
 	ep->fifo = w->fifo;
-	sched_add(d->sched, &ep->sched, hosts_take(d->hosts, w->url), &limits, clock_wall_ms());
+	sched_add(d->sched, &ep->sched, take_tenant(d, w), &limits, clock_wall_ms());
 	if (w->failing_since_ms != 0)
 		sched_resume_failing(d->sched, &ep->sched, w->failing_since_ms);
 	return ep;
+}
+
+void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address)
+{
+	struct sched_tenant *old = ep->sched.tenant;
+	if (address[0] == '\0' || d->conf.through_proxy || tenants_is_at(old, address))
+		return;
+	sched_move(d->sched, &ep->sched, tenants_take_at(d->tenants, old, address));
+	tenants_give_back(d->tenants, old);
 }
 
 void endpoint_rewind(struct endpoint *ep)
@@ -149,13 +163,13 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
 /* Takes over what a changed webhook says. */
 static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
 {
-	struct sched_host *old = ep->sched.host;
+	struct sched_tenant *old = ep->sched.tenant;
 	struct sched_limits limits = limits_of(w);
 	drop_keys(ep);
 	endpoint_rewind(ep);
 	ep->fifo = w->fifo;
-	sched_set_host(d->sched, &ep->sched, hosts_take(d->hosts, w->url));
-	hosts_give_back(d->hosts, old);
+	sched_move(d->sched, &ep->sched, take_tenant(d, w));
+	tenants_give_back(d->tenants, old);
 	sched_limit(d->sched, &ep->sched, &limits);
 }
 

@@ -7,7 +7,7 @@
 
 #include "base/map.h"
 #include "dispatch/dispatch.h"
-#include "dispatch/hosts.h"
+#include "dispatch/tenants.h"
 #include "domain/sign.h"
 
 struct endpoint {
@@ -45,7 +45,7 @@ struct dispatch {
 	struct dispatch_conf conf;
 	struct sched *sched;
 	struct map *endpoints; /* webhook number -> endpoint */
-	struct hosts *hosts;
+	struct tenants *tenants;
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
 	uint64_t body_bytes;   /* in flight */
@@ -61,6 +61,9 @@ struct dispatch {
  * IDLE_MAX.
  */
 void endpoint_mark_idle(struct dispatch *d, struct endpoint *ep);
+
+/* An attempt of `ep` went to `address`: that is its host from now on. */
+void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address);
 
 /* Claims start over from the front: something may lie before the place they had reached. */
 void endpoint_rewind(struct endpoint *ep);

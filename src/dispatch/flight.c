@@ -13,6 +13,7 @@
 #include "store/events.h"
 
 #define STARTS_PER_TURN 128 /* attempts started in one turn: bounds its work */
+#define LONG_CLAIM 16       /* starts that a claim which passed many rows costs the turn */
 #define DROPS_MAX 128       /* expired deliveries between their claim and the commit */
 #define READ_RETRY_MS 1000  /* after the queue could not be read */
 #define LANDED_MAX 1024     /* outcomes in memory while the store cannot be written */
@@ -219,6 +220,8 @@ static void on_result(void *arg, const struct client_result *r)
 	d->body_bytes -= f->body.len;
 	buf_fini(&f->body);
 	note_result(d, f->endpoint, r);
+	if (r->address != NULL)
+		endpoint_move(d, f->endpoint, r->address);
 	f->result = judge_endpoint(r);
 	f->duration_us = r->duration_us;
 	f->status = r->status;
@@ -357,10 +360,11 @@ static void take_on(struct dispatch *d, struct endpoint *ep, const struct delive
 
 /*
  * Claims the next due delivery of `ep` and takes it on. True when it did, or when `ep` has
- * moved to a later time; false when claiming is over for this turn.
+ * moved to a later time or to the end of its line; false when claiming is over for this turn.
+ * *cost: how many starts it counts for.
  */
 static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *txn,
-    int64_t now_ms)
+    int64_t now_ms, int *cost)
 {
 	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
 	struct delivery delivery;
@@ -381,8 +385,11 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 		return false;
 	}
 	ep->place = claim.place;
-	if (count == 0 && next_due_ms <= now_ms)
-		return false; /* passed many: goes on from its place in the next turn */
+	if (count == 0 && next_due_ms <= now_ms) { /* passed many: goes on from its place */
+		*cost = LONG_CLAIM;
+		sched_pass(d->sched, &ep->sched);
+		return true;
+	}
 	if (count == 0 && ep->forced_ms != 0) {
 		ep->forced_ms =
 		    0; /* all of it was passed once: the ordinary due times count again */
@@ -417,9 +424,10 @@ void flights_start_due(struct dispatch *d)
 	while (claims < STARTS_PER_TURN && flights_have_room(d)) {
 		struct sched_endpoint *se = sched_next(d->sched, now_ms);
 		unsigned drops = d->drops;
-		if (se == NULL || !claim_one(d, (struct endpoint *)se, txn, now_ms))
+		int cost = 1;
+		if (se == NULL || !claim_one(d, (struct endpoint *)se, txn, now_ms, &cost))
 			break;
-		claims += d->drops == drops ? 1 : 0;
+		claims += d->drops == drops ? cost : 0;
 	}
 	db_read_end(txn);
 }

@@ -64,6 +64,15 @@ static enum err unknown_event(const struct webhook_rules *rules, const char *fie
 	return err;
 }
 
+static bool has_event(const struct webhook *w, struct slice name)
+{
+	for (size_t i = 0; i < w->event_count; i++) {
+		if (slice_eq(slice_of(w->events[i]), name))
+			return true;
+	}
+	return false;
+}
+
 static enum err apply_events(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
@@ -72,17 +81,19 @@ static enum err apply_events(struct webhook *w, const cJSON *value,
 		return bad(p, "events", "an array of at most 256 event names");
 	webhook_clear_events(w);
 	w->events = mem_array((size_t)count + 1, sizeof(*w->events));
+	int at = 0;
 	const cJSON *item = NULL;
 	cJSON_ArrayForEach(item, value)
 	{
 		char field[32];
-		(void)snprintf(field, sizeof(field), "events[%zu]", w->event_count);
+		(void)snprintf(field, sizeof(field), "events[%d]", at++);
 		if (!cJSON_IsString(item))
 			return bad(p, field, "a string");
 		struct slice name = slice_of(item->valuestring);
 		if (!name_is_subscribable(name, rules->extra_events, rules->extra_event_count))
 			return unknown_event(rules, field, p);
-		w->events[w->event_count++] = mem_copy(name.ptr, name.len);
+		if (!has_event(w, name)) /* named twice is named once */
+			w->events[w->event_count++] = mem_copy(name.ptr, name.len);
 	}
 	if (w->event_count == 0)
 		w->events[w->event_count++] = mem_copy("all", 3);

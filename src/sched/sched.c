@@ -11,36 +11,43 @@
 #include "base/mem.h"
 
 #define WINDOW_FIRST 1.0
-#define FREE_SHARE 4     /* in flight stays below the free slots divided by this */
+#define FREE_PART 4      /* in flight stays below the free slots divided by this */
 #define TROUBLED_SHARE 2 /* the troubled ones get the slots divided by this */
-#define THROTTLED_LOOK 4 /* throttled endpoints looked at for each slot that is given back */
+#define LOOK_MAX 4 /* of those who wait for a larger share, for each slot that is given back */
 #define LATENCY_SLACK_US 20000 /* latency is rising above twice the usual and this */
 #define LATENCY_CUT 0.9        /* what the window is multiplied by then */
 #define PAUSE_MIN_MS 100       /* the first pause after an overload; each further doubles it */
 #define PAUSE_MAX_MS 5000
+#define RECHECK_MS 100 /* between looks at who waits for a share, beside those when slots end */
+#define RECHECK_MAX 64 /* hosts, and sessions, looked at in one */
 #define LATENCY_MEMORY 64 /* attempts after which a latency that stays is the usual one */
 
 enum state {
-	STATE_IDLE = 1,         /* nothing to start, or nothing may: in no structure */
-	STATE_WAITING,          /* in the tree, by wake time */
-	STATE_SOUND,            /* in line: its last attempt succeeded, or it had none */
-	STATE_TROUBLED,         /* in the other line: its last attempt failed */
-	STATE_BLOCKED,          /* in its host's list: the host has all that it may */
+	STATE_IDLE = 1, /* nothing to start, or nothing may: in no structure */
+	STATE_WAITING,  /* in the tree, by wake time */
+	STATE_SOUND,    /* in its session's line: its last attempt succeeded, or none was */
+	STATE_TROUBLED, /* in the other line: its last attempt failed */
+	STATE_BLOCKED,  /* in its tenant's list: the host, or its share there, is full */
 	STATE_BLOCKED_TROUBLED, /* the same in the other line's */
 	STATE_THROTTLED,        /* in a list: it has its share of the free slots */
 };
 
 RB_HEAD(due_tree, sched_endpoint);
+TAILQ_HEAD(line_list, sched_line);
 
 struct sched {
 	struct sched_conf conf;
 	struct due_tree waiting;
-	struct sched_list sound;
-	struct sched_list troubled;
+	struct line_list turns[SCHED_KINDS]; /* of sessions, the next one first */
+	struct line_list parked[SCHED_KINDS];
 	struct sched_list throttled;
-	uint32_t in_flight;
-	uint32_t troubled_in_flight;       /* of endpoints with failures */
-	bool troubled_turn;                /* the two lines take turns too */
+	TAILQ_HEAD(, sched_host) crowded;
+	int64_t recheck_ms;    /* wall; when who waits is looked at again */
+	struct share slots;    /* the takers are sessions */
+	struct share troubled; /* the part of them that endpoints with failures have */
+	bool troubled_turn;    /* the two kinds take turns too */
+	uint64_t parks;
+	const struct sched_session *last_parked;
 	uint32_t circuits[SCHED_CIRCUITS]; /* endpoints with theirs so */
 };
 
@@ -60,10 +67,16 @@ struct sched *sched_new(const struct sched_conf *conf)
 {
 	struct sched *s = mem_new(sizeof(*s));
 	s->conf = *conf;
+	s->slots.capacity = conf->slots;
+	s->troubled.capacity = conf->slots / TROUBLED_SHARE > 0 ? conf->slots / TROUBLED_SHARE
+								: 1;
 	RB_INIT(&s->waiting);
-	TAILQ_INIT(&s->sound);
-	TAILQ_INIT(&s->troubled);
+	for (int kind = 0; kind < SCHED_KINDS; kind++) {
+		TAILQ_INIT(&s->turns[kind]);
+		TAILQ_INIT(&s->parked[kind]);
+	}
 	TAILQ_INIT(&s->throttled);
+	TAILQ_INIT(&s->crowded);
 	return s;
 }
 
@@ -79,11 +92,77 @@ void sched_configure(struct sched *s, const struct sched_conf *conf)
 	s->conf.slots = slots;
 }
 
-void sched_host_init(struct sched_host *h)
+static struct sched_session *session_of(const struct sched_endpoint *e)
 {
-	TAILQ_INIT(&h->blocked);
-	TAILQ_INIT(&h->blocked_troubled);
-	h->in_flight = 0;
+	return e->tenant->session;
+}
+
+static struct sched_line *line_of(const struct sched_endpoint *e, bool troubled)
+{
+	return &session_of(e)->lines[troubled];
+}
+
+/* Puts `e`, which is in no structure, at the end of its session's line of its kind. */
+static void line_up(struct sched *s, struct sched_endpoint *e)
+{
+	bool troubled = e->failures > 0;
+	struct sched_line *line = line_of(e, troubled);
+	if (TAILQ_EMPTY(&line->endpoints))
+		TAILQ_INSERT_TAIL(&s->turns[troubled], line, link);
+	e->state = troubled ? STATE_TROUBLED : STATE_SOUND;
+	TAILQ_INSERT_TAIL(&line->endpoints, e, link);
+}
+
+static void leave_line(struct sched *s, struct sched_endpoint *e)
+{
+	bool troubled = e->state == STATE_TROUBLED;
+	struct sched_line *line = line_of(e, troubled);
+	TAILQ_REMOVE(&line->endpoints, e, link);
+	if (!TAILQ_EMPTY(&line->endpoints))
+		return;
+	TAILQ_REMOVE(line->parked ? &s->parked[troubled] : &s->turns[troubled], line, link);
+	line->parked = false;
+}
+
+/* The line has had its turn: it goes behind the others of its kind. */
+static void rotate(struct sched *s, struct sched_line *line)
+{
+	if (TAILQ_EMPTY(&line->endpoints) || line->parked)
+		return;
+	TAILQ_REMOVE(&s->turns[line->troubled], line, link);
+	TAILQ_INSERT_TAIL(&s->turns[line->troubled], line, link);
+}
+
+static bool has_blocked(const struct sched_tenant *t)
+{
+	return !TAILQ_EMPTY(&t->blocked[false]) || !TAILQ_EMPTY(&t->blocked[true]);
+}
+
+/* The list of its host's in which a tenant waits. */
+static struct sched_tenants *waiting_list(const struct sched_tenant *t)
+{
+	return t->in_flight == 0 ? &t->host->newcomers : &t->host->others;
+}
+
+/* Makes `e`, which is in no structure, wait for a slot of its host. */
+static void block(struct sched *s, struct sched_endpoint *e, bool troubled)
+{
+	struct sched_tenant *t = e->tenant;
+	if (!t->host->crowded)
+		TAILQ_INSERT_TAIL(&s->crowded, t->host, link);
+	t->host->crowded = true;
+	if (!has_blocked(t))
+		TAILQ_INSERT_TAIL(waiting_list(t), t, link);
+	e->state = troubled ? STATE_BLOCKED_TROUBLED : STATE_BLOCKED;
+	TAILQ_INSERT_TAIL(&t->blocked[troubled], e, link);
+}
+
+static void leave_blocked(struct sched_endpoint *e)
+{
+	struct sched_tenant *t = e->tenant;
+	TAILQ_REMOVE(&t->blocked[e->state == STATE_BLOCKED_TROUBLED], e, link);
+	if (!has_blocked(t))
+		TAILQ_REMOVE(waiting_list(t), t, link);
 }
 
 /* Takes `e` out of whatever structure it is in. */
@@ -96,16 +175,12 @@ static void leave(struct sched *s, struct sched_endpoint *e)
 		RB_REMOVE(due_tree, &s->waiting, e);
 		break;
 	case STATE_SOUND:
-		TAILQ_REMOVE(&s->sound, e, link);
-		break;
 	case STATE_TROUBLED:
-		TAILQ_REMOVE(&s->troubled, e, link);
+		leave_line(s, e);
 		break;
 	case STATE_BLOCKED:
-		TAILQ_REMOVE(&e->host->blocked, e, link);
-		break;
 	case STATE_BLOCKED_TROUBLED:
-		TAILQ_REMOVE(&e->host->blocked_troubled, e, link);
+		leave_blocked(e);
 		break;
 	case STATE_THROTTLED:
 		TAILQ_REMOVE(&s->throttled, e, link);
@@ -114,32 +189,54 @@ static void leave(struct sched *s, struct sched_endpoint *e)
 	e->state = STATE_IDLE;
 }
 
-/* Puts `e`, which is in no structure, at the end of its line. */
-static void line_up(struct sched *s, struct sched_endpoint *e)
+/* Whether the tenant may send its host one attempt more. */
+static bool has_host_share(const struct sched *s, const struct sched_tenant *t)
 {
-	bool troubled = e->failures > 0;
-	e->state = troubled ? STATE_TROUBLED : STATE_SOUND;
-	TAILQ_INSERT_TAIL(troubled ? &s->troubled : &s->sound, e, link);
+	const struct share share = {.capacity = s->conf.per_host,
+	    .held = t->host->in_flight,
+	    .takers = t->host->takers};
+	return share_allows(&share, t->in_flight, 1);
 }
 
-static void line_up_first(struct sched *s, struct sched_list *list)
+/* Lines up one endpoint of either kind that waits for a slot of the tenant's host. */
+static void unblock_tenant(struct sched *s, struct sched_tenant *t)
 {
-	struct sched_endpoint *e = TAILQ_FIRST(list);
-	if (e == NULL)
+	for (int kind = 0; kind < SCHED_KINDS; kind++) {
+		struct sched_endpoint *e = TAILQ_FIRST(&t->blocked[kind]);
+		if (e == NULL)
+			continue;
+		leave(s, e);
+		line_up(s, e);
+	}
+	if (!has_blocked(t))
 		return;
-	leave(s, e);
-	line_up(s, e);
+	TAILQ_REMOVE(waiting_list(t), t, link);
+	TAILQ_INSERT_TAIL(waiting_list(t), t, link);
 }
 
 /*
  * Lines up endpoints that wait for a slot of `h`: for each slot that is given back, and
  * for each endpoint that leaves the line without taking the slot it was let in for. One of
- * either kind, since a troubled one may have to wait in its line for long.
+ * either kind, since a troubled one may have to wait in its line for long. Who has nothing
+ * there goes first.
  */
 static void unblock(struct sched *s, struct sched_host *h)
 {
-	line_up_first(s, &h->blocked);
-	line_up_first(s, &h->blocked_troubled);
+	struct sched_tenant *t = TAILQ_FIRST(&h->newcomers);
+	if (t != NULL) {
+		unblock_tenant(s, t);
+		return;
+	}
+	t = TAILQ_FIRST(&h->others);
+	for (int i = 0; i < LOOK_MAX && t != NULL; i++) {
+		if (has_host_share(s, t)) {
+			unblock_tenant(s, t);
+			return;
+		}
+		TAILQ_REMOVE(&h->others, t, link);
+		TAILQ_INSERT_TAIL(&h->others, t, link);
+		t = TAILQ_FIRST(&h->others);
+	}
 }
 
 /* Takes `e` out of whatever structure it is in, and lets the next of its host into line. */
@@ -148,7 +245,7 @@ static void withdraw(struct sched *s, struct sched_endpoint *e)
 	bool in_line = e->state == STATE_SOUND || e->state == STATE_TROUBLED;
 	leave(s, e);
 	if (in_line)
-		unblock(s, e->host);
+		unblock(s, e->tenant->host);
 }
 
 static uint32_t window_of(const struct sched_endpoint *e)
@@ -209,10 +306,10 @@ static void place(struct sched *s, struct sched_endpoint *e)
 	RB_INSERT(due_tree, &s->waiting, e);
 }
 
-void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_host *host,
+void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_tenant *tenant,
     const struct sched_limits *limits, int64_t now_ms)
 {
-	e->host = host;
+	e->tenant = tenant;
 	s->circuits[e->circuit]++;
 	e->state = STATE_IDLE;
 	e->due_ms = SCHED_NEVER;
@@ -230,15 +327,65 @@ void sched_remove(struct sched *s, struct sched_endpoint *e)
 	s->circuits[e->circuit]--;
 }
 
-void sched_set_host(struct sched *s, struct sched_endpoint *e, struct sched_host *host)
+void sched_forget_session(struct sched *s, const struct sched_session *session)
 {
-	struct sched_host *old = e->host;
+	if (s->last_parked == session)
+		s->last_parked = NULL;
+}
+
+void sched_forget_host(struct sched *s, struct sched_host *host)
+{
+	if (host->crowded)
+		TAILQ_REMOVE(&s->crowded, host, link);
+	host->crowded = false;
+}
+
+/* Adds `by` to what a taker holds of a resource. */
+static void count(struct share *share, uint32_t *held, int64_t by)
+{
+	bool held_some = *held > 0;
+	*held = (uint32_t)(*held + by);
+	share->held = (uint64_t)((int64_t)share->held + by);
+	if (held_some != (*held > 0))
+		share->takers += *held > 0 ? 1 : (uint64_t)-1;
+}
+
+/* Adds `by` to what the endpoint's tenant, and its host, have in flight. */
+static void count_at_host(struct sched_tenant *t, int64_t by)
+{
+	struct sched_host *h = t->host;
+	bool waits = has_blocked(t);
+	if (waits)
+		TAILQ_REMOVE(waiting_list(t), t, link); /* that depends on it */
+	h->takers -= t->in_flight > 0 ? 1 : 0;
+	t->in_flight = (uint32_t)(t->in_flight + by);
+	h->in_flight = (uint32_t)(h->in_flight + by);
+	h->takers += t->in_flight > 0 ? 1 : 0;
+	if (waits)
+		TAILQ_INSERT_TAIL(waiting_list(t), t, link);
+}
+
+/* Adds `by`, 1 or -1, to what is in flight, wherever that is counted. */
+static void count_in_flight(struct sched *s, struct sched_endpoint *e, int by)
+{
+	struct sched_session *session = session_of(e);
+	count(&s->slots, &session->in_flight, by);
+	if (e->failures > 0)
+		count(&s->troubled, &session->troubled_in_flight, by);
+	count_at_host(e->tenant, by);
+	e->in_flight = (uint32_t)((int64_t)e->in_flight + by);
+}
+
+void sched_move(struct sched *s, struct sched_endpoint *e, struct sched_tenant *tenant)
+{
+	struct sched_host *old = e->tenant->host;
+	panic_if(e->tenant->session != tenant->session, "an endpoint moved to another session");
 	withdraw(s, e);
-	old->in_flight -= e->in_flight;
-	host->in_flight += e->in_flight;
+	count_at_host(e->tenant, -(int64_t)e->in_flight);
+	count_at_host(tenant, e->in_flight);
 	for (uint32_t i = 0; i < e->in_flight; i++)
 		unblock(s, old);
-	e->host = host;
+	e->tenant = tenant;
 	place(s, e);
 }
 
@@ -251,10 +398,11 @@ void sched_limit(struct sched *s, struct sched_endpoint *e, const struct sched_l
 /* The one function that changes how often `e` has failed in a row. */
 static void set_failures(struct sched *s, struct sched_endpoint *e, uint32_t failures)
 {
+	uint32_t *held = &session_of(e)->troubled_in_flight;
 	if (e->failures == 0 && failures > 0)
-		s->troubled_in_flight += e->in_flight;
+		count(&s->troubled, held, e->in_flight);
 	else if (e->failures > 0 && failures == 0)
-		s->troubled_in_flight -= e->in_flight;
+		count(&s->troubled, held, -(int64_t)e->in_flight);
 	e->failures = failures;
 }
 
@@ -307,22 +455,13 @@ static void promote(struct sched *s, int64_t now_ms)
 }
 
 /*
- * Whether `e` has less than its share of what is free; one with nothing in flight always
+ * Whether `e` has less than its part of what is free; one with nothing in flight always
  * has.
  */
-static bool has_share(const struct sched *s, const struct sched_endpoint *e)
+static bool has_part(const struct sched *s, const struct sched_endpoint *e)
 {
-	uint32_t free_slots = s->conf.slots - s->in_flight;
-	return e->in_flight == 0 || (uint64_t)e->in_flight * FREE_SHARE < free_slots;
-}
-
-/* Moves `e` from its line to those that wait for a slot of its host. */
-static void block(struct sched *s, struct sched_endpoint *e)
-{
-	bool troubled = e->state == STATE_TROUBLED;
-	leave(s, e);
-	e->state = troubled ? STATE_BLOCKED_TROUBLED : STATE_BLOCKED;
-	TAILQ_INSERT_TAIL(troubled ? &e->host->blocked_troubled : &e->host->blocked, e, link);
+	uint64_t free_slots = s->slots.capacity - s->slots.held;
+	return e->in_flight == 0 || (uint64_t)e->in_flight * FREE_PART < free_slots;
 }
 
 /* Moves `e` from its line to those that wait for more slots to be free. */
@@ -333,42 +472,113 @@ static void throttle(struct sched *s, struct sched_endpoint *e)
 	TAILQ_INSERT_TAIL(&s->throttled, e, link);
 }
 
-/* Returns the first of a line that may start; those in front that may not leave the line. */
-static struct sched_endpoint *first_of(struct sched *s, struct sched_list *line)
+/* Whether the session of a line may start one of it. */
+static bool has_share(const struct sched *s, const struct sched_line *line)
 {
-	struct sched_endpoint *e = TAILQ_FIRST(line);
-	while (e != NULL) {
-		bool blocked = e->host->in_flight >= s->conf.per_host;
-		if (!blocked && has_share(s, e))
-			return e;
-		if (blocked)
-			block(s, e);
-		else
+	return share_allows(&s->slots, line->session->in_flight, 1) &&
+	    (!line->troubled ||
+		share_allows(&s->troubled, line->session->troubled_in_flight, 1));
+}
+
+/* The session has all that it may: its line has no turn until it may have more. */
+static void park(struct sched *s, struct sched_line *line)
+{
+	TAILQ_REMOVE(&s->turns[line->troubled], line, link);
+	TAILQ_INSERT_TAIL(&s->parked[line->troubled], line, link);
+	line->parked = true;
+	s->parks++;
+	s->last_parked = line->session;
+}
+
+static void unpark(struct sched *s, struct sched_line *line)
+{
+	TAILQ_REMOVE(&s->parked[line->troubled], line, link);
+	TAILQ_INSERT_TAIL(&s->turns[line->troubled], line, link);
+	line->parked = false;
+}
+
+/* Returns the first of a kind that may start; those in front that may not leave the line. */
+static struct sched_endpoint *first_of(struct sched *s, bool troubled)
+{
+	struct sched_line *line = TAILQ_FIRST(&s->turns[troubled]);
+	for (; line != NULL; line = TAILQ_FIRST(&s->turns[troubled])) {
+		struct sched_endpoint *e = TAILQ_FIRST(&line->endpoints);
+		if (!has_share(s, line)) {
+			park(s, line);
+		} else if (!has_host_share(s, e->tenant)) {
+			leave(s, e);
+			block(s, e, troubled);
+		} else if (!has_part(s, e)) {
 			throttle(s, e);
-		e = TAILQ_FIRST(line);
+		} else {
+			return e;
+		}
 	}
 	return NULL;
 }
 
-static bool has_troubled_slot(const struct sched *s)
+/* Gives parked sessions of a kind that may have more a turn; looks at `most` of them. */
+static void unpark_some(struct sched *s, bool troubled, int most)
 {
-	uint32_t share = s->conf.slots / TROUBLED_SHARE;
-	return s->troubled_in_flight < (share > 0 ? share : 1);
+	struct line_list *parked = &s->parked[troubled];
+	for (int i = 0; i < most && !TAILQ_EMPTY(parked); i++) {
+		struct sched_line *line = TAILQ_FIRST(parked);
+		TAILQ_REMOVE(parked, line, link);
+		TAILQ_INSERT_TAIL(parked, line, link);
+		if (has_share(s, line))
+			unpark(s, line);
+	}
+}
+
+/* Lines up who waits for the hosts that have a free slot; looks at a few hosts. */
+static void look_at_hosts(struct sched *s)
+{
+	for (int i = 0; i < RECHECK_MAX && !TAILQ_EMPTY(&s->crowded); i++) {
+		struct sched_host *h = TAILQ_FIRST(&s->crowded);
+		TAILQ_REMOVE(&s->crowded, h, link);
+		h->crowded = !TAILQ_EMPTY(&h->newcomers) || !TAILQ_EMPTY(&h->others);
+		if (!h->crowded)
+			continue;
+		TAILQ_INSERT_TAIL(&s->crowded, h, link);
+		for (int n = 0; n < LOOK_MAX && h->in_flight < s->conf.per_host; n++)
+			unblock(s, h);
+	}
+}
+
+/*
+ * Looks now and then at who waits for a share. Nearly all of them are let in when an attempt
+ * ends; but who is let in may be one who cannot start just then, for another reason.
+ */
+static void recheck(struct sched *s, int64_t now_ms)
+{
+	s->recheck_ms = now_ms + RECHECK_MS;
+	look_at_hosts(s);
+	unpark_some(s, false, RECHECK_MAX);
+	unpark_some(s, true, RECHECK_MAX);
+}
+
+/* Returns who is next in line, of the two kinds in turn. */
+static struct sched_endpoint *next_in_line(struct sched *s)
+{
+	struct sched_endpoint *sound = first_of(s, false);
+	struct sched_endpoint *troubled = NULL;
+	if (s->troubled.held < s->troubled.capacity)
+		troubled = first_of(s, true);
+	if (sound == NULL || (troubled != NULL && s->troubled_turn))
+		return troubled;
+	return sound;
 }
 
 struct sched_endpoint *sched_next(struct sched *s, int64_t now_ms)
 {
-	struct sched_endpoint *sound = NULL;
-	struct sched_endpoint *troubled = NULL;
-	if (s->in_flight >= s->conf.slots)
+	if (s->slots.held >= s->slots.capacity)
 		return NULL;
 	promote(s, now_ms);
-	sound = first_of(s, &s->sound);
-	if (has_troubled_slot(s))
-		troubled = first_of(s, &s->troubled);
-	if (sound == NULL || (troubled != NULL && s->troubled_turn))
-		return troubled;
-	return sound;
+	struct sched_endpoint *e = next_in_line(s);
+	if (e != NULL || now_ms < s->recheck_ms)
+		return e;
+	recheck(s, now_ms);
+	return next_in_line(s);
 }
 
 static void refill(struct sched_endpoint *e, int64_t now_ms)
@@ -385,22 +595,31 @@ void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 {
 	panic_if(e->state != STATE_SOUND && e->state != STATE_TROUBLED,
 	    "an endpoint started out of turn");
-	s->troubled_turn = e->state == STATE_SOUND;
+	struct sched_line *line = line_of(e, e->state == STATE_TROUBLED);
+	s->troubled_turn = !line->troubled;
 	leave(s, e);
+	rotate(s, line);
 	if (e->limits.rate > 0) {
 		refill(e, now_ms);
 		e->tokens -= 1;
 	}
 	if (e->circuit == CIRCUIT_OPEN)
 		set_circuit(s, e, CIRCUIT_HALF_OPEN);
-	s->in_flight++;
-	s->troubled_in_flight += e->failures > 0 ? 1 : 0;
-	e->host->in_flight++;
-	e->in_flight++;
+	count_in_flight(s, e, 1);
 	if (is_open(e) && wake_time(e) <= now_ms)
 		line_up(s, e);
 	else
 		place(s, e);
+}
+
+void sched_pass(struct sched *s, struct sched_endpoint *e)
+{
+	panic_if(e->state != STATE_SOUND && e->state != STATE_TROUBLED,
+	    "an endpoint passed out of turn");
+	struct sched_line *line = line_of(e, e->state == STATE_TROUBLED);
+	TAILQ_REMOVE(&line->endpoints, e, link);
+	TAILQ_INSERT_TAIL(&line->endpoints, e, link);
+	rotate(s, line);
 }
 
 /* Learns a latency; true when it is rising: queues build up at the receiver. */
@@ -483,30 +702,28 @@ static void fail(struct sched *s, struct sched_endpoint *e, int64_t now_ms, bool
 		open_circuit(s, e, now_ms);
 }
 
-/* A slot is free again: lines up who waited for a larger share. */
+/* A slot is free again: lines up who waited for a larger part of the free ones. */
 static void unthrottle(struct sched *s)
 {
 	struct sched_endpoint *e = TAILQ_FIRST(&s->throttled);
-	for (int i = 0; i < THROTTLED_LOOK && e != NULL; i++) {
-		struct sched_endpoint *next = TAILQ_NEXT(e, link);
-		if (has_share(s, e)) {
+	for (int i = 0; i < LOOK_MAX && e != NULL; i++) {
+		TAILQ_REMOVE(&s->throttled, e, link);
+		TAILQ_INSERT_TAIL(&s->throttled, e, link);
+		if (has_part(s, e)) {
 			leave(s, e);
 			line_up(s, e);
 		}
-		e = next;
+		e = TAILQ_FIRST(&s->throttled);
 	}
 }
 
 void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
     enum sched_result result, int64_t latency_us)
 {
-	panic_if(e->in_flight == 0 || s->in_flight == 0, "an attempt ended twice");
+	panic_if(e->in_flight == 0, "an attempt ended twice");
 	bool was_full = e->in_flight >= window_of(e);
 	bool was_troubled = e->failures > 0;
-	s->in_flight--;
-	s->troubled_in_flight -= was_troubled ? 1 : 0;
-	e->host->in_flight--;
-	e->in_flight--;
+	count_in_flight(s, e, -1);
 	e->since_cut++;
 	switch (result) {
 	case RESULT_OK:
@@ -531,23 +748,43 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 	    was_troubled != (e->failures > 0))
 		withdraw(s, e);
 	place(s, e);
-	unblock(s, e->host);
+	if (TAILQ_EMPTY(&e->tenant->host->newcomers) && has_blocked(e->tenant) &&
+	    has_host_share(s, e->tenant))
+		unblock_tenant(s, e->tenant);
+	else
+		unblock(s, e->tenant->host);
 	unthrottle(s);
+	for (int kind = 0; kind < SCHED_KINDS; kind++) {
+		struct sched_line *line = line_of(e, kind);
+		if (line->parked && has_share(s, line))
+			unpark(s, line);
+		unpark_some(s, kind, LOOK_MAX);
+	}
 }
 
 int64_t sched_wake(struct sched *s, int64_t now_ms)
 {
-	if (s->in_flight >= s->conf.slots)
+	if (s->slots.held >= s->slots.capacity)
 		return SCHED_NEVER; /* an attempt must end first */
 	if (sched_next(s, now_ms) != NULL)
 		return now_ms;
 	const struct sched_endpoint *e = RB_MIN(due_tree, &s->waiting);
-	return e == NULL ? SCHED_NEVER : e->wake_ms;
+	int64_t wake_ms = e == NULL ? SCHED_NEVER : e->wake_ms;
+	bool waits = !TAILQ_EMPTY(&s->crowded) || !TAILQ_EMPTY(&s->parked[false]) ||
+	    !TAILQ_EMPTY(&s->parked[true]);
+	return waits && s->recheck_ms < wake_ms ? s->recheck_ms : wake_ms;
 }
 
 uint32_t sched_in_flight(const struct sched *s)
 {
-	return s->in_flight;
+	return (uint32_t)s->slots.held;
+}
+
+void sched_figures(const struct sched *s, struct sched_figures *out)
+{
+	*out = (struct sched_figures){.slots = s->slots,
+	    .parks = s->parks,
+	    .parked = s->last_parked};
 }
 
 uint32_t sched_circuits(const struct sched *s, enum sched_circuit circuit)

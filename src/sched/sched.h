@@ -19,12 +19,15 @@
  * and is halved by a failure and narrowed by rising latency; never above max_in_flight.
  *
  * What keeps the others from noticing it:
- *  - READY endpoints take turns, one attempt a turn.
- *  - One that has attempts in flight starts another only while they are fewer than a
- *    quarter of the free slots (dynamic thresholds; Choudhury and Hahne, 1998), so that
- *    the slow ones together never take the last slot.
- *  - Those that failed last time share half of the slots and take turns among themselves.
- *  - One host is sent at most `per_host` attempts at a time, whoever's they are.
+ *  - Sessions take turns, within a session its READY endpoints do: one attempt a turn.
+ *  - A session has its share of the slots (shares/share.h), and of the half that those have
+ *    whose last attempt failed: they take turns among themselves. A session that has all that
+ *    it may is parked, with all of its line, until a slot comes back.
+ *  - Within that, an endpoint that has attempts in flight starts another only while they are
+ *    fewer than a quarter of the free slots, so that the slow ones together never take the
+ *    last.
+ *  - One host is sent at most `per_host` attempts at a time, whoever's they are, and each
+ *    session has its share of these. Who has none there yet goes first.
  *  - One that answers that it is overloaded is paused, longer each time and shorter with
  *    each success: without that, quick refusals would open the circuit of a receiver that
  *    only wants to be asked less often.
@@ -38,6 +41,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+
+#include "sched/tenancy.h"
+#include "shares/share.h"
 
 #define SCHED_NEVER INT64_MAX
 
@@ -66,24 +72,13 @@ enum sched_result {
 	RESULT_NONE,       /* says nothing about the endpoint: it was never sent */
 };
 
-struct sched_endpoint;
-TAILQ_HEAD(sched_list, sched_endpoint);
-
-/* One receiving host, shared by the endpoints that send to it; its owner embeds or keeps it. */
-struct sched_host {
-	/* endpoints that wait for one of its slots: the sound, and those that failed last */
-	struct sched_list blocked;
-	struct sched_list blocked_troubled;
-	uint32_t in_flight;
-};
-
 struct sched_endpoint {
 	struct { /* what RB_ENTRY would declare: the tree's macros are the .c's alone */
 		struct sched_endpoint *rbe_left, *rbe_right, *rbe_parent;
 		int rbe_color;
 	} node;
 	TAILQ_ENTRY(sched_endpoint) link; /* in the list that `state` names */
-	struct sched_host *host;
+	struct sched_tenant *tenant;
 	struct sched_limits limits;
 	int64_t due_ms;  /* wall; of the next unclaimed delivery; SCHED_NEVER: none known */
 	int64_t wake_ms; /* wall; its key in the tree */
@@ -113,18 +108,21 @@ void sched_free(struct sched *s);
 /* Changes how many and how long; `slots` stays as it was made. */
 void sched_configure(struct sched *s, const struct sched_conf *conf);
 
-/* Makes `h` a host without attempts in flight. */
-void sched_host_init(struct sched_host *h);
-
-/* Makes `e`, zeroed before, known with no work yet; `host` is borrowed until it is removed. */
-void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_host *host,
+/*
+ * Makes `e`, zeroed before, known with no work yet; `tenant` is borrowed until it is removed.
+ */
+void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_tenant *tenant,
     const struct sched_limits *limits, int64_t now_ms);
 
 /* Forgets `e`; attempts still in flight are given back by sched_finish() before. */
 void sched_remove(struct sched *s, struct sched_endpoint *e);
 
-/* Moves `e` to another host, with its attempts in flight. */
-void sched_set_host(struct sched *s, struct sched_endpoint *e, struct sched_host *host);
+/* Its owner frees `session`, or `host`: no endpoint is offered from now on that is of it. */
+void sched_forget_session(struct sched *s, const struct sched_session *session);
+void sched_forget_host(struct sched *s, struct sched_host *host);
+
+/* Moves `e` to another host of its session's, with its attempts in flight. */
+void sched_move(struct sched *s, struct sched_endpoint *e, struct sched_tenant *tenant);
 
 /* Changes what the webhook allows. A disabled endpoint starts nothing. */
 void sched_limit(struct sched *s, struct sched_endpoint *e, const struct sched_limits *limits);
@@ -151,6 +149,11 @@ struct sched_endpoint *sched_next(struct sched *s, int64_t now_ms);
  */
 void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms);
 
+/*
+ * Nothing of `e`, which sched_next() offered, starts for now: it goes to the end of the line.
+ */
+void sched_pass(struct sched *s, struct sched_endpoint *e);
+
 /* One attempt of `e` ended: gives the slot back and learns from the result. */
 void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
     enum sched_result result, int64_t latency_us);
@@ -159,6 +162,16 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 int64_t sched_wake(struct sched *s, int64_t now_ms);
 
 uint32_t sched_in_flight(const struct sched *s);
+
+/* How the slots are shared. */
+struct sched_figures {
+	struct share slots; /* their takers are sessions */
+	uint64_t parks;     /* how often a session had all that it may, and more to start */
+	/* whose that was last: NULL: nobody's, or it was removed with its last endpoint */
+	const struct sched_session *parked;
+};
+
+void sched_figures(const struct sched *s, struct sched_figures *out);
 
 /* How many of the endpoints that it knows have their circuit so. O(1). */
 uint32_t sched_circuits(const struct sched *s, enum sched_circuit circuit);

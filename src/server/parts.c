@@ -90,7 +90,8 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 		.circuit_failures = (uint32_t)s->config.circuit_failures,
 		.circuit_open_ms = s->config.circuit_open},
 	    .feed = s->feed,
-	    .body_bytes_max = BODY_BYTES_IN_FLIGHT};
+	    .body_bytes_max = BODY_BYTES_IN_FLIGHT,
+	    .through_proxy = s->config.proxy != NULL};
 }
 
 struct replayer_conf server_replayer_conf(struct server *s)

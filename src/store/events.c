@@ -412,15 +412,14 @@ static struct target target_of(const struct webhook *w)
 void publication_match(struct publication *p, const struct registry *reg)
 {
 	size_t count = 0;
-	struct slice name = slice_of(p->event.name);
-	struct webhook *const *list = registry_session(reg, slice_of(p->event.session), &count);
-	if (count == 0)
-		return;
-	p->targets = mem_array(count, sizeof(*p->targets));
-	for (size_t i = 0; i < count; i++) {
-		if (list[i]->enabled && webhook_wants(list[i], name))
-			p->targets[p->event.deliveries++] = target_of(list[i]);
-	}
+	uint64_t *numbers = registry_wanting(reg, slice_of(p->event.session),
+	    slice_of(p->event.name), &count);
+	if (count > 0)
+		p->targets = mem_array(count, sizeof(*p->targets));
+	for (size_t i = 0; i < count; i++)
+		p->targets[i] = target_of(registry_get(reg, numbers[i]));
+	p->event.deliveries = (uint32_t)count;
+	free(numbers);
 }
 
 void publication_leave_out(struct publication *p, uint64_t webhook)

@@ -1,7 +1,8 @@
 /*
  * Two maps: number -> webhook for all, session -> its list for those that
  * serve. A retired webhook leaves its session's list for that of the retired ones, and
- * stays under its number until its queue is purged.
+ * stays under its number until its queue is purged. Each session has an index of who wants
+ * which event, so that publishing costs nothing for those who want something else.
  */
 #include "store/registry.h"
 
@@ -11,9 +12,16 @@
 #include "base/mem.h"
 #include "store/webhooks.h"
 
+/* The enabled webhooks of a session whose filter has a name. */
+struct wanting {
+	uint64_t *numbers; /* ascending: in order of registration */
+	size_t count;
+};
+
 struct list {
 	struct webhook **webhooks;
 	size_t count;
+	struct map *wanting; /* name of an event, or "all" -> struct wanting */
 };
 
 struct registry {
@@ -38,10 +46,20 @@ static void free_webhook(void *value, void *arg)
 	webhook_free(value);
 }
 
+static void free_wanting(void *value, void *arg)
+{
+	struct wanting *n = value;
+	(void)arg;
+	free(n->numbers);
+	free(n);
+}
+
 static void free_list(void *value, void *arg)
 {
 	struct list *l = value;
 	(void)arg;
+	map_each(l->wanting, free_wanting, NULL);
+	map_free(l->wanting);
 	free(l->webhooks);
 	free(l);
 }
@@ -90,13 +108,75 @@ static struct list *list_of(struct registry *reg, const struct webhook *w)
 			  : map_get(reg->by_session, w->session, strlen(w->session));
 }
 
+/* Where in `n` the number is, or would be. */
+static size_t find_number(const struct wanting *n, uint64_t number)
+{
+	size_t low = 0;
+	size_t high = n->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (n->numbers[middle] < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Adds a webhook to those that want `name`; one that is there already stays. */
+static void enter_name(struct list *l, const char *name, uint64_t number)
+{
+	size_t len = strlen(name);
+	struct wanting *n = map_get(l->wanting, name, len);
+	if (n == NULL) {
+		n = mem_new(sizeof(*n));
+		map_put(l->wanting, name, len, n);
+	}
+	size_t at = find_number(n, number);
+	if (at < n->count && n->numbers[at] == number)
+		return;
+	n->numbers = mem_resize(n->numbers, n->count + 1, sizeof(*n->numbers));
+	memmove(n->numbers + at + 1, n->numbers + at, (n->count - at) * sizeof(*n->numbers));
+	n->numbers[at] = number;
+	n->count++;
+}
+
+/* Takes a webhook out of those that want `name`, if it is among them. */
+static void leave_name(struct list *l, const char *name, uint64_t number)
+{
+	size_t len = strlen(name);
+	struct wanting *n = map_get(l->wanting, name, len);
+	size_t at = n == NULL ? 0 : find_number(n, number);
+	if (n == NULL || at == n->count || n->numbers[at] != number)
+		return;
+	n->count--;
+	memmove(n->numbers + at, n->numbers + at + 1, (n->count - at) * sizeof(*n->numbers));
+	if (n->count > 0)
+		return;
+	(void)map_del(l->wanting, name, len); /* is `n` */
+	free_wanting(n, NULL);
+}
+
+/* Enters what `w` wants into the index, or takes it out; the retired ones have none. */
+static void index_names(struct list *l, const struct webhook *w, bool enter)
+{
+	for (size_t i = 0; l->wanting != NULL && w->enabled && i < w->event_count; i++) {
+		if (enter)
+			enter_name(l, w->events[i], w->number);
+		else
+			leave_name(l, w->events[i], w->number);
+	}
+}
+
 static void list_add(struct registry *reg, struct webhook *w)
 {
 	struct list *l = list_of(reg, w);
 	if (l == NULL) {
 		l = mem_new(sizeof(*l));
+		l->wanting = map_new();
 		map_put(reg->by_session, w->session, strlen(w->session), l);
 	}
+	index_names(l, w, true);
 	l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(struct webhook *));
 	l->webhooks[l->count++] = w;
 }
@@ -104,6 +184,7 @@ static void list_add(struct registry *reg, struct webhook *w)
 static void list_remove(struct registry *reg, const struct webhook *w)
 {
 	struct list *l = list_of(reg, w);
+	index_names(l, w, false);
 	size_t kept = 0;
 	for (size_t i = 0; i < l->count; i++) {
 		if (l->webhooks[i] != w)
@@ -120,6 +201,8 @@ static void list_remove(struct registry *reg, const struct webhook *w)
 static void list_replace(struct registry *reg, const struct webhook *old, struct webhook *w)
 {
 	struct list *l = list_of(reg, old);
+	index_names(l, old, false);
+	index_names(l, w, true);
 	for (size_t i = 0; i < l->count; i++) {
 		if (l->webhooks[i] == old)
 			l->webhooks[i] = w;
@@ -179,6 +262,40 @@ struct webhook *const *registry_session(const struct registry *reg, struct slice
 const struct webhook *registry_first_retired(const struct registry *reg)
 {
 	return reg->retired.count > 0 ? reg->retired.webhooks[0] : NULL;
+}
+
+/* Merges two ascending lists into `out`; a number of both is there once. Returns how many. */
+static size_t merge(const struct wanting *a, const struct wanting *b, uint64_t *out)
+{
+	size_t i = 0;
+	size_t k = 0;
+	size_t n = 0;
+	while (i < a->count || k < b->count) {
+		bool of_a = k == b->count || (i < a->count && a->numbers[i] <= b->numbers[k]);
+		uint64_t number = of_a ? a->numbers[i++] : b->numbers[k++];
+		if (n == 0 || out[n - 1] != number)
+			out[n++] = number;
+	}
+	return n;
+}
+
+uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
+    size_t *count)
+{
+	static const struct wanting NOBODY = {0};
+	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
+	*count = 0;
+	if (l == NULL)
+		return NULL;
+	const struct wanting *some = map_get(l->wanting, event.ptr, event.len);
+	const struct wanting *all = map_get(l->wanting, "all", 3);
+	some = some == NULL ? &NOBODY : some;
+	all = all == NULL ? &NOBODY : all;
+	if (some->count + all->count == 0)
+		return NULL;
+	uint64_t *out = mem_array(some->count + all->count, sizeof(*out));
+	*count = merge(some, all, out);
+	return out;
 }
 
 struct webhook *registry_find(const struct registry *reg, struct slice session,

@@ -51,6 +51,13 @@ struct webhook *const *registry_session(const struct registry *reg, struct slice
  */
 const struct webhook *registry_first_retired(const struct registry *reg);
 
+/*
+ * Numbers of the session's enabled webhooks that want an event of that name, in order of
+ * registration, *count of them; the caller frees them. NULL where there are none. O(those).
+ */
+uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
+    size_t *count);
+
 /* Takes a number for a new webhook, larger than all before, erased ones too. */
 uint64_t registry_take_number(struct registry *reg);
 

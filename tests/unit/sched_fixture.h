@@ -11,10 +11,15 @@
 #define ENDPOINTS 16
 #define FAST_US 10000
 
-/* A scheduler with endpoints 0, 1, … at one host, all of them due since time 0. */
+/*
+ * A scheduler with endpoints 0, 1, … at one host, each of a session of its own, all of them due
+ * since time 0.
+ */
 struct fixture {
 	struct sched *sched;
 	struct sched_host host;
+	struct sched_session session[ENDPOINTS];
+	struct sched_tenant tenant[ENDPOINTS];
 	struct sched_endpoint e[ENDPOINTS];
 	size_t count;
 	int64_t now_ms;
@@ -29,8 +34,11 @@ static const struct sched_conf ROOMY = {.slots = 1000,
 static inline void add(struct fixture *f, uint32_t max_in_flight, int64_t due_ms)
 {
 	const struct sched_limits limits = {.max_in_flight = max_in_flight, .enabled = true};
-	struct sched_endpoint *e = &f->e[f->count++];
-	sched_add(f->sched, e, &f->host, &limits, f->now_ms);
+	struct sched_tenant *tenant = &f->tenant[f->count];
+	struct sched_endpoint *e = &f->e[f->count];
+	sched_session_init(&f->session[f->count]);
+	sched_tenant_init(tenant, &f->host, &f->session[f->count++]);
+	sched_add(f->sched, e, tenant, &limits, f->now_ms);
 	sched_set_due(f->sched, e, due_ms);
 }
 
@@ -44,6 +52,14 @@ static inline struct fixture *make(const struct sched_conf *conf, size_t count,
 	for (size_t i = 0; i < count; i++)
 		add(f, max_in_flight, 0);
 	return f;
+}
+
+/* Moves endpoint `i` to another host; `tenant` is its session's there from then on. */
+static inline void move(struct fixture *f, size_t i, struct sched_host *host,
+    struct sched_tenant *tenant)
+{
+	sched_tenant_init(tenant, host, &f->session[i]);
+	sched_move(f->sched, &f->e[i], tenant);
 }
 
 /* The scheduler's counts of circuits are those of its endpoints. */

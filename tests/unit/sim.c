@@ -67,11 +67,18 @@ struct sim *sim_new(const struct sched_conf *conf, size_t receivers, size_t host
 	m->sched = sched_new(conf);
 	m->hosts = mem_array(hosts, sizeof(*m->hosts));
 	m->host_count = hosts;
+	m->tenants = mem_array(SIM_SESSIONS * hosts, sizeof(*m->tenants));
 	m->receivers = mem_array(receivers, sizeof(*m->receivers));
 	m->now_ms = 1000000;
 	rnd_seed(&m->rnd, test_seed(seed));
 	for (size_t i = 0; i < hosts; i++)
 		sched_host_init(&m->hosts[i]);
+	for (size_t i = 0; i < SIM_SESSIONS; i++) {
+		sched_session_init(&m->sessions[i]);
+		for (size_t h = 0; h < hosts; h++)
+			sched_tenant_init(&m->tenants[i * hosts + h], &m->hosts[h],
+			    &m->sessions[i]);
+	}
 	return m;
 }
 
@@ -79,10 +86,17 @@ void sim_free(struct sim *m)
 {
 	sched_free(m->sched);
 	free(m->hosts);
+	free(m->tenants);
 	free(m->receivers);
 	free(m->heap);
 	free(m->log);
 	free(m);
+}
+
+struct sched_tenant *sim_tenant(struct sim *m, const struct receiver *r, size_t host)
+{
+	return &m->tenants[(r->session - 1) % SIM_SESSIONS * m->host_count +
+	    host % m->host_count];
 }
 
 void sim_add(struct sim *m, const struct receiver *kind, size_t host,
@@ -90,7 +104,12 @@ void sim_add(struct sim *m, const struct receiver *kind, size_t host,
 {
 	struct receiver *r = &m->receivers[m->count++];
 	*r = *kind;
-	sched_add(m->sched, &r->sched, &m->hosts[host % m->host_count], limits, m->now_ms);
+	struct sched_tenant *tenant = &r->tenant;
+	sched_session_init(&r->own);
+	sched_tenant_init(tenant, &m->hosts[host % m->host_count], &r->own);
+	if (r->session != 0)
+		tenant = sim_tenant(m, r, host);
+	sched_add(m->sched, &r->sched, tenant, limits, m->now_ms);
 	if (r->interval_ms == 0)
 		sched_set_due(m->sched, &r->sched, 0);
 	else
@@ -141,7 +160,7 @@ static void start(struct sim *m, struct receiver *r)
 	plan(m, m->now_ms + spread_ms + 1, r, m->now_ms);
 	assert_true(sched_in_flight(m->sched) <= m->conf.slots);
 	assert_true(r->sched.in_flight <= r->sched.limits.max_in_flight);
-	assert_true(r->sched.host->in_flight <= m->conf.per_host);
+	assert_true(r->sched.tenant->host->in_flight <= m->conf.per_host);
 }
 
 void sim_run(struct sim *m, int64_t ms)
@@ -184,26 +203,55 @@ int64_t sim_ready_ms(const struct sched_endpoint *e)
 	return at;
 }
 
-/* How many attempts are in flight of those that failed last. */
-static uint32_t troubled(const struct sim *m)
+/*
+ * A resource as it is held, counted naively: of a host, or of all, NULL; of those that failed
+ * last, or of any. Its takers are sessions; *own is what that of `e` holds.
+ */
+static struct share share_of(const struct sim *m, uint32_t capacity,
+    const struct sched_host *host, bool troubled, const struct sched_endpoint *e, uint32_t *own)
 {
-	uint32_t n = 0;
-	for (size_t i = 0; i < m->count; i++)
-		n += m->receivers[i].sched.failures > 0 ? m->receivers[i].sched.in_flight : 0;
-	return n;
+	struct share s = {.capacity = capacity};
+	bool shared[SIM_SESSIONS] = {false};
+	*own = 0;
+	for (size_t i = 0; i < m->count; i++) {
+		const struct receiver *r = &m->receivers[i];
+		const struct sched_tenant *t = r->sched.tenant;
+		if ((host != NULL && t->host != host) || (troubled && r->sched.failures == 0) ||
+		    r->sched.in_flight == 0)
+			continue;
+		s.held += r->sched.in_flight;
+		*own += t->session == e->tenant->session ? r->sched.in_flight : 0;
+		bool *known = &shared[r->session == 0 ? 0 : (r->session - 1) % SIM_SESSIONS];
+		s.takers += r->session == 0 || !*known ? 1 : 0;
+		*known = *known || r->session != 0;
+	}
+	return s;
+}
+
+/* Whether the session of `e` may have one more, of all and at its host. */
+static bool may_have(const struct sim *m, const struct sched_endpoint *e)
+{
+	uint32_t half = m->conf.slots / 2 > 0 ? m->conf.slots / 2 : 1;
+	uint32_t own = 0;
+	struct share s = share_of(m, m->conf.slots, NULL, false, e, &own);
+	if (!share_allows(&s, own, 1))
+		return false;
+	s = share_of(m, m->conf.per_host, e->tenant->host, false, e, &own);
+	if (!share_allows(&s, own, 1))
+		return false;
+	s = share_of(m, half, NULL, true, e, &own);
+	return e->failures == 0 || share_allows(&s, own, 1);
 }
 
 bool sim_may_start(const struct sim *m, const struct sched_endpoint *e)
 {
 	uint32_t window = (uint32_t)e->window;
 	uint32_t free_slots = m->conf.slots - sched_in_flight(m->sched);
-	uint32_t half = m->conf.slots / 2 > 0 ? m->conf.slots / 2 : 1;
 	window = window < e->limits.max_in_flight ? window : e->limits.max_in_flight;
 	if (!e->limits.enabled || e->due_ms == SCHED_NEVER || free_slots == 0)
 		return false;
 	if (e->circuit == CIRCUIT_HALF_OPEN || (e->circuit == CIRCUIT_OPEN && e->in_flight > 0))
 		return false;
-	return e->in_flight < window && e->host->in_flight < m->conf.per_host &&
-	    (e->in_flight == 0 || e->in_flight * 4 < free_slots) &&
-	    (e->failures == 0 || troubled(m) < half);
+	return e->in_flight < window && may_have(m, e) &&
+	    (e->in_flight == 0 || e->in_flight * 4 < free_slots);
 }

@@ -262,6 +262,32 @@ static void test_flood(void **state)
 	buf_fini(&got);
 }
 
+/* A session with very many webhooks is cut and counted too; another one's lines are not. */
+static void test_flood_of_a_session(void **state)
+{
+	(void)state;
+	struct buf got = BUF_INIT(16u << 20);
+	char webhook[16];
+	log_setup(LOG_INFO, LOG_TEXT);
+	log_limit(1);
+	struct capture c = begin_capture();
+	int64_t begun_us = clock_now_us();
+	for (int i = 0; i < 100; i++) {
+		(void)snprintf(webhook, sizeof(webhook), "w%d", i);
+		log_info("flooded", LOG_S("session", "many"), LOG_S("webhook", webhook));
+	}
+	for (int i = 0; i < 5; i++)
+		log_info("flooded", LOG_S("session", "other"), LOG_S("webhook", "one"));
+	size_t passed_s = (size_t)((clock_now_us() - begun_us) / 1000000);
+	log_limit(0);
+	end_capture(&c, &got);
+	(void)buf_cstr(&got);
+	size_t written = count_lines(&got, "session=many");
+	assert_true(written >= 40 && written <= 40 + 4 * (passed_s + 1));
+	assert_int_equal(count_lines(&got, "session=other"), 5);
+	buf_fini(&got);
+}
+
 /* Who does not read what we write holds nothing up, and learns how much is missing. */
 static void test_nobody_reads(void **state)
 {
@@ -372,6 +398,7 @@ int main(void)
 	    cmocka_unit_test(test_too_long),
 	    cmocka_unit_test(test_errno_stays),
 	    cmocka_unit_test(test_flood),
+	    cmocka_unit_test(test_flood_of_a_session),
 	    cmocka_unit_test(test_nobody_reads),
 	    cmocka_unit_test(test_syslog),
 	    cmocka_unit_test(test_panic),

@@ -314,6 +314,66 @@ static void test_against_model(void **state)
 	registry_free(reg);
 }
 
+/* Who of the session wants an event, as numbers, by the index and by looking at each. */
+static void assert_wanting(const struct registry *reg, const char *session, const char *event)
+{
+	size_t count = 0;
+	size_t n = 0;
+	size_t found = 0;
+	struct webhook *const *w = registry_session(reg, slice_of(session), &n);
+	uint64_t *numbers = registry_wanting(reg, slice_of(session), slice_of(event), &count);
+	for (size_t i = 0; i < n; i++) {
+		size_t at = 0;
+		if (!w[i]->enabled || !webhook_wants(w[i], slice_of(event)))
+			continue;
+		while (at < count && numbers[at] != w[i]->number)
+			at++;
+		assert_true(at < count);
+		found++;
+	}
+	for (size_t i = 1; i < count; i++)
+		assert_true(numbers[i - 1] < numbers[i]);
+	assert_int_equal(found, count);
+	assert_int_equal(numbers == NULL, count == 0);
+	free(numbers);
+}
+
+/* Sets webhooks with other filters, enabled or not, retired and dropped, at random. */
+static void test_who_wants_what(void **state)
+{
+	static const char *const NAMES[] = {"all", "message", "receipt", "presence", "qr_code"};
+	struct rnd rnd;
+	struct registry *reg = registry_new();
+	(void)state;
+	rnd_seed(&rnd, 5);
+	assert_wanting(reg, "s0", "message");
+	for (int step = 0; step < 3000; step++) {
+		uint64_t number = 1 + rnd_next(&rnd) % 12;
+		char session[8];
+		(void)snprintf(session, sizeof(session), "s%d", (int)(number % 2));
+		if (rnd_next(&rnd) % 5 == 0) {
+			registry_drop(reg, number);
+		} else if (registry_get(reg, number) == NULL ||
+		    !registry_get(reg, number)->deleted) {
+			struct webhook *w = make_webhook(number, session, "http://a/");
+			webhook_clear_events(w);
+			w->events = calloc(4, sizeof(*w->events));
+			while (w->event_count < 1 + rnd_next(&rnd) % 3)
+				w->events[w->event_count++] = strdup(NAMES[rnd_next(&rnd) % 5]);
+			w->enabled = rnd_next(&rnd) % 4 > 0;
+			w->deleted = registry_get(reg, number) != NULL &&
+			    rnd_next(&rnd) % 6 == 0;
+			registry_set(reg, w);
+		}
+		for (size_t i = 1; i < 5; i++) {
+			assert_wanting(reg, "s0", NAMES[i]);
+			assert_wanting(reg, "s1", NAMES[i]);
+		}
+		assert_wanting(reg, "s0", "nobody_wants");
+	}
+	registry_free(reg);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +388,7 @@ int main(void)
 	    STORE_TEST(test_numbers_are_not_reused),
 	    STORE_TEST(test_load_fails),
 	    cmocka_unit_test(test_against_model),
+	    cmocka_unit_test(test_who_wants_what),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,8 +176,9 @@ static void test_host(void **state)
 	const struct sched_conf conf = {.slots = 100, .per_host = 2, .circuit_failures = 5};
 	struct fixture *f = make(&conf, 4, 1);
 	struct sched_host other;
+	struct sched_tenant there[ENDPOINTS];
 	sched_host_init(&other);
-	sched_set_host(f->sched, &f->e[3], &other);
+	move(f, 3, &other, &there[3]);
 	assert_int_equal(start_all(f), 3); /* 0, 1 and 3 */
 	assert_int_equal(f->e[2].in_flight, 0);
 	assert_int_equal(f->host.in_flight, 2);
@@ -189,7 +190,7 @@ static void test_host(void **state)
 	assert_int_equal(f->e[2].in_flight, 1); /* before 0, who had its turn */
 	assert_int_equal(f->e[0].in_flight, 0);
 
-	sched_set_host(f->sched, &f->e[1], &other); /* takes its attempt along */
+	move(f, 1, &other, &there[1]); /* takes its attempt along */
 	assert_int_equal(f->host.in_flight, 1);
 	assert_int_equal(other.in_flight, 2);
 	assert_int_equal(start_all(f), 1);
@@ -206,6 +207,7 @@ static void test_host_slot_is_not_lost(void **state)
 	for (int how = 0; how < 5; how++) {
 		struct fixture *f = make(&conf, 3, 1);
 		struct sched_host other;
+		struct sched_tenant there[ENDPOINTS];
 		sched_host_init(&other);
 		assert_int_equal(start_all(f), 1);
 		sched_set_due(f->sched, &f->e[0], SCHED_NEVER);
@@ -220,7 +222,7 @@ static void test_host_slot_is_not_lost(void **state)
 		else if (how == 3)
 			sched_remove(f->sched, &f->e[1]);
 		else
-			sched_set_host(f->sched, &f->e[1], &other);
+			move(f, 1, &other, &there[1]);
 		if (how == 4)
 			assert_int_equal(start_all(f), 2);
 		else if (offered(f) != 2)
@@ -233,18 +235,19 @@ static void test_host_slot_is_not_lost(void **state)
 static void test_host_slots_move(void **state)
 {
 	(void)state;
-	const struct sched_conf conf = {.slots = 100, .per_host = 3, .circuit_failures = 5};
+	const struct sched_conf conf = {.slots = 100, .per_host = 4, .circuit_failures = 5};
 	struct fixture *f = make(&conf, 1, 3);
 	struct sched_host other;
+	struct sched_tenant there[ENDPOINTS];
 	sched_host_init(&other);
 	f->e[0].window = 3;
 	assert_int_equal(start_all(f), 3);
 	for (int i = 0; i < 4; i++)
 		add(f, 1, 0);
-	assert_int_equal(start_all(f), 0);
-	sched_set_host(f->sched, &f->e[0], &other);
+	assert_int_equal(start_all(f), 1); /* one alone never has all of a host */
+	move(f, 0, &other, &there[0]);
 	assert_int_equal(start_all(f), 3);
-	assert_int_equal(f->host.in_flight, 3);
+	assert_int_equal(f->host.in_flight, 4);
 	destroy(f);
 }
 

@@ -212,6 +212,75 @@ static void test_one_slow_host(void **state)
 	sim_free(m);
 }
 
+/*
+ * Sessions that hang with many webhooks each beside healthy ones: whatever the number of their
+ * webhooks, they have their sessions' shares of the slots, and the healthy ones wait for
+ * nobody.
+ */
+static void test_sessions_share_the_slots(void **state)
+{
+	enum { GOOD = 100, EACH = 1000 };
+	static const struct {
+		size_t sessions;
+		struct receiver bad;
+	} ROWS[] = {
+	    {1, {.latency_ms = 28000}},
+	    {2, {.latency_ms = 28000}},
+	    {2, {.latency_ms = 28000, .fails_percent = 100}},
+	    {2, {.latency_ms = 28000, .fails_percent = 50}},
+	    {5, {.latency_ms = 5000}},
+	};
+	(void)state;
+	for (size_t row = 0; row < COUNT(ROWS); row++) {
+		size_t bad = ROWS[row].sessions * EACH;
+		struct sim *m = sim_new(&CONF, GOOD + bad, GOOD + bad, 7000 + row);
+		for (size_t i = 0; i < bad; i++) {
+			struct receiver r = ROWS[row].bad;
+			r.session = 1 + i % ROWS[row].sessions;
+			sim_add(m, &r, GOOD + i, &NORMAL);
+		}
+		sim_run(m, 60000); /* they have all that they get */
+		size_t first = m->count;
+		for (size_t i = 0; i < GOOD; i++)
+			sim_add(m, &HEALTHY, i, &NORMAL);
+		sim_run(m, 120000);
+		for (size_t i = first; i < m->count; i++)
+			if (m->receivers[i].worst_wait_ms > 1000 || m->receivers[i].starts == 0)
+				fail_msg("row %zu: a healthy receiver waited %lld ms", row,
+				    (long long)m->receivers[i].worst_wait_ms);
+		sim_free(m);
+	}
+}
+
+/*
+ * A host that many send to: the session with very many slow webhooks there has its share of it,
+ * and the others', quick ones, go on.
+ */
+static void test_sessions_share_a_host(void **state)
+{
+	enum { GOOD = 20, SLOW = 1000 };
+	static const struct receiver SLUGGISH = {.latency_ms = 4000};
+	static const size_t SESSIONS[] = {1, 3, 30};
+	(void)state;
+	for (size_t row = 0; row < COUNT(SESSIONS); row++) {
+		struct sim *m = sim_new(&CONF, GOOD + SLOW, 1, 8000 + row);
+		for (size_t i = 0; i < SLOW; i++) {
+			struct receiver r = SLUGGISH;
+			r.session = 1 + i % SESSIONS[row];
+			sim_add(m, &r, 0, &NORMAL);
+		}
+		sim_run(m, 60000);
+		for (size_t i = 0; i < GOOD; i++)
+			sim_add(m, &HEALTHY, 0, &NORMAL);
+		sim_run(m, 120000);
+		for (size_t i = SLOW; i < m->count; i++)
+			if (m->receivers[i].worst_wait_ms > 1000 || m->receivers[i].starts == 0)
+				fail_msg("row %zu: a healthy receiver waited %lld ms", row,
+				    (long long)m->receivers[i].worst_wait_ms);
+		sim_free(m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +289,8 @@ int main(void)
 	    cmocka_unit_test(test_equal_shares),
 	    cmocka_unit_test(test_rates),
 	    cmocka_unit_test(test_one_slow_host),
+	    cmocka_unit_test(test_sessions_share_the_slots),
+	    cmocka_unit_test(test_sessions_share_a_host),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
+#include "base/rnd.h"
 #include "domain/webhook_mask.h"
 
 static struct webhook *make(const char *secret, const char *previous, const char *header)
@@ -66,12 +68,83 @@ static void test_words_of_headers(void **state)
 	webhook_free(w);
 }
 
+static void test_words_that_begin_alike(void **state)
+{
+	struct webhook *w = make(NULL, NULL,
+	    "abababab ababababab ababababcd ababababcd zzzzzzzz");
+	(void)state;
+	check(w, "abababab-", 100, "********-");
+	check(w, "ababababab-", 100, "********-"); /* the longest */
+	check(w, "ababababcd-", 100, "********-");
+	check(w, "ababababce-", 100, "********ce-");
+	check(w, "abababacabababab", 100, "abababac********");
+	check(w, "xzzzzzzzzzzzzzzzz", 100, "x****************");
+	check(w, "zzzzzz", 100, "********");
+	webhook_free(w);
+}
+
+/* How many bytes of a secret `text` begins with, by looking at each word. */
+static size_t naive(const char *words, struct slice text)
+{
+	struct slice rest = slice_of(words);
+	size_t found = 0;
+	while (rest.len > 0) {
+		struct slice word = slice_cut(&rest, ' ');
+		size_t n = 0;
+		while (n < text.len && n < word.len && text.ptr[n] == word.ptr[n])
+			n++;
+		if (word.len >= 8 && (n == word.len || (n == text.len && n >= 4)) && n > found)
+			found = n;
+	}
+	return found;
+}
+
+/* Words and texts of two letters, so that they meet in all ways. */
+static void test_against_each_word(void **state)
+{
+	struct rnd rnd;
+	(void)state;
+	rnd_seed(&rnd, 11);
+	for (int round = 0; round < 3000; round++) {
+		char words[200] = "";
+		char text[60] = "";
+		char want[600] = "";
+		size_t len = rnd_next(&rnd) % (sizeof(words) - 1);
+		for (size_t i = 0; i < len; i++)
+			words[i] = "ab "[rnd_next(&rnd) % 12 == 0 ? 2 : rnd_next(&rnd) % 2];
+		len = rnd_next(&rnd) % (sizeof(text) - 1);
+		for (size_t i = 0; i < len; i++)
+			text[i] = "ab"[rnd_next(&rnd) % 2];
+		struct buf out = BUF_INIT(sizeof(want));
+		struct slice rest = slice_of(text);
+		while (rest.len > 0) {
+			size_t n = naive(words, rest);
+			if (n > 0)
+				buf_puts(&out, WEBHOOK_MASK);
+			else
+				buf_putc(&out, rest.ptr[0]);
+			n = n > 0 ? n : 1;
+			rest.ptr += n;
+			rest.len -= n;
+		}
+		struct webhook *w = make(NULL, NULL, words);
+		len = webhook_mask(w, slice_of(text), want, sizeof(want));
+		if (!slice_eq((struct slice){want, len}, buf_view(&out)))
+			fail_msg("'%s' in '%s': %.*s, not %s", words, text, (int)len, want,
+			    buf_cstr(&out));
+		webhook_free(w);
+		buf_fini(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_nothing_to_mask),
 	    cmocka_unit_test(test_secrets),
 	    cmocka_unit_test(test_words_of_headers),
+	    cmocka_unit_test(test_words_that_begin_alike),
+	    cmocka_unit_test(test_against_each_word),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

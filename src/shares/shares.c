@@ -1,0 +1,101 @@
+/* Takers in a map, by name; see shares.h. */
+#include "shares/shares.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+struct taker {
+	uint64_t held;
+};
+
+struct shares {
+	struct map *takers; /* only those that hold something */
+	struct shares_figures figures;
+};
+
+struct shares *shares_new(uint64_t capacity)
+{
+	struct shares *s = mem_new(sizeof(*s));
+	s->takers = map_new();
+	s->figures.share.capacity = capacity;
+	return s;
+}
+
+void shares_free(struct shares *s)
+{
+	if (s == NULL)
+		return;
+	map_free_all(s->takers);
+	free(s);
+}
+
+void shares_resize(struct shares *s, uint64_t capacity)
+{
+	s->figures.share.capacity = capacity;
+}
+
+uint64_t shares_held(const struct shares *s, struct slice taker)
+{
+	const struct taker *t = map_get(s->takers, taker.ptr, taker.len);
+	return t == NULL ? 0 : t->held;
+}
+
+uint64_t shares_room(const struct shares *s, struct slice taker)
+{
+	return share_room(&s->figures.share, shares_held(s, taker));
+}
+
+static void note_refusal(struct shares *s, struct slice taker)
+{
+	size_t len = taker.len < SHARES_NAME_MAX ? taker.len : SHARES_NAME_MAX;
+	s->figures.refused++;
+	memcpy(s->figures.last_refused, taker.ptr, len);
+	s->figures.last_refused[len] = '\0';
+}
+
+enum err shares_take(struct shares *s, struct slice taker, uint64_t n)
+{
+	if (!share_allows(&s->figures.share, shares_held(s, taker), n)) {
+		note_refusal(s, taker);
+		return ERR_FULL;
+	}
+	shares_force(s, taker, n);
+	return OK;
+}
+
+void shares_force(struct shares *s, struct slice taker, uint64_t n)
+{
+	if (n == 0)
+		return;
+	struct taker *t = map_get(s->takers, taker.ptr, taker.len);
+	if (t == NULL) {
+		t = mem_new(sizeof(*t));
+		map_put(s->takers, taker.ptr, taker.len, t);
+		s->figures.share.takers++;
+	}
+	t->held += n;
+	s->figures.share.held += n;
+}
+
+void shares_give(struct shares *s, struct slice taker, uint64_t n)
+{
+	if (n == 0)
+		return;
+	struct taker *t = map_get(s->takers, taker.ptr, taker.len);
+	panic_if(t == NULL || t->held < n, "a taker gives back more than it holds");
+	t->held -= n;
+	s->figures.share.held -= n;
+	if (t->held > 0)
+		return;
+	free(map_del(s->takers, taker.ptr, taker.len));
+	s->figures.share.takers--;
+}
+
+const struct shares_figures *shares_figures(const struct shares *s)
+{
+	return &s->figures;
+}
