@@ -38,6 +38,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		const struct webhook_header *h = &a->webhook->headers[i];
 		client_header(q, slice_of(h->name), slice_of(h->value));
 	}
+	client_taker(q, a->session);
 	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
 	client_send(q, a->webhook->url, a->body, a->webhook->timeout_ms, done, arg);
 }

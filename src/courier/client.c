@@ -3,8 +3,7 @@
  *  - Deadlines are timers of the loop, curl's own far behind: curl looks at the
  *    clock before the socket, so a pass stalled by a commit turned answers that had
  *    already arrived into time-outs.
- *  - QUICK_EXIT: without it a transfer that ends during a stuck lookup joins the
- *    resolver's thread and freezes the loop (tests/e2e/test_dns.py).
+ *  - curl is given a request when there is an address to connect to (client_way.h).
  *  - CAPATH NULL: with Debian's default curl's CA cache is off and each new TLS
  *    connection parses all of the system's certificates again.
  *  - Easy handles are pooled and keep their constant options, and their last URL parsed.
@@ -25,9 +24,11 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "courier/client_way.h"
 #include "courier/watch.h"
 #include "domain/retry.h"
 
@@ -35,7 +36,6 @@
 #define URL_TEXT_MAX 8192        /* bytes of a URL that is kept parsed */
 #define BACKSTOP_MS 60000L       /* curl's own time-outs, behind ours */
 #define CONNECTION_AGE_MAX_S 60L /* an idle connection older than this is not used again */
-#define LOOKUP_AGE_MAX_S 5L      /* curl walks all that it knows with each transfer */
 #define POOL_MAX 256             /* idle request objects kept */
 
 #define DIGITS "0123456789"
@@ -55,6 +55,10 @@ struct client_request {
 	bool last_is_own;      /* the last line may be continued */
 	struct buf parsed_url; /* what `url` was made from */
 	CURLU *url;
+	struct way *way;
+	bool dialed;    /* curl has it, or has had it */
+	bool opened;    /* a socket was, since curl was given it last */
+	uint64_t taker; /* a hash; 0: of none */
 	client_done_fn done;
 	client_data_fn data; /* NULL: an answer is kept, as far as there is room */
 	void *arg;
@@ -86,10 +90,12 @@ struct client {
 	CURLSH *share; /* TLS sessions over all handles, to be resumed */
 	struct reactor_timer *timer;
 	struct watches *watches;
+	struct ways *ways;
 	struct request_list ended;
 	struct request_list idle;
 	struct request_list active;
 	size_t idle_count;
+	struct hash_key taker_key; /* or sessions could be named so as to share others' turns */
 };
 
 /* A curl call that fails only for a mistake of ours or for want of memory. */
@@ -103,11 +109,41 @@ static void end_request(struct client_request *q, CURLcode code)
 {
 	struct client *c = q->client;
 	reactor_timer_clear(q->deadline);
-	MUST(curl_multi_remove_handle(c->multi, q->easy));
+	way_stop(q->way);
+	if (q->dialed)
+		MUST(curl_multi_remove_handle(c->multi, q->easy));
 	q->code = code;
 	q->ended_us = clock_now_us();
 	TAILQ_REMOVE(&c->active, q, link);
 	TAILQ_INSERT_TAIL(&c->ended, q, link);
+}
+
+/* Gives the request to curl, which knows where to connect. */
+static void dial(struct client_request *q)
+{
+	q->opened = false;
+	q->dialed = true;
+	MUST(curl_multi_add_handle(q->client->multi, q->easy));
+}
+
+/* The next address, where the one before took no connection; false: there is none. */
+static bool dial_next(struct client_request *q)
+{
+	if (!way_next(q->way))
+		return false;
+	MUST(curl_multi_remove_handle(q->client->multi, q->easy));
+	dial(q);
+	return true;
+}
+
+/* It is known where to connect to, or that this cannot be known. */
+static void on_way(void *arg)
+{
+	struct client_request *q = arg;
+	if (way_is_found(q->way))
+		dial(q);
+	else
+		end_request(q, CURLE_COULDNT_RESOLVE_HOST);
 }
 
 /* Moves the transfers that curl has finished to the ended list. */
@@ -119,7 +155,8 @@ static void drain(struct client *c)
 		struct client_request *q = NULL;
 		CURLcode code = msg->data.result; /* the message dies with remove_handle */
 		MUST(curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&q));
-		end_request(q, code);
+		if (code != CURLE_COULDNT_CONNECT || !dial_next(q))
+			end_request(q, code);
 		msg = curl_multi_info_read(c->multi, &left);
 	}
 }
@@ -177,6 +214,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	    !address_allowed(policy, &addr->addr, &q->refused_range))
 		return CURL_SOCKET_BAD;
 	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+	q->opened = q->opened || fd >= 0;
 	if (fd >= 0)
 		watch_open(q->client->watches, fd);
 	return fd;
@@ -239,10 +277,19 @@ static size_t on_body_bytes(char *bytes, size_t size, size_t count, void *arg)
 	return q->body_bytes > CLIENT_BODY_MAX ? 0 : n; /* short: curl drops the connection */
 }
 
+/* A moment since curl got the request, in microseconds; 0: it never came. */
+static int64_t moment(CURL *easy, CURLINFO which)
+{
+	curl_off_t us = 0;
+	return curl_easy_getinfo(easy, which, &us) == CURLE_OK ? us : 0;
+}
+
 static void on_deadline(void *arg)
 {
 	struct client_request *q = arg;
 	q->timed_out = true;
+	if (q->dialed && q->opened && moment(q->easy, CURLINFO_CONNECT_TIME_T) == 0)
+		way_demote(q->way);
 	end_request(q, CURLE_OPERATION_TIMEDOUT);
 }
 
@@ -263,15 +310,17 @@ void client_tls(struct client_request *q, const char *ca_pem, bool insecure)
 		set_tls(q, ca_pem, insecure);
 }
 
+void client_taker(struct client_request *q, struct slice taker)
+{
+	q->taker = hash_keyed(&q->client->taker_key, taker.ptr, taker.len);
+}
+
 static void set_constant_options(struct client_request *q)
 {
 	const struct client *c = q->client;
 	CURL *e = q->easy;
 	MUST(curl_easy_setopt(e, CURLOPT_PRIVATE, q));
 	MUST(curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L));
-	MUST(curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L));
-	MUST(curl_easy_setopt(e, CURLOPT_PROXY, c->conf.proxy == NULL ? "" : c->conf.proxy));
-	MUST(curl_easy_setopt(e, CURLOPT_NOPROXY, "")); /* not the environment's either */
 	/* a proxy's answer to CONNECT is not the receiver's */
 	MUST(curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https"));
@@ -285,7 +334,7 @@ static void set_constant_options(struct client_request *q)
 		MUST(curl_easy_setopt(e, CURLOPT_CAINFO, c->conf.ca_file));
 	MUST(curl_easy_setopt(e, CURLOPT_SHARE, c->share));
 	MUST(curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, CONNECTION_AGE_MAX_S));
-	MUST(curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, LOOKUP_AGE_MAX_S));
+	MUST(curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L)); /* it walks it each time */
 	MUST(curl_easy_setopt(e, CURLOPT_USERAGENT, c->conf.user_agent));
 	MUST(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, q->error));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));
@@ -307,11 +356,13 @@ static struct client_request *make_request(struct client *c)
 	q->parsed_url = BUF_INIT(URL_TEXT_MAX);
 	panic_if(q->easy == NULL || q->url == NULL, "no curl handle");
 	set_constant_options(q);
+	q->way = way_new(c->ways, q->easy, on_way, q);
 	return q;
 }
 
 static void free_request(struct client_request *q)
 {
+	way_free(q->way);
 	curl_easy_cleanup(q->easy);
 	curl_url_cleanup(q->url);
 	reactor_timer_free(q->deadline);
@@ -329,6 +380,8 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf)
 	TAILQ_INIT(&c->ended);
 	TAILQ_INIT(&c->idle);
 	TAILQ_INIT(&c->active);
+	hash_key_draw(&c->taker_key);
+	c->ways = ways_new(r, &c->conf);
 	c->timer = reactor_timer_new(r, on_timer_event, c);
 	c->watches = watches_new(r, on_socket_event, c);
 	c->share = curl_share_init();
@@ -357,8 +410,11 @@ void client_free(struct client *c)
 	if (c == NULL)
 		return;
 	struct client_request *q;
-	TAILQ_FOREACH(q, &c->active, link)
-		MUST(curl_multi_remove_handle(c->multi, q->easy));
+	TAILQ_FOREACH(q, &c->active, link) {
+		way_stop(q->way);
+		if (q->dialed)
+			MUST(curl_multi_remove_handle(c->multi, q->easy));
+	}
 	free_list(&c->active);
 	free_list(&c->ended);
 	free_list(&c->idle);
@@ -366,6 +422,7 @@ void client_free(struct client *c)
 	MUST(curl_multi_cleanup(c->multi));
 	MUST(curl_share_cleanup(c->share));
 	watches_free(c->watches);
+	ways_free(c->ways);
 	reactor_timer_free(c->timer);
 	free(c);
 	curl_global_cleanup();
@@ -429,6 +486,7 @@ static void clear_result(struct client_request *q)
 {
 	q->tried.ss_family = AF_UNSPEC;
 	q->refused_range = NULL;
+	q->dialed = false;
 	q->head_bytes = 0;
 	q->body_bytes = 0;
 	q->status = 0;
@@ -448,12 +506,18 @@ static void set_url(struct client_request *q, const char *url)
 	if (slice_eq(buf_view(&q->parsed_url), text))
 		return;
 	buf_reset(&q->parsed_url);
+	way_set_host(q->way, (struct slice){0});
 	MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
 	/* what cannot be parsed curl refuses in its own words */
 	bool parsed = curl_url_set(q->url, CURLUPART_URL, url, 0) == CURLUE_OK;
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CURLU, parsed ? q->url : NULL));
-	if (parsed)
-		buf_slice(&q->parsed_url, text);
+	if (!parsed)
+		return;
+	char *host = NULL;
+	MUST(curl_url_get(q->url, CURLUPART_HOST, &host, 0));
+	way_set_host(q->way, slice_of(host));
+	curl_free(host);
+	buf_slice(&q->parsed_url, text);
 }
 
 /* Starts a request whose method and body are set. `whole_ms`: curl's own limit, 0: none. */
@@ -470,7 +534,11 @@ static void start(struct client_request *q, const char *url, uint32_t timeout_ms
 	    (long)timeout_ms + BACKSTOP_MS));
 	reactor_timer_set(q->deadline, timeout_ms);
 	TAILQ_INSERT_TAIL(&c->active, q, link);
-	MUST(curl_multi_add_handle(c->multi, q->easy));
+	if (!way_find(q->way, q->taker))
+		return;
+	on_way(q);
+	if (!q->dialed)
+		reactor_timer_fire(c->timer); /* it has ended: let a pass see it */
 }
 
 void client_send(struct client_request *q, const char *url, struct slice body,
@@ -503,6 +571,8 @@ static const char *explain(struct client_request *q)
 	if (q->timed_out)
 		(void)snprintf(q->words, sizeof(q->words), "timeout after %u ms",
 		    q->timeout_ms);
+	else if (!q->dialed)
+		way_explain(q->way, q->words, sizeof(q->words));
 	else if (q->refused_range != NULL && q->code == CURLE_COULDNT_CONNECT)
 		(void)snprintf(q->words, sizeof(q->words),
 		    "address refused: %s addresses are not allowed (allow_cidr)",
@@ -521,6 +591,7 @@ static void recycle(struct client *c, struct client_request *q)
 	buf_reset(&q->lines);
 	q->line_count = 0;
 	q->last_is_own = false;
+	q->taker = 0;
 	if (q->has_own_tls)
 		set_tls(q, NULL, false);
 	if (c->idle_count >= POOL_MAX) {
@@ -531,36 +602,32 @@ static void recycle(struct client *c, struct client_request *q)
 	c->idle_count++;
 }
 
-/* A moment since the start of the request, in microseconds; 0: it never came. */
-static int64_t moment(CURL *easy, CURLINFO which)
-{
-	curl_off_t us = 0;
-	return curl_easy_getinfo(easy, which, &us) == CURLE_OK ? us : 0;
-}
-
 static int64_t between(int64_t from_us, int64_t to_us)
 {
 	return to_us > from_us ? to_us - from_us : 0;
 }
 
 /*
- * Fills in how long the parts of a transfer took; what did not happen stays 0. `answered`: a
- * head came.
+ * Fills in how long the parts of a request took; what did not happen stays 0. Of one that curl
+ * was not given it would say what it knows of the one before.
  */
-static void measure(CURL *easy, bool answered, struct client_result *r)
+static void measure(const struct client_request *q, struct client_result *r)
 {
+	CURL *easy = q->easy;
+	r->dns_us = way_lookup_us(q->way);
+	if (!q->dialed)
+		return;
 	long connections = 0; /* that were made for it; else its moments are of no work */
 	(void)curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connections); /* knows it */
 	if (connections > 0) {
 		int64_t looked_up = moment(easy, CURLINFO_NAMELOOKUP_TIME_T);
 		int64_t connected = moment(easy, CURLINFO_CONNECT_TIME_T);
-		r->dns_us = looked_up;
 		r->connect_us = between(looked_up, connected);
 		if (connected > 0)
 			r->tls_us = between(connected,
 			    moment(easy, CURLINFO_APPCONNECT_TIME_T));
 	}
-	if (answered)
+	if (q->head_bytes > 0)
 		r->first_byte_us = between(moment(easy, CURLINFO_PRETRANSFER_TIME_T),
 		    moment(easy, CURLINFO_STARTTRANSFER_TIME_T));
 }
@@ -583,16 +650,18 @@ static void name_tried(const struct sockaddr_storage *tried, char out[ADDRESS_MA
 }
 
 /* Puts into `out` where it was connected to, or tried: "127.0.0.1:9000", "": nowhere. */
-static void name_address(CURL *easy, const struct sockaddr_storage *tried,
-    char out[ADDRESS_MAX])
+static void name_address(const struct client_request *q, char out[ADDRESS_MAX])
 {
+	CURL *easy = q->easy;
 	const char *host = NULL;
 	long port = 0;
 	out[0] = '\0';
+	if (!q->dialed)
+		return;
 	if (curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &host) != CURLE_OK || host == NULL ||
 	    host[0] == '\0' ||
 	    curl_easy_getinfo(easy, CURLINFO_PRIMARY_PORT, &port) != CURLE_OK)
-		name_tried(tried, out);
+		name_tried(&q->tried, out);
 	else if (strchr(host, ':') != NULL)
 		(void)snprintf(out, ADDRESS_MAX, "[%s]:%ld", host, port);
 	else
@@ -655,12 +724,15 @@ void client_reap(struct client *c)
 		    .error = q->final_status != 0 ? "" : explain(q),
 		    .answer = {.ptr = q->answer, .len = q->answer_len},
 		    .retry_after_ms = q->final_status != 0 ? asked_wait(q->easy) : 0,
+		    .lookup = way_status(q->way),
 		    .duration_us = q->ended_us - q->started_us,
 		    .address = q->address,
+		    .url = buf_cstr(&q->parsed_url),
 		};
-		MUST(curl_easy_getinfo(q->easy, CURLINFO_EFFECTIVE_URL, &result.url));
-		name_address(q->easy, &q->tried, q->address);
-		measure(q->easy, q->head_bytes > 0, &result);
+		if (q->dialed)
+			MUST(curl_easy_getinfo(q->easy, CURLINFO_EFFECTIVE_URL, &result.url));
+		name_address(q, q->address);
+		measure(q, &result);
 		q->done(q->arg, &result);
 		recycle(c, q);
 	}

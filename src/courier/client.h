@@ -4,9 +4,11 @@
  * and reports each one's outcome once, from client_reap(), never from inside a
  * curl callback.
  *
- * It never: follows a redirect, uses a proxy of the environment, waits for a
- * lookup, connects to an address that the policy forbids, queues (who calls it
- * decides what may start), reads more than CLIENT_BODY_MAX of an answer.
+ * It never: follows a redirect, uses a proxy of the environment, gives curl a name
+ * to look up (lookup.h does that), connects to an address that the policy forbids,
+ * queues (who calls it decides what may start), reads more than CLIENT_BODY_MAX of
+ * an answer. Of a host with several addresses the next one is tried where one does
+ * not take the connection.
  */
 #ifndef COURIER_CLIENT_H
 #define COURIER_CLIENT_H
@@ -16,6 +18,7 @@
 
 #include "base/reactor.h"
 #include "base/slice.h"
+#include "courier/lookup.h"
 #include "domain/address.h"
 
 #define CLIENT_ANSWER_KEPT 1024 /* bytes of an answer's body that are kept */
@@ -30,6 +33,7 @@ struct client_conf {
 	const char *proxy; /* URL of an HTTP proxy; NULL: none. It, not the policy,
 	                                        then decides where connections may go */
 	const char *user_agent;
+	struct lookup_conf lookup;
 	/*
 	 * Above so many, busy ones included, one that has become idle makes the oldest idle
 	 * one close: attempts that take long must not cost the others their connections.
@@ -43,8 +47,10 @@ struct client_result {
 	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
 	int64_t retry_after_ms; /* what it asks for, up to RETRY_AFTER_MAX_MS; 0: nothing */
 	int64_t duration_us;
+	/* what came of looking its host up, or the proxy */
+	enum lookup_status lookup;
 	/* own durations of its parts; 0: did not happen, as on a connection used again */
-	int64_t dns_us;
+	int64_t dns_us; /* 0 also where the address was known */
 	int64_t connect_us;
 	int64_t tls_us;
 	int64_t first_byte_us; /* from the request's start on a connection that stands */
@@ -79,6 +85,12 @@ void client_own_header(struct client_request *q, struct slice name, struct slice
  * authorities), or not at all. Without this call it is checked against the configured ones.
  */
 void client_tls(struct client_request *q, const char *ca_pem, bool insecure);
+
+/*
+ * For whom the request is made, a session: where look-ups wait, they do so for others of the
+ * same one first.
+ */
+void client_taker(struct client_request *q, struct slice taker);
 
 /*
  * Starts the POST. `body` is borrowed until `done`, which is called from a later

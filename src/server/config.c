@@ -42,6 +42,7 @@ void config_free(struct config *c)
 	mem_forget(c->secret_key);
 	setting_clear_list(&c->session_inbound_secrets);
 	setting_clear_list(&c->trusted_proxies);
+	setting_clear_list(&c->name_servers);
 	mem_forget(c->proxy); /* its URL may have a password */
 	free(c->tokens_file);
 	free(c->secret_key_file);

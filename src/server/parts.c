@@ -66,6 +66,8 @@ struct client_conf server_client_conf(const struct server *s)
 	    .ca_file = s->config.ca_file,
 	    .proxy = s->config.proxy,
 	    .user_agent = "waybill/" WAYBILL_VERSION,
+	    .lookup = {.name_servers = s->config.name_servers.items,
+		.name_server_count = s->config.name_servers.count},
 	    .connections = 2 * (uint32_t)s->config.max_in_flight};
 }
 

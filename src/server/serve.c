@@ -22,7 +22,7 @@
 #include "store/events.h"
 #include "store/schema.h"
 
-#define DESCRIPTOR_RESERVE 64 /* for the store, the log, the listeners and lookups */
+#define DESCRIPTOR_RESERVE 64 /* for the store, the log and the listeners */
 
 /*
  * Keeps what lies in memory out of files: secrets are among it. The limit alone does not
@@ -48,7 +48,8 @@ static void forbid_core_dumps(const struct config *c)
 static void raise_descriptors(const struct config *c)
 {
 	struct rlimit limit;
-	rlim_t wanted = c->max_connections + 2 * c->max_in_flight + DESCRIPTOR_RESERVE;
+	rlim_t wanted = c->max_connections + 2 * c->max_in_flight + LOOKUP_DESCRIPTORS +
+	    DESCRIPTOR_RESERVE;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;

@@ -41,6 +41,20 @@ static bool is_proxy_item(const char *item)
 	return strcmp(item, "unix") == 0 || cidr_parse(slice_of(item), &network) == OK;
 }
 
+/* An address, perhaps with a port, which is then written as where a server listens. */
+static bool is_name_server(const char *item)
+{
+	struct cidr address;
+	union listen_address addr;
+	socklen_t len = 0;
+	struct problem p;
+	if (address_parse(slice_of(item), &address) == OK)
+		return true;
+	return !listen_is_tls(item) && listen_parse(item, &addr, &len, &p) == OK &&
+	    (addr.sa.sa_family == AF_INET || addr.sa.sa_family == AF_INET6) &&
+	    addr.in.sin_port != 0; /* where in6 has its too */
+}
+
 static bool is_inbound_item(const char *item)
 {
 	size_t session = strcspn(item, "=");
@@ -133,6 +147,10 @@ const struct setting SETTINGS[] = {
     {.name = "proxy", KIND_TEXT, AT(proxy), NULL,
 	"the URL of an HTTP proxy, http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
 	.is_item = is_proxy, .fixed = true},
+    {.name = "name_servers", KIND_LIST, AT(name_servers), NULL,
+	"addresses such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53, "
+	"separated by commas",
+	.is_item = is_name_server, .fixed = true},
     {.name = "retry_schedule", KIND_SCHEDULE, AT(retry), "5s,30s,2m,10m,30m,2h,5h,10h,10h",
 	"1 to 32 waits such as 5s,30s,2m"},
     {.name = "timeout_ms", KIND_INTEGER, AT(timeout_ms), "5000",

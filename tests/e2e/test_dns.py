@@ -1,43 +1,37 @@
-"""A resolver that hangs stops neither the loop, nor other webhooks, nor the program's end."""
+"""
+Names are looked up on the loop: a name server that hangs stops neither the loop, nor other
+webhooks, nor the program's end, and no thread is made. Attempts go to the addresses it names.
+"""
 
 import os
-import pathlib
-import shlex
 import signal
-import subprocess
+import ssl
 
 import pytest
 
-from harness import wait_until
+from harness import waybill, wait_until
+from name_server import SERVFAIL, SILENT, NameServer
 from scheduling import publish_many, wait_circuit, wait_for_ids
 
-SOURCE = pathlib.Path(__file__).with_name("slow_resolver.c")
 SLOW, LATE = "http://receiver.slow/hook", "http://receiver.late/hook"
-SLOW_S = 60  # in slow_resolver.c
-
-
-@pytest.fixture(scope="module")
-def resolver(tmp_path_factory):
-    """The environment in which names that end in .slow or .late are looked up slowly."""
-    library = tmp_path_factory.mktemp("resolver") / "slow_resolver.so"
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    subprocess.run(
-        [*compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-Wall", "-Werror", SOURCE,
-         "-o", library],
-        check=True, timeout=60,
-    )
-    options = os.environ.get("ASAN_OPTIONS", "")
-    return {
-        "LD_PRELOAD": str(library),
-        # a sanitizer wants to come first of all libraries; ours replaces nothing of its own
-        "ASAN_OPTIONS": f"{options}:verify_asan_link_order=0",
-    }
+SLOW_S = 30  # twice what the gateway waits for a name server
+MANY = 1000  # webhooks
 
 
 @pytest.fixture
-def make_slow_gateway(make_gateway, resolver):
+def name_server(make_gateway):  # after it, so that no gateway waits for one
+    """Names that end in .slow are never answered for, those in .late after half a second."""
+    server = NameServer()
+    server.names |= {".slow": SILENT, ".late": SERVFAIL}
+    server.delays[".late"] = 0.5
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def make_slow_gateway(make_gateway, name_server):
     def make(**options):
-        return make_gateway(env=resolver, **options)
+        return make_gateway(name_servers=name_server.address, **options)
 
     return make
 
@@ -91,22 +85,18 @@ def test_failed_lookup_is_an_error_like_another(make_slow_gateway):
 
 
 def test_name_that_moves_to_a_forbidden_address_is_refused(
-    make_gateway, make_receiver, resolver, tmp_path
+    make_slow_gateway, make_receiver, name_server
 ):
     """What counts is the address that is connected to, not one that the name had before."""
-    where = tmp_path / "where"
-    gateway = make_gateway(
-        env=resolver | {"REBIND_FILE": str(where)},
-        allow_cidr=["127.0.0.1/32"], retry_schedule="10ms",
-    )
+    gateway = make_slow_gateway(allow_cidr=["127.0.0.1/32"], retry_schedule="10ms")
     allowed = make_receiver(host="127.0.0.1")
     url = allowed.url(host="receiver.rebind")
-    where.write_text("127.0.0.1")
+    name_server.names["receiver.rebind"] = ["127.0.0.1"]
     gateway.register("s1", url)
     first = gateway.publish("s1")
     assert [r.id for r in allowed.wait_for(1)] == [first["id"]]
-    gateway.stop()  # curl remembers an address for a minute
-    where.write_text("127.0.0.2")
+    gateway.stop()  # which has the address for some seconds
+    name_server.names["receiver.rebind"] = ["127.0.0.2"]
     gateway.start()
     gateway.publish("s1")
     (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
@@ -130,3 +120,180 @@ def test_stop_does_not_wait_for_a_lookup(make_slow_gateway, timeout_ms, begun):
     wait_until(has_begun, what=begun)
     gateway.process.signal(signal.SIGTERM)
     assert gateway.process.wait(timeout=SLOW_S / 2) == 0
+
+
+# No thread
+
+
+def threads(gateway):
+    return len(os.listdir(f"/proc/{gateway.pid}/task"))
+
+
+def test_a_thousand_silent_names_cost_no_thread(make_slow_gateway, receiver, name_server):
+    gateway = make_slow_gateway(drain_timeout_ms=100)
+    name_server.names["receiver.healthy"] = ["127.0.0.1"]
+    assert threads(gateway) == 1
+    before = gateway.process.descriptors()
+    for n in range(MANY):
+        gateway.register("s1", f"http://r{n}.slow/hook", timeout_ms=30000, retry=["1h"])
+    gateway.register("s2", receiver.url(host="receiver.healthy"))
+    gateway.publish("s1")
+    seen = set()
+    for number in range(5):  # while they are tried others get theirs
+        event = gateway.publish("s2", data={"n": number})["id"]
+        wait_until(lambda e=event: seen.add(threads(gateway)) or e in receiver.ids, what="event")
+        assert gateway.process.descriptors() < before + 100
+        name_server.names["receiver.healthy"] = ["127.0.0.1"]
+    assert len([n for n in name_server.asked if n.endswith(".slow")]) > 0
+    assert is_live(gateway)
+    assert seen == {1}
+
+
+# Which address
+
+
+def test_name_stays_in_the_host_line_and_in_tls(
+    make_slow_gateway, make_receiver, authority, name_server, tmp_path
+):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("receiver.test").configure_cert(context)
+    asked_for = []
+    context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
+    receiver = make_receiver(tls=context)
+    name_server.names["receiver.test"] = ["127.0.0.1"]
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    gateway = make_slow_gateway(ca_file=ca_file)
+    gateway.register("s1", receiver.url(host="receiver.test"), ordering="fifo")
+    publish_many(gateway, "s1", 3)
+    requests = receiver.wait_for(3)
+    assert {r.header("Host") for r in requests} == {f"receiver.test:{receiver.port}"}
+    assert {r.connection for r in requests} == {1}
+    assert asked_for == ["receiver.test"]
+
+
+def attempt_of(gateway, event):
+    """The first attempt of the event's one delivery, once it has ended."""
+    path = f"/sessions/s1/deliveries?event_id={event['id']}"
+    (delivery,) = wait_until(
+        lambda: [d for d in gateway.api("GET", path).json()["deliveries"] if d["attempts"]],
+        what="attempt",
+    )
+    return delivery["attempts"][0]
+
+
+def test_attempt_says_what_the_look_up_took(make_slow_gateway, receiver, name_server):
+    gateway = make_slow_gateway()
+    name_server.names["receiver.test"] = ["127.0.0.1"]
+    name_server.delays["receiver.test"] = 0.1
+    gateway.register("s1", receiver.url(host="receiver.test"))
+    first = attempt_of(gateway, gateway.publish("s1"))
+    assert first["dns_ms"] > 90
+    assert first["address"] == f"127.0.0.1:{receiver.port}"
+    assert attempt_of(gateway, gateway.publish("s1"))["dns_ms"] < 1  # it is known
+    assert name_server.asked["receiver.test"] == 1
+
+
+def test_next_address_is_tried_in_the_same_attempt(
+    make_slow_gateway, receiver, name_server
+):
+    gateway = make_slow_gateway(retry_schedule="1h")
+    name_server.names["receiver.test"] = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
+    gateway.register("s1", receiver.url(host="receiver.test"))
+    event = gateway.publish("s1")
+    assert receiver.wait_for(1)[0].attempt == 1
+    assert attempt_of(gateway, event)["address"] == f"127.0.0.1:{receiver.port}"
+
+
+def test_forbidden_addresses_are_passed_over(make_slow_gateway, receiver, name_server):
+    gateway = make_slow_gateway(allow_cidr="127.0.0.1/32", retry_schedule="10ms")
+    name_server.names |= {
+        "some.test": ["169.254.169.254", "10.0.0.1", "127.0.0.1", "::1"],
+        "none.test": ["169.254.169.254", "fd00::1"],
+    }
+    some = gateway.register("s1", receiver.url(host="some.test"))
+    none = gateway.register("s2", receiver.url(host="none.test"))
+    gateway.publish("s1")
+    receiver.wait_for(1)
+    gateway.publish("s2")
+    (entry,) = wait_until(lambda: gateway.dlq("s2"), what="dead letter")
+    assert "address refused" in entry["last_error"]
+    assert (some["url"], none["url"]) == tuple(
+        receiver.url(host=h) for h in ("some.test", "none.test")
+    )
+
+
+def test_hosts_file_comes_first(make_slow_gateway, receiver, name_server, tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 receiver.test\n")
+    gateway = make_slow_gateway(env={"CARES_HOSTS": str(hosts)})
+    gateway.register("s1", receiver.url(host="receiver.test"))
+    gateway.publish("s1")
+    receiver.wait_for(1)
+    assert name_server.asked == {}
+
+
+def test_proxy_is_looked_up_and_the_receiver_is_not(
+    make_gateway, make_receiver, name_server
+):
+    proxy = make_receiver()
+    name_server.names["proxy.test"] = ["127.0.0.2", "127.0.0.1"]
+    gateway = make_gateway(
+        proxy=f"http://user:pass@proxy.test:{proxy.port}", name_servers=name_server.address
+    )
+    gateway.register("s1", "http://receiver.test/hook", ordering="fifo")
+    publish_many(gateway, "s1", 3)
+    requests = proxy.wait_for(3)
+    assert {r.path for r in requests} == {"http://receiver.test/hook"}
+    assert {r.header("Host") for r in requests} == {"receiver.test"}
+    assert {r.header("Proxy-Authorization") for r in requests} == {"Basic dXNlcjpwYXNz"}
+    assert {r.connection for r in requests} == {1}
+    assert set(name_server.asked) == {"proxy.test"}
+
+
+def test_proxy_that_is_not_found_is_named(make_gateway, name_server):
+    gateway = make_gateway(
+        proxy="http://user:secret@proxy.test:3128", name_servers=name_server.address,
+        retry_schedule="10ms",
+    )
+    gateway.register("s1", "http://receiver.test/hook")
+    gateway.publish("s1")
+    (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
+    assert entry["last_error"] == "Could not resolve proxy: proxy.test"
+
+
+# What went wrong
+
+
+@pytest.mark.parametrize(
+    "known, why",
+    [(None, ""), (SERVFAIL, " (the name server failed)"), ([], "")],
+    ids=["no name", "failed", "no address"],
+)
+def test_error_says_why_there_is_no_address(make_slow_gateway, name_server, known, why):
+    gateway = make_slow_gateway(retry_schedule="10ms")
+    if known is not None:
+        name_server.names["receiver.test"] = known
+    gateway.register("s1", "http://receiver.test/hook")
+    gateway.publish("s1")
+    (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
+    assert entry["last_error"] == "Could not resolve host: receiver.test" + why
+    assert entry["webhook_url"] == "http://receiver.test/hook"
+
+
+def test_name_servers_that_cannot_be_reached_are_ours(make_slow_gateway, name_server):
+    gateway = make_slow_gateway(retry_schedule="10ms")
+    name_server.close()
+    gateway.register("s1", "http://receiver.test/hook")
+    gateway.publish("s1")
+    (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
+    assert entry["last_error"].endswith("receiver.test (no name server could be asked)")
+    (line,) = [t for t in gateway.log_text().splitlines() if "no name server can be" in t]
+    assert "host=receiver.test" in line and "refused" in line
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "192.0.2.1:0", "tls:192.0.2.1:53", "::1:x"])
+def test_name_servers_are_addresses(text):
+    done = waybill("check-config", "--name-servers", text)
+    assert (done.returncode != 0) == (text != "")
+    assert text == "" or "--name-servers: must be addresses" in done.stderr

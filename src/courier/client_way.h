@@ -1,0 +1,58 @@
+/*
+ * Where curl connects to for a request. Its host is looked up, or the proxy's where there is
+ * one, and curl is told the address: CONNECT_TO leaves the name to the Host line, to TLS and to
+ * the search for a connection that is open; the proxy's name is of no use to it. So curl never
+ * looks a name up, for which it would make a thread.
+ */
+#ifndef COURIER_CLIENT_WAY_H
+#define COURIER_CLIENT_WAY_H
+
+#include "courier/client.h"
+
+/* What all requests share: the look-ups, the proxy, the policy. */
+struct ways;
+
+/* `conf` is borrowed. */
+struct ways *ways_new(struct reactor *r, const struct client_conf *conf);
+
+/* Frees it, after all of its own. NULL is fine. */
+void ways_free(struct ways *ways);
+
+struct way;
+typedef void (*way_fn)(void *arg);
+
+/* For `easy`, a handle of curl. `fn` is called when way_find() has had to wait. */
+struct way *way_new(struct ways *ways, void *easy, way_fn fn, void *arg);
+void way_free(struct way *w);
+
+/* Sets the host of the URL; an empty one stands for a URL that curl will refuse. */
+void way_set_host(struct way *w, struct slice host);
+
+/*
+ * Begins a request of a taker's (lookup.h). True: way_is_found() says what came of it; false:
+ * `fn` is called later.
+ */
+bool way_find(struct way *w, uint64_t taker);
+
+/* The request is over: `fn` is not called any more. */
+void way_stop(struct way *w);
+
+/* Whether curl has been told an address, and may begin. */
+bool way_is_found(const struct way *w);
+
+/* Nothing took the connection at the address of now: others come before it from now on. */
+void way_demote(struct way *w);
+
+/* Tells curl the next address, after one that took no connection; false: all were tried. */
+bool way_next(struct way *w);
+
+/* How the addresses were found; LOOKUP_TIMEOUT while they are not. */
+enum lookup_status way_status(const struct way *w);
+
+/* What was waited for the look-up. */
+int64_t way_lookup_us(const struct way *w);
+
+/* Writes why nothing was found: "Could not resolve host: NAME". */
+void way_explain(const struct way *w, char *out, size_t size);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * Names that wait to be looked up. Turns go from taker to taker, that is from session to
+ * session, and of one from domain to domain: those who want many names wait for themselves,
+ * and so do many names of one domain. A domain is the last two labels of a name; that "co.uk"
+ * is one then does no harm.
+ *
+ * Who comes while nobody of his waits is the next: a crowd that has come before waits longer
+ * anyway.
+ */
+#ifndef COURIER_LOOKUP_QUEUE_H
+#define COURIER_LOOKUP_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/slice.h"
+
+struct lookup_line;
+
+/* Part of what waits. */
+struct lookup_place {
+	TAILQ_ENTRY(lookup_place) link;
+	struct lookup_line *line; /* NULL: it does not wait */
+	struct slice name;        /* in lower case; borrowed */
+};
+
+struct lookup_queue;
+
+struct lookup_queue *lookup_queue_new(void);
+
+/* Frees it and forgets who waits. NULL is fine. */
+void lookup_queue_free(struct lookup_queue *q);
+
+/* Puts `p`, which does not wait, in front of what `taker` waits for of its domain. */
+void lookup_queue_put(struct lookup_queue *q, struct lookup_place *p, uint64_t taker);
+
+/* The same behind all that waits: it has had a turn. */
+void lookup_queue_put_last(struct lookup_queue *q, struct lookup_place *p, uint64_t taker);
+
+/* Takes the next one; NULL: none waits. */
+struct lookup_place *lookup_queue_take(struct lookup_queue *q);
+
+/* `p` waits no longer; nothing where it does not wait. */
+void lookup_queue_drop(struct lookup_queue *q, struct lookup_place *p);
+
+/* How many wait of a taker's; and of the one that `p`, which waits, is put for. */
+size_t lookup_queue_of(const struct lookup_queue *q, uint64_t taker);
+size_t lookup_queue_beside(const struct lookup_place *p);
+
+bool lookup_queue_is_empty(const struct lookup_queue *q);
+
+#endif
