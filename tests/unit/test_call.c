@@ -1,6 +1,6 @@
 /*
- * Answers of calls, as they come out of a connection: JSON that is whole goes as it is; what its
- * buffer had no room for is a 500 in the shape of errors, with a log line.
+ * Answers of calls, out of a connection: JSON that is whole comes as it is; in the place of what
+ * its buffer had no room for comes a 500 in the shape of errors, and a log line.
  */
 #include <setjmp.h>
 #include <stdarg.h>
