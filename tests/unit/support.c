@@ -235,6 +235,27 @@ bool delivery_same(const struct delivery *a, const struct delivery *b)
 	return same;
 }
 
+struct capture begin_capture(void)
+{
+	struct capture c = {.file = tmpfile(), .saved = dup(STDERR_FILENO)};
+	assert_non_null(c.file);
+	assert_true(c.saved >= 0);
+	assert_int_equal(dup2(fileno(c.file), STDERR_FILENO), STDERR_FILENO);
+	return c;
+}
+
+void end_capture(struct capture *c, struct buf *out)
+{
+	char piece[4096];
+	assert_int_equal(dup2(c->saved, STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(close(c->saved), 0);
+	rewind(c->file);
+	size_t n = fread(piece, 1, sizeof(piece), c->file);
+	for (; n > 0; n = fread(piece, 1, sizeof(piece), c->file))
+		buf_append(out, piece, n);
+	assert_int_equal(fclose(c->file), 0);
+}
+
 bool panics(void (*fn)(void *arg), void *arg)
 {
 	const struct rlimit none = {0};

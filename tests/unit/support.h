@@ -6,7 +6,9 @@
 #define TESTS_UNIT_SUPPORT_H
 
 #include <stdint.h>
+#include <stdio.h>
 
+#include "base/buf.h"
 #include "domain/delivery.h"
 #include "domain/webhook.h"
 #include "store/db.h"
@@ -90,6 +92,17 @@ bool webhook_same(const struct webhook *a, const struct webhook *b);
 
 /* The same for two deliveries, and their ids. */
 bool delivery_same(const struct delivery *a, const struct delivery *b);
+
+/* Standard error while it goes to a file. */
+struct capture {
+	FILE *file;
+	int saved;
+};
+
+struct capture begin_capture(void);
+
+/* Ends it, and appends what was written to `out`. */
+void end_capture(struct capture *c, struct buf *out);
 
 /* Whether fn(arg), called in a child process, ends in log_panic(). */
 bool panics(void (*fn)(void *arg), void *arg);

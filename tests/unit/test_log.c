@@ -26,34 +26,6 @@
 #define LINE_MAX_BYTES LOG_LINE_MAX
 #define STAMP_BYTES 24 /* 2026-01-01T00:00:00.000Z */
 
-/* Standard error while it goes to a file. */
-struct capture {
-	FILE *file;
-	int saved;
-};
-
-static struct capture begin_capture(void)
-{
-	struct capture c = {.file = tmpfile(), .saved = dup(STDERR_FILENO)};
-	assert_non_null(c.file);
-	assert_true(c.saved >= 0);
-	assert_int_equal(dup2(fileno(c.file), STDERR_FILENO), STDERR_FILENO);
-	return c;
-}
-
-/* Ends it, and appends what was written to `out`. */
-static void end_capture(struct capture *c, struct buf *out)
-{
-	char piece[4096];
-	assert_int_equal(dup2(c->saved, STDERR_FILENO), STDERR_FILENO);
-	assert_int_equal(close(c->saved), 0);
-	rewind(c->file);
-	size_t n = fread(piece, 1, sizeof(piece), c->file);
-	for (; n > 0; n = fread(piece, 1, sizeof(piece), c->file))
-		buf_append(out, piece, n);
-	assert_int_equal(fclose(c->file), 0);
-}
-
 /* Writes one line and takes its time out, which is checked to look like one. */
 static void write_line(enum log_level level, const struct log_field *fields, struct buf *out)
 {
