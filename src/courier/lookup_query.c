@@ -98,9 +98,12 @@ static ares_ssize_t on_receive(ares_socket_t fd, void *bytes, size_t size, int f
  */
 static ares_ssize_t on_send(ares_socket_t fd, const struct iovec *pieces, int count, void *arg)
 {
-	ssize_t n = writev(fd, pieces, count);
+	const struct msghdr message = {
+	    .msg_iov = (struct iovec *)(uintptr_t)pieces, /* it is only read */
+	    .msg_iovlen = (size_t)count};
+	ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
 	if (n < 0 && errno == ECONNREFUSED)
-		n = writev(fd, pieces, count);
+		n = sendmsg(fd, &message, MSG_NOSIGNAL);
 	return note(arg, n);
 }
 
