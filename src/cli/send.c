@@ -91,7 +91,8 @@ static int post(struct sending *s, const struct buf *body)
 	client_header(q, SLICE("Content-Type"), SLICE("application/json"));
 	remote_authorize(&s->remote, q);
 	buf_printf(&text, "%s/api/v1/sessions/%s/events", s->remote.url, s->session);
-	client_send(q, buf_cstr(&text), buf_view(body), TIMEOUT_MS, on_answer, s);
+	const struct client_body whole = {.text = buf_view(body)};
+	client_send(q, buf_cstr(&text), &whole, TIMEOUT_MS, on_answer, s);
 	while (!s->done) {
 		reactor_pass(reactor, false);
 		client_reap(client);

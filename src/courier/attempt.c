@@ -40,5 +40,6 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	}
 	client_taker(q, a->session);
 	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
-	client_send(q, a->webhook->url, a->body, a->webhook->timeout_ms, done, arg);
+	const struct client_body body = {.text = a->body, .read = a->read};
+	client_send(q, a->webhook->url, &body, a->webhook->timeout_ms, done, arg);
 }

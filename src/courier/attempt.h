@@ -10,7 +10,10 @@
 #include "domain/sign.h"
 #include "domain/webhook.h"
 
-/* All borrowed for the call of attempt_send() but `body`, which stays until done. */
+/*
+ * All borrowed for the call of attempt_send() but `body`, which stays until done where there is no
+ * `read`.
+ */
 struct attempt {
 	const struct webhook *webhook;
 	const struct delivery *delivery; /* attempts: those made before this one */
@@ -19,7 +22,8 @@ struct attempt {
 	struct slice session;
 	struct slice event;
 	struct slice body;
-	int64_t now_ms; /* wall */
+	client_body_fn read; /* asked for the body as it is sent; NULL: it is in memory */
+	int64_t now_ms;      /* wall */
 };
 
 /* Sends it; `done` is called as client_send() says. */

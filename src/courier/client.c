@@ -61,6 +61,9 @@ struct client_request {
 	uint64_t taker; /* a hash; 0: of none */
 	client_done_fn done;
 	client_data_fn data; /* NULL: an answer is kept, as far as there is room */
+	client_body_fn read; /* NULL: the body is in memory */
+	size_t sent;         /* bytes of the body that were asked for */
+	bool body_is_lost;   /* it could not be had while it was sent */
 	void *arg;
 	int64_t started_us;
 	int64_t ended_us;
@@ -122,6 +125,7 @@ static void end_request(struct client_request *q, CURLcode code)
 static void dial(struct client_request *q)
 {
 	q->opened = false;
+	q->sent = 0;
 	q->dialed = true;
 	MUST(curl_multi_add_handle(q->client->multi, q->easy));
 }
@@ -277,6 +281,26 @@ static size_t on_body_bytes(char *bytes, size_t size, size_t count, void *arg)
 	return q->body_bytes > CLIENT_BODY_MAX ? 0 : n; /* short: curl drops the connection */
 }
 
+/* curl wants bytes of a body that is not in memory. */
+static size_t on_body_wanted(char *out, size_t size, size_t count, void *arg)
+{
+	struct client_request *q = arg;
+	size_t n = q->read(q->arg, q->sent, out, size * count);
+	q->sent += n;
+	q->body_is_lost = n == 0; /* curl asks for no more than there is */
+	return n > 0 ? n : CURL_READFUNC_ABORT;
+}
+
+/* curl sends again, on another connection. */
+static int on_body_rewound(void *arg, curl_off_t offset, int origin)
+{
+	struct client_request *q = arg;
+	if (origin != SEEK_SET)
+		return CURL_SEEKFUNC_CANTSEEK;
+	q->sent = (size_t)offset;
+	return CURL_SEEKFUNC_OK;
+}
+
 /* A moment since curl got the request, in microseconds; 0: it never came. */
 static int64_t moment(CURL *easy, CURLINFO which)
 {
@@ -343,6 +367,10 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body_bytes));
 	MUST(curl_easy_setopt(e, CURLOPT_WRITEDATA, q));
+	MUST(curl_easy_setopt(e, CURLOPT_READFUNCTION, on_body_wanted));
+	MUST(curl_easy_setopt(e, CURLOPT_READDATA, q));
+	MUST(curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_body_rewound));
+	MUST(curl_easy_setopt(e, CURLOPT_SEEKDATA, q));
 }
 
 static struct client_request *make_request(struct client *c)
@@ -487,6 +515,7 @@ static void clear_result(struct client_request *q)
 	q->tried.ss_family = AF_UNSPEC;
 	q->refused_range = NULL;
 	q->dialed = false;
+	q->body_is_lost = false;
 	q->head_bytes = 0;
 	q->body_bytes = 0;
 	q->status = 0;
@@ -541,7 +570,7 @@ static void start(struct client_request *q, const char *url, uint32_t timeout_ms
 		reactor_timer_fire(c->timer); /* it has ended: let a pass see it */
 }
 
-void client_send(struct client_request *q, const char *url, struct slice body,
+void client_send(struct client_request *q, const char *url, const struct client_body *body,
     uint32_t timeout_ms, client_done_fn done, void *arg)
 {
 	q->done = done;
@@ -550,8 +579,11 @@ void client_send(struct client_request *q, const char *url, struct slice body,
 	add_line(q, SLICE("Expect"), SLICE(":"),
 	    SLICE("")); /* else large bodies wait up to a second */
 	MUST(curl_easy_setopt(q->easy, CURLOPT_POST, 1L));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, body.ptr));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len));
+	q->read = body->read;
+	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS,
+	    body->read != NULL ? NULL : body->text.ptr));
+	MUST(
+	    curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->text.len));
 	start(q, url, timeout_ms, (long)timeout_ms + BACKSTOP_MS);
 }
 
@@ -571,6 +603,9 @@ static const char *explain(struct client_request *q)
 	if (q->timed_out)
 		(void)snprintf(q->words, sizeof(q->words), "timeout after %u ms",
 		    q->timeout_ms);
+	else if (q->body_is_lost)
+		(void)snprintf(q->words, sizeof(q->words),
+		    "the stored event could not be read while it was sent");
 	else if (!q->dialed)
 		way_explain(q->way, q->words, sizeof(q->words));
 	else if (q->refused_range != NULL && q->code == CURLE_COULDNT_CONNECT)

@@ -93,11 +93,23 @@ void client_tls(struct client_request *q, const char *ca_pem, bool insecure);
 void client_taker(struct client_request *q, struct slice taker);
 
 /*
- * Starts the POST. `body` is borrowed until `done`, which is called from a later
- * client_reap(), with `result` borrowed for the call. `timeout_ms`: from now until
- * the final status and headers are there.
+ * Copies bytes of a body from `offset` on into `out`, at most `max`; returns how many. 0: they
+ * cannot be had any more, and the request fails.
  */
-void client_send(struct client_request *q, const char *url, struct slice body,
+typedef size_t (*client_body_fn)(void *arg, size_t offset, char *out, size_t max);
+
+struct client_body {
+	struct slice text; /* borrowed until `done`; with `read` its length alone counts */
+	client_body_fn
+	    read; /* a large one is asked for as it is sent; NULL: all of it is there */
+};
+
+/*
+ * Starts the POST. `done` is called from a later client_reap(), with `result` borrowed for the
+ * call; `arg` is its argument and the body's. `timeout_ms`: from now until the final status and
+ * headers are there.
+ */
+void client_send(struct client_request *q, const char *url, const struct client_body *body,
     uint32_t timeout_ms, client_done_fn done, void *arg);
 
 /* Takes the next bytes of an answer, as they come; false ends the request. */

@@ -34,10 +34,9 @@ struct dispatch_conf {
 	struct client *client;
 	struct judge judge;
 	struct sched_conf sched;
-	struct oldest *oldest;   /* told of what is queued; NULL: nobody is */
-	struct feed *feed;       /* told of what becomes of deliveries; NULL: nobody is */
-	uint64_t body_bytes_max; /* bytes of bodies in flight over all webhooks */
-	bool through_proxy; /* all addresses are the proxy's, and say nothing of receivers */
+	struct oldest *oldest; /* told of what is queued; NULL: nobody is */
+	struct feed *feed;     /* told of what becomes of deliveries; NULL: nobody is */
+	bool through_proxy;    /* all addresses are the proxy's, and say nothing of receivers */
 };
 
 struct dispatch;

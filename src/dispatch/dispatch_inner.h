@@ -48,7 +48,6 @@ struct dispatch {
 	struct tenants *tenants;
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
-	uint64_t body_bytes;   /* in flight */
 	unsigned drops;        /* expired deliveries whose end is not committed yet */
 	int64_t read_retry_ms; /* monotonic; the queue is not read before */
 	bool keeps_attempts;   /* there is room for their records */
@@ -71,7 +70,7 @@ void endpoint_rewind(struct endpoint *ep);
 /* Starts what may start now, and drops what is too old to be sent; a bounded number. */
 void flights_start_due(struct dispatch *d);
 
-/* Whether there is room for another: of bodies in memory, of drops that are not committed. */
+/* Whether there is room for another drop that is not committed. */
 bool flights_have_room(const struct dispatch *d);
 
 /* Whether the endpoint has a flight of that delivery. `ep`: an endpoint. */

@@ -14,9 +14,10 @@
 
 #define STARTS_PER_TURN 128 /* attempts started in one turn: bounds its work */
 #define LONG_CLAIM 16       /* starts that a claim which passed many rows costs the turn */
-#define DROPS_MAX 128       /* expired deliveries between their claim and the commit */
-#define READ_RETRY_MS 1000  /* after the queue could not be read */
-#define LANDED_MAX 1024     /* outcomes in memory while the store cannot be written */
+#define BODY_KEPT_MAX (64u << 10) /* bytes; a larger body is read as it is sent */
+#define DROPS_MAX 128             /* expired deliveries between their claim and the commit */
+#define READ_RETRY_MS 1000        /* after the queue could not be read */
+#define LANDED_MAX 1024           /* outcomes in memory while the store cannot be written */
 
 void flight_free(struct flight *f)
 {
@@ -217,7 +218,6 @@ static void on_result(void *arg, const struct client_result *r)
 	struct flight *f = arg;
 	struct dispatch *d = f->dispatch;
 	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
-	d->body_bytes -= f->body.len;
 	buf_fini(&f->body);
 	note_result(d, f->endpoint, r);
 	if (r->address != NULL)
@@ -246,6 +246,23 @@ static void make_keys(struct endpoint *ep, const struct webhook *w)
 		ep->previous_key = sign_key_new(slice_of(w->previous_secret));
 }
 
+/* More of a large body is to be sent: memory has no part of it. */
+static size_t read_body(void *arg, size_t offset, char *out, size_t max)
+{
+	const struct flight *f = arg;
+	struct db_txn *txn = NULL;
+	size_t n = 0;
+	enum err err = db_read(f->dispatch->conf.db, &txn);
+	if (err == OK) {
+		err = events_read_body(txn, &f->settlement.delivery.event_id, offset, out, max,
+		    &n);
+		db_read_end(txn);
+	}
+	if (err != OK)
+		log_error("cannot read a body that is sent", LOG_S("error", err_text(err)));
+	return err == OK ? n : 0;
+}
+
 static void start(struct dispatch *d, struct flight *f)
 {
 	struct endpoint *ep = f->endpoint;
@@ -261,8 +278,11 @@ static void start(struct dispatch *d, struct flight *f)
 	    .body = buf_view(&f->body),
 	    .now_ms = clock_system_ms(),
 	};
-	d->body_bytes += f->body.len;
+	if (f->body.len > BODY_KEPT_MAX)
+		a.read = read_body;
 	attempt_send(d->conf.client, &a, on_result, f);
+	if (a.read != NULL) /* it was there to be signed */
+		buf_fini(&f->body);
 }
 
 static struct flight *make_flight(struct dispatch *d, struct endpoint *ep,
@@ -299,7 +319,6 @@ static void fail_unreadable(struct flight *f, const struct webhook *w, enum err 
 	(void)snprintf(words, sizeof(words), "the stored event cannot be read: %s",
 	    err_text(err));
 	struct client_result r = {.error = words};
-	buf_fini(&f->body); /* was not counted as in flight */
 	on_result(f, &r);
 	f->result = RESULT_NONE;
 }
@@ -405,7 +424,7 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 
 bool flights_have_room(const struct dispatch *d)
 {
-	return d->drops < DROPS_MAX && d->body_bytes < d->conf.body_bytes_max;
+	return d->drops < DROPS_MAX;
 }
 
 void flights_start_due(struct dispatch *d)

@@ -7,8 +7,6 @@
 #include "server/listeners.h"
 #include "server/server.h"
 
-#define BODY_BYTES_IN_FLIGHT (64u << 20) /* bytes of bodies in memory for attempts */
-
 struct api_conf server_api_conf(struct server *s)
 {
 	return (struct api_conf){.reactor = s->reactor,
@@ -92,7 +90,6 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 		.circuit_failures = (uint32_t)s->config.circuit_failures,
 		.circuit_open_ms = s->config.circuit_open},
 	    .feed = s->feed,
-	    .body_bytes_max = BODY_BYTES_IN_FLIGHT,
 	    .through_proxy = s->config.proxy != NULL};
 }
 

@@ -145,6 +145,40 @@ static enum err read_head(struct db_txn *txn, const struct uuid *id, struct even
 	return err;
 }
 
+/* Where in a body a piece begins, and at which of its bytes `offset` is. */
+static uint16_t piece_of(size_t first, size_t offset, size_t *at)
+{
+	const size_t each = PIECE_MAX - RECORD_CHECKSUM;
+	*at = offset < first ? offset : (offset - first) % each;
+	return offset < first ? 0 : (uint16_t)(1 + (offset - first) / each);
+}
+
+enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offset, char *out,
+    size_t max, size_t *n)
+{
+	struct event e;
+	struct reader r;
+	*n = 0;
+	enum err err = read_head(txn, id, &e, &r);
+	size_t first = err == OK ? r.left : 0;
+	while (err == OK && *n < max && offset + *n < e.body_bytes) {
+		struct slice value;
+		size_t at = 0;
+		uint16_t piece = piece_of(first, offset + *n, &at);
+		err = get_piece(txn, id, piece, &value);
+		if (err == OK)
+			err = piece == 0 ? events_decode_head(value, &e, &r)
+					 : record_open(value, &r);
+		if (err != OK || at >= r.left)
+			return err == OK || err == ERR_NOTFOUND ? ERR_CORRUPT : err;
+		(void)get_bytes(&r, at);
+		struct slice bytes = get_bytes(&r, r.left < max - *n ? r.left : max - *n);
+		memcpy(out + *n, bytes.ptr, bytes.len);
+		*n += bytes.len;
+	}
+	return err;
+}
+
 /* Reads piece 0 for a change that an operation of its own can do without. */
 static enum err read_for_change(struct db_txn *txn, const struct uuid *id, struct event *e,
     struct reader *r)

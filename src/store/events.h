@@ -48,6 +48,13 @@ MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct
     struct buf *body);
 
 /*
+ * Copies bytes of an event's body from `offset` on into `out`, at most `max`; *n is how many, 0
+ * behind its end. ERR_NOTFOUND, ERR_CORRUPT. O(max).
+ */
+MUST_CHECK enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offset,
+    char *out, size_t max, size_t *n);
+
+/*
  * One delivery less is open at `now_ms`; *left is the event as it is then, with `open` 0 when
  * that was the last. ERR_NOTFOUND where there is no such event, or one that cannot be read.
  */

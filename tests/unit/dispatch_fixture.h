@@ -24,8 +24,7 @@ static inline void dispatcher_open(struct dispatcher *d, struct store *s, struct
 	    .turn = turn,
 	    .registry = registry,
 	    .client = d->client,
-	    .sched = {.slots = 1, .per_host = 1, .circuit_failures = 1, .circuit_open_ms = 1},
-	    .body_bytes_max = 1};
+	    .sched = {.slots = 1, .per_host = 1, .circuit_failures = 1, .circuit_open_ms = 1}};
 	d->dispatch = dispatch_new(&conf);
 	assert_int_equal(dispatch_load(d->dispatch), OK);
 }

@@ -119,7 +119,8 @@ static void send_request(struct fixture *f, struct client_request *q, const char
 	f->answer = answer;
 	f->request_len = 0;
 	f->done = false;
-	client_send(q, f->url, SLICE(BODY), TIMEOUT_MS, on_done, f);
+	client_send(q, f->url, &(struct client_body){.text = SLICE(BODY)}, TIMEOUT_MS, on_done,
+	    f);
 	while (!f->done) {
 		reactor_pass(f->reactor, true);
 		client_reap(f->client);
@@ -244,7 +245,8 @@ static void test_sockets_are_watched_by_transfers_alone(void **state)
 	assert_int_equal(f->connections, 3);
 	close_connection(f);
 	expect_watched(f, none);
-	client_send(client_open(f->client), f->url, SLICE(BODY), 1, on_done, f);
+	client_send(client_open(f->client), f->url, &(struct client_body){.text = SLICE(BODY)},
+	    1, on_done, f);
 	f->done = false;
 	while (!f->done) {
 		reactor_pass(f->reactor, false);

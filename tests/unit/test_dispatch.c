@@ -59,8 +59,7 @@ static int setup(void **state)
 	    .turn = f->turn,
 	    .registry = f->registry,
 	    .client = f->client,
-	    .sched = {.slots = 1, .per_host = 1, .circuit_failures = 1, .circuit_open_ms = 1},
-	    .body_bytes_max = 1};
+	    .sched = {.slots = 1, .per_host = 1, .circuit_failures = 1, .circuit_open_ms = 1}};
 	f->dispatch = dispatch_new(&conf);
 	assert_int_equal(dispatch_load(f->dispatch), OK);
 	*state = f;

@@ -54,6 +54,24 @@ static void put_event(struct db_txn *txn, const struct event *e)
 	free(body);
 }
 
+/* Reads the body in parts that begin and end anywhere. */
+static void check_parts(struct db_txn *txn, const struct event *e, const char *want)
+{
+	static const size_t PARTS[] = {1u << 22, 65536, 4096, 3991};
+	char *got = malloc((1u << 22) + 1);
+	for (size_t i = 0; i < COUNT(PARTS); i++) {
+		size_t n = 1;
+		for (size_t offset = 0; n > 0; offset += n) {
+			assert_int_equal(
+			    events_read_body(txn, &e->id, offset, got, PARTS[i], &n), OK);
+			assert_true(offset + n <= e->body_bytes);
+			assert_memory_equal(got, want + offset, n);
+			assert_int_equal(n == 0, offset == e->body_bytes);
+		}
+	}
+	free(got);
+}
+
 /* Reads event `e` in both ways and compares all of it. */
 static void check_event(struct db_txn *txn, const struct event *e)
 {
@@ -74,6 +92,7 @@ static void check_event(struct db_txn *txn, const struct event *e)
 	assert_int_equal(body.len, e->body_bytes);
 	if (e->body_bytes > 0)
 		assert_memory_equal(body.data, want, e->body_bytes);
+	check_parts(txn, e, want);
 	buf_fini(&body);
 	free(want);
 }
