@@ -59,14 +59,24 @@ static bool read_timestamp(struct slice text, int64_t now_s, int64_t *out)
 	return off <= INBOUND_WINDOW_S && off >= -INBOUND_WINDOW_S;
 }
 
+static struct sign_key *find_key(const struct inbound *in, struct slice session)
+{
+	struct sign_key *key = map_get(in->by_session, session.ptr, session.len);
+	return key == NULL ? in->others : key;
+}
+
+bool inbound_may_verify(const struct inbound *in, struct slice session,
+    const struct inbound_claim *claim)
+{
+	return claim->signature.len > 0 && find_key(in, session) != NULL;
+}
+
 bool inbound_verify(const struct inbound *in, struct slice session,
     const struct inbound_claim *claim, struct slice body, int64_t now_s)
 {
 	char expected[SIGN_HEX_SIZE];
 	int64_t timestamp_s = 0;
-	struct sign_key *key = map_get(in->by_session, session.ptr, session.len);
-	if (key == NULL)
-		key = in->others;
+	struct sign_key *key = find_key(in, session);
 	if (key == NULL)
 		return false;
 	if (!slice_eq(claim->version, SLICE("v2")))

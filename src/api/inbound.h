@@ -30,6 +30,10 @@ struct inbound_claim {
 	struct slice signature; /* X-Webhook-Signature */
 };
 
+/* Whether `claim` could prove anything for `session`: it has a signature, and we a secret. */
+bool inbound_may_verify(const struct inbound *in, struct slice session,
+    const struct inbound_claim *claim);
+
 /*
  * Whether the claim proves the session's secret: a v1 signature over the body, or with version
  * "v2" one over "{timestamp}.{body}" with a time at most INBOUND_WINDOW_S off `now_s`.

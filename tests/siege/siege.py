@@ -24,7 +24,7 @@ import time
 import pytest
 import requests
 
-from harness import BINARY, wait_until
+from harness import BINARY, shares, wait_until
 
 IS_FULL = os.environ.get("WAYBILL_SIEGE") == "full"
 HOLD_S = 12 if IS_FULL else 3  # how long an attack goes on
@@ -51,18 +51,6 @@ def full(*values):
 
 
 # What the gateway says, and what the system says of it
-
-
-SHARE = re.compile(r'waybill_share_(capacity|held|refused_total)\{resource="(\w+)"\} (\d+)')
-
-
-def shares(gateway):
-    """{resource: {"capacity": …, "held": …, "refused_total": …}}, of /metrics."""
-    text = gateway.request("GET", "/metrics", token="").text
-    found = {}
-    for what, resource, value in SHARE.findall(text):
-        found.setdefault(resource, {})[what] = int(value)
-    return found
 
 
 def rss_anon_kib(pid):
