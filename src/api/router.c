@@ -308,7 +308,11 @@ static struct call *begin_call(struct api *api, struct http_request *q)
 void api_handle(void *arg, struct http_request *q)
 {
 	struct call *c = begin_call(arg, q);
-	if (c != NULL)
+	if (c == NULL)
+		return;
+	if (http_waits(q))
+		free(c); /* nothing has been hung on it */
+	else
 		c->route->handle(c);
 }
 
@@ -317,7 +321,7 @@ bool api_handle_head(void *arg, struct http_request *q)
 	struct call *c = begin_call(arg, q);
 	if (c == NULL || (c->route->handle == handle_webhook_in && !webhook_in_may_come(c)))
 		return false;
-	free(c); /* nothing has been hung on it; it begins anew with the body */
+	free(c); /* nor here: it begins anew with the body */
 	return true;
 }
 

@@ -404,7 +404,7 @@ static void on_request(struct evhttp_request *ev, void *arg)
 		q->query = (struct slice){mark + 1, target.len - q->path.len - 1};
 	}
 	s->held++;
-	s->hooks.handle(s->hooks.arg, q);
+	http_handle(q);
 }
 
 static void open_front(struct front *front, struct http_server *s, bool is_tls)
@@ -448,6 +448,7 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
 	for (size_t i = 0; i < STANDINGS; i++)
 		TAILQ_INIT(&s->standing[i]);
 	http_open_shares(s);
+	http_open_work(s);
 	s->connections = map_new();
 	s->listeners = listeners_new(r, &conf->unix_access);
 	s->tls = tls_new();
@@ -491,6 +492,7 @@ void http_free(struct http_server *s)
 	for (size_t i = 0; i < FRONTS; i++)
 		evhttp_free(s->fronts[i].ev); /* closes the connections: on_close */
 	http_close_shares(s);
+	http_close_work(s);
 	tls_free(s->tls);
 	map_free(s->connections);
 	listeners_free(s->listeners);
@@ -541,6 +543,7 @@ void http_stop(struct http_server *s)
 {
 	s->stopped = true;
 	close_listeners(s);
+	http_finish_work(s);
 	map_each(s->connections, cut_stream, NULL);
 }
 

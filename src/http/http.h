@@ -65,7 +65,10 @@ struct http_request;
 struct tls_conf;
 
 struct http_hooks {
-	/* Gets each complete request, to be answered once by http_reply(), now or later. */
+	/*
+	 * Gets each complete request, to be answered once by http_reply(), now or later;
+	 * perhaps again, where http_waits() said so.
+	 */
 	void (*handle)(void *arg, struct http_request *q);
 	/*
 	 * Gets a request of which the head has come and the body has not. True: it is to be
@@ -145,6 +148,14 @@ const struct cidr *http_peer(const struct http_request *q);
  */
 void http_set_taker(struct http_request *q, struct slice taker);
 struct slice http_taker(const struct http_request *q); /* borrowed; empty: it is gone */
+
+/*
+ * Whether the request has to wait for its taker's turn: then handle() gets it once more, in a
+ * later pass of the loop, and does nothing with it now. To be asked there, once the taker is
+ * known and nothing is done yet. So who sends many requests that take time has them done in
+ * turns with the others'.
+ */
+bool http_waits(struct http_request *q);
 
 /* Adds a header to the answer; both are copied. */
 void http_add_header(struct http_request *q, const char *name, const char *value);

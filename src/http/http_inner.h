@@ -1,8 +1,8 @@
 /*
  * What the parts of the HTTP server share: http.c has listeners and connections,
  * http_places.c who may have a connection, http_shares.c what each taker has of the rest,
- * http_request.c requests and answers, http_head.c those of which only the head has come,
- * http_stream.c answers without a known length. For them alone.
+ * http_work.c whose request is next, http_request.c requests and answers, http_head.c those of
+ * which only the head has come, http_stream.c answers without a known length. For them alone.
  */
 #ifndef HTTP_HTTP_INNER_H
 #define HTTP_HTTP_INNER_H
@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "http/gate.h"
 #include "http/http.h"
+#include "http/http_shares.h"
 #include "http/listener.h"
 #include "http/tls.h"
 
@@ -59,6 +60,7 @@ struct connection {
 TAILQ_HEAD(connections, connection);
 
 struct http_request {
+	STAILQ_ENTRY(http_request) link; /* while it waits for its turn */
 	struct http_server *server;
 	struct evhttp_request *ev;     /* NULL: only the head has come; the next three */
 	struct connection *connection; /* NULL: it is gone */
@@ -79,14 +81,6 @@ struct front {
 
 enum { FRONT_PLAIN, FRONT_TLS, FRONTS };
 
-/* Something that takers share, and when the log has last said that one was refused of it. */
-struct resource {
-	struct shares *shares;
-	int64_t quiet_until_ms; /* monotonic; no line before, */
-	int64_t quiet_named_ms; /* nor before this if it would name */
-	char named[HTTP_TAKER_SIZE];
-};
-
 struct http_server {
 	struct reactor *reactor;
 	struct http_conf conf;
@@ -99,7 +93,13 @@ struct http_server {
 	struct connections standing[STANDINGS];
 	struct listeners *listeners;
 	struct resource resources[HTTP_RESOURCES];
-	struct shares *kept; /* the HTTP_PLACES_KEPT */
+	struct shares *kept;          /* the HTTP_PLACES_KEPT */
+	TAILQ_HEAD(, worker) workers; /* in the order of their turns */
+	struct map *workers_by_name;
+	struct reactor_timer *work;
+	uint64_t work_pass; /* the pass of the loop in which `work_us` was used */
+	int64_t work_us;
+	bool works_off; /* what is handled now has waited */
 	uint32_t held;
 	struct http_figures figures; /* but the open connections */
 	bool stopped;
@@ -135,35 +135,6 @@ void http_leave(struct connection *c);
 /* Says what a connection that has a place is at from now on. */
 void http_stand(struct connection *c, enum standing standing);
 
-void http_open_shares(struct http_server *s);
-void http_close_shares(struct http_server *s);
-
-/* Sets the shares' sizes by the configuration. */
-void http_size_shares(struct http_server *s);
-
-/* Counts a refusal, and logs it where that is not the same over and over. */
-void http_note_refusal(struct http_server *s, enum http_resource what, const char *taker);
-
-/* Has the taker of a connection's request charged from now on, also for what it has already. */
-void http_charge_to(struct connection *c, struct slice taker);
-
-/*
- * Charges the request's taker for a body that begins, for what has come of it. False: it may
- * not have that, and has been refused.
- */
-bool http_charge_body(struct connection *c);
-bool http_charge_input(struct connection *c);
-
-/* Charges it for bytes of answers that were given to the connection, and that left. */
-void http_charge_output(struct connection *c, size_t added, size_t gone);
-
-/* Whether its taker may have an answer of so many bytes; false counts as a refusal. */
-bool http_may_answer(struct connection *c, size_t bytes);
-
-/* Gives back what the request's body has: all but the bytes that are kept; those too. */
-void http_end_body(struct connection *c);
-void http_forget_input(struct connection *c);
-
 /*
  * The head of a request has come, and its body has not: asks whether that is wanted. False:
  * it is not, and the request has been answered or will be.
@@ -179,6 +150,15 @@ void http_head_values(struct slice lines, const char *name, struct buf *out);
 /* Answers a request of which only the head has come; takes it. */
 void http_reply_early(struct http_request *q, int status, const char *content_type,
     struct slice body);
+
+/* Hands a request to the handler. */
+void http_handle(struct http_request *q);
+
+void http_open_work(struct http_server *s);
+void http_close_work(struct http_server *s);
+
+/* Handles all that waits. */
+void http_finish_work(struct http_server *s);
 
 /* Whether its answer may go on for long: it is of HTTP/1.1, and the server does not stop. */
 bool http_may_go_on(const struct http_request *q);

@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "http/http_inner.h"
 
+#define FEW 4 /* connections of a client */
+
 void http_stand(struct connection *c, enum standing standing)
 {
 	struct connections *lists = c->server->standing;
@@ -77,6 +79,18 @@ static bool find_kept_place(struct connection *c)
 	return true;
 }
 
+/*
+ * How many connections a client may have at others' cost: as many as he is guaranteed. Where
+ * that are very few, twice as many, an equal part; who is displaced for it is not at work.
+ */
+static uint64_t claim_of(const struct share *share, uint64_t held)
+{
+	uint64_t guarantee = share_guarantee(share, held);
+	if (guarantee >= FEW)
+		return guarantee;
+	return 2 * guarantee < FEW ? 2 * guarantee : FEW;
+}
+
 static bool find_place(struct connection *c, bool is_local)
 {
 	struct http_server *s = c->server;
@@ -86,7 +100,7 @@ static bool find_place(struct connection *c, bool is_local)
 	bool is_bound = c->visitor.is_counted;
 	uint64_t held = shares_held(all, client);
 	bool is_free = is_bound ? shares_room(all, client) > 0 : share->held < share->capacity;
-	bool has_claim = !is_bound || held < share_guarantee(share, held);
+	bool has_claim = !is_bound || held < claim_of(share, held);
 	if (is_free || (has_claim && make_place(s))) {
 		take_place(c, all);
 		return true;

@@ -1,5 +1,9 @@
 """Fixtures of the end-to-end tests and of the siege; harness.py has what they are made of."""
 
+import pathlib
+import signal
+import tempfile
+
 import pytest
 import trustme
 
@@ -107,3 +111,26 @@ def start_process():
     yield start
     for process in processes:
         process.close()
+
+
+@pytest.fixture
+def folder():
+    """A short one: the path of a unix socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="wb") as name:
+        yield pathlib.Path(name)
+
+
+@pytest.fixture
+def start_front(make_gateway):  # after it, so that no gateway waits for one
+    """Starts proxies and ends them in their own way: nginx's workers go with their master."""
+    processes = []
+
+    def start(*command):
+        processes.append(Process(command))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.signal(signal.SIGTERM)
+    for process in processes:
+        process.wait()

@@ -26,3 +26,23 @@ def besiege(make_receiver):
         return Siege(gateway, make_receiver(), **options)
 
     return begin
+
+
+@pytest.fixture
+def front(make_gateway, folder, authority, start_front):
+    """
+    Puts a proxy with the shipped configuration before a gateway: front("nginx", **options)
+    returns both.
+    """
+    from fronts import ARE_THERE, Front, behind
+
+    if not ARE_THERE:
+        pytest.skip("needs nginx and haproxy")
+
+    def begin(kind, **options):
+        gateway = behind(make_gateway, folder, "api", **options)
+        sockets = {"/run/waybill/api.sock": f"{folder}/api.sock"}
+        proxy = Front(kind, False, folder, sockets, gateway.token, authority, start_front)
+        return proxy, gateway
+
+    return begin
