@@ -78,7 +78,7 @@ all: build/waybill ## build build/waybill; V=1 shows the commands (the default)
 
 # install-deps comes before the first flags file, and so before all that is compiled.
 wants = $(if $(filter $(2),$(MAKECMDGOALS)),$(1))
-DEPS := $(strip $(call wants,build,run) $(call wants,test,test asan fuzz soak) \
+DEPS := $(strip $(call wants,build,run) $(call wants,test,test asan fuzz soak siege) \
 	$(call wants,bench,bench bench-full bench-instructions))
 deps:
 	@etc/install-deps $(DEPS)
@@ -170,6 +170,7 @@ define RUN_TESTS
 @tests/run $(1) corpus $(FUZZ_$(1))
 @tests/run $(1) json
 @tests/run $(1) e2e
+@tests/run $(1) siege
 endef
 
 test: $(call ALL_TESTS,release) $(BENCHES) ## install what is missing, build, check everything
@@ -193,6 +194,9 @@ test-json: $(DRIVER_$(VARIANT)) ## canonical JSON compared with Node.js
 
 test-e2e: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) $(BENCHES) ## the end-to-end tests, or some: K=dlq
 	@tests/run $(VARIANT) e2e '$(K)'
+
+siege: $(BIN_$(VARIANT)) ## everything that is shared, attacked, beside those who are healthy; or some: K=bodies
+	@WAYBILL_SIEGE=full tests/run $(VARIANT) siege '$(K)'
 
 crash-states: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## what a loss of power can leave; ROUNDS=1
 	@WAYBILL_CRASH_ROUNDS=$(or $(ROUNDS),1) tests/run $(VARIANT) e2e power_loss
@@ -306,6 +310,6 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e crash-states \
-	faults fuzz soak bench bench-full bench-instructions bench-rival bench-programs lint tidy \
+.PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e siege \
+	crash-states faults fuzz soak bench bench-full bench-instructions bench-rival bench-programs lint tidy \
 	format man install uninstall deb clean help screenshots first-hour

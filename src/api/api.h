@@ -82,13 +82,17 @@ void api_stop(struct api *api);
  */
 void api_relieve(struct api *api, uint64_t file_bytes);
 
-/* An http_handler; `arg` is the struct api. */
+/*
+ * For struct http_hooks, whose `arg` is the struct api. A head is refused as the whole request
+ * would be: for its path, its method, its token.
+ */
 void api_handle(void *arg, struct http_request *q);
+bool api_handle_head(void *arg, struct http_request *q);
 
-/* An http_handler that knows /metrics and nothing else; `arg` is the struct api. */
+/* In place of api_handle(), where /metrics is served and nothing else. */
 void api_handle_metrics(void *arg, struct http_request *q);
 
-/* An http_error_fn: the contract's error shape. */
+/* The contract's error shape. */
 void api_error_body(int status, const char *message, struct buf *out);
 
 #endif

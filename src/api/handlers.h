@@ -16,6 +16,8 @@ extern const size_t REPLAY_CALL_SIZE;
 void handle_publish(struct call *c);
 void handle_publish_any(struct call *c);
 void handle_webhook_in(struct call *c);
+/* Whether the body of such a call is worth reading; false: it has been answered, or will be. */
+bool webhook_in_may_come(struct call *c);
 void handle_test(struct call *c);
 void release_publish(struct call *c);
 

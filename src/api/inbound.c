@@ -46,11 +46,20 @@ void inbound_add(struct inbound *in, struct slice session, struct slice secret)
 	map_put(in->by_session, session.ptr, session.len, key);
 }
 
+static struct sign_key *find_key(const struct inbound *in, struct slice session)
+{
+	struct sign_key *key = map_get(in->by_session, session.ptr, session.len);
+	return key == NULL ? in->others : key;
+}
+
+bool inbound_may_verify(const struct inbound *in, struct slice session, bool is_signed)
+{
+	return is_signed && find_key(in, session) != NULL;
+}
+
 bool inbound_verify(const struct inbound *in, struct slice session,
     const struct sign_claim *claim)
 {
-	struct sign_key *key = map_get(in->by_session, session.ptr, session.len);
-	if (key == NULL)
-		key = in->others;
+	struct sign_key *key = find_key(in, session);
 	return key != NULL && sign_verify(key, claim);
 }

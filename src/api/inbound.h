@@ -24,6 +24,9 @@ void inbound_free(struct inbound *in);
 /* Adds the secret of `session`, or with an empty session that of all which have none. */
 void inbound_add(struct inbound *in, struct slice session, struct slice secret);
 
+/* Whether a request for `session` could prove anything: it is signed, and we have a secret. */
+bool inbound_may_verify(const struct inbound *in, struct slice session, bool is_signed);
+
 /* Whether the claim proves the session's secret; its window is to be INBOUND_WINDOW_S. */
 bool inbound_verify(const struct inbound *in, struct slice session,
     const struct sign_claim *claim);

@@ -333,29 +333,58 @@ void handle_publish_any(struct call *c)
 		stage(pc, 202);
 }
 
+/* Whether a token lets a webhook-in call in; it then answers for what that takes. */
+static bool has_token(struct call *c)
+{
+	const struct auth *auth = c->api->conf.auth;
+	struct slice token = http_header(c->http, "Authorization");
+	const char *name = NULL;
+	if (auth_count(auth) == 0 || !auth_check(auth, token, &c->token, &name) ||
+	    !auth_reaches(c->token, slice_of(c->session)))
+		return false;
+	http_set_taker(c->http, slice_of(name));
+	return true;
+}
+
 static struct slice header_of(const void *request, const char *name)
 {
 	return http_header(request, name);
 }
 
+static bool is_signed(const struct call *c)
+{
+	return http_header(c->http, "X-Webhook-Signature").len > 0;
+}
+
+static void refuse_inbound(struct call *c)
+{
+	bool is_guess = http_header(c->http, "Authorization").len > 0 || is_signed(c);
+	guard_refuse(c->api->guard, c, is_guess,
+	    "a signature of this session's inbound secret is needed, or a token");
+}
+
+bool webhook_in_may_come(struct call *c)
+{
+	if (!guard_admits(c->api->guard, c))
+		return false;
+	if (has_token(c) ||
+	    inbound_may_verify(c->api->conf.inbound, slice_of(c->session), is_signed(c)))
+		return true;
+	refuse_inbound(c);
+	return false;
+}
+
 void handle_webhook_in(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
-	const struct api_conf *conf = &c->api->conf;
 	struct slice body = http_body(c->http);
-	struct slice token = http_header(c->http, "Authorization");
-	if (!guard_admits(c->api->guard, c))
-		return;
-	bool by_token = auth_count(conf->auth) > 0 &&
-	    auth_check(conf->auth, token, &c->token) &&
-	    auth_reaches(c->token, slice_of(c->session));
 	const struct sign_claim claim = {header_of, c->http, body, clock_system_ms() / 1000,
 	    INBOUND_WINDOW_S};
-	if (!by_token && !inbound_verify(conf->inbound, slice_of(c->session), &claim)) {
-		bool is_guess = token.len > 0 ||
-		    http_header(c->http, "X-Webhook-Signature").len > 0;
-		guard_refuse(c->api->guard, c, is_guess,
-		    "a signature of this session's inbound secret is needed, or a token");
+	if (!guard_admits(c->api->guard, c))
+		return;
+	bool by_token = has_token(c);
+	if (!by_token && !inbound_verify(c->api->conf.inbound, slice_of(c->session), &claim)) {
+		refuse_inbound(c);
 		return;
 	}
 	if (!by_token)
@@ -672,16 +701,15 @@ void intake_fini(struct intake *in)
 }
 
 /* A session of the request. */
-struct addition {
+struct tally {
 	uint64_t waiting; /* before the request */
 	uint64_t added;   /* by its events so far */
 };
 
-static struct addition *take_addition(struct map *shares, const struct quota *q,
-    const char *session)
+static struct tally *take_share(struct map *shares, const struct quota *q, const char *session)
 {
 	size_t len = strlen(session);
-	struct addition *s = map_get(shares, session, len);
+	struct tally *s = map_get(shares, session, len);
 	if (s != NULL)
 		return s;
 	s = mem_new(sizeof(*s));
@@ -691,7 +719,7 @@ static struct addition *take_addition(struct map *shares, const struct quota *q,
 }
 
 static enum err refuse_session(const struct quota *q, const struct intake *in, size_t item,
-    const struct addition *s, struct problem *p)
+    const struct tally *s, struct problem *p)
 {
 	char field[40] = "";
 	if (in->is_batch)
@@ -711,7 +739,7 @@ static enum err check_items(const struct quota *q, const struct intake *in, stru
 		const struct event *e = &in->items[i].publication.event;
 		if (in->items[i].replayed || e->deliveries == 0)
 			continue;
-		struct addition *s = take_addition(shares, q, e->session);
+		struct tally *s = take_share(shares, q, e->session);
 		s->added += e->deliveries;
 		if (s->waiting + s->added > q->most)
 			return refuse_session(q, in, i, s, p);

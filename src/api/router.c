@@ -77,6 +77,7 @@ static const struct route NO_ROUTE = {"", "", NULL, NULL, NULL, true};
 
 struct path {
 	struct slice segments[SEGMENTS_MAX];
+	bool is_encoded[SEGMENTS_MAX]; /* was written with a %XX */
 	size_t count;
 	char text[PATH_MAX_BYTES];
 };
@@ -121,8 +122,8 @@ void api_stop(struct api *api)
 }
 
 /*
- * Decodes a raw path into segments. ERR_SYNTAX for a malformed %XX, ERR_NOTFOUND for a path
- * of no call.
+ * Decodes a raw path into segments, once. ERR_SYNTAX for a malformed %XX, ERR_NOTFOUND for a
+ * path of no call.
  */
 static enum err split_path(struct slice raw, struct path *path)
 {
@@ -136,10 +137,13 @@ static enum err split_path(struct slice raw, struct path *path)
 		if (c == '/') {
 			if (path->count == SEGMENTS_MAX)
 				return ERR_NOTFOUND;
+			path->is_encoded[path->count] = false;
 			segment = &path->segments[path->count++];
 			*segment = (struct slice){path->text + len, 0};
 			continue;
 		}
+		if (segment == NULL)
+			return ERR_NOTFOUND;
 		if (c == '%') {
 			int high = i + 2 < raw.len ? str_hex_digit(raw.ptr[i + 1]) : -1;
 			int low = high < 0 ? -1 : str_hex_digit(raw.ptr[i + 2]);
@@ -147,9 +151,8 @@ static enum err split_path(struct slice raw, struct path *path)
 				return ERR_SYNTAX;
 			c = (char)(high * 16 + low);
 			i += 2;
+			path->is_encoded[path->count - 1] = true;
 		}
-		if (segment == NULL)
-			return ERR_NOTFOUND;
 		path->text[len++] = c;
 		segment->len++;
 	}
@@ -164,6 +167,10 @@ static struct slice next_part(const char **pattern)
 	return part;
 }
 
+/*
+ * What is fixed in a path has one spelling: a proxy that lets some calls through and others
+ * not by how they begin (/metrics) must see the same as we do. Names and ids have several.
+ */
 static bool matches(const char *pattern, const struct path *path)
 {
 	if (*pattern == '\0') /* "/": one segment, and nothing in it */
@@ -172,7 +179,8 @@ static bool matches(const char *pattern, const struct path *path)
 		struct slice part = next_part(&pattern);
 		if (part.len == 0)
 			return false;
-		if (part.ptr[0] != ':' && !slice_eq(part, path->segments[i]))
+		bool is_fixed = part.ptr[0] != ':';
+		if (is_fixed && (path->is_encoded[i] || !slice_eq(part, path->segments[i])))
 			return false;
 	}
 	return *pattern == '\0';
@@ -248,17 +256,32 @@ static void answer_no_route(struct api *api, struct http_request *q, enum err er
 	    "this path does not have this method; the Allow header lists those it has");
 }
 
+/* Who answers for what a call takes: its token, else its client. */
+static void name_taker(struct call *c, const char *token)
+{
+	char text[CIDR_TEXT_SIZE];
+	if (token != NULL) {
+		http_set_taker(c->http, slice_of(token));
+	} else if (proxies_trust(c->api->conf.proxies, http_peer(c->http))) {
+		struct cidr client = guard_client(c->api->guard, c->http);
+		cidr_format(&client, text);
+		http_set_taker(c->http, slice_of(text));
+	} /* else it is the connection's client already */
+}
+
 /* Checks who calls and what for. OK, or the call has been answered. */
 static enum err admit(struct call *c, const struct path *path)
 {
 	struct slice token = http_header(c->http, "Authorization");
+	const char *name = NULL;
 	if (!c->route->open && !guard_admits(c->api->guard, c))
 		return ERR_REFUSED;
-	if (!c->route->open && !auth_check(c->api->conf.auth, token, &c->token)) {
+	if (!c->route->open && !auth_check(c->api->conf.auth, token, &c->token, &name)) {
 		guard_refuse(c->api->guard, c, token.len > 0,
 		    "a valid token is needed: Authorization: Bearer TOKEN");
 		return ERR_REFUSED;
 	}
+	name_taker(c, name);
 	enum err err = read_names(c, path);
 	if (err == OK && c->session[0] != '\0' && !auth_reaches(c->token, slice_of(c->session)))
 		err = ERR_REFUSED;
@@ -267,11 +290,12 @@ static enum err admit(struct call *c, const struct path *path)
 	return err;
 }
 
-void api_handle(void *arg, struct http_request *q)
+/* Finds the call that a request makes, if it may; NULL: it has been answered, or will be. */
+static struct call *begin_call(struct api *api, struct http_request *q)
 {
-	struct api *api = arg;
 	struct path path;
 	struct buf allow = BUF_INIT(128);
+	struct call *c = NULL;
 	const struct route *route = NULL;
 	enum err err = split_path(http_path(q), &path);
 	if (err == OK)
@@ -279,11 +303,32 @@ void api_handle(void *arg, struct http_request *q)
 	if (route == NULL) {
 		answer_no_route(api, q, err, &allow);
 	} else {
-		struct call *c = make_call(api, q, route);
-		if (admit(c, &path) == OK)
-			route->handle(c);
+		c = make_call(api, q, route);
+		if (admit(c, &path) != OK)
+			c = NULL;
 	}
 	buf_fini(&allow);
+	return c;
+}
+
+void api_handle(void *arg, struct http_request *q)
+{
+	struct call *c = begin_call(arg, q);
+	if (c == NULL)
+		return;
+	if (http_waits(q))
+		free(c); /* nothing has been hung on it */
+	else
+		c->route->handle(c);
+}
+
+bool api_handle_head(void *arg, struct http_request *q)
+{
+	struct call *c = begin_call(arg, q);
+	if (c == NULL || (c->route->handle == handle_webhook_in && !webhook_in_may_come(c)))
+		return false;
+	free(c); /* nor here: it begins anew with the body */
+	return true;
 }
 
 void api_handle_metrics(void *arg, struct http_request *q)

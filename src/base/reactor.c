@@ -12,6 +12,7 @@
 
 struct reactor {
 	struct event_base *base;
+	uint64_t passes;
 };
 
 struct reactor_io {
@@ -80,9 +81,16 @@ struct event_base *reactor_base(struct reactor *r)
 	return r->base;
 }
 
+uint64_t reactor_passes(const struct reactor *r)
+{
+	return r->passes;
+}
+
 void reactor_pass(struct reactor *r, bool poll)
 {
-	int rc = event_base_loop(r->base, poll ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+	r->passes++;
+	/* without ONCE it would go on as long as anything comes, which peers see to */
+	int rc = event_base_loop(r->base, EVLOOP_ONCE | (poll ? EVLOOP_NONBLOCK : 0));
 	panic_if(rc < 0, "the event loop failed");
 }
 

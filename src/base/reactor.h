@@ -21,6 +21,9 @@ void reactor_free(struct reactor *r);
 /* libevent's own handle, for the one other module that needs it: the HTTP listener. */
 struct event_base *reactor_base(struct reactor *r);
 
+/* How many passes have begun. */
+uint64_t reactor_passes(const struct reactor *r);
+
 /* Runs one pass: waits for an event unless `poll`, then calls what is active. */
 void reactor_pass(struct reactor *r, bool poll);
 

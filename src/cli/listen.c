@@ -154,12 +154,16 @@ static int serve(struct listener *l, uint64_t port)
 	    .body_timeout_ms = 60000,
 	    .idle_timeout_ms = 120000,
 	    .send_timeout_ms = 60000,
-	    .input_max = 64 * BODY_MAX};
+	    .input_max = 64 * BODY_MAX,
+	    .output_max = 64 * BODY_MAX};
+	const struct http_hooks hooks = {.handle = on_request,
+	    .error_body = error_body,
+	    .arg = l};
 	char where[64];
 	char *shown = NULL;
 	struct problem p;
 	l->reactor = reactor_new();
-	struct http_server *http = http_new(l->reactor, &CONF, on_request, error_body, l);
+	struct http_server *http = http_new(l->reactor, &CONF, &hooks);
 	struct reactor_signal *term = reactor_signal_new(l->reactor, SIGTERM, on_stop, l);
 	struct reactor_signal *interrupt = reactor_signal_new(l->reactor, SIGINT, on_stop, l);
 	(void)snprintf(where, sizeof(where), "127.0.0.1:%u", (unsigned)port);

@@ -500,18 +500,19 @@ static const char *take_head_lf(struct gate *g, const char *p, const char *end)
 	return next;
 }
 
+static void skip_data(struct gate *g, uint64_t n)
+{
+	g->left -= n;
+	if (g->left == 0)
+		g->step = STEP_DONE;
+}
+
 /* Passes bytes of any value, as many as the Content-Length says. */
 static const char *take_data(struct gate *g, const char *p, const char *end)
 {
-	size_t n = (size_t)(end - p);
-	if (n < g->left) {
-		g->left -= n;
-		return end;
-	}
-	p += g->left;
-	g->left = 0;
-	g->step = STEP_DONE;
-	return p;
+	uint64_t n = (uint64_t)(end - p) < g->left ? (uint64_t)(end - p) : g->left;
+	skip_data(g, n);
+	return p + n;
 }
 
 static const char *take_chunks(struct gate *g, const char *p, const char *end)
@@ -583,6 +584,31 @@ bool gate_is_idle(const struct gate *g)
 	return g->step == STEP_START;
 }
 
+static enum gate_state state_of(const struct gate *g)
+{
+	if (g->step == STEP_REFUSED)
+		return GATE_REFUSED;
+	if (g->step == STEP_DONE)
+		return GATE_DONE;
+	return g->step <= STEP_HEAD_LF ? GATE_HEAD : GATE_BODY;
+}
+
+uint64_t gate_data(const struct gate *g)
+{
+	if (g->step == STEP_LENGTH)
+		return g->left;
+	return g->step == STEP_CHUNKS ? gate_chunk_data(&g->chunk) : 0;
+}
+
+enum gate_state gate_skip(struct gate *g, uint64_t n)
+{
+	if (n > 0 && g->step == STEP_LENGTH)
+		skip_data(g, n);
+	else if (n > 0 && g->step == STEP_CHUNKS)
+		gate_chunk_skip(&g->chunk, n);
+	return state_of(g);
+}
+
 enum gate_state gate_feed(struct gate *g, const char *bytes, size_t n, size_t *used)
 {
 	const char *p = bytes;
@@ -592,9 +618,5 @@ enum gate_state gate_feed(struct gate *g, const char *bytes, size_t n, size_t *u
 		p = is_counted ? run_head(g, p, end) : STEPS[g->step](g, p, end);
 	}
 	*used = (size_t)(p - bytes);
-	if (g->step == STEP_REFUSED)
-		return GATE_REFUSED;
-	if (g->step == STEP_DONE)
-		return GATE_DONE;
-	return g->step <= STEP_HEAD_LF ? GATE_HEAD : GATE_BODY;
+	return state_of(g);
 }

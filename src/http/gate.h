@@ -52,6 +52,7 @@ struct gate {
 	 */
 	unsigned char leading;
 	bool wants_continue; /* once past the head: a body follows only after a 100 */
+	size_t head;         /* bytes of the head so far, without `leading` */
 
 	/* Private. */
 	unsigned char step;   /* what the next byte is */
@@ -63,7 +64,6 @@ struct gate {
 	bool has_gap;            /* spaces were read that may turn out to end the value */
 	char token[GATE_TOKEN_MAX];
 	unsigned headers; /* lines so far */
-	size_t head;      /* bytes of the head so far */
 	uint64_t left;    /* bytes of a body with a length still to come */
 	struct gate_chunk chunk;
 	const struct gate_limits *limits;
@@ -78,6 +78,13 @@ void gate_init(struct gate *g, const struct gate_limits *limits);
  * the next one (gate_init() again). Once done or refused it stays so and uses nothing.
  */
 enum gate_state gate_feed(struct gate *g, const char *bytes, size_t n, size_t *used);
+
+/*
+ * How many of the bytes that come next are a body's, and mean nothing: they need not be shown,
+ * gate_skip() passes `n` of them in their place, at most so many.
+ */
+uint64_t gate_data(const struct gate *g);
+enum gate_state gate_skip(struct gate *g, uint64_t n);
 
 /* Whether no byte of the message has come yet: an idle connection, not a slow one. */
 bool gate_is_idle(const struct gate *g);

@@ -66,17 +66,23 @@ static const char *take_size(struct gate_chunk *c, const char *p)
 	return p + 1;
 }
 
+uint64_t gate_chunk_data(const struct gate_chunk *c)
+{
+	return c->step == STEP_DATA ? c->left : 0;
+}
+
+void gate_chunk_skip(struct gate_chunk *c, uint64_t n)
+{
+	c->left -= n;
+	if (c->left == 0)
+		c->step = STEP_DATA_CR;
+}
+
 static const char *take_data(struct gate_chunk *c, const char *p, const char *end)
 {
-	size_t n = (size_t)(end - p);
-	if (n < c->left) {
-		c->left -= n;
-		return end;
-	}
-	p += c->left;
-	c->left = 0;
-	c->step = STEP_DATA_CR;
-	return p;
+	uint64_t n = (uint64_t)(end - p) < c->left ? (uint64_t)(end - p) : c->left;
+	gate_chunk_skip(c, n);
+	return p + n;
 }
 
 static const char *take_byte(struct gate_chunk *c, const char *p)

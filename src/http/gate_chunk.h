@@ -31,4 +31,8 @@ void gate_chunk_init(struct gate_chunk *c, uint64_t max);
 enum gate_chunk_state gate_chunk_feed(struct gate_chunk *c, const char *bytes, size_t n,
     size_t *used);
 
+/* How many of the next bytes are a chunk's data, whatever they are; and passes `n` of them. */
+uint64_t gate_chunk_data(const struct gate_chunk *c);
+void gate_chunk_skip(struct gate_chunk *c, uint64_t n);
+
 #endif

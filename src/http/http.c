@@ -19,10 +19,8 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -36,15 +34,15 @@
 #define HEAD_MAX_BYTES 16384
 #define HEAD_LINES_MAX 64
 #define INPUT_SLACK 65536    /* bytes read ahead of what a request needs */
+#define ERROR_MAX 4096       /* bytes of an error's JSON */
 #define LINGER_MS 1000       /* how long a refused connection is drained */
-#define SMALL_BODY 65536     /* bytes; such a one is taken although max_input is reached */
 #define READ_MIN_BYTES 65536 /* of an answer, to be taken within each send_timeout_ms */
 #define SPANS_MAX 64         /* pieces of an input buffer looked at in one go */
+#define STRANGERS_MAX 64     /* accepted in one go, before it is asked whether they may stay */
 
 static void balance_accepting(struct http_server *s)
 {
-	listeners_accept(s->listeners,
-	    !s->stopped && map_count(s->connections) < s->conf.max_connections);
+	listeners_accept(s->listeners, !s->stopped && s->strangers < STRANGERS_MAX);
 }
 
 /* What TLS has decrypted and the input had no room for makes no socket readable. */
@@ -65,23 +63,33 @@ static void set_input_limit(struct connection *c)
 	read_on(c);
 }
 
-/* Answers past the bufferevent, as evhttp must not see the request. */
-static void send_error(struct connection *c, int status, const char *message)
+/* It need not fit: one that left no room for it has no claim to it. */
+static void send_answer(struct connection *c, struct slice answer)
 {
-	struct buf body = BUF_INIT(4096);
-	struct buf head = BUF_INIT(8192);
-	c->server->error_body(status, message, &body);
-	http_error_put(&head, status, buf_view(&body));
 	if (c->is_tls) {
-		tls_send(c->bev, buf_view(&head));
+		tls_send(c->bev, answer);
 		tls_close(c->bev);
 	} else {
-		/* it fits an empty socket buffer; a client that left none has no claim to it */
-		(void)send(bufferevent_getfd(c->bev), head.data, head.len,
+		(void)send(bufferevent_getfd(c->bev), answer.ptr, answer.len,
 		    MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
+}
+
+static void put_error(struct connection *c, int status, const char *message, struct buf *out)
+{
+	struct buf body = BUF_INIT(ERROR_MAX);
+	c->server->hooks.error_body(status, message, &body);
+	http_error_put(out, status, "application/json", http_error_lines(status),
+	    buf_view(&body));
 	buf_fini(&body);
-	buf_fini(&head);
+}
+
+void http_send_error(struct connection *c, int status, const char *message)
+{
+	struct buf answer = BUF_INIT(2 * ERROR_MAX);
+	put_error(c, status, message, &answer);
+	send_answer(c, buf_view(&answer));
+	buf_fini(&answer);
 }
 
 static void drain_input(struct connection *c)
@@ -89,14 +97,24 @@ static void drain_input(struct connection *c)
 	(void)evbuffer_drain(bufferevent_get_input(c->bev), SIZE_MAX); /* it is not frozen */
 }
 
-static void refuse(struct connection *c, int status, const char *message)
+void http_refuse_with(struct connection *c, int status, struct slice answer)
 {
 	c->refused = true;
 	c->server->figures.answers[status / 100]++;
-	send_error(c, status, message);
+	send_answer(c, answer);
 	(void)shutdown(bufferevent_getfd(c->bev), SHUT_WR); /* a gone peer is fine too */
 	drain_input(c);
+	http_forget_input(c);
+	http_stand(c, STANDING_LINGER);
 	reactor_timer_set(c->deadline, LINGER_MS);
+}
+
+void http_refuse(struct connection *c, int status, const char *message)
+{
+	struct buf answer = BUF_INIT(2 * ERROR_MAX);
+	put_error(c, status, message, &answer);
+	http_refuse_with(c, status, buf_view(&answer));
+	buf_fini(&answer);
 }
 
 /* Refuses what the gate did, with the limit that was passed where it was one. */
@@ -107,8 +125,21 @@ static void refuse_as_gate(struct connection *c)
 	buf_puts(&message, c->gate.reason);
 	if (allowed > 0)
 		buf_printf(&message, " At most %llu are allowed.", allowed);
-	refuse(c, c->gate.status, buf_cstr(&message));
+	http_refuse(c, c->gate.status, buf_cstr(&message));
 	buf_fini(&message);
+}
+
+/* The head is good and a body is to come: whether that is wanted, and may come now. */
+static void begin_body(struct connection *c)
+{
+	if (!http_ask_head(c)) {
+		drain_input(c); /* evhttp would answer "100 Continue", or wait for the body */
+		return;
+	}
+	if (!http_charge_body(c))
+		return;
+	http_stand(c, STANDING_BODY);
+	reactor_timer_set(c->deadline, c->server->conf.body_timeout_ms);
 }
 
 /* Sets what the scan's new state asks for: a deadline, a limit, or the end. */
@@ -118,27 +149,66 @@ static void enter(struct connection *c, enum gate_state state, bool was_idle)
 	c->state = state;
 	if (state == GATE_REFUSED) {
 		refuse_as_gate(c);
-	} else if (state == GATE_BODY && c->input > SMALL_BODY &&
-	    c->server->input > c->server->conf.input_max) {
-		refuse(c, 503, "Too many bytes of requests are under way.");
 	} else if (state == GATE_DONE) {
 		reactor_timer_clear(c->deadline);
+		http_end_body(c);
+		http_stand(c, STANDING_BUSY);
 	} else if (state == GATE_HEAD && was_idle && !gate_is_idle(&c->gate)) {
 		reactor_timer_set(c->deadline, c->server->conf.head_timeout_ms);
+		http_stand(c, STANDING_HEAD);
 	} else if (state == GATE_BODY && before == GATE_HEAD) {
-		reactor_timer_set(c->deadline, c->server->conf.body_timeout_ms);
+		begin_body(c);
 	}
+	if (state == GATE_BODY && !c->refused)
+		(void)http_charge_input(c); /* refused, if it may not have it */
 	if (state != before && !c->refused)
 		set_input_limit(c);
+}
+
+/*
+ * Keeps `n` bytes of the head that evhttp may take before the rest comes, or that are looked
+ * at before it sees them; most heads come whole, with their bodies, and are never kept.
+ */
+static void keep_head(struct connection *c, const char *bytes, size_t n, enum gate_state state)
+{
+	if (n > 0 && (state == GATE_HEAD || state == GATE_BODY))
+		buf_append(&c->head, bytes, n);
+}
+
+/* Shows the gate some bytes of the input; *used of them belong to the request. */
+static enum gate_state show(struct connection *c, const char *bytes, size_t n, size_t *used)
+{
+	size_t head = c->gate.head;
+	size_t leading = c->gate.leading;
+	enum gate_state state = gate_feed(&c->gate, bytes, n, used);
+	keep_head(c, bytes + (c->gate.leading - leading), c->gate.head - head, state);
+	c->input += *used;
+	return state;
+}
+
+/*
+ * Passes the data of a body, which need not be looked at: finding a place in the input takes a
+ * walk over all that lies there, for each piece that comes.
+ */
+static enum gate_state pass_data(struct connection *c, size_t *from, size_t length)
+{
+	uint64_t data = gate_data(&c->gate);
+	size_t n = length - *from < data ? length - *from : (size_t)data;
+	if (n == 0)
+		return c->state;
+	*from += n;
+	c->input += n;
+	return gate_skip(&c->gate, n);
 }
 
 /* Shows the gate the input from byte `from` on, until it has seen all or the request ends. */
 static void scan(struct connection *c, size_t from)
 {
 	struct evbuffer *input = bufferevent_get_input(c->bev);
+	size_t length = evbuffer_get_length(input);
 	bool was_idle = gate_is_idle(&c->gate);
-	enum gate_state state = c->state;
-	while (from < evbuffer_get_length(input) && state < GATE_DONE) {
+	enum gate_state state = pass_data(c, &from, length);
+	while (from < length && state < GATE_DONE) {
 		struct evbuffer_iovec spans[SPANS_MAX];
 		struct evbuffer_ptr at;
 		if (evbuffer_ptr_set(input, &at, from, EVBUFFER_PTR_SET) != 0)
@@ -146,10 +216,8 @@ static void scan(struct connection *c, size_t from)
 		int n = evbuffer_peek(input, -1, &at, spans, SPANS_MAX);
 		for (int i = 0; i < n && i < SPANS_MAX && state < GATE_DONE; i++) {
 			size_t used = 0;
-			state = gate_feed(&c->gate, spans[i].iov_base, spans[i].iov_len, &used);
+			state = show(c, spans[i].iov_base, spans[i].iov_len, &used);
 			from += used;
-			c->input += used;
-			c->server->input += used;
 		}
 	}
 	if (c->gate.leading > 0 && state != GATE_REFUSED) {
@@ -177,12 +245,7 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
 	struct connection *c = arg;
 	(void)output;
 	c->taken += info->n_deleted;
-}
-
-static void forget_input(struct connection *c)
-{
-	c->server->input -= c->input;
-	c->input = 0;
+	http_charge_output(c, info->n_added, info->n_deleted);
 }
 
 static void on_close(struct evhttp_connection *ev, void *arg)
@@ -194,14 +257,28 @@ static void on_close(struct evhttp_connection *ev, void *arg)
 		tls_close(c->bev);
 	(void)evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);   /* was added */
 	(void)evbuffer_remove_cb(bufferevent_get_output(c->bev), on_output, c); /* too */
-	forget_input(c);
-	peers_leave(s->conf.peers, &c->visitor, clock_mono_ms());
+	http_forget_input(c);
+	http_charge_output(c, 0, c->output);
+	http_leave(c);
+	if (c->early != NULL)
+		c->early->connection = NULL;
 	reactor_timer_free(c->deadline);
 	(void)map_del(s->connections, &c->bev, sizeof(c->bev)); /* is `c` */
 	if (c->gone != NULL)
 		c->gone(c->gone_arg);
 	free(c);
-	balance_accepting(s);
+}
+
+static struct evhttp_connection *link_of(struct connection *c)
+{
+	struct evhttp_connection *ev = NULL;
+	bufferevent_getcb(c->bev, NULL, NULL, NULL, (void **)&ev);
+	return ev;
+}
+
+void http_end(struct connection *c)
+{
+	evhttp_connection_free(link_of(c)); /* calls on_close */
 }
 
 /* evhttp then sees the end, and closes; `reset`: and the kernel drops what was not taken. */
@@ -214,35 +291,18 @@ static void cut_off(struct connection *c, bool reset)
 	(void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR); /* a gone peer is fine too */
 }
 
-/*
- * Who may not stay does not linger either: that would take a place of the others. Under TLS
- * there is nothing yet that an answer could be sent through.
- */
-static bool admit(struct connection *c)
-{
-	struct sockaddr_storage sa = {0};
-	socklen_t len = sizeof(sa);
-	bool is_there = getpeername(bufferevent_getfd(c->bev), (struct sockaddr *)&sa, &len) ==
-	    0;
-	address_of_peer((struct sockaddr *)&sa, &c->visitor.peer);
-	if (is_there && peers_enter(c->server->conf.peers, &c->visitor, clock_mono_ms()))
-		return true;
-	send_error(c, 429, "This client has too many connections.");
-	cut_off(c, false);
-	return false;
-}
-
 void http_expect_reading(struct connection *c)
 {
 	c->taken = 0;
+	http_stand(c, STANDING_ANSWER);
 	reactor_timer_set(c->deadline, c->server->conf.send_timeout_ms);
 }
 
 /* Runs in the pass that accepted the connection, before anything can have come of it. */
 static void meet(struct connection *c)
 {
-	struct evhttp_connection *ev = NULL;
-	bufferevent_getcb(c->bev, NULL, NULL, NULL, (void **)&ev);
+	struct http_server *s = c->server;
+	struct evhttp_connection *ev = link_of(c);
 	panic_if(ev == NULL || evhttp_connection_get_bufferevent(ev) != c->bev,
 	    "evhttp keeps its connection elsewhere");
 	evhttp_connection_set_closecb(ev, on_close, c);
@@ -250,8 +310,12 @@ static void meet(struct connection *c)
 	int one = 1;
 	(void)setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NODELAY, &one,
 	    sizeof(one)); /* fails on a unix socket, which has no delay */
-	if (admit(c) && c->is_tls)
-		reactor_timer_set(c->deadline, c->server->conf.head_timeout_ms);
+	s->strangers--;
+	balance_accepting(s);
+	if (!http_admit(c))
+		cut_off(c, false); /* to linger would take a place of the others */
+	else if (c->is_tls)
+		reactor_timer_set(c->deadline, s->conf.head_timeout_ms);
 }
 
 static void on_deadline(void *arg)
@@ -266,15 +330,18 @@ static void on_deadline(void *arg)
 		cut_off(c, !c->refused);
 	} else if (!gate_is_idle(&c->gate)) { /* else it was the handshake's, which is over */
 		bool in_body = c->state == GATE_BODY;
-		refuse(c, 408, in_body ? "The body took too long." : "The head took too long.");
+		http_refuse(c, 408,
+		    in_body ? "The body took too long." : "The head took too long.");
 	}
 }
 
-static void begin_message(struct connection *c)
+static void begin_message(struct connection *c, enum standing standing)
 {
-	forget_input(c);
+	http_forget_input(c);
+	http_charge_to(c, slice_of(c->client));
 	gate_init(&c->gate, &c->server->limits);
 	c->state = GATE_HEAD;
+	http_stand(c, standing);
 	set_input_limit(c);
 }
 
@@ -286,16 +353,18 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 	struct connection *c = mem_new(sizeof(*c));
 	c->server = s;
 	c->is_tls = front->is_tls;
+	c->head = BUF_INIT(HEAD_MAX_BYTES);
 	c->bev = c->is_tls ? tls_accept(s->tls, base) : bufferevent_socket_new(base, -1, 0);
 	c->deadline = reactor_timer_new(s->reactor, on_deadline, c);
 	panic_if(c->bev == NULL ||
 		evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c) == NULL ||
 		evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, c) == NULL,
 	    "cannot watch a connection");
-	begin_message(c);
+	begin_message(c, STANDING_HEAD);
 	reactor_timer_fire(c->deadline);
 	map_put(s->connections, &c->bev, sizeof(c->bev), c);
 	s->figures.accepted++;
+	s->strangers++;
 	balance_accepting(s);
 	return c->bev;
 }
@@ -306,7 +375,7 @@ static void on_complete(struct evhttp_request *ev, void *arg)
 	struct connection *c = arg;
 	(void)ev;
 	reactor_timer_clear(c->deadline);
-	begin_message(c);
+	begin_message(c, STANDING_IDLE);
 	scan(c, 0);
 }
 
@@ -335,7 +404,7 @@ static void on_request(struct evhttp_request *ev, void *arg)
 		q->query = (struct slice){mark + 1, target.len - q->path.len - 1};
 	}
 	s->held++;
-	s->handler(s->arg, q);
+	http_handle(q);
 }
 
 static void open_front(struct front *front, struct http_server *s, bool is_tls)
@@ -367,17 +436,19 @@ void http_configure(struct http_server *s, const struct http_conf *conf)
 		evhttp_set_max_body_size(s->fronts[i].ev,
 		    (ev_ssize_t)(conf->body_max + INPUT_SLACK));
 	}
-	balance_accepting(s);
+	http_size_shares(s);
 }
 
 struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
-    http_handler handler, http_error_fn error_body, void *arg)
+    const struct http_hooks *hooks)
 {
 	struct http_server *s = mem_new(sizeof(*s));
 	s->reactor = r;
-	s->handler = handler;
-	s->error_body = error_body;
-	s->arg = arg;
+	s->hooks = *hooks;
+	for (size_t i = 0; i < STANDINGS; i++)
+		TAILQ_INIT(&s->standing[i]);
+	http_open_shares(s);
+	http_open_work(s);
 	s->connections = map_new();
 	s->listeners = listeners_new(r, &conf->unix_access);
 	s->tls = tls_new();
@@ -420,6 +491,8 @@ void http_free(struct http_server *s)
 	close_listeners(s);
 	for (size_t i = 0; i < FRONTS; i++)
 		evhttp_free(s->fronts[i].ev); /* closes the connections: on_close */
+	http_close_shares(s);
+	http_close_work(s);
 	tls_free(s->tls);
 	map_free(s->connections);
 	listeners_free(s->listeners);
@@ -461,18 +534,16 @@ enum err http_adopt(struct http_server *s, int fd, const char *where, char **sho
 static void cut_stream(void *value, void *arg)
 {
 	struct connection *c = value;
-	struct evhttp_connection *ev = NULL;
 	(void)arg;
-	if (c->gone == NULL)
-		return;
-	bufferevent_getcb(c->bev, NULL, NULL, NULL, (void **)&ev);
-	evhttp_connection_free(ev); /* calls on_close */
+	if (c->gone != NULL)
+		http_end(c);
 }
 
 void http_stop(struct http_server *s)
 {
 	s->stopped = true;
 	close_listeners(s);
+	http_finish_work(s);
 	map_each(s->connections, cut_stream, NULL);
 }
 
@@ -480,6 +551,8 @@ void http_figures(const struct http_server *s, struct http_figures *out)
 {
 	*out = s->figures;
 	out->connections = (uint32_t)map_count(s->connections);
+	for (size_t i = 0; i < HTTP_RESOURCES; i++)
+		out->shares[i] = shares_figures(s->resources[i].shares);
 }
 
 uint32_t http_held(const struct http_server *s)

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#define RETRY_AFTER "Retry-After: 5\r\n"
+#define RETRY_AFTER "Retry-After: " HTTP_RETRY_AFTER_S "\r\n"
 
 const char *http_phrase(int status)
 {
@@ -26,12 +26,17 @@ const char *http_phrase(int status)
 	return "";
 }
 
-void http_error_put(struct buf *out, int status, struct slice body)
+struct slice http_error_lines(int status)
 {
-	buf_printf(out,
-	    "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-	    "%sConnection: close\r\n\r\n",
-	    status, http_phrase(status), body.len,
-	    status == 429 || status == 503 ? RETRY_AFTER : "");
+	return status == 429 || status == 503 ? SLICE(RETRY_AFTER) : SLICE("");
+}
+
+void http_error_put(struct buf *out, int status, const char *content_type, struct slice lines,
+    struct slice body)
+{
+	buf_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", status,
+	    http_phrase(status), content_type, body.len);
+	buf_slice(out, lines);
+	buf_puts(out, "Connection: close\r\n\r\n");
 	buf_slice(out, body);
 }

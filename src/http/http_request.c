@@ -11,15 +11,22 @@
 #include "http/http_error.h"
 #include "http/http_inner.h"
 
+#define ERROR_MAX 4096 /* bytes of an error's JSON */
+
+static struct connection *connection_of(const struct http_request *q)
+{
+	return q->ev == NULL ? q->connection : http_connection_of(q->server, q->ev);
+}
+
 bool http_may_go_on(const struct http_request *q)
 {
-	const struct connection *c = http_connection_of(q->server, q->ev);
+	const struct connection *c = connection_of(q);
 	return c != NULL && c->gate.version == 1 && !q->server->stopped;
 }
 
 void http_watch(struct http_request *q, void (*gone)(void *arg), void *arg)
 {
-	struct connection *c = http_connection_of(q->server, q->ev);
+	struct connection *c = connection_of(q);
 	if (c == NULL)
 		return; /* it has ended: nothing is left to be told */
 	c->gone = gone;
@@ -29,11 +36,15 @@ void http_watch(struct http_request *q, void (*gone)(void *arg), void *arg)
 void http_release(struct http_request *q)
 {
 	q->server->held--;
+	buf_fini(&q->head);
+	buf_fini(&q->answer);
 	free(q);
 }
 
 const char *http_method(const struct http_request *q)
 {
+	if (q->ev == NULL)
+		return q->head.data;
 	switch (evhttp_request_get_command(q->ev)) {
 	case EVHTTP_REQ_GET:
 		return "GET";
@@ -68,6 +79,8 @@ struct slice http_query(const struct http_request *q)
 
 struct slice http_header(const struct http_request *q, const char *name)
 {
+	if (q->ev == NULL)
+		return http_head_value(q->lines, name);
 	const struct evkeyvalq *headers = evhttp_request_get_input_headers(q->ev);
 	return slice_trim(slice_of(evhttp_find_header(headers, name))); /* evhttp leaves tabs */
 }
@@ -75,6 +88,10 @@ struct slice http_header(const struct http_request *q, const char *name)
 void http_header_list(const struct http_request *q, const char *name, struct buf *out)
 {
 	const struct evkeyval *h = NULL;
+	if (q->ev == NULL) {
+		http_head_values(q->lines, name, out);
+		return;
+	}
 	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next) {
 		if (strcasecmp(h->key, name) == 0)
 			buf_printf(out, "%s%s", out->len > 0 ? "," : "", h->value);
@@ -88,32 +105,72 @@ const struct cidr *http_peer(const struct http_request *q)
 
 struct slice http_body(struct http_request *q)
 {
+	if (q->ev == NULL)
+		return SLICE("");
 	struct evbuffer *input = evhttp_request_get_input_buffer(q->ev);
 	size_t len = evbuffer_get_length(input);
 	return (struct slice){.ptr = (const char *)evbuffer_pullup(input, -1), .len = len};
 }
 
+void http_set_taker(struct http_request *q, struct slice taker)
+{
+	struct connection *c = connection_of(q);
+	if (c != NULL)
+		http_charge_to(c, taker);
+}
+
+struct slice http_taker(const struct http_request *q)
+{
+	const struct connection *c = connection_of(q);
+	return c == NULL ? SLICE("") : slice_of(c->taker);
+}
+
 void http_add_header(struct http_request *q, const char *name, const char *value)
 {
+	if (q->ev == NULL) {
+		buf_printf(&q->answer, "%s: %s\r\n", name, value);
+		return;
+	}
 	struct evkeyvalq *out = evhttp_request_get_output_headers(q->ev);
 	panic_if(evhttp_add_header(out, name, value) != 0, "a header of ours is malformed");
+}
+
+/* In place of an answer for which there is no room; what its headers say is not true of it. */
+static void answer_no_room(struct http_request *q)
+{
+	struct buf body = BUF_INIT(ERROR_MAX);
+	evhttp_clear_headers(evhttp_request_get_output_headers(q->ev));
+	http_add_header(q, "Retry-After", HTTP_RETRY_AFTER_S);
+	q->server->hooks.error_body(503,
+	    "Too many bytes of answers to this client or token are not taken yet.", &body);
+	http_reply(q, 503, "application/json", buf_view(&body));
+	buf_fini(&body);
 }
 
 void http_reply(struct http_request *q, int status, const char *content_type, struct slice body)
 {
 	struct http_server *s = q->server;
-	struct evbuffer *out = evhttp_request_get_output_buffer(q->ev);
+	if (q->ev == NULL) {
+		http_reply_early(q, status, content_type, body);
+		return;
+	}
+	struct connection *c = connection_of(q);
+	/* evhttp would send a body to HEAD, and the client would take it for the next answer */
+	if (evhttp_request_get_command(q->ev) == EVHTTP_REQ_HEAD)
+		body.len = 0;
+	if (c != NULL && !http_may_answer(c, body.len)) {
+		answer_no_room(q);
+		return;
+	}
 	s->figures.answers[status / 100]++;
 	if (content_type != NULL)
 		http_add_header(q, "Content-Type", content_type);
 	if (s->stopped)
 		http_add_header(q, "Connection", "close");
-	/* evhttp would send a body to HEAD, and the client would take it for the next answer */
-	bool bodiless = evhttp_request_get_command(q->ev) == EVHTTP_REQ_HEAD;
-	panic_if(!bodiless && evbuffer_add(out, body.ptr, body.len) != 0, "out of memory");
-	struct connection *c = http_connection_of(s, q->ev);
 	if (c != NULL)
 		http_expect_reading(c);
+	panic_if(evbuffer_add(evhttp_request_get_output_buffer(q->ev), body.ptr, body.len) != 0,
+	    "out of memory");
 	evhttp_send_reply(q->ev, status, http_phrase(status), NULL);
 	http_release(q);
 }

@@ -64,6 +64,7 @@ struct config {
 	uint64_t max_connections;
 	uint64_t max_connections_per_address;
 	uint64_t max_input_bytes;
+	uint64_t max_output_bytes;
 	uint64_t send_timeout_ms;
 	struct config_list trusted_proxies; /* networks, and "unix" */
 	uint64_t max_in_flight;

@@ -54,6 +54,7 @@ struct http_conf server_http_conf(const struct server *s)
 	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms,
 	    .send_timeout_ms = (int64_t)s->config.send_timeout_ms,
 	    .input_max = s->config.max_input_bytes,
+	    .output_max = s->config.max_output_bytes,
 	    .peers = s->peers,
 	    .unix_access = s->unix_access};
 }

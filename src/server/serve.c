@@ -22,7 +22,7 @@
 #include "store/events.h"
 #include "store/schema.h"
 
-#define DESCRIPTOR_RESERVE 64 /* for the store, the log and the listeners */
+#define DESCRIPTOR_RESERVE 160 /* for the store, the log, listeners, lookups, places kept */
 
 /*
  * Keeps what lies in memory out of files: secrets are among it. The limit alone does not
@@ -146,7 +146,11 @@ static void make_api(struct server *s)
 	struct api_conf api = server_api_conf(s);
 	s->api = api_new(&api);
 	struct http_conf http = server_http_conf(s);
-	s->http = http_new(s->reactor, &http, api_handle, api_error_body, s->api);
+	struct http_hooks hooks = {.handle = api_handle,
+	    .head = api_handle_head,
+	    .error_body = api_error_body,
+	    .arg = s->api};
+	s->http = http_new(s->reactor, &http, &hooks);
 	api_set_server(s->api, s->http);
 }
 
@@ -156,7 +160,10 @@ static enum err listen_for_metrics(struct server *s, struct problem *p)
 	char *shown = NULL;
 	struct http_conf http = server_http_conf(s);
 	http.peers = NULL; /* it has places of its own, and takes none of the clients' */
-	s->metrics = http_new(s->reactor, &http, api_handle_metrics, api_error_body, s->api);
+	struct http_hooks hooks = {.handle = api_handle_metrics,
+	    .error_body = api_error_body,
+	    .arg = s->api};
+	s->metrics = http_new(s->reactor, &http, &hooks);
 	enum err err = http_listen(s->metrics, s->config.metrics_listen, &shown, p);
 	if (err != OK)
 		return err;

@@ -49,7 +49,7 @@ uint64_t shares_room(const struct shares *s, struct slice taker)
 	return share_room(&s->figures.share, shares_held(s, taker));
 }
 
-static void note_refusal(struct shares *s, struct slice taker)
+void shares_refuse(struct shares *s, struct slice taker)
 {
 	size_t len = taker.len < SHARES_NAME_MAX ? taker.len : SHARES_NAME_MAX;
 	s->figures.refused++;
@@ -60,7 +60,7 @@ static void note_refusal(struct shares *s, struct slice taker)
 enum err shares_take(struct shares *s, struct slice taker, uint64_t n)
 {
 	if (!share_allows(&s->figures.share, shares_held(s, taker), n)) {
-		note_refusal(s, taker);
+		shares_refuse(s, taker);
 		return ERR_FULL;
 	}
 	shares_force(s, taker, n);
@@ -86,7 +86,7 @@ void shares_give(struct shares *s, struct slice taker, uint64_t n)
 	if (n == 0)
 		return;
 	struct taker *t = map_get(s->takers, taker.ptr, taker.len);
-	panic_if(t == NULL || t->held < n, "a taker gives back more than it holds");
+	panic_if(shares_held(s, taker) < n, "a taker gives back more than it holds");
 	t->held -= n;
 	s->figures.share.held -= n;
 	if (t->held > 0)

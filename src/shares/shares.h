@@ -33,6 +33,9 @@ MUST_CHECK enum err shares_take(struct shares *s, struct slice taker, uint64_t n
 /* Takes for `taker` what it has already in fact, whatever the rule says. */
 void shares_force(struct shares *s, struct slice taker, uint64_t n);
 
+/* Counts as refused what who asked has refused by another rule. */
+void shares_refuse(struct shares *s, struct slice taker);
+
 /* Gives back `n` of what the taker holds; more than that is a mistake of ours. */
 void shares_give(struct shares *s, struct slice taker, uint64_t n);
 

@@ -356,6 +356,25 @@ def expect_error(answer, code, field=None, mentions=()):
     return error
 
 
+# What /metrics says
+
+SHARE = re.compile(r'waybill_share_(capacity|held|refused_total)\{resource="(\w+)"\} (\d+)')
+
+
+def figure(gateway, name):
+    """The value of one sample; `name` with its labels."""
+    text = gateway.request("GET", "/metrics", token="").text
+    return float(re.search(rf"^{re.escape(name)} (\S+)$", text, re.M).group(1))
+
+
+def shares(gateway):
+    """{resource: {"capacity": …, "held": …, "refused_total": …}}."""
+    found = {}
+    for what, resource, value in SHARE.findall(gateway.request("GET", "/metrics", token="").text):
+        found.setdefault(resource, {})[what] = int(value)
+    return found
+
+
 # Raw HTTP
 
 

@@ -12,8 +12,11 @@ import time
 
 import pytest
 
-from harness import RawClient, expect_error, hooks_path, wait_until
+from harness import (
+    RawClient, event_of_size, expect_error, figure, hooks_path, shares, wait_until,
+)
 
+EVENT = b'{"event":"message","session_id":"s1"}'
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 OTHER = "127.0.0.2"
 GUESSES = 60  # far more than are answered at once and held back together
@@ -49,10 +52,13 @@ def descriptors(gateway):
 # Connections of one client
 
 
+KEPT_OF_ONE = 28  # of the 32 places for clients on this machine, by the rule of shares
+
+
 def test_connections_of_one_client_are_limited(make_gateway):
     gateway = make_gateway(max_connections_per_address=3)
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(gateway.connect()) for _ in range(3)]
+        clients = [stack.enter_context(gateway.connect()) for _ in range(3 + KEPT_OF_ONE)]
         assert all(is_served(client) for client in clients)
         for _ in range(5):
             with gateway.connect() as refused:
@@ -78,9 +84,9 @@ def test_proxies_and_unix_sockets_have_no_limit(make_gateway, tmp_path):
         clients = [stack.enter_context(gateway.connect()) for _ in range(5)]
         clients += [stack.enter_context(RawClient(path)) for _ in range(5)]
         assert all(is_served(client) for client in clients)
-        assert is_served(stack.enter_context(gateway.connect(OTHER)))
-        with gateway.connect(OTHER) as refused:
-            expect_error(refused.reply(), 429)
+        for _ in range(1 + KEPT_OF_ONE):
+            assert is_served(stack.enter_context(gateway.connect(OTHER)))
+        refused(stack.enter_context(gateway.connect(OTHER)), 429)
 
 
 # Wrong tokens
@@ -302,28 +308,182 @@ def test_reader_that_does_not_read_is_cut_off(make_gateway):
     assert gateway.request("GET", "/livez").status_code == 200
 
 
-def test_bodies_that_do_not_end_take_a_bounded_part_of_memory(make_gateway):
-    """Beyond it a long body is refused and a short one taken; then there is room again."""
-    gateway = make_gateway(max_input_bytes="1MiB", body_timeout_ms=600000)
-    head = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
+def body_head(token, length, *lines):
+    return b"\r\n".join(
+        [
+            b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json",
+            *([b"Authorization: Bearer " + token.encode()] if token else []),
+            b"Content-Length: %d" % length,
+            *lines,
+            b"\r\n",
+        ]
+    )
+
+
+def refused(client, status, *mentions):
+    """It was told so, in the API's words, and the connection ends."""
+    answer = client.reply()
+    expect_error(answer, status, mentions=mentions)
+    assert ("Retry-After" in answer.headers) == (status in (429, 503))
+    assert client.is_closed()
+
+
+def publish_length(gateway, token, length):
+    return gateway.api("POST", "/sessions/s1/events", token=token,
+                       body=event_of_size(length)).status_code
+
+
+@pytest.fixture
+def two_tokens(make_gateway, tmp_path):
+    """Makes gateways with another token, of two."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("token-of-another\n")
+    tokens.chmod(0o600)
+    return lambda **options: make_gateway(tokens_file=tokens, **options)
+
+
+def test_bodies_that_do_not_end_take_a_part_of_their_takers_share(two_tokens):
+    """Beyond it a long body is refused and a short one taken; others have theirs."""
+    gateway = two_tokens(max_input_bytes="1MiB", body_timeout_ms=600000)
+    with contextlib.ExitStack() as stack:
+        first, *others = [stack.enter_context(gateway.connect()) for _ in range(3)]
+        first.send(body_head(gateway.token, 4000000) + b" " * 700_000)
+        wait_until(lambda: shares(gateway)["input_bytes"]["held"] > 700_000, what="the first")
+        for client in others:
+            client.send(body_head(gateway.token, 4000000) + b" " * 700_000)
+            refused(client, 429, "bytes of requests")
+        assert publish_length(gateway, gateway.token, 1000) == 202
+        assert publish_length(gateway, "token-of-another", 200_000) == 202
+        assert publish_length(gateway, gateway.token, 900_000) == 429
+        assert shares(gateway)["input_bytes"]["refused_total"] == 3
+        line = 'msg="refused, as its share is used up" resource=input_bytes taker="token 1"'
+        assert gateway.log_text().count(line) == 1
+    wait_until(lambda: publish_length(gateway, None, 900_000) == 202, what="room for a long body")
+    wait_until(lambda: shares(gateway)["input_bytes"]["held"] == 0, what="nothing held")
+
+
+def test_bodies_that_do_not_come_take_a_part_of_their_takers_share(two_tokens):
+    gateway = two_tokens(max_connections=8, body_timeout_ms=600000)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(gateway.connect()) for _ in range(4)]
+        for n, client in enumerate(clients):
+            client.send(body_head(gateway.token, 1000))
+            wait_until(lambda: shares(gateway)["bodies"]["held"] > n or client.has_answer())
+        refused(clients.pop(), 429, "wait for their bodies")
+        figures = shares(gateway)["bodies"]
+        assert figures == {"capacity": 4, "held": 3, "refused_total": 1}
+        other = stack.enter_context(gateway.connect())
+        other.send(body_head("token-of-another", len(EVENT)))
+        wait_until(lambda: shares(gateway)["bodies"]["held"] == 4, what="the other's")
+        other.send(EVENT)
+        assert other.reply().status_code == 202
+        clients[0].send(EVENT + b" " * (1000 - len(EVENT)))
+        assert clients[0].reply().status_code == 202
+    wait_until(lambda: shares(gateway)["bodies"]["held"] == 0, what="nothing held")
+
+
+HEADS = {
+    "no token": (401, [], "/api/v1/events", "POST", ""),
+    "a wrong token": (401, [], "/api/v1/events", "POST", "a-wrong-token"),
+    "an unknown path": (404, [], "/api/v1/nothing", "POST", None),
+    "a wrong method": (405, [], "/api/v1/events", "PUT", None),
+    "no session": (400, [], "/api/v1/sessions/%00/events", "POST", None),
+    "no id": (404, [], "/api/v1/sessions/s1/webhooks/x/test", "POST", None),
+    "another's session": (403, [], "/api/v1/sessions/s2/events", "POST", "token-of-s1"),
+    "a webhook without a signature": (401, [], "/api/v1/sessions/s1/webhook-in", "POST", ""),
+    "a webhook that nobody could sign": (
+        401, ["X-Webhook-Signature: sha256=00"], "/api/v1/sessions/s2/webhook-in", "POST", ""),
+    "who waits to be asked": (401, ["Expect: 100-continue"], "/api/v1/events", "POST", ""),
+    "chunks": (401, ["Transfer-Encoding: chunked"], "/api/v1/events", "POST", ""),
+}
+
+
+@pytest.mark.parametrize("status, lines, path, method, token", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_body_is_not_read_whose_head_is_refused(
+    make_gateway, tmp_path, tls_options, scheme, status, lines, path, method, token
+):
+    """It is told so at once, and what it sends all the same is read and dropped."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("token-of-s1 s1\n")
+    tokens.chmod(0o600)
+    gateway = make_gateway(
+        tokens_file=tokens, session_inbound_secret="s1=a secret", body_timeout_ms=600000,
+        **(tls_options if scheme == "https" else {}),
+    )
+    token = gateway.token if token is None else token
+    framing = [] if any("chunked" in line for line in lines) else ["Content-Length: 1000"]
+    with gateway.connect() as client:
+        for byte in f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-Long: {'x' * 200}\r\n".encode():
+            client.send(bytes([byte]))
+        client.send("\r\n".join([f"Authorization: Bearer {token}"][: len(token)] + lines + framing)
+                    .encode() + b"\r\n\r\n")
+        refused(client, status)
+    assert shares(gateway)["bodies"]["refused_total"] == 0
+
+
+@pytest.mark.parametrize("lines", [[], [b"Expect: 100-continue"]], ids=["body", "asked"])
+def test_wrong_tokens_are_slowed_down_by_their_heads(gateway, lines):
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(gateway.connect()) for _ in range(GUESSES)]
+        for client in clients:
+            client.send(body_head("a-wrong-token", 1000, *lines))
+        assert {client.reply().status_code for client in clients} == {401, 429}
+        assert all(client.is_closed() for client in clients)
+    assert gateway.log_text().count(SLOWED + "127.0.0.1\n") == 1
+
+
+def test_who_leaves_while_a_refusal_is_held_is_forgotten(gateway):
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(gateway.connect()) for _ in range(GUESSES)]
+        for client in clients:
+            client.send(body_head("a-wrong-token", 1000))
+        wait_until(lambda: SLOWED in gateway.log_text(), what="an answer that is held")
+    wait_until(lambda: figure(gateway, "waybill_connections") == 1, what="nobody but us")
+
+
+def test_head_that_is_good_goes_on(gateway):
+    """In however many pieces it comes, and whether the client waits to be asked or not."""
+    for lines in [], [b"Expect: 100-continue"]:
+        with gateway.connect() as client:
+            for byte in body_head(gateway.token, len(EVENT), *lines):
+                client.send(bytes([byte]))
+            if lines:
+                assert client.reply().status_code == 100
+            client.send(EVENT)
+            assert client.reply().status_code == 202
+            client.send(body_head(gateway.token, len(EVENT)) + EVENT)
+            assert client.reply().status_code == 202
+
+
+# Answers that nobody reads
+
+
+def test_answers_that_are_not_read_take_a_part_of_their_takers_share(two_tokens):
+    """One for which there is no room becomes a 503; others have theirs, as small ones have."""
+    gateway = two_tokens(max_output_bytes="1MiB", send_timeout_ms=600000)
+    fill(gateway)
+    times = 30  # more than the system takes in its buffers
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(gateway.connect()) for _ in range(3)]
         for client in clients:
-            client.send(head + b" " * 700_000)
-        refused = wait_until(
-            lambda: [c for c in clients if c.has_answer()], what="a refusal of the second"
+            client.send(list_request(gateway.token) * times)
+        figures = wait_until(
+            lambda: (found := shares(gateway)["output_bytes"])["refused_total"] and found,
+            what="an answer that is refused",
         )
-        for client in refused:
-            answer = client.reply()
-            expect_error(answer, 503)
-            assert "Retry-After" in answer.headers
-            assert client.is_closed()
-        assert gateway.publish("s1", data="x" * 1000)["deliveries"] == 0
-    wait_until(
-        lambda: gateway.api("POST", "/sessions/s1/events", json={
-            "event": "message", "data": "x" * 900_000}).status_code == 202,
-        what="room for a long body",
-    )
+        assert 100_000 < figures["held"] <= 1 << 20
+        line = 'resource=output_bytes taker="token 1"'
+        wait_until(lambda: line in gateway.log_text(), what=line)
+        assert gateway.api("GET", "/sessions", token="token-of-another").status_code == 200
+        answers = [client.reply() for client in clients for _ in range(times)]
+    assert {answer.status_code for answer in answers} == {200, 503}
+    for answer in answers:
+        if answer.status_code == 503:
+            expect_error(answer, 503, mentions=["answers"])
+            assert answer.headers["Retry-After"]
+    wait_until(lambda: shares(gateway)["output_bytes"]["held"] < 65536, what="little held")
+    assert len(gateway.api("GET", hooks_path("s1")).json()["webhooks"]) == 20
 
 
 # Descriptors
@@ -355,16 +515,73 @@ def test_no_descriptors_left_is_survived_without_spinning(make_gateway):
         assert all(is_served(client) for client in clients[15:25])
 
 
-def test_connections_over_all_are_limited_and_wait(make_gateway):
-    gateway = make_gateway(max_connections=5)
+# All connections are taken
+
+
+def opened(stack, gateway, *sources):
+    """A connection from each, that has been served."""
+    clients = [stack.enter_context(gateway.connect(source)) for source in sources]
+    assert all(is_served(client) for client in clients)
+    return clients
+
+
+def test_client_has_its_share_of_all_connections(make_gateway):
+    gateway = make_gateway(max_connections=8)
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(gateway.connect()) for _ in range(10)]
-        for client in clients:
-            client.send(LIVEZ)
-        for client in clients[:5]:
+        clients = opened(stack, gateway, *["127.0.0.2"] * (7 + KEPT_OF_ONE))
+        refused(stack.enter_context(gateway.connect("127.0.0.2")), 429, "its share")
+        clients += opened(stack, gateway, "127.0.0.3")
+        assert all(is_served(client) for client in clients)
+        # and its own probe comes over the eighth, or in place of an idle one
+        figures = shares(gateway)["connections"]
+        assert (figures["capacity"], figures["refused_total"]) == (8, 1)
+        line = "resource=connections taker=127.0.0.2"
+        assert gateway.log_text().count(line) == 1
+
+
+def test_idlest_connection_makes_place(make_gateway):
+    gateway = make_gateway(max_connections=8)
+    with contextlib.ExitStack() as stack:
+        crowd = opened(stack, gateway, *["127.0.0.2"] * 7)
+        crowd += opened(stack, gateway, "127.0.0.3")
+        assert is_served(crowd[0])  # so that the next is the one that is idle for longest
+        newcomer = opened(stack, gateway, "127.0.0.4")
+        assert crowd.pop(1).is_closed()
+        assert all(is_served(client) for client in crowd + newcomer)
+        assert figure(gateway, "waybill_connections_displaced_total") >= 1
+        assert shares(gateway)["connections"]["refused_total"] == 0
+
+
+def test_heads_that_have_begun_make_place_where_nothing_is_idle(make_gateway):
+    gateway = make_gateway(max_connections=4)
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(gateway.connect(f"127.0.0.{n}")) for n in range(2, 6)]
+        for client in crowd:
+            client.send(LIVEZ + b"GET /livez HT")
             assert client.reply().status_code == 200
-        assert not any(client.has_answer() for client in clients[5:])
-        for client in clients[:5]:
-            client.close()
-        for client in clients[5:]:
-            assert client.reply().status_code == 200
+        opened(stack, gateway, "127.0.0.9")
+        refused(crowd[0], 503, "others need the connection")
+        wait_until(lambda: "resource=connections taker=127.0.0.2" in gateway.log_text())
+
+
+STREAM = (
+    b"GET /api/v1/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n"
+)
+
+def test_this_machine_has_places_that_are_kept(make_gateway):
+    """Where all others are at work: the streams stay open, and so the probes get in."""
+    gateway = make_gateway(max_connections=2, stream_readers_max=100)
+
+    def stream(source):
+        client = stack.enter_context(gateway.connect(source))
+        client.send(STREAM % gateway.token.encode())
+        assert b" 200 " in client._link.read_until(b"\r\n\r\n")
+
+    with contextlib.ExitStack() as stack:
+        for source in "127.0.0.2", "127.0.0.3":
+            stream(source)
+        for _ in range(KEPT_OF_ONE):
+            stream("127.0.0.4")
+        refused(stack.enter_context(gateway.connect("127.0.0.4")), 503, "in use")
+        assert gateway.request("GET", "/livez").status_code == 200
+        assert gateway.api("GET", "/stats").status_code == 200

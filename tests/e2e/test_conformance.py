@@ -30,9 +30,15 @@ def get(*lines, target=b"/livez", version=b"HTTP/1.1", method=b"GET"):
     return head + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
 
 
+PATHS = {
+    b"POST": b"/api/v1/events",
+    b"PATCH": b"/api/v1/sessions/s1/webhooks/13fd2e77-918d-4596-a261-3c9a3414623c",
+}
+
+
 def post(*lines, body=b"", method=b"POST"):
-    """A request with a body, to a path that has no POST: 405 says that it was read."""
-    return get(*lines, method=method) + body
+    """A request with a body of no type, to a path that takes one: 415 says that it was read."""
+    return get(*lines, method=method, target=PATHS[method]) + body
 
 
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -47,7 +53,7 @@ class Row(NamedTuple):
 
     @property
     def is_served(self):
-        return self.status in (200, 405)
+        return self.status in (200, 405, 415)
 
 
 SERVED = [
@@ -69,14 +75,14 @@ SERVED = [
     Row("GET of length 0", get(b"Content-Length: 0"), 200, "R 6.2"),
     Row("DELETE of length 0", get(b"Content-Length: 0", method=b"DELETE"), 405, "R 6.2"),
     Row("OPTIONS", get(method=b"OPTIONS"), 405, "R 3.2.4"),
-    Row("POST with a length", post(b"Content-Length: 5", body=b"hello"), 405, "R 6.2"),
-    Row("spaces around a length", post(b"Content-Length:  5  ", body=b"hello"), 405, "R 5"),
-    Row("PUT with a length", post(b"content-length: 5", body=b"hello", method=b"PUT"), 405, "R 6.2"),
-    Row("body that looks like a request", post(b"Content-Length: 33", body=NEXT[:33]), 405, "R 6.2"),
-    Row("chunks", post(CHUNKED, body=b"5\r\nhello\r\nA\r\n0123456789\r\n" + LAST), 405, "R 7.1"),
-    Row("no chunk but the last", post(CHUNKED, body=LAST), 405, "R 7.1"),
-    Row("CHUNKED", post(b"TRANSFER-ENCODING: CHUNKED", body=LAST), 405, "R 6.1"),
-    Row("zeros before a chunk's size", post(CHUNKED, body=b"005\r\nhello\r\n" + LAST), 405, "R 7.1"),
+    Row("POST with a length", post(b"Content-Length: 5", body=b"hello"), 415, "R 6.2"),
+    Row("spaces around a length", post(b"Content-Length:  5  ", body=b"hello"), 415, "R 5"),
+    Row("PATCH with a length", post(b"content-length: 5", body=b"hello", method=b"PATCH"), 415, "R 6.2"),
+    Row("body that looks like a request", post(b"Content-Length: 33", body=NEXT[:33]), 415, "R 6.2"),
+    Row("chunks", post(CHUNKED, body=b"5\r\nhello\r\nA\r\n0123456789\r\n" + LAST), 415, "R 7.1"),
+    Row("no chunk but the last", post(CHUNKED, body=LAST), 415, "R 7.1"),
+    Row("CHUNKED", post(b"TRANSFER-ENCODING: CHUNKED", body=LAST), 415, "R 6.1"),
+    Row("zeros before a chunk's size", post(CHUNKED, body=b"005\r\nhello\r\n" + LAST), 415, "R 7.1"),
 ]
 
 REFUSED = [
@@ -250,6 +256,12 @@ def disguised(name):
 
 
 ROWS = [*SERVED, *REFUSED, *map(disguised, DISGUISES)]
+
+@pytest.fixture
+def gateway(make_gateway):
+    """Without a token everybody is let in: none of the rows has one."""
+    return make_gateway(token=None)
+
 
 # A request that has only begun is waited for, wherever it stops
 WHOLE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"

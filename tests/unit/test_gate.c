@@ -536,6 +536,46 @@ static void test_bytes(void **state)
 	}
 }
 
+/* What is a body's data can be passed unseen, in pieces of any size, and nothing else can. */
+static void test_skip(void **state)
+{
+	(void)state;
+	static const struct {
+		struct slice text;
+		uint64_t data; /* bytes that need not be shown, over all */
+	} BODIES[] = {
+	    {SLICE_INIT("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), 0},
+	    {SLICE_INIT("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"), 0},
+	    {SLICE_INIT("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n?????"), 5},
+	    {SLICE_INIT("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+			"5\r\n?????\r\n2\r\n??\r\n0\r\n\r\n"),
+		7},
+	};
+	for (size_t i = 0; i < COUNT(BODIES); i++) {
+		for (size_t piece = 1; piece < 8; piece++) {
+			struct outcome o = {.state = GATE_HEAD};
+			struct slice text = BODIES[i].text;
+			uint64_t skipped = 0;
+			gate_init(&o.gate, &LIMITS);
+			while (o.used < text.len && o.state < GATE_DONE) {
+				uint64_t data = gate_data(&o.gate);
+				size_t n = data < piece ? (size_t)data : piece;
+				for (size_t j = 0; j < n; j++)
+					assert_int_equal(text.ptr[o.used + j], '?');
+				o.state = gate_skip(&o.gate, n);
+				o.used += n;
+				skipped += n;
+				if (n == 0)
+					feed(&o, text.ptr + o.used, 1);
+			}
+			assert_int_equal(o.state, GATE_DONE);
+			assert_int_equal(o.used, text.len);
+			assert_int_equal(skipped, BODIES[i].data);
+			assert_int_equal(gate_data(&o.gate), 0);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -549,6 +589,7 @@ int main(void)
 	    cmocka_unit_test(test_header_count),
 	    cmocka_unit_test(test_body_limit),
 	    cmocka_unit_test(test_bytes),
+	    cmocka_unit_test(test_skip),
 	};
 	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
 }

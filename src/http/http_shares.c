@@ -1,0 +1,152 @@
+/*
+ * What takers have of the server: bodies, bytes of requests, bytes of answers; see http.h.
+ * A connection knows what it has, and whose that is; here that is taken and given back.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/http_inner.h"
+
+#define SMALL_BODY 65536        /* bytes; such a one is taken although there is no share left */
+#define SMALL_ANSWER 16384      /* bytes; the same of answers, errors among them */
+#define LOG_EVERY_MS 1000       /* lines that somebody was refused */
+#define LOG_SAME_EVERY_MS 60000 /* such lines that name the same one again */
+
+const char *const HTTP_RESOURCE_NAMES[HTTP_RESOURCES] = {
+    [HTTP_CONNECTIONS] = "connections",
+    [HTTP_BODIES] = "bodies",
+    [HTTP_INPUT] = "input_bytes",
+    [HTTP_OUTPUT] = "output_bytes",
+};
+
+static struct shares *shares_of(const struct connection *c, enum http_resource what)
+{
+	return c->server->resources[what].shares;
+}
+
+void http_open_shares(struct http_server *s)
+{
+	for (size_t i = 0; i < HTTP_RESOURCES; i++)
+		s->resources[i].shares = shares_new(0);
+	s->kept = shares_new(HTTP_PLACES_KEPT);
+}
+
+void http_close_shares(struct http_server *s)
+{
+	for (size_t i = 0; i < HTTP_RESOURCES; i++)
+		shares_free(s->resources[i].shares);
+	shares_free(s->kept);
+}
+
+void http_size_shares(struct http_server *s)
+{
+	uint32_t half = s->conf.max_connections / 2;
+	shares_resize(s->resources[HTTP_CONNECTIONS].shares, s->conf.max_connections);
+	shares_resize(s->resources[HTTP_BODIES].shares, half > 0 ? half : 1);
+	shares_resize(s->resources[HTTP_INPUT].shares, s->conf.input_max);
+	shares_resize(s->resources[HTTP_OUTPUT].shares, s->conf.output_max);
+}
+
+void http_note_refusal(struct http_server *s, enum http_resource what, const char *taker)
+{
+	struct resource *r = &s->resources[what];
+	int64_t now_ms = clock_mono_ms();
+	bool is_same = strcmp(r->named, taker) == 0;
+	shares_refuse(r->shares, slice_of(taker));
+	if (now_ms < r->quiet_until_ms || (is_same && now_ms < r->quiet_named_ms))
+		return;
+	log_warn("refused, as its share is used up",
+	    LOG_S("resource", HTTP_RESOURCE_NAMES[what]), LOG_S("taker", taker));
+	memcpy(r->named, taker, strlen(taker) + 1); /* both are of HTTP_TAKER_SIZE */
+	r->quiet_until_ms = now_ms + LOG_EVERY_MS;
+	r->quiet_named_ms = now_ms + LOG_SAME_EVERY_MS;
+}
+
+static void give_all(struct connection *c)
+{
+	struct slice taker = slice_of(c->taker);
+	shares_give(shares_of(c, HTTP_BODIES), taker, c->has_body ? 1 : 0);
+	shares_give(shares_of(c, HTTP_INPUT), taker, c->charged);
+	shares_give(shares_of(c, HTTP_OUTPUT), taker, c->output);
+}
+
+static void force_all(struct connection *c)
+{
+	struct slice taker = slice_of(c->taker);
+	shares_force(shares_of(c, HTTP_BODIES), taker, c->has_body ? 1 : 0);
+	shares_force(shares_of(c, HTTP_INPUT), taker, c->charged);
+	shares_force(shares_of(c, HTTP_OUTPUT), taker, c->output);
+}
+
+void http_charge_to(struct connection *c, struct slice taker)
+{
+	taker.len = taker.len < HTTP_TAKER_SIZE ? taker.len : HTTP_TAKER_SIZE - 1;
+	if (slice_eq(taker, slice_of(c->taker)))
+		return;
+	give_all(c);
+	memcpy(c->taker, taker.ptr, taker.len);
+	c->taker[taker.len] = '\0';
+	force_all(c);
+}
+
+bool http_charge_body(struct connection *c)
+{
+	if (shares_room(shares_of(c, HTTP_BODIES), slice_of(c->taker)) == 0) {
+		http_note_refusal(c->server, HTTP_BODIES, c->taker);
+		http_refuse(c, 429,
+		    "Too many requests of this client or token wait for their bodies.");
+		return false;
+	}
+	shares_force(shares_of(c, HTTP_BODIES), slice_of(c->taker), 1);
+	c->has_body = true;
+	return true;
+}
+
+bool http_charge_input(struct connection *c)
+{
+	struct shares *input = shares_of(c, HTTP_INPUT);
+	size_t more = c->input - c->charged;
+	if (c->input > SMALL_BODY && shares_room(input, slice_of(c->taker)) < more) {
+		http_note_refusal(c->server, HTTP_INPUT, c->taker);
+		http_refuse(c, 429,
+		    "Too many bytes of requests of this client or token are under way.");
+		return false;
+	}
+	shares_force(input, slice_of(c->taker), more);
+	c->charged = c->input;
+	return true;
+}
+
+void http_end_body(struct connection *c)
+{
+	if (c->has_body)
+		shares_give(shares_of(c, HTTP_BODIES), slice_of(c->taker), 1);
+	c->has_body = false;
+}
+
+void http_forget_input(struct connection *c)
+{
+	http_end_body(c);
+	shares_give(shares_of(c, HTTP_INPUT), slice_of(c->taker), c->charged);
+	c->charged = 0;
+	c->input = 0;
+	buf_fini(&c->head);
+}
+
+void http_charge_output(struct connection *c, size_t added, size_t gone)
+{
+	struct shares *output = shares_of(c, HTTP_OUTPUT);
+	c->output += added;
+	shares_force(output, slice_of(c->taker), added);
+	gone = gone < c->output ? gone : c->output;
+	c->output -= gone;
+	shares_give(output, slice_of(c->taker), gone);
+}
+
+bool http_may_answer(struct connection *c, size_t bytes)
+{
+	if (bytes <= SMALL_ANSWER ||
+	    bytes <= shares_room(shares_of(c, HTTP_OUTPUT), slice_of(c->taker)))
+		return true;
+	http_note_refusal(c->server, HTTP_OUTPUT, c->taker);
+	return false;
+}
