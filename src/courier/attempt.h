@@ -11,8 +11,8 @@
 #include "domain/webhook.h"
 
 /*
- * All borrowed for the call of attempt_send() but `body`, which stays until done where there is no
- * `read`.
+ * All borrowed for the call of attempt_send() but `body`, which stays until done where there is
+ * no `read`.
  */
 struct attempt {
 	const struct webhook *webhook;

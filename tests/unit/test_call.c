@@ -1,6 +1,6 @@
 /*
- * Answers of calls, out of a connection: JSON that is whole comes as it is; in the place of what
- * its buffer had no room for comes a 500 in the shape of errors, and a log line.
+ * Answers of calls, out of a connection: JSON that is whole comes as it is; in the place of
+ * what its buffer had no room for comes a 500 in the shape of errors, and a log line.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,7 +71,10 @@ static void exchange(size_t most, struct buf *answer)
 	char *url = NULL;
 	struct problem p;
 	struct reactor *reactor = reactor_new();
-	struct http_server *http = http_new(reactor, &CONF, on_request, api_error_body, &most);
+	const struct http_hooks hooks = {.handle = on_request,
+	    .error_body = api_error_body,
+	    .arg = &most};
+	struct http_server *http = http_new(reactor, &CONF, &hooks);
 	assert_int_equal(http_listen(http, "127.0.0.1:0", &url, &p), OK);
 	int fd = connect_to(url);
 	assert_int_equal(send(fd, REQUEST, strlen(REQUEST), 0), strlen(REQUEST));
