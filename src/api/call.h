@@ -10,7 +10,8 @@
 #include "base/json_write.h"
 #include "domain/name.h"
 
-#define CALL_RETRY_AFTER_S "5" /* Retry-After of 429, 503 and 507 */
+#define CALL_RETRY_AFTER_S "5"     /* Retry-After of 429, 503 and 507 */
+#define CALL_PAGE_BYTES (1u << 20) /* a page of a list ends behind the entry that passes this */
 
 struct api_counts {
 	uint64_t events;     /* published: stored for the first time */

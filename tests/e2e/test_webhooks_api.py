@@ -3,9 +3,8 @@
 import json
 
 import pytest
-import requests
 
-from harness import MASK, RFC3339, UUID4, Hold, expect_error, hooks_path, verify
+from harness import MASK, RFC3339, UUID4, Hold, as_listed, expect_error, hooks_path, verify
 
 HOOK = "http://127.0.0.1:9/hook"  # no event is published for it: it is never contacted
 OTHER = "http://127.0.0.1:9/other"
@@ -158,7 +157,8 @@ def test_list_has_the_webhooks_of_its_session_only(gateway):
     listed = answer.json()
     assert listed["count"] == 3
     by_id = {webhook["id"]: webhook for webhook in listed["webhooks"]}
-    assert by_id == {webhook["id"]: webhook for webhook in mine}
+    assert by_id == {webhook["id"]: as_listed(webhook) for webhook in mine}
+    assert [webhook["id"] for webhook in listed["webhooks"]] == [w["id"] for w in mine]
 
 
 def test_largest_webhook_is_shown_whole(gateway):
@@ -166,7 +166,7 @@ def test_largest_webhook_is_shown_whole(gateway):
     largest = {
         "ca_pem": "\x01" * 10500 + "\n" + PEM,  # six bytes each in JSON
         "headers": {f"X-{i}": '"' * 1024 for i in range(31)},  # two
-        "events": ["offline_sync_completed"] * 256,
+        "events": gateway.api("GET", "/capabilities").json()["events"],
         "description": "\x01" * 500,
     }
     for name, value in largest.items():
@@ -174,31 +174,11 @@ def test_largest_webhook_is_shown_whole(gateway):
     assert shown(gateway.webhook("s1", webhook["id"]), largest) == largest
 
 
-def test_list_that_would_be_over_its_limit_is_an_error_and_never_cut_off(make_gateway):
-    gateway = make_gateway(max_webhooks_per_session=2000)
-    text = "\x01" * 10500 + "\n" + PEM  # 64 KB each in the answer, which may have 64 MiB
-    with requests.Session() as client:
-        client.headers["Authorization"] = "Bearer " + gateway.token
-        url = gateway.url + "/api/v1" + hooks_path("s1")
-        ids = []
-        for i in range(1060):
-            answer = client.post(url, json={"url": f"{HOOK}/{i}", "ca_pem": text})
-            assert answer.status_code == 200, answer.text
-            ids.append(answer.json()["id"])
-        expect_error(client.get(url), 500, mentions=["over its limit", str(64 << 20)])
-        lines = [line for line in gateway.log_text().splitlines() if "over its limit" in line]
-        assert len(lines) == 1
-        assert "level=error" in lines[0] and "session=s1" in lines[0]
-        assert client.get(f"{url}/{ids[0]}").json()["ca_pem"] == text
-        for webhook in ids[1000:]:
-            assert client.delete(f"{url}/{webhook}").status_code == 200
-        listed = client.get(url).json()
-        assert listed["count"] == len(listed["webhooks"]) == 1000
-
-
 def test_list_of_a_session_nobody_has_used_is_empty(gateway):
     answer = gateway.api("GET", hooks_path("never-seen"))
-    assert (answer.status_code, answer.json()) == (200, {"webhooks": [], "count": 0})
+    assert (answer.status_code, answer.json()) == (
+        200, {"webhooks": [], "count": 0, "next_cursor": None}
+    )
 
 
 def test_secret_is_never_given_back(gateway):
