@@ -90,7 +90,7 @@ static void test_replace(void **state)
 	registry_free(reg);
 }
 
-/* Where a list goes on: behind a number, whether it is there or not; in order, whatever came. */
+/* Where a list goes on: behind a number, there or not; in order, however they came. */
 static void test_behind(void **state)
 {
 	(void)state;
