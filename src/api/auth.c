@@ -1,6 +1,7 @@
 /* Tokens and their scopes; see auth.h. */
 #include "api/auth.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -11,6 +12,7 @@
 
 struct auth_token {
 	char *text;
+	char name[32];
 	char **sessions; /* in order; none: every session */
 	size_t session_count;
 	char *reach; /* the sessions as one text; NULL: all */
@@ -52,7 +54,9 @@ enum err auth_add(struct auth *a, struct slice token, struct problem *p)
 		return problem_set(p, ERR_INVALID, "token",
 		    "a token must be 8 to 512 printable ASCII characters without spaces");
 	a->tokens = mem_resize(a->tokens, a->count + 1, sizeof(*a->tokens));
-	a->tokens[a->count++] = (struct auth_token){.text = mem_copy(token.ptr, token.len)};
+	struct auth_token *t = &a->tokens[a->count++];
+	*t = (struct auth_token){.text = mem_copy(token.ptr, token.len)};
+	(void)snprintf(t->name, sizeof(t->name), "token %zu", a->count);
 	return OK;
 }
 
@@ -135,10 +139,12 @@ size_t auth_count(const struct auth *a)
 	return a->count;
 }
 
-bool auth_check(const struct auth *a, struct slice header, const struct auth_token **token)
+bool auth_check(const struct auth *a, struct slice header, const struct auth_token **token,
+    const char **name)
 {
 	const struct auth_token *found = NULL;
 	*token = NULL;
+	*name = NULL;
 	if (a->count == 0)
 		return true;
 	if (header.len < 7 || strncasecmp(header.ptr, "Bearer ", 7) != 0)
@@ -152,6 +158,7 @@ bool auth_check(const struct auth *a, struct slice header, const struct auth_tok
 	if (found == NULL)
 		return false;
 	*token = found->session_count == 0 ? NULL : found;
+	*name = found->name;
 	return true;
 }
 

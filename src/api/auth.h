@@ -40,9 +40,12 @@ size_t auth_count(const struct auth *a);
 
 /*
  * Finds the token of an Authorization header ("Bearer TOKEN"). True when it is let
- * through; *token is then what it may do, NULL for everything.
+ * through; *token is then what it may do, NULL for everything, and *name what it is called
+ * where it must not be told: "token 2", in the order in which they were added, NULL where
+ * there are none; borrowed.
  */
-bool auth_check(const struct auth *a, struct slice header, const struct auth_token **token);
+bool auth_check(const struct auth *a, struct slice header, const struct auth_token **token,
+    const char **name);
 
 /* Whether `token` reaches `session`; NULL reaches all. */
 bool auth_reaches(const struct auth_token *token, struct slice session);

@@ -39,6 +39,7 @@ struct call {
 	struct http_request *http;
 	const struct route *route;
 	const struct auth_token *token;
+	const char *token_name;        /* auth_check()'s; NULL: it needs none */
 	char session[SESSION_MAX + 1]; /* of the path; empty where it has none */
 	struct uuid id;                /* of the path: the webhook's or the entry's */
 	struct problem problem;        /* set by apply() for done() */

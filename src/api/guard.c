@@ -27,7 +27,7 @@ struct guard {
 	bool stopped;
 };
 
-static struct cidr find_client(const struct guard *g, const struct http_request *q)
+struct cidr guard_client(const struct guard *g, const struct http_request *q)
 {
 	struct cidr client = *http_peer(q);
 	if (proxies_trust(g->proxies, &client)) {
@@ -84,7 +84,7 @@ void guard_free(struct guard *g)
 
 bool guard_admits(struct guard *g, struct call *c)
 {
-	struct cidr client = find_client(g, c->http);
+	struct cidr client = guard_client(g, c->http);
 	if (!peers_is_blocked(g->peers, &client))
 		return true;
 	http_add_header(c->http, "Retry-After", "1");
@@ -94,7 +94,7 @@ bool guard_admits(struct guard *g, struct call *c)
 
 void guard_refuse(struct guard *g, struct call *c, bool is_guess, const char *message)
 {
-	struct cidr client = find_client(g, c->http);
+	struct cidr client = guard_client(g, c->http);
 	int64_t now_ms = clock_mono_ms();
 	if (!is_guess || g->stopped || !peers_wrong_token(g->peers, &client, now_ms)) {
 		call_fail(c, 401, "", message);

@@ -16,12 +16,16 @@
 
 struct call;
 struct guard;
+struct http_request;
 
 /* All borrowed. */
 struct guard *guard_new(struct reactor *r, struct peers *peers, const struct proxies *proxies);
 
 /* No answer may be held. NULL is fine. */
 void guard_free(struct guard *g);
+
+/* Who a request comes from: an address or a network, or nothing but "unix" (family 0). */
+struct cidr guard_client(const struct guard *g, const struct http_request *q);
 
 /* Whether the token or signature of `c` may be looked at; false: it has been answered. */
 bool guard_admits(struct guard *g, struct call *c);

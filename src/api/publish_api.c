@@ -347,7 +347,7 @@ void handle_webhook_in(struct call *c)
 	if (!guard_admits(c->api->guard, c))
 		return;
 	bool by_token = auth_count(conf->auth) > 0 &&
-	    auth_check(conf->auth, token, &c->token) &&
+	    auth_check(conf->auth, token, &c->token, &c->token_name) &&
 	    auth_reaches(c->token, slice_of(c->session));
 	const struct sign_claim claim = {header_of, c->http, body, clock_system_ms() / 1000,
 	    INBOUND_WINDOW_S};
@@ -430,8 +430,8 @@ static enum err too_many_events(struct problem *p)
 static enum err too_many_deliveries(const struct intake *in, struct problem *p)
 {
 	return problem_set(p, ERR_TOOBIG, "",
-	    "its first %zu events make %zu deliveries, and a batch may make at most %u deliveries; "
-	    "nothing of this was stored: split the batch",
+	    "its first %zu events make %zu deliveries, and a batch may make at most %u "
+	    "deliveries; nothing of this was stored: split the batch",
 	    in->count, in->deliveries, INTAKE_DELIVERIES_MAX);
 }
 

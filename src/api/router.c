@@ -101,6 +101,7 @@ void api_configure(struct api *api, const struct api_conf *conf)
 {
 	streams_end(api->streams);
 	api->conf = *conf;
+	streams_configure(api->streams);
 }
 
 void api_free(struct api *api)
@@ -254,7 +255,8 @@ static enum err admit(struct call *c, const struct path *path)
 	struct slice token = http_header(c->http, "Authorization");
 	if (!c->route->open && !guard_admits(c->api->guard, c))
 		return ERR_REFUSED;
-	if (!c->route->open && !auth_check(c->api->conf.auth, token, &c->token)) {
+	if (!c->route->open &&
+	    !auth_check(c->api->conf.auth, token, &c->token, &c->token_name)) {
 		guard_refuse(c->api->guard, c, token.len > 0,
 		    "a valid token is needed: Authorization: Bearer TOKEN");
 		return ERR_REFUSED;

@@ -67,10 +67,12 @@ static void test_without_tokens(void **state)
 	(void)state;
 	struct auth *a = auth_new();
 	const struct auth_token *token = (const void *)&token;
-	assert_true(auth_check(a, SLICE(""), &token));
+	const char *name = (const void *)&name;
+	assert_true(auth_check(a, SLICE(""), &token, &name));
 	assert_null(token);
+	assert_null(name);
 	token = (const void *)&token;
-	assert_true(auth_check(a, SLICE("Bearer whatever"), &token));
+	assert_true(auth_check(a, SLICE("Bearer whatever"), &token, &name));
 	assert_null(token);
 	assert_true(auth_reaches(NULL, SLICE("any")));
 	auth_free(a);
@@ -108,8 +110,11 @@ static void test_headers(void **state)
 	assert_int_equal(auth_add(a, SLICE("second-token"), &p), OK);
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		const struct auth_token *token = (const void *)&token;
-		bool passes = auth_check(a, ROWS[i].header, &token);
-		if (passes != ROWS[i].passes || token != NULL)
+		const char *name = NULL;
+		bool passes = auth_check(a, ROWS[i].header, &token, &name);
+		const char *want = i == 1 ? "token 2" : "token 1";
+		bool is_named = name != NULL && strcmp(name, want) == 0;
+		if (passes != ROWS[i].passes || token != NULL || is_named != passes)
 			fail_msg("row %zu", i);
 	}
 	auth_free(a);
@@ -123,7 +128,8 @@ static void put_reach(const struct auth *a, const char *token, struct buf *out)
 	struct buf header = BUF_INIT(1000);
 	buf_reset(out);
 	buf_printf(&header, "Bearer %s", token);
-	if (!auth_check(a, buf_view(&header), &found))
+	const char *name = NULL;
+	if (!auth_check(a, buf_view(&header), &found, &name))
 		buf_puts(out, "refused");
 	else if (found == NULL)
 		buf_puts(out, "all");
@@ -281,9 +287,10 @@ static void test_reach(void **state)
 		struct problem p;
 		struct auth *a = auth_new();
 		const struct auth_token *token = NULL;
+		const char *name = NULL;
 		(void)snprintf(line, sizeof(line), "token-one %s\n", ROWS[i].sessions);
 		assert_int_equal(auth_add_file(a, slice_of(line), &p), OK);
-		assert_true(auth_check(a, SLICE("Bearer token-one"), &token));
+		assert_true(auth_check(a, SLICE("Bearer token-one"), &token, &name));
 		if (!slice_eq(auth_reach(token), slice_of(ROWS[i].reach)))
 			fail_msg("row %zu", i);
 		auth_free(a);

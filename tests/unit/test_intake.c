@@ -382,7 +382,8 @@ static void test_scopes(void **state)
 	    {INTAKE_ANY, "[" E1 "," E2 "]", "[1].session_id"},
 	    {INTAKE_NDJSON, "~" E1 "~" E2, "[1].session_id"},
 	};
-	assert_true(auth_check(f->auth, SLICE("Bearer token-of-s"), &f->conf.token));
+	const char *name = NULL;
+	assert_true(auth_check(f->auth, SLICE("Bearer token-of-s"), &f->conf.token, &name));
 	assert_non_null(f->conf.token);
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		enum err want = ROWS[i].field == NULL ? OK : ERR_REFUSED;
