@@ -10,7 +10,8 @@
 #include "base/json_write.h"
 #include "domain/name.h"
 
-#define CALL_RETRY_AFTER_S "5" /* Retry-After of 429, 503 and 507 */
+#define CALL_RETRY_AFTER_S "5"     /* Retry-After of 429, 503 and 507 */
+#define CALL_PAGE_BYTES (1u << 20) /* a page of a list ends behind the entry that passes this */
 
 struct api_counts {
 	uint64_t events;     /* published: stored for the first time */
@@ -38,6 +39,7 @@ struct call {
 	struct http_request *http;
 	const struct route *route;
 	const struct auth_token *token;
+	const char *token_name;        /* auth_check()'s; NULL: it needs none */
 	char session[SESSION_MAX + 1]; /* of the path; empty where it has none */
 	struct uuid id;                /* of the path: the webhook's or the entry's */
 	struct problem problem;        /* set by apply() for done() */

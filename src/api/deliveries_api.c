@@ -16,8 +16,7 @@
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
-#define PAGE_BYTES (4u << 20) /* an answer ends behind the delivery that passes this */
-#define LOOK_MAX 2000         /* events and deliveries that one call looks at */
+#define LOOK_MAX 2000 /* events and deliveries that one call looks at */
 
 /* Which deliveries are asked for. */
 struct filter {
@@ -90,7 +89,7 @@ static bool read_page(struct page *page)
 static bool may_go_on(struct page *page)
 {
 	page->more = page->count >= page->limit || page->looked >= LOOK_MAX ||
-	    page->text.len > PAGE_BYTES;
+	    page->text.len > CALL_PAGE_BYTES;
 	page->looked++;
 	return !page->more;
 }
@@ -190,7 +189,8 @@ static void end_page(struct page *page)
 
 void handle_deliveries_list(struct call *c)
 {
-	struct page page = {.call = c, .text = BUF_INIT(PAGE_BYTES + 2 * DELIVERY_JSON_MAX)};
+	struct page page = {.call = c,
+	    .text = BUF_INIT(CALL_PAGE_BYTES + 2 * DELIVERY_JSON_MAX)};
 	if (!read_page(&page))
 		return;
 	page.json = JSON_WRITER(&page.text);

@@ -16,7 +16,6 @@
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
 #define LOOK_MAX 1000                  /* entries passed for a page of one webhook's */
-#define PAGE_BYTES (8u << 20)          /* an answer ends behind the entry that passes this */
 #define LIST_MAX (8u * EVENT_BODY_MAX) /* bytes: a page and its last entry, escapes included */
 
 struct page {
@@ -47,7 +46,7 @@ static bool write_entry(void *arg, const struct dead_letter *d)
 {
 	struct page *page = arg;
 	struct json_writer *json = &page->json;
-	if (page->text.len > PAGE_BYTES || page->count == page->limit)
+	if (page->text.len > CALL_PAGE_BYTES || page->count == page->limit)
 		return false;
 	page->last = d->id;
 	if (page->of_webhook && !uuid_eq(&page->webhook, &d->webhook_id))

@@ -4,7 +4,6 @@
 #include "domain/json.h"
 
 #define DELIVERIES_MAX 200              /* that are shown; the others are in the list */
-#define DELIVERIES_BYTES (4u << 20)     /* the last one is that which passes this */
 #define SHOWN_MAX (8u * EVENT_BODY_MAX) /* bytes of JSON, escapes included */
 
 /* Writes the body's timestamp, a number as it stands there; null where it cannot be read. */
@@ -45,7 +44,7 @@ static enum err write_deliveries(struct call *c, struct db_txn *txn, const struc
 	size_t shown = 0;
 	json_open_array(json, "deliveries");
 	for (uint32_t n = 1; n <= e->deliveries && shown < DELIVERIES_MAX &&
-	     json->out->len - start < DELIVERIES_BYTES;
+	     json->out->len - start <= CALL_PAGE_BYTES;
 	     n++) {
 		struct uuid id;
 		struct delivery d;

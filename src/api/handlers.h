@@ -4,6 +4,7 @@
 
 #include "api/call.h"
 #include "api/samples.h"
+#include "shares/shares.h"
 
 /* Sizes of the structs that handlers keep behind a struct call; see struct route. */
 extern const size_t PUBLISH_CALL_SIZE;
@@ -70,6 +71,8 @@ void handle_stream(struct call *c);
 struct streams *streams_new(struct api *api);
 void streams_free(struct streams *s);
 void streams_end(struct streams *s);
+void streams_configure(struct streams *s); /* after a change of the API's */
+const struct shares_figures *streams_figures(const struct streams *s);
 
 /* metrics_api.c: what happens */
 void handle_metrics(struct call *c);

@@ -207,6 +207,7 @@ static void put_shares(const struct api *api, struct buf *out)
 	http_figures(api->http, &http);
 	for (size_t i = 0; i < HTTP_RESOURCES; i++)
 		rows[n++] = (struct share_row){HTTP_RESOURCE_NAMES[i], http.shares[i]};
+	rows[n++] = (struct share_row){"streams", streams_figures(api->streams)};
 	put_share_rows(rows, n, out);
 }
 

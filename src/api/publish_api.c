@@ -338,11 +338,10 @@ static bool has_token(struct call *c)
 {
 	const struct auth *auth = c->api->conf.auth;
 	struct slice token = http_header(c->http, "Authorization");
-	const char *name = NULL;
-	if (auth_count(auth) == 0 || !auth_check(auth, token, &c->token, &name) ||
+	if (auth_count(auth) == 0 || !auth_check(auth, token, &c->token, &c->token_name) ||
 	    !auth_reaches(c->token, slice_of(c->session)))
 		return false;
-	http_set_taker(c->http, slice_of(name));
+	http_set_taker(c->http, slice_of(c->token_name));
 	return true;
 }
 
@@ -450,10 +449,18 @@ static struct intake_item *add_item(struct intake *in)
 	return item;
 }
 
-static enum err too_many(const char *what, unsigned most, struct problem *p)
+static enum err too_many_events(struct problem *p)
 {
 	return problem_set(p, ERR_TOOBIG, "",
-	    "a request may make at most %u %s; split the batch", most, what);
+	    "a request may have at most %u events; split the batch", INTAKE_EVENTS_MAX);
+}
+
+static enum err too_many_deliveries(const struct intake *in, struct problem *p)
+{
+	return problem_set(p, ERR_TOOBIG, "",
+	    "its first %zu events make %zu deliveries, and a batch may make at most %u "
+	    "deliveries; nothing of this was stored: split the batch",
+	    in->count, in->deliveries, INTAKE_DELIVERIES_MAX);
 }
 
 /* Refuses the item at `where`, or its member `name`. */
@@ -477,6 +484,20 @@ static enum err too_large(const char *what, const char *where, const char *setti
 	return refuse(ERR_TOOBIG, where, "", message, p);
 }
 
+/* Names the webhooks of the last item; of many alike in a row they are looked up once. */
+static void match(struct intake *in, const struct registry *registry)
+{
+	struct publication *p = &in->items[in->count - 1].publication;
+	const struct publication *before = in->count > 1 ? &in->items[in->count - 2].publication
+							 : NULL;
+	if (before != NULL && strcmp(before->event.name, p->event.name) == 0 &&
+	    strcmp(before->event.session, p->event.session) == 0)
+		publication_match_as(p, before);
+	else
+		publication_match(p, registry);
+	in->deliveries += p->event.deliveries;
+}
+
 /* Takes over one envelope that has been read, and names its webhooks. */
 static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
     const struct envelope *e, size_t body_at, struct problem *p)
@@ -488,10 +509,9 @@ static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
 	item->timestamp_s = e->timestamp_s;
 	item->body_at = body_at;
 	item->body_len = e->body.len;
-	publication_match(&item->publication, conf->registry);
-	in->deliveries += event->deliveries;
-	if (in->deliveries > INTAKE_DELIVERIES_MAX)
-		return too_many("deliveries", INTAKE_DELIVERIES_MAX, p);
+	match(in, conf->registry);
+	if (in->count > 1 && in->deliveries > INTAKE_DELIVERIES_MAX)
+		return too_many_deliveries(in, p);
 	if (e->id[0] == '\0')
 		return OK;
 	/*
@@ -513,7 +533,7 @@ static enum err read_item(struct intake *in, const struct intake_conf *conf,
 	size_t body_at = in->bodies.len;
 	size_t text_at = r->pos;
 	if (in->count == INTAKE_EVENTS_MAX)
-		return too_many("events", INTAKE_EVENTS_MAX, p);
+		return too_many_events(p);
 	enum err err = envelope_read(r, conf->session, conf->now_ms / 1000, where,
 	    conf->scratch, &in->bodies, &e, p);
 	if (err != OK)

@@ -11,8 +11,8 @@
 #include "store/idempotency.h"
 #include "store/queue.h"
 
-#define INTAKE_EVENTS_MAX 10000      /* in one request */
-#define INTAKE_DELIVERIES_MAX 100000 /* of all its events together */
+#define INTAKE_EVENTS_MAX 10000     /* in one request */
+#define INTAKE_DELIVERIES_MAX 50000 /* of a batch; one event alone may make any number */
 
 enum intake_form {
 	INTAKE_ONE,    /* one envelope */
@@ -53,9 +53,10 @@ struct intake_conf {
 };
 
 /*
- * Reads `text`. On success every item is matched and stamped. ERR_SYNTAX, ERR_INVALID,
- * ERR_TOOBIG, ERR_CONFLICT (one id for two events), ERR_REFUSED (a session that the token
- * does not reach), with the problem in words. intake_fini() it either way.
+ * Reads `text`. On success every item is matched and stamped. It ends with the event that makes
+ * the deliveries too many, so that memory is for so many and one event's. ERR_SYNTAX,
+ * ERR_INVALID, ERR_TOOBIG, ERR_CONFLICT (one id for two events), ERR_REFUSED (a session that
+ * the token does not reach), with the problem in words. intake_fini() it either way.
  */
 MUST_CHECK enum err intake_read(struct intake *in, const struct intake_conf *conf,
     enum intake_form form, struct slice text, struct problem *p);

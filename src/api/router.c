@@ -102,6 +102,7 @@ void api_configure(struct api *api, const struct api_conf *conf)
 {
 	streams_end(api->streams);
 	api->conf = *conf;
+	streams_configure(api->streams);
 }
 
 void api_free(struct api *api)
@@ -273,15 +274,15 @@ static void name_taker(struct call *c, const char *token)
 static enum err admit(struct call *c, const struct path *path)
 {
 	struct slice token = http_header(c->http, "Authorization");
-	const char *name = NULL;
 	if (!c->route->open && !guard_admits(c->api->guard, c))
 		return ERR_REFUSED;
-	if (!c->route->open && !auth_check(c->api->conf.auth, token, &c->token, &name)) {
+	if (!c->route->open &&
+	    !auth_check(c->api->conf.auth, token, &c->token, &c->token_name)) {
 		guard_refuse(c->api->guard, c, token.len > 0,
 		    "a valid token is needed: Authorization: Bearer TOKEN");
 		return ERR_REFUSED;
 	}
-	name_taker(c, name);
+	name_taker(c, c->token_name);
 	enum err err = read_names(c, path);
 	if (err == OK && c->session[0] != '\0' && !auth_reaches(c->token, slice_of(c->session)))
 		err = ERR_REFUSED;

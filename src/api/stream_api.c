@@ -5,14 +5,19 @@
  * Each reader is sent a piece when there is something for it and the last piece has left, so
  * one that does not read holds PIECE_BYTES and its place in the feed; after stall_ms it is cut.
  * A reader that has left shows in the next write: the keep-alive comment is one.
+ *
+ * Tokens share the streams that there may be (shares.h); without tokens clients do.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
 #include "api/handlers.h"
 #include "api/query.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/http_stream.h"
+#include "shares/shares.h"
 
 #define PIECE_BYTES 65536               /* once a piece has so many it is sent */
 #define PIECE_MAX (4 * PIECE_BYTES)     /* with the last message and a gap */
@@ -24,14 +29,15 @@ struct watcher {
 	struct streams *streams;
 	struct http_stream *stream;
 	struct feed_filter filter;
-	uint64_t place; /* in the feed */
-	bool busy;      /* a piece is on its way */
+	uint64_t place;             /* in the feed */
+	bool busy;                  /* a piece is on its way */
+	char taker[CIDR_TEXT_SIZE]; /* who holds it: a token's name, or a client */
 };
 
 struct streams {
 	struct api *api;
 	TAILQ_HEAD(, watcher) readers;
-	uint32_t count;
+	struct shares *shares;      /* one unit is a stream */
 	struct reactor_timer *news; /* fires once for all that a turn told */
 	struct reactor_timer *keep_alive;
 	struct buf piece; /* of one reader at a time */
@@ -95,7 +101,7 @@ static void on_keep_alive(void *arg)
 {
 	struct streams *s = arg;
 	keep_alive(s);
-	if (s->count > 0)
+	if (!TAILQ_EMPTY(&s->readers))
 		reactor_timer_set(s->keep_alive, KEEP_ALIVE_MS);
 }
 
@@ -104,6 +110,7 @@ struct streams *streams_new(struct api *api)
 	struct streams *s = mem_new(sizeof(*s));
 	s->api = api;
 	TAILQ_INIT(&s->readers);
+	s->shares = shares_new(api->conf.stream_readers_max);
 	s->news = reactor_timer_new(api->conf.reactor, on_news, s);
 	s->keep_alive = reactor_timer_new(api->conf.reactor, on_keep_alive, s);
 	s->piece = BUF_INIT(PIECE_MAX);
@@ -115,14 +122,26 @@ void streams_free(struct streams *s)
 	reactor_timer_free(s->news);
 	reactor_timer_free(s->keep_alive);
 	buf_fini(&s->piece);
+	shares_free(s->shares);
 	free(s);
+}
+
+void streams_configure(struct streams *s)
+{
+	shares_resize(s->shares, s->api->conf.stream_readers_max);
+}
+
+const struct shares_figures *streams_figures(const struct streams *s)
+{
+	return shares_figures(s->shares);
 }
 
 static void forget(struct watcher *r)
 {
 	struct streams *s = r->streams;
 	TAILQ_REMOVE(&s->readers, r, link);
-	if (--s->count == 0)
+	shares_give(s->shares, slice_of(r->taker), 1);
+	if (TAILQ_EMPTY(&s->readers))
 		feed_watch(s->api->conf.feed, NULL, NULL);
 	free(r);
 }
@@ -194,7 +213,20 @@ static bool read_filter(struct call *c, struct feed_filter *filter)
 	return err == OK;
 }
 
-static void begin(struct call *c, const struct feed_filter *filter)
+/* Who answers for a stream: the token, else the client. */
+static void name_taker(const struct call *c, char out[CIDR_TEXT_SIZE])
+{
+	if (c->token_name != NULL) {
+		(void)snprintf(out, CIDR_TEXT_SIZE, "%s", c->token_name);
+		return;
+	}
+	struct cidr client = guard_client(c->api->guard, c->http);
+	cidr_format(&client, out);
+}
+
+/* Begins the stream that `taker` has taken. */
+static void begin(struct call *c, const struct feed_filter *filter,
+    const char taker[CIDR_TEXT_SIZE])
 {
 	struct streams *s = c->api->streams;
 	struct watcher *r = mem_new(sizeof(*r));
@@ -204,6 +236,7 @@ static void begin(struct call *c, const struct feed_filter *filter)
 	    .stall_ms = c->api->conf.stream_stall_ms};
 	struct slice last_id = http_header(c->http, "Last-Event-ID");
 	r->streams = s;
+	memcpy(r->taker, taker, sizeof(r->taker));
 	r->filter = *filter;
 	r->place = feed_end(c->api->conf.feed);
 	buf_reset(&s->piece);
@@ -213,7 +246,7 @@ static void begin(struct call *c, const struct feed_filter *filter)
 	buf_putc(&s->piece, '\n');
 	if (last_id.len > 0)
 		r->place = feed_resume(c->api->conf.feed, last_id, &s->piece);
-	if (s->count++ == 0)
+	if (TAILQ_EMPTY(&s->readers))
 		reactor_timer_set(s->keep_alive, KEEP_ALIVE_MS);
 	TAILQ_INSERT_TAIL(&s->readers, r, link);
 	feed_watch(c->api->conf.feed, on_told, s);
@@ -224,10 +257,25 @@ static void begin(struct call *c, const struct feed_filter *filter)
 	call_end(c);
 }
 
-/* Whether the request can have a stream now; else it has been answered. */
-static bool may_begin(struct call *c)
+/* Takes a stream for whoever answers for it; false: the call has been answered. */
+static bool take_share(struct call *c, char taker[CIDR_TEXT_SIZE])
 {
 	struct streams *s = c->api->streams;
+	name_taker(c, taker);
+	if (shares_take(s->shares, slice_of(taker), 1) == OK)
+		return true;
+	log_warn("refused, as its share is used up", LOG_S("resource", "streams"),
+	    LOG_S("taker", taker));
+	keep_alive(s); /* some may have left: the next attempt will find their place */
+	call_fail(c, 503, "",
+	    "as many streams are open as your share of stream_readers_max allows; "
+	    "try again later");
+	return false;
+}
+
+/* Whether the request can have a stream, shares apart; else it has been answered. */
+static bool may_begin(struct call *c)
+{
 	if (strcmp(http_method(c->http), "HEAD") == 0) {
 		http_add_header(c->http, "Allow", "GET");
 		call_fail(c, 405, "", "a stream has no length to tell: use GET");
@@ -235,10 +283,6 @@ static bool may_begin(struct call *c)
 		call_fail(c, 503, "", "stopping");
 	} else if (!http_can_stream(c->http)) {
 		call_fail(c, 505, "", "a stream needs HTTP/1.1");
-	} else if (s->count >= c->api->conf.stream_readers_max) {
-		keep_alive(s); /* some may have left: the next attempt will find their place */
-		call_fail(c, 503, "",
-		    "as many streams are open as stream_readers_max allows; try again later");
 	} else {
 		return true;
 	}
@@ -248,6 +292,7 @@ static bool may_begin(struct call *c)
 void handle_stream(struct call *c)
 {
 	struct feed_filter filter;
-	if (read_filter(c, &filter) && may_begin(c))
-		begin(c, &filter);
+	char taker[CIDR_TEXT_SIZE];
+	if (read_filter(c, &filter) && may_begin(c) && take_share(c, taker))
+		begin(c, &filter, taker);
 }

@@ -1,8 +1,6 @@
 /* The object around what webhook_write() knows; see webhook_view.h. */
 #include "api/webhook_view.h"
 
-#include "domain/webhook_json.h"
-
 static void write_status(const struct dispatch_status *status, struct json_writer *json)
 {
 	json_open_object(json, "circuit");
@@ -15,11 +13,11 @@ static void write_status(const struct dispatch_status *status, struct json_write
 	json_write_u64(json, "in_flight", status->in_flight);
 }
 
-void webhook_view_write(const struct webhook *w, const struct dispatch_status *status,
-    int64_t now_ms, struct json_writer *json)
+void webhook_view_write(const struct webhook *w, enum webhook_form form,
+    const struct dispatch_status *status, int64_t now_ms, struct json_writer *json)
 {
 	json_open_object(json, NULL);
-	webhook_write(w, now_ms, json);
+	webhook_write(w, form, now_ms, json);
 	write_status(status, json);
 	json_write_time_or_null(json, "created_at", w->created_ms);
 	json_write_time_or_null(json, "updated_at", w->updated_ms);

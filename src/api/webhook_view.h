@@ -6,9 +6,10 @@
 #define API_WEBHOOK_VIEW_H
 
 #include "dispatch/dispatch.h"
+#include "domain/webhook_json.h"
 
 /* Writes the object, as it is at `now_ms`, wall. */
-void webhook_view_write(const struct webhook *w, const struct dispatch_status *status,
-    int64_t now_ms, struct json_writer *json);
+void webhook_view_write(const struct webhook *w, enum webhook_form form,
+    const struct dispatch_status *status, int64_t now_ms, struct json_writer *json);
 
 #endif

@@ -3,17 +3,22 @@
  * write inside the turn's transaction, so that two changes in one turn both count;
  * the registry follows after the commit.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "api/handlers.h"
+#include "api/query.h"
 #include "api/webhook_view.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "store/webhooks.h"
 
 #define REQUEST_MAX 65536     /* bytes of a webhook's JSON */
-#define LIST_MAX (64u << 20)  /* bytes of an answer that lists webhooks */
+#define LIMIT_MAX 1000        /* webhooks of a page that ?limit= may ask for */
 #define ANSWER_MAX (4u << 16) /* bytes of one webhook's JSON, all of it escaped */
+#define LIST_MAX (CALL_PAGE_BYTES + ANSWER_MAX)
+#define CURSOR_SIZE 21 /* 20 digits, a NUL */
 
 struct webhooks_call;
 
@@ -39,20 +44,20 @@ void release_webhook(struct call *c)
 }
 
 /* Writes a webhook with how its endpoint stands. */
-static void write_webhook(const struct call *c, const struct webhook *w,
+static void write_webhook(const struct call *c, const struct webhook *w, enum webhook_form form,
     struct json_writer *json)
 {
 	struct dispatch_status status = {.circuit = "closed"};
 	/* false leaves it as it is */
 	(void)dispatch_status(c->api->conf.dispatch, w->number, &status);
-	webhook_view_write(w, &status, clock_wall_ms(), json);
+	webhook_view_write(w, form, &status, clock_wall_ms(), json);
 }
 
 static void answer_webhook(struct call *c, const struct webhook *w)
 {
 	struct buf text = BUF_INIT(ANSWER_MAX);
 	struct json_writer json = JSON_WRITER(&text);
-	write_webhook(c, w, &json);
+	write_webhook(c, w, WEBHOOK_WHOLE, &json);
 	call_reply(c, 200, &json);
 	buf_fini(&text);
 }
@@ -135,22 +140,55 @@ void handle_webhook_create(struct call *c)
 	call_stage(c, apply_create, done_create);
 }
 
-void handle_webhook_list(struct call *c)
+/*
+ * Writes those behind the webhook with number `after`, at most `limit`, as far as the bytes of
+ * a page go: some 700 bytes each at the least. Returns the number of the last one where others
+ * follow, else 0.
+ */
+static uint64_t write_page(const struct call *c, uint64_t after, uint64_t limit,
+    struct json_writer *json)
 {
 	size_t count = 0;
-	struct webhook *const *list = registry_session(c->api->conf.registry,
-	    slice_of(c->session), &count);
+	size_t shown = 0;
+	struct webhook *const *list = registry_behind(c->api->conf.registry,
+	    slice_of(c->session), after, &count);
+	while (shown < count && shown < limit && json->out->len <= CALL_PAGE_BYTES)
+		write_webhook(c, list[shown++], WEBHOOK_LISTED, json);
+	return shown < count ? list[shown - 1]->number : 0;
+}
+
+/* The cursor is the number of the last webhook: a place, whoever leaves or comes. */
+static void answer_list(struct call *c, uint64_t after, uint64_t limit)
+{
+	size_t count = 0;
+	char cursor[CURSOR_SIZE];
 	struct buf text = BUF_INIT(LIST_MAX);
 	struct json_writer json = JSON_WRITER(&text);
+	(void)registry_session(c->api->conf.registry, slice_of(c->session),
+	    &count); /* only counted */
 	json_open_object(&json, NULL);
 	json_open_array(&json, "webhooks");
-	for (size_t i = 0; i < count; i++)
-		write_webhook(c, list[i], &json);
+	uint64_t last = write_page(c, after, limit, &json);
 	json_close(&json);
 	json_write_u64(&json, "count", count);
+	(void)snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)last);
+	json_write_cstr(&json, "next_cursor", last == 0 ? NULL : cursor);
 	json_close(&json);
 	call_reply(c, 200, &json);
 	buf_fini(&text);
+}
+
+void handle_webhook_list(struct call *c)
+{
+	uint64_t limit = UINT64_MAX;
+	uint64_t after = 0;
+	char cursor[QUERY_TEXT_MAX + 1];
+	struct query q = {.call = c};
+	(void)query_number(&q, "limit", 1, LIMIT_MAX, &limit);
+	if (query_text(&q, "cursor", cursor) && str_u64(slice_of(cursor), &after) != OK)
+		query_refuse(&q, "cursor", "the next_cursor of an earlier answer");
+	if (!q.answered)
+		answer_list(c, after, limit);
 }
 
 /* Finds the webhook of the path; NULL: the call has been answered with 404. */

@@ -556,7 +556,8 @@ static void write_rate(const struct webhook *w, struct json_writer *json)
 		json_write_null(json, "rate_limit");
 }
 
-void webhook_write(const struct webhook *w, int64_t now_ms, struct json_writer *json)
+void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_ms,
+    struct json_writer *json)
 {
 	bool overlaps = w->previous_expires_ms > now_ms;
 	uuid_write(json, "id", &w->id);
@@ -574,7 +575,8 @@ void webhook_write(const struct webhook *w, int64_t now_ms, struct json_writer *
 	json_write_cstr(json, "ordering", w->fifo ? "fifo" : "none");
 	write_rate(w, json);
 	write_retry(w, json);
-	json_write_cstr(json, "ca_pem", w->ca_pem);
+	if (form == WEBHOOK_WHOLE)
+		json_write_cstr(json, "ca_pem", w->ca_pem);
 	json_write_bool(json, "tls_verify", !w->tls_insecure);
 	json_write_cstr(json, "description", w->description);
 }

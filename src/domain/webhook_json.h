@@ -39,10 +39,17 @@ MUST_CHECK enum err webhook_apply_rotation(struct webhook *w, struct slice body,
 /* Checks what no single field shows: that there is a url. ERR_INVALID. */
 MUST_CHECK enum err webhook_check(const struct webhook *w, struct problem *p);
 
+/* How much of a webhook is written. */
+enum webhook_form {
+	WEBHOOK_WHOLE,
+	WEBHOOK_LISTED, /* without `ca_pem`, which may be most of it */
+};
+
 /*
  * Writes the members that the API shows of what is written so, from "id" on, as they are at
  * `now_ms`, wall: the secret only ever as a mask, the previous one's end only while it lasts.
  */
-void webhook_write(const struct webhook *w, int64_t now_ms, struct json_writer *json);
+void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_ms,
+    struct json_writer *json);
 
 #endif

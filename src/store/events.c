@@ -456,6 +456,15 @@ void publication_match(struct publication *p, const struct registry *reg)
 	free(numbers);
 }
 
+void publication_match_as(struct publication *p, const struct publication *same)
+{
+	p->event.deliveries = same->event.deliveries;
+	if (same->event.deliveries == 0)
+		return;
+	p->targets = mem_array(same->event.deliveries, sizeof(*p->targets));
+	memcpy(p->targets, same->targets, same->event.deliveries * sizeof(*p->targets));
+}
+
 void publication_leave_out(struct publication *p, uint64_t webhook)
 {
 	uint32_t kept = 0;

@@ -146,6 +146,9 @@ struct publication {
  */
 void publication_match(struct publication *p, const struct registry *reg);
 
+/* The same, where `same` has been matched, of the same session and name. */
+void publication_match_as(struct publication *p, const struct publication *same);
+
 /* Takes a webhook out of those that it goes to, if it is among them. */
 void publication_leave_out(struct publication *p, uint64_t webhook);
 

@@ -178,7 +178,11 @@ static void list_add(struct registry *reg, struct webhook *w)
 	}
 	index_names(l, w, true);
 	l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(struct webhook *));
-	l->webhooks[l->count++] = w;
+	size_t at = l->count++;
+	/* a session's in order of number; nearly always that is the end */
+	for (; l != &reg->retired && at > 0 && l->webhooks[at - 1]->number > w->number; at--)
+		l->webhooks[at] = l->webhooks[at - 1];
+	l->webhooks[at] = w;
 }
 
 static void list_remove(struct registry *reg, const struct webhook *w)
@@ -257,6 +261,23 @@ struct webhook *const *registry_session(const struct registry *reg, struct slice
 	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
 	*count = l == NULL ? 0 : l->count;
 	return l == NULL ? NULL : l->webhooks;
+}
+
+struct webhook *const *registry_behind(const struct registry *reg, struct slice session,
+    uint64_t number, size_t *count)
+{
+	struct webhook *const *all = registry_session(reg, session, count);
+	size_t low = 0;
+	size_t high = *count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (all[middle]->number <= number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*count -= low;
+	return *count == 0 ? NULL : all + low;
 }
 
 const struct webhook *registry_first_retired(const struct registry *reg)

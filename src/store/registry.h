@@ -46,6 +46,13 @@ struct webhook *const *registry_session(const struct registry *reg, struct slice
     size_t *count);
 
 /*
+ * The same without those up to that number, which need not be one of them: where a list goes
+ * on. O(log n).
+ */
+struct webhook *const *registry_behind(const struct registry *reg, struct slice session,
+    uint64_t number, size_t *count);
+
+/*
  * Borrows, of the retired webhooks whose records are still there, the one that was retired
  * first; NULL: there is none. O(1).
  */

@@ -112,6 +112,18 @@ export async function page(listPath, params, key, signal) {
 	}
 }
 
+/* A whole list, page by page. */
+export async function all(listPath, key, signal) {
+	const items = [];
+	let cursor = null;
+	do {
+		const answer = await get(listPath + query({cursor}), signal);
+		items.push(...answer[key]);
+		cursor = answer.next_cursor;
+	} while (cursor);
+	return items;
+}
+
 /* Does `work` for each item, a few at a time. */
 export async function each(items, work, atOnce = 4) {
 	const rest = [...items];

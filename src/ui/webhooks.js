@@ -1,5 +1,5 @@
 /* The webhooks of a session: found, paged, and with what their receivers said last. */
-import {each, get, path} from "./api.js";
+import {all as allOf, each, get, path} from "./api.js";
 import {badge, brief, button, card, count, data, h, httpStatus, ago, swap, table} from "./dom.js";
 import {editWebhook} from "./form.js";
 import {sessionBar} from "./sessions.js";
@@ -86,7 +86,7 @@ export async function webhooks(view) {
 	};
 
 	const load = async () => {
-		all = (await get(path`/sessions/${session}/webhooks`, view.signal)).webhooks;
+		all = await allOf(path`/sessions/${session}/webhooks`, "webhooks", view.signal);
 		answers.clear();
 		draw();
 	};

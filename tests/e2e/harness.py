@@ -56,6 +56,11 @@ def hooks_path(session, *rest):
     return "/".join(["/sessions", session, "webhooks", *rest])
 
 
+def as_listed(webhook):
+    """What a list shows of a webhook: all but its authorities."""
+    return {name: value for name, value in webhook.items() if name != "ca_pem"}
+
+
 def event_of_size(total):
     """The bytes of an event to publish, `total` of them."""
     frame = b'{"event":"message","data":"%s"}'

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import MASK, RFC3339, expect_error, hooks_path, sign_standard, sign_v1, sign_v2
+from harness import MASK, RFC3339, as_listed, expect_error, hooks_path, sign_standard, sign_v1, sign_v2
 from harness import verify, wait_until
 
 HOOK = "http://127.0.0.1:9/hook"  # no event is published for it: it is never contacted
@@ -136,7 +136,7 @@ def test_end_of_the_overlap_is_shown(gateway, given, length_s):
     assert before - 1 <= until - length_s <= after + 1  # the rest is for the clock's steps
     shown = gateway.webhook("s1", webhook["id"])
     assert in_seconds(shown["previous_secret_expires_at"]) == until
-    assert gateway.api("GET", hooks_path("s1")).json()["webhooks"] == [shown]
+    assert gateway.api("GET", hooks_path("s1")).json()["webhooks"] == [as_listed(shown)]
     assert shown["updated_at"] >= webhook["updated_at"]
 
 

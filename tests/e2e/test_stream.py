@@ -20,8 +20,12 @@ RING = 4096  # happenings that are kept, docs/api.md
 class Stream:
     """A reader of the stream; understands chunks and messages by itself."""
 
-    def __init__(self, gateway, query="", last_id=None, token=None, rcvbuf=None):
+    def __init__(
+        self, gateway, query="", last_id=None, token=None, rcvbuf=None, source=None
+    ):
         self.sock = socket.socket()
+        if source:
+            self.sock.bind((source, 0))
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(20)
@@ -323,7 +327,7 @@ def test_one_that_does_not_read_is_cut(make_gateway):
 
 
 def test_limit_of_readers(make_gateway):
-    gateway = make_gateway(stream_readers_max=2)
+    gateway = make_gateway(stream_readers_max=3)  # one alone gets two of them
     with Stream(gateway) as one:
         with Stream(gateway):
             answer = gateway.api("GET", "/events/stream")
@@ -339,6 +343,51 @@ def test_limit_of_readers(make_gateway):
         wait_until(has_place, what="the place of the one that has left")
         gateway.publish("demo")
         assert one.message()[1]["session_id"] == "demo"
+
+
+def figures_of_streams(gateway):
+    text = gateway.request("GET", "/metrics").text
+    return [
+        int(re.search(rf'^waybill_share_{name}{{resource="streams"}} (\d+)$', text, re.M)[1])
+        for name in ("capacity", "held", "refused_total")
+    ]
+
+
+def test_a_token_with_all_it_can_get_leaves_some_to_the_others(make_gateway, tmp_path):
+    """By default: 28 of 32 are one's alone, and each other one still finds a place."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("first-token\nsecond-token s1\n")
+    gateway = make_gateway(tokens_file=str(tokens))
+    taken = []
+    while "200 OK" in (stream := Stream(gateway, token="first-token")).head:
+        taken.append(stream)
+    assert "503 " in stream.head and "Retry-After: " in stream.head
+    stream.close()
+    assert len(taken) == 28
+    assert figures_of_streams(gateway) == [32, 28, 1]
+    for token in ("second-token", gateway.token):
+        with Stream(gateway, "?session=s1", token=token):
+            pass
+    answer = gateway.api("GET", "/events/stream", token="first-token")
+    expect_error(answer, 503, mentions=["share", "stream_readers_max"])
+    lines = [line for line in gateway.log_text().splitlines() if "resource=streams" in line]
+    assert lines and all('taker="token 2"' in line for line in lines)
+    assert "first-token" not in gateway.log_text()
+    for stream in taken:
+        stream.close()
+    wait_until(
+        lambda: gateway.publish("s1") and figures_of_streams(gateway)[1] == 0,
+        what="the places of those who have left",
+    )
+
+
+def test_clients_share_streams_where_there_are_no_tokens(make_gateway):
+    gateway = make_gateway(token=None, stream_readers_max=3)
+    with Stream(gateway), Stream(gateway):
+        expect_error(gateway.api("GET", "/events/stream"), 503, mentions=["share"])
+        with Stream(gateway, source="127.0.0.2"):
+            pass
+    assert "taker=127.0.0.1" in gateway.log_text()
 
 
 def test_no_reader_is_allowed(make_gateway):

@@ -8,7 +8,7 @@ import threading
 import pytest
 import trustme
 
-from harness import hooks_path, verify, wait_until
+from harness import as_listed, hooks_path, verify, wait_until
 
 
 def server_context(authority, *names):
@@ -214,6 +214,7 @@ def test_wishes_outlive_a_restart(gateway, make_receiver, authority):
     ]
     gateway.kill()
     gateway.start()
-    assert gateway.api("GET", hooks_path("s1")).json()["webhooks"] == webhooks
+    assert gateway.api("GET", hooks_path("s1")).json()["webhooks"] == [as_listed(w) for w in webhooks]
+    assert [gateway.webhook("s1", w["id"]) for w in webhooks] == webhooks
     gateway.publish("s1")
     assert {r.path for r in receiver.wait_for(2)} == {"/own", "/insecure"}

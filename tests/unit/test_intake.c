@@ -314,8 +314,58 @@ static void test_limits_of_numbers(void **state)
 	intake_fini(&f->in);
 	put_array(&f->text, INTAKE_DELIVERIES_MAX / 11 + 1);
 	assert_int_equal(take(f, INTAKE_ANY), ERR_TOOBIG);
-	assert_non_null(strstr(f->p.message, "100000 deliveries"));
+	assert_non_null(strstr(f->p.message, "4546 events make 50006 deliveries"));
+	assert_non_null(strstr(f->p.message, "at most 50000 deliveries"));
+	assert_non_null(strstr(f->p.message, "split the batch"));
+	assert_true(f->in.deliveries <= INTAKE_DELIVERIES_MAX + 11); /* it went no further */
 	intake_fini(&f->in);
+}
+
+/* One event goes to all its session's webhooks, however many; two of them are a batch. */
+static void test_single_event_has_no_limit_of_deliveries(void **state)
+{
+	struct fixture *f = *state;
+	f->conf.batch_max = TEXT_MAX;
+	for (uint64_t n = 0; n < INTAKE_DELIVERIES_MAX; n++) /* one more than that */
+		registry_set(f->registry, make_webhook(100 + n, "s", "http://a/"));
+	put_array(&f->text, 1);
+	assert_int_equal(take(f, INTAKE_ANY), OK);
+	assert_int_equal(f->in.deliveries, INTAKE_DELIVERIES_MAX + 1);
+	intake_fini(&f->in);
+	put_array(&f->text, 2);
+	assert_int_equal(take(f, INTAKE_ANY), ERR_TOOBIG);
+	intake_fini(&f->in);
+}
+
+/* Whom each event goes to does not depend on what stands before it. */
+static void test_events_in_a_row_are_matched_as_each_alone(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const TEXTS[] = {E1, E2,
+	    "{'session_id':'s','event':'receipt','data':1}",
+	    "{'session_id':'t','event':'message','data':1}",
+	    "{'session_id':'nobody','event':'message','data':1}"};
+	static const uint32_t WANT[] = {1, 1, 2, 1, 0};
+	f->conf.body_max = TEXT_MAX;
+	f->conf.batch_max = TEXT_MAX;
+	for (size_t first = 0; first < COUNT(TEXTS); first++) {
+		for (size_t then = 0; then < COUNT(TEXTS); then++) {
+			char text[512];
+			(void)snprintf(text, sizeof(text), "[%s,%s,%s]", TEXTS[first],
+			    TEXTS[then], TEXTS[then]);
+			assert_int_equal(take_text(f, INTAKE_ANY, text), OK);
+			assert_int_equal(f->in.items[0].publication.event.deliveries,
+			    WANT[first]);
+			for (size_t i = 1; i < 3; i++) {
+				const struct publication *p = &f->in.items[i].publication;
+				assert_int_equal(p->event.deliveries, WANT[then]);
+				if (WANT[then] == 2)
+					assert_true(p->targets[0].webhook == 1 &&
+					    p->targets[1].webhook == 2);
+			}
+			intake_fini(&f->in);
+		}
+	}
 }
 
 static void test_scopes(void **state)
@@ -398,6 +448,8 @@ int main(void)
 	    INTAKE_TEST(test_problems),
 	    INTAKE_TEST(test_limits_of_bytes),
 	    INTAKE_TEST(test_limits_of_numbers),
+	    INTAKE_TEST(test_single_event_has_no_limit_of_deliveries),
+	    INTAKE_TEST(test_events_in_a_row_are_matched_as_each_alone),
 	    INTAKE_TEST(test_scopes),
 	    INTAKE_TEST(test_repeats),
 	    INTAKE_TEST(test_make),

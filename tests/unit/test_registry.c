@@ -90,6 +90,35 @@ static void test_replace(void **state)
 	registry_free(reg);
 }
 
+/* Where a list goes on: behind a number, there or not; in order, however they came. */
+static void test_behind(void **state)
+{
+	(void)state;
+	static const uint64_t NUMBERS[] = {4, 9, 2, 7}; /* as they come */
+	static const struct {
+		uint64_t after;
+		uint64_t first; /* 0: none */
+		size_t count;
+	} ROWS[] = {{0, 2, 4}, {1, 2, 4}, {2, 4, 3}, {3, 4, 3}, {7, 9, 1}, {8, 9, 1}, {9, 0, 0},
+	    {UINT64_MAX, 0, 0}};
+	struct registry *reg = registry_new();
+	for (size_t i = 0; i < COUNT(NUMBERS); i++)
+		set(reg, NUMBERS[i], "s");
+	set(reg, 5, "other");
+	assert_list(reg, "s", "2 4 7 9");
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		size_t count = 99;
+		struct webhook *const *w = registry_behind(reg, SLICE("s"), ROWS[i].after,
+		    &count);
+		assert_int_equal(count, ROWS[i].count);
+		assert_true((w == NULL ? 0 : w[0]->number) == ROWS[i].first);
+	}
+	size_t count = 99;
+	assert_null(registry_behind(reg, SLICE("nobody"), 0, &count));
+	assert_int_equal(count, 0);
+	registry_free(reg);
+}
+
 static uint64_t first_retired(const struct registry *reg)
 {
 	const struct webhook *w = registry_first_retired(reg);
@@ -381,6 +410,7 @@ int main(void)
 	    cmocka_unit_test(test_find),
 	    cmocka_unit_test(test_replace),
 	    cmocka_unit_test(test_retire_and_drop),
+	    cmocka_unit_test(test_behind),
 	    cmocka_unit_test(test_first_retired),
 	    cmocka_unit_test(test_figures),
 	    cmocka_unit_test(test_each),

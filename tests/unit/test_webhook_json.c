@@ -42,7 +42,7 @@ static char *show(const struct webhook *w)
 {
 	struct buf json = BUF_INIT(1u << 20);
 	struct json_writer writer = JSON_WRITER(&json);
-	webhook_view_write(w, &CLOSED, 0, &writer);
+	webhook_view_write(w, WEBHOOK_WHOLE, &CLOSED, 0, &writer);
 	assert_true(json_is_whole(&writer));
 	char *text = mem_copy(json.data, json.len);
 	buf_fini(&json);
@@ -103,7 +103,7 @@ static void test_write_status(void **state)
 	struct buf json = BUF_INIT(10000);
 	struct json_writer writer = JSON_WRITER(&json);
 	struct webhook *w = make_webhook(1, "s", "http://a/");
-	webhook_view_write(w, &STATUS, 0, &writer);
+	webhook_view_write(w, WEBHOOK_WHOLE, &STATUS, 0, &writer);
 	assert_non_null(strstr(buf_cstr(&json),
 	    ",\"circuit\":{\"state\":\"open\",\"consecutive_failures\":4294967295,"
 	    "\"failing_since\":\"2026-01-01T00:00:00.000Z\","

@@ -97,7 +97,7 @@ static void test_overlap_is_shown(void **state)
 	for (int over = 0; over <= 1; over++) {
 		struct buf json = BUF_INIT(10000);
 		struct json_writer writer = JSON_WRITER(&json);
-		webhook_view_write(w, &CLOSED, 1767225599999 + over, &writer);
+		webhook_view_write(w, WEBHOOK_WHOLE, &CLOSED, 1767225599999 + over, &writer);
 		bool shown = strstr(buf_cstr(&json), "\"2026-01-01T00:00:00.000Z\"") != NULL;
 		assert_int_equal(shown, over == 0);
 		buf_fini(&json);
