@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from fronts import ARE_THERE, FRONTS, HOST, NAMES, Front, behind
-from harness import ROOT, RawClient, expect_error, hooks_path, verify, wait_until
+from harness import ROOT, RawClient, expect_error, hooks_path, shares, verify, wait_until
 
 SESSIONS = 12  # of the load, at least
 EVENTS = 15  # of each session
@@ -40,6 +40,17 @@ def by_name(front, name, method, path, **kwargs):
     """A request by the name of one instance."""
     headers = {"Host": f"{name}.{HOST}", **kwargs.pop("headers", {})}
     return front.request(method, path, headers=headers, **kwargs)
+
+
+def strict(kind, make_gateway, folder, authority, start_front, **values):
+    """The same with other values on the lines that are marked."""
+    gateway = behind(make_gateway, folder, "api")
+    values = {"/run/waybill/api.sock": f"{folder}/api.sock", **values}
+    return Front(kind, False, folder, values, gateway.token, authority, start_front), gateway
+
+
+def through(front, source=None):
+    return RawClient(("127.0.0.1", front.port), front.tls, source)
 
 
 # One instance
@@ -152,6 +163,88 @@ def test_instance_that_is_down_is_a_503_until_it_is_back(single, receiver):
         .status_code == 202 and a.json(), what="a 202"
     )
     wait_until(lambda: receiver.ids == {event["id"]}, what="the delivery")
+
+
+WATCHER = "127.0.0.9"
+SPELLINGS = [
+    "/metrics", "/%6detrics", "/m%65trics", "/%6D%65%74%72%69%63%73", "/metrics/", "/METRICS",
+    "//metrics", "/./metrics", "/x/../metrics", "/metrics?a=b", "/%2fmetrics", "/metrics%2f",
+    "/livez", "/%6civez", "/Livez/", "/readyz", "/ready%7a", "/readyz//",
+]
+METRICS = b"waybill_connections"
+
+
+@pytest.mark.parametrize("kind", FRONTS)
+def test_what_needs_no_token_is_for_watchers_in_every_spelling(
+    kind, make_gateway, folder, authority, start_front
+):
+    front, gateway = strict(
+        kind, make_gateway, folder, authority, start_front, **{"127.0.0.0/8": WATCHER}
+    )
+
+    def ask(path, source):
+        with through(front, source) as client:
+            client.send(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            answer = client.reply()
+        if answer.status_code != 200:
+            expect_error(answer, answer.status_code)
+        return answer.status_code
+
+    seen = {path: ask(path, "127.0.0.2") for path in SPELLINGS}
+    assert set(seen.values()) <= {400, 403, 404}
+    assert {seen[path] for path in SPELLINGS if "%2f" not in path and "/." not in path} <= {400, 403}
+    assert seen["/metrics"] == seen["/livez"] == seen["/readyz"] == seen["/%6detrics"] == 403
+    served = {path for path in SPELLINGS if ask(path, WATCHER) == 200}
+    assert served == {"/metrics", "/metrics?a=b", "/livez", "/readyz"}
+
+
+@pytest.mark.parametrize("kind", FRONTS)
+def test_address_has_its_part_of_the_proxy(kind, make_gateway, folder, authority, start_front):
+    limits = {"gt 100": "gt 3", "gt 200": "gt 5"} if kind == "haproxy" else {
+        "waybill_clients 100": "waybill_clients 3"}
+    front, gateway = strict(kind, make_gateway, folder, authority, start_front, **limits)
+    head = (
+        f"POST /api/v1/events HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {gateway.token}\r\nContent-Length: 100\r\n\r\n"
+    ).encode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(through(front, "127.0.0.2")).send(head)
+
+        def told():
+            with through(front, "127.0.0.2") as client:
+                client.send(head + b" " * 100)
+                return client.reply()
+
+        answer = wait_until(lambda: (a := told()).status_code == 429 and a, what="a refusal")
+        expect_error(answer, 429, mentions=["this address"])
+        assert answer.headers["Retry-After"] == "5"
+        if kind == "haproxy":  # and then not even that
+            for _ in range(2):
+                stack.enter_context(through(front, "127.0.0.2"))
+            with pytest.raises(OSError):
+                through(front, "127.0.0.2")
+        assert front.request("GET", "/livez").status_code == 200
+        assert shares(gateway)["bodies"]["held"] == 0, "bodies that have not come stay there"
+
+
+@pytest.mark.parametrize(
+    "line", [b"GET", b"\x16\x03\x01", b"G(T / HTTP/1.1", b"GET / HTTP/1.x", b"nonsense"]
+)
+def test_what_is_no_request_is_refused(single, line):
+    """In JSON; but HAProxy has words of its own for this, which no setting replaces."""
+    front, gateway = single
+    with through(front) as client:
+        client.send(line + b"\r\nHost: x\r\n\r\n")
+        answer = client.reply()
+        assert answer.status_code == 400
+        if front.kind == "nginx":
+            expect_error(answer, 400)
+    with gateway.connect() as client:
+        client.send(line + b"\r\nHost: x\r\n\r\n")
+        answer = client.reply()
+        expect_error(answer, answer.status_code)
+        assert answer.status_code in (400, 505)
 
 
 class Dripping:
