@@ -3,14 +3,18 @@
  * by its conventions; no label has values that clients choose. What it costs does not depend
  * on how many webhooks, events or sessions there are.
  */
+#include <stdio.h>
+
 #include "api/exposition.h"
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "shares/shares.h"
 #include "store/queue.h"
 
 #define METRICS_MAX (256u << 10) /* bytes; there are about 15 KiB */
+#define SHARE_ROWS_MAX 32        /* resources that are shared; there are fewer */
 
 static void put_events(const struct api *api, struct buf *out)
 {
@@ -162,6 +166,61 @@ static void put_http(const struct api *api, struct buf *out)
 		exposition_whole(out, ANSWERS, CLASSES[i], f.answers[i]);
 }
 
+/* Something that takers share (shares.h). */
+struct share_row {
+	const char *resource;
+	const struct shares_figures *figures;
+};
+
+static void put_share_rows(const struct share_row *rows, size_t n, struct buf *out)
+{
+	static const struct {
+		const char *name;
+		const char *type;
+		const char *help;
+	} FAMILIES[] = {{"waybill_share_capacity", "gauge",
+			    "What there is of a resource that is shared."},
+	    {"waybill_share_held", "gauge", "What is taken of it, by all together."},
+	    {"waybill_share_refused_total", "counter",
+		"Times that somebody was refused more of it."}};
+	for (size_t i = 0; i < sizeof(FAMILIES) / sizeof(FAMILIES[0]); i++) {
+		exposition_family(out, FAMILIES[i].name, FAMILIES[i].type, FAMILIES[i].help);
+		for (size_t j = 0; j < n; j++) {
+			const struct shares_figures *f = rows[j].figures;
+			const uint64_t values[] = {f->share.capacity, f->share.held,
+			    f->refused};
+			char label[64];
+			(void)snprintf(label, sizeof(label), "resource=\"%s\"",
+			    rows[j].resource);
+			exposition_whole(out, FAMILIES[i].name, label, values[i]);
+		}
+	}
+}
+
+/* A row for each thing that is shared. */
+static void put_shares(const struct dispatch_figures *f, struct buf *out)
+{
+	struct share_row rows[SHARE_ROWS_MAX];
+	size_t n = 0;
+	const struct shares_figures slots = {.share = f->sched.slots,
+	    .refused = f->sched.parks};
+	rows[n++] = (struct share_row){"slots", &slots};
+	put_share_rows(rows, n, out);
+}
+
+/* What the gateway itself has lacked. */
+static void put_shortages(const struct dispatch_figures *f, struct buf *out)
+{
+	static const char SHORTAGE[] = "waybill_shortage_total";
+	exposition_family(out, SHORTAGE, "counter",
+	    "Attempts that were put off, uncounted, as the gateway lacked something.");
+	for (size_t i = SHORT_OF_NOTHING + 1; i < SHORTAGES; i++) {
+		char label[64];
+		(void)snprintf(label, sizeof(label), "of=\"%s\"", SHORTAGE_NAMES[i]);
+		exposition_whole(out, SHORTAGE, label, f->shortages[i]);
+	}
+}
+
 static void put_log(struct buf *out)
 {
 	static const char LINES[] = "waybill_log_lines_total";
@@ -208,6 +267,8 @@ void metrics_reply(struct call *c)
 	put_queue(api, &f, &out);
 	put_store(api, &out);
 	put_http(api, &out);
+	put_shares(&f, &out);
+	put_shortages(&f, &out);
 	put_log(&out);
 	put_process(api, &out);
 	http_reply(c->http, 200, EXPOSITION_TYPE, buf_view(&out));

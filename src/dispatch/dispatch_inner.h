@@ -48,10 +48,13 @@ struct dispatch {
 	struct tenants *tenants;
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
-	uint64_t body_bytes;   /* in flight */
-	unsigned drops;        /* expired deliveries whose end is not committed yet */
-	int64_t read_retry_ms; /* monotonic; the queue is not read before */
-	bool keeps_attempts;   /* there is room for their records */
+	uint64_t body_bytes;    /* in flight */
+	unsigned drops;         /* expired deliveries whose end is not committed yet */
+	int64_t rest_until_ms;  /* monotonic; nothing is claimed before */
+	int64_t short_quiet_ms; /* monotonic; no line about a shortage before */
+	int64_t share_quiet_ms; /* the same about a session that has its share */
+	uint64_t parks;         /* sessions that had theirs, when it was looked last */
+	bool keeps_attempts;    /* there is room for their records */
 	bool stopped;
 	struct dispatch_figures figures; /* those that are counted, not asked for */
 };
@@ -71,7 +74,10 @@ void endpoint_rewind(struct endpoint *ep);
 /* Starts what may start now, and drops what is too old to be sent; a bounded number. */
 void flights_start_due(struct dispatch *d);
 
-/* Whether there is room for another: of bodies in memory, of drops that are not committed. */
+/*
+ * Whether there is room for another: of bodies in memory, of drops that are not committed, of
+ * connections while descriptors are short.
+ */
 bool flights_have_room(const struct dispatch *d);
 
 /* Whether the endpoint has a flight of that delivery. `ep`: an endpoint. */
