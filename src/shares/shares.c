@@ -86,7 +86,7 @@ void shares_give(struct shares *s, struct slice taker, uint64_t n)
 	if (n == 0)
 		return;
 	struct taker *t = map_get(s->takers, taker.ptr, taker.len);
-	panic_if(t == NULL || t->held < n, "a taker gives back more than it holds");
+	panic_if(shares_held(s, taker) < n, "a taker gives back more than it holds");
 	t->held -= n;
 	s->figures.share.held -= n;
 	if (t->held > 0)
