@@ -16,6 +16,13 @@
 #define METRICS_MAX (256u << 10) /* bytes; there are about 15 KiB */
 #define SHARE_ROWS_MAX 32        /* resources that are shared; there are fewer */
 
+const char *const TURN_PART_NAMES[TURN_PARTS] = {
+    [TURN_EVENTS] = "events",
+    [TURN_COMMIT] = "commit",
+    [TURN_JOBS] = "jobs",
+    [TURN_PUMP] = "pump",
+};
+
 static void put_events(const struct api *api, struct buf *out)
 {
 	const struct api_counts *n = &api->counts;
@@ -61,6 +68,7 @@ static void put_deliveries(const struct api *api, const struct dispatch_figures 
 static void put_latencies(const struct api *api, const struct dispatch_figures *f,
     struct buf *out)
 {
+	static const char PARTS[] = "waybill_turn_seconds";
 	exposition_histogram(out, "waybill_receipt_duration_seconds",
 	    "From the publishing of an event to the receiver's 2xx.", &f->receipt);
 	exposition_histogram(out, "waybill_attempt_duration_seconds",
@@ -70,6 +78,13 @@ static void put_latencies(const struct api *api, const struct dispatch_figures *
 	    &turn_figures(api->conf.turn)->commit);
 	exposition_histogram(out, "waybill_turn_duration_seconds",
 	    "Turns of the loop, without the wait for something to do.", api->conf.turns);
+	exposition_family(out, PARTS, "histogram",
+	    "The parts of turns: callbacks, the commit, slices of jobs, starts of attempts.");
+	for (size_t i = 0; i < TURN_PARTS; i++) {
+		char label[64];
+		(void)snprintf(label, sizeof(label), "part=\"%s\"", TURN_PART_NAMES[i]);
+		exposition_buckets(out, PARTS, label, &api->conf.turn_parts[i]);
+	}
 	exposition_counter(out, "waybill_commit_failures_total",
 	    "Transactions of which nothing was written.",
 	    turn_figures(api->conf.turn)->failures);

@@ -27,6 +27,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .feed = s->feed,
 	    .oldest = s->oldest,
 	    .turns = &s->turns,
+	    .turn_parts = s->turn_parts,
 	    .rules = {.extra_events = s->config.extra_events.items,
 		.extra_event_count = s->config.extra_events.count,
 		.timeout_ms = (uint32_t)s->config.timeout_ms},

@@ -212,6 +212,7 @@ static void make_loop(struct server *s)
 	    .http = s->http,
 	    .health = &s->health,
 	    .turns = &s->turns,
+	    .turn_parts = s->turn_parts,
 	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms,
 	    .reload = on_reload,
 	    .stopping = on_stopping,

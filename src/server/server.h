@@ -45,6 +45,7 @@ struct server {
 	struct purge *purge;
 	struct api_health health;
 	struct histogram turns;
+	struct histogram turn_parts[TURN_PARTS];
 	int64_t started_ms; /* the system's clock when the process began */
 	int64_t started_mono_ms;
 	struct rnd rnd;
