@@ -48,8 +48,8 @@ static size_t common(struct slice a, struct slice b)
 
 static int compare(struct slice a, struct slice b)
 {
-	int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
-	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+	int byte = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
+	return byte != 0 ? byte : (a.len > b.len) - (a.len < b.len);
 }
 
 static int compare_words(const void *a, const void *b)
