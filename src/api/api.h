@@ -27,6 +27,17 @@ struct api_health {
 	bool stopping;
 };
 
+/* The parts of a turn of the loop, in order. */
+enum turn_part {
+	TURN_EVENTS, /* callbacks: requests are parsed and answered, attempts are judged */
+	TURN_COMMIT, /* with what follows it in memory, and the answers */
+	TURN_JOBS,
+	TURN_PUMP, /* attempts are started */
+};
+#define TURN_PARTS 4
+
+extern const char *const TURN_PART_NAMES[TURN_PARTS]; /* "events", … */
+
 struct api_conf {
 	struct reactor *reactor; /* all borrowed */
 	struct db *db;
@@ -44,6 +55,7 @@ struct api_conf {
 	struct feed *feed;
 	const struct oldest *oldest;
 	const struct histogram *turns; /* how long they took, without the wait before them */
+	const struct histogram *turn_parts; /* the same of their parts */
 	struct webhook_rules rules;
 	const struct inbound *inbound;
 	uint64_t body_max;  /* bytes of one event's request */
@@ -81,6 +93,17 @@ void api_stop(struct api *api);
  * it began. To be called when the file, of `file_bytes`, cannot grow much more.
  */
 void api_relieve(struct api *api, uint64_t file_bytes);
+
+/* The request whose handler took longest. */
+struct api_longest {
+	int64_t us;                    /* 0: there was none */
+	const char *method;            /* of its route; so the next: "POST", … */
+	const char *pattern;           /* "sessions/:session/events", … */
+	char session[SESSION_MAX + 1]; /* of its path; "": none */
+};
+
+/* Tells of the requests since the last time it was asked. */
+struct api_longest api_take_longest(struct api *api);
 
 /*
  * For struct http_hooks, whose `arg` is the struct api. A head is refused as the whole request

@@ -27,6 +27,7 @@ struct api {
 	const struct http_server *http; /* of the figures */
 	struct samples *samples;        /* the last hour */
 	struct guard *guard;
+	struct api_longest longest;
 	struct buf scratch;      /* of one handler at a time */
 	struct backup *backup;   /* the one that is under way; backup_api.c */
 	struct streams *streams; /* stream_api.c */

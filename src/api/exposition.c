@@ -1,6 +1,8 @@
 /* Lines of the text format; see exposition.h. */
 #include "api/exposition.h"
 
+#include <stdio.h>
+
 void exposition_family(struct buf *out, const char *name, const char *type, const char *help)
 {
 	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -38,18 +40,45 @@ void exposition_gauge(struct buf *out, const char *name, const char *help, uint6
 	exposition_whole(out, name, "", value);
 }
 
-void exposition_histogram(struct buf *out, const char *name, const char *help,
+/* Puts the bucket of what is at most `bound`. */
+static void put_bucket(struct buf *out, const char *name, const char *labels, const char *bound,
+    uint64_t count)
+{
+	buf_printf(out, "%s_bucket{%s%sle=\"%s\"} %llu\n", name, labels,
+	    labels[0] == '\0' ? "" : ",", bound, (unsigned long long)count);
+}
+
+/* Puts the name of a sample that goes with the buckets. */
+static void put_beside(struct buf *out, const char *name, const char *suffix,
+    const char *labels)
+{
+	buf_printf(out, "%s%s", name, suffix);
+	if (labels[0] != '\0')
+		buf_printf(out, "{%s}", labels);
+}
+
+void exposition_buckets(struct buf *out, const char *name, const char *labels,
     const struct histogram *h)
 {
 	uint64_t so_far = 0;
-	exposition_family(out, name, "histogram", help);
 	for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
+		char bound[32];
 		so_far += h->counts[i];
-		buf_printf(out, "%s_bucket{le=\"%.15g\"} %llu\n", name,
-		    (double)HISTOGRAM_BOUNDS_US[i] / 1e6, (unsigned long long)so_far);
+		(void)snprintf(bound, sizeof(bound), "%.15g",
+		    (double)HISTOGRAM_BOUNDS_US[i] / 1e6);
+		put_bucket(out, name, labels, bound, so_far);
 	}
 	so_far += h->counts[HISTOGRAM_BOUNDS];
-	buf_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)so_far);
-	buf_printf(out, "%s_sum %.15g\n", name, (double)h->sum_us / 1e6);
-	buf_printf(out, "%s_count %llu\n", name, (unsigned long long)so_far);
+	put_bucket(out, name, labels, "+Inf", so_far);
+	put_beside(out, name, "_sum", labels);
+	buf_printf(out, " %.15g\n", (double)h->sum_us / 1e6);
+	put_beside(out, name, "_count", labels);
+	buf_printf(out, " %llu\n", (unsigned long long)so_far);
+}
+
+void exposition_histogram(struct buf *out, const char *name, const char *help,
+    const struct histogram *h)
+{
+	exposition_family(out, name, "histogram", help);
+	exposition_buckets(out, name, "", h);
 }

@@ -24,6 +24,10 @@ void exposition_real(struct buf *out, const char *name, const char *labels, doub
 void exposition_counter(struct buf *out, const char *name, const char *help, uint64_t value);
 void exposition_gauge(struct buf *out, const char *name, const char *help, uint64_t value);
 
+/* Appends a histogram, in seconds, to a family of such; `labels` as above. */
+void exposition_buckets(struct buf *out, const char *name, const char *labels,
+    const struct histogram *h);
+
 /* A family that is one histogram, in seconds: cumulative buckets, sum, count. */
 void exposition_histogram(struct buf *out, const char *name, const char *help,
     const struct histogram *h);

@@ -10,10 +10,18 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "shares/shares.h"
 #include "store/queue.h"
 
 #define METRICS_MAX (256u << 10) /* bytes; there are about 15 KiB */
 #define SHARE_ROWS_MAX 32        /* resources that are shared; there are fewer */
+
+const char *const TURN_PART_NAMES[TURN_PARTS] = {
+    [TURN_EVENTS] = "events",
+    [TURN_COMMIT] = "commit",
+    [TURN_JOBS] = "jobs",
+    [TURN_PUMP] = "pump",
+};
 
 static void put_events(const struct api *api, struct buf *out)
 {
@@ -60,6 +68,7 @@ static void put_deliveries(const struct api *api, const struct dispatch_figures 
 static void put_latencies(const struct api *api, const struct dispatch_figures *f,
     struct buf *out)
 {
+	static const char PARTS[] = "waybill_turn_seconds";
 	exposition_histogram(out, "waybill_receipt_duration_seconds",
 	    "From the publishing of an event to the receiver's 2xx.", &f->receipt);
 	exposition_histogram(out, "waybill_attempt_duration_seconds",
@@ -69,6 +78,13 @@ static void put_latencies(const struct api *api, const struct dispatch_figures *
 	    &turn_figures(api->conf.turn)->commit);
 	exposition_histogram(out, "waybill_turn_duration_seconds",
 	    "Turns of the loop, without the wait for something to do.", api->conf.turns);
+	exposition_family(out, PARTS, "histogram",
+	    "The parts of turns: callbacks, the commit, slices of jobs, starts of attempts.");
+	for (size_t i = 0; i < TURN_PARTS; i++) {
+		char label[64];
+		(void)snprintf(label, sizeof(label), "part=\"%s\"", TURN_PART_NAMES[i]);
+		exposition_buckets(out, PARTS, label, &api->conf.turn_parts[i]);
+	}
 	exposition_counter(out, "waybill_commit_failures_total",
 	    "Transactions of which nothing was written.",
 	    turn_figures(api->conf.turn)->failures);
@@ -199,16 +215,32 @@ static void put_share_rows(const struct share_row *rows, size_t n, struct buf *o
 }
 
 /* A row for each thing that is shared. */
-static void put_shares(const struct api *api, struct buf *out)
+static void put_shares(const struct api *api, const struct dispatch_figures *f, struct buf *out)
 {
 	struct http_figures http;
 	struct share_row rows[SHARE_ROWS_MAX];
 	size_t n = 0;
+	const struct shares_figures slots = {.share = f->sched.slots,
+	    .refused = f->sched.parks};
 	http_figures(api->http, &http);
 	for (size_t i = 0; i < HTTP_RESOURCES; i++)
 		rows[n++] = (struct share_row){HTTP_RESOURCE_NAMES[i], http.shares[i]};
 	rows[n++] = (struct share_row){"streams", streams_figures(api->streams)};
+	rows[n++] = (struct share_row){"slots", &slots};
 	put_share_rows(rows, n, out);
+}
+
+/* What the gateway itself has lacked. */
+static void put_shortages(const struct dispatch_figures *f, struct buf *out)
+{
+	static const char SHORTAGE[] = "waybill_shortage_total";
+	exposition_family(out, SHORTAGE, "counter",
+	    "Attempts that were put off, uncounted, as the gateway lacked something.");
+	for (size_t i = SHORT_OF_NOTHING + 1; i < SHORTAGES; i++) {
+		char label[64];
+		(void)snprintf(label, sizeof(label), "of=\"%s\"", SHORTAGE_NAMES[i]);
+		exposition_whole(out, SHORTAGE, label, f->shortages[i]);
+	}
 }
 
 static void put_log(struct buf *out)
@@ -257,7 +289,8 @@ void metrics_reply(struct call *c)
 	put_queue(api, &f, &out);
 	put_store(api, &out);
 	put_http(api, &out);
-	put_shares(api, &out);
+	put_shares(api, &f, &out);
+	put_shortages(&f, &out);
 	put_log(&out);
 	put_process(api, &out);
 	http_reply(c->http, 200, EXPOSITION_TYPE, buf_view(&out));

@@ -4,6 +4,7 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "api/samples.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/events.h"
@@ -291,6 +292,25 @@ static enum err admit(struct call *c, const struct path *path)
 	return err;
 }
 
+/* Runs the handler of the call, which is gone with it, and keeps which one took longest. */
+static void run(struct api *api, struct call *c)
+{
+	struct api_longest l = {.method = c->route->method, .pattern = c->route->pattern};
+	int64_t began_us = clock_now_us();
+	memcpy(l.session, c->session, sizeof(l.session));
+	c->route->handle(c);
+	l.us = clock_now_us() - began_us;
+	if (l.us > api->longest.us)
+		api->longest = l;
+}
+
+struct api_longest api_take_longest(struct api *api)
+{
+	struct api_longest l = api->longest;
+	api->longest = (struct api_longest){0};
+	return l;
+}
+
 /* Finds the call that a request makes, if it may; NULL: it has been answered, or will be. */
 static struct call *begin_call(struct api *api, struct http_request *q)
 {
@@ -320,7 +340,7 @@ void api_handle(void *arg, struct http_request *q)
 	if (http_waits(q))
 		free(c); /* nothing has been hung on it */
 	else
-		c->route->handle(c);
+		run(arg, c);
 }
 
 bool api_handle_head(void *arg, struct http_request *q)

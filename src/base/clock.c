@@ -73,3 +73,8 @@ int64_t clock_now_us(void)
 {
 	return read_us(CLOCK_MONOTONIC);
 }
+
+int64_t clock_processor_us(void)
+{
+	return read_us(CLOCK_THREAD_CPUTIME_ID);
+}

@@ -31,6 +31,9 @@ int64_t clock_mono_ms(void);
 /* Monotonic clock now, microseconds, not the turn's: for measuring durations. */
 int64_t clock_now_us(void);
 
+/* What this thread has had of the processor, microseconds: for durations without the waits. */
+int64_t clock_processor_us(void);
+
 /* Lets wall time go on at `least_ms` where it stands before that: what the store has seen. */
 void clock_resume(int64_t least_ms);
 

@@ -17,10 +17,12 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -37,6 +39,8 @@
 #define BACKSTOP_MS 60000L       /* curl's own time-outs, behind ours */
 #define CONNECTION_AGE_MAX_S 60L /* an idle connection older than this is not used again */
 #define POOL_MAX 256             /* idle request objects kept */
+#define SPARE_MS 10000           /* after a socket could not be had: connections are saved… */
+#define SPARE_PART 4             /* …one of so many */
 
 #define DIGITS "0123456789"
 #define DAY_INITIALS "MTWFS" /* of the days of a date in HTTP */
@@ -69,6 +73,10 @@ struct client_request {
 	int64_t ended_us;
 	struct sockaddr_storage tried; /* the last address that was asked for; family 0: none */
 	const char *refused_range;     /* why the policy refused the last address tried */
+	enum shortage shortage;        /* why there was no socket for it */
+	size_t sockets;                /* and how many there were */
+	uint64_t allocations_failed;   /* before the request */
+	bool is_sparing;               /* it lets curl close what was idle for a second */
 	size_t head_bytes;
 	size_t body_bytes;
 	int status;       /* of the response that is being read */
@@ -99,6 +107,11 @@ struct client {
 	struct request_list active;
 	size_t idle_count;
 	struct hash_key taker_key; /* or sessions could be named so as to share others' turns */
+	size_t active_count;
+	size_t sockets; /* open ones of curl's */
+	size_t
+	    spared; /* while descriptors are short: how many there may be; 0: as configured */
+	int64_t spare_until_ms; /* monotonic */
 };
 
 /* A curl call that fails only for a mistake of ours or for want of memory. */
@@ -107,6 +120,51 @@ struct client {
 		int rc_ = (int)(call);                                                         \
 		panic_if(rc_ != 0, "%s failed with %d", #call, rc_);                           \
 	} while (0)
+
+/* What of our own was lacking, where that is why no final status came. */
+static enum shortage find_shortage(const struct client_request *q)
+{
+	if (q->final_status != 0 || q->timed_out)
+		return SHORT_OF_NOTHING;
+	if (q->code == CURLE_COULDNT_CONNECT)
+		return q->shortage;
+	if (q->code == CURLE_OUT_OF_MEMORY && shortage_allocations() > q->allocations_failed)
+		return SHORT_OF_MEMORY;
+	if (q->code == CURLE_COULDNT_RESOLVE_HOST && shortage_is_of_descriptors())
+		return SHORT_OF_RESOLVER;
+	if (q->code == CURLE_SSL_CACERT_BADFILE && shortage_is_of_descriptors())
+		return SHORT_OF_DESCRIPTORS;
+	return SHORT_OF_NOTHING;
+}
+
+static void limit_connections(struct client *c, size_t most)
+{
+	MUST(curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)most));
+	MUST(curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)most));
+}
+
+/*
+ * Descriptors are short: from now on, for a while, there are fewer connections than the
+ * `sockets` that there were, so that something is left for who else needs one. A new one takes
+ * the place of an idle one, and curl closes those that were idle for a second.
+ */
+static void spare_connections(struct client *c, size_t sockets)
+{
+	size_t most = sockets - sockets / SPARE_PART;
+	c->spared = most > 0 ? most : 1;
+	c->spare_until_ms = clock_mono_ms() + SPARE_MS;
+	limit_connections(c, c->spared);
+}
+
+bool client_has_room(struct client *c)
+{
+	if (c->spared != 0 && clock_mono_ms() >= c->spare_until_ms) {
+		c->spared = 0;
+		limit_connections(c, c->conf.connections);
+	}
+	/* curl would let a request wait that finds neither place nor an idle connection */
+	return c->spared == 0 || c->active_count < c->spared;
+}
 
 static void end_request(struct client_request *q, CURLcode code)
 {
@@ -117,8 +175,22 @@ static void end_request(struct client_request *q, CURLcode code)
 		MUST(curl_multi_remove_handle(c->multi, q->easy));
 	q->code = code;
 	q->ended_us = clock_now_us();
+	q->shortage = find_shortage(q);
+	if (q->shortage == SHORT_OF_DESCRIPTORS && q->code == CURLE_COULDNT_CONNECT)
+		spare_connections(c, q->sockets);
 	TAILQ_REMOVE(&c->active, q, link);
+	c->active_count--;
 	TAILQ_INSERT_TAIL(&c->ended, q, link);
+}
+
+/* Lets curl close what is idle, sooner than usual or as ever, before it opens a connection. */
+static void set_age(struct client_request *q)
+{
+	bool spares = q->client->spared != 0;
+	if (spares != q->is_sparing)
+		MUST(curl_easy_setopt(q->easy, CURLOPT_MAXAGE_CONN,
+		    spares ? 0L : CONNECTION_AGE_MAX_S));
+	q->is_sparing = spares;
 }
 
 /* Gives the request to curl, which knows where to connect. */
@@ -127,6 +199,7 @@ static void dial(struct client_request *q)
 	q->opened = false;
 	q->sent = 0;
 	q->dialed = true;
+	set_age(q);
 	MUST(curl_multi_add_handle(q->client->multi, q->easy));
 }
 
@@ -218,10 +291,22 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	    !address_allowed(policy, &addr->addr, &q->refused_range))
 		return CURL_SOCKET_BAD;
 	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
-	q->opened = q->opened || fd >= 0;
-	if (fd >= 0)
-		watch_open(q->client->watches, fd);
+	if (fd < 0) {
+		q->shortage = shortage_of_errno(errno);
+		q->sockets = q->client->sockets;
+		return CURL_SOCKET_BAD;
+	}
+	q->opened = true;
+	q->client->sockets++;
+	watch_open(q->client->watches, fd);
 	return fd;
+}
+
+static int on_close_socket(void *arg, curl_socket_t fd)
+{
+	struct client *c = arg;
+	c->sockets--;
+	return close(fd);
 }
 
 static void read_status_line(struct client_request *q, struct slice line)
@@ -363,6 +448,8 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, q->error));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, q));
+	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket));
+	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, q->client)); /* outlives q */
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head_line));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body_bytes));
@@ -402,7 +489,8 @@ static void free_request(struct client_request *q)
 struct client *client_new(struct reactor *r, const struct client_conf *conf)
 {
 	struct client *c = mem_new(sizeof(*c));
-	MUST(curl_global_init(CURL_GLOBAL_DEFAULT));
+	MUST(curl_global_init_mem(CURL_GLOBAL_DEFAULT, shortage_malloc, free, shortage_realloc,
+	    shortage_strdup, shortage_calloc));
 	c->reactor = r;
 	c->conf = *conf;
 	TAILQ_INIT(&c->ended);
@@ -420,7 +508,7 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf)
 	MUST(curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c));
 	MUST(curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer));
 	MUST(curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c));
-	MUST(curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)conf->connections));
+	limit_connections(c, conf->connections);
 	return c;
 }
 
@@ -516,6 +604,8 @@ static void clear_result(struct client_request *q)
 	q->refused_range = NULL;
 	q->dialed = false;
 	q->body_is_lost = false;
+	q->shortage = SHORT_OF_NOTHING;
+	q->allocations_failed = shortage_allocations();
 	q->head_bytes = 0;
 	q->body_bytes = 0;
 	q->status = 0;
@@ -563,6 +653,7 @@ static void start(struct client_request *q, const char *url, uint32_t timeout_ms
 	    (long)timeout_ms + BACKSTOP_MS));
 	reactor_timer_set(q->deadline, timeout_ms);
 	TAILQ_INSERT_TAIL(&c->active, q, link);
+	c->active_count++;
 	if (!way_find(q->way, q->taker))
 		return;
 	on_way(q);
@@ -615,6 +706,9 @@ static const char *explain(struct client_request *q)
 	else if (q->head_bytes > CLIENT_HEAD_MAX)
 		(void)snprintf(q->words, sizeof(q->words), "answer's headers are over %d bytes",
 		    CLIENT_HEAD_MAX);
+	else if (q->shortage != SHORT_OF_NOTHING)
+		(void)snprintf(q->words, sizeof(q->words), "the gateway is short of %s",
+		    SHORTAGE_NAMES[q->shortage]);
 	else
 		(void)snprintf(q->words, sizeof(q->words), "%s",
 		    q->error[0] != '\0' ? q->error : curl_easy_strerror(q->code));
@@ -757,6 +851,7 @@ void client_reap(struct client *c)
 		struct client_result result = {
 		    .status = q->final_status,
 		    .error = q->final_status != 0 ? "" : explain(q),
+		    .shortage = q->shortage,
 		    .answer = {.ptr = q->answer, .len = q->answer_len},
 		    .retry_after_ms = q->final_status != 0 ? asked_wait(q->easy) : 0,
 		    .lookup = way_status(q->way),

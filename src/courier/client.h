@@ -8,7 +8,8 @@
  * to look up (lookup.h does that), connects to an address that the policy forbids,
  * queues (who calls it decides what may start), reads more than CLIENT_BODY_MAX of
  * an answer. Of a host with several addresses the next one is tried where one does
- * not take the connection.
+ * not take the connection. While descriptors are short it gives
+ * up idle connections first.
  */
 #ifndef COURIER_CLIENT_H
 #define COURIER_CLIENT_H
@@ -19,6 +20,7 @@
 #include "base/reactor.h"
 #include "base/slice.h"
 #include "courier/lookup.h"
+#include "courier/shortage.h"
 #include "domain/address.h"
 
 #define CLIENT_ANSWER_KEPT 1024 /* bytes of an answer's body that are kept */
@@ -35,8 +37,8 @@ struct client_conf {
 	const char *user_agent;
 	struct lookup_conf lookup;
 	/*
-	 * Above so many, busy ones included, one that has become idle makes the oldest idle
-	 * one close: attempts that take long must not cost the others their connections.
+	 * There are so many at most, busy ones included: a new one takes the place of the
+	 * oldest idle one. At least as many as there will be requests; 0: any number.
 	 */
 	uint32_t connections;
 };
@@ -44,6 +46,7 @@ struct client_conf {
 struct client_result {
 	int status;             /* the final status line's; 0: none came */
 	const char *error;      /* why none came, in words; "" where one did */
+	enum shortage shortage; /* of what, where none came for want of something of ours */
 	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
 	int64_t retry_after_ms; /* what it asks for, up to RETRY_AFTER_MAX_MS; 0: nothing */
 	int64_t duration_us;
@@ -67,6 +70,12 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf);
 
 /* Drops what is in flight without a word, then frees. NULL is fine. */
 void client_free(struct client *c);
+
+/*
+ * Whether a request that is sent now finds a connection. False while descriptors are short and
+ * there are as many requests as there can be connections.
+ */
+bool client_has_room(struct client *c);
 
 /* Takes an empty request; client_send() it. */
 struct client_request *client_open(struct client *c);

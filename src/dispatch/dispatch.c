@@ -236,8 +236,8 @@ int64_t dispatch_delay(struct dispatch *d)
 	if (wake_ms == SCHED_NEVER)
 		return -1;
 	int64_t due = wake_ms > now_ms ? wake_ms - now_ms : 0;
-	int64_t readable = d->read_retry_ms - clock_mono_ms();
-	return due > readable ? due : readable;
+	int64_t rest = d->rest_until_ms - clock_mono_ms();
+	return due > rest ? due : rest;
 }
 
 void dispatch_keep_attempts(struct dispatch *d, bool keep)
@@ -292,6 +292,7 @@ bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct dispatch
 void dispatch_figures(const struct dispatch *d, struct dispatch_figures *out)
 {
 	*out = d->figures;
+	sched_figures(d->sched, &out->sched);
 	out->in_flight = sched_in_flight(d->sched);
 	out->open = sched_circuits(d->sched, CIRCUIT_OPEN);
 	out->half_open = sched_circuits(d->sched, CIRCUIT_HALF_OPEN);

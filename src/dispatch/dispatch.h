@@ -101,8 +101,10 @@ struct dispatch_figures {
 	uint64_t dead;
 	uint64_t expired;
 	uint64_t attempts[DISPATCH_CLASSES];
-	struct histogram attempt; /* from its start to its result */
-	struct histogram receipt; /* from the event's 202 to the receiver's 2xx, wall */
+	uint64_t shortages[SHORTAGES]; /* starts that came to nothing for want of ours */
+	struct histogram attempt;      /* from its start to its result */
+	struct histogram receipt;      /* from the event's 202 to the receiver's 2xx, wall */
+	struct sched_figures sched;    /* how slots are shared */
 	uint32_t in_flight;
 	uint32_t open; /* circuits; so the next */
 	uint32_t half_open;

@@ -48,9 +48,13 @@ struct dispatch {
 	struct tenants *tenants;
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
-	unsigned drops;        /* expired deliveries whose end is not committed yet */
-	int64_t read_retry_ms; /* monotonic; the queue is not read before */
-	bool keeps_attempts;   /* there is room for their records */
+	uint64_t bytes_begun;   /* of bodies whose attempts were started, since the start */
+	unsigned drops;         /* expired deliveries whose end is not committed yet */
+	int64_t rest_until_ms;  /* monotonic; nothing is claimed before */
+	int64_t short_quiet_ms; /* monotonic; no line about a shortage before */
+	int64_t share_quiet_ms; /* the same about a session that has its share */
+	uint64_t parks;         /* sessions that had theirs, when it was looked last */
+	bool keeps_attempts;    /* there is room for their records */
 	bool stopped;
 	struct dispatch_figures figures; /* those that are counted, not asked for */
 };
@@ -70,7 +74,10 @@ void endpoint_rewind(struct endpoint *ep);
 /* Starts what may start now, and drops what is too old to be sent; a bounded number. */
 void flights_start_due(struct dispatch *d);
 
-/* Whether there is room for another drop that is not committed. */
+/*
+ * Whether there is room for another: of drops that are not committed, of connections while
+ * descriptors are short.
+ */
 bool flights_have_room(const struct dispatch *d);
 
 /* Whether the endpoint has a flight of that delivery. `ep`: an endpoint. */

@@ -12,11 +12,14 @@
 #include "dispatch/dispatch_inner.h"
 #include "store/events.h"
 
-#define STARTS_PER_TURN 128 /* attempts started in one turn: bounds its work */
-#define LONG_CLAIM 16       /* starts that a claim which passed many rows costs the turn */
+#define STARTS_PER_TURN 128        /* attempts started in one turn: bounds its work */
+#define BODIES_PER_TURN (2u << 20) /* bytes of theirs, which are signed: the same */
+#define LONG_CLAIM 16 /* starts that a claim which passed many rows costs the turn */
 #define BODY_KEPT_MAX (64u << 10) /* bytes; a larger body is read as it is sent */
 #define DROPS_MAX 128             /* expired deliveries between their claim and the commit */
 #define READ_RETRY_MS 1000        /* after the queue could not be read */
+#define SHORT_REST_MS 200         /* after a start came to nothing for want of ours */
+#define LOG_EVERY_MS 10000        /* between lines that say so, or who has its share */
 #define LANDED_MAX 1024           /* outcomes in memory while the store cannot be written */
 
 void flight_free(struct flight *f)
@@ -132,8 +135,9 @@ static void count_outcome(struct dispatch_figures *n, const struct flight *f)
 }
 
 /*
- * The delivery was cancelled during its attempt. It may wait again already, where claims have
- * passed it by as one in flight.
+ * The delivery is in flight no more, and has no outcome. It may wait where claims have passed
+ * it by as one in flight: it was cancelled during its attempt and sent again, or there was no
+ * attempt.
  */
 static void look_again(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery)
 {
@@ -212,6 +216,43 @@ static void note_result(struct dispatch *d, struct endpoint *ep, const struct cl
 		ep->last_error = mem_copy(r->error, strlen(r->error));
 }
 
+/* A start came to nothing: all rest a moment, so that who has what is lacking can end. */
+static void rest(struct dispatch *d, const struct client_result *r)
+{
+	d->rest_until_ms = clock_mono_ms() + SHORT_REST_MS;
+	d->figures.shortages[r->shortage]++;
+	if (clock_mono_ms() < d->short_quiet_ms)
+		return;
+	d->short_quiet_ms = clock_mono_ms() + LOG_EVERY_MS;
+	log_warn("attempts wait, and do not count: the gateway is short of something",
+	    LOG_S("of", SHORTAGE_NAMES[r->shortage]),
+	    LOG_N("in_flight", sched_in_flight(d->sched)));
+}
+
+/*
+ * The attempt of `f` was not made for want of something of ours. The delivery has stayed where
+ * it lies, as due as it was.
+ */
+static void take_back(struct flight *f, const struct client_result *r)
+{
+	struct dispatch *d = f->dispatch;
+	struct endpoint *ep = f->endpoint;
+	const struct delivery delivery = f->settlement.delivery;
+	f->result = judge_endpoint(r);
+	f->duration_us = r->duration_us;
+	give_slot_back(f);
+	flight_free(f);
+	rest(d, r);
+	look_again(d, ep, &delivery);
+	if (delivery.due_ms > clock_wall_ms() && ep->sched.due_ms != SCHED_NEVER) {
+		/* was sent before its time, after `enable` */
+		int64_t forced_ms = delivery.queued_ms + 1;
+		ep->forced_ms = forced_ms > ep->forced_ms ? forced_ms : ep->forced_ms;
+		sched_set_due(d->sched, &ep->sched, 0);
+	}
+	endpoint_mark_idle(d, ep);
+}
+
 /* An attempt ended: its outcome joins the turn. */
 static void on_result(void *arg, const struct client_result *r)
 {
@@ -219,6 +260,10 @@ static void on_result(void *arg, const struct client_result *r)
 	struct dispatch *d = f->dispatch;
 	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
 	buf_fini(&f->body);
+	if (r->shortage != SHORT_OF_NOTHING) {
+		take_back(f, r);
+		return;
+	}
 	note_result(d, f->endpoint, r);
 	if (r->address != NULL)
 		endpoint_move(d, f->endpoint, r->address);
@@ -278,6 +323,7 @@ static void start(struct dispatch *d, struct flight *f)
 	    .body = buf_view(&f->body),
 	    .now_ms = clock_system_ms(),
 	};
+	d->bytes_begun += f->body.len;
 	if (f->body.len > BODY_KEPT_MAX)
 		a.read = read_body;
 	attempt_send(d->conf.client, &a, on_result, f);
@@ -400,7 +446,7 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	enum err err = queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
 	if (err != OK) {
 		log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
-		d->read_retry_ms = clock_mono_ms() + READ_RETRY_MS;
+		d->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
 		return false;
 	}
 	ep->place = claim.place;
@@ -424,23 +470,40 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 
 bool flights_have_room(const struct dispatch *d)
 {
-	return d->drops < DROPS_MAX;
+	return d->drops < DROPS_MAX && client_has_room(d->conf.client);
+}
+
+/* Names a session that had to wait as it had its share of the slots. */
+static void tell_parked(struct dispatch *d)
+{
+	struct sched_figures f;
+	sched_figures(d->sched, &f);
+	bool again = f.parks > d->parks;
+	d->parks = f.parks;
+	if (!again || f.parked == NULL || clock_mono_ms() < d->share_quiet_ms)
+		return;
+	d->share_quiet_ms = clock_mono_ms() + LOG_EVERY_MS;
+	log_info("session has its share of the slots", LOG_S("resource", "slots"),
+	    LOG_S("taker", tenants_session(f.parked)), LOG_N("held", f.slots.held),
+	    LOG_N("capacity", f.slots.capacity));
 }
 
 void flights_start_due(struct dispatch *d)
 {
 	struct db_txn *txn = NULL;
 	int64_t now_ms = clock_wall_ms();
-	if (d->stopped || clock_mono_ms() < d->read_retry_ms ||
+	if (d->stopped || clock_mono_ms() < d->rest_until_ms ||
 	    sched_next(d->sched, now_ms) == NULL)
 		return;
 	if (db_read(d->conf.db, &txn) != OK) {
-		d->read_retry_ms = clock_mono_ms() + READ_RETRY_MS;
+		d->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
 		return;
 	}
 	/* a claim that starts nothing counts too, but not a drop: those are bounded apart */
 	int claims = 0;
-	while (claims < STARTS_PER_TURN && flights_have_room(d)) {
+	uint64_t before = d->bytes_begun;
+	while (claims < STARTS_PER_TURN && d->bytes_begun - before < BODIES_PER_TURN &&
+	    flights_have_room(d)) {
 		struct sched_endpoint *se = sched_next(d->sched, now_ms);
 		unsigned drops = d->drops;
 		int cost = 1;
@@ -449,4 +512,5 @@ void flights_start_due(struct dispatch *d)
 		claims += d->drops == drops ? cost : 0;
 	}
 	db_read_end(txn);
+	tell_parked(d);
 }

@@ -197,6 +197,8 @@ void judge_expired(const struct webhook *w, const struct event *e, struct settle
 
 enum sched_result judge_endpoint(const struct client_result *r)
 {
+	if (r->shortage != SHORT_OF_NOTHING)
+		return RESULT_NONE;
 	if (retry_outcome(r->status) == OUTCOME_DELIVERED)
 		return RESULT_OK;
 	return retry_is_overload(r->status) ? RESULT_OVERLOADED : RESULT_FAILED;

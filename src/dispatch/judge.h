@@ -52,7 +52,10 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 /* Fills `s` for a delivery that is too old to be sent. Logs it. */
 void judge_expired(const struct webhook *w, const struct event *e, struct settlement *s);
 
-/* What the result says of the endpoint. */
+/*
+ * What the result says of the endpoint: nothing where it came of a shortage of ours. Such a
+ * result is not judged otherwise, and the attempt does not count.
+ */
 enum sched_result judge_endpoint(const struct client_result *r);
 
 #endif

@@ -32,7 +32,9 @@
 #define COMPANY_MAX_MS 30 /* …but no longer than that… */
 #define COMPANY_MAX 256   /* …and not for more than so many */
 #define COMMITS_REMEMBERED 8
-#define JUMP_MS 2000 /* a step of the system's clock that is worth a line */
+#define LONG_TURN_US 50000     /* a turn that took longer is told… */
+#define LONG_TURN_LOG_MS 10000 /* …so often at most */
+#define JUMP_MS 2000           /* a step of the system's clock that is worth a line */
 
 struct loop {
 	struct loop_conf conf;
@@ -50,7 +52,11 @@ struct loop {
 	int64_t staged_since_ms; /* monotonic; 0: nothing is */
 	int64_t commit_us;       /* what a commit takes, of late */
 	int64_t began_us;        /* monotonic; when the turn's wait was over */
-	int64_t clock_ahead_ms;  /* the system's clock, of wall time */
+	int64_t marked_us;       /* monotonic; when its last part was */
+	int64_t part_us[TURN_PARTS];
+	int64_t quiet_until_ms; /* monotonic; no line about a long turn before */
+	uint64_t long_turns;    /* since the last line */
+	int64_t clock_ahead_ms; /* the system's clock, of wall time */
 };
 
 static void on_wake(void *arg)
@@ -180,11 +186,12 @@ static void wait_for_events(struct loop *l)
 	if (delay > 0)
 		reactor_timer_set(l->wake, delay < TICK_MS ? delay : TICK_MS);
 	clock_expire();
-	if (ready)
-		l->began_us = clock_now_us();
+	int64_t processor_us = clock_processor_us();
+	l->began_us = clock_now_us();
 	reactor_pass(l->conf.reactor, ready);
-	if (!ready) /* its callbacks are not counted: the wait is in the same call */
-		l->began_us = clock_now_us();
+	if (!ready) /* the wait is in the same call: what the processor did counts */
+		l->began_us = clock_now_us() - (clock_processor_us() - processor_us);
+	l->marked_us = l->began_us;
 	client_reap(l->conf.client);
 }
 
@@ -213,9 +220,9 @@ static enum err commit(struct loop *l)
 	if (turn_staged(l->conf.turn) == 0 || !may_commit(l))
 		return OK;
 	bool had_intake = turn_staged_intake(l->conf.turn) > 0;
-	int64_t started_us = clock_now_us();
 	enum err err = turn_commit(l->conf.turn);
-	l->commit_us += (clock_now_us() - started_us - l->commit_us) / COMMITS_REMEMBERED;
+	l->commit_us += (turn_figures(l->conf.turn)->commit_us - l->commit_us) /
+	    COMMITS_REMEMBERED;
 	l->staged_since_ms = 0;
 	if (had_intake && err != ERR_BROKEN)
 		check_room(l); /* at once: a burst must not get past it */
@@ -236,20 +243,73 @@ static void reload(struct loop *l)
 	l->conf.reload(l->conf.arg);
 }
 
+/* A part of the turn is over. */
+static void mark(struct loop *l, enum turn_part part)
+{
+	int64_t now_us = clock_now_us();
+	l->part_us[part] = now_us - l->marked_us;
+	l->marked_us = now_us;
+	histogram_record(&l->conf.turn_parts[part], l->part_us[part]);
+}
+
+static enum turn_part largest_part(const struct loop *l)
+{
+	enum turn_part largest = TURN_EVENTS;
+	for (enum turn_part part = TURN_EVENTS; part < TURN_PARTS; part++) {
+		if (l->part_us[part] > l->part_us[largest])
+			largest = part;
+	}
+	return largest;
+}
+
+/* Everybody waited for this turn: says for how long, what took it, and whose request most. */
+static void tell_long_turn(struct loop *l, int64_t turn_us, const struct api_longest *request)
+{
+	l->long_turns++;
+	if (clock_mono_ms() < l->quiet_until_ms)
+		return;
+	l->quiet_until_ms = clock_mono_ms() + LONG_TURN_LOG_MS;
+	log_info("a turn took long", LOG_N("ms", turn_us / 1000),
+	    LOG_S("part", TURN_PART_NAMES[largest_part(l)]),
+	    LOG_N("events_ms", l->part_us[TURN_EVENTS] / 1000),
+	    LOG_N("commit_ms", l->part_us[TURN_COMMIT] / 1000),
+	    LOG_N("jobs_ms", l->part_us[TURN_JOBS] / 1000),
+	    LOG_N("pump_ms", l->part_us[TURN_PUMP] / 1000),
+	    LOG_N("request_ms", request->us / 1000),
+	    LOG_S("method", request->us > 0 ? request->method : ""),
+	    LOG_S("path", request->us > 0 ? request->pattern : ""),
+	    LOG_S("session", request->session), LOG_N("turns", l->long_turns));
+	l->long_turns = 0;
+}
+
+/* Keeps how long the turn took. */
+static void note_turn(struct loop *l)
+{
+	int64_t turn_us = l->marked_us - l->began_us;
+	struct api_longest request = api_take_longest(l->conf.api);
+	histogram_record(l->conf.turns, turn_us);
+	if (turn_us > LONG_TURN_US)
+		tell_long_turn(l, turn_us, &request);
+}
+
 static enum err turn_once(struct loop *l)
 {
 	wait_for_events(l);
 	gather(l);
 	note_staged(l);
+	mark(l, TURN_EVENTS);
 	enum err err = commit(l);
+	mark(l, TURN_COMMIT);
 	clock_expire(); /* the commit took its time */
 	if (err == OK && l->signals == 0)
 		jobs_step(l->conf.jobs);
+	mark(l, TURN_JOBS);
 	if (err == OK)
 		dispatch_pump(l->conf.dispatch);
 	if (l->reload)
 		reload(l);
-	histogram_record(l->conf.turns, clock_now_us() - l->began_us);
+	mark(l, TURN_PUMP);
+	note_turn(l);
 	l->conf.turned(l->conf.arg);
 	return err;
 }

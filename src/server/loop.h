@@ -23,8 +23,9 @@ struct loop_conf {
 	struct oldest *oldest;
 	struct api *api;
 	struct http_server *http;
-	struct api_health *health; /* kept up to date here; so is the next */
-	struct histogram *turns;   /* how long they took, without the wait before them */
+	struct api_health *health;    /* kept up to date here; so are the next two */
+	struct histogram *turns;      /* how long they took, without the wait before them */
+	struct histogram *turn_parts; /* TURN_PARTS: how long each part of them took */
 	int64_t drain_timeout_ms;
 	void (*reload)(void *arg);   /* SIGHUP; called between turns */
 	void (*stopping)(void *arg); /* the first SIGTERM or SIGINT */

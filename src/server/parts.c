@@ -25,6 +25,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .feed = s->feed,
 	    .oldest = s->oldest,
 	    .turns = &s->turns,
+	    .turn_parts = s->turn_parts,
 	    .rules = {.extra_events = s->config.extra_events.items,
 		.extra_event_count = s->config.extra_events.count,
 		.timeout_ms = (uint32_t)s->config.timeout_ms},
@@ -48,7 +49,7 @@ struct http_conf server_http_conf(const struct server *s)
 	bool batches_larger = s->config.max_batch_bytes > s->config.max_body_bytes;
 	return (struct http_conf){.body_max = batches_larger ? s->config.max_batch_bytes
 							     : s->config.max_body_bytes,
-	    .max_connections = (uint32_t)s->config.max_connections,
+	    .max_connections = (uint32_t)s->descriptors.connections,
 	    .head_timeout_ms = (int64_t)s->config.head_timeout_ms,
 	    .body_timeout_ms = (int64_t)s->config.body_timeout_ms,
 	    .idle_timeout_ms = (int64_t)s->config.idle_timeout_ms,
@@ -67,7 +68,7 @@ struct client_conf server_client_conf(const struct server *s)
 	    .user_agent = "waybill/" WAYBILL_VERSION,
 	    .lookup = {.name_servers = s->config.name_servers.items,
 		.name_server_count = s->config.name_servers.count},
-	    .connections = 2 * (uint32_t)s->config.max_in_flight};
+	    .connections = (uint32_t)s->descriptors.receivers};
 }
 
 struct dispatch_conf server_dispatch_conf(struct server *s)
@@ -86,7 +87,7 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 		.registry = s->registry,
 		.rnd = &s->rnd,
 		.ids = &s->ids},
-	    .sched = {.slots = (uint32_t)s->config.max_in_flight,
+	    .sched = {.slots = (uint32_t)s->descriptors.attempts,
 		.per_host = (uint32_t)s->config.max_per_host,
 		.circuit_failures = (uint32_t)s->config.circuit_failures,
 		.circuit_open_ms = s->config.circuit_open},
@@ -117,6 +118,26 @@ void server_setup_log(const struct server *s)
 	log_setup((enum log_level)c->log_level, (enum log_format)c->log_format);
 	log_out_open(c->log_target == 0 ? NULL : LOG_SYSLOG_PATH);
 	log_limit((uint32_t)c->log_rate);
+}
+
+void server_share_descriptors(struct server *s)
+{
+	struct descriptor_shares *shares = &s->descriptors;
+	const struct descriptor_needs needs = {.connections = s->config.max_connections,
+	    .servers = s->config.metrics_listen == NULL ? 1 : 2,
+	    .attempts = s->config.max_in_flight};
+	if (shares->attempts == 0) {
+		*shares = descriptors_share(s->descriptor_limit, &needs);
+	} else {
+		uint64_t left = descriptors_left(s->descriptor_limit, shares, needs.servers);
+		shares->connections = left < needs.connections ? left : needs.connections;
+	}
+	if (shares->connections < needs.connections || shares->attempts < needs.attempts)
+		log_warn("fewer descriptors than max_connections and max_in_flight may need",
+		    LOG_N("limit", s->descriptor_limit),
+		    LOG_N("wanted", descriptors_wanted(&needs)),
+		    LOG_N("max_connections", shares->connections),
+		    LOG_N("max_in_flight", shares->attempts));
 }
 
 void server_set_proxies(struct server *s)

@@ -41,6 +41,7 @@ static enum err read_anew(struct server *s, struct config *next, struct auth *au
 /* Tells every part. */
 static void configure(struct server *s)
 {
+	server_share_descriptors(s);
 	struct api_conf api = server_api_conf(s);
 	struct http_conf http = server_http_conf(s);
 	struct dispatch_conf dispatch = server_dispatch_conf(s);

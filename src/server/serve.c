@@ -22,8 +22,6 @@
 #include "store/events.h"
 #include "store/schema.h"
 
-#define DESCRIPTOR_RESERVE 160 /* for the store, the log, listeners, lookups, places kept */
-
 /*
  * Keeps what lies in memory out of files: secrets are among it. The limit alone does not
  * stop a core that is piped into a program (core(5)); not being dumpable stops all, and keeps
@@ -42,20 +40,6 @@ static void forbid_core_dumps(const struct config *c)
 	if (prctl(PR_SET_DUMPABLE, 0) != 0)
 		log_warn("core dumps cannot be switched off", LOG_S("error", strerror(errno)));
 #endif
-}
-
-/* Raises the limit of descriptors to what connections and attempts may need. */
-static void raise_descriptors(const struct config *c)
-{
-	struct rlimit limit;
-	rlim_t wanted = c->max_connections + 2 * c->max_in_flight + LOOKUP_DESCRIPTORS +
-	    DESCRIPTOR_RESERVE;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-		return;
-	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-		log_warn("fewer descriptors than max_connections and max_in_flight may need",
-		    LOG_N("limit", limit.rlim_cur), LOG_N("wanted", wanted));
 }
 
 /* New ids and times go on behind those on disk, though the clock may stand before them. */
@@ -235,6 +219,7 @@ static void make_loop(struct server *s)
 	    .http = s->http,
 	    .health = &s->health,
 	    .turns = &s->turns,
+	    .turn_parts = s->turn_parts,
 	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms,
 	    .reload = on_reload,
 	    .stopping = on_stopping,
@@ -269,7 +254,8 @@ static enum err start(struct server *s, struct problem *p)
 	if (auth_count(s->auth) == 0)
 		log_warn("no token is configured: everybody on this machine may call the API",
 		    LOG_N("listeners", server_listen(s).count));
-	raise_descriptors(&s->config);
+	s->descriptor_limit = descriptors_raise();
+	server_share_descriptors(s);
 	s->inbound = secrets_load_inbound(&s->config);
 	rnd_seed_system(&s->rnd);
 	err = open_store(s, p);

@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "jobs/sweep.h"
 #include "server/config.h"
+#include "server/descriptors.h"
 #include "server/loop.h"
 #include "server/supervisor.h"
 #include "store/oldest.h"
@@ -16,6 +17,8 @@ struct server {
 	int argc; /* the command line, for reading it again */
 	char **argv;
 	struct config config;
+	uint64_t descriptor_limit;
+	struct descriptor_shares descriptors;
 	struct supervisor supervisor;
 	struct auth *auth;
 	struct inbound *inbound;
@@ -42,6 +45,7 @@ struct server {
 	struct purge *purge;
 	struct api_health health;
 	struct histogram turns;
+	struct histogram turn_parts[TURN_PARTS];
 	int64_t started_ms; /* the system's clock when the process began */
 	int64_t started_mono_ms;
 	struct rnd rnd;
@@ -56,6 +60,12 @@ struct dispatch_conf server_dispatch_conf(struct server *s);
 struct replayer_conf server_replayer_conf(struct server *s);
 struct retention server_retention(const struct server *s);
 void server_setup_log(const struct server *s);
+
+/*
+ * Shares the descriptors as the configuration asks; after the first time only the connections
+ * of clients change. Logs where there are too few.
+ */
+void server_share_descriptors(struct server *s);
 
 /* Takes over which proxies are trusted. */
 void server_set_proxies(struct server *s);

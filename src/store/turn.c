@@ -118,7 +118,8 @@ static enum err write_all(struct turn *t, struct op_list *ops)
 		return err;
 	}
 	t->figures.commits++;
-	histogram_record(&t->figures.commit, clock_now_us() - began_us);
+	t->figures.commit_us = clock_now_us() - began_us;
+	histogram_record(&t->figures.commit, t->figures.commit_us);
 	return OK;
 }
 

@@ -78,6 +78,7 @@ struct turn_figures {
 	uint64_t commits;
 	uint64_t failures;       /* transactions of which nothing was written */
 	struct histogram commit; /* how long those that were committed took, from their begin */
+	int64_t commit_us;       /* the last one of them */
 };
 
 /* What it has done since it was made; borrowed. */

@@ -271,6 +271,39 @@ def test_metrics_listen_has_metrics_and_nothing_else(make_gateway):
     assert stats(gateway)["connections"] == 1
 
 
+TURN_SUM = re.compile(r'waybill_turn_seconds_sum{part="(\w+)"}')
+
+
+def test_parts_of_turns_add_up(gateway, make_receiver):
+    gateway.register("s1", make_receiver().url())
+    gateway.publish("s1")
+    found = wait_sample(gateway, outcome("delivered"), 1)
+    sums = {m[1]: value for name, value in found.items() if (m := TURN_SUM.fullmatch(name))}
+    assert sums.keys() == {"events", "commit", "jobs", "pump"}
+    assert all(value > 0 for value in sums.values())
+    whole = found["waybill_turn_duration_seconds_sum"]
+    turns = found["waybill_turn_duration_seconds_count"]
+    assert abs(sum(sums.values()) - whole) <= 4 * 1e-6 * turns
+    assert all(found[f'waybill_turn_seconds_count{{part="{p}"}}'] == turns for p in sums)
+
+
+def test_long_turn_says_what_took_it(gateway, make_receiver):
+    """Fifty thousand deliveries are one transaction, and that is one turn."""
+    for n in range(5):
+        gateway.register("s1", f"http://127.0.0.1:9/{n}", events=["message"])
+    batch = [{"session_id": "s1", "event": "message"}] * 10000
+    assert gateway.api("POST", "/events", json=batch).status_code == 202
+    line = wait_until(
+        lambda: re.search(r'msg="a turn took long" .*', gateway.log_text()), what="the line"
+    )[0]
+    fields = dict(re.findall(r"(\w+)=(\S+)", line))
+    assert fields["part"] == "commit"
+    assert fields["method"] == "POST"
+    assert fields["path"] == "api/v1/events"
+    assert int(fields["ms"]) >= int(fields["commit_ms"]) > 0
+    assert int(fields["turns"]) >= 1
+
+
 # What Prometheus and Grafana are given
 
 

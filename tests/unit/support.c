@@ -280,3 +280,17 @@ uint64_t test_seed(uint64_t standard)
 	print_message("WAYBILL_TEST_SEED=%llu\n", (unsigned long long)seed);
 	return seed;
 }
+
+static struct rlimit descriptors_before;
+
+void descriptors_deny(void)
+{
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &descriptors_before), 0);
+	const struct rlimit none = {.rlim_max = descriptors_before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+void descriptors_allow(void)
+{
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &descriptors_before), 0);
+}

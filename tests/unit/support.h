@@ -107,6 +107,10 @@ void end_capture(struct capture *c, struct buf *out);
 /* Whether fn(arg), called in a child process, ends in log_panic(). */
 bool panics(void (*fn)(void *arg), void *arg);
 
+/* Leaves the process no descriptor to open, and as many as before. */
+void descriptors_deny(void);
+void descriptors_allow(void);
+
 /* WAYBILL_TEST_SEED of the environment, else `standard`; prints it. */
 uint64_t test_seed(uint64_t standard);
 

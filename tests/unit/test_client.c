@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 #define TEXT_MAX 4096
 #define BODY "{}"
 #define DAY_MS RETRY_AFTER_MAX_MS
+#define LONG_LINE 110000 /* bytes: more than curl takes */
 #define NO_BODY "Content-Length: 0\r\n\r\n"
 
 struct fixture {
@@ -381,6 +383,99 @@ static void test_retry_after_of_the_final_head(void **state)
 	}
 }
 
+/* A receiver at 127.0.0.`n` and the same port takes over; returns the other's connection. */
+static int move_receiver(struct fixture *f, unsigned n)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(f->port)};
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + n);
+	int before = f->connection;
+	assert_int_equal(close(f->listener), 0);
+	f->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(f->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(f->listener, 5), 0);
+	(void)snprintf(f->url, sizeof(f->url), "http://127.0.0.%u:%u/", n, f->port);
+	f->connection = -1;
+	return before;
+}
+
+static bool is_open(int connection)
+{
+	char byte;
+	ssize_t n = recv(connection, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	assert_true(n == 0 || (n < 0 && errno == EAGAIN));
+	return n != 0;
+}
+
+/* Below its bound of connections an idle one is kept; at it, it makes place. */
+static void test_idle_connection_makes_place(void **state)
+{
+	struct fixture *f = *state;
+	exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	int first = move_receiver(f, 2);
+	exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	assert_true(is_open(first));
+	assert_int_equal(close(first), 0);
+	client_free(f->client);
+	assert_int_equal(close(f->connection), 0);
+	f->connection = -1;
+	f->client = client_new(f->reactor,
+	    &(struct client_conf){.user_agent = "test", .connections = 1});
+	exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	int second = move_receiver(f, 3);
+	exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	assert_false(is_open(second));
+	assert_int_equal(close(second), 0);
+}
+
+/* Without a descriptor the result is nobody's fault but ours; from then on idle ones go. */
+static void test_no_descriptor(void **state)
+{
+	struct fixture *f = *state;
+	exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	assert_int_equal(f->result.shortage, SHORT_OF_NOTHING);
+	assert_true(client_has_room(f->client));
+	int first = move_receiver(f, 2);
+	descriptors_deny();
+	send_request(f, client_open(f->client), "");
+	descriptors_allow();
+	assert_int_equal(f->result.status, 0);
+	assert_int_equal(f->result.shortage, SHORT_OF_DESCRIPTORS);
+	assert_string_equal(f->error, "the gateway is short of descriptors");
+	assert_true(is_open(first));
+	assert_true(client_has_room(f->client));
+	client_send(client_open(f->client), f->url, &(struct client_body){.text = SLICE(BODY)},
+	    1, on_done, f);
+	assert_false(client_has_room(f->client)); /* there was one connection: so for now */
+	exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	assert_int_equal(f->result.shortage, SHORT_OF_NOTHING);
+	assert_false(is_open(first));
+	assert_int_equal(close(first), 0);
+}
+
+/* Who refuses, and who answers with more than curl takes in a line, is at fault itself. */
+static void test_receivers_fault(void **state)
+{
+	struct fixture *f = *state;
+	const int buffer = LONG_LINE;
+	char *line = repeat('x', LONG_LINE);
+	char *answer = calloc(1, LONG_LINE + 100);
+	assert_int_equal(
+	    setsockopt(f->listener, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)), 0);
+	(void)snprintf(answer, LONG_LINE + 100, "HTTP/1.1 200 OK\r\nX: %s\r\n\r\n", line);
+	send_request(f, client_open(f->client), answer);
+	assert_int_equal(f->result.status, 0);
+	assert_string_not_equal(f->error, "");
+	assert_int_equal(f->result.shortage, SHORT_OF_NOTHING);
+	free(answer);
+	free(line);
+	close_connection(f);
+	assert_int_equal(close(move_receiver(f, 2)), -1);
+	assert_int_equal(shutdown(f->listener, SHUT_RDWR), 0);
+	send_request(f, client_open(f->client), "");
+	assert_int_equal(f->result.status, 0);
+	assert_int_equal(f->result.shortage, SHORT_OF_NOTHING);
+}
+
 #define CLIENT_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -392,6 +487,9 @@ int main(void)
 	    CLIENT_TEST(test_retry_after),
 	    CLIENT_TEST(test_retry_after_a_date),
 	    CLIENT_TEST(test_retry_after_of_the_final_head),
+	    CLIENT_TEST(test_idle_connection_makes_place),
+	    CLIENT_TEST(test_no_descriptor),
+	    CLIENT_TEST(test_receivers_fault),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /*
- * The dispatcher on a store that cannot be read: it waits, it does not spin.
+ * The dispatcher where it can do nothing: the store cannot be read, no socket can be had. It
+ * waits, it does not spin.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "dispatch/dispatch.h"
+#include "store/events.h"
 #include "store/queue.h"
 #include "store/webhooks.h"
 #include "support.h"
@@ -41,12 +43,20 @@ static int setup(void **state)
 	struct fixture *f = mem_new(sizeof(*f));
 	struct webhook *w = make_webhook(WEBHOOK, "s", "http://127.0.0.1:9/");
 	struct delivery d = make_delivery(WEBHOOK, 1, DUE_MS);
+	struct event e = {.id = d.event_id,
+	    .session = "s",
+	    .name = "message",
+	    .created_ms = DUE_MS,
+	    .deliveries = 1,
+	    .open = 1,
+	    .body_bytes = 2};
 	struct problem p;
 	w->enabled = true;
 	w->max_in_flight = 1;
 	f->store = store_new(STORE_MAP_BYTES);
 	struct db_txn *txn = store_begin(f->store);
 	assert_int_equal(webhooks_add(txn, NULL, w), OK);
+	assert_int_equal(events_put(txn, &e, SLICE("{}")), OK);
 	assert_int_equal(queue_add(txn, &d), OK);
 	store_commit(txn);
 	webhook_free(w);
@@ -103,10 +113,53 @@ static void test_unreadable_queue(void **state)
 	assert_true(dispatch_delay(f->dispatch) > 0);
 }
 
+/* Passes until nothing is in flight any more. */
+static void land_all(struct fixture *f)
+{
+	while (dispatch_in_flight(f->dispatch) > 0) {
+		reactor_pass(f->reactor, true);
+		client_reap(f->client);
+	}
+}
+
+/*
+ * An attempt for which there is no socket has not been: nothing is counted or written, and the
+ * delivery is due as before, after a rest.
+ */
+static void test_no_descriptor(void **state)
+{
+	struct fixture *f = *state;
+	struct dispatch_figures n;
+	struct dispatch_status s;
+	descriptors_deny();
+	dispatch_pump(f->dispatch);
+	assert_int_equal(dispatch_in_flight(f->dispatch), 1);
+	land_all(f);
+	descriptors_allow();
+	dispatch_figures(f->dispatch, &n);
+	assert_int_equal(n.shortages[SHORT_OF_DESCRIPTORS], 1);
+	for (size_t i = 0; i < DISPATCH_CLASSES; i++)
+		assert_int_equal(n.attempts[i], 0);
+	assert_int_equal(turn_staged(f->turn), 0);
+	assert_true(dispatch_status(f->dispatch, WEBHOOK, &s));
+	assert_string_equal(s.circuit, "closed"); /* one failure would open it */
+	assert_int_equal(s.failures, 0);
+	assert_int_equal(s.failing_since_ms, 0);
+	int64_t rest_ms = dispatch_delay(f->dispatch);
+	assert_in_range(rest_ms, 1, 1000);
+	dispatch_pump(f->dispatch);
+	assert_int_equal(dispatch_in_flight(f->dispatch), 0);
+	while (dispatch_delay(f->dispatch) != 0)
+		clock_expire();
+	dispatch_pump(f->dispatch);
+	assert_int_equal(dispatch_in_flight(f->dispatch), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_unreadable_queue, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_no_descriptor, setup, teardown),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);

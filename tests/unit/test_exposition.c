@@ -46,11 +46,32 @@ static void test_histogram(void **state)
 	buf_fini(&out);
 }
 
+/* The same with labels, for families of several. */
+static void test_histograms_of_a_family(void **state)
+{
+	(void)state;
+	struct histogram h = {0};
+	struct buf out = BUF_INIT(8192);
+	histogram_record(&h, 3000000);
+	exposition_family(&out, "d", "histogram", "Time.");
+	exposition_buckets(&out, "d", "part=\"x\"", &h);
+	exposition_buckets(&out, "d", "part=\"y\"", &h);
+	const char *text = buf_cstr(&out);
+	assert_ptr_equal(strstr(text, "# HELP d Time.\n# TYPE d histogram\n"), text);
+	assert_non_null(strstr(text, "d_bucket{part=\"x\",le=\"2.5\"} 0\n"));
+	assert_non_null(strstr(text, "d_bucket{part=\"x\",le=\"5\"} 1\n"));
+	assert_non_null(strstr(text,
+	    "d_bucket{part=\"y\",le=\"+Inf\"} 1\nd_sum{part=\"y\"} 3\n"
+	    "d_count{part=\"y\"} 1\n"));
+	buf_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_families_and_samples),
 	    cmocka_unit_test(test_histogram),
+	    cmocka_unit_test(test_histograms_of_a_family),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,10 +240,25 @@ static void test_what_the_endpoint_learns(void **state)
 	}
 }
 
+/* What came of a shortage of ours says nothing of who was to receive it. */
+static void test_shortage_says_nothing(void **state)
+{
+	static const enum shortage OF[] = {SHORT_OF_DESCRIPTORS, SHORT_OF_MEMORY,
+	    SHORT_OF_RESOLVER};
+	struct client_result r = {.error = "no connection"};
+	(void)state;
+	assert_int_equal(judge_endpoint(&r), RESULT_FAILED);
+	for (size_t i = 0; i < sizeof(OF) / sizeof(OF[0]); i++) {
+		r.shortage = OF[i];
+		assert_int_equal(judge_endpoint(&r), RESULT_NONE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_2xx_is_delivered, setup, teardown),
+	    cmocka_unit_test(test_shortage_says_nothing),
 	    cmocka_unit_test_setup_teardown(test_schedule, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_replay_starts_the_schedule_over, setup,
 		teardown),

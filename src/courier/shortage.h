@@ -1,0 +1,42 @@
+/*
+ * What an attempt can lack that is ours to have: then its receiver is not to blame for what
+ * came of it. Knows the system's errors, and which allocations have failed.
+ */
+#ifndef COURIER_SHORTAGE_H
+#define COURIER_SHORTAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum shortage {
+	SHORT_OF_NOTHING,
+	SHORT_OF_DESCRIPTORS, /* of this process, or of the system */
+	SHORT_OF_MEMORY,
+	SHORT_OF_RESOLVER, /* a name could not be looked up, for want of descriptors */
+};
+#define SHORTAGES 4
+
+/* "descriptors", …; "nothing". */
+extern const char *const SHORTAGE_NAMES[SHORTAGES];
+
+/* What was lacking where a system call ended with this errno. */
+enum shortage shortage_of_errno(int error);
+
+/* Whether no descriptor can be had now. It tries: for after something has failed. */
+bool shortage_is_of_descriptors(void);
+
+/*
+ * malloc() and the like for libraries, which count what they could not give: that a library
+ * says "out of memory" is no proof. curl does so of an answer too, whose header line is too
+ * long for it.
+ */
+void *shortage_malloc(size_t bytes);
+void *shortage_realloc(void *old, size_t bytes);
+void *shortage_calloc(size_t count, size_t bytes);
+char *shortage_strdup(const char *text);
+
+/* How many times they could not. */
+uint64_t shortage_allocations(void);
+
+#endif
