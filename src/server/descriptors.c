@@ -9,8 +9,9 @@
 #include "courier/lookup.h"
 
 #define DESCRIPTORS_MAX (1u << 20) /* what Linux allows by default (fs.nr_open) */
-/* for the store, the log, listeners, places kept; and for lookups */
+/* for the store, the log, listeners, places kept; and for lookups; at most a part of all */
 #define DESCRIPTOR_RESERVE (160 + LOOKUP_DESCRIPTORS)
+#define RESERVE_PART 4
 #define IDLE_PER_ATTEMPT 1 /* connections that are kept for the next attempts */
 
 uint64_t descriptors_raise(void)
@@ -48,7 +49,7 @@ uint64_t descriptors_wanted(const struct descriptor_needs *n)
 
 static uint64_t room_of(uint64_t limit)
 {
-	return limit - least(limit, DESCRIPTOR_RESERVE);
+	return limit - least(limit / RESERVE_PART, DESCRIPTOR_RESERVE);
 }
 
 struct descriptor_shares descriptors_share(uint64_t limit, const struct descriptor_needs *n)

@@ -7,6 +7,7 @@ measure.
 
 import contextlib
 import random
+import re
 import socket
 import statistics
 import threading
@@ -15,7 +16,7 @@ import time
 import pytest
 import requests
 
-from harness import Hold, delay, hooks_path, wait_until
+from harness import Hold, delay, hooks_path, status, wait_until
 from scheduling import Fence, wait_for_ids
 
 WEBHOOKS, HANGING, SLOW, REFUSING = 100, 10, 10, 5
@@ -165,3 +166,69 @@ def test_one_host_gets_no_more_than_its_bound(make_gateway, make_receiver):
     assert len(receiver.requests) == receiver.connections == 2
     hold.release()
     wait_for_ids(receiver, ids)
+
+
+# Shares of the slots, while attempts hang
+
+SHARE = re.compile(r'^waybill_share_(\w+)\{resource="slots"\} (\d+)$', re.MULTILINE)
+
+
+def slots(gateway):
+    text = gateway.request("GET", "/metrics", token="").text
+    return {name: int(n) for name, n in SHARE.findall(text)}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_thousand_webhooks_that_hang_leave_slots(make_gateway, make_receiver, sessions):
+    """They have their share and wait; the log and a metric name who does."""
+    hold = Hold()
+    hanging, healthy = make_receiver(hold), make_receiver()
+    gateway = make_gateway(max_in_flight=128, max_per_host=128, drain_timeout_ms=100)
+    with requests.Session() as connection:
+        connection.trust_env = False
+        connection.headers["Authorization"] = "Bearer " + gateway.token
+        for n in range(1000):
+            answer = connection.post(
+                f"{gateway.url}/api/v1/sessions/hog{n % sessions}/webhooks",
+                json={"url": hanging.url(f"/{n}"), "events": ["all"], "timeout_ms": 30000},
+            )
+            assert answer.status_code == 200, answer.text
+    batch = [{"session_id": f"hog{n}", "event": "message"} for n in range(sessions)]
+    assert gateway.api("POST", "/events", json=batch).status_code == 202
+    wait_until(lambda: slots(gateway)["refused_total"] > 0, what="a session with its share")
+    wait_until(lambda: "resource=slots taker=hog" in gateway.log_text(), what="the line")
+    held = wait_until(lambda: (s := slots(gateway))["held"] >= 128 // 2 and s, what="the hogs")
+    assert held["held"] < held["capacity"] == 128
+    gateway.register("s1", healthy.url())
+    for _ in range(20):
+        event = gateway.publish("s1")
+        wait_until(lambda e=event: e["id"] in healthy.ids, HEALTHY_P99_S, "a healthy delivery")
+    assert slots(gateway)["held"] >= 128 // 2  # all the while
+    hold.release()
+
+
+@pytest.mark.timeout(120)
+def test_hog_of_a_host_leaves_places_there(make_gateway, make_receiver):
+    """Thirty webhooks whose answers take 4 s, at the host and port of a healthy one."""
+
+    def act(link, request, closing):
+        slow = request.header("X-Webhook-Session") == "hog"
+        return (delay(SLOW_S) if slow else status(200))(link, request, closing)
+
+    receiver = make_receiver(act)
+    gateway = make_gateway(max_per_host=16, drain_timeout_ms=100)
+    for n in range(30):
+        gateway.register("hog", receiver.url(f"/{n}"), timeout_ms=30000)
+    gateway.register("s1", receiver.url("/healthy"))
+    for _ in range(4):
+        gateway.publish("hog")
+    receiver.wait_for(8)
+    published = {}
+    for _ in range(40):
+        at = time.monotonic()
+        published[gateway.publish("s1")["id"]] = ("s1", at)
+    wait_until(lambda: published.keys() <= receiver.ids, what="all events of the healthy one")
+    assert latencies(receiver, published)[-1] < HEALTHY_P99_S
+    hogs = [r for r in receiver.requests if r.header("X-Webhook-Session") == "hog"]
+    assert len(hogs) < 120  # they still wait

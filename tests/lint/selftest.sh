@@ -65,7 +65,7 @@ make_clean_tree() {
 				'	char t[] = "/tmp/a-XXXXXX";'
 			repeat '	h();' 53
 			echo '}'
-			repeat '' 738
+			repeat '' 938
 		} >src/base/big.c
 		repeat "$(repeat … 96 | tr -d '\n')" 200 >src/base/big.h
 		mkdir src/ui
@@ -189,10 +189,10 @@ for header in $libraries; do
 done
 
 passes sizes.sh
-echo | refuses sizes.sh src/base/big.c '801 lines, at most 800'
+echo | refuses sizes.sh src/base/big.c '1001 lines, at most 1000'
 echo | refuses sizes.sh src/base/big.h '201 lines, at most 200'
-repeat '' 801 | refuses sizes.sh tests/x.c '801 lines, at most 800'
-repeat '' 801 | refuses sizes.sh bench/x.c '801 lines, at most 800'
+repeat '' 1001 | refuses sizes.sh tests/x.c '1001 lines, at most 1000'
+repeat '' 1001 | refuses sizes.sh bench/x.c '1001 lines, at most 1000'
 repeat x 97 | tr -d '\n' | refuses sizes.sh src/base/x.c '97 columns'
 { printf '\t' && repeat x 89 | tr -d '\n'; } | refuses sizes.sh src/base/x.c '97 columns'
 for file in src/base/x.c src/base/x.h bench/x.c; do

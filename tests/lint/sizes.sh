@@ -1,5 +1,5 @@
 #!/bin/sh
-# Holds C to sizes that a reader can take in: a .c of 800 lines, a .h of 200, lines of 96
+# Holds C to sizes that a reader can take in: a .c of 1000 lines, a .h of 200, lines of 96
 # columns with tabs of 8, and but for the tests with their tables, a function of 60 lines
 # from its name to its closing brace. It relies on clang-format: a function opens and
 # closes with a brace in column 1.
@@ -27,7 +27,7 @@ function columns(text,    n, i) {
 }
 
 function end_file() {
-	most = last ~ /\.h$/ ? 200 : 800
+	most = last ~ /\.h$/ ? 200 : 1000
 	if (lines > most)
 		refuse(last, lines " lines, at most " most)
 }
