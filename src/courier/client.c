@@ -130,7 +130,7 @@ static enum shortage find_shortage(const struct client_request *q)
 		return q->shortage;
 	if (q->code == CURLE_OUT_OF_MEMORY && shortage_allocations() > q->allocations_failed)
 		return SHORT_OF_MEMORY;
-	if (q->code == CURLE_COULDNT_RESOLVE_HOST && shortage_is_of_descriptors())
+	if (!q->dialed && way_status(q->way) == LOOKUP_OURS)
 		return SHORT_OF_RESOLVER;
 	if (q->code == CURLE_SSL_CACERT_BADFILE && shortage_is_of_descriptors())
 		return SHORT_OF_DESCRIPTORS;

@@ -4,8 +4,11 @@
 uint64_t share_guarantee(const struct share *s, uint64_t held)
 {
 	uint64_t takers = s->takers + (held == 0 ? 1 : 0); /* who asks is one of them */
-	uint64_t half = s->capacity / 2 / (takers == 0 ? 1 : takers);
-	return half > 0 ? half : 1;
+	uint64_t equal = s->capacity / 2 / (takers == 0 ? 1 : takers);
+	uint64_t others = s->held - held;
+	uint64_t left = s->capacity > others ? (s->capacity - others) / 2 : 0;
+	uint64_t guarantee = equal < left ? equal : left;
+	return guarantee > 0 ? guarantee : 1;
 }
 
 /* Where `held` may grow to by the thresholds: h = PART × (open - others - h), solved for h. */

@@ -11,7 +11,8 @@
  *    something is always free for who comes next (dynamic thresholds; Choudhury and Hahne,
  *    1998).
  *  - The last SHARE_RESERVE-th is for takers that stay within their guarantee: half of an equal
- *    share, at least one. Whatever others hold, who holds little is not refused.
+ *    share, at least one, and no more than half of what the others leave, so that there is some
+ *    for the next. Whatever others hold, who holds little is not refused.
  *
  * Who holds more than the rule now gives keeps it, and gets no more until it has given back: a
  * newcomer has its share as fast as what is held comes back. Pure: it knows no resource.
@@ -32,7 +33,7 @@ struct share {
 	uint64_t takers; /* that hold something */
 };
 
-/* What a taker that holds `held` is never refused, as long as there is any. */
+/* Up to how much a taker that holds `held` is never refused, as long as there is any. */
 uint64_t share_guarantee(const struct share *s, uint64_t held);
 
 /* Whether a taker that holds `held` of it may have `more`. Units are the resource's. */

@@ -24,7 +24,7 @@ static void test_room(void **state)
 	    {__LINE__, {1600, 1411, 1}, 1411, 0}, /* and no more than that */
 	    {__LINE__, {1600, 1411, 1}, 0, 189},  /* the next has all that is left */
 	    {__LINE__, {1600, 1500, 2}, 1411, 0}, /* the large one waits */
-	    {__LINE__, {1600, 1500, 2}, 89, 100}, /* the small one does not */
+	    {__LINE__, {1600, 1500, 2}, 89, 5},   /* the small one does not */
 	    {__LINE__, {1600, 1600, 2}, 0, 0},    /* there is none */
 	    {__LINE__, {1600, 1700, 2}, 0, 0},    /* the capacity has shrunk */
 	    {__LINE__, {1600, 1590, 800}, 0, 1},  /* many hold it: one each at least */
@@ -100,7 +100,7 @@ static void test_a_newcomer_beside_those_who_take_all(void **state)
 	static const struct {
 		uint64_t greedy;
 		uint64_t least; /* of 1024, that the newcomer may have at a time */
-	} CASES[] = {{1, 110}, {2, 80}, {8, 32}, {32, 15}, {100, 5}, {500, 1}};
+	} CASES[] = {{1, 60}, {2, 45}, {8, 32}, {32, 15}, {100, 5}, {500, 1}};
 	(void)state;
 	for (size_t c = 0; c < sizeof(CASES) / sizeof(CASES[0]); c++) {
 		static uint64_t held[500];
@@ -120,6 +120,23 @@ static void test_a_newcomer_beside_those_who_take_all(void **state)
 			fail_msg("beside %llu: %llu", (unsigned long long)CASES[c].greedy,
 			    (unsigned long long)room);
 	}
+}
+
+/* Who comes after others took all that they got, one behind the other, finds something too. */
+static void test_one_after_the_other(void **state)
+{
+	struct share s = {.capacity = 1024};
+	(void)state;
+	for (uint64_t taker = 0; taker < 9; taker++) {
+		uint64_t held = 0;
+		assert_true(share_allows(&s, 0, 1));
+		while (share_allows(&s, held, 1)) {
+			s.takers += held == 0 ? 1 : 0;
+			held++;
+			s.held++;
+		}
+	}
+	assert_int_equal(s.held, s.capacity); /* there is no more for a tenth */
 }
 
 /*
@@ -197,6 +214,7 @@ int main(void)
 	    cmocka_unit_test(test_room),
 	    cmocka_unit_test(test_who_holds_little_is_not_refused),
 	    cmocka_unit_test(test_a_newcomer_beside_those_who_take_all),
+	    cmocka_unit_test(test_one_after_the_other),
 	    cmocka_unit_test(test_what_comes_back_goes_to_who_has_less),
 	    cmocka_unit_test(test_takers_by_name),
 	    cmocka_unit_test(test_a_long_name_is_cut_in_figures_alone),
