@@ -390,7 +390,7 @@ static void on_request(struct evhttp_request *ev, void *arg)
 {
 	struct http_server *s = arg;
 	struct connection *c = http_connection_of(s, ev);
-	panic_if(c == NULL, "a request came from an unknown connection");
+	panic_if(c == NULL || c->state != GATE_DONE, "a request came past the gate");
 	evhttp_request_set_on_complete_cb(ev, on_complete, c);
 	struct http_request *q = mem_new(sizeof(*q));
 	struct slice target = slice_of(evhttp_request_get_uri(ev));

@@ -438,11 +438,6 @@ enum err history_fill(struct db_txn *txn, bool *more)
 	return err == OK || err == ERR_NOTFOUND ? write_place(txn, &place, *more) : err;
 }
 
-static struct target target_of(const struct webhook *w)
-{
-	return (struct target){.webhook = w->number, .fifo = w->fifo};
-}
-
 void publication_match(struct publication *p, const struct registry *reg)
 {
 	size_t count = 0;
@@ -451,7 +446,7 @@ void publication_match(struct publication *p, const struct registry *reg)
 	if (count > 0)
 		p->targets = mem_array(count, sizeof(*p->targets));
 	for (size_t i = 0; i < count; i++)
-		p->targets[i] = target_of(registry_get(reg, numbers[i]));
+		p->targets[i].webhook = numbers[i];
 	p->event.deliveries = (uint32_t)count;
 	free(numbers);
 }
@@ -478,7 +473,7 @@ void publication_leave_out(struct publication *p, uint64_t webhook)
 void publication_address(struct publication *p, const struct webhook *w)
 {
 	p->targets = mem_new(sizeof(*p->targets));
-	p->targets[0] = target_of(w);
+	p->targets[0].webhook = w->number;
 	p->event.deliveries = 1;
 }
 
@@ -492,12 +487,11 @@ void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms)
 
 static struct delivery make_delivery(const struct publication *p, uint32_t n)
 {
-	const struct target *t = &p->targets[n];
 	struct delivery d = {
 	    .event_id = p->event.id,
-	    .webhook = t->webhook,
+	    .webhook = p->targets[n].webhook,
 	    .created_ms = p->event.created_ms,
-	    .place_ms = t->fifo ? uuid_time(&p->event.id) : p->event.created_ms,
+	    .place_ms = p->event.created_ms,
 	    .due_ms = p->event.created_ms,
 	    .queued_ms = p->event.created_ms,
 	    .status = DELIVERY_WAITING,

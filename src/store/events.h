@@ -131,7 +131,6 @@ MUST_CHECK enum err history_fill(struct db_txn *txn, bool *more);
 /* A webhook that a publication goes to. */
 struct target {
 	uint64_t webhook; /* its number */
-	bool fifo;        /* its queue is in the order of ids, whatever the clock does */
 };
 
 struct publication {

@@ -288,6 +288,19 @@ def test_pipelined_requests_are_answered_in_their_order(gateway):
         assert [client.reply().status_code for _ in range(6)] == [202, 200, 400, 404, 202, 200]
 
 
+def test_ambiguous_request_behind_a_good_one_is_refused(gateway, receiver):
+    """In one segment, so that the first is being answered when the second is there already."""
+    gateway.register("s1", receiver.url(), ordering="fifo")
+    ambiguous = request_head(gateway, TYPE, LENGTH, b"Content-Length: 3") + EVENT
+    with gateway.connect() as client:
+        client.send(good_request(gateway) + ambiguous + good_request(gateway))
+        assert client.reply().status_code == 202
+        expect_error(client.reply(), 400)
+        assert client.is_closed()
+    last = gateway.publish("s1", "message")
+    assert receiver.wait_for(2)[1].id == last["id"]
+
+
 def test_connection_outlives_an_error_of_the_api(gateway):
     with gateway.connect() as client:
         for body, code in [(b'{"event":"all"}', 400), (b"{", 400), (EVENT, 202)]:

@@ -353,6 +353,34 @@ static void test_wrong_length(void **state)
 	buf_fini(&body);
 }
 
+/* Deliveries lie in the order of their ids, also in the millisecond in which ids run ahead. */
+static void test_places_follow_ids(void **state)
+{
+	static const int64_t TIMES_MS[] = {1000, 1000, 1001, 1001, 1002};
+	(void)state;
+	struct rnd rnd;
+	struct idgen ids;
+	struct uuid last = {{0}};
+	struct queue_place before = {.place_ms = 1000};
+	struct webhook *w = make_webhook(7, "s", "http://a/");
+	uuid_set_time(&last, 1000);
+	before.id = last; /* stored by an earlier run in the same millisecond */
+	rnd_seed(&rnd, 1);
+	idgen_init(&ids, &rnd);
+	idgen_resume(&ids, &last);
+	for (size_t i = 0; i < COUNT(TIMES_MS); i++) {
+		struct publication p = {0};
+		publication_address(&p, w);
+		publication_stamp(&p, &ids, TIMES_MS[i]);
+		struct queue_place place = publication_place(&p, 0);
+		assert_true(queue_place_before(&before, &place));
+		assert_true(uuid_before(&before.id, &place.id));
+		before = place;
+		publication_fini(&p);
+	}
+	webhook_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +391,7 @@ int main(void)
 	    STORE_TEST(test_version_1),
 	    STORE_TEST(test_damage),
 	    STORE_TEST(test_wrong_length),
+	    cmocka_unit_test(test_places_follow_ids),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@ static void test_room(void **state)
 	    /* capacity, held by all, takers; what the taker holds; what it may have more */
 	    {__LINE__, {1600, 0, 0}, 0, 1411},    /* one alone: nearly all */
 	    {__LINE__, {1600, 1411, 1}, 1411, 0}, /* and no more than that */
-	    {__LINE__, {1600, 1411, 1}, 0, 189},  /* the next has all that is left */
+	    {__LINE__, {1600, 1411, 1}, 0, 94},   /* the next has half of what is left */
 	    {__LINE__, {1600, 1500, 2}, 1411, 0}, /* the large one waits */
 	    {__LINE__, {1600, 1500, 2}, 89, 5},   /* the small one does not */
 	    {__LINE__, {1600, 1600, 2}, 0, 0},    /* there is none */

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -32,8 +33,18 @@ static struct faults {
 	int syncs;      /* so many of the next syncs fail */
 	bool metas;     /* writes of less than a page, which commit, fail */
 	off_t file_max; /* the file cannot be longer; 0: it can */
+	bool halves;    /* what would make it longer ends half-way, else it is refused */
 	int refused;    /* writes behind file_max */
+	bool disk_full; /* as the file system says */
 } faults;
+
+int fstatvfs(int fd, struct statvfs *out)
+{
+	(void)fd;
+	*out = (struct statvfs){.f_frsize = PAGE_BYTES, .f_blocks = 1u << 20};
+	out->f_bavail = faults.disk_full ? 0 : out->f_blocks;
+	return 0;
+}
 
 int fdatasync(int fd)
 {
@@ -58,7 +69,9 @@ static bool refuses(size_t len, off_t offset)
 
 ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
 {
-	return refuses(len, offset) ? -1 : syscall(SYS_pwrite64, fd, data, len, offset);
+	if (!refuses(len, offset))
+		return syscall(SYS_pwrite64, fd, data, len, offset);
+	return faults.halves ? syscall(SYS_pwrite64, fd, data, len / 2, offset) : -1;
 }
 
 ssize_t writev(int fd, const struct iovec *iov, int count)
@@ -66,7 +79,9 @@ ssize_t writev(int fd, const struct iovec *iov, int count)
 	size_t len = 0;
 	for (int i = 0; i < count; i++)
 		len += iov[i].iov_len;
-	return refuses(len, lseek(fd, 0, SEEK_CUR)) ? -1 : syscall(SYS_writev, fd, iov, count);
+	if (!refuses(len, lseek(fd, 0, SEEK_CUR)))
+		return syscall(SYS_writev, fd, iov, count);
+	return faults.halves ? syscall(SYS_write, fd, iov->iov_base, iov->iov_len / 2) : -1;
 }
 
 struct fixture {
@@ -209,7 +224,6 @@ static void test_order(void **state)
 	assert_int_equal(store_count(f->store, DB_EVENTS), 4);
 }
 
-/* An answer that is no failure of the store's concerns its operation alone. */
 /* Only what may wait is staged: so may the commit. One operation that may not ends that. */
 static void test_may_wait(void **state)
 {
@@ -235,6 +249,7 @@ static void test_may_wait(void **state)
 	assert_int_equal(turn_commit(f->turn), OK);
 }
 
+/* An answer that is no failure of the store's concerns its operation alone. */
 static void test_soft_errors(void **state)
 {
 	static const enum err SOFT[] = {ERR_NOTFOUND, ERR_EXISTS, ERR_INVALID, ERR_CONFLICT,
@@ -456,11 +471,10 @@ static void test_too_large_progress_blocks_no_other(void **state)
 	fixture_free(f);
 }
 
-/* The disk is full: what it has no room for at once is written in parts. */
-static void test_full_disk_takes_parts(void **state)
+/* What a disk that is full has no room for at once is written in parts. */
+static void drain_in_parts(struct fixture *f)
 {
 	enum { OPS = 60, ROWS = 10, DRAINED = 4, RESERVE = 60 };
-	struct fixture *f = *state;
 	struct test_op ops[OPS];
 	struct test_op all = make_op(f, "", OP_INTAKE, 0, OPS * ROWS);
 	turn_stage(f->turn, &all.op);
@@ -479,6 +493,34 @@ static void test_full_disk_takes_parts(void **state)
 	for (uint64_t n = 0; n < OPS; n++)
 		assert_int_equal(ops[n].told, OK);
 	assert_int_equal(store_count(f->store, DB_EVENTS), OPS * (ROWS - DRAINED));
+}
+
+/* It is full, whether it refuses a write or takes half of it. */
+static void test_full_disk_takes_parts(void **state)
+{
+	(void)state;
+	for (int halves = 0; halves <= 1; halves++) {
+		struct fixture *f = fixture_new(STORE_MAP_BYTES);
+		faults = (struct faults){.disk_full = true, .halves = halves == 1};
+		drain_in_parts(f);
+		faults = (struct faults){0};
+		fixture_free(f);
+	}
+}
+
+/* Half a write: "no space" on a disk that is full, and on one that is not, a failure. */
+static void test_half_a_write(void **state)
+{
+	struct fixture *f = *state;
+	for (int full = 0; full <= 1; full++) {
+		struct test_op a = make_op(f, "A", OP_INTAKE, 1, 100);
+		faults = (struct faults){.disk_full = full == 1, .halves = true, .file_max = 1};
+		turn_stage(f->turn, &a.op);
+		assert_int_equal(turn_commit(f->turn), full ? ERR_NOSPACE : ERR_STORE);
+		assert_int_equal(a.told, full ? ERR_NOSPACE : ERR_STORE);
+		assert_int_equal(faults.refused, 1);
+		assert_int_equal(store_count(f->store, DB_EVENTS), 0);
+	}
 }
 
 /* A sync fails: requests are told, progress is written by the second try. */
@@ -584,7 +626,8 @@ int main(void)
 	    cmocka_unit_test(test_full_map_drains),
 	    cmocka_unit_test(test_full_map_grows_for_progress),
 	    cmocka_unit_test(test_too_large_progress_blocks_no_other),
-	    TURN_TEST(test_full_disk_takes_parts),
+	    cmocka_unit_test(test_full_disk_takes_parts),
+	    TURN_TEST(test_half_a_write),
 	    TURN_TEST(test_failed_sync),
 	    TURN_TEST(test_refuse),
 	    cmocka_unit_test(test_failed_commit),

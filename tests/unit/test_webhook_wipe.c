@@ -1,4 +1,5 @@
-/* Secrets that are read or replaced do not stay in memory that is given back. */
+/* Secrets that are read, replaced or dropped do not stay in memory that is given back. */
+#undef _FORTIFY_SOURCE /* explicit_bzero() is defined here */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,10 @@
 #include <string.h>
 
 #include "api/webhook_view.h"
+#include "base/buf.h"
+#include "base/mem.h"
 #include "domain/webhook_json.h"
+#include "store/webhooks.h"
 #include "support.h"
 
 #define SECRET "correct horse battery staple"
@@ -19,6 +23,33 @@
 
 static size_t leaked; /* blocks that were given back with a secret in them */
 static size_t freed;
+
+static struct buf wiped = {.max = 1u << 20}; /* what was, one after the other */
+
+/* Apart, as gcc takes explicit_bzero()'s bytes for ones that are not read. */
+static __attribute__((noinline)) void wipe(char *bytes, size_t n)
+{
+	buf_append(&wiped, bytes, n);
+	memset(bytes, 0, n);
+}
+
+/* What mem_wipe() calls; with _FORTIFY_SOURCE the second. */
+void explicit_bzero(void *bytes, size_t n)
+{
+	wipe(bytes, n);
+}
+
+void __explicit_bzero_chk(void *bytes, size_t n, size_t room);
+void __explicit_bzero_chk(void *bytes, size_t n, size_t room)
+{
+	assert_true(n <= room);
+	wipe(bytes, n);
+}
+
+static bool was_wiped(const char *text)
+{
+	return memmem(wiped.data, wiped.len, text, strlen(text)) != NULL;
+}
 
 /* What cJSON gives back goes through here. */
 static void inspect_free(void *block)
@@ -69,6 +100,57 @@ static void test_parsed_text_is_wiped(void **state)
 	cJSON_InitHooks(NULL);
 }
 
+#define EARLIER "a secret that was replaced"
+
+static struct webhook *make_secretive(void)
+{
+	struct webhook *w = make_webhook(1, "s", "http://a/");
+	webhook_set(&w->secret, EARLIER);
+	webhook_rotate_secret(w, SECRET, INT64_MAX);
+	add_header(w, repeat('N', 3), mem_copy(VALUE, strlen(VALUE)));
+	return w;
+}
+
+static void assert_wiped(void)
+{
+	assert_true(was_wiped(SECRET));
+	assert_true(was_wiped(EARLIER));
+	assert_true(was_wiped(VALUE));
+	buf_fini(&wiped);
+}
+
+/* A deleted webhook's are wiped before its record is written, and are not in it. */
+static void test_deleted_webhook_is_wiped(void **state)
+{
+	struct store *s = *state;
+	struct webhook *w = make_secretive();
+	struct slice key;
+	struct slice value;
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
+	buf_fini(&wiped);
+	assert_int_equal(webhooks_retire(txn, NULL, w), OK);
+	assert_wiped();
+	assert_null(w->secret);
+	assert_null(w->previous_secret);
+	assert_int_equal(w->header_count, 0);
+	assert_int_equal(db_first(txn, DB_WEBHOOKS, &key, &value), OK);
+	assert_null(memmem(value.ptr, value.len, SECRET, strlen(SECRET)));
+	assert_null(memmem(value.ptr, value.len, EARLIER, strlen(EARLIER)));
+	assert_null(memmem(value.ptr, value.len, VALUE, strlen(VALUE)));
+	db_abort(txn);
+	webhook_free(w);
+}
+
+static void test_freed_webhook_is_wiped(void **state)
+{
+	(void)state;
+	struct webhook *w = make_secretive();
+	buf_fini(&wiped);
+	webhook_free(w);
+	assert_wiped();
+}
+
 static void test_expired_secret_is_dropped(void **state)
 {
 	(void)state;
@@ -109,6 +191,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_parsed_text_is_wiped),
+	    STORE_TEST(test_deleted_webhook_is_wiped),
+	    cmocka_unit_test(test_freed_webhook_is_wiped),
 	    cmocka_unit_test(test_expired_secret_is_dropped),
 	    cmocka_unit_test(test_overlap_is_shown),
 	};
