@@ -1,8 +1,8 @@
 /*
  * GET /api/v1/stats: the figures of now, the last hour, and the webhooks that hurt most. Those
  * are looked for among the endpoints in memory, webhooks with work and some that had some
- * lately: a step each, and a place in a list of at most TOP_MAX. The list is kept for TOP_KEPT_MS:
- * who asks all the time has it looked for once a second.
+ * lately: a step each, and a place in a list of at most TOP_MAX. The list is kept for
+ * TOP_KEPT_MS: who asks all the time has it looked for once a second.
  */
 #include <stdlib.h>
 
