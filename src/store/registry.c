@@ -1,8 +1,9 @@
 /*
- * Two maps: number -> webhook for all, session -> its list for those that
- * serve; and these lists in the order of their sessions' bytes. A retired webhook leaves its session's list for that of the retired ones, and
- * stays under its number until its queue is purged. Each session has an index of who wants
- * which event, so that publishing costs nothing for those who want something else.
+ * Two maps: number -> webhook for all, session -> its list for those that serve; and these
+ * lists in the order of their sessions' bytes. A retired webhook leaves its session's list for
+ * that of the retired ones, and stays under its number until its queue is purged. Each session
+ * has an index of who wants which event, so that publishing costs nothing for those who want
+ * something else.
  */
 #include "store/registry.h"
 

@@ -311,6 +311,7 @@ static void test_load(void **state)
 	assert_int_equal(registry_load(reg, s->db, NULL, &p), OK);
 	assert_list(reg, "s", "3");
 	assert_list(reg, "t", "1");
+	assert_in_order(reg, "s t");
 	assert_true(registry_get(reg, 2)->deleted);
 	assert_true(registry_take_number(reg) == 4);
 	registry_free(reg);
