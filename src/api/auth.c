@@ -173,6 +173,15 @@ bool auth_reaches(const struct auth_token *token, struct slice session)
 	return false;
 }
 
+const char *auth_next_session(const struct auth_token *token, const char *session)
+{
+	for (size_t i = 0; i < token->session_count; i++) {
+		if (strcmp(token->sessions[i], session) > 0)
+			return token->sessions[i];
+	}
+	return NULL;
+}
+
 struct slice auth_reach(const struct auth_token *token)
 {
 	return token == NULL ? SLICE("") : slice_of(token->reach);

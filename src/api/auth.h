@@ -51,6 +51,12 @@ bool auth_check(const struct auth *a, struct slice header, const struct auth_tok
 bool auth_reaches(const struct auth_token *token, struct slice session);
 
 /*
+ * Names the first of the sessions of `token`, which is not NULL, behind `session` in the order
+ * of bytes; NULL: there is none. Borrowed.
+ */
+const char *auth_next_session(const struct auth_token *token, const char *session);
+
+/*
  * Names what `token` reaches: the same text for tokens of the same sessions, however they are
  * listed; empty for NULL, which reaches all. Borrowed.
  */

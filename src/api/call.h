@@ -26,6 +26,7 @@ struct api {
 	struct api_counts counts;
 	const struct http_server *http; /* of the figures */
 	struct samples *samples;        /* the last hour */
+	struct troubles *troubles;      /* stats_api.c */
 	struct guard *guard;
 	struct api_longest longest;
 	struct buf scratch;      /* of one handler at a time */

@@ -80,6 +80,8 @@ void handle_stats(struct call *c);
 void metrics_reply(struct call *c);
 uint64_t metrics_cancelled(const struct api *api);
 void metrics_totals(void *api, struct samples_totals *out);
+struct troubles *troubles_new(void); /* whom the statistics name */
+void troubles_free(struct troubles *t);
 /* ui_api.c: the dashboard */
 void handle_ui(struct call *c); /* sends on to it */
 void handle_ui_file(struct call *c);

@@ -90,6 +90,7 @@ struct api *api_new(const struct api_conf *conf)
 	api->guard = guard_new(conf->reactor, conf->peers, conf->proxies);
 	api->scratch = BUF_INIT(SCRATCH_MAX);
 	api->streams = streams_new(api);
+	api->troubles = troubles_new();
 	api->samples = samples_new(conf->reactor, metrics_totals, api);
 	return api;
 }
@@ -113,6 +114,7 @@ void api_free(struct api *api)
 	guard_free(api->guard);
 	streams_free(api->streams);
 	samples_free(api->samples);
+	troubles_free(api->troubles);
 	buf_fini(&api->scratch);
 	free(api);
 }

@@ -1,8 +1,9 @@
 /*
  * Sessions: those that have webhooks or events that are kept, in the order of their ids' bytes.
- *
- * Nothing holds the sessions in order: those with events are found in the store, a step each;
- * those with webhooks by one walk over the registry, which is in memory, that keeps the least.
+ * Those with webhooks are in memory, those with events in the store, each in order: a page is
+ * made of the two as they come. A scoped token's are looked up one by one: it is not told of
+ * others, by a cursor either. What a page looks at is bounded; the cursor is the last session
+ * that it has passed.
  */
 #include "api/handlers.h"
 #include "api/query.h"
@@ -11,7 +12,8 @@
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
-#define STEPS_MAX 2000         /* sessions with events that one call looks at */
+#define STEPS_MAX 2000         /* sessions that one call looks at */
+#define WEBHOOKS_MAX 10000     /* a page ends with the session with which it has more */
 #define ANSWER_MAX (64u << 10) /* bytes: a page of the longest names */
 
 struct name {
@@ -20,110 +22,101 @@ struct name {
 
 struct page {
 	struct call *call;
+	struct db_txn *txn;
 	uint64_t limit;
-	struct name after; /* only those behind it */
+	struct name at; /* the last session that was looked at, or the cursor */
 	size_t count;
-	struct name
-	    names[PAGE_MAX + 1]; /* in order; one more than fits says that there are more */
+	size_t webhooks; /* of those, whose queues are summed up */
 };
 
-/* The place of `name` among the names; *found where it is there. */
-static size_t place_of(const struct page *page, const char *name, bool *found)
+static bool note_event(void *arg, const struct uuid *event)
 {
-	size_t low = 0;
-	size_t high = page->count;
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-		if (strcmp(page->names[mid].text, name) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	*found = low < page->count && strcmp(page->names[low].text, name) == 0;
-	return low;
+	(void)event;
+	*(bool *)arg = true;
+	return false;
 }
 
-/* Takes a session in, where it is behind the cursor, within reach, and among the least. */
-static void consider(struct page *page, const char *name)
+/* Whether the session that it is at has webhooks or events; the store's error. */
+static enum err look(const struct page *page, bool *is_there)
 {
-	bool found = false;
-	if (strcmp(name, page->after.text) <= 0)
-		return;
-	size_t at = place_of(page, name, &found);
-	if (found || at > page->limit || !auth_reaches(page->call->token, slice_of(name)))
-		return;
-	size_t kept = page->count <= page->limit ? page->count : page->limit;
-	memmove(&page->names[at + 1], &page->names[at], (kept - at) * sizeof(page->names[0]));
-	memcpy(page->names[at].text, name, strlen(name) + 1);
-	page->count = kept + 1;
+	size_t webhooks = 0;
+	struct slice session = slice_of(page->at.text);
+	(void)registry_session(page->call->api->conf.registry, session,
+	    &webhooks); /* only counted */
+	*is_there = webhooks > 0;
+	return *is_there ? OK : history_list(page->txn, session, NULL, note_event, is_there);
 }
 
-static void on_webhook(void *webhook, void *arg)
+/* Moves to the next session of a scoped token. */
+static enum err step_scoped(struct page *page, bool *is_there)
 {
-	const struct webhook *w = webhook;
-	if (!w->deleted)
-		consider(arg, w->session);
+	const char *next = auth_next_session(page->call->token, page->at.text);
+	if (next == NULL)
+		return ERR_NOTFOUND;
+	memcpy(page->at.text, next, strlen(next) + 1);
+	return look(page, is_there);
 }
 
 /*
- * Takes in sessions with events; *last is how far it came where there may be others before the
- * greatest that is kept. The store's error.
+ * Moves to the next session; *is_there says whether it has webhooks or events. ERR_NOTFOUND:
+ * there is none; the store's error.
  */
-static enum err find_with_events(struct page *page, struct name *last)
+static enum err step(struct page *page, bool *is_there)
 {
-	struct db_txn *txn = NULL;
-	struct name at = page->after;
-	bool through = false;
-	enum err err = db_read(page->call->api->conf.db, &txn);
-	if (err != OK)
+	struct name found;
+	if (page->call->token != NULL)
+		return step_scoped(page, is_there);
+	const char *next = registry_next_session(page->call->api->conf.registry, page->at.text);
+	enum err err = history_next_session(page->txn, slice_of(page->at.text), found.text);
+	if (err == ERR_NOTFOUND && next == NULL)
 		return err;
-	for (int i = 0; err == OK && !through && i < STEPS_MAX; i++) {
-		err = history_next_session(txn, slice_of(at.text), at.text);
-		through = page->count > page->limit &&
-		    strcmp(at.text, page->names[page->limit].text) >= 0;
-		if (err == OK && !through)
-			consider(page, at.text);
-	}
-	db_read_end(txn);
-	if (err == OK && !through)
-		*last = at;
-	return err == ERR_NOTFOUND ? OK : err;
+	if (err != OK && err != ERR_NOTFOUND)
+		return err;
+	if (next == NULL || (err == OK && strcmp(found.text, next) < 0))
+		next = found.text;
+	memcpy(page->at.text, next, strlen(next) + 1);
+	*is_there = true;
+	return OK;
 }
 
-static void write_session(struct page *page, const char *name, struct json_writer *json)
+static void write_session(struct page *page, struct json_writer *json)
 {
 	const struct api_conf *conf = &page->call->api->conf;
 	size_t webhooks = 0;
-	(void)registry_session(conf->registry, slice_of(name), &webhooks); /* only counted */
+	(void)registry_session(conf->registry, slice_of(page->at.text),
+	    &webhooks); /* only counted */
 	json_open_object(json, NULL);
-	json_write_cstr(json, "id", name);
+	json_write_cstr(json, "id", page->at.text);
 	json_write_u64(json, "webhooks", webhooks);
 	json_write_u64(json, "waiting",
-	    backlog_of_session(conf->quota.backlog, conf->registry, slice_of(name)));
+	    backlog_of_session(conf->quota.backlog, conf->registry, slice_of(page->at.text)));
 	json_close(json);
+	page->count++;
+	page->webhooks += webhooks;
 }
 
-/* Answers with those up to `last`, where the walk over those with events came no further. */
-static void answer(struct page *page, const char *last)
+/*
+ * Writes a page's sessions; *next is behind which one the next page begins, empty: there is
+ * none. The store's error.
+ */
+static enum err write_page(struct page *page, struct name *next, struct json_writer *json)
 {
-	struct buf text = BUF_INIT(ANSWER_MAX);
-	struct json_writer json = JSON_WRITER(&text);
-	const char *next = last[0] != '\0' ? last : NULL;
-	size_t shown = 0;
-	json_open_object(&json, NULL);
-	json_open_array(&json, "sessions");
-	for (; shown < page->count && shown < page->limit; shown++) {
-		if (next != NULL && strcmp(page->names[shown].text, last) > 0)
-			break;
-		write_session(page, page->names[shown].text, &json);
+	for (int steps = 0; steps < STEPS_MAX && page->webhooks <= WEBHOOKS_MAX; steps++) {
+		bool is_there = false;
+		*next = page->at;
+		enum err err = step(page, &is_there);
+		if (err != OK) {
+			*next = (struct name){0};
+			return err == ERR_NOTFOUND ? OK : err;
+		}
+		if (!is_there)
+			continue;
+		if (page->count == page->limit)
+			return OK; /* there is another one */
+		write_session(page, json);
 	}
-	json_close(&json);
-	if (shown == page->limit && shown < page->count)
-		next = page->names[shown - 1].text;
-	json_write_cstr(&json, "next_cursor", next);
-	json_close(&json);
-	call_reply(page->call, 200, &json);
-	buf_fini(&text);
+	*next = page->at;
+	return OK;
 }
 
 /* Reads ?limit= and ?cursor=; false: the call has been answered. */
@@ -136,7 +129,7 @@ static bool read_page(struct page *page)
 	if (!query_text(&q, "cursor", cursor))
 		return !q.answered;
 	if (name_is_session(slice_of(cursor)))
-		memcpy(page->after.text, cursor, strlen(cursor) + 1);
+		memcpy(page->at.text, cursor, strlen(cursor) + 1);
 	else
 		query_refuse(&q, "cursor", "the next_cursor of an earlier answer");
 	return !q.answered;
@@ -145,13 +138,25 @@ static bool read_page(struct page *page)
 void handle_sessions_list(struct call *c)
 {
 	struct page page = {.call = c};
-	struct name last = {0};
+	struct name next = {0};
 	if (!read_page(&page))
 		return;
-	registry_each(c->api->conf.registry, on_webhook, &page);
-	enum err err = find_with_events(&page, &last);
-	if (err == OK)
-		answer(&page, last.text);
-	else
+	struct buf text = BUF_INIT(ANSWER_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_open_array(&json, "sessions");
+	enum err err = db_read(c->api->conf.db, &page.txn);
+	if (err == OK) {
+		err = write_page(&page, &next, &json);
+		db_read_end(page.txn);
+	}
+	if (err == OK) {
+		json_close(&json);
+		json_write_cstr(&json, "next_cursor", next.text[0] != '\0' ? next.text : NULL);
+		json_close(&json);
+		call_reply(c, 200, &json);
+	} else {
 		call_fail_err(c, err);
+	}
+	buf_fini(&text);
 }

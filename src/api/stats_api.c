@@ -1,7 +1,8 @@
 /*
  * GET /api/v1/stats: the figures of now, the last hour, and the webhooks that hurt most. Those
  * are looked for among the endpoints in memory, webhooks with work and some that had some
- * lately: a step each, and a place in a list of at most TOP_MAX.
+ * lately: a step each, and a place in a list of at most TOP_MAX. The list is kept for
+ * TOP_KEPT_MS: who asks all the time has it looked for once a second.
  */
 #include <stdlib.h>
 
@@ -14,18 +15,20 @@
 #define STATS_MAX (2u << 20) /* bytes: the hour, and TOP_MAX webhooks with their URLs */
 #define TOP_DEFAULT 20
 #define TOP_MAX 100
+#define TOP_KEPT_MS 1000
 
-struct entry {
-	struct dispatch_trouble trouble;
+/* A webhook, and what its place in the list is by. */
+struct rank {
+	uint64_t webhook;
 	uint64_t waiting;
-	const struct webhook *hook;
+	bool fails;
 };
 
-struct top {
-	const struct api *api;
-	struct entry list[TOP_MAX]; /* what hurts most first */
+/* Those that hurt most, as they were found; what is shown of them is of now. */
+struct troubles {
+	struct rank list[TOP_MAX]; /* what hurts most first */
 	size_t count;
-	size_t max;
+	int64_t until_mono_ms; /* when they are looked for anew */
 };
 
 static uint64_t attempts_failed(const struct dispatch_figures *f)
@@ -46,68 +49,103 @@ void metrics_totals(void *arg, struct samples_totals *out)
 	    .receipt = f.receipt};
 }
 
-/* Whether `a` hurts more than `b`: failing ones first, then those with more waiting. */
-static bool is_worse(const struct entry *a, const struct entry *b)
+struct troubles *troubles_new(void)
 {
-	bool a_fails = a->trouble.status.failing_since_ms != 0;
-	bool b_fails = b->trouble.status.failing_since_ms != 0;
-	if (a_fails != b_fails)
-		return a_fails;
+	return mem_new(sizeof(struct troubles));
+}
+
+void troubles_free(struct troubles *t)
+{
+	free(t);
+}
+
+/* Whether `a` hurts more than `b`: failing ones first, then those with more waiting. */
+static bool is_worse(const struct rank *a, const struct rank *b)
+{
+	if (a->fails != b->fails)
+		return a->fails;
 	if (a->waiting != b->waiting)
 		return a->waiting > b->waiting;
-	return a->trouble.webhook < b->trouble.webhook;
+	return a->webhook < b->webhook;
+}
+
+/* Finds the webhook of `t` and how many wait for it; NULL where it does not hurt. */
+static const struct webhook *find_hurt(const struct api *api, const struct dispatch_trouble *t,
+    uint64_t *waiting)
+{
+	const struct webhook *w = registry_get(api->conf.registry, t->webhook);
+	*waiting = backlog_of(api->conf.quota.backlog, t->webhook);
+	bool hurts = *waiting > 0 || t->status.failing_since_ms != 0 ||
+	    (w != NULL && !w->enabled);
+	return w != NULL && !w->deleted && hurts ? w : NULL;
 }
 
 static void consider(void *arg, const struct dispatch_trouble *t)
 {
-	struct top *top = arg;
-	struct entry e = {.trouble = *t,
-	    .waiting = backlog_of(top->api->conf.quota.backlog, t->webhook),
-	    .hook = registry_get(top->api->conf.registry, t->webhook)};
-	if (e.hook == NULL || e.hook->deleted ||
-	    (e.waiting == 0 && t->status.failing_since_ms == 0 && e.hook->enabled))
+	const struct api *api = arg;
+	struct troubles *top = api->troubles;
+	struct rank r = {.webhook = t->webhook, .fails = t->status.failing_since_ms != 0};
+	if (find_hurt(api, t, &r.waiting) == NULL)
 		return;
-	if (top->count == top->max && !is_worse(&e, &top->list[top->count - 1]))
+	if (top->count == TOP_MAX && !is_worse(&r, &top->list[TOP_MAX - 1]))
 		return;
-	size_t at = top->count < top->max ? top->count++ : top->count - 1;
-	for (; at > 0 && is_worse(&e, &top->list[at - 1]); at--)
+	size_t at = top->count < TOP_MAX ? top->count++ : TOP_MAX - 1;
+	for (; at > 0 && is_worse(&r, &top->list[at - 1]); at--)
 		top->list[at] = top->list[at - 1];
-	top->list[at] = e;
+	top->list[at] = r;
 }
 
-static void write_entry(struct json_writer *json, const struct entry *e)
+/* Looks for those that hurt most, if that is not just done. */
+static void find_troubles(struct api *api)
 {
-	const struct dispatch_status *s = &e->trouble.status;
+	int64_t now_ms = clock_mono_ms();
+	if (now_ms < api->troubles->until_mono_ms)
+		return;
+	api->troubles->count = 0;
+	api->troubles->until_mono_ms = now_ms + TOP_KEPT_MS;
+	dispatch_each(api->conf.dispatch, consider, api);
+}
+
+static void write_entry(struct json_writer *json, const struct webhook *w, uint64_t waiting,
+    const struct dispatch_trouble *t)
+{
 	json_open_object(json, NULL);
-	uuid_write(json, "webhook_id", &e->hook->id);
-	json_write_cstr(json, "session_id", e->hook->session);
-	json_write_cstr(json, "url", e->hook->url);
-	json_write_bool(json, "enabled", e->hook->enabled);
-	json_write_cstr(json, "circuit", s->circuit);
-	json_write_u64(json, "waiting", e->waiting);
-	json_write_u64(json, "in_flight", s->in_flight);
-	json_write_u64(json, "consecutive_failures", s->failures);
-	json_write_time_or_null(json, "failing_since", s->failing_since_ms);
-	json_write_cstr(json, "disabled_reason", e->hook->disabled_reason);
-	if (e->trouble.last_status == 0)
+	uuid_write(json, "webhook_id", &w->id);
+	json_write_cstr(json, "session_id", w->session);
+	json_write_cstr(json, "url", w->url);
+	json_write_bool(json, "enabled", w->enabled);
+	json_write_cstr(json, "circuit", t->status.circuit);
+	json_write_u64(json, "waiting", waiting);
+	json_write_u64(json, "in_flight", t->status.in_flight);
+	json_write_u64(json, "consecutive_failures", t->status.failures);
+	json_write_time_or_null(json, "failing_since", t->status.failing_since_ms);
+	json_write_cstr(json, "disabled_reason", w->disabled_reason);
+	if (t->last_status == 0)
 		json_write_null(json, "last_status");
 	else
-		json_write_i64(json, "last_status", e->trouble.last_status);
-	json_write_cstr(json, "last_error", e->trouble.last_error);
+		json_write_i64(json, "last_status", t->last_status);
+	json_write_cstr(json, "last_error", t->last_error);
 	json_close(json);
 }
 
-static void write_top(const struct api *api, size_t max, struct json_writer *json)
+static void write_top(struct api *api, size_t max, struct json_writer *json)
 {
-	struct top *top = mem_new(sizeof(*top));
-	top->api = api;
-	top->max = max;
-	dispatch_each(api->conf.dispatch, consider, top);
+	size_t shown = 0;
+	find_troubles(api);
 	json_open_array(json, "top");
-	for (size_t i = 0; i < top->count; i++)
-		write_entry(json, &top->list[i]);
+	for (size_t i = 0; i < api->troubles->count && shown < max; i++) {
+		struct dispatch_trouble t;
+		uint64_t waiting = 0;
+		uint64_t webhook = api->troubles->list[i].webhook;
+		if (!dispatch_trouble(api->conf.dispatch, webhook, &t))
+			continue;
+		const struct webhook *w = find_hurt(api, &t, &waiting);
+		if (w == NULL)
+			continue;
+		write_entry(json, w, waiting, &t);
+		shown++;
+	}
 	json_close(json);
-	free(top);
 }
 
 static void write_history(const struct samples *h, struct json_writer *json)

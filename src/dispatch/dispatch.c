@@ -298,6 +298,23 @@ void dispatch_figures(const struct dispatch *d, struct dispatch_figures *out)
 	out->half_open = sched_circuits(d->sched, CIRCUIT_HALF_OPEN);
 }
 
+static void put_trouble(const struct endpoint *ep, struct dispatch_trouble *out)
+{
+	*out = (struct dispatch_trouble){.webhook = ep->webhook,
+	    .last_status = ep->last_status,
+	    .last_error = ep->last_error};
+	put_status(ep, &out->status);
+}
+
+bool dispatch_trouble(const struct dispatch *d, uint64_t webhook, struct dispatch_trouble *out)
+{
+	const struct endpoint *ep = find_endpoint(d, webhook);
+	if (ep == NULL)
+		return false;
+	put_trouble(ep, out);
+	return true;
+}
+
 struct visit {
 	void (*fn)(void *arg, const struct dispatch_trouble *t);
 	void *arg;
@@ -305,12 +322,9 @@ struct visit {
 
 static void visit(void *value, void *arg)
 {
-	const struct endpoint *ep = value;
 	const struct visit *v = arg;
-	struct dispatch_trouble t = {.webhook = ep->webhook,
-	    .last_status = ep->last_status,
-	    .last_error = ep->last_error};
-	put_status(ep, &t.status);
+	struct dispatch_trouble t;
+	put_trouble(value, &t);
 	v->fn(v->arg, &t);
 }
 

@@ -133,6 +133,9 @@ struct dispatch_trouble {
 	const char *last_error; /* why, in words; NULL: it succeeded, or there was none */
 };
 
+/* Says that of one webhook; false, and *out as it was: it is not in memory. */
+bool dispatch_trouble(const struct dispatch *d, uint64_t webhook, struct dispatch_trouble *out);
+
 /*
  * Calls `fn` for each endpoint in memory: the webhooks with work, and some that had some
  * lately. O(endpoints).

@@ -1,8 +1,9 @@
 /*
- * Two maps: number -> webhook for all, session -> its list for those that
- * serve. A retired webhook leaves its session's list for that of the retired ones, and
- * stays under its number until its queue is purged. Each session has an index of who wants
- * which event, so that publishing costs nothing for those who want something else.
+ * Two maps: number -> webhook for all, session -> its list for those that serve; and these
+ * lists in the order of their sessions' bytes. A retired webhook leaves its session's list for
+ * that of the retired ones, and stays under its number until its queue is purged. Each session
+ * has an index of who wants which event, so that publishing costs nothing for those who want
+ * something else.
  */
 #include "store/registry.h"
 
@@ -27,6 +28,9 @@ struct list {
 struct registry {
 	struct map *by_number;
 	struct map *by_session; /* its list; none is empty */
+	struct list **in_order; /* the same, by the bytes of their sessions' ids */
+	size_t session_count;
+	bool is_loading; /* in_order is put in order at the end */
 	struct list retired;
 	uint64_t last_number;
 	struct registry_figures figures;
@@ -72,33 +76,9 @@ void registry_free(struct registry *reg)
 	map_each(reg->by_number, free_webhook, NULL);
 	map_free(reg->by_session);
 	map_free(reg->by_number);
+	free(reg->in_order);
 	free(reg->retired.webhooks);
 	free(reg);
-}
-
-static void load_one(void *arg, struct webhook *w)
-{
-	registry_set(arg, w);
-}
-
-enum err registry_load(struct registry *reg, struct db *db, const struct vault *vault,
-    struct problem *p)
-{
-	struct db_txn *txn = NULL;
-	enum err err = db_read(db, &txn);
-	if (err == OK) {
-		uint64_t last = 0;
-		err = webhooks_each(txn, vault, load_one, reg, p);
-		if (err == OK)
-			err = webhooks_last_number(txn, &last);
-		db_read_end(txn);
-		if (last > reg->last_number)
-			reg->last_number = last;
-	}
-	if (err != OK && err != ERR_REFUSED)
-		return problem_set(p, err, "data", "cannot load the webhooks: %s",
-		    err_text(err));
-	return err;
 }
 
 /* Finds the list that `w` is in, or belongs to; NULL where its session has none yet. */
@@ -168,10 +148,66 @@ static void index_names(struct list *l, const struct webhook *w, bool enter)
 	}
 }
 
+static const char *session_of(const struct list *l)
+{
+	return l->webhooks[0]->session;
+}
+
+/* The place of the first session at `name` or behind it. */
+static size_t find_session(const struct registry *reg, const char *name)
+{
+	size_t low = 0;
+	size_t high = reg->session_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (strcmp(session_of(reg->in_order[middle]), name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Puts a list, which is not empty any more, in its place among the sessions. */
+static void order_add(struct registry *reg, struct list *l)
+{
+	size_t at = reg->is_loading ? reg->session_count : find_session(reg, session_of(l));
+	reg->in_order = mem_resize(reg->in_order, reg->session_count + 1, sizeof(l));
+	memmove(reg->in_order + at + 1, reg->in_order + at,
+	    (reg->session_count - at) * sizeof(l));
+	reg->in_order[at] = l;
+	reg->session_count++;
+}
+
+/* Takes out a list that is not empty yet. */
+static void order_remove(struct registry *reg, const struct list *l)
+{
+	size_t at = find_session(reg, session_of(l));
+	reg->session_count--;
+	memmove(reg->in_order + at, reg->in_order + at + 1,
+	    (reg->session_count - at) * sizeof(l));
+}
+
+static int compare_sessions(const void *a, const void *b)
+{
+	return strcmp(session_of(*(struct list *const *)a),
+	    session_of(*(struct list *const *)b));
+}
+
+/* Ends the loading. */
+static void order_all(struct registry *reg)
+{
+	reg->is_loading = false;
+	if (reg->session_count > 0)
+		qsort(reg->in_order, reg->session_count, sizeof(*reg->in_order),
+		    compare_sessions);
+}
+
 static void list_add(struct registry *reg, struct webhook *w)
 {
 	struct list *l = list_of(reg, w);
-	if (l == NULL) {
+	bool is_new = l == NULL;
+	if (is_new) {
 		l = mem_new(sizeof(*l));
 		l->wanting = map_new();
 		map_put(reg->by_session, w->session, strlen(w->session), l);
@@ -183,12 +219,16 @@ static void list_add(struct registry *reg, struct webhook *w)
 	for (; l != &reg->retired && at > 0 && l->webhooks[at - 1]->number > w->number; at--)
 		l->webhooks[at] = l->webhooks[at - 1];
 	l->webhooks[at] = w;
+	if (is_new)
+		order_add(reg, l);
 }
 
 static void list_remove(struct registry *reg, const struct webhook *w)
 {
 	struct list *l = list_of(reg, w);
 	index_names(l, w, false);
+	if (l->count == 1 && l != &reg->retired)
+		order_remove(reg, l);
 	size_t kept = 0;
 	for (size_t i = 0; i < l->count; i++) {
 		if (l->webhooks[i] != w)
@@ -240,6 +280,33 @@ void registry_set(struct registry *reg, struct webhook *w)
 	webhook_free(old);
 }
 
+static void load_one(void *arg, struct webhook *w)
+{
+	registry_set(arg, w);
+}
+
+enum err registry_load(struct registry *reg, struct db *db, const struct vault *vault,
+    struct problem *p)
+{
+	struct db_txn *txn = NULL;
+	enum err err = db_read(db, &txn);
+	if (err == OK) {
+		uint64_t last = 0;
+		reg->is_loading = true;
+		err = webhooks_each(txn, vault, load_one, reg, p);
+		order_all(reg);
+		if (err == OK)
+			err = webhooks_last_number(txn, &last);
+		db_read_end(txn);
+		if (last > reg->last_number)
+			reg->last_number = last;
+	}
+	if (err != OK && err != ERR_REFUSED)
+		return problem_set(p, err, "data", "cannot load the webhooks: %s",
+		    err_text(err));
+	return err;
+}
+
 void registry_drop(struct registry *reg, uint64_t number)
 {
 	struct webhook *w = map_del(reg->by_number, &number, sizeof(number));
@@ -261,6 +328,14 @@ struct webhook *const *registry_session(const struct registry *reg, struct slice
 	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
 	*count = l == NULL ? 0 : l->count;
 	return l == NULL ? NULL : l->webhooks;
+}
+
+const char *registry_next_session(const struct registry *reg, const char *session)
+{
+	size_t at = find_session(reg, session);
+	if (at < reg->session_count && strcmp(session_of(reg->in_order[at]), session) == 0)
+		at++;
+	return at < reg->session_count ? session_of(reg->in_order[at]) : NULL;
 }
 
 struct webhook *const *registry_behind(const struct registry *reg, struct slice session,

@@ -53,6 +53,12 @@ struct webhook *const *registry_behind(const struct registry *reg, struct slice 
     uint64_t number, size_t *count);
 
 /*
+ * Names, until the registry changes, the first session behind `session` ("": the first of all)
+ * that has webhooks, in the order of bytes; NULL: there is none. O(log sessions).
+ */
+const char *registry_next_session(const struct registry *reg, const char *session);
+
+/*
  * Borrows, of the retired webhooks whose records are still there, the one that was retired
  * first; NULL: there is none. O(1).
  */

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import ROOT, Hold, expect_error, reset, wait_until
+from harness import ROOT, Hold, expect_error, hooks_path, reset, wait_until
 
 ETC = ROOT / "etc"
 SAMPLE = re.compile(r"([a-z_]+(?:\{[^}]*\})?) (\S+)")
@@ -221,6 +221,25 @@ def test_top_has_failing_ones_first_then_by_what_waits(make_gateway, make_receiv
     assert top[2]["failing_since"] is None and top[2]["circuit"] == "closed"
     assert [t["session_id"] for t in stats(gateway, "?top=1")["top"]] == ["worse"]
     hold.release()
+
+
+def test_statistics_name_nobody_who_has_left_meanwhile(gateway, make_receiver):
+    """They look for the worst once a second; what they say of each is of now."""
+    bad, worse = make_receiver(500), make_receiver(500)
+    first, second = (gateway.register("s1", r.url())["id"] for r in (bad, worse))
+    gateway.publish("s1")
+    wait_until(
+        lambda: {t["webhook_id"] for t in stats(gateway)["top"]} == {first, second},
+        what="both in the list",
+    )
+    assert gateway.api("DELETE", hooks_path("s1", first)).ok
+    assert [t["webhook_id"] for t in stats(gateway)["top"]] == [second]
+    third = gateway.register("s1", make_receiver(500).url())["id"]
+    gateway.publish("s1")
+    wait_until(
+        lambda: {t["webhook_id"] for t in stats(gateway)["top"]} == {second, third},
+        what="the new one in the list",
+    )
 
 
 @pytest.mark.parametrize("top", ["0", "101", "x", ""])

@@ -201,3 +201,23 @@ def test_an_event_shows_its_deliveries_as_far_as_a_page_goes(make_gateway, make_
     assert body["deliveries_count"] == 40
     assert 0 < len(body["deliveries"]) < 40
     assert PAGE_BYTES < len(answer.content) <= PAGE_BYTES + (1 << 16)
+
+
+def test_a_scoped_token_is_told_of_no_other_session_by_a_cursor_either(make_gateway, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("scoped-token b d unused f\n")
+    gateway = make_gateway(tokens_file=str(tokens))
+    for session in "abcdefg":
+        gateway.register(session, HOOK)
+    names, cursors, query = [], [], "?limit=1"
+    while True:
+        answer = gateway.api("GET", "/sessions" + query, token="scoped-token")
+        assert answer.status_code == 200, answer.text
+        names += [s["id"] for s in answer.json()["sessions"]]
+        cursor = answer.json()["next_cursor"]
+        if cursor is None:
+            break
+        cursors.append(cursor)
+        query = f"?limit=1&cursor={cursor}"
+    assert names == ["b", "d", "f"]
+    assert set(cursors) <= {"b", "d", "unused", "f"}

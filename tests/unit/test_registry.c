@@ -90,6 +90,52 @@ static void test_replace(void **state)
 	registry_free(reg);
 }
 
+/* Names the sessions in order, "a b"; the caller's to free. */
+static char *in_order(const struct registry *reg)
+{
+	struct buf b = BUF_INIT(1000);
+	const char *name = "";
+	for (name = registry_next_session(reg, ""); name != NULL;
+	     name = registry_next_session(reg, name))
+		buf_printf(&b, "%s%s", b.len == 0 ? "" : " ", name);
+	char *text = strdup(buf_cstr(&b));
+	buf_fini(&b);
+	return text;
+}
+
+static void assert_in_order(const struct registry *reg, const char *want)
+{
+	char *got = in_order(reg);
+	assert_string_equal(got, want);
+	free(got);
+}
+
+/* Sessions are in order, with each other's webhooks come and gone. */
+static void test_sessions_in_order(void **state)
+{
+	(void)state;
+	static const char *const NAMES[] = {"m", "b~1", "B", "z", "a", "m", "ab"};
+	struct registry *reg = registry_new();
+	assert_in_order(reg, "");
+	for (size_t i = 0; i < COUNT(NAMES); i++)
+		set(reg, i + 1, NAMES[i]);
+	assert_in_order(reg, "B a ab b~1 m z");
+	assert_string_equal(registry_next_session(reg, "aa"), "ab");
+	assert_null(registry_next_session(reg, "zz"));
+	registry_drop(reg, 1); /* m has another one */
+	assert_in_order(reg, "B a ab b~1 m z");
+	registry_drop(reg, 6);
+	registry_drop(reg, 3);
+	assert_in_order(reg, "a ab b~1 z");
+	struct webhook *w = make_webhook(4, "z", "http://a/");
+	w->deleted = true;
+	registry_set(reg, w);
+	assert_in_order(reg, "a ab b~1");
+	set(reg, 8, "m");
+	assert_in_order(reg, "a ab b~1 m");
+	registry_free(reg);
+}
+
 /* Where a list goes on: behind a number, there or not; in order, however they came. */
 static void test_behind(void **state)
 {
@@ -265,6 +311,7 @@ static void test_load(void **state)
 	assert_int_equal(registry_load(reg, s->db, NULL, &p), OK);
 	assert_list(reg, "s", "3");
 	assert_list(reg, "t", "1");
+	assert_in_order(reg, "s t");
 	assert_true(registry_get(reg, 2)->deleted);
 	assert_true(registry_take_number(reg) == 4);
 	registry_free(reg);
@@ -411,6 +458,7 @@ int main(void)
 	    cmocka_unit_test(test_replace),
 	    cmocka_unit_test(test_retire_and_drop),
 	    cmocka_unit_test(test_behind),
+	    cmocka_unit_test(test_sessions_in_order),
 	    cmocka_unit_test(test_first_retired),
 	    cmocka_unit_test(test_figures),
 	    cmocka_unit_test(test_each),
