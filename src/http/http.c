@@ -243,9 +243,8 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct connection *c = arg;
-	(void)output;
 	c->taken += info->n_deleted;
-	http_charge_output(c, info->n_added, info->n_deleted);
+	http_charge_output(c, evbuffer_get_length(output));
 }
 
 static void on_close(struct evhttp_connection *ev, void *arg)
@@ -258,10 +257,10 @@ static void on_close(struct evhttp_connection *ev, void *arg)
 	(void)evbuffer_remove_cb(bufferevent_get_input(c->bev), on_input, c);   /* was added */
 	(void)evbuffer_remove_cb(bufferevent_get_output(c->bev), on_output, c); /* too */
 	http_forget_input(c);
-	http_charge_output(c, 0, c->output);
+	http_charge_output(c, 0);
 	http_leave(c);
-	if (c->early != NULL)
-		c->early->connection = NULL;
+	if (c->request != NULL)
+		c->request->connection = NULL;
 	reactor_timer_free(c->deadline);
 	(void)map_del(s->connections, &c->bev, sizeof(c->bev)); /* is `c` */
 	if (c->gone != NULL)
@@ -379,7 +378,7 @@ static void on_complete(struct evhttp_request *ev, void *arg)
 	scan(c, 0);
 }
 
-struct connection *http_connection_of(struct http_server *s, struct evhttp_request *ev)
+static struct connection *connection_of(struct http_server *s, struct evhttp_request *ev)
 {
 	struct evhttp_connection *link = evhttp_request_get_connection(ev);
 	struct bufferevent *bev = link == NULL ? NULL : evhttp_connection_get_bufferevent(link);
@@ -389,13 +388,15 @@ struct connection *http_connection_of(struct http_server *s, struct evhttp_reque
 static void on_request(struct evhttp_request *ev, void *arg)
 {
 	struct http_server *s = arg;
-	struct connection *c = http_connection_of(s, ev);
+	struct connection *c = connection_of(s, ev);
 	panic_if(c == NULL || c->state != GATE_DONE, "a request came past the gate");
 	evhttp_request_set_on_complete_cb(ev, on_complete, c);
 	struct http_request *q = mem_new(sizeof(*q));
 	struct slice target = slice_of(evhttp_request_get_uri(ev));
 	const char *mark = memchr(target.ptr, '?', target.len);
 	q->server = s;
+	q->connection = c;
+	c->request = q;
 	q->ev = ev;
 	q->peer = c->visitor.peer;
 	q->path = target;

@@ -76,15 +76,13 @@ bool http_ask_head(struct connection *c)
 	const struct http_hooks *hooks = &c->server->hooks;
 	if (hooks->head == NULL)
 		return true;
-	c->early = new_early(c);
+	c->request = new_early(c);
 	c->server->held++;
-	if (hooks->head(hooks->arg, c->early)) {
-		struct http_request *q = c->early;
-		c->early = NULL;
-		http_release(q);
+	if (hooks->head(hooks->arg, c->request)) {
+		http_release(c->request);
 		return true;
 	}
-	if (c->early == NULL)
+	if (c->request == NULL)
 		return false; /* it has been answered */
 	c->refused = true;
 	reactor_timer_clear(c->deadline);
@@ -98,10 +96,8 @@ void http_reply_early(struct http_request *q, int status, const char *content_ty
 	struct connection *c = q->connection;
 	struct buf out = BUF_INIT(ANSWER_MAX);
 	http_error_put(&out, status, content_type, buf_view(&q->answer), body);
-	if (c != NULL) {
-		c->early = NULL;
+	if (c != NULL)
 		http_refuse_with(c, status, buf_view(&out));
-	}
 	buf_fini(&out);
 	http_release(q);
 }

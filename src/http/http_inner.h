@@ -53,7 +53,7 @@ struct connection {
 	size_t input;                 /* bytes of the request so far */
 	size_t taken;                 /* bytes of the answer that the client took of late */
 	struct buf head;              /* of the request, where it came in pieces */
-	struct http_request *early;   /* the one that had but a head, until it is answered */
+	struct http_request *request; /* the one that is to be answered */
 	void (*gone)(void *arg);      /* of the answer that is under way; NULL: nobody asks */
 	void *gone_arg;
 };
@@ -62,8 +62,8 @@ TAILQ_HEAD(connections, connection);
 struct http_request {
 	STAILQ_ENTRY(http_request) link; /* while it waits for its turn */
 	struct http_server *server;
-	struct evhttp_request *ev;     /* NULL: only the head has come; the next three */
 	struct connection *connection; /* NULL: it is gone */
+	struct evhttp_request *ev;     /* NULL: only the head has come; the next two */
 	struct buf head;               /* a NUL behind the method */
 	struct buf answer;             /* lines of the answer's head */
 	struct cidr peer;
@@ -104,9 +104,6 @@ struct http_server {
 	struct http_figures figures; /* but the open connections */
 	bool stopped;
 };
-
-/* Finds the connection of a request; NULL: its client is gone. */
-struct connection *http_connection_of(struct http_server *s, struct evhttp_request *ev);
 
 /* An answer is on its way: the client has to take some of it in each send_timeout_ms. */
 void http_expect_reading(struct connection *c);

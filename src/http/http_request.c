@@ -13,20 +13,15 @@
 
 #define ERROR_MAX 4096 /* bytes of an error's JSON */
 
-static struct connection *connection_of(const struct http_request *q)
-{
-	return q->ev == NULL ? q->connection : http_connection_of(q->server, q->ev);
-}
-
 bool http_may_go_on(const struct http_request *q)
 {
-	const struct connection *c = connection_of(q);
+	const struct connection *c = q->connection;
 	return c != NULL && c->gate.version == 1 && !q->server->stopped;
 }
 
 void http_watch(struct http_request *q, void (*gone)(void *arg), void *arg)
 {
-	struct connection *c = connection_of(q);
+	struct connection *c = q->connection;
 	if (c == NULL)
 		return; /* it has ended: nothing is left to be told */
 	c->gone = gone;
@@ -36,6 +31,8 @@ void http_watch(struct http_request *q, void (*gone)(void *arg), void *arg)
 void http_release(struct http_request *q)
 {
 	q->server->held--;
+	if (q->connection != NULL)
+		q->connection->request = NULL;
 	buf_fini(&q->head);
 	buf_fini(&q->answer);
 	free(q);
@@ -114,14 +111,14 @@ struct slice http_body(struct http_request *q)
 
 void http_set_taker(struct http_request *q, struct slice taker)
 {
-	struct connection *c = connection_of(q);
+	struct connection *c = q->connection;
 	if (c != NULL)
 		http_charge_to(c, taker);
 }
 
 struct slice http_taker(const struct http_request *q)
 {
-	const struct connection *c = connection_of(q);
+	const struct connection *c = q->connection;
 	return c == NULL ? SLICE("") : slice_of(c->taker);
 }
 
@@ -154,7 +151,7 @@ void http_reply(struct http_request *q, int status, const char *content_type, st
 		http_reply_early(q, status, content_type, body);
 		return;
 	}
-	struct connection *c = connection_of(q);
+	struct connection *c = q->connection;
 	/* evhttp would send a body to HEAD, and the client would take it for the next answer */
 	if (evhttp_request_get_command(q->ev) == EVHTTP_REQ_HEAD)
 		body.len = 0;

@@ -132,14 +132,16 @@ void http_forget_input(struct connection *c)
 	buf_fini(&c->head);
 }
 
-void http_charge_output(struct connection *c, size_t added, size_t gone)
+/* What is small is not charged: most answers are, and leave at once. */
+void http_charge_output(struct connection *c, size_t length)
 {
 	struct shares *output = shares_of(c, HTTP_OUTPUT);
-	c->output += added;
-	shares_force(output, slice_of(c->taker), added);
-	gone = gone < c->output ? gone : c->output;
-	c->output -= gone;
-	shares_give(output, slice_of(c->taker), gone);
+	size_t due = length > SMALL_ANSWER ? length : 0;
+	if (due > c->output)
+		shares_force(output, slice_of(c->taker), due - c->output);
+	else
+		shares_give(output, slice_of(c->taker), c->output - due);
+	c->output = due;
 }
 
 bool http_may_answer(struct connection *c, size_t bytes)

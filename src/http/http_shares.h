@@ -36,8 +36,8 @@ void http_charge_to(struct connection *c, struct slice taker);
 bool http_charge_body(struct connection *c);
 bool http_charge_input(struct connection *c);
 
-/* Charges it for bytes of answers that were given to the connection, and that left. */
-void http_charge_output(struct connection *c, size_t added, size_t gone);
+/* Charges it for `length` bytes of answers that its client has not taken. */
+void http_charge_output(struct connection *c, size_t length);
 
 /* Whether its taker may have an answer of so many bytes; false counts as a refusal. */
 bool http_may_answer(struct connection *c, size_t bytes);
