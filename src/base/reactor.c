@@ -12,6 +12,7 @@
 
 struct reactor {
 	struct event_base *base;
+	uint64_t passes;
 };
 
 struct reactor_io {
@@ -82,8 +83,14 @@ struct event_base *reactor_base(struct reactor *r)
 
 void reactor_pass(struct reactor *r, bool poll)
 {
-	int rc = event_base_loop(r->base, poll ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+	r->passes++;
+	int rc = event_base_loop(r->base, poll ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
 	panic_if(rc < 0, "the event loop failed");
+}
+
+uint64_t reactor_passes(const struct reactor *r)
+{
+	return r->passes;
 }
 
 static void on_io(evutil_socket_t fd, short what, void *arg)
