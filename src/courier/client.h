@@ -41,7 +41,7 @@ struct client_result {
 	int status;             /* the final status line's; 0: none came */
 	const char *error;      /* why none came, in words; "" where one did */
 	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
-	int64_t retry_after_ms; /* what it asks for, up to RETRY_AFTER_MAX_MS; 0: nothing */
+	int64_t retry_after_ms; /* what a failure asks for, to RETRY_AFTER_MAX_MS; 0: nothing */
 	int64_t duration_us;
 	/* own durations of its parts; 0: did not happen, as on a connection used again */
 	int64_t dns_us;

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import RawClient, expect_error, hooks_path, wait_until
+from harness import RawClient, expect_error, hooks_path, processor_s, wait_until
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 OTHER = "127.0.0.2"
@@ -327,12 +327,6 @@ def test_bodies_that_do_not_end_take_a_bounded_part_of_memory(make_gateway):
 
 
 # Descriptors
-
-
-def processor_s(gateway):
-    with open(f"/proc/{gateway.pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_no_descriptors_left_is_survived_without_spinning(make_gateway):
