@@ -21,11 +21,14 @@ void reactor_free(struct reactor *r);
 /* libevent's own handle, for the one other module that needs it: the HTTP listener. */
 struct event_base *reactor_base(struct reactor *r);
 
+/*
+ * Runs one pass: waits for an event unless `poll`, then calls what is active. What is ready
+ * again by then is the next pass's, so that nobody keeps one from its end.
+ */
+void reactor_pass(struct reactor *r, bool poll);
+
 /* How many passes have begun. */
 uint64_t reactor_passes(const struct reactor *r);
-
-/* Runs one pass: waits for an event unless `poll`, then calls what is active. */
-void reactor_pass(struct reactor *r, bool poll);
 
 struct reactor_io;
 typedef void (*reactor_io_fn)(void *arg, int fd, bool readable, bool writable);

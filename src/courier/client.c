@@ -26,6 +26,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/handshake.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -44,6 +45,9 @@
 
 #define DIGITS "0123456789"
 #define DAY_INITIALS "MTWFS" /* of the days of a date in HTTP */
+
+/* Of TLS 1.2, libssl's own but those where the receiver chooses a prime of any length. */
+#define CIPHERS "DEFAULT:!kDHE"
 
 #define ADDRESS_MAX 64 /* bytes: an IPv6 address in brackets with a port */
 
@@ -402,6 +406,14 @@ static void on_deadline(void *arg)
 	end_request(q, CURLE_OPERATION_TIMEDOUT);
 }
 
+static CURLcode on_tls_context(CURL *easy, void *ctx, void *arg)
+{
+	const struct client *c = arg;
+	(void)easy;
+	handshake_bound(ctx, c->reactor);
+	return CURLE_OK;
+}
+
 static void set_tls(struct client_request *q, const char *ca_pem, bool insecure)
 {
 	struct curl_blob blob = {.flags = CURL_BLOB_COPY};
@@ -437,6 +449,9 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L));
 	MUST(curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2));
+	MUST(curl_easy_setopt(e, CURLOPT_SSL_CIPHER_LIST, CIPHERS));
+	MUST(curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls_context));
+	MUST(curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, q->client));
 	set_tls(q, NULL, false);
 	MUST(curl_easy_setopt(e, CURLOPT_CAPATH, NULL));
 	if (c->conf.ca_file != NULL)
@@ -853,7 +868,7 @@ void client_reap(struct client *c)
 		    .error = q->final_status != 0 ? "" : explain(q),
 		    .shortage = q->shortage,
 		    .answer = {.ptr = q->answer, .len = q->answer_len},
-		    .retry_after_ms = q->final_status != 0 ? asked_wait(q->easy) : 0,
+		    .retry_after_ms = q->final_status >= 300 ? asked_wait(q->easy) : 0,
 		    .lookup = way_status(q->way),
 		    .duration_us = q->ended_us - q->started_us,
 		    .address = q->address,

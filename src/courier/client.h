@@ -48,7 +48,7 @@ struct client_result {
 	const char *error;      /* why none came, in words; "" where one did */
 	enum shortage shortage; /* of what, where none came for want of something of ours */
 	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
-	int64_t retry_after_ms; /* what it asks for, up to RETRY_AFTER_MAX_MS; 0: nothing */
+	int64_t retry_after_ms; /* what a failure asks for, to RETRY_AFTER_MAX_MS; 0: nothing */
 	int64_t duration_us;
 	/* what came of looking its host up, or the proxy */
 	enum lookup_status lookup;

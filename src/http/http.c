@@ -452,7 +452,7 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
 	http_open_work(s);
 	s->connections = map_new();
 	s->listeners = listeners_new(r, &conf->unix_access);
-	s->tls = tls_new();
+	s->tls = tls_new(r);
 	for (size_t i = 0; i < FRONTS; i++)
 		open_front(&s->fronts[i], s, i == FRONT_TLS);
 	http_configure(s, conf);

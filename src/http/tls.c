@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/handshake.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -21,6 +22,7 @@ static const unsigned char ALPN[] = "\x08http/1.1"; /* RFC 7301: length, name */
 
 struct tls {
 	SSL_CTX *ctx; /* NULL until loaded */
+	const struct reactor *reactor;
 };
 
 /* The oldest error of libssl in words, which says most; the queue is empty then. */
@@ -54,6 +56,33 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/*
+ * Of these extensions libssl compares each entry with each: a hello of 64 KiB would take it
+ * 0.1 s. Clients name about ten groups, and send a key or two of at most 1.6 KiB.
+ */
+static const struct {
+	unsigned type;
+	size_t bytes_max;
+} EXTENSIONS[] = {
+    {TLSEXT_TYPE_supported_groups, 512},
+    {TLSEXT_TYPE_key_share, 8192},
+};
+
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < sizeof(EXTENSIONS) / sizeof(EXTENSIONS[0]); i++) {
+		const unsigned char *bytes = NULL;
+		size_t len = 0;
+		if (SSL_client_hello_get0_ext(ssl, EXTENSIONS[i].type, &bytes, &len) == 1 &&
+		    len > EXTENSIONS[i].bytes_max) {
+			*alert = SSL_AD_ILLEGAL_PARAMETER;
+			return SSL_CLIENT_HELLO_ERROR;
+		}
+	}
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 static SSL_CTX *new_context(void)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -62,12 +91,12 @@ static SSL_CTX *new_context(void)
 		SSL_CTX_set_session_id_context(ctx, (const unsigned char *)SESSION_CONTEXT,
 		    sizeof(SESSION_CONTEXT) - 1) != 1,
 	    "no TLS: %s", take_error());
-	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	/* an idle connection keeps no buffers; sessions live in tickets, not in memory */
 	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_default_passwd_cb(ctx, on_passphrase);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
 	return ctx;
 }
 
@@ -106,9 +135,11 @@ static enum err load_files(SSL_CTX *ctx, const struct tls_conf *conf, struct pro
 	return conf->client_ca == NULL ? OK : load_client_ca(ctx, conf->client_ca, p);
 }
 
-struct tls *tls_new(void)
+struct tls *tls_new(const struct reactor *r)
 {
-	return mem_new(sizeof(struct tls));
+	struct tls *t = mem_new(sizeof(*t));
+	t->reactor = r;
+	return t;
 }
 
 void tls_free(struct tls *t)
@@ -128,6 +159,7 @@ enum err tls_load(struct tls *t, const struct tls_conf *conf, struct problem *p)
 		SSL_CTX_free(ctx);
 		return err;
 	}
+	handshake_bound(ctx, t->reactor);
 	SSL_CTX_free(t->ctx);
 	t->ctx = ctx;
 	return OK;

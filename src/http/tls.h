@@ -1,7 +1,8 @@
 /*
- * TLS on the listeners: the one user of libssl, and of libevent's buffers over it.
+ * TLS on the listeners: the one user of libevent's buffers over libssl.
  * Holds the certificate that new connections get; each connection keeps the one that it
- * began with. TLS 1.2 and later, HTTP/1.1 by ALPN, no renegotiation, no compression.
+ * began with. TLS 1.2 and later, HTTP/1.1 by ALPN; what a client may make dear is bounded, as
+ * base/handshake.h says.
  *
  * It never: asks for a passphrase, leaves errors in the queue of libssl, which libcurl
  * reads too.
@@ -29,8 +30,10 @@ struct tls_conf {
 struct tls;
 struct bufferevent;
 struct event_base;
+struct reactor;
 
-struct tls *tls_new(void);
+/* `r`: whose passes the connections are read in; NULL where there will be none. */
+struct tls *tls_new(const struct reactor *r);
 
 /* Connections may go on after it. NULL is fine. */
 void tls_free(struct tls *t);

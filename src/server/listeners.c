@@ -47,7 +47,7 @@ enum err listeners_check(const struct config *c, struct problem *p)
 		err = listeners_tls(c, &files, &wanted, p);
 	if (err != OK || !wanted)
 		return err;
-	struct tls *tls = tls_new();
+	struct tls *tls = tls_new(NULL);
 	err = tls_load(tls, &files, p);
 	tls_free(tls);
 	return err;

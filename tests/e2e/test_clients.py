@@ -13,7 +13,7 @@ import time
 import pytest
 
 from harness import (
-    RawClient, event_of_size, expect_error, figure, hooks_path, shares, wait_until,
+    RawClient, event_of_size, expect_error, figure, hooks_path, processor_s, shares, wait_until,
 )
 
 EVENT = b'{"event":"message","session_id":"s1"}'
@@ -487,12 +487,6 @@ def test_answers_that_are_not_read_take_a_part_of_their_takers_share(two_tokens)
 
 
 # Descriptors
-
-
-def processor_s(gateway):
-    with open(f"/proc/{gateway.pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_no_descriptors_left_is_survived_without_spinning(make_gateway):

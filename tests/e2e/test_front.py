@@ -75,6 +75,24 @@ def test_events_flow_and_what_the_client_sees_is_waybills(single, receiver):
     assert front.request("GET", "/readyz", token="").json()["status"] == "ok"
 
 
+KEY_EXCHANGES = [
+    (["-tls1_3", "-groups", "X25519"], True),
+    (["-tls1_3", "-groups", "P-521"], True),
+    (["-tls1_3", "-groups", "ffdhe8192"], False),
+    (["-tls1_2", "-cipher", "ECDHE"], True),
+    (["-tls1_2", "-cipher", "DHE"], False),
+]
+
+
+def test_long_keys_are_not_exchanged(single):
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{single[0].port}"]
+    for options, is_taken in KEY_EXCHANGES:
+        done = subprocess.run(
+            [*command, *options], stdin=subprocess.DEVNULL, capture_output=True, timeout=20
+        )
+        assert (done.returncode == 0) == is_taken, done.stderr
+
+
 def batch_of(size):
     """A batch of `size` bytes: events of the longest kind, and one with what is left."""
     longest = b'{"session_id":"s1","event":"message","data":"%s"}'

@@ -3,12 +3,13 @@
 import re
 import socket
 import ssl
+import subprocess
 import threading
 
 import pytest
 import trustme
 
-from harness import as_listed, hooks_path, verify, wait_until
+from harness import Process, as_listed, hooks_path, processor_s, verify, wait_until
 
 
 def server_context(authority, *names):
@@ -218,3 +219,80 @@ def test_wishes_outlive_a_restart(gateway, make_receiver, authority):
     assert [gateway.webhook("s1", w["id"]) for w in webhooks] == webhooks
     gateway.publish("s1")
     assert {r.path for r in receiver.wait_for(2)} == {"/own", "/insecure"}
+
+
+# What a receiver may ask to be computed
+
+
+ATTEMPTS = 10
+DEAR_S = 0.05  # a handshake; with DH of 8192 bits it takes 0.1 s and more
+
+
+@pytest.fixture
+def prime_file(tmp_path):
+    path = tmp_path / "dh.pem"
+    subprocess.run(
+        ["openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe8192",
+         "-out", path],
+        check=True, capture_output=True,
+    )
+    return path
+
+
+@pytest.fixture
+def make_openssl_server(authority, tmp_path):
+    """Starts `openssl s_server` with the options and returns its port."""
+    processes = []
+
+    def make(*options):
+        identity = authority.issue_cert("127.0.0.1")
+        identity.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+        process = Process(
+            ["openssl", "s_server", "-accept", "127.0.0.1:0", "-www", "-cert",
+             tmp_path / "server.pem", *options],
+        )
+        processes.append(process)
+        wait_until(lambda: any(line.startswith("ACCEPT") for line in process.lines),
+                   what="s_server")
+        (line,) = [line for line in process.lines if line.startswith("ACCEPT")]
+        return int(line.rpartition(":")[2])
+
+    yield make
+    for process in processes:
+        process.close()
+
+
+@pytest.mark.parametrize("version", ["TLS 1.2", "TLS 1.3"])
+def test_exchange_of_long_keys_is_refused_before_it_costs_anything(
+    tls_gateway, make_openssl_server, prime_file, version
+):
+    options = {
+        "TLS 1.2": ["-tls1_2", "-cipher", "DHE", "-dhparam", prime_file],
+        "TLS 1.3": ["-tls1_3", "-groups", "ffdhe8192"],
+    }
+    port = make_openssl_server(*options[version])
+    waits = ["1ms"] * (ATTEMPTS - 1)
+    tls_gateway.register("s1", f"https://127.0.0.1:{port}/", retry=waits)
+    used = processor_s(tls_gateway)
+    tls_gateway.publish("s1")
+    (entry,) = wait_until(lambda: tls_gateway.dlq("s1"), what="dead letter")
+    assert entry["attempts"] == ATTEMPTS
+    assert "handshake failure" in entry["last_error"]
+    assert processor_s(tls_gateway) - used < ATTEMPTS * DEAR_S
+
+
+@pytest.mark.parametrize("intermediates, is_taken", [(5, True), (6, False)])
+def test_chain_of_certificates_has_an_end(
+    gateway, make_receiver, authority, intermediates, is_taken
+):
+    issuer = authority
+    for _ in range(intermediates):
+        issuer = issuer.create_child_ca()
+    receiver = make_receiver(tls=server_context(issuer, "127.0.0.1"))
+    gateway.register("s1", receiver.url(), ca_pem=pem(authority))
+    gateway.publish("s1")
+    if is_taken:
+        receiver.wait_for(1)
+    else:
+        assert "chain too long" in last_error_of_dead_letter(gateway)
+        assert receiver.requests == []

@@ -13,7 +13,8 @@ import pytest
 import trustme
 
 from harness import (
-    RawClient, event_of_size, expect_error, hooks_path, tls_client, wait_until, waybill,
+    RawClient, event_of_size, expect_error, hooks_path, processor_s, tls_client, wait_until,
+    waybill,
 )
 
 DEADLINE_MS = 1000  # a good handshake takes some time too
@@ -118,6 +119,86 @@ def test_other_protocol_is_refused(tls_gateway, make_context):
     context = make_context()
     context.set_alpn_protocols(["h2"])
     expect_refused(tls_gateway, context)
+
+
+# What a client may ask to be computed
+
+
+HELLOS = 10
+DEAR_S = 0.05  # a hello; those below took 0.1 s and more
+X25519, FFDHE8192, UNKNOWN, UNKNOWN_TOO = 0x1D, 0x104, 0x4242, 0x4243
+ALERT, HANDSHAKE = 21, 22  # types of records
+REFUSALS = {b"\x02\x28", b"\x02\x2f"}  # fatal: handshake_failure, illegal_parameter
+
+
+def counted(size, data):
+    return len(data).to_bytes(size, "big") + data
+
+
+def number(n):
+    return n.to_bytes(2, "big")
+
+
+def client_hello(groups, shares):
+    """The records of a hello of TLS 1.3; `shares`: groups and keys of them (RFC 8446, 4.1.2)."""
+    keys = b"".join(number(group) + counted(2, key) for group, key in shares)
+    extensions = [
+        (43, counted(1, number(0x0304))),
+        (13, counted(2, number(0x0804) + number(0x0403))),
+        (10, counted(2, b"".join(number(group) for group in groups))),
+        (51, counted(2, keys)),
+    ]
+    body = (
+        number(0x0303) + bytes(32) + counted(1, b"") + counted(2, number(0x1301))
+        + counted(1, b"\0")
+        + counted(2, b"".join(number(kind) + counted(2, data) for kind, data in extensions))
+    )
+    message = b"\x01" + counted(3, body)
+    pieces = [message[i:i + 16384] for i in range(0, len(message), 16384)]
+    return b"".join(bytes([HANDSHAKE, 3, 1]) + counted(2, piece) for piece in pieces)
+
+
+def answer_to(gateway, hello):
+    """The type of the record that a hello is answered with, and its first bytes."""
+    with connect_plain(gateway) as sock:
+        sock.sendall(hello)
+        head = sock.recv(5, socket.MSG_WAITALL)
+        return head[0], sock.recv(int.from_bytes(head[3:], "big"), socket.MSG_WAITALL)[:2]
+
+
+DEAR_HELLOS = {
+    # 4 is a square, and so among those keys that are looked at no further
+    "a key of 8192 bits": client_hello([FFDHE8192], [(FFDHE8192, (4).to_bytes(1024, "big"))]),
+    "groups without end": client_hello(
+        [UNKNOWN] * 16000 + [UNKNOWN_TOO, X25519],
+        [(UNKNOWN_TOO, b"x")] * 6400 + [(X25519, b"\x09" * 32)],
+    ),
+}
+
+
+def test_hello_is_answered(tls_gateway):
+    """As those below would be, but for what makes them dear."""
+    hello = client_hello([UNKNOWN, X25519], [(UNKNOWN, b"x"), (X25519, b"\x09" * 32)])
+    kind, data = answer_to(tls_gateway, hello)
+    assert (kind, data[:1]) == (HANDSHAKE, b"\x02")
+
+
+@pytest.mark.parametrize("hello", DEAR_HELLOS.values(), ids=DEAR_HELLOS.keys())
+def test_hello_that_would_take_long_is_refused(tls_gateway, hello):
+    used = processor_s(tls_gateway)
+    for _ in range(HELLOS):
+        kind, data = answer_to(tls_gateway, hello)
+        assert kind == ALERT and data in REFUSALS
+    assert processor_s(tls_gateway) - used < HELLOS * DEAR_S
+    expect_alive(tls_gateway)
+
+
+def test_openssls_client_cannot_exchange_long_keys(tls_gateway):
+    host, port = tls_gateway.address
+    command = ["openssl", "s_client", "-connect", f"{host}:{port}", "-groups"]
+    for group, is_taken in [("ffdhe8192", False), ("ffdhe2048", False), ("P-521", True)]:
+        done = subprocess.run([*command, group], stdin=subprocess.DEVNULL, capture_output=True)
+        assert (done.returncode == 0) == is_taken, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ BEGIN {
 		is_system[list[i]] = 1
 
 	# OpenSSL is several libraries in one: each purpose has its own .c.
+	purpose["src/base/handshake.c"] = "openssl: the certificates of peers"
 	purpose["src/http/tls.c"] = "openssl: the errors of libssl"
 	purpose["src/domain/digest.c"] = "openssl: SHA-256"
 	purpose["src/domain/pem.c"] = "openssl: certificates"
@@ -56,7 +57,10 @@ function library(header) {
 	# http.c has it too, for the flags of events, which no other header but event.h has
 	if (header == "event2/listener.h" && file != "src/http/http.c")
 		return "libevent (listeners)"
-	# libssl is a library apart from libcrypto; the buffers over it are there for it alone
+	# libssl is a library apart from libcrypto; the buffers over it are there for it alone. Its
+	# contexts are bounded in one place, be they of listeners or of libcurl.
+	if (header == "openssl/ssl.h" && file == "src/base/handshake.c")
+		return "libssl (bounds)"
 	if (header ~ /^(openssl\/ssl|event2\/bufferevent_ssl)\.h$/)
 		return "libssl"
 	if (header ~ /^event2\//)

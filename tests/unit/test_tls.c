@@ -98,7 +98,7 @@ static int setup(void **state)
 	write_pair(f->clients, unused, "clients", NULL);
 	f->conf = (struct tls_conf){.certificate = f->certificate, .key = f->key};
 	f->reactor = reactor_new();
-	f->tls = tls_new();
+	f->tls = tls_new(f->reactor);
 	*state = f;
 	return 0;
 }

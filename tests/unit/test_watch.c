@@ -17,7 +17,7 @@ struct fixture {
 	int readable, writable;
 };
 
-/* Counts it, and wants no more: what stays ready would keep a pass from its end. */
+/* Counts it, and wants no more. */
 static void on_ready(void *arg, int fd, bool readable, bool writable)
 {
 	struct fixture *f = arg;
