@@ -202,12 +202,20 @@ class Siege:
                 step()
             time.sleep(0.05)
 
-    def expect_refused(self, resource, taker):
-        """Somebody was refused of `resource`, and a line of the log names `taker` for it."""
+    def expect_refused(self, resource, *takers):
+        """
+        Somebody was refused of `resource`, and a line of the log names one of `takers` for it:
+        of several attackers whichever came first, as there is at most one line a second.
+        """
         wait_until(lambda: shares(self.gateway)[resource]["refused_total"] > 0,
                    what=f"a refusal of {resource}")
-        line = f"resource={resource} taker={taker}"
-        wait_until(lambda: line in self.gateway.log_text().replace('"', ""), what=line)
+        lines = [f"resource={resource} taker={taker}" for taker in takers]
+
+        def is_named():
+            text = self.gateway.log_text().replace('"', "")
+            return any(line in text for line in lines)
+
+        wait_until(is_named, what=" or ".join(lines))
 
     def judge(self):
         self.pair.wait_delivered()
