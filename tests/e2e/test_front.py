@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import re
 import socket
+import subprocess
 import threading
 import uuid
 
@@ -445,4 +446,4 @@ def test_only_marked_lines_name_what_is_ours():
     for path in [*(ROOT / "etc" / "nginx").iterdir(), *(ROOT / "etc" / "haproxy").iterdir()]:
         for line in path.read_text().splitlines():
             if re.search(r"/run/|/etc/|\.example|listen|bind ", line) and "# yours" not in line:
-                assert line.startswith("#"), f"{path.name}: {line}"
+                assert line.lstrip().startswith("#"), f"{path.name}: {line}"

@@ -29,7 +29,7 @@ def ask(stack, gateway, token, times, each):
 
 
 @pytest.mark.parametrize(
-    "takers, webhooks, each", [(1, 150, 120), full(1, 900, 120), (2, 150, 40), full(2, 20, 400)]
+    "takers, webhooks, each", [(1, 150, 120), full(1, 900, 120), (2, 150, 100), full(2, 20, 400)]
 )
 @pytest.mark.parametrize("scheme", ["http", full("https")])
 def test_answers_are_not_read(
