@@ -9,6 +9,7 @@
 #include "api/auth.h"
 #include "api/inbound.h"
 #include "api/publish_api.h"
+#include "api/quota.h"
 #include "dispatch/dispatch.h"
 #include "domain/id.h"
 #include "domain/webhook_json.h"
@@ -62,6 +63,7 @@ struct api_conf {
 	uint64_t batch_max; /* bytes of a batch */
 	uint32_t webhooks_per_session;
 	struct quota quota;
+	int64_t idempotency_ms;      /* how long idempotency keys are known */
 	int64_t backup_stall_ms;     /* how long a backup's reader may take for a slice */
 	uint32_t stream_readers_max; /* of the feed, at a time */
 	int64_t stream_stall_ms;     /* how long one of them may take for a piece */

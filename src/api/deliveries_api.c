@@ -273,6 +273,9 @@ static enum err apply_retry(struct op *op, struct db_txn *txn)
 		err = resend_delivery(txn, slice_of(dc->call.session), &dc->delivery, w->fifo,
 		    clock_wall_ms());
 	webhook_free(w);
+	if (err == ERR_FULL)
+		return quota_refuse(&dc->call.api->conf.quota, slice_of(dc->call.session), "",
+		    &dc->call.problem);
 	return err;
 }
 

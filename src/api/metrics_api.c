@@ -227,6 +227,7 @@ static void put_shares(const struct api *api, const struct dispatch_figures *f, 
 		rows[n++] = (struct share_row){HTTP_RESOURCE_NAMES[i], http.shares[i]};
 	rows[n++] = (struct share_row){"streams", streams_figures(api->streams)};
 	rows[n++] = (struct share_row){"slots", &slots};
+	rows[n++] = (struct share_row){"store", usage_figures(api->conf.quota.usage)};
 	put_share_rows(rows, n, out);
 }
 

@@ -21,7 +21,6 @@ struct publish_call {
 	struct call call; /* first */
 	struct intake intake;
 	struct idempotency key;  /* of the whole request */
-	struct uuid answer_id;   /* with a key: under which the answer is kept */
 	struct buf answer;       /* out of apply, as the one below */
 	struct json_writer json; /* onto `answer` */
 	bool replayed;           /* out of apply: the whole request was stored before */
@@ -40,12 +39,14 @@ void release_publish(struct call *c)
 static void write_event(const struct intake_item *item, struct json_writer *json)
 {
 	const struct event *e = &item->publication.event;
+	const struct answered *a = &item->answered;
 	json_open_object(json, NULL);
-	uuid_write(json, "id", &e->id);
+	uuid_write(json, "id", &a->event);
 	json_write_cstr(json, "session_id", e->session);
 	json_write_cstr(json, "event", e->name);
-	json_write_i64(json, "timestamp", item->timestamp_s);
-	json_write_i64(json, "deliveries", e->deliveries);
+	json_write_i64(json, "timestamp",
+	    a->has_timestamp ? a->timestamp_s : item->timestamp_s);
+	json_write_i64(json, "deliveries", a->deliveries);
 	json_close(json);
 }
 
@@ -54,7 +55,39 @@ static enum err refuse_id(struct publish_call *pc, size_t item)
 	char field[32];
 	(void)snprintf(field, sizeof(field), "[%zu].id", item);
 	return problem_set(&pc->call.problem, ERR_CONFLICT, pc->intake.is_batch ? field : "id",
-	    "this id was used for another event within 24 hours");
+	    "this id was used for another event, and idempotency_retention is not over");
+}
+
+/* What is to be said about an event that is new. */
+static struct answered answered_of(const struct intake_item *item)
+{
+	const struct event *e = &item->publication.event;
+	return (struct answered){.event = e->id,
+	    .deliveries = e->deliveries,
+	    .has_timestamp = !item->has_timestamp,
+	    .timestamp_s = item->timestamp_s};
+}
+
+/* Looks whether an event was stored before; then its answer is the one of that time. */
+static enum err find_replay(struct intake_item *item, struct db_txn *txn, int64_t now_ms,
+    struct buf *known)
+{
+	struct answer answer = {0};
+	item->answered = answered_of(item);
+	item->answer_len = 0;
+	item->replayed = item->repeats > 0;
+	if (item->key.expires_ms == 0 || item->replayed)
+		return OK;
+	enum err err = idempotency_find(txn, &item->key, now_ms, &answer);
+	item->replayed = err == OK;
+	if (answer.count > 0)
+		item->answered = answer.events[0];
+	item->answer_at = known->len;
+	item->answer_len = answer.text.len;
+	if (err == OK)
+		buf_slice(known, buf_view(&answer.text));
+	answer_fini(&answer);
+	return err == ERR_NOTFOUND ? OK : err;
 }
 
 /* Looks which events were stored before; says so in their `replayed`. Writes nothing. */
@@ -62,60 +95,49 @@ static enum err find_replays(struct publish_call *pc, struct db_txn *txn, int64_
     struct buf *known)
 {
 	struct intake *in = &pc->intake;
-	enum err err = OK;
-	for (size_t i = 0; err == OK && i < in->count; i++) {
-		struct intake_item *item = &in->items[i];
-		item->replayed = item->repeats > 0;
-		if (item->key.expires_ms == 0 || item->replayed)
-			continue;
-		struct buf answer = BUF_INIT(ITEM_ANSWER_MAX);
-		err = idempotency_find(txn, &item->key, now_ms, &answer);
-		item->replayed = err == OK;
-		item->answer_at = known->len;
-		item->answer_len = answer.len;
-		if (err == OK)
-			buf_slice(known, buf_view(&answer));
-		buf_fini(&answer);
-		if (err == ERR_CONFLICT)
-			return refuse_id(pc, i);
-		err = err == ERR_NOTFOUND ? OK : err;
+	for (size_t i = 0; i < in->count; i++) {
+		enum err err = find_replay(&in->items[i], txn, now_ms, known);
+		if (err != OK)
+			return err == ERR_CONFLICT ? refuse_id(pc, i) : err;
 	}
-	return err;
+	return OK;
 }
 
 /* Stores an event that is new, and keeps its answer where it has a key. */
-static enum err store_event(struct intake_item *item, struct db_txn *txn, int64_t now_ms)
+static enum err store_event(struct intake_item *item, struct db_txn *txn)
 {
+	const struct answer answer = {.events = &item->answered, .count = 1};
 	enum err err = publication_write(txn, &item->publication);
 	if (err != OK || item->key.expires_ms == 0)
 		return err;
-	struct buf answer = BUF_INIT(ITEM_ANSWER_MAX);
-	struct json_writer json = JSON_WRITER(&answer);
-	write_event(item, &json);
-	json_expect_whole(&json);
-	err = idempotency_keep(txn, &item->key, &item->answer_id, now_ms, buf_view(&answer));
-	buf_fini(&answer);
-	return err;
+	return idempotency_keep(txn, &item->key, slice_of(item->publication.event.session),
+	    &answer);
 }
 
-/* Writes the answer of one event; `known` has those of the ones stored before. */
+/* The item that was answered for this one: itself, or an earlier one with the same key. */
+static const struct intake_item *first_of(const struct intake *in,
+    const struct intake_item *item)
+{
+	return item->repeats > 0 ? &in->items[item->repeats - 1] : item;
+}
+
+/* Writes the answer of one event; `known` has the texts of some that were stored before. */
 static void write_item(const struct intake *in, const struct intake_item *item,
     const struct buf *known, struct json_writer *json)
 {
-	const struct intake_item *first = item->repeats > 0 ? &in->items[item->repeats - 1]
-							    : item;
-	if (first->replayed)
+	const struct intake_item *first = first_of(in, item);
+	if (first->answer_len > 0)
 		json_write_raw(json, NULL,
 		    (struct slice){known->data + first->answer_at, first->answer_len});
 	else
 		write_event(first, json);
 }
 
-static void write_answer(struct publish_call *pc, const struct buf *known)
+static void write_answer(struct publish_call *pc, bool is_batch, const struct buf *known)
 {
 	const struct intake *in = &pc->intake;
 	struct json_writer *json = &pc->json;
-	if (!in->is_batch) {
+	if (!is_batch) {
 		write_item(in, &in->items[0], known, json);
 		return;
 	}
@@ -128,6 +150,22 @@ static void write_answer(struct publish_call *pc, const struct buf *known)
 	json_close(json);
 }
 
+/* Keeps the answer to the whole request; it counts for the session of its first event. */
+static enum err keep_answer(struct publish_call *pc, struct db_txn *txn)
+{
+	const struct intake *in = &pc->intake;
+	struct answer answer = {.is_batch = in->is_batch, .count = in->count};
+	if (pc->key.expires_ms == 0 || in->count == 0)
+		return OK;
+	answer.events = mem_array(in->count, sizeof(*answer.events));
+	for (size_t i = 0; i < in->count; i++)
+		answer.events[i] = first_of(in, &in->items[i])->answered;
+	enum err err = idempotency_keep(txn, &pc->key,
+	    slice_of(in->items[0].publication.event.session), &answer);
+	answer_fini(&answer);
+	return err;
+}
+
 /* Stores the events that are new, when the request as a whole is. */
 static enum err store_request(struct publish_call *pc, struct db_txn *txn, int64_t now_ms)
 {
@@ -135,31 +173,39 @@ static enum err store_request(struct publish_call *pc, struct db_txn *txn, int64
 	struct intake *in = &pc->intake;
 	enum err err = find_replays(pc, txn, now_ms, &known);
 	if (err == OK)
-		err = quota_check(&pc->call.api->conf.quota, in, &pc->call.problem);
+		err = quota_check(&pc->call.api->conf.quota, txn, in, pc->key.expires_ms != 0,
+		    &pc->call.problem);
 	for (size_t i = 0; err == OK && i < in->count; i++) {
 		if (!in->items[i].replayed)
-			err = store_event(&in->items[i], txn, now_ms);
+			err = store_event(&in->items[i], txn);
 	}
 	if (err == OK) {
-		write_answer(pc, &known);
+		write_answer(pc, in->is_batch, &known);
 		json_expect_whole(&pc->json);
+		err = keep_answer(pc, txn);
 	}
-	if (err == OK && pc->key.expires_ms != 0)
-		err = idempotency_keep(txn, &pc->key, &pc->answer_id, now_ms,
-		    buf_view(&pc->answer));
 	buf_fini(&known);
 	return err;
 }
 
-/* Writes the answer of when the request was stored before. ERR_NOTFOUND, ERR_CONFLICT. */
-static enum err find_answer(struct publish_call *pc, struct db_txn *txn, int64_t now_ms)
+/* Makes the answer to the first of these requests again. ERR_NOTFOUND where it was another. */
+static enum err repeat_answer(struct publish_call *pc, const struct answer *first)
 {
-	struct buf known = BUF_INIT(ANSWER_MAX);
-	enum err err = idempotency_find(txn, &pc->key, now_ms, &known);
-	if (err == OK)
-		json_write_raw(&pc->json, NULL, buf_view(&known));
-	buf_fini(&known);
-	return err;
+	static const struct buf NO_TEXTS;
+	struct intake *in = &pc->intake;
+	if (first->text.len > 0) {
+		json_write_raw(&pc->json, NULL, buf_view(&first->text));
+		return OK;
+	}
+	if (first->count != in->count || (!first->is_batch && in->count != 1))
+		return ERR_NOTFOUND; /* read in another way than then */
+	for (size_t i = 0; i < in->count; i++) {
+		in->items[i].answered = first->events[i];
+		in->items[i].answer_len = 0;
+	}
+	write_answer(pc, first->is_batch, &NO_TEXTS);
+	json_expect_whole(&pc->json);
+	return OK;
 }
 
 static enum err apply_publish(struct op *op, struct db_txn *txn)
@@ -167,17 +213,22 @@ static enum err apply_publish(struct op *op, struct db_txn *txn)
 	struct publish_call *pc = (struct publish_call *)op;
 	int64_t now_ms = clock_wall_ms();
 	enum err err = ERR_NOTFOUND;
+	struct answer first = {0};
 	pc->replayed = false;
 	buf_reset(&pc->answer);
 	pc->json = JSON_WRITER(&pc->answer);
 	if (pc->key.expires_ms != 0)
-		err = find_answer(pc, txn, now_ms);
+		err = idempotency_find(txn, &pc->key, now_ms, &first);
+	if (err == OK)
+		err = repeat_answer(pc, &first);
+	answer_fini(&first);
 	if (err == ERR_NOTFOUND)
 		return store_request(pc, txn, now_ms);
 	pc->replayed = err == OK;
 	if (err == ERR_CONFLICT)
 		return problem_set(&pc->call.problem, err, "Idempotency-Key",
-		    "this key was used for another request within 24 hours");
+		    "this key was used for another request, and "
+		    "idempotency_retention is not over");
 	return err;
 }
 
@@ -248,9 +299,6 @@ static void done_publish(struct op *op, enum err result)
 
 static void stage(struct publish_call *pc, int status)
 {
-	const struct api_conf *conf = &pc->call.api->conf;
-	if (pc->key.expires_ms != 0)
-		idgen_take(conf->ids, clock_wall_ms(), 1, &pc->answer_id);
 	pc->status = status;
 	pc->answer = BUF_INIT(ANSWER_MAX);
 	pc->call.op.bytes = intake_bytes(&pc->intake);
@@ -283,7 +331,7 @@ static bool read_key(struct publish_call *pc, struct slice body)
 	if (c->session[0] == '\0')
 		buf_slice(&scope, reach);
 	idempotency_set(&pc->key, buf_view(&scope), name, body,
-	    clock_wall_ms() + IDEMPOTENCY_MS);
+	    clock_wall_ms() + c->api->conf.idempotency_ms);
 	buf_fini(&scope);
 	return true;
 }
@@ -297,6 +345,7 @@ static struct intake_conf conf_of(const struct call *c)
 	    .ids = c->api->conf.ids,
 	    .scratch = &c->api->scratch,
 	    .now_ms = clock_wall_ms(),
+	    .key_ms = c->api->conf.idempotency_ms,
 	    .body_max = c->api->conf.body_max,
 	    .batch_max = c->session[0] == '\0' ? c->api->conf.batch_max : 0,
 	};
@@ -308,8 +357,6 @@ static bool read_body(struct publish_call *pc, enum intake_form form, struct sli
 	struct call *c = &pc->call;
 	struct intake_conf conf = conf_of(c);
 	enum err err = intake_read(&pc->intake, &conf, form, body, &c->problem);
-	if (err == OK && !c->api->conf.health->has_room)
-		err = ERR_NOSPACE;
 	if (err != OK)
 		call_fail_err(c, err);
 	return err == OK;
@@ -437,6 +484,7 @@ void handle_test(struct call *c)
 	(8u * EVENT_BODY_MAX) /* bytes: canonical numbers can be longer than they came */
 #define WHERE_SIZE 32         /* "[9999]." and a NUL */
 #define DELIVERY_BYTES 256    /* written for one delivery, about */
+#define KEY_BYTES 4096        /* the same for an id: it falls into a page of its own */
 
 static struct intake_item *add_item(struct intake *in)
 {
@@ -507,6 +555,7 @@ static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
 	memcpy(event->session, e->session, sizeof(event->session));
 	memcpy(event->name, e->event, sizeof(event->name));
 	item->timestamp_s = e->timestamp_s;
+	item->has_timestamp = e->has_timestamp;
 	item->body_at = body_at;
 	item->body_len = e->body.len;
 	match(in, conf->registry);
@@ -521,7 +570,7 @@ static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
 	struct buf scope = BUF_INIT(SESSION_MAX + 8);
 	buf_printf(&scope, "id:%s", e->session);
 	idempotency_set(&item->key, buf_view(&scope), slice_of(e->id), buf_view(conf->scratch),
-	    conf->now_ms + IDEMPOTENCY_MS);
+	    conf->now_ms + conf->key_ms);
 	buf_fini(&scope);
 	return OK;
 }
@@ -669,8 +718,6 @@ static void stamp(struct intake *in, const struct intake_conf *conf)
 		item->publication.body = (struct slice){in->bodies.data + item->body_at,
 		    item->body_len};
 		publication_stamp(&item->publication, conf->ids, conf->now_ms);
-		if (item->key.expires_ms != 0)
-			idgen_take(conf->ids, conf->now_ms, 1, &item->answer_id);
 	}
 }
 
@@ -708,7 +755,10 @@ void intake_make(struct intake *in, const struct intake_conf *conf, const char *
 
 size_t intake_bytes(const struct intake *in)
 {
-	return in->bodies.len + in->deliveries * DELIVERY_BYTES;
+	size_t keys = 0;
+	for (size_t i = 0; i < in->count; i++)
+		keys += in->items[i].key.expires_ms != 0 ? 1 : 0;
+	return in->bodies.len + in->deliveries * DELIVERY_BYTES + keys * KEY_BYTES;
 }
 
 void intake_fini(struct intake *in)
@@ -718,62 +768,4 @@ void intake_fini(struct intake *in)
 	free(in->items);
 	buf_fini(&in->bodies);
 	*in = (struct intake){0};
-}
-
-/* A session of the request. */
-struct tally {
-	uint64_t waiting; /* before the request */
-	uint64_t added;   /* by its events so far */
-};
-
-static struct tally *take_share(struct map *shares, const struct quota *q, const char *session)
-{
-	size_t len = strlen(session);
-	struct tally *s = map_get(shares, session, len);
-	if (s != NULL)
-		return s;
-	s = mem_new(sizeof(*s));
-	s->waiting = backlog_of_session(q->backlog, q->registry, slice_of(session));
-	map_put(shares, session, len, s);
-	return s;
-}
-
-static enum err refuse_session(const struct quota *q, const struct intake *in, size_t item,
-    const struct tally *s, struct problem *p)
-{
-	char field[40] = "";
-	if (in->is_batch)
-		(void)snprintf(field, sizeof(field), "[%zu].session_id", item);
-	return problem_set(p, ERR_FULL, field,
-	    "session %s has %llu deliveries waiting, and max_queue_per_session allows %llu; "
-	    "nothing of this was stored",
-	    in->items[item].publication.event.session, (unsigned long long)s->waiting,
-	    (unsigned long long)q->most);
-}
-
-/* Adds up event by event. */
-static enum err check_items(const struct quota *q, const struct intake *in, struct map *shares,
-    struct problem *p)
-{
-	for (size_t i = 0; i < in->count; i++) {
-		const struct event *e = &in->items[i].publication.event;
-		if (in->items[i].replayed || e->deliveries == 0)
-			continue;
-		struct tally *s = take_share(shares, q, e->session);
-		s->added += e->deliveries;
-		if (s->waiting + s->added > q->most)
-			return refuse_session(q, in, i, s, p);
-	}
-	return OK;
-}
-
-enum err quota_check(const struct quota *q, const struct intake *in, struct problem *p)
-{
-	/* where all sessions together stay below it, none is above: the usual case, cheap */
-	if (q->most == 0 || backlog_total(q->backlog) + in->deliveries <= q->most)
-		return OK;
-	struct map *shares = map_new();
-	enum err err = check_items(q, in, shares, p);
-	map_free_all(shares);
-	return err;
 }

@@ -9,7 +9,6 @@
 #include "domain/envelope.h"
 #include "store/events.h"
 #include "store/idempotency.h"
-#include "store/queue.h"
 
 #define INTAKE_EVENTS_MAX 10000     /* in one request */
 #define INTAKE_DELIVERIES_MAX 50000 /* of a batch; one event alone may make any number */
@@ -25,11 +24,12 @@ struct intake_item {
 	struct publication publication;
 	int64_t timestamp_s;
 	size_t body_at, body_len; /* in the intake's bodies */
+	bool has_timestamp;       /* named by the request */
 	struct idempotency key;   /* of its "id" */
-	struct uuid answer_id;    /* with a key: under which its answer is kept */
 	size_t repeats; /* 1 + the index of an earlier item with the same key; 0: none */
 	bool replayed;  /* out of apply: it was stored before */
-	size_t answer_at, answer_len; /* out of apply: in the caller's answers */
+	struct answered answered;     /* out of apply: what its answer says */
+	size_t answer_at, answer_len; /* out of apply: a text of before, in the caller's */
 };
 
 struct intake {
@@ -48,6 +48,7 @@ struct intake_conf {
 	struct idgen *ids;
 	struct buf *scratch;
 	int64_t now_ms;
+	int64_t key_ms;     /* how long an "id" is known */
 	uint64_t body_max;  /* bytes of one event alone */
 	uint64_t batch_max; /* bytes of a batch */
 };
@@ -69,24 +70,5 @@ void intake_make(struct intake *in, const struct intake_conf *conf, const char *
 size_t intake_bytes(const struct intake *in);
 
 void intake_fini(struct intake *in);
-
-/*
- * The quota of a session's queue (max_queue_per_session): whether what a request would add
- * finds room. Decides, writes nothing.
- */
-
-struct quota {
-	uint64_t most; /* deliveries that may wait for a session's webhooks together; 0: any */
-	const struct backlog *backlog; /* borrowed */
-	const struct registry *registry;
-};
-
-/*
- * Looks whether every session has room for the deliveries of those events of `in` that are not
- * `replayed`. In the transaction that is to write them it is exact, whatever was published
- * before in the same one. ERR_FULL with the problem in words: all of the request is refused.
- */
-MUST_CHECK enum err quota_check(const struct quota *q, const struct intake *in,
-    struct problem *p);
 
 #endif

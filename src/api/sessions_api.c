@@ -1,20 +1,20 @@
 /*
- * Sessions: those that have webhooks or events that are kept, in the order of their ids' bytes.
- * Those with webhooks are in memory, those with events in the store, each in order: a page is
- * made of the two as they come. A scoped token's are looked up one by one: it is not told of
- * others, by a cursor either. What a page looks at is bounded; the cursor is the last session
- * that it has passed.
+ * Sessions: those that have webhooks or hold anything of the store, in the order of their ids'
+ * bytes. Those with webhooks are in memory, those that hold something in the store, each in
+ * order: a page is made of the two as they come. A scoped token's are looked up one by one: it
+ * is not told of others, by a cursor either. What a page looks at is bounded; the cursor is the
+ * last session that it has passed.
  */
 #include "api/handlers.h"
 #include "api/query.h"
-#include "store/events.h"
 #include "store/queue.h"
+#include "store/usage.h"
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
 #define STEPS_MAX 2000         /* sessions that one call looks at */
 #define WEBHOOKS_MAX 10000     /* a page ends with the session with which it has more */
-#define ANSWER_MAX (64u << 10) /* bytes: a page of the longest names */
+#define ANSWER_MAX (96u << 10) /* bytes: a page of the longest names */
 
 struct name {
 	char text[SESSION_MAX + 1];
@@ -29,22 +29,19 @@ struct page {
 	size_t webhooks; /* of those, whose queues are summed up */
 };
 
-static bool note_event(void *arg, const struct uuid *event)
+/* Whether the session that it is at has webhooks or holds anything. */
+static bool is_known(const struct page *page)
 {
-	(void)event;
-	*(bool *)arg = true;
-	return false;
-}
-
-/* Whether the session that it is at has webhooks or events; the store's error. */
-static enum err look(const struct page *page, bool *is_there)
-{
-	size_t webhooks = 0;
+	const struct api_conf *conf = &page->call->api->conf;
 	struct slice session = slice_of(page->at.text);
-	(void)registry_session(page->call->api->conf.registry, session,
-	    &webhooks); /* only counted */
-	*is_there = webhooks > 0;
-	return *is_there ? OK : history_list(page->txn, session, NULL, note_event, is_there);
+	struct holding h = usage_of(conf->quota.usage, session);
+	size_t webhooks = 0;
+	(void)registry_session(conf->registry, session, &webhooks); /* only counted */
+	for (size_t i = 0; i < USAGE_KINDS; i++) {
+		if (h.n[i] > 0)
+			return true;
+	}
+	return webhooks > 0;
 }
 
 /* Moves to the next session of a scoped token. */
@@ -54,12 +51,13 @@ static enum err step_scoped(struct page *page, bool *is_there)
 	if (next == NULL)
 		return ERR_NOTFOUND;
 	memcpy(page->at.text, next, strlen(next) + 1);
-	return look(page, is_there);
+	*is_there = is_known(page);
+	return OK;
 }
 
 /*
- * Moves to the next session; *is_there says whether it has webhooks or events. ERR_NOTFOUND:
- * there is none; the store's error.
+ * Moves to the next session; *is_there says whether it has webhooks or holds anything.
+ * ERR_NOTFOUND: there is none; the store's error.
  */
 static enum err step(struct page *page, bool *is_there)
 {
@@ -67,7 +65,7 @@ static enum err step(struct page *page, bool *is_there)
 	if (page->call->token != NULL)
 		return step_scoped(page, is_there);
 	const char *next = registry_next_session(page->call->api->conf.registry, page->at.text);
-	enum err err = history_next_session(page->txn, slice_of(page->at.text), found.text);
+	enum err err = usage_next_session(page->txn, slice_of(page->at.text), found.text);
 	if (err == ERR_NOTFOUND && next == NULL)
 		return err;
 	if (err != OK && err != ERR_NOTFOUND)
@@ -83,13 +81,18 @@ static void write_session(struct page *page, struct json_writer *json)
 {
 	const struct api_conf *conf = &page->call->api->conf;
 	size_t webhooks = 0;
-	(void)registry_session(conf->registry, slice_of(page->at.text),
-	    &webhooks); /* only counted */
+	struct slice session = slice_of(page->at.text);
+	struct holding h = usage_of(conf->quota.usage, session);
+	(void)registry_session(conf->registry, session, &webhooks); /* only counted */
 	json_open_object(json, NULL);
 	json_write_cstr(json, "id", page->at.text);
 	json_write_u64(json, "webhooks", webhooks);
 	json_write_u64(json, "waiting",
-	    backlog_of_session(conf->quota.backlog, conf->registry, slice_of(page->at.text)));
+	    backlog_of_session(conf->quota.backlog, conf->registry, session));
+	json_write_u64(json, "dead_letters", h.n[USAGE_LETTERS]);
+	json_write_u64(json, "open_bytes", h.n[USAGE_OPEN]);
+	json_write_u64(json, "key_bytes", h.n[USAGE_KEYS]);
+	json_write_u64(json, "history_bytes", h.n[USAGE_HISTORY]);
 	json_close(json);
 	page->count++;
 	page->webhooks += webhooks;

@@ -171,6 +171,7 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 {
 	char error[DEAD_ERROR_MAX];
 	s->delivery.attempts++;
+	s->session = slice_of(e->session);
 	s->fifo = w->fifo;
 	s->verdict = VERDICT_DELIVERED;
 	if (retry_outcome(r->status) != OUTCOME_DELIVERED) {
@@ -180,10 +181,8 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 			s->retry_ms < 0 ? s->now_ms : s->retry_ms))
 			s->verdict = VERDICT_EXPIRED;
 	}
-	if (s->verdict == VERDICT_DEAD) {
-		s->session = slice_of(e->session);
+	if (s->verdict == VERDICT_DEAD)
 		s->dead = make_dead_letter(j, w, e, r, s);
-	}
 	put_error(r, error, sizeof(error));
 	log_verdict(w, e, s, error, r->duration_us);
 	judge_webhook(j, w, ep, r, s);

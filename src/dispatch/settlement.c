@@ -9,6 +9,7 @@
 #include "store/queue.h"
 #include "store/record.h"
 #include "store/retention.h"
+#include "store/usage.h"
 #include "store/webhooks.h"
 
 void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
@@ -34,12 +35,13 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 	record_seal(&s->attempt);
 }
 
-/* Writes the row of the attempt. */
+/* Writes the row of the attempt, unless its session holds all of the store that it may. */
 static enum err write_attempt(const struct settlement *s, struct db_txn *txn)
 {
-	if (s->attempt.len == 0)
+	struct slice record = buf_view(&s->attempt);
+	if (record.len == 0 || !usage_admits(txn, s->session, attempts_row_cost(record)))
 		return OK;
-	return attempts_put(txn, &s->delivery.id, s->delivery.attempts, buf_view(&s->attempt));
+	return attempts_put(txn, s->session, &s->delivery.id, s->delivery.attempts, record);
 }
 
 /*
@@ -93,7 +95,11 @@ static enum err write_dead(const struct settlement *s, struct db_txn *txn)
 		err = queue_put(txn, &d);
 	if (err == OK)
 		err = write_attempt(s, txn);
-	return err == OK ? dead_letters_put(txn, s->session, s->dead) : err;
+	if (err != OK)
+		return err;
+	if (!dead_letters_has_room(txn, s->session, s->dead))
+		dead_letter_shorten(s->dead);
+	return dead_letters_put(txn, s->session, s->dead);
 }
 
 /* Disables the webhook, unless it is so already, and says so to the session's others. */

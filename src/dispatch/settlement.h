@@ -25,7 +25,7 @@ struct settlement {
 	int64_t now_ms;            /* wall */
 	int64_t retry_ms;          /* VERDICT_RETRY: the new due time, wall */
 	bool fifo;                 /* VERDICT_RETRY: it keeps its place in the queue */
-	struct slice session;      /* VERDICT_DEAD: the dead letter's; borrowed until applied */
+	struct slice session;      /* the event's; borrowed until applied */
 	struct dead_letter *dead;  /* VERDICT_DEAD: owned */
 	struct buf attempt;        /* its record, sealed; empty: none is kept. Owned */
 	bool changes_webhook;      /* the next two say how */

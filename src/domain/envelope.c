@@ -133,6 +133,7 @@ static enum err take_timestamp(struct reading *rd, int64_t now_s)
 	    (str_u64(value, &seconds) != OK || seconds > (uint64_t)ENVELOPE_TIME_MAX))
 		return refuse(rd, "timestamp", "must be whole unix seconds, 0 to 253402300799");
 	rd->out->timestamp_s = (int64_t)seconds;
+	rd->out->has_timestamp = value.ptr != NULL;
 	return OK;
 }
 

@@ -6,6 +6,7 @@
 #ifndef DOMAIN_ENVELOPE_H
 #define DOMAIN_ENVELOPE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -23,6 +24,7 @@ struct envelope {
 	char event[EVENT_MAX + 1];
 	char id[ENVELOPE_ID_MAX + 1]; /* the client's idempotency id; empty for none */
 	int64_t timestamp_s;          /* unix seconds */
+	bool has_timestamp;           /* it was named; else it is the time of now */
 	struct slice body;            /* canonical bytes, into the buffer given */
 };
 

@@ -25,10 +25,8 @@ struct check {
 	struct check_result *result;
 	bool cut_short; /* a table could not be read to its end: the tallies mean nothing */
 
-	/* DB_META and DB_SETTLED */
+	/* DB_META */
 	uint64_t last_webhook;
-	uint64_t settled_bytes; /* as DB_META has it */
-	uint64_t settled_sum;   /* as the entries say */
 
 	/* DB_EVENTS: the event whose pieces are being passed */
 	struct event event;
@@ -43,8 +41,19 @@ struct check {
 	/* DB_BACKLOG */
 	uint64_t backlogs; /* rows */
 
+	/* DB_HISTORY and DB_DEAD: the session whose rows are being passed; "": none yet */
+	char session[SESSION_MAX + 1];
+
+	/*
+	 * DB_REPEATS and DB_USAGE: bytes of keys, each times a number that its session's digest
+	 * gives. Equal sums are equal bytes of each session, but for one chance in 2^64.
+	 */
+	uint64_t key_bytes;  /* as the keys count */
+	uint64_t key_shares; /* as the sessions' rows say */
+	bool keys_unread;    /* a key's record is corrupt: nobody can say */
+
 	/* sets that must be the same, two by two */
-	struct tally answers;      /* events that hold an answer */
+	struct tally answers;      /* events that hold an answer, of a key of version 1 */
 	struct tally answers_used; /* those that DB_REPEATS names */
 	struct tally dead;         /* deliveries that are dead */
 	struct tally dead_letters; /* those that DB_DEAD names */

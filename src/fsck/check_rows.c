@@ -9,6 +9,7 @@
 #include "store/events.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
+#include "store/recount.h"
 #include "store/replays.h"
 #include "store/retention.h"
 #include "store/webhooks.h"
@@ -28,6 +29,32 @@ static void add(struct tally *t, const struct uuid *id)
 	t->sum += get_u64(&r);
 }
 
+/* What the bytes of a session's keys are multiplied by. */
+static uint64_t weight_of(struct slice session)
+{
+	unsigned char digest[RECORD_DIGEST];
+	record_digest(session, SLICE("usage"), digest);
+	struct reader r = reader_of((struct slice){(const char *)digest, sizeof(digest)});
+	return get_u64(&r) | 1;
+}
+
+/* Looks whether usage knows the session of a row, once for all of its rows. */
+static void pass_session(struct check *c, struct slice session)
+{
+	struct slice value;
+	if (slice_eq(session, slice_of(c->session)))
+		return;
+	memcpy(c->session, session.ptr, session.len);
+	c->session[session.len] = '\0';
+	if (db_get(c->txn, DB_USAGE, session, &value) == ERR_NOTFOUND)
+		check_find(c, "usage has no row of its session");
+}
+
+static void end_sessions(struct check *c)
+{
+	c->session[0] = '\0';
+}
+
 static bool parse_id(struct slice key, struct uuid *id)
 {
 	if (key.len != UUID_SIZE)
@@ -44,8 +71,7 @@ static void row_meta(struct check *c, struct slice key, struct slice value)
 		struct slice name;
 		size_t bytes;
 		uint64_t *out;
-	} KNOWN[] = {{SLICE("schema"), 4, NULL}, {SLICE("settled_bytes"), 8, &c->settled_bytes},
-	    {SLICE("last_webhook"), 8, &c->last_webhook}};
+	} KNOWN[] = {{SLICE("schema"), 4, NULL}, {SLICE("last_webhook"), 8, &c->last_webhook}};
 	struct reader r;
 	for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
 		if (!slice_eq(key, KNOWN[i].name))
@@ -349,6 +375,7 @@ static void row_dead(struct check *c, struct slice key, struct slice value)
 		check_find(c, "the key is malformed");
 		return;
 	}
+	pass_session(c, session);
 	enum err found = db_get(c->txn, DB_DEAD_BY_AGE, uuid_slice(&dead.id), &named);
 	if (found == ERR_NOTFOUND || (found == OK && !slice_eq(named, session)))
 		check_find(c, "dead_by_age does not name it");
@@ -382,7 +409,6 @@ static void row_settled(struct check *c, struct slice key, struct slice value)
 		check_find(c, "the row is corrupt");
 		return;
 	}
-	c->settled_sum += s.cost;
 	if (events_get(c->txn, &s.event, &e, NULL) != OK)
 		return;
 	uint64_t cost = 0;
@@ -401,28 +427,79 @@ static void row_settled(struct check *c, struct slice key, struct slice value)
 
 /* repeats, repeats_by_age */
 
+/* A key of version 1: its answer lies among the events. */
+static void check_text(struct check *c, const struct repeat *known)
+{
+	struct event e;
+	enum err err = events_get(c->txn, &known->text, &e, NULL);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no answer of it among the events");
+	if (err == OK && e.deliveries > 0)
+		check_find(c, "its answer is an event with deliveries");
+	if (err != ERR_CORRUPT)
+		add(&c->answers_used, &known->text);
+}
+
+/* All pieces of a key's answer. */
+static void check_answer(struct check *c, const unsigned char digest[RECORD_DIGEST],
+    struct repeat *known)
+{
+	struct answer answer = {0};
+	uint64_t cost = 0;
+	struct slice session = slice_of(known->session);
+	if (!name_is_session(session))
+		check_find(c, "the session's name is malformed");
+	else if (idempotency_cost(c->txn, digest, known, &cost) == OK)
+		c->key_bytes += cost * weight_of(session);
+	else
+		c->keys_unread = true;
+	if (idempotency_get(c->txn, digest, known, &answer) == ERR_CORRUPT)
+		check_find(c, "of its answer a piece is missing or corrupt");
+	answer_fini(&answer);
+}
+
+/* A piece behind the first. */
+static void row_piece(struct check *c, struct slice key, struct slice value)
+{
+	unsigned char digest[RECORD_DIGEST];
+	uint16_t piece = 0;
+	struct repeat known;
+	struct reader r;
+	if (!idempotency_parse_piece(key, digest, &piece) || record_open(value, &r) != OK) {
+		check_find(c, "the record is corrupt");
+		return;
+	}
+	struct slice first = {.ptr = key.ptr, .len = RECORD_DIGEST};
+	enum err err = db_get(c->txn, DB_REPEATS, first, &value);
+	if (err == OK)
+		err = idempotency_decode(value, &known);
+	if (err == ERR_NOTFOUND || (err == OK && piece > known.pieces))
+		check_find(c, "there is no key that has it");
+}
+
 static void row_repeat(struct check *c, struct slice key, struct slice value)
 {
 	struct repeat known;
-	struct event e;
 	struct slice nothing;
 	unsigned char digest[RECORD_DIGEST];
 	unsigned char age[IDEMPOTENCY_AGE_KEY_SIZE];
+	if (key.len > RECORD_DIGEST) {
+		row_piece(c, key, value);
+		return;
+	}
 	if (key.len != RECORD_DIGEST || idempotency_decode(value, &known) != OK) {
 		check_find(c, "the record is corrupt");
+		c->keys_unread = true;
 		return;
 	}
 	memcpy(digest, key.ptr, RECORD_DIGEST);
 	if (db_get(c->txn, DB_REPEATS_BY_AGE,
 		idempotency_age_key(known.expires_ms, digest, age), &nothing) == ERR_NOTFOUND)
 		check_find(c, "repeats_by_age does not name it");
-	enum err err = events_get(c->txn, &known.answer, &e, NULL);
-	if (err == ERR_NOTFOUND)
-		check_find(c, "there is no answer of it among the events");
-	if (err == OK && e.deliveries > 0)
-		check_find(c, "its answer is an event with deliveries");
-	if (err != ERR_CORRUPT)
-		add(&c->answers_used, &known.answer);
+	if (known.is_text)
+		check_text(c, &known);
+	else
+		check_answer(c, digest, &known);
 }
 
 static void row_repeat_by_age(struct check *c, struct slice key, struct slice value)
@@ -475,6 +552,7 @@ static void row_history(struct check *c, struct slice key, struct slice value)
 		check_find(c, "the row is malformed");
 		return;
 	}
+	pass_session(c, session);
 	enum err err = events_get(c->txn, &id, &e, NULL);
 	if (err == ERR_NOTFOUND)
 		check_find(c, "there is no such event");
@@ -504,6 +582,31 @@ static void row_replay(struct check *c, struct slice key, struct slice value)
 	webhook_free(w);
 }
 
+/* usage */
+
+static void row_usage(struct check *c, struct slice key, struct slice value)
+{
+	struct holding says;
+	struct holding is;
+	if (!name_is_session(key) || usage_decode(value, &says) != OK) {
+		check_find(c, "the row is corrupt");
+		c->keys_unread = true;
+		return;
+	}
+	c->key_shares += says.n[USAGE_KEYS] * weight_of(key);
+	if (recount_session(c->txn, key, &is) != OK)
+		return; /* an event that cannot be read: nobody can say */
+	if (says.n[USAGE_OPEN] != is.n[USAGE_OPEN])
+		check_find(c, "it says %llu bytes that are open, there are %llu",
+		    U(says.n[USAGE_OPEN]), U(is.n[USAGE_OPEN]));
+	if (says.n[USAGE_HISTORY] != is.n[USAGE_HISTORY])
+		check_find(c, "it says %llu bytes of history, there are %llu",
+		    U(says.n[USAGE_HISTORY]), U(is.n[USAGE_HISTORY]));
+	if (says.n[USAGE_LETTERS] != is.n[USAGE_LETTERS])
+		check_find(c, "it says %llu dead letters, there are %llu",
+		    U(says.n[USAGE_LETTERS]), U(is.n[USAGE_LETTERS]));
+}
+
 const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_META] = {row_meta, NULL},
     [DB_WEBHOOKS] = {row_webhook, NULL},
@@ -512,14 +615,15 @@ const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_DELIVERIES] = {row_delivery, NULL},
     [DB_QUEUE] = {row_queue, end_queue},
     [DB_BACKLOG] = {row_backlog, NULL},
-    [DB_DEAD] = {row_dead, NULL},
+    [DB_DEAD] = {row_dead, end_sessions},
     [DB_DEAD_BY_AGE] = {row_dead_by_age, NULL},
     [DB_SETTLED] = {row_settled, NULL},
     [DB_REPEATS] = {row_repeat, NULL},
     [DB_REPEATS_BY_AGE] = {row_repeat_by_age, NULL},
     [DB_ATTEMPTS] = {row_attempt, NULL},
-    [DB_HISTORY] = {row_history, NULL},
+    [DB_HISTORY] = {row_history, end_sessions},
     [DB_REPLAYS] = {row_replay, NULL},
+    [DB_USAGE] = {row_usage, NULL},
 };
 
 /* Two sets that must be one: what they hold, and where each was counted. */
@@ -549,8 +653,7 @@ void check_totals(struct check *c)
 	if (map_count(c->replayed) > 0)
 		check_find(c, "%llu events that were replayed and are over, not in settled",
 		    U(map_count(c->replayed)));
-	c->table = DB_META;
-	if (c->settled_bytes != c->settled_sum)
-		check_find(c, "settled_bytes is %llu, the entries of settled add up to %llu",
-		    U(c->settled_bytes), U(c->settled_sum));
+	c->table = DB_USAGE;
+	if (c->key_bytes != c->key_shares && !c->keys_unread)
+		check_find(c, "the bytes of keys are not those of the keys in repeats");
 }

@@ -16,9 +16,16 @@
 
 #define LOOK_MAX 2000 /* rows looked at a turn, most of them of others */
 
+/* Where a replay was before it looked at a delivery. */
+struct mark {
+	struct uuid position;
+	uint64_t looked_at;
+};
+
 /* What a slice found. */
 struct batch {
 	struct delivery deliveries[REPLAY_SLICE_MAX];
+	struct mark marks[REPLAY_SLICE_MAX]; /* one a delivery */
 	struct uuid letters[REPLAY_SLICE_MAX];
 	size_t count;
 };
@@ -46,6 +53,7 @@ static void look_at_delivery(struct replay *r, const struct uuid *id, struct sli
 	}
 	if (d->webhook != r->key.webhook)
 		return;
+	b->marks[b->count] = (struct mark){.position = r->position, .looked_at = r->looked_at};
 	r->looked_at++;
 	b->count += (r->statuses & REPLAY_STATUS(d->status)) != 0 ? 1 : 0;
 }
@@ -78,13 +86,17 @@ static enum err gather_deliveries(struct db_txn *txn, struct replay *r,
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-/* Puts `d` into its queue, unless its event is gone. */
+/*
+ * Puts `d` into its queue, unless its event is gone. s->full where its session may hold no more
+ * of the store.
+ */
 static enum err send_again(struct db_txn *txn, struct slice session, struct delivery *d,
     bool fifo, struct replay *r, struct replay_slice *s)
 {
 	enum err err = resend_delivery(txn, session, d, fifo, s->now_ms);
+	s->full = err == ERR_FULL || (err == ERR_NOSPACE && db_txn_error(txn) == OK);
 	if (err != OK)
-		return err == ERR_NOTFOUND ? OK : err;
+		return err == ERR_NOTFOUND || s->full ? OK : err;
 	r->scheduled++;
 	s->queued[s->queued_count++] = (struct replayed){.webhook = d->webhook,
 	    .place = queue_place_of(d)};
@@ -100,8 +112,14 @@ static enum err run_deliveries(struct db_txn *txn, struct replay *r, struct repl
 		err = ERR_NOTFOUND;
 	if (err == OK)
 		err = gather_deliveries(txn, r, s, b, &s->ended);
-	for (size_t i = 0; err == OK && i < b->count; i++)
+	for (size_t i = 0; err == OK && i < b->count && !s->full; i++) {
 		err = send_again(txn, slice_of(w->session), &b->deliveries[i], w->fifo, r, s);
+		if (s->full) { /* goes on there */
+			r->position = b->marks[i].position;
+			r->looked_at = b->marks[i].looked_at;
+			s->ended = false;
+		}
+	}
 	webhook_free(w);
 	return err;
 }
@@ -209,6 +227,7 @@ enum err replay_slice_run(struct db_txn *txn, struct replay *r, struct replay_sl
 	enum err err = OK;
 	s->queued_count = 0;
 	s->ended = false;
+	s->full = false;
 	switch (r->key.kind) {
 	case REPLAY_DELIVERIES:
 		err = run_deliveries(txn, r, s, b);

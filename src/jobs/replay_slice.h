@@ -25,6 +25,7 @@ struct replay_slice {
 	struct replayed queued[REPLAY_SLICE_MAX]; /* out */
 	size_t queued_count;                      /* out */
 	bool ended;                               /* out: nothing is left behind the position */
+	bool full; /* out: the session may hold no more of the store; it goes on later */
 };
 
 /*

@@ -9,11 +9,13 @@
 #include "base/mem.h"
 #include "jobs/replay_slice.h"
 
-#define ASKED_MAX 16 /* replays that are asked in a turn whether they may go on */
+#define ASKED_MAX 16      /* replays that are asked in a turn whether they may go on */
+#define FULL_WAIT_MS 1000 /* until one is asked again whose session may hold no more */
 
 struct running {
 	TAILQ_ENTRY(running) link;
 	struct replay_key key;
+	int64_t not_before_ms; /* monotonic; its session had all of the store that it may */
 };
 
 struct replayer {
@@ -64,7 +66,8 @@ static bool has_more(struct job *j)
 {
 	struct replayer *r = (struct replayer *)j;
 	for (int i = 0; i < ASKED_MAX && !TAILQ_EMPTY(&r->running); i++) {
-		if (room_of(r, &TAILQ_FIRST(&r->running)->key) > 0)
+		const struct running *first = TAILQ_FIRST(&r->running);
+		if (clock_mono_ms() >= first->not_before_ms && room_of(r, &first->key) > 0)
 			return true;
 		rotate(r);
 	}
@@ -92,6 +95,7 @@ static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 	r->over = true;
 	r->slice.queued_count = 0;
 	r->slice.ended = false;
+	r->slice.full = false;
 	enum err err = replays_get(txn, key, &r->replay);
 	if (err != OK || r->replay.state != REPLAY_RUNNING)
 		return err;
@@ -130,6 +134,8 @@ static void done(struct job *j, enum err result)
 	for (size_t i = 0; result == OK && i < r->slice.queued_count; i++)
 		dispatch_queued(r->conf.dispatch, r->slice.queued[i].webhook,
 		    &r->slice.queued[i].place);
+	if (r->slice.full)
+		TAILQ_FIRST(&r->running)->not_before_ms = clock_mono_ms() + FULL_WAIT_MS;
 	if (result != OK || r->over)
 		end_first(r, result);
 	else

@@ -1,7 +1,8 @@
 /*
  * The replayer: runs the replays that are in the store (replays.h), a slice of one, then of the
  * next. A replay that would put more into the queue than its session may have waiting
- * waits until some of it has drained; so do all while the store has no room.
+ * waits until some of it has drained; so does one whose session may hold no more of the store
+ * (store/usage.h), and so do all while the store has no room.
  *
  * It knows which replays run, and nothing of how far they are: that is on disk alone. One that
  * was cancelled there, or whose webhook was deleted, ends with its next slice.

@@ -41,6 +41,7 @@ void config_free(struct config *c)
 	mem_forget(c->inbound_secret);
 	mem_forget(c->secret_key);
 	setting_clear_list(&c->session_inbound_secrets);
+	setting_clear_list(&c->session_store_bytes);
 	setting_clear_list(&c->trusted_proxies);
 	setting_clear_list(&c->name_servers);
 	mem_forget(c->proxy); /* its URL may have a password */

@@ -69,7 +69,10 @@ struct config {
 	struct config_list trusted_proxies; /* networks, and "unix" */
 	uint64_t max_in_flight;
 	uint64_t max_webhooks_per_session;
-	uint64_t max_queue_per_session; /* deliveries; 0: any number */
+	uint64_t max_queue_per_session;         /* deliveries; 0: any number */
+	uint64_t max_store_per_session;         /* bytes; 0: by the rule alone */
+	struct config_list session_store_bytes; /* "session=size" */
+	int64_t idempotency_retention;          /* ms */
 	uint64_t head_timeout_ms;
 	uint64_t body_timeout_ms;
 	uint64_t idle_timeout_ms;

@@ -71,6 +71,19 @@ static void on_drain_over(void *arg)
 }
 
 /*
+ * What the store may take: below the marks above which new events get 507, of its largest size
+ * and of what the disk has.
+ */
+static uint64_t capacity_of(const struct db_usage *u)
+{
+	uint64_t map = u->max_bytes / 100 * MAP_FULL_PERCENT;
+	uint64_t reserve = u->disk_bytes / 100 * DISK_FREE_PERCENT;
+	uint64_t disk = u->file_bytes + u->disk_free_bytes;
+	disk = disk > reserve ? disk - reserve : 1;
+	return map < disk ? map : disk;
+}
+
+/*
  * Measures whether there is room; refuses new events early, so that outcomes can still be
  * written, and ends what makes the file grow.
  */
@@ -92,6 +105,13 @@ static void check_room(struct loop *l)
 			      : "the store has no room for new events",
 		    LOG_N("used_bytes", u.used_bytes), LOG_N("max_bytes", u.max_bytes),
 		    LOG_N("disk_free_bytes", u.disk_free_bytes));
+	const struct usage_room measured = {.capacity = capacity_of(&u),
+	    .used_bytes = u.used_bytes,
+	    .traffic_bytes = u.traffic_bytes,
+	    .keys_bytes = u.keys_bytes,
+	    .most_bytes = u.max_bytes,
+	    .disk_full = !disk_room};
+	usage_measure(l->conf.usage, &measured);
 	l->conf.health->has_room = room;
 	dispatch_keep_attempts(l->conf.dispatch, room);
 }

@@ -12,6 +12,7 @@
 #include "dispatch/dispatch.h"
 #include "jobs/job.h"
 #include "store/oldest.h"
+#include "store/usage.h"
 
 struct loop_conf {
 	struct reactor *reactor; /* all borrowed */
@@ -21,6 +22,7 @@ struct loop_conf {
 	struct client *client;
 	struct dispatch *dispatch;
 	struct oldest *oldest;
+	struct usage *usage;
 	struct api *api;
 	struct http_server *http;
 	struct api_health *health;    /* kept up to date here; so are the next two */

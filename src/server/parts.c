@@ -6,6 +6,7 @@
 #include "http/listen_address.h"
 #include "server/listeners.h"
 #include "server/server.h"
+#include "server/settings.h"
 
 struct api_conf server_api_conf(struct server *s)
 {
@@ -38,7 +39,9 @@ struct api_conf server_api_conf(struct server *s)
 	    .stream_stall_ms = (int64_t)s->config.send_timeout_ms,
 	    .quota = {.most = s->config.max_queue_per_session,
 		.backlog = s->backlog,
-		.registry = s->registry},
+		.registry = s->registry,
+		.usage = s->usage},
+	    .idempotency_ms = s->config.idempotency_retention,
 	    .metrics_apart = s->config.metrics_listen != NULL,
 	    .started_ms = s->started_ms,
 	    .started_mono_ms = s->started_mono_ms};
@@ -110,6 +113,28 @@ struct retention server_retention(const struct server *s)
 	return (struct retention){.settled_ms = s->config.retention,
 	    .settled_bytes = s->config.retention_bytes,
 	    .dead_letters_ms = s->config.dead_letter_retention};
+}
+
+struct usage_conf server_usage_conf(struct server *s)
+{
+	const struct config_list *list = &s->config.session_store_bytes;
+	struct usage_allotment *allotments = mem_array(list->count + 1, sizeof(*allotments));
+	struct usage_conf conf = {.backlog = s->backlog,
+	    .registry = s->registry,
+	    .per_session = s->config.max_store_per_session,
+	    .allotments = allotments};
+	for (size_t i = 0; i < list->count; i++) {
+		struct usage_allotment *a = &allotments[conf.allotment_count];
+		if (setting_read_store_item(list->items[i], &a->session, &a->bytes))
+			conf.allotment_count++;
+	}
+	return conf;
+}
+
+void server_free_usage_conf(struct usage_conf *conf)
+{
+	free((void *)(uintptr_t)conf->allotments); /* made above, const for its readers */
+	conf->allotments = NULL;
 }
 
 void server_setup_log(const struct server *s)

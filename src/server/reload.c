@@ -46,6 +46,7 @@ static void configure(struct server *s)
 	struct http_conf http = server_http_conf(s);
 	struct dispatch_conf dispatch = server_dispatch_conf(s);
 	struct retention keep = server_retention(s);
+	struct usage_conf usage = server_usage_conf(s);
 	server_setup_log(s);
 	server_set_proxies(s);
 	peers_limit(s->peers, (uint32_t)s->config.max_connections_per_address);
@@ -56,6 +57,8 @@ static void configure(struct server *s)
 		http_configure(s->metrics, &http);
 	dispatch_configure(s->dispatch, &dispatch);
 	sweep_configure(s->sweep, &keep);
+	usage_configure(s->usage, &usage);
+	server_free_usage_conf(&usage);
 	replayer_configure(s->replayer, s->config.max_queue_per_session);
 	loop_configure(s->loop, (int64_t)s->config.drain_timeout_ms);
 }

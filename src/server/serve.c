@@ -68,6 +68,17 @@ static enum err load_backlog(struct server *s, struct problem *p)
 	return OK;
 }
 
+static enum err load_usage(struct server *s, struct problem *p)
+{
+	struct usage_conf conf = server_usage_conf(s);
+	enum err err = usage_new(s->db, &conf, &s->usage);
+	server_free_usage_conf(&conf);
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read what sessions hold: %s",
+		    err_text(err));
+	return OK;
+}
+
 static enum err open_store(struct server *s, struct problem *p)
 {
 	enum err err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
@@ -79,6 +90,8 @@ static enum err open_store(struct server *s, struct problem *p)
 	err = registry_load(s->registry, s->db, s->vault, p);
 	if (err == OK)
 		err = load_backlog(s, p);
+	if (err == OK)
+		err = load_usage(s, p);
 	if (err == OK)
 		s->oldest = oldest_new(s->db, s->backlog);
 	s->turn = turn_new(s->db);
@@ -215,6 +228,7 @@ static void make_loop(struct server *s)
 	    .client = s->client,
 	    .dispatch = s->dispatch,
 	    .oldest = s->oldest,
+	    .usage = s->usage,
 	    .api = s->api,
 	    .http = s->http,
 	    .health = &s->health,
@@ -306,6 +320,7 @@ static void stop(struct server *s)
 	turn_free(s->turn);
 	registry_free(s->registry);
 	oldest_free(s->oldest);
+	usage_free(s->usage);
 	backlog_free(s->backlog);
 	db_close(s->db);
 	auth_free(s->auth);

@@ -12,6 +12,7 @@
 #include "server/loop.h"
 #include "server/supervisor.h"
 #include "store/oldest.h"
+#include "store/usage.h"
 
 struct server {
 	int argc; /* the command line, for reading it again */
@@ -29,6 +30,7 @@ struct server {
 	struct db *db;
 	struct registry *registry;
 	struct backlog *backlog;
+	struct usage *usage;
 	struct oldest *oldest;
 	struct turn *turn;
 	struct reactor *reactor;
@@ -59,6 +61,8 @@ struct client_conf server_client_conf(const struct server *s);
 struct dispatch_conf server_dispatch_conf(struct server *s);
 struct replayer_conf server_replayer_conf(struct server *s);
 struct retention server_retention(const struct server *s);
+struct usage_conf server_usage_conf(struct server *s); /* server_free_usage_conf() it */
+void server_free_usage_conf(struct usage_conf *conf);
 void server_setup_log(const struct server *s);
 
 /*

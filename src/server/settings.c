@@ -62,6 +62,20 @@ static bool is_inbound_item(const char *item)
 	    item[session + 1] != '\0';
 }
 
+bool setting_read_store_item(const char *item, struct slice *session, uint64_t *bytes)
+{
+	*session = (struct slice){item, strcspn(item, "=")};
+	return name_is_session(*session) && item[session->len] == '=' &&
+	    str_size(slice_of(item + session->len + 1), bytes) == OK;
+}
+
+static bool is_store_item(const char *item)
+{
+	struct slice session;
+	uint64_t bytes = 0;
+	return setting_read_store_item(item, &session, &bytes);
+}
+
 /* Whether a URL's credentials hold nothing but what RFC 3986 section 3.2.1 lets them. */
 static bool is_userinfo(struct slice s)
 {
@@ -174,6 +188,10 @@ const struct setting SETTINGS[] = {
 	"an integer from 1 to 10000", 1, 10000},
     {.name = "max_queue_per_session", KIND_INTEGER, AT(max_queue_per_session), "1000000",
 	"an integer from 0 to 1000000000", 0, 1000000000},
+    {.name = "max_store_per_session", KIND_SIZE, AT(max_store_per_session), "0",
+	"a size from 0 to 16384GiB", 0, 16ULL << 40},
+    {.name = "session_store_bytes", KIND_LIST, AT(session_store_bytes), NULL,
+	"session=size, several separated by commas", .is_item = is_store_item},
     {.name = "max_body_bytes", KIND_SIZE, AT(max_body_bytes), "1MiB",
 	"a size from 100 bytes to 4MiB", 100, EVENT_BODY_MAX / 2},
     {.name = "max_batch_bytes", KIND_SIZE, AT(max_batch_bytes), "8MiB",
@@ -213,6 +231,8 @@ const struct setting SETTINGS[] = {
 	"a size from 0 to 16384GiB", 0, 16ULL << 40},
     {.name = "dead_letter_retention", KIND_DURATION, AT(dead_letter_retention), "30d",
 	"a duration from 1s to 3650d", 1000, 315360000000},
+    {.name = "idempotency_retention", KIND_DURATION, AT(idempotency_retention), "24h",
+	"a duration from 1m to 8d", 60000, 691200000},
     {.name = "store_max_bytes", KIND_SIZE, AT(store_max_bytes), "64GiB",
 	"a size from 16MiB to 16384GiB", 16u << 20, 16ULL << 40, .fixed = true},
     {.name = "log_level", KIND_CHOICE, AT(log_level), "info",

@@ -55,6 +55,9 @@ MUST_CHECK enum err setting_set(struct reading *r, const struct setting *s, stru
  */
 bool setting_carry(const struct setting *s, struct config *now, struct config *next);
 
+/* Reads an item of session_store_bytes; *session is borrowed from it. False: it is none. */
+bool setting_read_store_item(const char *item, struct slice *session, uint64_t *bytes);
+
 /* Frees a list of strings. */
 void setting_clear_list(struct config_list *list);
 

@@ -1,10 +1,15 @@
 /* The rule in numbers; see share.h. */
 #include "shares/share.h"
 
-uint64_t share_guarantee(const struct share *s, uint64_t held)
+uint64_t share_equal(const struct share *s, uint64_t held)
 {
 	uint64_t takers = s->takers + (held == 0 ? 1 : 0); /* who asks is one of them */
-	uint64_t equal = s->capacity / 2 / (takers == 0 ? 1 : takers);
+	return s->capacity / 2 / (takers == 0 ? 1 : takers);
+}
+
+uint64_t share_guarantee(const struct share *s, uint64_t held)
+{
+	uint64_t equal = share_equal(s, held);
 	uint64_t others = s->held - held;
 	uint64_t left = s->capacity > others ? (s->capacity - others) / 2 : 0;
 	uint64_t guarantee = equal < left ? equal : left;

@@ -33,6 +33,9 @@ struct share {
 	uint64_t takers; /* that hold something */
 };
 
+/* Half of an equal share: a taker with no more than that does not hold too much. */
+uint64_t share_equal(const struct share *s, uint64_t held);
+
 /* Up to how much a taker that holds `held` is never refused, as long as there is any. */
 uint64_t share_guarantee(const struct share *s, uint64_t held);
 

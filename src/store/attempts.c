@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "store/record.h"
+#include "store/usage.h"
 
 #define KEY_SIZE (UUID_SIZE + 4)
 #define ROW_COST 32 /* bytes that a row takes beside its record */
@@ -16,14 +17,23 @@ static struct slice make_key(const struct uuid *delivery, uint32_t number,
 	return (struct slice){.ptr = (const char *)out, .len = KEY_SIZE};
 }
 
+uint64_t attempts_row_cost(struct slice record)
+{
+	return record.len + ROW_COST;
+}
+
 /* Most come in the order of their keys, whose pages are then filled to the full. */
-enum err attempts_put(struct db_txn *txn, const struct uuid *delivery, uint32_t number,
-    struct slice record)
+enum err attempts_put(struct db_txn *txn, struct slice session, const struct uuid *delivery,
+    uint32_t number, struct slice record)
 {
 	unsigned char bytes[KEY_SIZE];
 	struct slice key = make_key(delivery, number, bytes);
 	enum err err = db_append(txn, DB_ATTEMPTS, key, record);
-	return err == ERR_EXISTS ? db_put(txn, DB_ATTEMPTS, key, record) : err;
+	if (err == ERR_EXISTS)
+		err = db_put(txn, DB_ATTEMPTS, key, record);
+	if (err == OK)
+		usage_change(txn, session, USAGE_OPEN, (int64_t)attempts_row_cost(record));
+	return err;
 }
 
 enum err attempts_decode(struct slice key, struct slice value, struct uuid *delivery,
@@ -102,7 +112,7 @@ enum err attempts_cost(struct db_txn *txn, const struct event *e, uint64_t *out)
 	if (err == OK)
 		err = db_seek(cursor, first, &key, &value);
 	while (err == OK && is_before_end(key, &last)) {
-		cost += value.len + ROW_COST;
+		cost += attempts_row_cost(value);
 		err = db_next(cursor, &key, &value);
 	}
 	db_cursor_close(cursor);
@@ -112,7 +122,7 @@ enum err attempts_cost(struct db_txn *txn, const struct event *e, uint64_t *out)
 
 /* Removes the first row from `from` on that is before the end. ERR_NOTFOUND: there is none. */
 static enum err drop_first(struct db_txn *txn, struct db_cursor *cursor, struct slice from,
-    const struct uuid *last)
+    const struct uuid *last, uint64_t *cost)
 {
 	char copy[DB_KEY_MAX];
 	struct slice key;
@@ -121,10 +131,12 @@ static enum err drop_first(struct db_txn *txn, struct db_cursor *cursor, struct 
 	if (err != OK || !is_before_end(key, last))
 		return err == OK ? ERR_NOTFOUND : err;
 	memcpy(copy, key.ptr, key.len); /* what it points to is about to change */
+	*cost += attempts_row_cost(value);
 	return db_del(txn, DB_ATTEMPTS, (struct slice){copy, key.len});
 }
 
-enum err attempts_drop(struct db_txn *txn, const struct event *e, size_t *dropped)
+enum err attempts_drop(struct db_txn *txn, const struct event *e, size_t *dropped,
+    uint64_t *cost)
 {
 	unsigned char from[KEY_SIZE];
 	struct uuid last;
@@ -132,7 +144,7 @@ enum err attempts_drop(struct db_txn *txn, const struct event *e, size_t *droppe
 	struct slice first = event_range(e, from, &last);
 	enum err err = db_cursor(txn, DB_ATTEMPTS, &cursor);
 	while (err == OK) {
-		err = drop_first(txn, cursor, first, &last);
+		err = drop_first(txn, cursor, first, &last, cost);
 		*dropped += err == OK ? 1 : 0;
 	}
 	db_cursor_close(cursor);

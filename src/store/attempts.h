@@ -48,9 +48,15 @@ void attempt_record_encode(const struct attempt_record *a, struct buf *out);
 /* Reads a record into *a, whose slices borrow from what the reader reads. ERR_CORRUPT. */
 MUST_CHECK enum err attempt_record_decode(struct reader *r, struct attempt_record *a);
 
-/* Writes the row of attempt `number` of a delivery; `record` is sealed (record.h). */
-MUST_CHECK enum err attempts_put(struct db_txn *txn, const struct uuid *delivery,
-    uint32_t number, struct slice record);
+/*
+ * Writes the row of attempt `number` of a delivery, which counts for the event's session;
+ * `record` is sealed (record.h).
+ */
+MUST_CHECK enum err attempts_put(struct db_txn *txn, struct slice session,
+    const struct uuid *delivery, uint32_t number, struct slice record);
+
+/* What a row with such a record counts for, in bytes. */
+uint64_t attempts_row_cost(struct slice record);
 
 /*
  * Calls `fn` with each attempt of a delivery in order of number, those from `first` on, at most
@@ -65,9 +71,11 @@ MUST_CHECK enum err attempts_each(struct db_txn *txn, const struct uuid *deliver
 MUST_CHECK enum err attempts_cost(struct db_txn *txn, const struct event *e, uint64_t *out);
 
 /*
- * Removes the attempts of an event's deliveries; *dropped grows by how many. The sticky error.
+ * Removes the attempts of an event's deliveries; *dropped grows by how many, *cost by what they
+ * counted for. The sticky error.
  */
-MUST_CHECK enum err attempts_drop(struct db_txn *txn, const struct event *e, size_t *dropped);
+MUST_CHECK enum err attempts_drop(struct db_txn *txn, const struct event *e, size_t *dropped,
+    uint64_t *cost);
 
 /* Takes a row apart. ERR_CORRUPT; the key is then read all the same where *number is not 0. */
 MUST_CHECK enum err attempts_decode(struct slice key, struct slice value, struct uuid *delivery,

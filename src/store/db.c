@@ -44,6 +44,7 @@ static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_ATTEMPTS] = "attempts",
     [DB_HISTORY] = "history",
     [DB_REPLAYS] = "replays",
+    [DB_USAGE] = "usage",
 };
 
 static enum err err_of(int rc)
@@ -264,32 +265,36 @@ static bool is_broken(struct db *db)
 	return rc == MDB_PANIC;
 }
 
-void db_accompany(struct db *db, const struct db_companion *c)
+void db_accompany(struct db *db, enum db_companion_role role, const struct db_companion *c)
 {
-	db->companion = *c;
+	db->companions[role] = *c;
 }
 
-void *db_companion_of(const struct db_txn *txn)
+void *db_companion_of(const struct db_txn *txn, enum db_companion_role role)
 {
-	void *arg = txn->db->companion.arg;
-	panic_if(arg == NULL, "a transaction goes alone: nobody counts the queue");
+	void *arg = txn->db->companions[role].arg;
+	panic_if(arg == NULL, "a transaction goes alone: nobody counts what it writes");
 	return arg;
 }
 
-static void flush_companion(struct db_txn *txn)
+static void flush_companions(struct db_txn *txn)
 {
-	const struct db_companion *c = &txn->db->companion;
-	if (c->flush != NULL && txn->err == OK)
-		c->flush(c->arg, txn);
+	for (int i = 0; i < DB_COMPANIONS; i++) {
+		const struct db_companion *c = &txn->db->companions[i];
+		if (c->flush != NULL && txn->err == OK)
+			c->flush(c->arg, txn);
+	}
 }
 
 /* The write transaction is over. */
 static void end_write(struct db_txn *txn, bool committed)
 {
-	const struct db_companion *c = &txn->db->companion;
 	txn->open = false;
-	if (c->ended != NULL)
-		c->ended(c->arg, committed);
+	for (int i = 0; i < DB_COMPANIONS; i++) {
+		const struct db_companion *c = &txn->db->companions[i];
+		if (c->ended != NULL)
+			c->ended(c->arg, committed);
+	}
 }
 
 /* Whether the file system is full, which LMDB meets as a short write and calls EIO. */
@@ -304,7 +309,7 @@ static bool is_disk_full(const struct db *db)
 enum err db_commit(struct db_txn *txn)
 {
 	panic_if(!txn->open, "commit without a transaction");
-	flush_companion(txn);
+	flush_companions(txn);
 	if (txn->err != OK) {
 		enum err err = txn->err;
 		db_abort(txn);
@@ -412,6 +417,34 @@ void db_snapshot_end(struct db_txn *txn)
 	txn->open = false;
 }
 
+/* The tables whose rows come and go with events. */
+static const bool IS_TRAFFIC[DB_TABLES] = {
+    [DB_EVENTS] = true,
+    [DB_DELIVERIES] = true,
+    [DB_QUEUE] = true,
+    [DB_DEAD] = true,
+    [DB_DEAD_BY_AGE] = true,
+    [DB_SETTLED] = true,
+    [DB_REPEATS] = true,
+    [DB_REPEATS_BY_AGE] = true,
+    [DB_ATTEMPTS] = true,
+    [DB_HISTORY] = true,
+};
+
+/* The live pages of a table; 0 behind an error, which sticks. */
+static uint64_t table_pages(struct db_txn *txn, int t)
+{
+	MDB_stat st = {0};
+	(void)db_settle(txn, mdb_stat(txn->mdb, txn->db->tables[t], &st));
+	return txn->err != OK ? 0
+			      : st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
+}
+
+uint64_t db_max_bytes(const struct db *db)
+{
+	return db->max_bytes;
+}
+
 enum err db_usage(struct db *db, struct db_usage *out)
 {
 	struct db_txn *txn = NULL;
@@ -423,17 +456,21 @@ enum err db_usage(struct db *db, struct db_usage *out)
 	if (err != OK)
 		return err;
 	uint64_t pages = 0;
+	uint64_t traffic = 0;
+	uint64_t keys = 0;
 	for (int t = 0; t < DB_TABLES; t++) {
-		MDB_stat st;
-		(void)db_settle(txn, mdb_stat(txn->mdb, db->tables[t], &st));
-		if (txn->err == OK)
-			pages += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
+		uint64_t n = table_pages(txn, t);
+		pages += n;
+		traffic += IS_TRAFFIC[t] ? n : 0;
+		keys += t == DB_REPEATS ? n : 0;
 	}
 	err = txn->err;
 	db_read_end(txn);
 	long page_bytes = sysconf(_SC_PAGESIZE);
 	*out = (struct db_usage){
 	    .used_bytes = pages * (uint64_t)page_bytes,
+	    .traffic_bytes = traffic * (uint64_t)page_bytes,
+	    .keys_bytes = keys * (uint64_t)page_bytes,
 	    .max_bytes = db->max_bytes,
 	    .file_bytes = file_bytes(db),
 	    .disk_free_bytes = free_bytes,

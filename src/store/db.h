@@ -31,12 +31,13 @@ enum db_table {
 	DB_DEAD,           /* session, dead-letter id -> dead letter */
 	DB_DEAD_BY_AGE,    /* dead-letter id -> session */
 	DB_SETTLED,        /* time, event id -> bytes: events without open deliveries */
-	DB_REPEATS,        /* digest of an idempotency key -> what was answered */
+	DB_REPEATS,        /* digest of an idempotency key, piece -> what was answered */
 	DB_REPEATS_BY_AGE, /* expiry, digest -> nothing */
 	DB_BACKLOG,        /* webhook number -> how many deliveries wait for it */
 	DB_ATTEMPTS,       /* delivery id, attempt number -> attempt */
 	DB_HISTORY,        /* session, event id -> nothing */
 	DB_REPLAYS,        /* webhook number, or kind and session -> replay */
+	DB_USAGE,          /* session -> what it holds of the store */
 	DB_TABLES
 };
 
@@ -95,10 +96,9 @@ MUST_CHECK enum err db_reserve(struct db *db);
 MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
 void db_read_end(struct db_txn *txn);
 
-/*
- * One that goes along with the write transactions, for what is gathered in memory while they
- * are open.
- */
+/* Those that go along with write transactions, for what is gathered in memory meanwhile. */
+enum db_companion_role { DB_COUNTS_QUEUE, DB_COUNTS_USAGE, DB_COMPANIONS };
+
 struct db_companion {
 	/* right before a commit: may still write; an error of the store's sticks as usual */
 	void (*flush)(void *arg, struct db_txn *txn);
@@ -107,11 +107,10 @@ struct db_companion {
 	void *arg;
 };
 
-/* Sets the one companion, outside a transaction; all zero: none. */
-void db_accompany(struct db *db, const struct db_companion *c);
+/* Sets the companion in this role, outside a transaction; all zero: none. Gives its `arg`. */
+void db_accompany(struct db *db, enum db_companion_role role, const struct db_companion *c);
+void *db_companion_of(const struct db_txn *txn, enum db_companion_role role);
 
-/* The companion's `arg`; there is one. */
-void *db_companion_of(const struct db_txn *txn);
 /*
  * Begins reading that may last over turns: it sees the store as it is now, whatever is
  * written meanwhile. At most one at a time: ERR_BUSY. What it borrows stays until its end.
@@ -175,16 +174,19 @@ MUST_CHECK enum err db_next(struct db_cursor *c, struct slice *found, struct sli
 MUST_CHECK enum err db_prev(struct db_cursor *c, struct slice *found, struct slice *value);
 
 struct db_usage {
-	uint64_t used_bytes;      /* live pages of all tables */
-	uint64_t max_bytes;       /* how large the file may become */
-	uint64_t file_bytes;      /* how large it is: free pages that may be used again too */
+	uint64_t used_bytes;    /* live pages of all tables */
+	uint64_t traffic_bytes; /* of these, what events, dead letters and keys have */
+	uint64_t keys_bytes; /* of these, what idempotency keys have, whose order is random */
+	uint64_t max_bytes;  /* how large the file may become */
+	uint64_t file_bytes; /* how large it is: free pages that may be used again too */
 	uint64_t disk_free_bytes; /* of the file system, for an ordinary user */
 	uint64_t disk_bytes;      /* size of the file system */
 	uint64_t page_bytes;
 };
 
-/* Measures; a handful of system calls. ERR_IO, ERR_STORE. */
+/* Measures; a handful of system calls. ERR_IO, ERR_STORE. Or only how large it may become. */
 MUST_CHECK enum err db_usage(struct db *db, struct db_usage *out);
+uint64_t db_max_bytes(const struct db *db);
 
 /* Counts a table's rows, as the database keeps their number. The sticky error. */
 MUST_CHECK enum err db_rows(struct db_txn *txn, enum db_table t, uint64_t *out);

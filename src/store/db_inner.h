@@ -27,7 +27,7 @@ struct db {
 	struct MDB_env *env;
 	unsigned tables[DB_TABLES];
 	struct db_txn write;
-	struct db_companion companion;
+	struct db_companion companions[DB_COMPANIONS];
 	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
 	uint64_t max_bytes; /* what the file may take; the map is larger once it had to grow */
 	bool map_full;      /* the last failure was that */

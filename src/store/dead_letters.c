@@ -6,9 +6,18 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/record.h"
+#include "store/usage.h"
 
 #define KEY_MAX (SESSION_MAX + 1 + UUID_SIZE)
 #define RECORD_MAX 8192 /* bytes: all texts at their longest */
+#define ROW_COST 80     /* bytes that its two rows take beside the record and the session */
+#define SHORT_URL 144   /* bytes: what is left of a URL… */
+#define SHORT_ERROR 80  /* …and of an error, where there is no room for more */
+
+/* Of the fixed fields there are 80 bytes with their lengths and the checksum. */
+_Static_assert(80 + EVENT_MAX + SHORT_URL + SHORT_ERROR + ROW_COST + 2 * SESSION_MAX <=
+	USAGE_LETTER,
+    "a short dead letter takes no more than was counted for it");
 
 static struct slice make_key(struct slice session, const struct uuid *id, char out[KEY_MAX])
 {
@@ -19,15 +28,48 @@ static struct slice make_key(struct slice session, const struct uuid *id, char o
 	return (struct slice){.ptr = out, .len = session.len + 1 + UUID_SIZE};
 }
 
+uint64_t dead_letters_cost(struct slice session, size_t record_bytes)
+{
+	return record_bytes + ROW_COST + 2 * session.len;
+}
+
+/* A dead letter more or less that counts for so many bytes. */
+static void count(struct db_txn *txn, struct slice session, int64_t bytes, int64_t letters)
+{
+	usage_change(txn, session, USAGE_OPEN, bytes);
+	usage_change(txn, session, USAGE_LETTERS, letters);
+}
+
+bool dead_letters_has_room(struct db_txn *txn, struct slice session,
+    const struct dead_letter *d)
+{
+	struct buf value = BUF_INIT(RECORD_MAX);
+	dead_letter_encode(d, &value);
+	uint64_t cost = dead_letters_cost(session, value.len + RECORD_CHECKSUM);
+	buf_fini(&value);
+	return cost <= USAGE_LETTER || usage_admits(txn, session, cost);
+}
+
+void dead_letter_shorten(struct dead_letter *d)
+{
+	d->webhook_url[SHORT_URL] = '\0';
+	d->last_error[SHORT_ERROR] = '\0';
+}
+
 enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct dead_letter *d)
 {
 	char key[KEY_MAX];
 	struct buf value = BUF_INIT(RECORD_MAX);
 	dead_letter_encode(d, &value);
 	record_seal(&value);
+	uint64_t cost = dead_letters_cost(session, value.len);
 	enum err err = db_put(txn, DB_DEAD, make_key(session, &d->id, key), buf_view(&value));
 	buf_fini(&value);
-	return err == OK ? db_put(txn, DB_DEAD_BY_AGE, uuid_slice(&d->id), session) : err;
+	if (err == OK)
+		err = db_put(txn, DB_DEAD_BY_AGE, uuid_slice(&d->id), session);
+	if (err == OK)
+		count(txn, session, (int64_t)cost, 1);
+	return err;
 }
 
 static enum err decode(struct slice value, struct dead_letter *out)
@@ -52,10 +94,17 @@ enum err dead_letters_get(struct db_txn *txn, struct slice session, const struct
 enum err dead_letters_del(struct db_txn *txn, struct slice session, const struct uuid *id)
 {
 	char key[KEY_MAX];
+	struct slice value = {.ptr = "", .len = 0};
+	struct slice at = make_key(session, id, key);
 	enum err err = db_del(txn, DB_DEAD_BY_AGE, uuid_slice(id));
-	if (err != OK && err != ERR_NOTFOUND)
-		return err;
-	return db_del(txn, DB_DEAD, make_key(session, id, key));
+	if (err == OK || err == ERR_NOTFOUND)
+		err = db_get(txn, DB_DEAD, at, &value);
+	uint64_t cost = dead_letters_cost(session, value.len);
+	if (err == OK)
+		err = db_del(txn, DB_DEAD, at);
+	if (err == OK)
+		count(txn, session, -(int64_t)cost, -1);
+	return err;
 }
 
 enum err dead_letters_oldest(struct db_txn *txn, struct uuid *id, char session[SESSION_MAX + 1])

@@ -37,13 +37,26 @@ void dead_letter_encode(const struct dead_letter *d, struct buf *out);
 /* Reads a record into *d, whose id the caller sets. ERR_CORRUPT. */
 MUST_CHECK enum err dead_letter_decode(struct reader *r, struct dead_letter *d);
 
-/* Adds a dead letter, to its session's and to the index by age. */
+/* Adds a dead letter, to its session's and to the index by age. It counts for the session. */
 MUST_CHECK enum err dead_letters_put(struct db_txn *txn, struct slice session,
     const struct dead_letter *d);
 
 /* ERR_NOTFOUND where the session has no such entry, ERR_CORRUPT. */
 MUST_CHECK enum err dead_letters_get(struct db_txn *txn, struct slice session,
     const struct uuid *id, struct dead_letter *out);
+
+/*
+ * Cuts URL and error of a dead letter so that it takes no more than a delivery that waits
+ * counts for already (USAGE_LETTER): for a session that may hold no more.
+ */
+void dead_letter_shorten(struct dead_letter *d);
+
+/* What a dead letter counts for, in bytes: by the record's bytes, with their checksum. */
+uint64_t dead_letters_cost(struct slice session, size_t record_bytes);
+
+/* Whether the session may hold all of `d`, uncut. */
+bool dead_letters_has_room(struct db_txn *txn, struct slice session,
+    const struct dead_letter *d);
 
 /* Removes it from both. ERR_NOTFOUND. */
 MUST_CHECK enum err dead_letters_del(struct db_txn *txn, struct slice session,

@@ -12,11 +12,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/record.h"
+#include "store/usage.h"
 
 #define VERSION 2
 #define VERSION_WITHOUT_SETTLED 1
 #define PIECE_MAX 4000 /* bytes with the checksum; see events.h */
 #define KEY_SIZE (UUID_SIZE + 2)
+#define EVENT_COST 256    /* bytes that an event takes beside its body */
+#define DELIVERY_COST 160 /* bytes that the record of a delivery takes */
 
 /* What a piece's number can count; and so what dropping a record that lies may cost. */
 #define STORED_BODY_MAX ((uint32_t)UINT16_MAX * (PIECE_MAX - RECORD_CHECKSUM))
@@ -226,6 +229,11 @@ enum err events_reopen(struct db_txn *txn, const struct uuid *id, struct event *
 	return write_head(txn, &open, &r);
 }
 
+uint64_t event_cost(const struct event *e)
+{
+	return e->body_bytes + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST;
+}
+
 enum err events_drop(struct db_txn *txn, const struct uuid *id)
 {
 	const size_t each = PIECE_MAX - RECORD_CHECKSUM;
@@ -328,25 +336,23 @@ enum err history_list(struct db_txn *txn, struct slice session, const struct uui
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-enum err history_next_session(struct db_txn *txn, struct slice session,
-    char out[SESSION_MAX + 1])
+enum err history_next(struct db_txn *txn, struct slice session, const struct uuid *passed,
+    struct uuid *event)
 {
 	char from[KEY_MAX];
 	struct db_cursor *cursor = NULL;
 	struct slice key;
 	struct slice value;
 	struct slice name;
-	struct uuid event;
-	memset(event.bytes, 0xff, UUID_SIZE);
 	enum err err = db_cursor(txn, DB_HISTORY, &cursor);
-	if (err == OK)
-		err = db_seek(cursor, make_history_key(session, &event, from), &key, &value);
-	while (err == OK && !history_parse_key(key, &name, &event))
-		err = db_next(cursor, &key, &value); /* a damaged one */
-	if (err == OK) {
-		memcpy(out, name.ptr, name.len);
-		out[name.len] = '\0';
-	}
+	if (err != OK)
+		return err;
+	struct slice last = make_history_key(session, passed, from);
+	err = db_seek(cursor, last, &key, &value);
+	if (err == OK && slice_eq(key, last))
+		err = db_next(cursor, &key, &value);
+	if (err == OK && (!history_parse_key(key, &name, event) || !slice_eq(name, session)))
+		err = ERR_NOTFOUND;
 	db_cursor_close(cursor);
 	return err;
 }
@@ -504,9 +510,12 @@ enum err publication_write(struct db_txn *txn, const struct publication *p)
 {
 	if (p->event.deliveries == 0)
 		return OK;
+	struct slice session = slice_of(p->event.session);
 	enum err err = events_put(txn, &p->event, p->body);
 	if (err == OK)
-		err = history_put(txn, slice_of(p->event.session), &p->event.id);
+		err = history_put(txn, session, &p->event.id);
+	if (err == OK)
+		usage_change(txn, session, USAGE_OPEN, (int64_t)event_cost(&p->event));
 	for (uint32_t n = 0; err == OK && n < p->event.deliveries; n++) {
 		struct delivery d = make_delivery(p, n);
 		err = queue_add(txn, &d);

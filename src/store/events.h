@@ -80,6 +80,9 @@ bool events_parse_key(struct slice key, struct uuid *id, uint16_t *piece);
  */
 MUST_CHECK enum err events_decode_head(struct slice value, struct event *e, struct reader *r);
 
+/* What an event counts for, in bytes, with its deliveries and without their attempts. */
+uint64_t event_cost(const struct event *e);
+
 /* Removes an event, its deliveries' records apart. ERR_NOTFOUND. */
 MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
 
@@ -87,6 +90,12 @@ MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
  * The table of history: which events a session has, in the order of time. Key: session, a NUL,
  * event id (16); no value. A row is written with its event and dropped with it.
  */
+
+/*
+ * Names the first event of `session` behind `passed`. ERR_NOTFOUND where it has none there.
+ */
+MUST_CHECK enum err history_next(struct db_txn *txn, struct slice session,
+    const struct uuid *passed, struct uuid *event);
 
 /* Adds an event to its session's. The sticky error. */
 MUST_CHECK enum err history_put(struct db_txn *txn, struct slice session,
@@ -106,13 +115,6 @@ MUST_CHECK enum err history_find(struct db_txn *txn, struct slice session,
  */
 MUST_CHECK enum err history_list(struct db_txn *txn, struct slice session,
     const struct uuid *before, bool (*fn)(void *arg, const struct uuid *event), void *arg);
-
-/*
- * Names the first session behind `session` ("": the first of all) that has events, in the order
- * of bytes. One step, however many events there are. ERR_NOTFOUND.
- */
-MUST_CHECK enum err history_next_session(struct db_txn *txn, struct slice session,
-    char out[SESSION_MAX + 1]);
 
 /* Takes a key apart; *session is borrowed from it. False for one of another form. */
 bool history_parse_key(struct slice key, struct slice *session, struct uuid *event);

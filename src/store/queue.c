@@ -419,7 +419,7 @@ enum err backlog_new(struct db *db, struct backlog **out)
 		return err;
 	}
 	const struct db_companion companion = {.flush = flush, .ended = on_ended, .arg = b};
-	db_accompany(db, &companion);
+	db_accompany(db, DB_COUNTS_QUEUE, &companion);
 	*out = b;
 	return OK;
 }
@@ -429,14 +429,14 @@ void backlog_free(struct backlog *b)
 	static const struct db_companion NONE;
 	if (b == NULL)
 		return;
-	db_accompany(b->db, &NONE);
+	db_accompany(b->db, DB_COUNTS_QUEUE, &NONE);
 	map_free_all(b->rows);
 	free(b);
 }
 
 void backlog_change(struct db_txn *txn, uint64_t webhook, int by)
 {
-	struct backlog *b = db_companion_of(txn);
+	struct backlog *b = db_companion_of(txn, DB_COUNTS_QUEUE);
 	struct row *row = take_row(b, webhook);
 	row->waiting += by;
 	row->change += by;

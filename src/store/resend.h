@@ -17,7 +17,8 @@
  * `fifo` it keeps its own; any other is put back into the queue, at the end of it: its
  * schedule starts anew, and it does not expire. A dead letter of it leaves its session's list.
  * *d is the delivery as it then is.
- * ERR_NOTFOUND, with nothing written, where its event is gone or cannot be read.
+ * With nothing written: ERR_NOTFOUND where its event is gone or cannot be read; ERR_FULL,
+ * ERR_NOSPACE where its event is over and its session may hold no more of the store (usage.h).
  */
 MUST_CHECK enum err resend_delivery(struct db_txn *txn, struct slice session,
     struct delivery *d, bool fifo, int64_t now_ms);

@@ -14,11 +14,11 @@
 #include "store/events.h"
 #include "store/queue.h"
 #include "store/record.h"
+#include "store/usage.h"
 
-#define BYTES_KEY SLICE("settled_bytes")
 #define KEY_SIZE (8 + UUID_SIZE)
-#define EVENT_COST 256    /* bytes that an event takes beside its body */
-#define DELIVERY_COST 160 /* bytes that the record of a delivery takes */
+#define ROOM_MAX 10000 /* records that one request drops to make room for itself */
+#define LOOK_MAX 2000  /* events that a slice looks at, most of them open */
 
 static struct slice settled_key(int64_t settled_ms, const struct uuid *id,
     unsigned char out[KEY_SIZE])
@@ -41,30 +41,11 @@ static uint64_t decode_number(struct slice value)
 	return record_open_number(value, &n) == OK ? n : 0;
 }
 
-enum err retention_bytes(struct db_txn *txn, uint64_t *out)
-{
-	struct slice value;
-	enum err err = db_get(txn, DB_META, BYTES_KEY, &value);
-	*out = err == OK ? decode_number(value) : 0;
-	return err == ERR_NOTFOUND ? OK : err;
-}
-
-/* Adds to the sum and takes from it. */
-static enum err count_bytes(struct db_txn *txn, uint64_t more, uint64_t less)
-{
-	uint64_t sum = 0;
-	enum err err = retention_bytes(txn, &sum);
-	if (err != OK)
-		return err;
-	sum += more;
-	return put_number(txn, DB_META, BYTES_KEY, sum > less ? sum - less : 0);
-}
-
 enum err retention_cost(struct db_txn *txn, const struct event *e, uint64_t *out)
 {
 	uint64_t attempts = 0;
 	enum err err = attempts_cost(txn, e, &attempts);
-	*out = e->body_bytes + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST + attempts;
+	*out = event_cost(e) + attempts;
 	return err;
 }
 
@@ -77,7 +58,9 @@ static enum err enter(struct db_txn *txn, const struct event *e)
 	if (err == OK)
 		err = put_number(txn, DB_SETTLED, settled_key(e->settled_ms, &e->id, key),
 		    cost);
-	return err == OK ? count_bytes(txn, cost, 0) : err;
+	if (err == OK)
+		usage_move(txn, slice_of(e->session), USAGE_OPEN, USAGE_HISTORY, cost);
+	return err;
 }
 
 enum err retention_settle(struct db_txn *txn, const struct delivery *d, int64_t now_ms)
@@ -91,22 +74,31 @@ enum err retention_settle(struct db_txn *txn, const struct delivery *d, int64_t 
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
+/* Whether the session of an event that is over may hold it as one that is open. */
+static enum err may_reopen(struct db_txn *txn, const struct event *e, uint64_t *cost)
+{
+	const struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
+	enum err err = retention_cost(txn, e, cost);
+	return err == OK ? usage_allows(u, slice_of(e->session), *cost, 1) : err;
+}
+
 enum err retention_reopen(struct db_txn *txn, const struct delivery *d)
 {
 	unsigned char key[KEY_SIZE];
-	struct slice value;
 	struct event e = {0};
-	enum err err = events_reopen(txn, &d->event_id, &e);
-	/* of an old record nobody knows when it was settled: that entry is overtaken */
-	if (err != OK || e.open > 0 || e.settled_ms == 0)
+	uint64_t cost = 0;
+	enum err err = events_get(txn, &d->event_id, &e, NULL);
+	bool is_over = err == OK && e.open == 0;
+	if (is_over)
+		err = may_reopen(txn, &e, &cost);
+	if (err == OK || err == ERR_CORRUPT) /* which it logs */
+		err = events_reopen(txn, &d->event_id, &e);
+	if (err != OK || !is_over)
 		return err;
-	struct slice entry = settled_key(e.settled_ms, &e.id, key);
-	err = db_get(txn, DB_SETTLED, entry, &value);
-	uint64_t cost = err == OK ? decode_number(value) : 0;
-	if (err == OK)
-		err = db_del(txn, DB_SETTLED, entry);
-	if (err == OK)
-		err = count_bytes(txn, 0, cost);
+	usage_move(txn, slice_of(e.session), USAGE_HISTORY, USAGE_OPEN, cost);
+	/* of an old record nobody knows when it was settled: that entry is overtaken */
+	if (e.settled_ms != 0)
+		err = db_del(txn, DB_SETTLED, settled_key(e.settled_ms, &e.id, key));
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -150,30 +142,38 @@ static bool is_overtaken(const struct settled *s, const struct event *e)
 	return e->open > 0 || (e->settled_ms != 0 && e->settled_ms != s->at_ms);
 }
 
-/*
- * Drops the entry's event with the records of its deliveries and their attempts, whose ids are
- * the range behind its own; not one that was open again: another entry counts for it, or will.
- */
-static enum err drop_event(struct db_txn *txn, const struct settled *s, size_t *dropped)
+/* Removes a settled event with the records of its deliveries, its attempts, its place. */
+static enum err drop_event(struct db_txn *txn, const struct event *e, size_t *dropped)
 {
-	struct event e = {0};
-	enum err err = events_get(txn, &s->event, &e, NULL);
-	if (err == ERR_NOTFOUND || (err == OK && is_overtaken(s, &e)))
-		return OK;
-	if (err != OK && err != ERR_CORRUPT)
-		return err;
-	for (uint32_t n = 1; n <= e.deliveries; n++) {
+	uint64_t cost = event_cost(e);
+	for (uint32_t n = 1; n <= e->deliveries; n++) {
 		struct uuid delivery;
-		uuid_step(&s->event, n, &delivery);
-		err = queue_forget(txn, &delivery);
+		uuid_step(&e->id, n, &delivery);
+		enum err err = queue_forget(txn, &delivery);
 		if (err != OK && err != ERR_NOTFOUND)
 			return err;
 		(*dropped)++;
 	}
-	err = attempts_drop(txn, &e, dropped);
-	if (err == OK && e.session[0] != '\0') /* else its head cannot be read */
-		err = history_del(txn, slice_of(e.session), &s->event);
-	return err == OK || err == ERR_NOTFOUND ? events_drop(txn, &s->event) : err;
+	enum err err = attempts_drop(txn, e, dropped, &cost);
+	if (err == OK && e->session[0] != '\0') /* else its head cannot be read */
+		err = history_del(txn, slice_of(e->session), &e->id);
+	if (err != OK && err != ERR_NOTFOUND)
+		return err;
+	usage_change(txn, slice_of(e->session), USAGE_HISTORY, -(int64_t)cost);
+	return events_drop(txn, &e->id);
+}
+
+/*
+ * Drops the entry's event, whose deliveries and attempts are the range behind its id; not one
+ * that was open again: another entry counts for it, or will.
+ */
+static enum err drop_entry(struct db_txn *txn, const struct settled *s, size_t *dropped)
+{
+	struct event e = {.id = s->event};
+	enum err err = events_get(txn, &s->event, &e, NULL);
+	if (err == ERR_NOTFOUND || (err == OK && is_overtaken(s, &e)))
+		return OK;
+	return err == OK || err == ERR_CORRUPT ? drop_event(txn, &e, dropped) : err;
 }
 
 static enum err oldest_settled(struct db_txn *txn, struct settled *out)
@@ -190,24 +190,131 @@ static enum err oldest_settled(struct db_txn *txn, struct settled *out)
 	return ERR_NOTFOUND; /* the others of this turn must go on */
 }
 
-/* Drops the oldest settled event if it is not to be kept. ERR_NOTFOUND where there is none. */
+/* Drops the oldest settled event if it is too old. ERR_NOTFOUND where there is none. */
 static enum err drop_oldest(struct db_txn *txn, const struct retention *keep, int64_t now_ms,
     size_t *dropped)
 {
 	struct settled s = {0};
 	unsigned char key[KEY_SIZE];
-	uint64_t sum = 0;
 	enum err err = oldest_settled(txn, &s);
-	if (err == OK)
-		err = retention_bytes(txn, &sum);
 	if (err != OK)
 		return err;
-	if (s.at_ms > now_ms - keep->settled_ms && sum <= keep->settled_bytes)
+	if (s.at_ms > now_ms - keep->settled_ms)
 		return ERR_NOTFOUND;
-	err = drop_event(txn, &s, dropped);
-	if (err == OK)
-		err = count_bytes(txn, 0, s.cost);
+	err = drop_entry(txn, &s, dropped);
 	return err == OK ? db_del(txn, DB_SETTLED, settled_key(s.at_ms, &s.event, key)) : err;
+}
+
+/* By room: what is to go, and what went. */
+struct yield {
+	struct usage *usage;
+	uint64_t bytes; /* that are still to go */
+	size_t max;     /* records */
+	size_t dropped;
+	size_t looked_at; /* events that stay */
+	bool more;        /* it could not go on for long enough */
+};
+
+/* Drops an event that is over; one that is open, or cannot be read, stays. */
+static enum err yield_event(struct db_txn *txn, struct yield *y, const struct uuid *id,
+    bool *went)
+{
+	unsigned char key[KEY_SIZE];
+	struct event e = {.id = *id};
+	enum err err = events_get(txn, id, &e, NULL);
+	*went = err == OK && e.open == 0;
+	if (!*went)
+		return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
+	err = drop_event(txn, &e, &y->dropped);
+	if (err == OK && e.settled_ms != 0)
+		err = db_del(txn, DB_SETTLED, settled_key(e.settled_ms, id, key));
+	y->dropped++;
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+static uint64_t history_of(const struct yield *y, const struct usage_walk *w)
+{
+	return usage_of(y->usage, w->session).n[USAGE_HISTORY];
+}
+
+static bool may_go_on(const struct yield *y)
+{
+	return y->dropped < y->max && y->looked_at < LOOK_MAX;
+}
+
+/*
+ * Drops events of one session behind the place of the walk, up to `most` bytes. A walk that
+ * comes to the end begins anew; one that was all along the way and found nothing is the last.
+ */
+static enum err yield_of(struct db_txn *txn, struct yield *y, struct usage_walk *w,
+    uint64_t most)
+{
+	static const struct uuid FRONT;
+	bool from_front = uuid_eq(&w->passed, &FRONT);
+	bool found = false;
+	uint64_t first = history_of(y, w);
+	uint64_t gone = 0;
+	enum err err = OK;
+	while (err == OK && gone < most && may_go_on(y)) {
+		struct uuid event;
+		bool went = false;
+		err = history_next(txn, w->session, &w->passed, &event);
+		if (err == OK)
+			err = yield_event(txn, y, &event, &went);
+		if (err == OK)
+			w->passed = event;
+		found = found || went;
+		y->looked_at += went ? 0 : 1;
+		gone = first - history_of(y, w);
+	}
+	y->bytes -= gone < y->bytes ? gone : y->bytes;
+	if (err == ERR_NOTFOUND && from_front && !found) {
+		usage_end_walk(y->usage, w);
+		return OK;
+	}
+	if (err == ERR_NOTFOUND)
+		w->passed = FRONT;
+	usage_keep_walk(y->usage, w);
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* Drops history of those who are first to yield, each its part, until enough went. */
+static enum err yield(struct db_txn *txn, struct yield *y, enum usage_order order)
+{
+	struct usage_walk walks[USAGE_YIELDERS];
+	size_t count = y->bytes == 0 ? 0 : usage_yielders(y->usage, order, y->bytes, walks);
+	enum err err = OK;
+	for (size_t i = 0; err == OK && i < count && y->bytes > 0 && may_go_on(y); i++) {
+		struct usage_walk *w = &walks[i];
+		err = yield_of(txn, y, w, w->surplus < y->bytes ? w->surplus : y->bytes);
+	}
+	y->more = y->more || (count > 0 && y->bytes > 0);
+	return err;
+}
+
+enum err retention_make_room(struct db_txn *txn, uint64_t bytes)
+{
+	struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
+	struct yield y = {.usage = u, .bytes = usage_lacks(u, bytes), .max = ROOM_MAX};
+	return yield(txn, &y, USAGE_MOST_HELD);
+}
+
+/* Drops what takes too much room. */
+static enum err sweep_room(struct db_txn *txn, const struct retention *keep, size_t max,
+    size_t *dropped)
+{
+	struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
+	struct yield y = {.usage = u,
+	    .bytes = usage_excess(u),
+	    .max = max,
+	    .dropped = *dropped};
+	enum err err = yield(txn, &y, USAGE_MOST_HELD);
+	uint64_t history = usage_total(u).n[USAGE_HISTORY];
+	y.bytes = history > keep->settled_bytes ? history - keep->settled_bytes : 0;
+	if (err == OK)
+		err = yield(txn, &y, USAGE_MOST_HISTORY);
+	*dropped = y.more && y.dropped < max ? max : y.dropped;
+	return err;
 }
 
 enum err retention_sweep_settled(struct db_txn *txn, const struct retention *keep,
@@ -219,7 +326,9 @@ enum err retention_sweep_settled(struct db_txn *txn, const struct retention *kee
 		err = drop_oldest(txn, keep, now_ms, dropped);
 		*dropped += err == OK ? 1 : 0;
 	}
-	return err == ERR_NOTFOUND ? OK : err;
+	if (err == OK || err == ERR_NOTFOUND)
+		err = sweep_room(txn, keep, max, dropped);
+	return err;
 }
 
 /* The delivery of a dropped dead letter is over. */

@@ -11,6 +11,7 @@
 #include "store/events.h"
 #include "store/queue.h"
 #include "store/record.h"
+#include "store/recount.h"
 #include "store/resend.h"
 #include "store/webhooks.h"
 
@@ -46,6 +47,7 @@ static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {
     create, digest_urls, count_waiting,
     history_fill,        /* to 4; the attempts of before are not known */
     resend_name_letters, /* to 5: dead deliveries name their dead letters */
+    recount_fill,        /* to 6: what each session holds; keys of before count for nobody */
 };
 
 enum err schema_version(struct db_txn *txn, uint32_t *out)

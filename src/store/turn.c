@@ -8,7 +8,8 @@
  * A turn whose transaction failed with requests in it is tried once more with the
  * progress alone: deleting needs pages too, and far fewer of them. Where there is no room
  * even for that, the file may grow beyond its largest size, and what the disk has no room
- * for is tried in parts: one that is written makes room for the next.
+ * for is tried in parts: one that is written makes room for the next. Requests that found no
+ * room together are tried apart, so that one which is too large fails alone.
  */
 #include "store/turn.h"
 
@@ -23,6 +24,9 @@
  * also leaves the loop in bearable time.
  */
 #define BYTES_MAX (32u << 20)
+#define STORE_PART                                                                             \
+	16 /* …nor more than this part of the store: pages are free again two later */
+#define APART_MAX 16 /* of requests that are tried apart so many may fail: bounds the work */
 
 TAILQ_HEAD(op_list, op);
 
@@ -32,6 +36,7 @@ struct turn {
 	size_t count;
 	size_t intake;
 	size_t patient; /* that may wait */
+	size_t bytes_max;
 	struct turn_figures figures;
 };
 
@@ -39,6 +44,9 @@ struct turn *turn_new(struct db *db)
 {
 	struct turn *t = mem_new(sizeof(*t));
 	t->db = db;
+	t->bytes_max = BYTES_MAX;
+	if (db_max_bytes(db) / STORE_PART < t->bytes_max)
+		t->bytes_max = (size_t)(db_max_bytes(db) / STORE_PART);
 	TAILQ_INIT(&t->staged);
 	return t;
 }
@@ -86,7 +94,7 @@ static void take(struct turn *t, struct op_list *ops)
 {
 	size_t bytes = 0;
 	TAILQ_INIT(ops);
-	while (!TAILQ_EMPTY(&t->staged) && bytes < BYTES_MAX) {
+	while (!TAILQ_EMPTY(&t->staged) && bytes < t->bytes_max) {
 		struct op *op = TAILQ_FIRST(&t->staged);
 		TAILQ_REMOVE(&t->staged, op, link);
 		TAILQ_INSERT_TAIL(ops, op, link);
@@ -204,14 +212,20 @@ static void rotate(struct op_list *ops)
 	TAILQ_INSERT_TAIL(ops, op, link);
 }
 
+static size_t count_ops(const struct op_list *ops)
+{
+	size_t count = 0;
+	const struct op *op;
+	TAILQ_FOREACH(op, ops, link)
+		count++;
+	return count;
+}
+
 /* Saves what can be saved of the progress of a turn that failed with `err`. */
 static enum err save_progress(struct turn *t, struct op_list *progress, bool had_intake,
     enum err err)
 {
-	size_t count = 0;
-	struct op *op;
-	TAILQ_FOREACH(op, progress, link)
-		count++;
+	size_t count = count_ops(progress);
 	if (count == 0)
 		return OK;
 	if (had_intake)
@@ -223,6 +237,48 @@ static enum err save_progress(struct turn *t, struct op_list *progress, bool had
 		rotate(progress);
 	stage_again(t, progress);
 	return err;
+}
+
+static void give_up_first(struct op_list *ops)
+{
+	struct op_list first = TAILQ_HEAD_INITIALIZER(first);
+	struct op *op = TAILQ_FIRST(ops);
+	TAILQ_REMOVE(ops, op, link);
+	TAILQ_INSERT_TAIL(&first, op, link);
+	tell(&first, ERR_NOSPACE);
+}
+
+/*
+ * Writes requests that found no room together in smaller parts, so that one which is too large
+ * fails alone. All are told. OK where any was written.
+ */
+static enum err write_apart(struct turn *t, struct op_list *intake)
+{
+	size_t left = count_ops(intake);
+	size_t part = (left + 1) / 2;
+	enum err result = ERR_NOSPACE;
+	for (int failed = 0; left > 0 && failed < APART_MAX;) {
+		part = part < left ? part : left;
+		enum err err = write_first(t, intake, part);
+		if (err == OK) {
+			result = OK;
+			left -= part;
+			part *= 2;
+			continue;
+		}
+		if (err != ERR_NOSPACE) {
+			tell(intake, ERR_STORE);
+			return err;
+		}
+		failed++;
+		if (part == 1) {
+			give_up_first(intake);
+			left--;
+		}
+		part = (part + 1) / 2;
+	}
+	tell(intake, ERR_NOSPACE);
+	return result;
 }
 
 enum err turn_commit(struct turn *t)
@@ -240,11 +296,16 @@ enum err turn_commit(struct turn *t)
 	log_error("turn failed, nothing of it was written", LOG_S("error", err_text(err)));
 	move_class(&ops, &progress, OP_PROGRESS);
 	bool had_intake = !TAILQ_EMPTY(&ops);
-	tell(&ops, err == ERR_NOSPACE ? ERR_NOSPACE : ERR_STORE);
+	bool apart = err == ERR_NOSPACE && count_ops(&ops) > 1;
+	if (!apart)
+		tell(&ops, err == ERR_NOSPACE ? ERR_NOSPACE : ERR_STORE);
 	enum err saved = save_progress(t, &progress, had_intake, err);
+	if (saved == ERR_BROKEN)
+		tell(&ops, ERR_STORE);
 	if (saved == ERR_BROKEN || (saved == OK && !had_intake))
 		return saved;
-	return err;
+	enum err written = apart ? write_apart(t, &ops) : err;
+	return written == OK ? saved : written;
 }
 
 void turn_refuse(struct turn *t)

@@ -65,6 +65,7 @@ bool turn_may_wait(const struct turn *t);
  * Applies and commits what is staged, then tells each operation. Operations that
  * done() stages are the next turn's, and so are those that are too much for one transaction.
  * OK also when nothing was staged.
+ * OK also where only some INTAKE found room, the others being told ERR_NOSPACE.
  * ERR_NOSPACE, ERR_STORE: no INTAKE was written, and it has been told; of PROGRESS what
  * there was room for, the rest waits.
  * ERR_BROKEN: the store's state is unknown; everybody has been told ERR_STORE; end the process.

@@ -294,7 +294,7 @@ def sessions(gateway, token=None, **query):
     return answer.json()
 
 
-def test_sessions_have_webhooks_or_events(gateway, make_receiver):
+def test_sessions_have_webhooks_or_hold_something(gateway, make_receiver):
     receiver, hold = make_receiver(200), Hold()
     assert sessions(gateway) == {"sessions": [], "next_cursor": None}
     gone = gateway.register("b~1", receiver.url())
@@ -304,15 +304,18 @@ def test_sessions_have_webhooks_or_events(gateway, make_receiver):
     gateway.register("a", make_receiver(hold).url())
     gateway.register("a", receiver.url(), events=["receipt"])
     gateway.publish("a")
+    assert gateway.publish("key", id="k")["deliveries"] == 0
     found = sessions(gateway)
-    assert found == {
-        "sessions": [
-            {"id": "B", "webhooks": 1, "waiting": 0},
-            {"id": "a", "webhooks": 2, "waiting": 1},
-            {"id": "b~1", "webhooks": 0, "waiting": 0},
-        ],
-        "next_cursor": None,
-    }
+    assert found["next_cursor"] is None
+    assert [(s["id"], s["webhooks"], s["waiting"]) for s in found["sessions"]] == [
+        ("B", 1, 0), ("a", 2, 1), ("b~1", 0, 0), ("key", 0, 0)
+    ]
+    empty, waiting, over, key = found["sessions"]
+    assert (empty["open_bytes"], empty["history_bytes"], empty["key_bytes"]) == (0, 0, 0)
+    assert waiting["open_bytes"] > 0 and waiting["history_bytes"] == 0
+    assert over["open_bytes"] == 0 and over["history_bytes"] > 0
+    assert key["key_bytes"] > 0 and key["history_bytes"] == 0
+    assert [s["dead_letters"] for s in found["sessions"]] == [0] * 4
     names, cursor = [], {}
     while True:
         page = sessions(gateway, limit=1, **cursor)
@@ -320,7 +323,7 @@ def test_sessions_have_webhooks_or_events(gateway, make_receiver):
         if page["next_cursor"] is None:
             break
         cursor = {"cursor": page["next_cursor"]}
-    assert names == ["B", "a", "b~1"]
+    assert names == ["B", "a", "b~1", "key"]
     expect_error(gateway.api("GET", "/sessions?limit=x"), 400, "limit")
     expect_error(gateway.api("GET", "/sessions?cursor=%20"), 400, "cursor")
     hold.release()

@@ -1,6 +1,7 @@
 """
 A disk that is full, and a store that has reached its largest size: publishing is refused with
-507 and goes on by itself once there is room, and deliveries go on all the while.
+507, or with 429 where a session has its share, and goes on by itself once there is room, and
+deliveries go on all the while.
 """
 
 import os
@@ -83,7 +84,7 @@ class Publisher:
             self.accepted.add(answer.json()["id"])
         else:
             expect_error(answer, answer.status_code)
-            assert answer.status_code in (503, 507), answer.text
+            assert answer.status_code in (429, 503, 507), answer.text
             assert int(answer.headers["Retry-After"]) > 0
         return answer.status_code
 
@@ -124,30 +125,41 @@ def test_full_disk(small_disk, make_receiver, count):
     wait_until(lambda: publisher.accepted <= receiver.ids, what="what was published last")
 
 
-def fill_slowly(publisher):
-    wait_until(lambda: publisher.publish(pad=200_000) == 507, timeout=30, what="507")
+def fill_slowly(publisher, status):
+    wait_until(lambda: publisher.publish(pad=200_000) == status, timeout=30, what=f"{status}")
 
 
-def fill_at_once(publisher):
+def fill_at_once(publisher, status):
     """Large events to just below where publishing ends, and one that leaves nearly nothing."""
     for pad in (4_000_000, 4_000_000, 4_000_000, 2_000_000, 400_000, 1_200_000):
         publisher.publish(pad)
-    wait_until(lambda: publisher.publish() == 507, what="507")
+    fill_slowly(publisher, status)
+
+
+# One alone comes to its share, and others still find room; who is given all of it, to its end.
+LIMITS = {"share": (429, {}), "end": (507, {"session_store_bytes": "s=16MiB"})}
 
 
 @pytest.mark.parametrize("fill", [fill_slowly, fill_at_once])
-def test_full_store(make_gateway, make_receiver, fill):
+@pytest.mark.parametrize("limit", LIMITS)
+def test_full_store(make_gateway, make_receiver, fill, limit):
+    status, options = LIMITS[limit]
     gate = Hold()
     receiver = make_receiver(gate)
-    gateway = make_gateway(store_max_bytes="16MiB", max_body_bytes="4MiB", retention="0s")
-    publisher = Publisher(gateway, "s")
+    gateway = make_gateway(
+        store_max_bytes="16MiB", max_body_bytes="4MiB", retention="0s", **options
+    )
+    publisher, other = Publisher(gateway, "s"), Publisher(gateway, "t")
     gateway.register("s", receiver.url(), timeout_ms=30000)
-    fill(publisher)
-    assert not is_ready(gateway)
+    gateway.register("t", receiver.url(), timeout_ms=30000)
+    fill(publisher, status)
+    assert (other.publish(pad=200_000) == 202) == (limit == "share")
 
     gate.release()  # what goes out is dropped from the store, and makes room
     wait_until(lambda: publisher.accepted <= receiver.ids, 30, "deliveries from a full store")
     wait_until(lambda: publisher.publish(pad=200_000) == 202, 30, "room again")
+    assert other.publish(pad=200_000) == 202
     assert is_ready(gateway)
-    wait_until(lambda: publisher.accepted <= receiver.ids, what="what was published last")
-    assert len(receiver.requests) == len(publisher.accepted)
+    accepted = publisher.accepted | other.accepted
+    wait_until(lambda: accepted <= receiver.ids, what="what was published last")
+    assert len(receiver.requests) == len(accepted)

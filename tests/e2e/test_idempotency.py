@@ -109,6 +109,55 @@ def test_first_answer_stays_though_another_would_be_due_now(gateway, make_receiv
     expect_repeat(post(gateway, SINGLE, key="k"), first)
 
 
+def later(gateway, timestamp):
+    """Waits until what is published now has another time."""
+    wait_until(
+        lambda: gateway.publish("clock")["timestamp"] > timestamp, what="the next second"
+    )
+
+
+UNTIMED = {
+    "key": (SESSION_EVENTS, SINGLE, "k"),
+    "id": (SESSION_EVENTS, with_id("k"), None),
+    "key of a batch": ("/events", BATCH, "k"),
+    "ids of a batch": ("/events", batch_of(with_id("k"), with_id("l", timestamp=5)), "k"),
+}
+
+
+@pytest.mark.parametrize("path, body, key", UNTIMED.values(), ids=UNTIMED.keys())
+def test_time_of_the_first_is_the_time_of_the_repeat(gateway, fifo, path, body, key):
+    first = expect_new(post(gateway, body, path, key))
+    later(gateway, max(e["timestamp"] for e in first.json().get("events", [first.json()])))
+    expect_repeat(post(gateway, body, path, key), first)
+
+
+def test_event_known_by_its_id_keeps_its_answer_in_a_batch_with_a_key(gateway, fifo):
+    """Also in the batch's own repeat, where its id and its time are those of before."""
+    known = expect_new(post(gateway, with_id("a")))
+    later(gateway, known.json()["timestamp"])
+    body = batch_of(NAMED, with_id("a"), with_id("b"), with_id("a"), NAMED)
+    first = expect_new(post(gateway, body, "/events", key="k"))
+    assert first.json()["events"][1] == first.json()["events"][3] == known.json()
+    gateway.stop()
+    gateway.start()
+    expect_repeat(post(gateway, body, "/events", key="k"), first)
+
+
+def test_form_of_the_first_is_the_form_of_the_repeat(gateway):
+    """The same bytes as one envelope and as a batch of lines."""
+    first = expect_new(post(gateway, NAMED, "/events", key="k"))
+    lines = {"Content-Type": "application/x-ndjson", "Idempotency-Key": "k"}
+    again = gateway.api("POST", "/events", body=NAMED, headers=lines)
+    expect_repeat(again, first)
+
+
+def test_key_of_an_empty_batch_is_free(gateway):
+    """Nothing was stored under it, and nothing has to be repeated."""
+    for body in (b"[]", b"[]", BATCH):
+        expect_new(post(gateway, body, "/events", key="k"))
+    expect_error(post(gateway, b"[]", "/events", key="k"), 409)
+
+
 def test_event_for_nobody_is_known_too(gateway, receiver):
     first = expect_new(post(gateway, SINGLE, key="k"))
     assert first.json()["deliveries"] == 0

@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "store/queue.h"
+#include "store/usage.h"
 #include "support.h"
 
 void folder_make(char path[64])
@@ -44,11 +45,15 @@ void store_open(struct store *s, uint64_t map_bytes)
 	if (db_open(s->dir, map_bytes, &s->db, &p) != OK)
 		fail_msg("%s", p.message);
 	assert_int_equal(backlog_new(s->db, &s->backlog), OK);
+	const struct usage_conf conf = {.backlog = s->backlog};
+	assert_int_equal(usage_new(s->db, &conf, &s->usage), OK);
 }
 
 void store_close(struct store *s)
 {
+	usage_free(s->usage);
 	backlog_free(s->backlog);
+	s->usage = NULL;
 	db_close(s->db);
 	s->backlog = NULL;
 	s->db = NULL;
@@ -104,6 +109,18 @@ struct db_txn *store_read(struct store *s)
 void store_commit(struct db_txn *txn)
 {
 	assert_int_equal(db_commit(txn), OK);
+}
+
+void store_leave(struct store *s, uint64_t bytes)
+{
+	struct holding h = usage_total(s->usage);
+	uint64_t held = h.n[USAGE_OPEN] + h.n[USAGE_KEYS];
+	uint64_t used = held + h.n[USAGE_HISTORY];
+	held += backlog_total(s->backlog) * USAGE_LETTER;
+	const struct usage_room room = {.capacity = held + bytes,
+	    .used_bytes = used,
+	    .traffic_bytes = used};
+	usage_measure(s->usage, &room);
 }
 
 size_t store_count_in(struct db_txn *txn, enum db_table t)

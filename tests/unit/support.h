@@ -33,6 +33,7 @@ struct store {
 	char dir[64];
 	struct db *db;
 	struct backlog *backlog; /* goes along with it */
+	struct usage *usage;     /* the same */
 };
 
 /* For cmocka: *state is a struct store with a fresh, open store; then all of it is removed. */
@@ -56,6 +57,12 @@ void store_reopen(struct store *s);
 struct db_txn *store_begin(struct store *s);
 struct db_txn *store_read(struct store *s);
 void store_commit(struct db_txn *txn);
+
+/*
+ * Leaves the sessions so many bytes that they may still hold, all together; the store's pages
+ * are just what is counted.
+ */
+void store_leave(struct store *s, uint64_t bytes);
 
 /* The rows of table `t`, as a transaction of their own sees them, or as `txn` does. */
 size_t store_count(struct store *s, enum db_table t);

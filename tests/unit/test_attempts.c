@@ -30,7 +30,8 @@ static void put(struct db_txn *txn, struct uuid delivery, uint32_t number, size_
 	a.url = SLICE("http://a/");
 	attempt_record_encode(&a, &record);
 	record_seal(&record);
-	assert_int_equal(attempts_put(txn, &delivery, number, buf_view(&record)), OK);
+	assert_int_equal(attempts_put(txn, SLICE("s"), &delivery, number, buf_view(&record)),
+	    OK);
 	buf_fini(&record);
 }
 
@@ -100,6 +101,7 @@ static void test_of_an_event(void **state)
 	const struct event behind = {.id = make_id(107), .deliveries = 1};
 	const struct event none = {.id = make_id(120)};
 	size_t dropped = 10;
+	uint64_t cost = 0;
 	struct db_txn *txn = store_begin(s);
 	put(txn, delivery_of(&before, 3), 1, 0);
 	put(txn, delivery_of(&behind, 1), 1, 0);
@@ -111,10 +113,12 @@ static void test_of_an_event(void **state)
 	put(txn, delivery_of(&e, 2), UINT32_MAX, 0);
 	assert_true(cost_of(txn, &e) == 3 * one + 1000);
 	assert_true(cost_of(txn, &none) == 0);
-	assert_int_equal(attempts_drop(txn, &none, &dropped), OK);
+	assert_int_equal(attempts_drop(txn, &none, &dropped, &cost), OK);
 	assert_int_equal(dropped, 10);
-	assert_int_equal(attempts_drop(txn, &e, &dropped), OK);
+	assert_true(cost == 0);
+	assert_int_equal(attempts_drop(txn, &e, &dropped, &cost), OK);
 	assert_int_equal(dropped, 13);
+	assert_true(cost == 3 * one + 1000);
 	assert_true(cost_of(txn, &e) == 0);
 	assert_int_equal(store_count_in(txn, DB_ATTEMPTS), 2);
 	assert_int_equal(read_all(txn, delivery_of(&before, 3), 0, 16, 16).count, 1);
@@ -138,6 +142,7 @@ static void test_damage(void **state)
 	const struct event e = {.id = make_id(100), .deliveries = 2};
 	struct uuid one = delivery_of(&e, 1);
 	size_t dropped = 0;
+	uint64_t cost = 0;
 	log_setup(LOG_ERROR + 1, LOG_TEXT);
 	struct db_txn *txn = store_begin(s);
 	put(txn, one, 1, 0);
@@ -145,7 +150,7 @@ static void test_damage(void **state)
 	put(txn, one, 3, 0);
 	put_raw(txn, one, 0xffffffff, UUID_SIZE + 3);
 	assert_int_equal(read_all(txn, one, 0, 16, 16).count, 2);
-	assert_int_equal(attempts_drop(txn, &e, &dropped), OK);
+	assert_int_equal(attempts_drop(txn, &e, &dropped, &cost), OK);
 	assert_int_equal(dropped, 4);
 	assert_int_equal(store_count_in(txn, DB_ATTEMPTS), 0);
 	store_commit(txn);

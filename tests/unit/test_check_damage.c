@@ -14,6 +14,7 @@
 #include "store/queue.h"
 #include "store/record.h"
 #include "store/schema.h"
+#include "store/usage.h"
 #include "store/webhooks.h"
 #include "world.h"
 
@@ -89,11 +90,6 @@ static void unknown_meta(struct sample *m)
 static void short_meta(struct sample *m)
 {
 	put_number(m->w.txn, DB_META, SLICE("last_webhook"), 3, 4);
-}
-
-static void other_sum(struct sample *m)
-{
-	put_number(m->w.txn, DB_META, SLICE("settled_bytes"), 1, 8);
 }
 
 static void last_webhook_low(struct sample *m)
@@ -401,30 +397,49 @@ static void answer_missing(struct sample *m)
 	assert_int_equal(events_drop(m->w.txn, &id), OK);
 }
 
-static void first_key(struct sample *m, enum db_table t, struct buf *key)
+/* Removes piece `piece` of the answer under key `n`, 0 for the first. */
+static void delete_piece(struct sample *m, uint64_t n, unsigned char piece)
 {
-	struct slice found;
-	struct slice value;
-	assert_int_equal(db_first(m->w.txn, t, &found, &value), OK);
-	buf_slice(key, found);
-}
-
-static void delete_first(struct sample *m, enum db_table t)
-{
-	struct buf key = BUF_INIT(512);
-	first_key(m, t, &key);
-	assert_int_equal(db_del(m->w.txn, t, buf_view(&key)), OK);
-	buf_fini(&key);
+	unsigned char key[RECORD_DIGEST + 2] = {0};
+	world_key(n, key);
+	key[RECORD_DIGEST + 1] = piece;
+	size_t len = piece == 0 ? RECORD_DIGEST : sizeof(key);
+	assert_int_equal(db_del(m->w.txn, DB_REPEATS, (struct slice){(const char *)key, len}),
+	    OK);
 }
 
 static void repeat_missing(struct sample *m)
 {
-	delete_first(m, DB_REPEATS);
+	delete_piece(m, 1, 0);
+}
+
+static void text_missing(struct sample *m)
+{
+	delete_piece(m, 3, 0);
+}
+
+static void repeat_piece_missing(struct sample *m)
+{
+	delete_piece(m, 1, 2);
+}
+
+static void repeat_piece_too_many(struct sample *m)
+{
+	unsigned char key[RECORD_DIGEST + 2] = {0};
+	world_key(2, key);
+	key[RECORD_DIGEST + 1] = 1;
+	put_number(m->w.txn, DB_REPEATS, (struct slice){(const char *)key, sizeof(key)}, 1, 8);
 }
 
 static void repeat_without_age(struct sample *m)
 {
-	delete_first(m, DB_REPEATS_BY_AGE);
+	struct slice key;
+	struct slice value;
+	char copy[512];
+	assert_int_equal(db_first(m->w.txn, DB_REPEATS_BY_AGE, &key, &value), OK);
+	memcpy(copy, key.ptr, key.len);
+	assert_int_equal(db_del(m->w.txn, DB_REPEATS_BY_AGE, (struct slice){copy, key.len}),
+	    OK);
 }
 
 static void repeat_key_short(struct sample *m)
@@ -437,7 +452,8 @@ static void attempt_missing(struct sample *m)
 	struct delivery d = world_delivery(&m->w, m->over, 1);
 	struct event e = {.id = m->over, .deliveries = 1};
 	size_t dropped = 0;
-	assert_int_equal(attempts_drop(m->w.txn, &e, &dropped), OK);
+	uint64_t cost = 0;
+	assert_int_equal(attempts_drop(m->w.txn, &e, &dropped, &cost), OK);
 	assert_int_equal(dropped, d.attempts);
 }
 
@@ -482,6 +498,60 @@ static void history_key_short(struct sample *m)
 	put_raw(m, DB_HISTORY, "short", "");
 }
 
+static void put_usage(struct sample *m, const char *session, struct holding h)
+{
+	assert_int_equal(usage_put(m->w.txn, slice_of(session), &h), OK);
+}
+
+static void usage_missing(struct sample *m)
+{
+	assert_int_equal(db_del(m->w.txn, DB_USAGE, SLICE("s")), OK);
+}
+
+/* The row as it will be written with the commit, and a number of it changed then. */
+static void change_usage(struct sample *m, enum usage_kind kind)
+{
+	usage_change(m->w.txn, SLICE("s"), kind, 1);
+}
+
+static void usage_of_more_open(struct sample *m)
+{
+	change_usage(m, USAGE_OPEN);
+}
+
+static void usage_of_more_history(struct sample *m)
+{
+	change_usage(m, USAGE_HISTORY);
+}
+
+static void usage_of_more_letters(struct sample *m)
+{
+	change_usage(m, USAGE_LETTERS);
+}
+
+static void usage_of_more_keys(struct sample *m)
+{
+	change_usage(m, USAGE_KEYS);
+}
+
+static void usage_of_nobody(struct sample *m)
+{
+	put_usage(m, "t", (struct holding){.n = {5}});
+}
+
+static void usage_of_no_session(struct sample *m)
+{
+	put_usage(m, "a b", (struct holding){.n = {5}});
+}
+
+/* Bytes of keys that another session has. */
+static void usage_of_other_keys(struct sample *m)
+{
+	uint64_t keys = usage_total(db_companion_of(m->w.txn, DB_COUNTS_USAGE)).n[USAGE_KEYS];
+	usage_change(m->w.txn, SLICE("s"), USAGE_KEYS, -(int64_t)keys);
+	usage_change(m->w.txn, SLICE("t"), USAGE_KEYS, (int64_t)keys);
+}
+
 static const struct {
 	void (*damage)(struct sample *m);
 	const char *name;
@@ -495,7 +565,6 @@ static const struct {
     D(no_version, "meta: there is no version, though there are rows"),
     D(unknown_meta, "meta 7374726179: the key is not known"),
     D(short_meta, "the record is corrupt"),
-    D(other_sum, "meta: settled_bytes is 1, the entries of settled add up to"),
     D(last_webhook_low, "webhooks 0000000000000002: the number is not one of 1 to"),
     D(last_webhook_zero, "webhook 1 is not one of 1 to last_webhook of meta"),
     D(webhook_of_other_number, "the key is not the webhook's number"),
@@ -545,8 +614,12 @@ static const struct {
     D(settled_at_other_cost, "it says 10 bytes, its event counts for"),
     D(settled_missing_after_replay, "1 events that were replayed and are over"),
     D(answer_missing, "there is no answer of it among the events"),
-    D(repeat_missing, "events: 1 answers to repeated requests, 0 in repeats"),
+    D(text_missing, "events: 1 answers to repeated requests, 0 in repeats"),
     D(repeat_missing, "there is no key in repeats that expires then"),
+    D(repeat_missing, "there is no key that has it"),
+    D(repeat_missing, "usage: the bytes of keys are not those of the keys in repeats"),
+    D(repeat_piece_missing, "of its answer a piece is missing or corrupt"),
+    D(repeat_piece_too_many, "there is no key that has it"),
     D(repeat_without_age, "repeats_by_age does not name it"),
     D(repeat_key_short, "repeats_by_age 73686f7274: the row is malformed"),
     D(attempt_missing, "bytes, its event counts for"),
@@ -557,6 +630,14 @@ static const struct {
     D(history_of_other_session, "the event is of another session"),
     D(history_of_nothing, "there is no such event"),
     D(history_key_short, "history 73686f7274: the row is malformed"),
+    D(usage_missing, "usage has no row of its session"),
+    D(usage_of_more_open, "bytes that are open, there are"),
+    D(usage_of_more_history, "bytes of history, there are"),
+    D(usage_of_more_letters, "it says 2 dead letters, there are 1"),
+    D(usage_of_more_keys, "usage: the bytes of keys are not those of the keys in repeats"),
+    D(usage_of_other_keys, "usage: the bytes of keys are not those of the keys in repeats"),
+    D(usage_of_nobody, "it says 5 bytes that are open, there are 0"),
+    D(usage_of_no_session, "the row is corrupt"),
 #undef D
 };
 

@@ -102,7 +102,7 @@ struct companion {
 static void flush_companion(void *arg, struct db_txn *txn)
 {
 	struct companion *c = arg;
-	assert_ptr_equal(db_companion_of(txn), c);
+	assert_ptr_equal(db_companion_of(txn, DB_COUNTS_QUEUE), c);
 	buf_putc(&c->trace, 'f');
 	assert_int_equal(put(txn, DB_META, "flushed", "x"), OK);
 	if (c->fails)
@@ -121,7 +121,7 @@ static void test_companion(void **state)
 	struct store *s = *state;
 	struct companion c = {.trace = BUF_INIT(100)};
 	const struct db_companion row = {flush_companion, end_companion, &c};
-	db_accompany(s->db, &row);
+	db_accompany(s->db, DB_COUNTS_QUEUE, &row);
 	db_read_end(store_read(s));
 	store_commit(store_begin(s));
 	assert_string_equal(buf_cstr(&c.trace), "fc");
@@ -141,7 +141,7 @@ static void test_companion(void **state)
 	assert_value(txn, DB_META, "flushed", "x");
 	assert_value(txn, DB_META, "with it", NULL);
 	db_read_end(txn);
-	db_accompany(s->db, &(struct db_companion){0});
+	db_accompany(s->db, DB_COUNTS_QUEUE, &(struct db_companion){0});
 	store_commit(store_begin(s));
 	assert_string_equal(buf_cstr(&c.trace), "fcaafa");
 	buf_fini(&c.trace);

@@ -79,20 +79,24 @@ static void test_del(void **state)
 	store_commit(txn);
 }
 
-static void test_sessions(void **state)
+/* The events of a session one by one, oldest first, none of another's. */
+static void test_next(void **state)
 {
 	struct db_txn *txn = fill(*state);
-	char name[SESSION_MAX + 1] = "";
-	assert_int_equal(db_put(txn, DB_HISTORY, SLICE("a\0malformed"), SLICE("")), OK);
-	for (size_t i = 0; i < COUNT(SESSIONS); i++) {
-		char next[SESSION_MAX + 1];
-		assert_int_equal(history_next_session(txn, slice_of(name), next), OK);
-		assert_string_equal(next, SESSIONS[i]);
-		memcpy(name, next, sizeof(name));
+	struct uuid at = {0};
+	struct seen all = list(txn, "a", NULL, 16);
+	assert_true(all.count > 1);
+	for (size_t i = all.count; i > 0; i--) {
+		struct uuid next;
+		assert_int_equal(history_next(txn, SLICE("a"), &at, &next), OK);
+		assert_true(uuid_eq(&next, &all.ids[i - 1]));
+		at = next;
 	}
-	assert_int_equal(history_next_session(txn, slice_of(name), name), ERR_NOTFOUND);
-	assert_int_equal(history_next_session(txn, SLICE("aa"), name), OK);
-	assert_string_equal(name, "ab");
+	struct uuid none;
+	assert_int_equal(history_next(txn, SLICE("a"), &at, &none), ERR_NOTFOUND);
+	at = (struct uuid){0};
+	assert_int_equal(history_next(txn, SLICE("aa"), &at, &none), ERR_NOTFOUND);
+	assert_int_equal(history_next(txn, SLICE("zzz"), &at, &none), ERR_NOTFOUND);
 	store_commit(txn);
 }
 
@@ -119,7 +123,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_newest_first),
 	    STORE_TEST(test_del),
-	    STORE_TEST(test_sessions),
+	    STORE_TEST(test_next),
 	    cmocka_unit_test(test_keys),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

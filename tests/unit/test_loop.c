@@ -261,6 +261,7 @@ static void put_together(struct fixture *f, struct reactor *r)
 	    .jobs = e->jobs,
 	    .client = e->client,
 	    .dispatch = e->dispatch,
+	    .usage = e->store->usage,
 	    .oldest = f->oldest,
 	    .health = &f->health,
 	    .turns = &f->turns,

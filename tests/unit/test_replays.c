@@ -11,6 +11,7 @@
 #include "jobs/replay_slice.h"
 #include "jobs/replayer.h"
 #include "store/queue.h"
+#include "store/usage.h"
 #include "store/webhooks.h"
 #include "world.h"
 
@@ -389,6 +390,37 @@ static void test_waits_for_room(void **state)
 	runner_close(&run);
 }
 
+/* One whose session may hold no more goes on where it was, each of its deliveries once. */
+static void test_waits_for_a_share(void **state)
+{
+	struct store *s = *state;
+	struct runner run;
+	make_running(s);
+	struct holding h = usage_total(s->usage);
+	uint64_t each = h.n[USAGE_HISTORY] / MANY;
+	store_leave(s, 300 * (each + USAGE_LETTER));
+	runner_open(&run, s, 0);
+	assert_true(runner_turn(&run));
+	assert_int_equal(read_replay(s).scheduled, REPLAY_SLICE_MAX);
+	assert_true(runner_turn(&run));
+	struct replay r = read_replay(s);
+	assert_in_range(r.scheduled, REPLAY_SLICE_MAX + 50, 300);
+	assert_true(r.looked_at == r.scheduled);
+	assert_int_equal(r.state, REPLAY_RUNNING);
+	assert_int_equal(store_count(s, DB_QUEUE), r.scheduled);
+	assert_false(runner_turn(&run)); /* is not asked again at once */
+	runner_close(&run);
+	store_leave(s, 1u << 30);
+	runner_open(&run, s, 0);
+	while (runner_turn(&run))
+		continue;
+	r = read_replay(s);
+	assert_int_equal(r.state, REPLAY_DONE);
+	assert_true(r.scheduled == MANY && r.looked_at == MANY);
+	assert_int_equal(store_count(s, DB_QUEUE), MANY);
+	runner_close(&run);
+}
+
 static void test_cancelled_and_started_again(void **state)
 {
 	struct store *s = *state;
@@ -466,6 +498,7 @@ int main(void)
 	    STORE_TEST(test_letters),
 	    STORE_TEST(test_resumed_after_each_turn),
 	    STORE_TEST(test_waits_for_room),
+	    STORE_TEST(test_waits_for_a_share),
 	    STORE_TEST(test_cancelled_and_started_again),
 	    cmocka_unit_test(test_what_is_found),
 	};

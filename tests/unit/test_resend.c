@@ -87,6 +87,34 @@ static void test_over(void **state)
 	store_commit(w.txn);
 }
 
+/* What is over is history: it is not opened for a session that may hold no more. */
+static void test_over_without_a_share(void **state)
+{
+	struct store *s = *state;
+	struct world w;
+	struct uuid event = begin(s, &w);
+	struct uuid other = world_publish(&w, 1, 2, 5000);
+	for (uint32_t k = 1; k <= 2; k++)
+		world_deliver(&w, world_delivery(&w, event, k));
+	(void)world_bury(&w, world_delivery(&w, other, 1)); /* its id is not needed */
+	expect_sound(s, &w);
+	store_leave(s, 100);
+	struct delivery d = world_delivery(&w, event, 1);
+	struct delivery before = d;
+	assert_int_equal(resend_delivery(w.txn, SLICE("s"), &d, false, w.now_ms), ERR_FULL);
+	assert_true(delivery_same(&d, &before));
+	assert_int_equal(store_count_in(w.txn, DB_SETTLED), 1);
+	assert_int_equal(db_txn_error(w.txn), OK);
+	expect_sound(s, &w);
+	(void)again(&w, other, 1, false); /* a dead letter holds what it holds already */
+	(void)again(&w, other, 2, false);
+	store_leave(s, 100000);
+	(void)again(&w, event, 1, false);
+	(void)again(&w, event, 2, false); /* its event is open by now */
+	expect_sound(s, &w);
+	store_commit(w.txn);
+}
+
 static void test_dead(void **state)
 {
 	struct store *s = *state;
@@ -201,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_waiting),
 	    STORE_TEST(test_over),
+	    STORE_TEST(test_over_without_a_share),
 	    STORE_TEST(test_dead),
 	    STORE_TEST(test_cancel),
 	    STORE_TEST(test_in_one_moment),

@@ -1,6 +1,7 @@
 /*
- * What is over: entered when the last delivery is, dropped by age and by size, oldest
- * first and in slices; dead letters; a deleted webhook's queue; damage that holds nobody up.
+ * What is over: entered when the last delivery is, dropped by age and by size, oldest first, of
+ * who has most, and in slices; dead letters; a deleted webhook's queue; damage that holds up
+ * nobody.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "store/events.h"
 #include "store/queue.h"
 #include "store/retention.h"
+#include "store/usage.h"
 #include "support.h"
 
 #define ALL SIZE_MAX /* records a slice may have: as many as there are */
@@ -43,22 +45,31 @@ static struct delivery get_delivery(struct db_txn *txn, uint64_t event, uint32_t
 }
 
 /* Writes event `n` with a body of `bytes` and queues a delivery to each webhook 1 … count. */
-static void publish(struct db_txn *txn, uint64_t n, uint32_t count, uint32_t bytes)
+static void publish_in(struct db_txn *txn, const char *session, uint64_t n, uint32_t count,
+    uint32_t bytes)
 {
 	static const char BODY[BODY_MAX] = {0};
 	struct event e = {.id = event_id(n),
-	    .session = "s",
 	    .name = "message",
 	    .deliveries = count,
 	    .open = count,
 	    .body_bytes = bytes};
+	(void)snprintf(e.session, sizeof(e.session), "%s", session);
 	assert_int_equal(events_put(txn, &e, (struct slice){BODY, bytes}), OK);
+	assert_int_equal(history_put(txn, slice_of(session), &e.id), OK);
+	usage_change(txn, slice_of(session), USAGE_OPEN, (int64_t)event_cost(&e));
 	for (uint32_t k = 1; k <= count; k++) {
 		struct delivery d = make_delivery(k, 0, (int64_t)n);
 		d.event_id = e.id;
 		uuid_step(&e.id, k, &d.id);
 		assert_int_equal(queue_add(txn, &d), OK);
 	}
+}
+
+/* The same in session "s". */
+static void publish(struct db_txn *txn, uint64_t n, uint32_t count, uint32_t bytes)
+{
+	publish_in(txn, "s", n, count, bytes);
 }
 
 static void settle(struct db_txn *txn, uint64_t event, uint32_t k, int64_t now_ms)
@@ -87,9 +98,7 @@ static bool has_event(struct db_txn *txn, uint64_t n)
 
 static uint64_t bytes_of(struct db_txn *txn)
 {
-	uint64_t bytes = 1;
-	assert_int_equal(retention_bytes(txn, &bytes), OK);
-	return bytes;
+	return usage_total(db_companion_of(txn, DB_COUNTS_USAGE)).n[USAGE_HISTORY];
 }
 
 static size_t sweep(struct db_txn *txn, const struct retention *keep, int64_t now_ms,
@@ -139,15 +148,14 @@ static void test_entered_with_the_last_delivery(void **state)
 static void test_attempts_go_too(void **state)
 {
 	struct store *s = *state;
-	struct uuid id = event_id(1);
 	struct db_txn *txn = store_begin(s);
 	publish_settled(txn, 2, 10, 50);
 	uint64_t without = bytes_of(txn);
 	publish(txn, 1, 1, 10);
-	assert_int_equal(history_put(txn, SLICE("s"), &id), OK);
 	struct delivery d = get_delivery(txn, 1, 1);
 	for (uint32_t n = 1; n <= 3; n++)
-		assert_int_equal(attempts_put(txn, &d.id, n, SLICE("a sealed record")), OK);
+		assert_int_equal(
+		    attempts_put(txn, SLICE("s"), &d.id, n, SLICE("a sealed record")), OK);
 	settle(txn, 1, 1, 60);
 	assert_true(bytes_of(txn) >= 2 * without + 3 * sizeof("a sealed record"));
 	/* entry, delivery, three attempts; and the other's two */
@@ -229,15 +237,18 @@ static void test_slices(void **state)
 	store_commit(txn);
 }
 
-/* Opens event `n` again, as a replay of its delivery 1 does. */
+/* Opens event `n` again, whose entry stays, as one of a store of before does. */
 static void open_again(struct db_txn *txn, uint64_t n)
 {
 	struct event e;
 	struct uuid id = event_id(n);
 	struct buf body = BUF_INIT(BODY_MAX);
 	assert_int_equal(events_get(txn, &id, &e, &body), OK);
+	uint64_t cost = 0;
+	assert_int_equal(retention_cost(txn, &e, &cost), OK);
 	e.open = 1;
 	assert_int_equal(events_put(txn, &e, buf_view(&body)), OK);
+	usage_move(txn, SLICE("s"), USAGE_HISTORY, USAGE_OPEN, cost);
 	struct delivery d = get_delivery(txn, n, 1);
 	d.status = DELIVERY_WAITING;
 	assert_int_equal(queue_add(txn, &d), OK);
@@ -295,7 +306,7 @@ static void test_settled_twice_at_once(void **state)
 	open_again(txn, 1);
 	settle(txn, 1, 1, 100);
 	assert_int_equal(store_count_in(txn, DB_SETTLED), 2);
-	assert_true(bytes_of(txn) == 2 * each);
+	assert_true(bytes_of(txn) == each);
 	assert_true(sweep(txn, &(struct retention){0}, 200, ALL) > 0);
 	assert_empty(txn);
 	store_commit(txn);
@@ -443,13 +454,13 @@ static void test_damage(void **state)
 		publish_settled(txn, n, 10, (int64_t)n);
 	uint64_t each = bytes_of(txn) / 3;
 
-	/* the first one's cost cannot be read: it goes, the sum is too high by that */
+	/* the first one's cost cannot be read: it goes all the same */
 	assert_int_equal(db_first(txn, DB_SETTLED, &key, &value), OK);
 	char copy[64];
 	memcpy(copy, key.ptr, key.len);
 	assert_int_equal(
 	    db_put(txn, DB_SETTLED, (struct slice){copy, key.len}, SLICE("no number")), OK);
-	/* the second one's event cannot be read: what is known of it goes */
+	/* the second one's event cannot be read: it goes, the sum is too high by that */
 	memcpy(piece, id.bytes, UUID_SIZE);
 	assert_int_equal(db_put(txn, DB_EVENTS, (struct slice){piece, sizeof(piece)},
 			     SLICE("no event")),
@@ -459,11 +470,178 @@ static void test_damage(void **state)
 	assert_int_equal(store_count_in(txn, DB_SETTLED), 0);
 	assert_true(bytes_of(txn) == each);
 
-	/* a key that is none stops the sweep, and nothing else */
+	/* what is counted and cannot be found is looked for once, until there is more */
+	assert_int_equal(sweep(txn, &none, 9, ALL), 0);
+
+	/* a key that is none stops the sweep by age, and nothing else */
+	const struct retention any_size = {.settled_bytes = UINT64_MAX};
 	publish_settled(txn, 4, 10, 4);
 	assert_int_equal(db_put(txn, DB_SETTLED, SLICE("\0"), SLICE("")), OK);
-	assert_int_equal(sweep(txn, &none, 9, ALL), 0);
+	assert_int_equal(sweep(txn, &any_size, 9, ALL), 0);
 	assert_true(has_event(txn, 4));
+	assert_true(sweep(txn, &none, 9, ALL) > 0);
+	assert_false(has_event(txn, 4));
+	store_commit(txn);
+}
+
+static uint64_t history_of(struct db_txn *txn, const char *session)
+{
+	const struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
+	return usage_of(u, slice_of(session)).n[USAGE_HISTORY];
+}
+
+/* Publishes `count` events from `first` on in `session` and settles them. */
+static void publish_history(struct db_txn *txn, const char *session, uint64_t first,
+    uint64_t count)
+{
+	for (uint64_t n = first; n < first + count; n++) {
+		publish_in(txn, session, n, 1, 500);
+		settle(txn, n, 1, (int64_t)n);
+	}
+}
+
+/* Who has most loses its own, oldest first; who has little keeps it, however old. */
+static void test_room_by_session(void **state)
+{
+	struct store *s = *state;
+	struct retention keep = FOREVER;
+	struct db_txn *txn = store_begin(s);
+	publish_history(txn, "little", 1, 10);
+	publish_history(txn, "much", 100, 200);
+	publish_in(txn, "much", 99, 1, 500); /* is open: it stays, though it is the oldest */
+	uint64_t each = history_of(txn, "little") / 10;
+	keep.settled_bytes = 100 * each;
+	while (sweep(txn, &keep, 1000, 50) >= 50)
+		continue;
+	assert_true(history_of(txn, "little") == 10 * each);
+	assert_true(history_of(txn, "much") == 90 * each);
+	for (uint64_t n = 100; n < 300; n++)
+		assert_true(has_event(txn, n) == (n >= 210));
+	assert_true(has_event(txn, 99));
+	/* where both have more than an equal part both lose, the one more than the other */
+	keep.settled_bytes = 12 * each;
+	while (sweep(txn, &keep, 1000, 50) >= 50)
+		continue;
+	assert_true(bytes_of(txn) <= 12 * each);
+	assert_true(history_of(txn, "little") >= 5 * each);
+	assert_true(history_of(txn, "much") >= 5 * each);
+	settle(txn, 99, 1, 1000); /* passed by, and found when it is over */
+	keep.settled_bytes = 0;
+	while (sweep(txn, &keep, 1000, 50) >= 50)
+		continue;
+	assert_empty(txn);
+	store_commit(txn);
+}
+
+/* Many that have the same lose the same, but for what a search is worth. */
+static void test_room_among_equals(void **state)
+{
+	enum { SESSIONS = 50, EACH = 20 };
+	struct store *s = *state;
+	struct retention keep = FOREVER;
+	char session[16];
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t i = 0; i < SESSIONS; i++) {
+		(void)snprintf(session, sizeof(session), "s%u", (unsigned)i);
+		publish_history(txn, session, 1 + i * EACH, EACH);
+	}
+	uint64_t each = bytes_of(txn) / SESSIONS / EACH;
+	keep.settled_bytes = SESSIONS * EACH / 2 * each;
+	size_t slices = 0;
+	for (; sweep(txn, &keep, 5000, 100) >= 100; slices++)
+		continue;
+	assert_true(slices < 100);
+	assert_true(bytes_of(txn) <= keep.settled_bytes);
+	for (uint64_t i = 0; i < SESSIONS; i++) {
+		(void)snprintf(session, sizeof(session), "s%u", (unsigned)i);
+		uint64_t kept = history_of(txn, session) / each;
+		assert_in_range(kept, EACH / 2 - 3, EACH / 2 + 3);
+	}
+	store_commit(txn);
+}
+
+/* How full the store is, and how large it may become: both in pages of just what is counted. */
+static void fill_up(struct store *s, struct db_txn *txn, uint64_t capacity)
+{
+	struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
+	struct holding h = usage_total(u);
+	uint64_t used = h.n[USAGE_OPEN] + h.n[USAGE_HISTORY] + h.n[USAGE_KEYS];
+	const struct usage_room room = {.capacity = capacity,
+	    .used_bytes = used,
+	    .traffic_bytes = used};
+	usage_measure(s->usage, &room);
+}
+
+/* A store that fills up loses history early, that of who holds most first. */
+static void test_early_when_full(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	publish_history(txn, "a", 1, 50);
+	publish_history(txn, "b", 100, 50);
+	uint64_t each = history_of(txn, "a") / 50;
+	for (uint64_t n = 200; n < 250; n++)
+		publish_in(txn, "b", n, 1, 500); /* are open, and stay */
+	fill_up(s, txn, 200 * each);
+	assert_int_equal(sweep(txn, &FOREVER, 5000, ALL), 0); /* at 75 % just not yet */
+	fill_up(s, txn, 160 * each);
+	while (sweep(txn, &FOREVER, 5000, 50) >= 50)
+		continue;
+	assert_true(history_of(txn, "a") == 50 * each);
+	assert_in_range(history_of(txn, "b") / each, 18, 20);
+	assert_false(has_event(txn, 100));
+	assert_true(has_event(txn, 149) && has_event(txn, 200));
+	/* whatever is open has no history to lose: the other's goes */
+	fill_up(s, txn, 80 * each);
+	while (sweep(txn, &FOREVER, 5000, 50) >= 50)
+		continue;
+	assert_true(history_of(txn, "b") < 18 * each);
+	assert_in_range(bytes_of(txn) / each, 8, 10);
+	store_commit(txn);
+}
+
+/* Who needs room has it made at once, just as much. */
+static void test_make_room(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	publish_history(txn, "s", 1, 100);
+	uint64_t each = bytes_of(txn) / 100;
+	fill_up(s, txn, 100 * each);
+	assert_true(usage_lacks(s->usage, 10 * each) >= 10 * each);
+	assert_int_equal(retention_make_room(txn, 10 * each), OK);
+	assert_true(usage_lacks(s->usage, 10 * each) == 0);
+	assert_in_range(bytes_of(txn) / each, 89, 90);
+	assert_int_equal(retention_make_room(txn, 10 * each), OK); /* is there already */
+	assert_in_range(bytes_of(txn) / each, 89, 90);
+	assert_int_equal(retention_make_room(txn, 1000 * each), OK); /* as far as it goes */
+	assert_true(bytes_of(txn) == 0);
+	assert_true(usage_lacks(s->usage, 1000 * each) > 0);
+	store_commit(txn);
+}
+
+/* Open events in front are passed by in slices, each once a round. */
+static void test_walk_in_slices(void **state)
+{
+	enum { OPEN = 5000 };
+	struct store *s = *state;
+	struct retention keep = FOREVER;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= OPEN; n++)
+		publish(txn, n, 1, 10);
+	publish_history(txn, "s", OPEN + 1, 10);
+	keep.settled_bytes = 0;
+	size_t slices = 0;
+	for (; sweep(txn, &keep, OPEN + 100, 500) >= 500; slices++)
+		assert_true(slices < 10);
+	assert_true(slices > 1); /* not all at once */
+	assert_true(bytes_of(txn) == 0);
+	assert_int_equal(store_count_in(txn, DB_EVENTS), OPEN);
+	settle(txn, 3, 1, 1); /* far behind where the walk is */
+	for (slices = 0; sweep(txn, &keep, OPEN + 100, 500) >= 500; slices++)
+		assert_true(slices < 10);
+	assert_true(bytes_of(txn) == 0);
+	assert_false(has_event(txn, 3));
 	store_commit(txn);
 }
 
@@ -483,6 +661,11 @@ int main(void)
 	    STORE_TEST(test_sweep_dead_in_slices),
 	    STORE_TEST(test_sweep_dead_of_what_is_odd),
 	    STORE_TEST(test_damage),
+	    STORE_TEST(test_room_by_session),
+	    STORE_TEST(test_room_among_equals),
+	    STORE_TEST(test_early_when_full),
+	    STORE_TEST(test_make_room),
+	    STORE_TEST(test_walk_in_slices),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);

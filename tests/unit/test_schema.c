@@ -10,11 +10,14 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/queue.h"
 #include "store/record.h"
+#include "store/recount.h"
 #include "store/schema.h"
+#include "store/usage.h"
 #include "store/webhooks.h"
 #include "support.h"
 
@@ -230,6 +233,117 @@ static void test_from_version_4(void **state)
 	db_read_end(txn);
 }
 
+/* Version 5 kept the sum of history in DB_META, and no session's own. */
+#define OF_VERSION_5 SLICE("settled_bytes")
+
+enum { V5_EVENTS = 7000, V5_SESSIONS = 3 }; /* more than a slice */
+
+/* Event `n` as version 5 kept it: each third one is over, each fifth has a dead letter. */
+static void put_version_5(struct db_txn *txn, uint64_t n)
+{
+	struct event e = {.id = make_id(10 * n), .deliveries = 1, .body_bytes = 4};
+	struct delivery d = make_delivery(1, 10 * n + 1, 0);
+	e.open = n % 3 == 0 ? 0 : 1;
+	(void)snprintf(e.session, sizeof(e.session), "s%u", (unsigned)(n % V5_SESSIONS));
+	assert_int_equal(events_put(txn, &e, SLICE("body")), OK);
+	assert_int_equal(history_put(txn, slice_of(e.session), &e.id), OK);
+	assert_int_equal(attempts_put(txn, slice_of(e.session), &d.id, 1, SLICE("attempt")),
+	    OK);
+	if (n % 5 != 0)
+		return;
+	struct dead_letter dead = {.id = make_id(10 * n + 2), .delivery_id = d.id};
+	assert_int_equal(dead_letters_put(txn, slice_of(e.session), &dead), OK);
+}
+
+/* Makes such a store: nobody has counted what is in it. */
+static void make_version_5(struct store *s)
+{
+	unsigned char number[RECORD_NUMBER];
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= V5_EVENTS; n++)
+		put_version_5(txn, n);
+	assert_int_equal(db_put(txn, DB_META, OF_VERSION_5, record_seal_number(12345, number)),
+	    OK);
+	store_commit(txn);
+	txn = store_begin(s);
+	for (int i = 0; i < V5_SESSIONS; i++) {
+		char session[8];
+		(void)snprintf(session, sizeof(session), "s%d", i);
+		assert_int_equal(db_del(txn, DB_USAGE, slice_of(session)), OK);
+	}
+	store_commit(txn);
+	write_version(s, 5, 4);
+	store_reopen(s);
+	assert_true(usage_total(s->usage).n[USAGE_OPEN] == 0);
+}
+
+/* What is counted is what the rows have, by session. */
+static void assert_counted(struct store *s)
+{
+	store_reopen(s);
+	struct db_txn *txn = store_read(s);
+	for (int i = 0; i < V5_SESSIONS; i++) {
+		char session[8];
+		struct holding want;
+		(void)snprintf(session, sizeof(session), "s%d", i);
+		struct holding got = usage_of(s->usage, slice_of(session));
+		assert_int_equal(recount_session(txn, slice_of(session), &want), OK);
+		assert_memory_equal(got.n, want.n, sizeof(got.n));
+	}
+	struct holding all = usage_total(s->usage);
+	assert_true(all.n[USAGE_LETTERS] == V5_EVENTS / 5);
+	/* each event: 256 bytes and its body, a delivery, an attempt of 7 bytes */
+	assert_true(all.n[USAGE_HISTORY] == V5_EVENTS / 3 * (256 + 4 + 160 + 7 + 32));
+	assert_int_equal(store_count_in(txn, DB_META), 1);
+	db_read_end(txn);
+}
+
+/*
+ * Version 6 counts what each session holds, in slices that go on where an earlier start was
+ * ended.
+ */
+static void test_from_version_5(void **state)
+{
+	struct store *s = *state;
+	struct problem p;
+	bool more = false;
+	make_version_5(s);
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(db_put(txn, DB_HISTORY, SLICE("malformed"), SLICE("")), OK);
+	assert_int_equal(recount_fill(txn, &more), OK);
+	assert_true(more);
+	store_commit(txn);
+	store_reopen(s); /* killed in the middle */
+	assert_int_equal(read_version(s), 5);
+	assert_int_equal(store_count(s, DB_META), 3);
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	assert_int_equal(read_version(s), SCHEMA_VERSION);
+	assert_counted(s);
+	write_version(s, 5, 4); /* and bears being run again */
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	assert_counted(s);
+}
+
+/* An event that cannot be read is left out, and holds nobody up. */
+static void test_version_5_damaged(void **state)
+{
+	struct store *s = *state;
+	struct problem p;
+	char piece[UUID_SIZE + 2] = {0};
+	struct uuid id = make_id(30);
+	make_version_5(s);
+	uint64_t each = 256 + 4 + 160 + 7 + 32;
+	struct db_txn *txn = store_begin(s);
+	memcpy(piece, id.bytes, UUID_SIZE);
+	assert_int_equal(db_put(txn, DB_EVENTS, (struct slice){piece, sizeof(piece)},
+			     SLICE("no event")),
+	    OK);
+	store_commit(txn);
+	assert_int_equal(schema_migrate(s->db, &p), OK);
+	store_reopen(s);
+	assert_true(usage_total(s->usage).n[USAGE_HISTORY] == (V5_EVENTS / 3 - 1) * each);
+}
+
 #define SMALL_MAP (1u << 20) /* bytes: soon full */
 
 /* Fills the store until nothing more goes in. */
@@ -343,6 +457,8 @@ int main(void)
 	    STORE_TEST(test_from_version_2),
 	    STORE_TEST(test_from_version_3),
 	    STORE_TEST(test_from_version_4),
+	    STORE_TEST(test_from_version_5),
+	    STORE_TEST(test_version_5_damaged),
 	    cmocka_unit_test(test_step_fails),
 	    STORE_TEST(test_newer_is_refused),
 	    STORE_TEST(test_from_version_1),

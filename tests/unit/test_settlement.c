@@ -19,6 +19,7 @@
 #include "store/events.h"
 #include "store/queue.h"
 #include "store/resend.h"
+#include "store/usage.h"
 #include "store/webhooks.h"
 #include "support.h"
 
@@ -337,6 +338,39 @@ static void test_attempts(void **state)
 	webhook_free(w);
 }
 
+/* Of who may hold no more attempts are not kept, and a dead letter is cut: it grows no more. */
+static void test_no_share_left(void **state)
+{
+	struct store *s = *state;
+	struct dead_letter got;
+	struct uuid id = make_id(99);
+	for (int again = 0; again < 2; again++) {
+		struct settlement o = outcome(VERDICT_DEAD);
+		o.delivery.id = make_id(11 + (uint64_t)again);
+		o.delivery.place_ms = 1000 * (again + 1);
+		o.dead = make_dead_letter();
+		o.dead->id.bytes[14] = (unsigned char)again;
+		memset(o.dead->webhook_url, 'u', URL_MAX);
+		memset(o.dead->last_error, 'e', DEAD_ERROR_MAX);
+		o.attempt = BUF_INIT(ATTEMPT_RECORD_MAX);
+		buf_append(&o.attempt, o.dead->webhook_url, 1500);
+		store_leave(s, again == 0 ? 1u << 20 : 1);
+		uint64_t before = usage_of(s->usage, SLICE("s")).n[USAGE_OPEN];
+		settle(s, &o);
+		uint64_t grown = usage_of(s->usage, SLICE("s")).n[USAGE_OPEN] - before;
+		id.bytes[14] = (unsigned char)again;
+		struct db_txn *txn = store_read(s);
+		assert_int_equal(dead_letters_get(txn, SLICE("s"), &id, &got), OK);
+		db_read_end(txn);
+		assert_true((strlen(got.webhook_url) == URL_MAX) == (again == 0));
+		assert_true((strlen(got.last_error) == DEAD_ERROR_MAX) == (again == 0));
+		assert_true((grown <= USAGE_LETTER) == (again == 1));
+		assert_int_equal(store_count(s, DB_ATTEMPTS), 1); /* the first one's */
+		settlement_fini(&o);
+	}
+	assert_int_equal(store_count(s, DB_DEAD), 2);
+}
+
 static struct webhook *stored_webhook(struct store *s)
 {
 	struct webhook *w = NULL;
@@ -490,6 +524,7 @@ int main(void)
 	    SETTLEMENT_TEST(test_dead),
 	    SETTLEMENT_TEST(test_attempts),
 	    SETTLEMENT_TEST(test_left_meanwhile),
+	    SETTLEMENT_TEST(test_no_share_left),
 	    SETTLEMENT_TEST(test_moved_meanwhile),
 	    SETTLEMENT_TEST(test_cancelled_meanwhile),
 	    SETTLEMENT_TEST(test_failing_since),

@@ -418,6 +418,58 @@ static void test_full_map_drains(void **state)
 	fixture_free(f);
 }
 
+/*
+ * Requests that find no room together are tried apart: one that is too large fails alone, the
+ * others are written, each once.
+ */
+static void test_too_large_request_fails_alone(void **state)
+{
+	enum { COUNT_MAX = 12 };
+	(void)state;
+	for (size_t count = 2; count <= COUNT_MAX; count++) {
+		for (size_t large = 0; large < count; large += 3) {
+			struct fixture *f = fixture_new(SMALL_MAP);
+			struct test_op ops[COUNT_MAX];
+			for (size_t i = 0; i < count; i++) {
+				ops[i] = make_op(f, "", OP_INTAKE, i * 10000,
+				    i == large ? 2000 : 1);
+				turn_stage(f->turn, &ops[i].op);
+			}
+			struct test_op progress = make_op(f, "P", OP_PROGRESS, 500000, 1);
+			turn_stage(f->turn, &progress.op);
+			assert_int_equal(turn_commit(f->turn), OK);
+			for (size_t i = 0; i < count; i++)
+				assert_int_equal(ops[i].told, i == large ? ERR_NOSPACE : OK);
+			assert_int_equal(progress.told, OK);
+			assert_int_equal(store_count(f->store, DB_EVENTS), count);
+			assert_int_equal(turn_staged(f->turn), 0);
+			fixture_free(f);
+		}
+	}
+}
+
+/* All are too large: each is told, after a bounded number of tries. */
+static void test_only_too_large_requests(void **state)
+{
+	enum { MANY = 100 };
+	static struct test_op ops[MANY];
+	(void)state;
+	struct fixture *f = fixture_new(SMALL_MAP);
+	for (size_t i = 0; i < MANY; i++) {
+		ops[i] = make_op(f, "", OP_INTAKE, i * 10000, 2000);
+		turn_stage(f->turn, &ops[i].op);
+	}
+	assert_int_equal(turn_commit(f->turn), ERR_NOSPACE);
+	unsigned applied = 0;
+	for (size_t i = 0; i < MANY; i++) {
+		assert_int_equal(ops[i].told, ERR_NOSPACE);
+		applied += ops[i].applied;
+	}
+	assert_in_range(applied, 2, 50); /* each try ends with the first of its own */
+	assert_int_equal(store_count(f->store, DB_EVENTS), 0);
+	fixture_free(f);
+}
+
 /* The map is full, and progress needs more: the file grows, but not for requests. */
 static void test_full_map_grows_for_progress(void **state)
 {
@@ -624,6 +676,8 @@ int main(void)
 	    TURN_TEST(test_progress_is_kept),
 	    TURN_TEST(test_too_much_for_one),
 	    cmocka_unit_test(test_full_map_drains),
+	    cmocka_unit_test(test_too_large_request_fails_alone),
+	    cmocka_unit_test(test_only_too_large_requests),
 	    cmocka_unit_test(test_full_map_grows_for_progress),
 	    cmocka_unit_test(test_too_large_progress_blocks_no_other),
 	    cmocka_unit_test(test_full_disk_takes_parts),

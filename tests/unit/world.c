@@ -17,6 +17,7 @@
 #include "store/replays.h"
 #include "store/resend.h"
 #include "store/schema.h"
+#include "store/usage.h"
 #include "store/webhooks.h"
 #include "world.h"
 
@@ -50,6 +51,7 @@ struct uuid world_publish(struct world *w, uint64_t first, uint32_t count, uint3
 	    .body_bytes = bytes};
 	assert_int_equal(events_put(w->txn, &e, (struct slice){BODY, bytes}), OK);
 	assert_int_equal(history_put(w->txn, SLICE("s"), &e.id), OK);
+	usage_change(w->txn, SLICE("s"), USAGE_OPEN, (int64_t)event_cost(&e));
 	for (uint32_t k = 1; k <= count; k++) {
 		struct delivery d = make_delivery(first + k - 1, 0, w->now_ms);
 		d.event_id = e.id;
@@ -79,7 +81,8 @@ void world_attempt(struct world *w, const struct delivery *d)
 	struct buf record = BUF_INIT(ATTEMPT_RECORD_MAX);
 	attempt_record_encode(&a, &record);
 	record_seal(&record);
-	assert_int_equal(attempts_put(w->txn, &d->id, d->attempts, buf_view(&record)), OK);
+	assert_int_equal(
+	    attempts_put(w->txn, SLICE("s"), &d->id, d->attempts, buf_view(&record)), OK);
 	buf_fini(&record);
 }
 
@@ -145,15 +148,55 @@ void world_retire(struct world *w, uint64_t number)
 	webhook_free(hook);
 }
 
-void world_answer(struct world *w, uint64_t n, size_t bytes)
+static struct idempotency key_of(uint64_t n, int64_t expires_ms)
 {
-	static const char BODY[WORLD_BODY_MAX] = {0};
 	struct idempotency k;
 	struct uuid name = make_id(n);
-	struct uuid id = world_take_id(w);
-	idempotency_set(&k, SLICE("s"), uuid_slice(&name), SLICE("request"), w->now_ms + 500);
-	assert_int_equal(
-	    idempotency_keep(w->txn, &k, &id, w->now_ms, (struct slice){BODY, bytes}), OK);
+	idempotency_set(&k, SLICE("s"), uuid_slice(&name), SLICE("request"), expires_ms);
+	return k;
+}
+
+void world_key(uint64_t n, unsigned char digest[RECORD_DIGEST])
+{
+	struct idempotency k = key_of(n, 1);
+	memcpy(digest, k.key, RECORD_DIGEST);
+}
+
+void world_answer(struct world *w, uint64_t n, size_t events)
+{
+	struct idempotency k = key_of(n, w->now_ms + 500);
+	struct answer a = {.is_batch = true, .count = events};
+	a.events = mem_array(events, sizeof(*a.events));
+	for (size_t i = 0; i < events; i++)
+		a.events[i] = (struct answered){.event = make_id(10 * (n + i)),
+		    .deliveries = (uint32_t)(i % 5),
+		    .has_timestamp = i % 2 == 0,
+		    .timestamp_s = (int64_t)i};
+	assert_int_equal(idempotency_keep(w->txn, &k, SLICE("s"), &a), OK);
+	answer_fini(&a);
+}
+
+void world_text_answer(struct world *w, uint64_t n, size_t bytes)
+{
+	static const char BODY[WORLD_BODY_MAX] = {0};
+	struct idempotency k = key_of(n, w->now_ms + 500);
+	struct event e = {.id = world_take_id(w), .open = 1, .body_bytes = (uint32_t)bytes};
+	unsigned char age[IDEMPOTENCY_AGE_KEY_SIZE];
+	struct buf value = BUF_INIT(128);
+	put_u8(&value, 1);
+	buf_append(&value, k.request, RECORD_DIGEST);
+	put_i64(&value, k.expires_ms);
+	buf_append(&value, e.id.bytes, UUID_SIZE);
+	record_seal(&value);
+	assert_int_equal(events_put(w->txn, &e, (struct slice){BODY, bytes}), OK);
+	assert_int_equal(db_put(w->txn, DB_REPEATS,
+			     (struct slice){(const char *)k.key, RECORD_DIGEST},
+			     buf_view(&value)),
+	    OK);
+	assert_int_equal(db_put(w->txn, DB_REPEATS_BY_AGE,
+			     idempotency_age_key(k.expires_ms, k.key, age), SLICE("")),
+	    OK);
+	buf_fini(&value);
 }
 
 void world_sweep(struct world *w, const struct retention *keep)
@@ -183,14 +226,13 @@ void sample_make(struct store *s, struct sample *m)
 	world_deliver(&m->w, world_delivery(&m->w, m->over, 2));
 	m->mixed = world_publish(&m->w, 1, 2, 10);
 	world_deliver(&m->w, world_delivery(&m->w, m->mixed, 1));
-	size_t dropped = 0; /* of an event that is open, nobody counts them */
-	struct event mixed = {.id = m->mixed, .deliveries = 1};
-	assert_int_equal(attempts_drop(m->w.txn, &mixed, &dropped), OK);
 	m->letter = world_bury(&m->w, world_delivery(&m->w, m->mixed, 2));
 	m->waiting = world_publish(&m->w, 1, 1, 10000);
 	(void)world_publish(&m->w, 3, 1, 10);
 	world_retire(&m->w, 3);
-	world_answer(&m->w, 1, 100);
+	world_answer(&m->w, 1, 400); /* in three pieces */
+	world_answer(&m->w, 2, 1);
+	world_text_answer(&m->w, 3, 100);
 	struct replay r = {.state = REPLAY_RUNNING, .statuses = REPLAY_ALL};
 	r.key = (struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = 2};
 	assert_int_equal(replays_put(m->w.txn, &r), OK);

@@ -6,6 +6,7 @@
 
 #include "base/rnd.h"
 #include "fsck/check.h"
+#include "store/record.h"
 #include "store/retention.h"
 #include "support.h"
 
@@ -48,8 +49,14 @@ void world_replay(struct world *w, struct uuid letter);
 /* Marks a webhook deleted. */
 void world_retire(struct world *w, uint64_t number);
 
-/* Keeps an answer of `bytes` under idempotency key `n`. */
-void world_answer(struct world *w, uint64_t n, size_t bytes);
+/* Keeps an answer about `events` events, none alike, under idempotency key `n`. */
+void world_answer(struct world *w, uint64_t n, size_t events);
+
+/* The same as version 1 of the record did: an answer as text, of `bytes`. */
+void world_text_answer(struct world *w, uint64_t n, size_t bytes);
+
+/* The digest of that key. */
+void world_key(uint64_t n, unsigned char digest[RECORD_DIGEST]);
 
 /* One slice of the sweep. */
 void world_sweep(struct world *w, const struct retention *keep);
