@@ -25,6 +25,7 @@ struct api {
 	struct api_conf conf;
 	struct api_counts counts;
 	const struct http_server *http; /* of the figures */
+	struct pattern *patterns;       /* of the table's rows; router.c */
 	struct samples *samples;        /* the last hour */
 	struct troubles *troubles;      /* stats_api.c */
 	struct guard *guard;

@@ -83,9 +83,33 @@ struct path {
 	char text[PATH_MAX_BYTES];
 };
 
+/* A row's path in its parts; a part that begins with ':' is a name or an id. */
+struct pattern {
+	struct slice parts[SEGMENTS_MAX];
+	size_t count;
+};
+
+static void split_pattern(const char *text, struct pattern *pattern)
+{
+	do {
+		size_t len = strcspn(text, "/");
+		pattern->parts[pattern->count++] = (struct slice){text, len};
+		text += len;
+	} while (*text++ != '\0');
+}
+
+static struct pattern *split_patterns(void)
+{
+	struct pattern *patterns = mem_array(ROUTE_COUNT, sizeof(*patterns));
+	for (size_t i = 0; i < ROUTE_COUNT; i++)
+		split_pattern(ROUTES[i].pattern, &patterns[i]);
+	return patterns;
+}
+
 struct api *api_new(const struct api_conf *conf)
 {
 	struct api *api = mem_new(sizeof(*api));
+	api->patterns = split_patterns();
 	api->conf = *conf;
 	api->guard = guard_new(conf->reactor, conf->peers, conf->proxies);
 	api->scratch = BUF_INIT(SCRATCH_MAX);
@@ -116,6 +140,7 @@ void api_free(struct api *api)
 	samples_free(api->samples);
 	troubles_free(api->troubles);
 	buf_fini(&api->scratch);
+	free(api->patterns);
 	free(api);
 }
 
@@ -163,31 +188,21 @@ static enum err split_path(struct slice raw, struct path *path)
 	return OK;
 }
 
-/* Takes the next segment off a pattern; empty at its end. */
-static struct slice next_part(const char **pattern)
-{
-	struct slice part = {*pattern, strcspn(*pattern, "/")};
-	*pattern += part.len + ((*pattern)[part.len] == '/' ? 1 : 0);
-	return part;
-}
-
 /*
  * What is fixed in a path has one spelling: a proxy that lets some calls through and others
  * not by how they begin (/metrics) must see the same as we do. Names and ids have several.
  */
-static bool matches(const char *pattern, const struct path *path)
+static bool matches(const struct pattern *pattern, const struct path *path)
 {
-	if (*pattern == '\0') /* "/": one segment, and nothing in it */
-		return path->count == 1 && path->segments[0].len == 0;
-	for (size_t i = 0; i < path->count; i++) {
-		struct slice part = next_part(&pattern);
-		if (part.len == 0)
-			return false;
-		bool is_fixed = part.ptr[0] != ':';
+	if (path->count != pattern->count)
+		return false;
+	for (size_t i = path->count; i-- > 0;) { /* most differ at the end */
+		struct slice part = pattern->parts[i];
+		bool is_fixed = part.len == 0 || part.ptr[0] != ':';
 		if (is_fixed && (path->is_encoded[i] || !slice_eq(part, path->segments[i])))
 			return false;
 	}
-	return *pattern == '\0';
+	return true;
 }
 
 /* HEAD asks for what GET answers, without the body. */
@@ -198,11 +213,11 @@ static bool same_method(const char *route, const char *asked)
 }
 
 /* Finds the row; without one, appends the methods that the path does have to `allow`. */
-static const struct route *find_route(const char *method, const struct path *path,
-    struct buf *allow)
+static const struct route *find_route(const struct api *api, const char *method,
+    const struct path *path, struct buf *allow)
 {
 	for (size_t i = 0; i < ROUTE_COUNT; i++) {
-		if (!matches(ROUTES[i].pattern, path))
+		if (!matches(&api->patterns[i], path))
 			continue;
 		if (same_method(ROUTES[i].method, method))
 			return &ROUTES[i];
@@ -216,9 +231,9 @@ static const struct route *find_route(const char *method, const struct path *pat
 /* Fills session and id from the path. ERR_INVALID for a session, ERR_NOTFOUND for an id. */
 static enum err read_names(struct call *c, const struct path *path)
 {
-	const char *pattern = c->route->pattern;
+	const struct pattern *pattern = &c->api->patterns[c->route - ROUTES];
 	for (size_t i = 0; i < path->count; i++) {
-		struct slice part = next_part(&pattern);
+		struct slice part = pattern->parts[i];
 		struct slice segment = path->segments[i];
 		if (slice_eq(part, SLICE(":session"))) {
 			if (!name_is_session(segment))
@@ -322,7 +337,7 @@ static struct call *begin_call(struct api *api, struct http_request *q)
 	const struct route *route = NULL;
 	enum err err = split_path(http_path(q), &path);
 	if (err == OK)
-		route = find_route(http_method(q), &path, &allow);
+		route = find_route(api, http_method(q), &path, &allow);
 	if (route == NULL) {
 		answer_no_route(api, q, err, &allow);
 	} else {

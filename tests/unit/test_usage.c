@@ -425,8 +425,8 @@ static void test_share(void **state)
 	assert_int_equal(may(s, "big", 1000), OK);
 	assert_int_equal(may(s, "big", 10000), ERR_FULL);
 	assert_int_equal(may(s, "small", 50000), OK);
-	assert_int_equal(may(s, "small", 60000), OK); /* half of what is left, the rest for others */
-	assert_int_equal(may(s, "small", 61000), ERR_NOSPACE); /* it would not hold too much */
+	assert_int_equal(may(s, "small", 60000), OK); /* half of what is left */
+	assert_int_equal(may(s, "small", 61000), ERR_NOSPACE);
 	assert_int_equal(may(s, "small", 600000), ERR_FULL);
 	hold(s, "small", USAGE_KEYS, 50000);
 	assert_int_equal(may(s, "big", 1), ERR_FULL);
