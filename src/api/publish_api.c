@@ -219,9 +219,10 @@ static enum err apply_publish(struct op *op, struct db_txn *txn)
 	pc->json = JSON_WRITER(&pc->answer);
 	if (pc->key.expires_ms != 0)
 		err = idempotency_find(txn, &pc->key, now_ms, &first);
-	if (err == OK)
+	if (err == OK) {
 		err = repeat_answer(pc, &first);
-	answer_fini(&first);
+		answer_fini(&first);
+	}
 	if (err == ERR_NOTFOUND)
 		return store_request(pc, txn, now_ms);
 	pc->replayed = err == OK;
@@ -589,7 +590,7 @@ static enum err read_item(struct intake *in, const struct intake_conf *conf,
 		return err;
 	if (r->pos - text_at > conf->body_max)
 		return too_large("an event", where, "max_body_bytes", conf->body_max, p);
-	if (!auth_reaches(conf->token, slice_of(e.session)))
+	if (conf->session.len == 0 && !auth_reaches(conf->token, slice_of(e.session)))
 		return refuse(ERR_REFUSED, where, "session_id",
 		    "the token does not reach this session", p);
 	return take_envelope(in, conf, &e, body_at, p);

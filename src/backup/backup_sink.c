@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "store/record.h"
+#include "base/record.h"
 
 #define INCOMPLETE ERR_BUSY
 

@@ -5,7 +5,7 @@
 #include "backup/backup_form.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "store/record.h"
+#include "base/record.h"
 
 struct backup_source {
 	struct db_txn *txn;

@@ -1,7 +1,7 @@
 /*
  * Fast hashes of bytes, XXH3: the one user of xxHash. A checksum that finds what a disk or a
  * memory has changed, and a keyed hash that says in which bucket something goes. Neither
- * stands up to a peer who knows the bytes and the key: for that there is domain/digest.h.
+ * stands up to a peer who knows the bytes and the key: for that there is base/digest.h.
  */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H

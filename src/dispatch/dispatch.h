@@ -21,7 +21,6 @@
 #include "dispatch/judge.h"
 #include "feed/feed.h"
 #include "sched/sched.h"
-#include "store/oldest.h"
 #include "store/queue.h"
 #include "store/registry.h"
 #include "store/turn.h"

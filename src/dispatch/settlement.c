@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 
+#include "base/record.h"
 #include "domain/webhook_mask.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "store/retention.h"
 #include "store/usage.h"
 #include "store/webhooks.h"

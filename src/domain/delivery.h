@@ -17,8 +17,7 @@
 
 #include <stdint.h>
 
-#include "base/codec.h"
-#include "domain/id.h"
+#include "base/uuid.h"
 
 enum delivery_status {
 	DELIVERY_WAITING = 1,
@@ -46,11 +45,5 @@ struct delivery {
 	struct uuid letter; /* DELIVERY_DEAD: its dead letter; else all zero */
 	enum delivery_status status;
 };
-
-/* Appends the record of `d`. */
-void delivery_encode(const struct delivery *d, struct buf *out);
-
-/* Reads a record into *d, whose id the caller sets. ERR_CORRUPT. */
-MUST_CHECK enum err delivery_decode(struct reader *r, struct delivery *d);
 
 #endif

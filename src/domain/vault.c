@@ -7,10 +7,10 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "domain/digest.h"
 
 #define KEY_SIZE 32 /* AES-256 */
 #define TAG_SIZE (VAULT_OVERHEAD - VAULT_NONCE_SIZE)

@@ -11,7 +11,7 @@
 
 #include "base/codec.h"
 #include "base/err.h"
-#include "domain/id.h"
+#include "base/uuid.h"
 #include "domain/retry.h"
 #include "domain/sign.h"
 #include "domain/vault.h"

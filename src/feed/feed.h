@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "domain/id.h"
+#include "base/uuid.h"
 #include "domain/name.h"
 #include "domain/problem.h"
 #include "store/registry.h"

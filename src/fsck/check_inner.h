@@ -3,9 +3,9 @@
 #define FSCK_CHECK_INNER_H
 
 #include "base/map.h"
+#include "base/record.h"
 #include "fsck/check.h"
 #include "store/events.h"
-#include "store/record.h"
 
 /*
  * A set of ids that is too large to keep: how many, and the sum of their digests. Two sets

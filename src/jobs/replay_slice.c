@@ -8,8 +8,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/record.h"
 #include "store/dead_letters.h"
-#include "store/record.h"
 #include "store/resend.h"
 #include "store/retention.h"
 #include "store/webhooks.h"

@@ -2,7 +2,7 @@
 #include "store/attempts.h"
 
 #include "base/log.h"
-#include "store/record.h"
+#include "base/record.h"
 #include "store/usage.h"
 
 #define KEY_SIZE (UUID_SIZE + 4)

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 #include "base/codec.h"
-#include "domain/id.h"
+#include "base/uuid.h"
 #include "domain/url.h"
 #include "store/db.h"
 #include "store/events.h"

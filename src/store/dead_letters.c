@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "store/record.h"
+#include "base/record.h"
 #include "store/usage.h"
 
 #define KEY_MAX (SESSION_MAX + 1 + UUID_SIZE)

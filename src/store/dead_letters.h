@@ -7,7 +7,7 @@
 
 #include "base/codec.h"
 #include "base/slice.h"
-#include "domain/id.h"
+#include "base/uuid.h"
 #include "domain/name.h"
 #include "domain/url.h"
 #include "store/db.h"

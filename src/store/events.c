@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "store/record.h"
+#include "base/record.h"
 #include "store/usage.h"
 
 #define VERSION 2

@@ -14,8 +14,8 @@
 
 #include "base/buf.h"
 #include "base/codec.h"
+#include "base/uuid.h"
 #include "domain/delivery.h"
-#include "domain/id.h"
 #include "domain/name.h"
 #include "store/db.h"
 #include "store/queue.h"

@@ -271,6 +271,8 @@ enum err idempotency_find(struct db_txn *txn, const struct idempotency *k, int64
 	if (memcmp(known.request, k->request, RECORD_DIGEST) != 0)
 		return ERR_CONFLICT;
 	err = read_answer(txn, k->key, &known, out);
+	if (err != OK)
+		answer_fini(out);
 	return err == ERR_CORRUPT ? ERR_NOTFOUND : err;
 }
 

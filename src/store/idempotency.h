@@ -21,10 +21,10 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
-#include "domain/id.h"
+#include "base/record.h"
+#include "base/uuid.h"
 #include "domain/name.h"
 #include "store/db.h"
-#include "store/record.h"
 
 #define IDEMPOTENCY_IN_MS (10LL * 60 * 1000) /* how long webhook-in knows what it has got */
 
@@ -62,7 +62,7 @@ void answer_fini(struct answer *a);
 
 /*
  * Looks whether the key is known at `now_ms`. OK: it is, by the same request, and `out` is what
- * was answered. ERR_NOTFOUND: it is not. ERR_CONFLICT: by another request.
+ * was answered, else none. ERR_NOTFOUND: it is not. ERR_CONFLICT: by another request.
  */
 MUST_CHECK enum err idempotency_find(struct db_txn *txn, const struct idempotency *k,
     int64_t now_ms, struct answer *out);

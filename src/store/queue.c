@@ -11,11 +11,71 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "store/record.h"
+#include "base/record.h"
 
 #define KEY_SIZE (8 + 8 + UUID_SIZE)
-#define PASSED_MAX 1000 /* rows that one claim passes by: bounds its work */
-#define RECORD_MAX 128  /* bytes; a delivery's record has a fixed size below it */
+#define PASSED_MAX 1000       /* rows that one claim passes by: bounds its work */
+#define OLDEST_STEP_MAX 20000 /* deliveries a step of the oldest: some milliseconds */
+#define RECORD_MAX 128        /* bytes; a delivery's record has a fixed size below it */
+
+/*
+ * The record of a delivery. To change it: raise DELIVERY_VERSION, decode the old one below as
+ * well, and say in docs/architecture.md what moved.
+ */
+#define DELIVERY_VERSION 2
+#define VERSION_WITHOUT_LETTER 1 /* without `replays` and `letter` */
+
+void delivery_encode(const struct delivery *d, struct buf *out)
+{
+	put_u8(out, DELIVERY_VERSION);
+	put_u8(out, (uint8_t)d->status);
+	buf_append(out, d->event_id.bytes, UUID_SIZE);
+	put_u64(out, d->webhook);
+	put_i64(out, d->created_ms);
+	put_i64(out, d->place_ms);
+	put_i64(out, d->due_ms);
+	put_i64(out, d->queued_ms);
+	put_u32(out, d->attempts);
+	put_u32(out, d->replayed_at);
+	put_u32(out, d->replays);
+	buf_append(out, d->letter.bytes, UUID_SIZE);
+}
+
+/* What version 1 does not have: only dead letters were replayed, after an attempt or more. */
+static void decode_rest(struct reader *r, uint8_t version, struct delivery *d)
+{
+	d->replays = d->replayed_at > 0 ? 1 : 0;
+	d->letter = (struct uuid){0};
+	if (version == VERSION_WITHOUT_LETTER)
+		return;
+	d->replays = get_u32(r);
+	struct slice letter = get_bytes(r, UUID_SIZE);
+	memcpy(d->letter.bytes, letter.ptr, letter.len);
+}
+
+enum err delivery_decode(struct reader *r, struct delivery *d)
+{
+	uint8_t version = get_u8(r);
+	if (version != DELIVERY_VERSION && version != VERSION_WITHOUT_LETTER)
+		return ERR_CORRUPT;
+	uint8_t status = get_u8(r);
+	struct slice event = get_bytes(r, UUID_SIZE);
+	d->webhook = get_u64(r);
+	d->created_ms = get_i64(r);
+	d->place_ms = get_i64(r);
+	d->due_ms = get_i64(r);
+	d->queued_ms = get_i64(r);
+	d->attempts = get_u32(r);
+	d->replayed_at = get_u32(r);
+	decode_rest(r, version, d);
+	if (r->failed || r->left != 0)
+		return ERR_CORRUPT;
+	if (status < DELIVERY_WAITING || status > DELIVERY_CANCELLED)
+		return ERR_CORRUPT;
+	memcpy(d->event_id.bytes, event.ptr, UUID_SIZE);
+	d->status = status;
+	return OK;
+}
 
 static struct slice make_key(uint64_t webhook, const struct queue_place *place,
     unsigned char out[KEY_SIZE])
@@ -498,4 +558,87 @@ enum err backlog_recount(struct db_txn *txn)
 		log_info("waiting deliveries counted", LOG_N("deliveries", c.deliveries),
 		    LOG_N("webhooks", c.webhooks));
 	return err == OK ? db_txn_error(txn) : err;
+}
+
+/* The oldest */
+
+struct oldest {
+	struct db *db;
+	const struct backlog *backlog;
+	struct uuid from; /* nothing before it waits */
+	bool known;       /* a walk has come to its end */
+};
+
+struct oldest *oldest_new(struct db *db, const struct backlog *backlog)
+{
+	struct oldest *o = mem_new(sizeof(*o));
+	o->db = db;
+	o->backlog = backlog;
+	return o;
+}
+
+void oldest_free(struct oldest *o)
+{
+	free(o);
+}
+
+void oldest_queued(struct oldest *o, const struct uuid *id)
+{
+	if (uuid_before(id, &o->from))
+		o->from = *id;
+}
+
+static bool is_waiting(struct slice value)
+{
+	struct delivery d;
+	struct reader r;
+	return record_open(value, &r) == OK && delivery_decode(&r, &d) == OK &&
+	    d.status == DELIVERY_WAITING;
+}
+
+static enum err walk_oldest(struct oldest *o, struct db_cursor *cursor)
+{
+	struct slice key;
+	struct slice value;
+	struct slice from = {(const char *)o->from.bytes, UUID_SIZE};
+	enum err err = db_seek(cursor, from, &key, &value);
+	for (int i = 0; err == OK && i < OLDEST_STEP_MAX; i++) {
+		if (key.len == UUID_SIZE)
+			memcpy(o->from.bytes, key.ptr, UUID_SIZE);
+		if (is_waiting(value)) {
+			o->known = true;
+			return OK;
+		}
+		err = db_next(cursor, &key, &value);
+	}
+	if (err == ERR_NOTFOUND)
+		o->known = true;
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+void oldest_step(struct oldest *o)
+{
+	struct db_txn *txn = NULL;
+	struct db_cursor *cursor = NULL;
+	if (backlog_total(o->backlog) == 0)
+		o->known = true;
+	enum err err = db_read(o->db, &txn);
+	if (err == OK)
+		err = db_cursor(txn, DB_DELIVERIES, &cursor);
+	if (err == OK) {
+		err = walk_oldest(o, cursor);
+		db_cursor_close(cursor);
+	}
+	if (txn != NULL)
+		db_read_end(txn);
+	if (err != OK)
+		log_error("cannot look for the oldest delivery", LOG_S("error", err_text(err)));
+}
+
+bool oldest_created(const struct oldest *o, int64_t *created_ms)
+{
+	if (!o->known)
+		return false;
+	*created_ms = backlog_total(o->backlog) == 0 ? 0 : uuid_time(&o->from);
+	return true;
 }

@@ -4,7 +4,7 @@
  *
  * Two tables: DB_DELIVERIES has the record (key: delivery id), DB_QUEUE its
  * place (key: webhook number, due time, delivery id; no value); how many places each
- * webhook has is kept by backlog.c. One index per
+ * webhook has is kept by the backlog below. One index per
  * webhook and not one global: a pass must not walk past the thousands of due
  * rows of a dead endpoint to find the next one's.
  *
@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/codec.h"
 #include "domain/delivery.h"
 #include "store/db.h"
 #include "store/registry.h"
@@ -27,6 +28,12 @@ struct queue_place {
 	int64_t place_ms; /* delivery.place_ms */
 	struct uuid id;
 };
+
+/* Appends the record of `d`. */
+void delivery_encode(const struct delivery *d, struct buf *out);
+
+/* Reads a record into *d, whose id the caller sets. ERR_CORRUPT. */
+MUST_CHECK enum err delivery_decode(struct reader *r, struct delivery *d);
 
 /* The place of `d`. */
 struct queue_place queue_place_of(const struct delivery *d);
@@ -144,5 +151,30 @@ uint64_t backlog_total(const struct backlog *b);
 
 /* Counts the queue and writes the table anew; O(queue). For a store that never had it. */
 MUST_CHECK enum err backlog_recount(struct db_txn *txn);
+
+/*
+ * The oldest: since when the oldest waiting delivery has waited. Ids are in the order of
+ * publishing, and DB_DELIVERIES in that of ids: behind a place before which nothing waits it
+ * walks on, a slice at a time, over what has been settled meanwhile, to the first that waits.
+ * Each delivery is passed about once. It reads only.
+ */
+
+struct oldest;
+
+/* Both are borrowed. */
+struct oldest *oldest_new(struct db *db, const struct backlog *backlog);
+void oldest_free(struct oldest *o);
+
+/* A delivery waits again that may lie before the place reached: one that was replayed. O(1). */
+void oldest_queued(struct oldest *o, const struct uuid *id);
+
+/* Walks on, past at most 20000 deliveries. About once a second. */
+void oldest_step(struct oldest *o);
+
+/*
+ * When the oldest waiting delivery was published, wall; 0: none waits. While a walk is under
+ * way it may be a later one; false while the first since the start is, and nothing is known.
+ */
+bool oldest_created(const struct oldest *o, int64_t *created_ms);
 
 #endif

@@ -6,9 +6,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/record.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
-#include "store/record.h"
 #include "store/retention.h"
 
 #define COUNTED_KEY SLICE("usage_counted") /* in DB_META, while the migration is under way */

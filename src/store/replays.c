@@ -6,7 +6,7 @@
 #include "store/replays.h"
 
 #include "base/log.h"
-#include "store/record.h"
+#include "base/record.h"
 
 #define VERSION 1
 #define KEY_MAX (8 + 1 + SESSION_MAX)

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/record.h"
 #include "store/dead_letters.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "store/retention.h"
 
 #define NAMED_KEY SLICE("letters_named") /* in DB_META, while the migration is under way */

@@ -9,11 +9,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/record.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "store/usage.h"
 
 #define KEY_SIZE (8 + UUID_SIZE)

@@ -8,9 +8,9 @@
 #include "store/schema.h"
 
 #include "base/log.h"
+#include "base/record.h"
 #include "store/events.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "store/recount.h"
 #include "store/resend.h"
 #include "store/webhooks.h"

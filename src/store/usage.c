@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "store/record.h"
+#include "base/record.h"
 
 #define VERSION 1
 #define RECORD_MAX 64           /* bytes */

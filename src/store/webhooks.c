@@ -2,8 +2,8 @@
 #include "store/webhooks.h"
 
 #include "base/log.h"
+#include "base/record.h"
 #include "base/rnd.h"
-#include "store/record.h"
 
 #define KEY_SIZE 8
 #define LAST_NUMBER_KEY SLICE("last_webhook")

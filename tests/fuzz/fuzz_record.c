@@ -9,11 +9,11 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "domain/delivery.h"
+#include "base/record.h"
 #include "domain/webhook.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
-#include "store/record.h"
+#include "store/queue.h"
 
 #define RECORD_BYTES_MAX (1u << 21) /* above what the fuzzer's longest input can become */
 

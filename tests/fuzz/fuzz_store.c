@@ -11,13 +11,13 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/record.h"
 #include "jobs/replay_slice.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "store/recount.h"
 #include "store/resend.h"
 #include "store/retention.h"

@@ -38,7 +38,7 @@ BEGIN {
 	# OpenSSL is several libraries in one: each purpose has its own .c.
 	purpose["src/base/handshake.c"] = "openssl: the certificates of peers"
 	purpose["src/http/tls.c"] = "openssl: the errors of libssl"
-	purpose["src/domain/digest.c"] = "openssl: SHA-256"
+	purpose["src/base/digest.c"] = "openssl: SHA-256"
 	purpose["src/domain/pem.c"] = "openssl: certificates"
 	purpose["src/domain/sign.c"] = "openssl: HMAC"
 	purpose["src/domain/vault.c"] = "openssl: AES-GCM"

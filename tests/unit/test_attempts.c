@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/record.h"
 #include "store/attempts.h"
-#include "store/record.h"
 #include "support.h"
 
 static struct uuid delivery_of(const struct event *e, uint32_t k)

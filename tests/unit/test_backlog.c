@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/record.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "support.h"
 
 #define SMALL_MAP (1u << 20) /* bytes: soon full */

@@ -7,12 +7,12 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/record.h"
 #include "fsck/check.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "store/schema.h"
 #include "store/usage.h"
 #include "store/webhooks.h"

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "base/digest.h"
 #include "base/str.h"
-#include "domain/digest.h"
 #include "support.h"
 
 static void check(const struct slice parts[], size_t n, const char *want)

@@ -13,9 +13,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/record.h"
 #include "base/rnd.h"
 #include "store/events.h"
-#include "store/record.h"
 #include "support.h"
 
 #define PIECE 4000 /* bytes of a piece at most; events.h */

@@ -11,7 +11,7 @@
 
 #include "base/json_write.h"
 #include "base/rnd.h"
-#include "domain/id.h"
+#include "base/uuid.h"
 #include "domain/json.h"
 #include "support.h"
 

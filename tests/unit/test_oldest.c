@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "store/oldest.h"
 #include "store/queue.h"
 #include "support.h"
 

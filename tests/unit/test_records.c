@@ -13,10 +13,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/record.h"
 #include "base/rnd.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
-#include "store/record.h"
 #include "support.h"
 
 static void fill(char *out, size_t len, char c)

@@ -6,10 +6,10 @@
 
 #include <cmocka.h>
 
+#include "base/record.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "store/resend.h"
 #include "world.h"
 

@@ -10,11 +10,11 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/record.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "store/recount.h"
 #include "store/schema.h"
 #include "store/usage.h"

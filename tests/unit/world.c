@@ -8,12 +8,12 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/record.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
-#include "store/record.h"
 #include "store/replays.h"
 #include "store/resend.h"
 #include "store/schema.h"

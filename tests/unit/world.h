@@ -4,9 +4,9 @@
 #ifndef TESTS_UNIT_WORLD_H
 #define TESTS_UNIT_WORLD_H
 
+#include "base/record.h"
 #include "base/rnd.h"
 #include "fsck/check.h"
-#include "store/record.h"
 #include "store/retention.h"
 #include "support.h"
 

@@ -2,8 +2,8 @@
  * How a record is kept whole: its bytes, then eight of checksum (XXH3, 64 bits,
  * big-endian). A record whose checksum is wrong is never decoded.
  */
-#ifndef STORE_RECORD_H
-#define STORE_RECORD_H
+#ifndef BASE_RECORD_H
+#define BASE_RECORD_H
 
 #include "base/buf.h"
 #include "base/codec.h"

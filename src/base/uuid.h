@@ -4,8 +4,8 @@
  * generator whose ids only ever grow. Several ids taken at once are
  * consecutive numbers: the deliveries of an event are the range behind its id.
  */
-#ifndef DOMAIN_ID_H
-#define DOMAIN_ID_H
+#ifndef BASE_UUID_H
+#define BASE_UUID_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,7 +6,7 @@
  * rand_a and rand_b together are one counter of 74 bits, so that ids compare as
  * bytes in the order in which they were made.
  */
-#include "domain/id.h"
+#include "base/uuid.h"
 
 #include "base/str.h"
 

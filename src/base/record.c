@@ -1,8 +1,8 @@
 /* Checksums and digests of records; see record.h. */
-#include "store/record.h"
+#include "base/record.h"
 
+#include "base/digest.h"
 #include "base/hash.h"
-#include "domain/digest.h"
 
 void record_seal(struct buf *b)
 {

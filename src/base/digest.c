@@ -1,5 +1,5 @@
 /* SHA-256 through OpenSSL's EVP_MD; see digest.h. A failing call means no memory. */
-#include "domain/digest.h"
+#include "base/digest.h"
 
 #include <openssl/evp.h>
 #include <stdbool.h>

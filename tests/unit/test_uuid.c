@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "domain/id.h"
+#include "base/uuid.h"
 
 #define LOW_END (1ULL << 62)
 #define NOW_MS 1767143203000LL

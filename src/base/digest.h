@@ -2,8 +2,8 @@
  * SHA-256 of bytes, where nobody must be able to find two that have the same: keys of tables
  * that are made of what clients send, names of keys.
  */
-#ifndef DOMAIN_DIGEST_H
-#define DOMAIN_DIGEST_H
+#ifndef BASE_DIGEST_H
+#define BASE_DIGEST_H
 
 #include "base/slice.h"
 
