@@ -51,6 +51,7 @@ struct api_conf {
 	const struct proxies *proxies;
 	const struct api_health *health;
 	struct dispatch *dispatch;
+	const struct client *client;
 	struct replayer *replayer;
 	const struct purge *purge;
 	struct feed *feed;

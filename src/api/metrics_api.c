@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "courier/client.h"
 #include "shares/shares.h"
 #include "store/queue.h"
 
@@ -231,6 +232,26 @@ static void put_shares(const struct api *api, const struct dispatch_figures *f, 
 	put_share_rows(rows, n, out);
 }
 
+static void put_lookups(const struct api *api, struct buf *out)
+{
+	static const char NAMES[] = "waybill_lookup_names";
+	static const char ENDED[] = "waybill_lookups_total";
+	struct lookup_figures f;
+	client_lookups(api->conf.client, &f);
+	exposition_family(out, NAMES, "gauge",
+	    "Names that name servers are asked for, and those that wait for it.");
+	exposition_whole(out, NAMES, "state=\"asked\"", f.asked);
+	exposition_whole(out, NAMES, "state=\"waiting\"", f.waiting);
+	exposition_family(out, ENDED, "counter",
+	    "Queries for a name's addresses, by their end; displaced: others waited longer.");
+	for (size_t i = 0; i < LOOKUP_STATUSES; i++) {
+		char label[64];
+		(void)snprintf(label, sizeof(label), "result=\"%s\"", LOOKUP_STATUS_NAMES[i]);
+		exposition_whole(out, ENDED, label, f.ended[i]);
+	}
+	exposition_whole(out, ENDED, "result=\"displaced\"", f.displaced);
+}
+
 /* What the gateway itself has lacked. */
 static void put_shortages(const struct dispatch_figures *f, struct buf *out)
 {
@@ -291,6 +312,7 @@ void metrics_reply(struct call *c)
 	put_store(api, &out);
 	put_http(api, &out);
 	put_shares(api, &f, &out);
+	put_lookups(api, &out);
 	put_shortages(&f, &out);
 	put_log(&out);
 	put_process(api, &out);

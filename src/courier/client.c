@@ -559,6 +559,11 @@ void client_free(struct client *c)
 	curl_global_cleanup();
 }
 
+void client_lookups(const struct client *c, struct lookup_figures *out)
+{
+	ways_lookups(c->ways, out);
+}
+
 struct client_request *client_open(struct client *c)
 {
 	struct client_request *q = TAILQ_FIRST(&c->idle);

@@ -71,6 +71,9 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf);
 /* Drops what is in flight without a word, then frees. NULL is fine. */
 void client_free(struct client *c);
 
+/* What its look-ups have come to. */
+void client_lookups(const struct client *c, struct lookup_figures *out);
+
 /*
  * Whether a request that is sent now finds a connection. False while descriptors are short and
  * there are as many requests as there can be connections.

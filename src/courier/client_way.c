@@ -74,6 +74,11 @@ void ways_free(struct ways *ways)
 	free(ways);
 }
 
+void ways_lookups(const struct ways *ways, struct lookup_figures *out)
+{
+	lookup_figures(ways->lookup, out);
+}
+
 /* The name that is looked up. */
 static struct slice target(const struct way *w)
 {

@@ -18,6 +18,8 @@ struct ways *ways_new(struct reactor *r, const struct client_conf *conf);
 /* Frees it, after all of its own. NULL is fine. */
 void ways_free(struct ways *ways);
 
+void ways_lookups(const struct ways *ways, struct lookup_figures *out);
+
 struct way;
 typedef void (*way_fn)(void *arg);
 

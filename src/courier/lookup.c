@@ -73,12 +73,22 @@ struct lookup {
 	struct name_list idle;
 	size_t idle_count;
 	struct line lines[STANDINGS];
+	uint64_t ended[LOOKUP_STATUSES];
+	uint64_t displaced;
 	bool cut_off; /* no name server could be reached, the last time */
 	union lookup_address direct_address;
 	struct lookup_answer direct; /* of a host that is an address */
 };
 
 static const struct lookup_answer NO_NAME = {.status = LOOKUP_NONE};
+
+const char *const LOOKUP_STATUS_NAMES[LOOKUP_STATUSES] = {
+    [LOOKUP_OK] = "found",
+    [LOOKUP_NONE] = "none",
+    [LOOKUP_TIMEOUT] = "silent",
+    [LOOKUP_FAILED] = "failed",
+    [LOOKUP_OURS] = "unasked",
+};
 
 const char *lookup_text(enum lookup_status status)
 {
@@ -327,6 +337,7 @@ static void on_found(void *arg, const struct lookup_found *found)
 {
 	struct lookup_name *n = arg;
 	struct lookup *l = n->lookup;
+	l->ended[found->status]++;
 	watch_servers(l, found, n->host);
 	set_answer(n, found->status, found->addresses, found->count);
 	n->expires_ms = clock_mono_ms() + lifetime_ms(l, found);
@@ -341,6 +352,7 @@ static void on_found(void *arg, const struct lookup_found *found)
 static void displace(struct lookup *l, struct lookup_name *n)
 {
 	struct line *left = leave_place(l, n);
+	l->displaced++;
 	if (n->displaced)
 		n->standing = LATE;
 	n->displaced = true;
@@ -548,4 +560,14 @@ void lookup_demote(struct lookup *l, struct slice host, const union lookup_addre
 	size_t at = n == NULL ? 0 : place_of(n, address);
 	if (n != NULL && at < n->answer.count)
 		move_address(n->addresses, at, n->answer.count - 1);
+}
+
+void lookup_figures(const struct lookup *l, struct lookup_figures *out)
+{
+	*out = (struct lookup_figures){.displaced = l->displaced};
+	memcpy(out->ended, l->ended, sizeof(out->ended));
+	for (size_t i = 0; i < STANDINGS; i++) {
+		out->asked += l->lines[i].asked_count;
+		out->waiting += lookup_queue_count(l->lines[i].waiting);
+	}
 }

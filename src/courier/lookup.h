@@ -56,6 +56,8 @@ enum lookup_status {
 	LOOKUP_FAILED,  /* name servers have answered that they cannot tell, or nonsense */
 	LOOKUP_OURS, /* not the name's fault: no descriptor, no memory, no way to any server */
 };
+#define LOOKUP_STATUSES (LOOKUP_OURS + 1)
+extern const char *const LOOKUP_STATUS_NAMES[LOOKUP_STATUSES]; /* "found", "none", … */
 
 /* An address to connect to; its port is 0. */
 union lookup_address {
@@ -120,6 +122,16 @@ void lookup_cancel(struct lookup *l, struct lookup_asker *asker);
 
 /* Nothing answered at `address` of `host`: from now on it comes behind its others. */
 void lookup_demote(struct lookup *l, struct slice host, const union lookup_address *address);
+
+/* How the queries stand, and what has come of them. */
+struct lookup_figures {
+	uint64_t ended[LOOKUP_STATUSES]; /* queries, by what they have found */
+	uint64_t displaced;              /* that gave up their place, as others waited for it */
+	size_t asked;                    /* names that have a query under way */
+	size_t waiting;                  /* names that wait for a place */
+};
+
+void lookup_figures(const struct lookup *l, struct lookup_figures *out);
 
 /* Says in words what failed, "no name server answered"; "" for LOOKUP_OK and LOOKUP_NONE. */
 const char *lookup_text(enum lookup_status status);

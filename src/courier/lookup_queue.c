@@ -24,6 +24,7 @@ struct lookup_line {
 struct lookup_queue {
 	struct map *by_key;
 	struct line_list takers;
+	size_t count;
 };
 
 struct lookup_queue *lookup_queue_new(void)
@@ -103,6 +104,7 @@ static void put(struct lookup_queue *q, struct lookup_place *p, uint64_t taker, 
 	struct lookup_line *own = line_of(q, NULL, taker, (struct slice){0}, first);
 	struct lookup_line *line = line_of(q, own, taker, domain_of(p->name), first);
 	p->line = line;
+	q->count++;
 	own->count++;
 	line->count++;
 	if (first)
@@ -129,6 +131,7 @@ void lookup_queue_drop(struct lookup_queue *q, struct lookup_place *p)
 	struct lookup_line *taker = line->taker;
 	TAILQ_REMOVE(&line->places, p, link);
 	p->line = NULL;
+	q->count--;
 	line->count--;
 	taker->count--;
 	if (line->count == 0)
@@ -165,6 +168,11 @@ size_t lookup_queue_of(const struct lookup_queue *q, uint64_t taker)
 size_t lookup_queue_beside(const struct lookup_place *p)
 {
 	return p->line->taker->count;
+}
+
+size_t lookup_queue_count(const struct lookup_queue *q)
+{
+	return q->count;
 }
 
 bool lookup_queue_is_empty(const struct lookup_queue *q)

@@ -49,6 +49,9 @@ void lookup_queue_drop(struct lookup_queue *q, struct lookup_place *p);
 size_t lookup_queue_of(const struct lookup_queue *q, uint64_t taker);
 size_t lookup_queue_beside(const struct lookup_place *p);
 
+/* How many wait, of all takers. */
+size_t lookup_queue_count(const struct lookup_queue *q);
+
 bool lookup_queue_is_empty(const struct lookup_queue *q);
 
 #endif

@@ -13,6 +13,7 @@
 #define WINDOW_FIRST 1.0
 #define FREE_PART 4      /* in flight stays below the free slots divided by this */
 #define TROUBLED_SHARE 2 /* the troubled ones get the slots divided by this */
+#define QUICK_US 1000000 /* an endpoint whose latency is up to this may have the last slots */
 #define LOOK_MAX 4 /* of those who wait for a larger share, for each slot that is given back */
 #define LATENCY_SLACK_US 20000 /* latency is rising above twice the usual and this */
 #define LATENCY_CUT 0.9        /* what the window is multiplied by then */
@@ -30,6 +31,7 @@ enum state {
 	STATE_BLOCKED,  /* in its tenant's list: the host, or its share there, is full */
 	STATE_BLOCKED_TROUBLED, /* the same in the other line's */
 	STATE_THROTTLED,        /* in a list: it has its share of the free slots */
+	STATE_SLOW,             /* in a list: the slow ones have all the slots that they may */
 };
 
 RB_HEAD(due_tree, sched_endpoint);
@@ -41,10 +43,12 @@ struct sched {
 	struct line_list turns[SCHED_KINDS]; /* of sessions, the next one first */
 	struct line_list parked[SCHED_KINDS];
 	struct sched_list throttled;
+	struct sched_list slow;
 	TAILQ_HEAD(, sched_host) crowded;
 	int64_t recheck_ms;    /* wall; when who waits is looked at again */
 	struct share slots;    /* the takers are sessions */
 	struct share troubled; /* the part of them that endpoints with failures have */
+	uint64_t slow_held;    /* those of endpoints that are not quick */
 	bool troubled_turn;    /* the two kinds take turns too */
 	uint64_t parks;
 	const struct sched_session *last_parked;
@@ -76,6 +80,7 @@ struct sched *sched_new(const struct sched_conf *conf)
 		TAILQ_INIT(&s->parked[kind]);
 	}
 	TAILQ_INIT(&s->throttled);
+	TAILQ_INIT(&s->slow);
 	TAILQ_INIT(&s->crowded);
 	return s;
 }
@@ -184,6 +189,9 @@ static void leave(struct sched *s, struct sched_endpoint *e)
 		break;
 	case STATE_THROTTLED:
 		TAILQ_REMOVE(&s->throttled, e, link);
+		break;
+	case STATE_SLOW:
+		TAILQ_REMOVE(&s->slow, e, link);
 		break;
 	}
 	e->state = STATE_IDLE;
@@ -372,6 +380,8 @@ static void count_in_flight(struct sched *s, struct sched_endpoint *e, int by)
 	count(&s->slots, &session->in_flight, by);
 	if (e->failures > 0)
 		count(&s->troubled, &session->troubled_in_flight, by);
+	if (!e->quick)
+		s->slow_held += (uint64_t)(int64_t)by;
 	count_at_host(e->tenant, by);
 	e->in_flight = (uint32_t)((int64_t)e->in_flight + by);
 }
@@ -404,6 +414,16 @@ static void set_failures(struct sched *s, struct sched_endpoint *e, uint32_t fai
 	else if (e->failures > 0 && failures == 0)
 		count(&s->troubled, held, -(int64_t)e->in_flight);
 	e->failures = failures;
+}
+
+/* The one function that changes whether `e` is quick. */
+static void set_quick(struct sched *s, struct sched_endpoint *e, bool quick)
+{
+	if (e->quick && !quick)
+		s->slow_held += e->in_flight;
+	else if (!e->quick && quick)
+		s->slow_held -= e->in_flight;
+	e->quick = quick;
 }
 
 /* The one function that changes how the circuit of `e` stands. */
@@ -472,6 +492,31 @@ static void throttle(struct sched *s, struct sched_endpoint *e)
 	TAILQ_INSERT_TAIL(&s->throttled, e, link);
 }
 
+/* Whether one more slot may go to an endpoint that is not quick. */
+static bool may_be_slow(const struct sched *s)
+{
+	uint64_t reserve = s->slots.capacity / SHARE_RESERVE;
+	return s->slow_held < s->slots.capacity - reserve;
+}
+
+/* Lines up those that are not quick and wait for others such, as many as may start; `most`. */
+static void let_slow_in(struct sched *s, int most)
+{
+	for (int i = 0; i < most && may_be_slow(s) && !TAILQ_EMPTY(&s->slow); i++) {
+		struct sched_endpoint *e = TAILQ_FIRST(&s->slow);
+		leave(s, e);
+		line_up(s, e);
+	}
+}
+
+/* Moves `e` from its line to those that wait until fewer slots are with the slow. */
+static void hold_back(struct sched *s, struct sched_endpoint *e)
+{
+	withdraw(s, e);
+	e->state = STATE_SLOW;
+	TAILQ_INSERT_TAIL(&s->slow, e, link);
+}
+
 /* Whether the session of a line may start one of it. */
 static bool has_share(const struct sched *s, const struct sched_line *line)
 {
@@ -508,6 +553,8 @@ static struct sched_endpoint *first_of(struct sched *s, bool troubled)
 		} else if (!has_host_share(s, e->tenant)) {
 			leave(s, e);
 			block(s, e, troubled);
+		} else if (!e->quick && !may_be_slow(s)) {
+			hold_back(s, e);
 		} else if (!has_part(s, e)) {
 			throttle(s, e);
 		} else {
@@ -553,6 +600,7 @@ static void recheck(struct sched *s, int64_t now_ms)
 {
 	s->recheck_ms = now_ms + RECHECK_MS;
 	look_at_hosts(s);
+	let_slow_in(s, RECHECK_MAX);
 	unpark_some(s, false, RECHECK_MAX);
 	unpark_some(s, true, RECHECK_MAX);
 }
@@ -667,6 +715,7 @@ static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full,
 	bool rising = learn_latency(e, latency_us);
 	bool was_closed = e->circuit == CIRCUIT_CLOSED;
 	set_failures(s, e, 0);
+	set_quick(s, e, e->recent_us <= QUICK_US);
 	e->failing_since_ms = 0;
 	set_circuit(s, e, CIRCUIT_CLOSED);
 	if (!was_closed)
@@ -691,6 +740,7 @@ static void fail(struct sched *s, struct sched_endpoint *e, int64_t now_ms, bool
 	if (e->failing_since_ms == 0)
 		e->failing_since_ms = now_ms;
 	set_failures(s, e, e->failures + 1);
+	set_quick(s, e, false);
 	if (overloaded || e->since_cut >= window_of(e))
 		cut_window(e, 0.5);
 	/*
@@ -744,8 +794,8 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 		break;
 	}
 	/* its line, its share or its wake time may be others now */
-	if (e->state == STATE_THROTTLED || e->state == STATE_WAITING ||
-	    was_troubled != (e->failures > 0))
+	if (e->state == STATE_THROTTLED || e->state == STATE_SLOW ||
+	    e->state == STATE_WAITING || was_troubled != (e->failures > 0))
 		withdraw(s, e);
 	place(s, e);
 	if (TAILQ_EMPTY(&e->tenant->host->newcomers) && has_blocked(e->tenant) &&
@@ -754,6 +804,7 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 	else
 		unblock(s, e->tenant->host);
 	unthrottle(s);
+	let_slow_in(s, LOOK_MAX);
 	for (int kind = 0; kind < SCHED_KINDS; kind++) {
 		struct sched_line *line = line_of(e, kind);
 		if (line->parked && has_share(s, line))
@@ -770,8 +821,8 @@ int64_t sched_wake(struct sched *s, int64_t now_ms)
 		return now_ms;
 	const struct sched_endpoint *e = RB_MIN(due_tree, &s->waiting);
 	int64_t wake_ms = e == NULL ? SCHED_NEVER : e->wake_ms;
-	bool waits = !TAILQ_EMPTY(&s->crowded) || !TAILQ_EMPTY(&s->parked[false]) ||
-	    !TAILQ_EMPTY(&s->parked[true]);
+	bool waits = !TAILQ_EMPTY(&s->crowded) || !TAILQ_EMPTY(&s->slow) ||
+	    !TAILQ_EMPTY(&s->parked[false]) || !TAILQ_EMPTY(&s->parked[true]);
 	return waits && s->recheck_ms < wake_ms ? s->recheck_ms : wake_ms;
 }
 

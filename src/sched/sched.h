@@ -26,6 +26,9 @@
  *  - Within that, an endpoint that has attempts in flight starts another only while they are
  *    fewer than a quarter of the free slots, so that the slow ones together never take the
  *    last.
+ *  - The last slots, one in SHARE_RESERVE, are for endpoints whose last attempt succeeded, and
+ *    that take up to a second: sessions without number, each with a receiver that turns out
+ *    to hang, leave these free.
  *  - One host is sent at most `per_host` attempts at a time, whoever's they are, and each
  *    session has its share of these. Who has none there yet goes first.
  *  - One that answers that it is overloaded is paused, longer each time and shorter with
@@ -97,6 +100,7 @@ struct sched_endpoint {
 	uint32_t in_flight;
 	uint32_t since_cut; /* attempts ended since the window was last cut */
 	uint8_t circuit;    /* enum sched_circuit */
+	bool quick;         /* its last attempt succeeded; the last few took up to a second */
 	uint8_t state;
 };
 

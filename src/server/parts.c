@@ -21,6 +21,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .proxies = &s->proxies,
 	    .health = &s->health,
 	    .dispatch = s->dispatch,
+	    .client = s->client,
 	    .replayer = s->replayer,
 	    .purge = s->purge,
 	    .feed = s->feed,

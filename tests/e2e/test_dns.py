@@ -143,6 +143,11 @@ def test_a_thousand_silent_names_cost_no_thread(make_slow_gateway, receiver, nam
         wait_until(lambda e=event: seen.add(threads(gateway)) or e in receiver.ids, what="event")
         assert gateway.process.descriptors() < before + 100
     assert any(name.endswith(".slow") for name in name_server.asked)
+    assert 0 < figure(gateway, 'waybill_lookup_names{state="asked"}') <= 56
+    assert figure(gateway, 'waybill_lookup_names{state="waiting"}') > 0
+    assert figure(gateway, 'waybill_lookups_total{result="found"}') == 5
+    wait_until(lambda: figure(gateway, 'waybill_lookups_total{result="displaced"}') > 0,
+               what="a name whose turn is over")
     assert is_live(gateway)
     assert seen == {1}
 
@@ -189,6 +194,7 @@ def test_attempt_says_what_the_look_up_took(make_slow_gateway, receiver, name_se
     assert first["dns_ms"] > 90
     assert first["address"] == f"127.0.0.1:{receiver.port}"
     assert attempt_of(gateway, gateway.publish("s1"))["dns_ms"] < 1  # it is known
+    assert figure(gateway, 'waybill_lookups_total{result="found"}') == 1
     assert name_server.asked["receiver.test"] == 1
 
 
@@ -264,11 +270,13 @@ def test_proxy_that_is_not_found_is_named(make_gateway, name_server):
 
 
 @pytest.mark.parametrize(
-    "known, why",
-    [(None, ""), (SERVFAIL, " (the name server failed)"), ([], "")],
+    "known, why, result",
+    [(None, "", "none"), (SERVFAIL, " (the name server failed)", "failed"), ([], "", "none")],
     ids=["no name", "failed", "no address"],
 )
-def test_error_says_why_there_is_no_address(make_slow_gateway, name_server, known, why):
+def test_error_says_why_there_is_no_address(
+    make_slow_gateway, name_server, known, why, result
+):
     gateway = make_slow_gateway(retry_schedule="10ms")
     if known is not None:
         name_server.names["receiver.test"] = known
@@ -277,6 +285,7 @@ def test_error_says_why_there_is_no_address(make_slow_gateway, name_server, know
     (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
     assert entry["last_error"] == "Could not resolve host: receiver.test" + why
     assert entry["webhook_url"] == "http://receiver.test/hook"
+    assert figure(gateway, f'waybill_lookups_total{{result="{result}"}}') > 0
 
 
 def test_name_servers_that_cannot_be_reached_are_ours(make_slow_gateway, name_server):
@@ -286,6 +295,7 @@ def test_name_servers_that_cannot_be_reached_are_ours(make_slow_gateway, name_se
     gateway.publish("s1")
     wait_until(lambda: figure(gateway, 'waybill_shortage_total{of="resolver"}') > 1,
                what="a second try")
+    assert figure(gateway, 'waybill_lookups_total{result="unasked"}') > 1
     assert gateway.dlq("s1") == [], "no attempt is charged for it"
     (line,) = [t for t in gateway.log_text().splitlines() if "no name server can be" in t]
     assert "host=receiver.test" in line and "refused" in line

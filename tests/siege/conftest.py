@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-pytest.register_assert_rewrite("siege")
+pytest.register_assert_rewrite("siege", "attackers")
 pytest_plugins = ["gateway_fixtures"]  # once it is in, which sets up harness.py, siege.py may be
 
 
@@ -17,15 +17,25 @@ def pytest_sessionstart():
 @pytest.fixture
 def besiege(make_receiver):
     """
-    Begins sieges: `with besiege(gateway) as siege`. Each has a healthy pair of its own, and is
-    judged where its `with` ends.
+    Begins sieges: `with besiege(gateway) as siege`. Each has a healthy pair of its own, with
+    `receiver` or another, and is judged where its `with` ends.
     """
     from siege import Siege
 
-    def begin(gateway, **options):
-        return Siege(gateway, make_receiver(), **options)
+    def begin(gateway, receiver=None, **options):
+        return Siege(gateway, receiver or make_receiver(), **options)
 
     return begin
+
+
+@pytest.fixture
+def bad(make_gateway):  # after it, so that no gateway waits for one that hangs
+    """A receiver of attackers' webhooks."""
+    from attackers import BadReceiver
+
+    receiver = BadReceiver()
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture

@@ -94,15 +94,16 @@ class HealthyPair(Repeating):
     """
     A publisher of small events, each on a connection of its own, and their receiver, which
     answers at once. `delays`: from publishing to arrival; `refusals`: what else than a 202 came.
-    `front`: what is published to, a gateway or a proxy before it.
+    `front`: what is published to, a gateway or a proxy before it. `host`: a name of the
+    receiver's for the webhook's URL.
     """
 
-    def __init__(self, front, receiver, session="healthy"):
+    def __init__(self, front, receiver, session="healthy", host=None):
         super().__init__()
         self._front, self._receiver, self.session = front, receiver, session
         self.published = {}  # id: when its publishing began
         self.refusals = []
-        front.register(session, receiver.url())
+        front.register(session, receiver.url(host=host))
 
     def step(self):
         began = time.monotonic()
@@ -171,12 +172,13 @@ class MemoryWatch(Repeating):
 class Siege:
     """
     A healthy pair, a probe and a watch beside an attack on `gateway`. `front`: a proxy that
-    the pair goes through; the probe goes to the gateway itself, as a supervisor does.
+    the pair goes through; the probe goes to the gateway itself, as a supervisor does. `host`: a
+    name of the pair's receiver.
     """
 
-    def __init__(self, gateway, receiver, front=None):
+    def __init__(self, gateway, receiver, front=None, host=None):
         self.gateway = gateway
-        self.pair = HealthyPair(front or gateway, receiver)
+        self.pair = HealthyPair(front or gateway, receiver, host=host)
         self.livez = LivezProbe(gateway)
         self.memory = MemoryWatch(gateway)
         self._parts = (self.pair, self.livez, self.memory)

@@ -63,3 +63,31 @@ def test_one_address_comes_again_and_again(gateway, besiege):
 
         siege.hold(knock)
         siege.expect_refused("connections", ATTACKERS[0])
+
+
+OF_ADDRESS = 96  # connections that a proxy lets an address have
+
+
+@pytest.mark.parametrize(
+    "kind, begin, addresses",
+    [
+        ("nginx", "head", 2), ("haproxy", "idle", 2), full("nginx", "idle", 8),
+        full("haproxy", "head", 8), full("haproxy", "whole", 8), full("nginx", "whole", 4),
+    ],
+)
+def test_connections_to_a_proxy(front, besiege, kind, begin, addresses):
+    """
+    Each address has all that the proxy lets it have, and comes for more: idle, with heads that do
+    not end, or with requests that the gateway answers and whose answers are not read.
+    """
+    proxy, gateway = front(kind)
+    begins = BEGIN | {"whole": b"GET /livez HTTP/1.1\r\nHost: waybill.example\r\n\r\n" * 20}
+    sources = [f"127.0.0.{n + 2}" for n in range(addresses)]
+    with besiege(gateway, front=proxy) as siege, contextlib.ExitStack() as stack:
+        crowd(stack, proxy, sources, OF_ADDRESS + 8, begins[begin])
+
+        def knock():
+            with contextlib.ExitStack() as brief:
+                crowd(brief, proxy, sources[:1], 5)
+
+        siege.hold(knock)

@@ -243,6 +243,17 @@ static bool may_have(const struct sim *m, const struct sched_endpoint *e)
 	return e->failures == 0 || share_allows(&s, own, 1);
 }
 
+/* Whether `e` is quick, or fewer slots are with those that are not than may be. */
+static bool may_be_slow(const struct sim *m, const struct sched_endpoint *e)
+{
+	uint32_t held = 0;
+	for (size_t i = 0; i < m->count; i++) {
+		const struct sched_endpoint *other = &m->receivers[i].sched;
+		held += other->quick ? 0 : other->in_flight;
+	}
+	return e->quick || held < m->conf.slots - m->conf.slots / SHARE_RESERVE;
+}
+
 bool sim_may_start(const struct sim *m, const struct sched_endpoint *e)
 {
 	uint32_t window = (uint32_t)e->window;
@@ -252,6 +263,6 @@ bool sim_may_start(const struct sim *m, const struct sched_endpoint *e)
 		return false;
 	if (e->circuit == CIRCUIT_HALF_OPEN || (e->circuit == CIRCUIT_OPEN && e->in_flight > 0))
 		return false;
-	return e->in_flight < window && may_have(m, e) &&
+	return e->in_flight < window && may_have(m, e) && may_be_slow(m, e) &&
 	    (e->in_flight == 0 || e->in_flight * 4 < free_slots);
 }

@@ -305,6 +305,38 @@ static void test_enabled_by_hand(void **state)
 	end(e);
 }
 
+/* Rows of webhook `number` that are due in an hour, and were put off only a moment from now. */
+static void add_deferred(struct engine *e, uint64_t number, uint64_t count)
+{
+	struct db_txn *txn = store_begin(e->store);
+	for (uint64_t n = 1; n <= count; n++) {
+		struct delivery d = make_delivery(number, n, clock_wall_ms() + HOUR_MS);
+		d.queued_ms = clock_wall_ms() + 1000;
+		assert_int_equal(queue_add(txn, &d), OK);
+	}
+	store_commit(txn);
+}
+
+/* Who looks at very many rows and finds none due lets the others start in between. */
+static void test_claims_that_pass_many(void **state)
+{
+	enum { ROWS = 3000 };
+	(void)state;
+	struct engine *e = engine_new();
+	engine_add(e, engine_make(HOOK));
+	engine_add(e, engine_make(HOOK + 1));
+	add_deferred(e, HOOK, ROWS);
+	engine_start(e);
+	change(e, stored_webhook(e), true); /* is enabled */
+	(void)engine_publish(e, HOOK + 1, 3, 10);
+	assert_int_equal(engine_turn(e), OK);
+	assert_non_null(engine_request(e, HOOK + 1)); /* in the turn in which it is due */
+	assert_null(engine_request(e, HOOK));
+	live(e, 1000, 200);
+	assert_int_equal(e->client->sent, 3);
+	engine_free(e); /* not end(), which wants an event of each row */
+}
+
 /* A deleted webhook's queue goes in slices, and the others' attempts in between. */
 static void test_purge(void **state)
 {
@@ -672,6 +704,7 @@ int main(void)
 	    cmocka_unit_test(test_circuit),
 	    cmocka_unit_test(test_circuit_behind_a_restart),
 	    cmocka_unit_test(test_enabled_by_hand),
+	    cmocka_unit_test(test_claims_that_pass_many),
 	    cmocka_unit_test(test_purge),
 	    cmocka_unit_test(test_stop),
 	    cmocka_unit_test(test_notice),

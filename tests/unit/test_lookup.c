@@ -634,6 +634,69 @@ static void test_silent_name_comes_back(void **state)
 	free(silent);
 }
 
+/* Figures */
+
+static void expect_ended(const struct fixture *f, const uint64_t ended[LOOKUP_STATUSES])
+{
+	struct lookup_figures now;
+	lookup_figures(f->lookup, &now);
+	for (size_t i = 0; i < LOOKUP_STATUSES; i++) {
+		if (now.ended[i] != ended[i])
+			fail_msg("%s: %u", LOOKUP_STATUS_NAMES[i], (unsigned)now.ended[i]);
+	}
+	assert_true(now.displaced == 0 && now.asked == 0 && now.waiting == 0);
+}
+
+/* Each query is counted once, by its end; what is known or is an address needs none. */
+static void test_queries_are_counted_by_their_end(void **state)
+{
+	static const char *const HOSTS[] = {"both.test", "both.test", "127.0.0.1", "localhost",
+	    "none.test", "empty.test", "servfail.test", "servfail.test", "a.silent.test"};
+	struct fixture *f = *state;
+	struct client c;
+	f->times.query_ms = QUERY_MS;
+	begin(f);
+	expect_ended(f, (uint64_t[LOOKUP_STATUSES]){0});
+	for (size_t i = 0; i < COUNT(HOSTS); i++)
+		(void)find(f, &c, HOSTS[i]);
+	expect_ended(f,
+	    (uint64_t[LOOKUP_STATUSES]){[LOOKUP_OK] = 1,
+		[LOOKUP_NONE] = 2,
+		[LOOKUP_FAILED] = 2,
+		[LOOKUP_TIMEOUT] = 1});
+}
+
+static void test_query_that_cannot_be_made_is_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct client c;
+	begin_with(f, "127.0.0.1:9", NULL); /* nobody listens */
+	(void)find(f, &c, "both.test");
+	expect_ended(f, (uint64_t[LOOKUP_STATUSES]){[LOOKUP_OURS] = 1});
+}
+
+/* Those that wait are there to be seen; a query that others take the place of is counted. */
+static void test_names_that_wait_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct client *silent = mem_array(MANY, sizeof(*silent));
+	struct lookup_figures now;
+	begin(f);
+	ask_many(f, silent, ".silent.test");
+	lookup_figures(f->lookup, &now);
+	assert_int_equal(now.asked, LOOKUP_PLACES_NEW);
+	assert_int_equal(now.waiting, MANY - LOOKUP_PLACES_NEW);
+	assert_int_equal(now.displaced, 0);
+	while (now.displaced < MANY) {
+		pass(f);
+		lookup_figures(f->lookup, &now);
+		assert_true(now.asked <= LOOKUP_PLACES);
+		assert_int_equal(now.asked + now.waiting, MANY);
+	}
+	assert_int_equal(told_of(silent), 0);
+	free(silent);
+}
+
 /* What waits and what is under way goes along. */
 static void test_end_while_many_wait(void **state)
 {
@@ -676,6 +739,9 @@ int main(void)
 	    TEST(test_many_silent_domains),
 	    TEST(test_takers_wait_for_themselves),
 	    TEST(test_silent_name_comes_back),
+	    TEST(test_queries_are_counted_by_their_end),
+	    TEST(test_query_that_cannot_be_made_is_counted),
+	    TEST(test_names_that_wait_are_counted),
 	    TEST(test_end_while_many_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

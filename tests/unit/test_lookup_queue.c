@@ -62,6 +62,7 @@ static void test_takers_take_turns(void **state)
 	assert_int_equal(lookup_queue_beside(&many[0]), COUNT(NAMES));
 	assert_int_equal(lookup_queue_of(q, 2), 1);
 	assert_int_equal(lookup_queue_of(q, 3), 0);
+	assert_int_equal(lookup_queue_count(q), COUNT(NAMES) + 1);
 	expect(q, "d.four");
 	expect(q, "e.one");
 	put(q, &few[1], "f.two", 2); /* nobody of his waits now: he is the next */
@@ -101,6 +102,7 @@ static void test_who_gives_up_waits_no_longer(void **state)
 	lookup_queue_drop(q, &a);
 	lookup_queue_drop(q, &a); /* does not wait */
 	lookup_queue_drop(q, &c); /* the last of its taker */
+	assert_int_equal(lookup_queue_count(q), 1);
 	expect(q, "b.a.test");
 	assert_null(lookup_queue_take(q));
 	lookup_queue_put(q, &c, 2);

@@ -253,6 +253,36 @@ static void test_sessions_share_the_slots(void **state)
 }
 
 /*
+ * As many sessions as one likes whose receivers hang, or answer late, or fail late: those that
+ * are quick do not wait for one of them to end.
+ */
+static void test_slow_sessions_leave_slots(void **state)
+{
+	enum { GOOD = 10, BAD = 2000 };
+	static const struct receiver ROWS[] = {
+	    {.latency_ms = 28000},
+	    {.latency_ms = 28000, .interval_ms = 60000},
+	    {.latency_ms = 28000, .fails_percent = 100},
+	    {.latency_ms = 28000, .fails_percent = 50},
+	    {.latency_ms = 4000},
+	};
+	(void)state;
+	for (size_t row = 0; row < COUNT(ROWS); row++) {
+		struct sim *m = sim_new(&CONF, GOOD + BAD, GOOD + BAD, 9000 + row);
+		for (size_t i = 0; i < GOOD; i++)
+			sim_add(m, &HEALTHY, i, &NORMAL);
+		sim_run(m, 5000); /* they show what they are */
+		for (size_t i = 0; i < BAD; i++)
+			sim_add(m, &ROWS[row], GOOD + i, &NORMAL);
+		sim_run(m, 120000);
+		if (worst_wait(m, GOOD) > 1000)
+			fail_msg("row %zu: a healthy receiver waited %lld ms", row,
+			    (long long)worst_wait(m, GOOD));
+		sim_free(m);
+	}
+}
+
+/*
  * A host that many send to: the session with very many slow webhooks there has its share of it,
  * and the others', quick ones, go on.
  */
@@ -290,6 +320,7 @@ int main(void)
 	    cmocka_unit_test(test_rates),
 	    cmocka_unit_test(test_one_slow_host),
 	    cmocka_unit_test(test_sessions_share_the_slots),
+	    cmocka_unit_test(test_slow_sessions_leave_slots),
 	    cmocka_unit_test(test_sessions_share_a_host),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
