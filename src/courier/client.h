@@ -7,8 +7,8 @@
  * It never: follows a redirect, uses a proxy of the environment, gives curl a name
  * to look up (lookup.h does that), connects to an address that the policy forbids,
  * queues (who calls it decides what may start), reads more than CLIENT_BODY_MAX of
- * an answer. Of a host with several addresses the next one is tried where one does
- * not take the connection. While descriptors are short it gives
+ * an answer. A host's addresses are tried within the one timeout, the next 250 ms after
+ * the one before (race.h). While descriptors are short it gives
  * up idle connections first.
  */
 #ifndef COURIER_CLIENT_H
