@@ -27,13 +27,14 @@
 #include "base/mem.h"
 #include "courier/client_inner.h"
 
-#define LINES_MAX (64u << 10)    /* bytes of a request's header lines */
-#define URL_TEXT_MAX 8192        /* bytes of a URL that is kept parsed */
-#define BACKSTOP_MS 60000L       /* curl's own time-outs, behind ours */
-#define CONNECTION_AGE_MAX_S 60L /* an idle connection older than this is not used again */
-#define POOL_MAX 256             /* idle request objects kept */
-#define SPARE_MS 10000           /* after a socket could not be had: connections are saved… */
-#define SPARE_PART 4             /* …one of so many */
+#define LINES_MAX (64u << 10) /* bytes of a request's header lines */
+#define URL_TEXT_MAX 8192     /* bytes of a URL that is kept parsed */
+#define BACKSTOP_MS 60000L    /* curl's own time-outs, behind ours */
+#define IDLE_MAX_S 60L        /* what has been idle for longer is not used again */
+#define LATE_STATUS 408
+#define POOL_MAX 256   /* idle request objects kept */
+#define SPARE_MS 10000 /* after a socket could not be had: connections are saved… */
+#define SPARE_PART 4   /* …one of so many */
 
 /* Of TLS 1.2, libssl's own but those where the receiver chooses a prime of any length. */
 #define CIPHERS "DEFAULT:!kDHE"
@@ -102,8 +103,7 @@ static void set_age(struct client_request *q)
 {
 	bool spares = q->client->spared != 0;
 	if (spares != q->is_sparing)
-		MUST(curl_easy_setopt(q->easy, CURLOPT_MAXAGE_CONN,
-		    spares ? 0L : CONNECTION_AGE_MAX_S));
+		MUST(curl_easy_setopt(q->easy, CURLOPT_MAXAGE_CONN, spares ? 0L : IDLE_MAX_S));
 	q->is_sparing = spares;
 }
 
@@ -174,6 +174,43 @@ static void on_way(void *arg)
 		end_request(q, CURLE_COULDNT_RESOLVE_HOST);
 }
 
+/*
+ * A connection that was used before has died before a byte of an answer came, or what came was
+ * not for this request: that says nothing of the receiver, and nobody can tell whether it has
+ * the request. So it is sent once more, at once, on a connection that is new. Not by curl's own
+ * way to do so, which tries others that are kept, counts up to five over all requests of a
+ * handle (before 8.17) and then fails, and does nothing where sending has failed.
+ */
+static bool can_repeat(const struct client_request *q, CURLcode code)
+{
+	if (q->opened || q->repeats || q->body_is_lost)
+		return false;
+	return q->stale || (code != CURLE_OK && q->head_bytes == 0);
+}
+
+static void repeat(struct client_request *q)
+{
+	q->repeats = true;
+	q->stale = false;
+	q->head_bytes = 0;
+	q->status = 0;
+	q->error[0] = '\0';
+	MUST(curl_multi_remove_handle(q->client->multi, q->easy));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 1L));
+	dial(q);
+}
+
+/* What curl tried has come to an end, and perhaps the request with it. */
+static void finish(struct client_request *q, CURLcode code)
+{
+	if (code == CURLE_COULDNT_CONNECT && has_others(q))
+		return;
+	if (can_repeat(q, code))
+		repeat(q);
+	else
+		end_request(q, code);
+}
+
 /* Moves the transfers that curl has finished to the ended list. */
 static void drain(struct client *c)
 {
@@ -183,8 +220,7 @@ static void drain(struct client *c)
 		struct client_request *q = NULL;
 		CURLcode code = msg->data.result; /* the message dies with remove_handle */
 		MUST(curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&q));
-		if (code != CURLE_COULDNT_CONNECT || !has_others(q))
-			end_request(q, code);
+		finish(q, code);
 		msg = curl_multi_info_read(c->multi, &left);
 	}
 }
@@ -252,6 +288,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 		return CURL_SOCKET_BAD;
 	}
 	q->opened = true;
+	q->opened_fd = fd;
 	q->client->sockets++;
 	watch_open(q->client->watches, fd);
 	if (!q->takes_over && route_has_next(way_route(q->way)))
@@ -271,7 +308,20 @@ static int on_close_socket(void *arg, curl_socket_t fd)
 {
 	struct client *c = arg;
 	c->sockets--;
+	kept_drop(c->kept, fd);
 	return close(fd);
+}
+
+/* A connection stands, and the request is about to be sent on it. */
+static int on_connection(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+	struct client_request *q = arg;
+	const struct kept_ends ends = {remote, local, remote_port, local_port};
+	if (q->opened)
+		kept_put(q->client->kept, q->opened_fd, &ends);
+	else
+		q->stale = kept_is_stale(q->client->kept, &ends);
+	return q->stale ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static void read_status_line(struct client_request *q, struct slice line)
@@ -299,6 +349,15 @@ static void begin_body(struct client_request *q)
 	reactor_timer_set(q->deadline, left_ms < CLIENT_BODY_MS ? left_ms : CLIENT_BODY_MS);
 }
 
+/*
+ * A server that has waited long enough for a request may say so (408) and close just when one
+ * is on its way: that is no answer to it. Source: RFC 9110 §15.5.9.
+ */
+static bool is_late_farewell(const struct client_request *q)
+{
+	return q->status == LATE_STATUS && !q->opened && !q->repeats;
+}
+
 static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct client_request *q = arg;
@@ -308,9 +367,12 @@ static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
 		return 0;
 	if (q->final_status != 0)
 		return line.len; /* a trailer */
-	if (slice_starts(line, SLICE("HTTP/")))
+	if (slice_starts(line, SLICE("HTTP/"))) {
 		read_status_line(q, line);
-	else if (line.len <= 2 && q->status >= 200)
+		q->stale = is_late_farewell(q);
+		return q->stale ? 0 : line.len;
+	}
+	if (line.len <= 2 && q->status >= 200)
 		begin_body(q);
 	return line.len;
 }
@@ -411,7 +473,9 @@ static void set_constant_options(struct client_request *q)
 	if (c->conf.ca_file != NULL)
 		MUST(curl_easy_setopt(e, CURLOPT_CAINFO, c->conf.ca_file));
 	MUST(curl_easy_setopt(e, CURLOPT_SHARE, c->share));
-	MUST(curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, CONNECTION_AGE_MAX_S));
+	MUST(curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, IDLE_MAX_S));
+	MUST(curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN,
+	    (long)(c->conf.connection_max_age_ms / 1000)));
 	MUST(curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L)); /* it walks it each time */
 	MUST(curl_easy_setopt(e, CURLOPT_USERAGENT, c->conf.user_agent));
 	MUST(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, q->error));
@@ -421,6 +485,8 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_SOCKOPTDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket));
 	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, q->client)); /* outlives q */
+	MUST(curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connection));
+	MUST(curl_easy_setopt(e, CURLOPT_PREREQDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head_line));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body_bytes));
@@ -473,6 +539,7 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf)
 	c->ways = ways_new(r, &c->conf);
 	c->races = races_new(r, ways_failures(c->ways));
 	c->timer = reactor_timer_new(r, on_timer_event, c);
+	c->kept = kept_new();
 	c->watches = watches_new(r, on_socket_event, c);
 	c->share = curl_share_init();
 	c->multi = curl_multi_init();
@@ -513,6 +580,7 @@ void client_free(struct client *c)
 	MUST(curl_multi_cleanup(c->multi));
 	MUST(curl_share_cleanup(c->share));
 	watches_free(c->watches);
+	kept_free(c->kept);
 	races_free(c->races);
 	ways_free(c->ways);
 	reactor_timer_free(c->timer);
@@ -581,6 +649,7 @@ static void clear_result(struct client_request *q)
 	q->dialed = false;
 	q->failed = false;
 	q->body_is_lost = false;
+	q->stale = false;
 	q->shortage = SHORT_OF_NOTHING;
 	q->allocations_failed = shortage_allocations();
 	q->head_bytes = 0;
@@ -673,6 +742,9 @@ static void recycle(struct client *c, struct client_request *q)
 	q->taker = 0;
 	if (q->has_own_tls)
 		set_tls(q, NULL, false);
+	if (q->repeats)
+		MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 0L));
+	q->repeats = false;
 	if (c->idle_count >= POOL_MAX) {
 		free_request(q);
 		return;

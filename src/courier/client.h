@@ -41,6 +41,8 @@ struct client_conf {
 	 * oldest idle one. At least as many as there will be requests; 0: any number.
 	 */
 	uint32_t connections;
+	/* In whole seconds; after that a connection takes no further request. 0: for ever. */
+	int64_t connection_max_age_ms;
 };
 
 struct client_result {

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "courier/client.h"
 #include "courier/client_way.h"
+#include "courier/kept.h"
 #include "courier/race.h"
 #include "courier/watch.h"
 
@@ -36,8 +37,11 @@ struct client_request {
 	bool takes_over;   /* curl has taken it */
 	bool dialed;       /* curl has it, or has had it */
 	bool opened;       /* a socket was, since curl was given it last */
-	bool failed;       /* what curl tried, while a race goes on */
-	uint64_t taker;    /* a hash; 0: of none */
+	int opened_fd;     /* the last one that was */
+	bool stale;     /* something that nobody asked for lay on the connection that is kept */
+	bool repeats;   /* it is sent once more, on a connection that is new */
+	bool failed;    /* what curl tried, while a race goes on */
+	uint64_t taker; /* a hash; 0: of none */
 	client_done_fn done;
 	client_data_fn data; /* NULL: an answer is kept, as far as there is room */
 	client_body_fn read; /* NULL: the body is in memory */
@@ -76,6 +80,7 @@ struct client {
 	CURLSH *share; /* TLS sessions over all handles, to be resumed */
 	struct reactor_timer *timer;
 	struct watches *watches;
+	struct kept *kept;
 	struct ways *ways;
 	struct races *races;
 	struct request_list ended;

@@ -1,11 +1,16 @@
-"""The way to the receiver: names with several addresses, of which some take no connection."""
+"""
+The way to the receiver: names with several addresses, of which some take no connection;
+connections that are kept and turn out dead, or have something on them that nobody asked for.
+"""
 
 import socket
 import ssl
+import threading
+import time
 
 import pytest
 
-from harness import status, wait_until
+from harness import Hold, Receiver, figure, head, reset, status, wait_until
 from scheduling import publish_many, wait_for_ids
 
 
@@ -178,3 +183,221 @@ def test_many_holes_do_not_keep_others_from_getting_through(
     gateway.register("s1", receiver.url(host="receiver.test"), timeout_ms=10000)
     wait_for_ids(receiver, publish_many(gateway, "s1", 5))
     assert {r.attempt for r in receiver.requests} == {1}
+
+
+# Addresses that change
+
+
+def test_load_is_spread_over_the_addresses(make_named_gateway, make_receiver, name_server):
+    gateway = make_named_gateway()
+    first = make_receiver()
+    others = [make_receiver(host=f"127.0.0.{n}", port=first.port) for n in (2, 3)]
+    name_server.names["receiver.test"] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+    gateway.register("s1", first.url(host="receiver.test"), ordering="fifo")
+
+    def is_spread():
+        publish_many(gateway, "s1", 5)
+        return all(len(r.requests) >= 5 for r in [first, *others])
+
+    wait_until(is_spread, what="five requests at each address")
+    assert [r.connections for r in [first, *others]] == [1, 1, 1]  # each is used again
+
+
+@pytest.mark.parametrize("ordering", ["fifo", "none"])
+def test_name_that_moves_is_followed_under_load(
+    make_named_gateway, make_receiver, name_server, ordering
+):
+    """The old address answers on; its connection is never idle for long."""
+    gateway = make_named_gateway()
+    old = make_receiver()
+    new = make_receiver(host="127.0.0.2", port=old.port)
+    name_server.names["receiver.test"] = ["127.0.0.1"]
+    gateway.register("s1", old.url(host="receiver.test"), ordering=ordering)
+    publish_many(gateway, "s1", 5)
+    old.wait_for(5)
+    name_server.names["receiver.test"] = ["127.0.0.2"]
+    wait_until(
+        lambda: publish_many(gateway, "s1", 1) and len(new.requests) > 2,
+        timeout=20,
+        what="events at the new address",
+    )
+    before = len(old.requests)
+    ids = publish_many(gateway, "s1", 20)
+    wait_until(lambda: set(ids) <= new.ids, what="the rest at the new address")
+    assert len(old.requests) == before
+
+
+def test_busy_connection_ends_at_its_greatest_age(make_gateway, receiver):
+    gateway = make_gateway(connection_max_age="1s")
+    gateway.register("s1", receiver.url(), ordering="fifo")
+    wait_until(
+        lambda: publish_many(gateway, "s1", 1) and receiver.connections > 2,
+        what="a third connection",
+    )
+    assert {r.attempt for r in receiver.requests} == {1}
+
+
+# Connections that are kept
+
+
+class Then:
+    """
+    Answers 200 and then does something else to the connection, at once or when the next request
+    has begun to come; done() says that it is.
+    """
+
+    def __init__(self, sends=b"", ends="stays", reads=0, answer=head(200, ("Content-Length", 0))):
+        self._sends, self._ends, self._reads, self._answer = sends, ends, reads, answer
+        self._done = threading.Event()
+
+    def done(self):
+        assert self._done.wait(10)
+
+    def __call__(self, link, _request, _closing):
+        if self._reads:
+            link.send(self._answer)
+            if not link.sock.recv(self._reads):
+                return False  # the gateway has closed it
+        else:
+            link.send(self._answer + self._sends if self._ends == "glued" else self._answer)
+        if self._sends and self._ends != "glued":
+            time.sleep(0.01)  # a segment of its own, and never the answer's
+            link.send(self._sends)
+        if self._ends == "reset":
+            link.reset()
+        elif self._ends == "closed":
+            link.sock.shutdown(socket.SHUT_WR)
+        self._done.set()
+        return self._ends in ("stays", "glued")
+
+
+NO_BODY = ("Content-Length", 0)
+FAREWELL = head(408, NO_BODY, ("Connection", "close"))
+DEAD = {
+    "end": lambda: Then(ends="closed"),
+    "reset": lambda: Then(ends="reset"),
+    "408": lambda: Then(FAREWELL, ends="closed"),
+    "408, open": lambda: Then(head(408, NO_BODY)),
+    "second answer": lambda: Then(head(200, NO_BODY)),
+    "answer glued on": lambda: Then(head(200, NO_BODY), ends="glued"),
+    "half an answer": lambda: Then(b"HTTP/1.1 200 OK\r\nContent-"),
+    "500": lambda: Then(head(500, NO_BODY), ends="closed"),
+    "not HTTP": lambda: Then(b"\0\1\2"),
+    "a line break": lambda: Then(b"\r\n"),
+    "no body": lambda: Then(head(204), answer=head(204)),
+    "chunked": lambda: Then(
+        head(200, NO_BODY),
+        answer=head(200, ("Transfer-Encoding", "chunked")) + b"2\r\nok\r\n0\r\n\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "kind, tls",
+    [*((kind, False) for kind in DEAD), *((k, True) for k in ("end", "408", "second answer"))],
+)
+def test_what_lies_on_a_kept_connection_is_no_answer(
+    make_gateway, make_receiver, authority, kind, tls
+):
+    """
+    Each event but the first finds a dead connection, or one with something on it that nobody
+    asked for; more of them than libcurl would try again over all requests of a handle.
+    """
+    count = 16
+    acts = [DEAD[kind]() for _ in range(count)]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
+    if tls:
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+    receiver = make_receiver(*acts, 200, tls=context)
+    gateway = make_gateway(retry_schedule="1h", circuit_failures=1)
+    gateway.register("s1", receiver.url(), ordering="fifo", tls_verify=not tls)
+    for act in acts:
+        attempt = attempt_of(gateway, gateway.publish("s1"))
+        assert attempt["status"] in (200, 204), attempt
+        act.done()
+    assert [r.attempt for r in receiver.requests] == [1] * count
+    if kind != "answer glued on":  # curl drops that with the answer that it came with
+        assert receiver.connections == count
+    assert figure(gateway, 'waybill_attempts_total{class="4xx"}') == 0
+
+
+def test_unasked_answer_is_not_the_next_events(make_gateway, make_receiver):
+    """Its receiver fails, whatever came before the request did."""
+    act = Then(head(200, NO_BODY))
+    receiver = make_receiver(act, 503, 200)
+    gateway = make_gateway(retry_schedule="20ms")
+    gateway.register("s1", receiver.url(), ordering="fifo")
+    attempt_of(gateway, gateway.publish("s1"))
+    act.done()
+    second = gateway.publish("s1")
+    receiver.wait_for(3)
+    assert attempt_of(gateway, second)["status"] == 503
+    assert [r.id for r in receiver.requests[1:]] == [second["id"]] * 2
+
+
+@pytest.mark.parametrize("size", [100, 60_000, 900_000])
+@pytest.mark.parametrize(
+    "sends, ends", [(b"", "reset"), (b"", "closed"), (FAREWELL, "closed"), (FAREWELL, "reset")],
+    ids=["reset", "end", "408", "408 and reset"],
+)
+def test_connection_that_dies_under_a_request(make_gateway, make_receiver, size, sends, ends):
+    """The same while a request is on its way, half of a large one."""
+    count = 8
+    gateway = make_gateway(retry_schedule="1h", circuit_failures=1)
+    receiver = make_receiver(Then(sends, ends, reads=50))
+    gateway.register("s1", receiver.url(), ordering="fifo", timeout_ms=30000)
+    for _ in range(count):
+        attempt = attempt_of(gateway, gateway.publish("s1", data="x" * size))
+        assert attempt["status"] == 200, attempt
+    assert [r.attempt for r in receiver.requests] == [1] * count
+    assert {len(r.json()["data"]) for r in receiver.requests} == {size}
+
+
+@pytest.mark.parametrize("down", ["ended", "reset"])
+def test_restarted_receiver_costs_no_attempt(make_gateway, down):
+    """All connections that were kept are dead at once; each event finds another one of them."""
+    count = 16
+    hold = Hold()
+    gateway = make_gateway(retry_schedule="1h", circuit_failures=1)
+    receiver = Receiver(hold)
+    for n in range(count):
+        gateway.register(f"s{n}", receiver.url(), timeout_ms=30000)
+        gateway.publish(f"s{n}")
+    receiver.wait_for(count)
+    hold.release()
+    wait_until(
+        lambda: figure(gateway, 'waybill_attempts_total{class="2xx"}') == count, what="answers"
+    )
+    port = receiver.port
+    if down == "reset":
+        receiver.linger(0)
+    receiver.close()
+    receiver = Receiver(port=port)
+    try:
+        for n in range(count):
+            attempt = attempt_of(gateway, gateway.publish(f"s{n}"), f"s{n}")
+            assert attempt["status"] == 200, attempt
+        assert [r.attempt for r in receiver.requests] == [1] * count
+    finally:
+        receiver.close()
+
+
+def test_new_connection_that_dies_is_an_attempt(make_gateway, make_receiver):
+    """Only one that was used before says nothing of the receiver."""
+    receiver = make_receiver(reset())
+    gateway = make_gateway(retry_schedule="20ms,20ms")
+    gateway.register("s1", receiver.url())
+    gateway.publish("s1")
+    (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
+    assert entry["attempts"] == 3
+    assert [r.attempt for r in receiver.requests] == [1, 2, 3]
+
+
+def test_late_farewell_counts_on_a_new_connection(make_gateway, make_receiver):
+    receiver = make_receiver(408)
+    gateway = make_gateway(retry_schedule="20ms")
+    gateway.register("s1", receiver.url())
+    gateway.publish("s1")
+    (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
+    assert "408" in entry["last_error"]
+    assert entry["attempts"] == 2
