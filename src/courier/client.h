@@ -28,6 +28,7 @@
 #define CLIENT_BODY_MS 1000     /* and for how long, once the status is known */
 #define CLIENT_HEAD_MAX 65536   /* bytes of status lines and headers */
 #define CLIENT_HEADERS_MAX 64   /* lines of a request */
+#define CLIENT_LOCATION_MAX 300 /* bytes of a Location that are kept */
 
 struct client_conf {
 	const struct address_policy *policy; /* borrowed; NULL allows every address */
@@ -46,8 +47,10 @@ struct client_conf {
 };
 
 struct client_result {
-	int status;             /* the final status line's; 0: none came */
-	const char *error;      /* why none came, in words; "" where one did */
+	int status;        /* the final status line's; 0: none came */
+	const char *error; /* why none came, in words; "" where one did */
+	struct slice
+	    location; /* where a 3xx says that it is: printable, maybe cut; empty: none */
 	enum shortage shortage; /* of what, where none came for want of something of ours */
 	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
 	int64_t retry_after_ms; /* what a failure asks for, to RETRY_AFTER_MAX_MS; 0: nothing */

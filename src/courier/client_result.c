@@ -11,6 +11,7 @@
 #include "courier/client_inner.h"
 #include "domain/retry.h"
 
+#define TOO_LARGE 100 /* CURLE_TOO_LARGE, from libcurl 8.6 on */
 #define DIGITS "0123456789"
 #define DAY_INITIALS "MTWFS" /* of the days of a date in HTTP */
 
@@ -46,6 +47,17 @@ bool client_is_connected(const struct client_request *q)
 	return !q->opened || moment(q->easy, CURLINFO_CONNECT_TIME_T) != 0;
 }
 
+/*
+ * Headers over our limit, or a line of them over curl's own, for which it has "out of memory":
+ * were it ours, an allocation would have failed.
+ */
+static bool are_headers_too_long(const struct client_request *q)
+{
+	bool is_curls = q->code == CURLE_OUT_OF_MEMORY || (int)q->code == TOO_LARGE;
+	return q->head_bytes > CLIENT_HEAD_MAX ||
+	    (is_curls && q->shortage == SHORT_OF_NOTHING && q->error[0] == '\0');
+}
+
 /* Says in words why no final status came. */
 static const char *explain(struct client_request *q)
 {
@@ -61,7 +73,7 @@ static const char *explain(struct client_request *q)
 		(void)snprintf(q->words, sizeof(q->words),
 		    "address refused: %s addresses are not allowed (allow_cidr)",
 		    q->refused_range);
-	else if (q->head_bytes > CLIENT_HEAD_MAX)
+	else if (are_headers_too_long(q))
 		(void)snprintf(q->words, sizeof(q->words), "answer's headers are over %d bytes",
 		    CLIENT_HEAD_MAX);
 	else if (q->shortage != SHORT_OF_NOTHING)
@@ -139,14 +151,13 @@ static void name_address(const struct client_request *q, char out[ADDRESS_MAX])
 		(void)snprintf(out, ADDRESS_MAX, "%s:%ld", host, port);
 }
 
-/* The value of the last Retry-After of the head that counts, NULL: none. */
-static const char *find_retry_after(CURL *easy)
+/* The value of the last header `name` of the head that counts, NULL: none. */
+static const char *find_header(CURL *easy, const char *name)
 {
 	struct curl_header *h = NULL;
 	size_t last = 0;
 	do {
-		if (curl_easy_header(easy, "Retry-After", last, CURLH_HEADER, -1, &h) !=
-		    CURLHE_OK)
+		if (curl_easy_header(easy, name, last, CURLH_HEADER, -1, &h) != CURLHE_OK)
 			return NULL;
 		last = h->amount - 1;
 	} while (h->index != last);
@@ -161,7 +172,7 @@ static const char *find_retry_after(CURL *easy)
  */
 static int64_t asked_wait(CURL *easy)
 {
-	const char *value = find_retry_after(easy);
+	const char *value = find_header(easy, "Retry-After");
 	uint64_t seconds = 0;
 	if (value == NULL)
 		return 0;
@@ -180,6 +191,17 @@ static int64_t asked_wait(CURL *easy)
 	return wait_ms < RETRY_AFTER_MAX_MS ? wait_ms : RETRY_AFTER_MAX_MS;
 }
 
+/* Where a redirect leads, in `words`; whoever wrote it may have put anything there. */
+static struct slice find_location(struct client_request *q)
+{
+	const char *value = q->final_status / 100 == 3 ? find_header(q->easy, "Location")
+						       : NULL;
+	size_t len = 0;
+	for (; value != NULL && value[len] != '\0' && len < CLIENT_LOCATION_MAX; len++)
+		q->words[len] = value[len] > ' ' && value[len] <= '~' ? value[len] : '?';
+	return (struct slice){q->words, len};
+}
+
 void client_put_result(struct client_request *q, struct client_result *out)
 {
 	*out = (struct client_result){
@@ -187,6 +209,7 @@ void client_put_result(struct client_request *q, struct client_result *out)
 	    .error = q->final_status != 0 ? "" : explain(q),
 	    .shortage = q->shortage,
 	    .answer = {.ptr = q->answer, .len = q->answer_len},
+	    .location = find_location(q),
 	    .retry_after_ms = q->final_status >= 300 ? asked_wait(q->easy) : 0,
 	    .lookup = way_status(q->way),
 	    .duration_us = q->ended_us - q->started_us,

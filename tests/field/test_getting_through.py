@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import Hold, Receiver, figure, head, reset, status, wait_until
+from harness import Hold, Receiver, figure, head, redirect, reset, status, wait_until
 from scheduling import publish_many, wait_for_ids
 
 
@@ -401,3 +401,54 @@ def test_late_farewell_counts_on_a_new_connection(make_gateway, make_receiver):
     (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
     assert "408" in entry["last_error"]
     assert entry["attempts"] == 2
+
+
+# What is said of an answer
+
+
+@pytest.mark.parametrize(
+    "location, said",
+    [
+        ("https://other.test/hook", "https://other.test/hook"),
+        ("/there", "/there"),
+        ("/\x1b[31mred\xff", "/?[31mred?"),
+        ("/" + "x" * 9000, "/" + "x" * 299),
+        ("https://other.test/?key=s3cret-of-the-hook", "https://other.test/?key=********"),
+    ],
+    ids=["absolute", "relative", "not printable", "long", "a secret"],
+)
+def test_redirect_says_where_to(make_gateway, make_receiver, location, said):
+    """In the attempt, the dead letter and the log."""
+    receiver = make_receiver(redirect(location, 301))
+    gateway = make_gateway(retry_schedule="10ms")
+    gateway.register("s1", receiver.url(), secret="s3cret-of-the-hook")
+    event = gateway.publish("s1")
+    (entry,) = wait_until(lambda: gateway.dlq("s1"), what="dead letter")
+    words = f"redirect not followed, to {said}"
+    assert entry["last_error"] == f"HTTP status 301: {words}"
+    attempt = attempt_of(gateway, event)
+    assert (attempt["status"], attempt["error"]) == (301, words)
+    assert words in gateway.log_text()
+
+
+@pytest.mark.parametrize("code", [300, 304, 307, 200, 404])
+def test_no_redirect_no_words(make_gateway, make_receiver, code):
+    """A 3xx without Location, and a Location on what is no redirect."""
+    headers = [("Location", "/x")] if code // 100 != 3 else []
+    receiver = make_receiver(status(code, headers=headers))
+    gateway = make_gateway(retry_schedule="1h")
+    gateway.register("s1", receiver.url())
+    assert attempt_of(gateway, gateway.publish("s1"))["error"] is None
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [[("X-Long", "x" * 110_000)], [(f"X-{n}", "x" * 900) for n in range(80)], [("A", "")] * 20_000],
+    ids=["one line", "many", "very many"],
+)
+def test_headers_without_end_are_named(make_gateway, make_receiver, lines):
+    receiver = make_receiver(status(200, headers=lines))
+    gateway = make_gateway(retry_schedule="1h", circuit_failures=1)
+    gateway.register("s1", receiver.url())
+    attempt = attempt_of(gateway, gateway.publish("s1"))
+    assert attempt["error"] == "answer's headers are over 65536 bytes"
