@@ -157,10 +157,14 @@ static void start_race(struct client_request *q)
 /* What curl tried took no connection; false: nothing else may do so. */
 static bool has_others(struct client_request *q)
 {
-	if (!q->opened)
-		return false; /* refused by the policy, or for want of a descriptor */
-	way_demote(q->way);
+	q->shortage = client_connect_shortage(q);
+	if (q->refused_range != NULL || q->shortage == SHORT_OF_DESCRIPTORS)
+		return false;
+	if (q->shortage == SHORT_OF_NOTHING)
+		way_demote(q->way);
 	q->failed = true;
+	if (!q->opened && route_has_next(way_route(q->way)))
+		start_race(q); /* sockets of its family cannot be had here */
 	return q->race != NULL && race_hurry(q->race);
 }
 

@@ -102,6 +102,9 @@ struct client {
 		panic_if(rc_ != 0, "%s failed with %d", #call, rc_);                           \
 	} while (0)
 
+/* What of our own was lacking for the connection that curl could not make. */
+enum shortage client_connect_shortage(const struct client_request *q);
+
 /* What of our own was lacking, where that is why no final status came. */
 enum shortage client_find_shortage(const struct client_request *q);
 

@@ -15,7 +15,38 @@
 #define DIGITS "0123456789"
 #define DAY_INITIALS "MTWFS" /* of the days of a date in HTTP */
 
-/* What of our own was lacking, where that is why no final status came. */
+/* A moment since curl got the request, in microseconds; 0: it never came. */
+static int64_t moment(CURL *easy, CURLINFO which)
+{
+	curl_off_t us = 0;
+	return curl_easy_getinfo(easy, which, &us) == CURLE_OK ? us : 0;
+}
+
+enum shortage client_connect_shortage(const struct client_request *q)
+{
+	long error = 0;
+	if (q->shortage != SHORT_OF_NOTHING || !q->opened)
+		return q->shortage; /* there was no socket, or no need of one */
+	MUST(curl_easy_getinfo(q->easy, CURLINFO_OS_ERRNO, &error));
+	return shortage_of_connect((int)error, (const struct sockaddr *)&q->tried);
+}
+
+/* What curl had no memory for: an answer's line over its limit is nothing of that kind. */
+static bool is_memory_short(const struct client_request *q)
+{
+	bool has_begun = q->head_bytes > 0 ||
+	    moment(q->easy, CURLINFO_STARTTRANSFER_TIME_T) > 0;
+	return shortage_allocations() > q->allocations_failed ||
+	    (q->code == CURLE_OUT_OF_MEMORY && !has_begun);
+}
+
+/* Codes of curl that may mean that a file or a part of its own could not be had. */
+static bool may_lack_descriptors(CURLcode code)
+{
+	return code == CURLE_SSL_CACERT_BADFILE || code == CURLE_FAILED_INIT ||
+	    code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CERTPROBLEM;
+}
+
 enum shortage client_find_shortage(const struct client_request *q)
 {
 	if (q->final_status != 0)
@@ -24,22 +55,15 @@ enum shortage client_find_shortage(const struct client_request *q)
 		return race_shortage(q->race); /* or another address might have answered */
 	if (q->timed_out)
 		return SHORT_OF_NOTHING;
-	if (q->code == CURLE_COULDNT_CONNECT)
-		return q->shortage;
-	if (q->code == CURLE_OUT_OF_MEMORY && shortage_allocations() > q->allocations_failed)
+	if (!q->dialed)
+		return way_status(q->way) == LOOKUP_OURS ? SHORT_OF_RESOLVER : SHORT_OF_NOTHING;
+	if (q->code == CURLE_COULDNT_CONNECT && client_connect_shortage(q) != SHORT_OF_NOTHING)
+		return client_connect_shortage(q);
+	if (is_memory_short(q))
 		return SHORT_OF_MEMORY;
-	if (!q->dialed && way_status(q->way) == LOOKUP_OURS)
-		return SHORT_OF_RESOLVER;
-	if (q->code == CURLE_SSL_CACERT_BADFILE && shortage_is_of_descriptors())
+	if (may_lack_descriptors(q->code) && shortage_is_of_descriptors())
 		return SHORT_OF_DESCRIPTORS;
 	return SHORT_OF_NOTHING;
-}
-
-/* A moment since curl got the request, in microseconds; 0: it never came. */
-static int64_t moment(CURL *easy, CURLINFO which)
-{
-	curl_off_t us = 0;
-	return curl_easy_getinfo(easy, which, &us) == CURLE_OK ? us : 0;
 }
 
 bool client_is_connected(const struct client_request *q)

@@ -153,7 +153,7 @@ static void run(struct race *r)
 		}
 		const union lookup_address *to = route_peek(r->route);
 		int fd = open_socket(to, r->port);
-		r->shortage = fd < 0 ? shortage_of_errno(errno) : SHORT_OF_NOTHING;
+		r->shortage = fd < 0 ? shortage_of_connect(errno, &to->any) : SHORT_OF_NOTHING;
 		if (r->shortage != SHORT_OF_NOTHING) {
 			wait_for_next(r, RACE_STEP_MS);
 			return;

@@ -3,15 +3,21 @@ The way to the receiver: names with several addresses, of which some take no con
 connections that are kept and turn out dead, or have something on them that nobody asked for.
 """
 
+import ctypes
+import errno
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
 import pytest
 
 from harness import Hold, Receiver, figure, head, redirect, reset, status, wait_until
+from name_server import NameServer
 from scheduling import publish_many, wait_for_ids
+
+CLONE_NEWNET = 0x40000000
 
 
 @pytest.fixture
@@ -452,3 +458,68 @@ def test_headers_without_end_are_named(make_gateway, make_receiver, lines):
     gateway.register("s1", receiver.url())
     attempt = attempt_of(gateway, gateway.publish("s1"))
     assert attempt["error"] == "answer's headers are over 65536 bytes"
+
+
+# What is lacking here
+
+
+@pytest.fixture
+def few_ports():
+    """A network of its own, with nothing but a loopback that has 300 ports to connect from."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net", "rb") as outside:
+        if libc.unshare(CLONE_NEWNET) != 0:
+            pytest.skip("needs the right to make a network of its own")
+        try:
+            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+            with open("/proc/sys/net/ipv4/ip_local_port_range", "w", encoding="ascii") as ports:
+                ports.write("40000 40299")
+            yield
+        finally:
+            libc.setns(outside.fileno(), CLONE_NEWNET)
+
+
+def test_no_port_to_connect_from_is_nobodys_fault(few_ports, make_gateway, make_receiver):
+    """All that could lead to the receiver are taken: it is delivered to when one is free."""
+    receiver = make_receiver(port=9000)
+    gateway = make_gateway(retry_schedule="1h", circuit_failures=1, listen="127.0.0.1:9001")
+    gateway.register("s1", receiver.url())
+    taken = []
+    try:
+        while True:
+            taken.append(socket.create_connection((receiver.host, receiver.port)))
+    except OSError as error:
+        assert error.errno == errno.EADDRNOTAVAIL
+    event = gateway.publish("s1")
+    wait_until(lambda: figure(gateway, 'waybill_shortage_total{of="ports"}') > 1, what="two tries")
+    assert gateway.dlq("s1") == []
+    taken.pop().close()
+    assert attempt_of(gateway, event)["status"] == 200
+    assert [r.attempt for r in receiver.requests] == [1]
+    for sock in taken:
+        sock.close()
+
+
+@pytest.mark.parametrize("answer", ["127.0.0.1", None], ids=["known", "unknown"])
+def test_no_way_to_a_name_server_is_nobodys_fault(make_gateway, receiver, answer):
+    """Once there is one again the event arrives, by its first attempt."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    gateway = make_gateway(
+        name_servers=f"127.0.0.1:{port}", circuit_failures=1, retry_schedule="1h"
+    )
+    gateway.register("s1", receiver.url(host="receiver.test"))
+    event = gateway.publish("s1")
+    wait_until(
+        lambda: figure(gateway, 'waybill_shortage_total{of="resolver"}') > 1, what="two tries"
+    )
+    server = NameServer(port=port)
+    try:
+        if answer:
+            server.names["receiver.test"] = [answer]
+        attempt = attempt_of(gateway, event)
+    finally:
+        server.close()
+    assert attempt["number"] == 1
+    assert (attempt["status"] == 200) == bool(answer)
