@@ -15,131 +15,29 @@
  */
 #include "courier/client.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/handshake.h"
-#include "base/hash.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "base/str.h"
-#include "courier/client_way.h"
-#include "courier/watch.h"
-#include "domain/retry.h"
+#include "courier/client_inner.h"
 
-#define LINES_MAX (64u << 10)    /* bytes of a request's header lines */
-#define URL_TEXT_MAX 8192        /* bytes of a URL that is kept parsed */
-#define BACKSTOP_MS 60000L       /* curl's own time-outs, behind ours */
-#define CONNECTION_AGE_MAX_S 60L /* an idle connection older than this is not used again */
-#define POOL_MAX 256             /* idle request objects kept */
-#define SPARE_MS 10000           /* after a socket could not be had: connections are saved… */
-#define SPARE_PART 4             /* …one of so many */
-
-#define DIGITS "0123456789"
-#define DAY_INITIALS "MTWFS" /* of the days of a date in HTTP */
+#define LINES_MAX (64u << 10) /* bytes of a request's header lines */
+#define URL_TEXT_MAX 8192     /* bytes of a URL that is kept parsed */
+#define BACKSTOP_MS 60000L    /* curl's own time-outs, behind ours */
+#define IDLE_MAX_S 60L        /* what has been idle for longer is not used again */
+#define LATE_STATUS 408
+#define POOL_MAX 256   /* idle request objects kept */
+#define SPARE_MS 10000 /* after a socket could not be had: connections are saved… */
+#define SPARE_PART 4   /* …one of so many */
 
 /* Of TLS 1.2, libssl's own but those where the receiver chooses a prime of any length. */
 #define CIPHERS "DEFAULT:!kDHE"
-
-#define ADDRESS_MAX 64 /* bytes: an IPv6 address in brackets with a port */
-
-struct client_request {
-	TAILQ_ENTRY(client_request) link; /* in the client's ended or idle list */
-	struct client *client;
-	CURL *easy;
-	struct reactor_timer *deadline;
-	struct buf lines; /* NUL-separated header lines */
-	size_t line_at[CLIENT_HEADERS_MAX];
-	struct curl_slist nodes[CLIENT_HEADERS_MAX];
-	size_t line_count;
-	bool last_is_own;      /* the last line may be continued */
-	struct buf parsed_url; /* what `url` was made from */
-	CURLU *url;
-	struct way *way;
-	bool dialed;    /* curl has it, or has had it */
-	bool opened;    /* a socket was, since curl was given it last */
-	uint64_t taker; /* a hash; 0: of none */
-	client_done_fn done;
-	client_data_fn data; /* NULL: an answer is kept, as far as there is room */
-	client_body_fn read; /* NULL: the body is in memory */
-	size_t sent;         /* bytes of the body that were asked for */
-	bool body_is_lost;   /* it could not be had while it was sent */
-	void *arg;
-	int64_t started_us;
-	int64_t ended_us;
-	struct sockaddr_storage tried; /* the last address that was asked for; family 0: none */
-	const char *refused_range;     /* why the policy refused the last address tried */
-	enum shortage shortage;        /* why there was no socket for it */
-	size_t sockets;                /* and how many there were */
-	uint64_t allocations_failed;   /* before the request */
-	bool is_sparing;               /* it lets curl close what was idle for a second */
-	size_t head_bytes;
-	size_t body_bytes;
-	int status;       /* of the response that is being read */
-	int final_status; /* of the one that counts, once its headers are complete */
-	uint32_t timeout_ms;
-	bool timed_out;
-	bool has_own_tls; /* to be undone before the next request */
-	CURLcode code;
-	size_t answer_len;
-	char answer[CLIENT_ANSWER_KEPT];
-	char error[CURL_ERROR_SIZE];
-	char words[CURL_ERROR_SIZE + 128];
-	char address[ADDRESS_MAX];
-};
-
-TAILQ_HEAD(request_list, client_request);
-
-struct client {
-	struct reactor *reactor;
-	struct client_conf conf;
-	CURLM *multi;
-	CURLSH *share; /* TLS sessions over all handles, to be resumed */
-	struct reactor_timer *timer;
-	struct watches *watches;
-	struct ways *ways;
-	struct request_list ended;
-	struct request_list idle;
-	struct request_list active;
-	size_t idle_count;
-	struct hash_key taker_key; /* or sessions could be named so as to share others' turns */
-	size_t active_count;
-	size_t sockets; /* open ones of curl's */
-	size_t
-	    spared; /* while descriptors are short: how many there may be; 0: as configured */
-	int64_t spare_until_ms; /* monotonic */
-};
-
-/* A curl call that fails only for a mistake of ours or for want of memory. */
-#define MUST(call)                                                                             \
-	do {                                                                                   \
-		int rc_ = (int)(call);                                                         \
-		panic_if(rc_ != 0, "%s failed with %d", #call, rc_);                           \
-	} while (0)
-
-/* What of our own was lacking, where that is why no final status came. */
-static enum shortage find_shortage(const struct client_request *q)
-{
-	if (q->final_status != 0 || q->timed_out)
-		return SHORT_OF_NOTHING;
-	if (q->code == CURLE_COULDNT_CONNECT)
-		return q->shortage;
-	if (q->code == CURLE_OUT_OF_MEMORY && shortage_allocations() > q->allocations_failed)
-		return SHORT_OF_MEMORY;
-	if (!q->dialed && way_status(q->way) == LOOKUP_OURS)
-		return SHORT_OF_RESOLVER;
-	if (q->code == CURLE_SSL_CACERT_BADFILE && shortage_is_of_descriptors())
-		return SHORT_OF_DESCRIPTORS;
-	return SHORT_OF_NOTHING;
-}
 
 static void limit_connections(struct client *c, size_t most)
 {
@@ -170,16 +68,29 @@ bool client_has_room(struct client *c)
 	return c->spared == 0 || c->active_count < c->spared;
 }
 
+/* Closes a socket that stands and that curl has not taken. */
+static void drop_prepared(struct client_request *q)
+{
+	if (q->prepared >= 0)
+		(void)close(q->prepared); /* nothing was sent on it */
+	q->prepared = -1;
+}
+
 static void end_request(struct client_request *q, CURLcode code)
 {
 	struct client *c = q->client;
 	reactor_timer_clear(q->deadline);
 	way_stop(q->way);
+	drop_prepared(q);
 	if (q->dialed)
 		MUST(curl_multi_remove_handle(c->multi, q->easy));
 	q->code = code;
 	q->ended_us = clock_now_us();
-	q->shortage = find_shortage(q);
+	q->shortage = client_find_shortage(q);
+	if (q->race != NULL)
+		race_stop(q->race);
+	if (q->opened && q->final_status != 0)
+		way_promote(q->way);
 	if (q->shortage == SHORT_OF_DESCRIPTORS && q->code == CURLE_COULDNT_CONNECT)
 		spare_connections(c, q->sockets);
 	TAILQ_REMOVE(&c->active, q, link);
@@ -192,8 +103,7 @@ static void set_age(struct client_request *q)
 {
 	bool spares = q->client->spared != 0;
 	if (spares != q->is_sparing)
-		MUST(curl_easy_setopt(q->easy, CURLOPT_MAXAGE_CONN,
-		    spares ? 0L : CONNECTION_AGE_MAX_S));
+		MUST(curl_easy_setopt(q->easy, CURLOPT_MAXAGE_CONN, spares ? 0L : IDLE_MAX_S));
 	q->is_sparing = spares;
 }
 
@@ -201,20 +111,61 @@ static void set_age(struct client_request *q)
 static void dial(struct client_request *q)
 {
 	q->opened = false;
+	q->failed = false;
 	q->sent = 0;
 	q->dialed = true;
 	set_age(q);
 	MUST(curl_multi_add_handle(q->client->multi, q->easy));
 }
 
-/* The next address, where the one before took no connection; false: there is none. */
-static bool dial_next(struct client_request *q)
+/* Of several addresses curl has the first; the others are raced, unless it gets through. */
+
+static bool is_race_over(void *arg)
 {
-	if (!way_next(q->way))
-		return false;
+	const struct client_request *q = arg;
+	return !q->failed && client_is_connected(q);
+}
+
+static void on_race_won(void *arg, int fd, const union lookup_address *to)
+{
+	struct client_request *q = arg;
+	if (!q->failed)
+		way_demote(q->way); /* it is slow, or worse */
+	way_take(q->way, to);
+	q->prepared = fd;
 	MUST(curl_multi_remove_handle(q->client->multi, q->easy));
 	dial(q);
-	return true;
+}
+
+static void on_race_lost(void *arg)
+{
+	struct client_request *q = arg;
+	if (!q->failed)
+		return; /* curl's may stand yet */
+	end_request(q, CURLE_COULDNT_CONNECT);
+	reactor_timer_fire(q->client->timer); /* let a pass see it */
+}
+
+static void start_race(struct client_request *q)
+{
+	if (q->race == NULL)
+		q->race = race_new(q->client->races, way_route(q->way),
+		    &(struct race_hooks){is_race_over, on_race_won, on_race_lost, q});
+	race_start(q->race, way_port(q->way));
+}
+
+/* What curl tried took no connection; false: nothing else may do so. */
+static bool has_others(struct client_request *q)
+{
+	q->shortage = client_connect_shortage(q);
+	if (q->refused_range != NULL || q->shortage == SHORT_OF_DESCRIPTORS)
+		return false;
+	if (q->shortage == SHORT_OF_NOTHING)
+		way_demote(q->way);
+	q->failed = true;
+	if (!q->opened && route_has_next(way_route(q->way)))
+		start_race(q); /* sockets of its family cannot be had here */
+	return q->race != NULL && race_hurry(q->race);
 }
 
 /* It is known where to connect to, or that this cannot be known. */
@@ -227,6 +178,43 @@ static void on_way(void *arg)
 		end_request(q, CURLE_COULDNT_RESOLVE_HOST);
 }
 
+/*
+ * A connection that was used before has died before a byte of an answer came, or what came was
+ * not for this request: that says nothing of the receiver, and nobody can tell whether it has
+ * the request. So it is sent once more, at once, on a connection that is new. Not by curl's own
+ * way to do so, which tries others that are kept, counts up to five over all requests of a
+ * handle (before 8.17) and then fails, and does nothing where sending has failed.
+ */
+static bool can_repeat(const struct client_request *q, CURLcode code)
+{
+	if (q->opened || q->repeats || q->body_is_lost)
+		return false;
+	return q->stale || (code != CURLE_OK && q->head_bytes == 0);
+}
+
+static void repeat(struct client_request *q)
+{
+	q->repeats = true;
+	q->stale = false;
+	q->head_bytes = 0;
+	q->status = 0;
+	q->error[0] = '\0';
+	MUST(curl_multi_remove_handle(q->client->multi, q->easy));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 1L));
+	dial(q);
+}
+
+/* What curl tried has come to an end, and perhaps the request with it. */
+static void finish(struct client_request *q, CURLcode code)
+{
+	if (code == CURLE_COULDNT_CONNECT && has_others(q))
+		return;
+	if (can_repeat(q, code))
+		repeat(q);
+	else
+		end_request(q, code);
+}
+
 /* Moves the transfers that curl has finished to the ended list. */
 static void drain(struct client *c)
 {
@@ -236,8 +224,7 @@ static void drain(struct client *c)
 		struct client_request *q = NULL;
 		CURLcode code = msg->data.result; /* the message dies with remove_handle */
 		MUST(curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&q));
-		if (code != CURLE_COULDNT_CONNECT || !dial_next(q))
-			end_request(q, code);
+		finish(q, code);
 		msg = curl_multi_info_read(c->multi, &left);
 	}
 }
@@ -294,23 +281,51 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	if (purpose == CURLSOCKTYPE_IPCXN && policy != NULL && q->client->conf.proxy == NULL &&
 	    !address_allowed(policy, &addr->addr, &q->refused_range))
 		return CURL_SOCKET_BAD;
-	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+	int fd = q->prepared;
+	q->prepared = -1;
+	q->takes_over = fd >= 0;
+	if (fd < 0)
+		fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 	if (fd < 0) {
 		q->shortage = shortage_of_errno(errno);
 		q->sockets = q->client->sockets;
 		return CURL_SOCKET_BAD;
 	}
 	q->opened = true;
+	q->opened_fd = fd;
 	q->client->sockets++;
 	watch_open(q->client->watches, fd);
+	if (!q->takes_over && route_has_next(way_route(q->way)))
+		start_race(q);
 	return fd;
+}
+
+static int on_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	const struct client_request *q = arg;
+	(void)fd;
+	(void)purpose;
+	return q->takes_over ? CURL_SOCKOPT_ALREADY_CONNECTED : CURL_SOCKOPT_OK;
 }
 
 static int on_close_socket(void *arg, curl_socket_t fd)
 {
 	struct client *c = arg;
 	c->sockets--;
+	kept_drop(c->kept, fd);
 	return close(fd);
+}
+
+/* A connection stands, and the request is about to be sent on it. */
+static int on_connection(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+	struct client_request *q = arg;
+	const struct kept_ends ends = {remote, local, remote_port, local_port};
+	if (q->opened)
+		kept_put(q->client->kept, q->opened_fd, &ends);
+	else
+		q->stale = kept_is_stale(q->client->kept, &ends);
+	return q->stale ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static void read_status_line(struct client_request *q, struct slice line)
@@ -338,6 +353,15 @@ static void begin_body(struct client_request *q)
 	reactor_timer_set(q->deadline, left_ms < CLIENT_BODY_MS ? left_ms : CLIENT_BODY_MS);
 }
 
+/*
+ * A server that has waited long enough for a request may say so (408) and close just when one
+ * is on its way: that is no answer to it. Source: RFC 9110 §15.5.9.
+ */
+static bool is_late_farewell(const struct client_request *q)
+{
+	return q->status == LATE_STATUS && !q->opened && !q->repeats;
+}
+
 static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct client_request *q = arg;
@@ -347,9 +371,12 @@ static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
 		return 0;
 	if (q->final_status != 0)
 		return line.len; /* a trailer */
-	if (slice_starts(line, SLICE("HTTP/")))
+	if (slice_starts(line, SLICE("HTTP/"))) {
 		read_status_line(q, line);
-	else if (line.len <= 2 && q->status >= 200)
+		q->stale = is_late_farewell(q);
+		return q->stale ? 0 : line.len;
+	}
+	if (line.len <= 2 && q->status >= 200)
 		begin_body(q);
 	return line.len;
 }
@@ -390,18 +417,11 @@ static int on_body_rewound(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-/* A moment since curl got the request, in microseconds; 0: it never came. */
-static int64_t moment(CURL *easy, CURLINFO which)
-{
-	curl_off_t us = 0;
-	return curl_easy_getinfo(easy, which, &us) == CURLE_OK ? us : 0;
-}
-
 static void on_deadline(void *arg)
 {
 	struct client_request *q = arg;
 	q->timed_out = true;
-	if (q->dialed && q->opened && moment(q->easy, CURLINFO_CONNECT_TIME_T) == 0)
+	if (q->dialed && !q->failed && !client_is_connected(q))
 		way_demote(q->way);
 	end_request(q, CURLE_OPERATION_TIMEDOUT);
 }
@@ -457,14 +477,20 @@ static void set_constant_options(struct client_request *q)
 	if (c->conf.ca_file != NULL)
 		MUST(curl_easy_setopt(e, CURLOPT_CAINFO, c->conf.ca_file));
 	MUST(curl_easy_setopt(e, CURLOPT_SHARE, c->share));
-	MUST(curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, CONNECTION_AGE_MAX_S));
+	MUST(curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, IDLE_MAX_S));
+	MUST(curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN,
+	    (long)(c->conf.connection_max_age_ms / 1000)));
 	MUST(curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L)); /* it walks it each time */
 	MUST(curl_easy_setopt(e, CURLOPT_USERAGENT, c->conf.user_agent));
 	MUST(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, q->error));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, q));
+	MUST(curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket_made));
+	MUST(curl_easy_setopt(e, CURLOPT_SOCKOPTDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket));
 	MUST(curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, q->client)); /* outlives q */
+	MUST(curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connection));
+	MUST(curl_easy_setopt(e, CURLOPT_PREREQDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head_line));
 	MUST(curl_easy_setopt(e, CURLOPT_HEADERDATA, q));
 	MUST(curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body_bytes));
@@ -480,6 +506,7 @@ static struct client_request *make_request(struct client *c)
 	struct client_request *q = mem_new(sizeof(*q));
 	q->client = c;
 	q->lines = BUF_INIT(LINES_MAX);
+	q->prepared = -1;
 	q->deadline = reactor_timer_new(c->reactor, on_deadline, q);
 	q->easy = curl_easy_init();
 	q->url = curl_url();
@@ -492,6 +519,7 @@ static struct client_request *make_request(struct client *c)
 
 static void free_request(struct client_request *q)
 {
+	race_free(q->race);
 	way_free(q->way);
 	curl_easy_cleanup(q->easy);
 	curl_url_cleanup(q->url);
@@ -513,7 +541,9 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf)
 	TAILQ_INIT(&c->active);
 	hash_key_draw(&c->taker_key);
 	c->ways = ways_new(r, &c->conf);
+	c->races = races_new(r, ways_failures(c->ways));
 	c->timer = reactor_timer_new(r, on_timer_event, c);
+	c->kept = kept_new();
 	c->watches = watches_new(r, on_socket_event, c);
 	c->share = curl_share_init();
 	c->multi = curl_multi_init();
@@ -543,6 +573,7 @@ void client_free(struct client *c)
 	struct client_request *q;
 	TAILQ_FOREACH(q, &c->active, link) {
 		way_stop(q->way);
+		drop_prepared(q);
 		if (q->dialed)
 			MUST(curl_multi_remove_handle(c->multi, q->easy));
 	}
@@ -553,6 +584,8 @@ void client_free(struct client *c)
 	MUST(curl_multi_cleanup(c->multi));
 	MUST(curl_share_cleanup(c->share));
 	watches_free(c->watches);
+	kept_free(c->kept);
+	races_free(c->races);
 	ways_free(c->ways);
 	reactor_timer_free(c->timer);
 	free(c);
@@ -623,7 +656,9 @@ static void clear_result(struct client_request *q)
 	q->tried.ss_family = AF_UNSPEC;
 	q->refused_range = NULL;
 	q->dialed = false;
+	q->failed = false;
 	q->body_is_lost = false;
+	q->stale = false;
 	q->shortage = SHORT_OF_NOTHING;
 	q->allocations_failed = shortage_allocations();
 	q->head_bytes = 0;
@@ -645,7 +680,7 @@ static void set_url(struct client_request *q, const char *url)
 	if (slice_eq(buf_view(&q->parsed_url), text))
 		return;
 	buf_reset(&q->parsed_url);
-	way_set_host(q->way, (struct slice){0});
+	way_set_host(q->way, (struct slice){0}, 0);
 	MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
 	/* what cannot be parsed curl refuses in its own words */
 	bool parsed = curl_url_set(q->url, CURLUPART_URL, url, 0) == CURLUE_OK;
@@ -654,7 +689,7 @@ static void set_url(struct client_request *q, const char *url)
 		return;
 	char *host = NULL;
 	MUST(curl_url_get(q->url, CURLUPART_HOST, &host, 0));
-	way_set_host(q->way, slice_of(host));
+	way_set_host(q->way, slice_of(host), way_url_port(q->url));
 	curl_free(host);
 	buf_slice(&q->parsed_url, text);
 }
@@ -708,33 +743,6 @@ void client_fetch(struct client_request *q, const char *url, uint32_t timeout_ms
 	start(q, url, timeout_ms, 0);
 }
 
-/* Says in words why no final status came. */
-static const char *explain(struct client_request *q)
-{
-	if (q->timed_out)
-		(void)snprintf(q->words, sizeof(q->words), "timeout after %u ms",
-		    q->timeout_ms);
-	else if (q->body_is_lost)
-		(void)snprintf(q->words, sizeof(q->words),
-		    "the stored event could not be read while it was sent");
-	else if (!q->dialed)
-		way_explain(q->way, q->words, sizeof(q->words));
-	else if (q->refused_range != NULL && q->code == CURLE_COULDNT_CONNECT)
-		(void)snprintf(q->words, sizeof(q->words),
-		    "address refused: %s addresses are not allowed (allow_cidr)",
-		    q->refused_range);
-	else if (q->head_bytes > CLIENT_HEAD_MAX)
-		(void)snprintf(q->words, sizeof(q->words), "answer's headers are over %d bytes",
-		    CLIENT_HEAD_MAX);
-	else if (q->shortage != SHORT_OF_NOTHING)
-		(void)snprintf(q->words, sizeof(q->words), "the gateway is short of %s",
-		    SHORTAGE_NAMES[q->shortage]);
-	else
-		(void)snprintf(q->words, sizeof(q->words), "%s",
-		    q->error[0] != '\0' ? q->error : curl_easy_strerror(q->code));
-	return q->words;
-}
-
 static void recycle(struct client *c, struct client_request *q)
 {
 	buf_reset(&q->lines);
@@ -743,119 +751,15 @@ static void recycle(struct client *c, struct client_request *q)
 	q->taker = 0;
 	if (q->has_own_tls)
 		set_tls(q, NULL, false);
+	if (q->repeats)
+		MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 0L));
+	q->repeats = false;
 	if (c->idle_count >= POOL_MAX) {
 		free_request(q);
 		return;
 	}
 	TAILQ_INSERT_HEAD(&c->idle, q, link);
 	c->idle_count++;
-}
-
-static int64_t between(int64_t from_us, int64_t to_us)
-{
-	return to_us > from_us ? to_us - from_us : 0;
-}
-
-/*
- * Fills in how long the parts of a request took; what did not happen stays 0. Of one that curl
- * was not given it would say what it knows of the one before.
- */
-static void measure(const struct client_request *q, struct client_result *r)
-{
-	CURL *easy = q->easy;
-	r->dns_us = way_lookup_us(q->way);
-	if (!q->dialed)
-		return;
-	long connections = 0; /* that were made for it; else its moments are of no work */
-	(void)curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connections); /* knows it */
-	if (connections > 0) {
-		int64_t looked_up = moment(easy, CURLINFO_NAMELOOKUP_TIME_T);
-		int64_t connected = moment(easy, CURLINFO_CONNECT_TIME_T);
-		r->connect_us = between(looked_up, connected);
-		if (connected > 0)
-			r->tls_us = between(connected,
-			    moment(easy, CURLINFO_APPCONNECT_TIME_T));
-	}
-	if (q->head_bytes > 0)
-		r->first_byte_us = between(moment(easy, CURLINFO_PRETRANSFER_TIME_T),
-		    moment(easy, CURLINFO_STARTTRANSFER_TIME_T));
-}
-
-/* The address that was asked for last, though no connection came of it. */
-static void name_tried(const struct sockaddr_storage *tried, char out[ADDRESS_MAX])
-{
-	char host[INET6_ADDRSTRLEN] = "";
-	union {
-		struct sockaddr_storage any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} a = {.any = *tried};
-	if (tried->ss_family == AF_INET6 &&
-	    inet_ntop(AF_INET6, &a.in6.sin6_addr, host, sizeof(host)) != NULL)
-		(void)snprintf(out, ADDRESS_MAX, "[%s]:%u", host, ntohs(a.in6.sin6_port));
-	else if (tried->ss_family == AF_INET &&
-	    inet_ntop(AF_INET, &a.in.sin_addr, host, sizeof(host)) != NULL)
-		(void)snprintf(out, ADDRESS_MAX, "%s:%u", host, ntohs(a.in.sin_port));
-}
-
-/* Puts into `out` where it was connected to, or tried: "127.0.0.1:9000", "": nowhere. */
-static void name_address(const struct client_request *q, char out[ADDRESS_MAX])
-{
-	CURL *easy = q->easy;
-	const char *host = NULL;
-	long port = 0;
-	out[0] = '\0';
-	if (!q->dialed)
-		return;
-	if (curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &host) != CURLE_OK || host == NULL ||
-	    host[0] == '\0' ||
-	    curl_easy_getinfo(easy, CURLINFO_PRIMARY_PORT, &port) != CURLE_OK)
-		name_tried(&q->tried, out);
-	else if (strchr(host, ':') != NULL)
-		(void)snprintf(out, ADDRESS_MAX, "[%s]:%ld", host, port);
-	else
-		(void)snprintf(out, ADDRESS_MAX, "%s:%ld", host, port);
-}
-
-/* The value of the last Retry-After of the head that counts, NULL: none. */
-static const char *find_retry_after(CURL *easy)
-{
-	struct curl_header *h = NULL;
-	size_t last = 0;
-	do {
-		if (curl_easy_header(easy, "Retry-After", last, CURLH_HEADER, -1, &h) !=
-		    CURLHE_OK)
-			return NULL;
-		last = h->amount - 1;
-	} while (h->index != last);
-	return h->value;
-}
-
-/*
- * How long the answer asks to be left alone. Not by CURLINFO_RETRY_AFTER: libcurl takes that
- * from a 1xx head too, cuts it off at six hours (8.14), and counts dates in whole seconds of
- * the system's clock. Ours is by the one that due times are by (base/clock.h): what is due at a
- * date is due at that very time, unless the system's clock is set meanwhile.
- */
-static int64_t asked_wait(CURL *easy)
-{
-	const char *value = find_retry_after(easy);
-	uint64_t seconds = 0;
-	if (value == NULL)
-		return 0;
-	if (value[strspn(value, DIGITS)] == '\0') {
-		enum err err = str_u64(slice_of(value), &seconds);
-		if (err == ERR_TOOBIG || seconds > RETRY_AFTER_MAX_MS / 1000)
-			return RETRY_AFTER_MAX_MS;
-		return (int64_t)seconds * 1000; /* 0 where there is no digit at all */
-	}
-	/* curl_getdate() takes digits alone for a date too; those of HTTP begin with a day */
-	if (strchr(DAY_INITIALS, value[0]) == NULL)
-		return 0;
-	time_t date_s = curl_getdate(value, NULL);
-	int64_t wait_ms = (int64_t)date_s * 1000 - clock_wall_ms(); /* -1: not a date */
-	wait_ms = wait_ms < 0 ? 0 : wait_ms;
-	return wait_ms < RETRY_AFTER_MAX_MS ? wait_ms : RETRY_AFTER_MAX_MS;
 }
 
 bool client_has_ended(const struct client *c)
@@ -868,21 +772,8 @@ void client_reap(struct client *c)
 	while (!TAILQ_EMPTY(&c->ended)) {
 		struct client_request *q = TAILQ_FIRST(&c->ended);
 		TAILQ_REMOVE(&c->ended, q, link);
-		struct client_result result = {
-		    .status = q->final_status,
-		    .error = q->final_status != 0 ? "" : explain(q),
-		    .shortage = q->shortage,
-		    .answer = {.ptr = q->answer, .len = q->answer_len},
-		    .retry_after_ms = q->final_status >= 300 ? asked_wait(q->easy) : 0,
-		    .lookup = way_status(q->way),
-		    .duration_us = q->ended_us - q->started_us,
-		    .address = q->address,
-		    .url = buf_cstr(&q->parsed_url),
-		};
-		if (q->dialed)
-			MUST(curl_easy_getinfo(q->easy, CURLINFO_EFFECTIVE_URL, &result.url));
-		name_address(q, q->address);
-		measure(q, &result);
+		struct client_result result;
+		client_put_result(q, &result);
 		q->done(q->arg, &result);
 		recycle(c, q);
 	}

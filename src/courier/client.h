@@ -7,8 +7,8 @@
  * It never: follows a redirect, uses a proxy of the environment, gives curl a name
  * to look up (lookup.h does that), connects to an address that the policy forbids,
  * queues (who calls it decides what may start), reads more than CLIENT_BODY_MAX of
- * an answer. Of a host with several addresses the next one is tried where one does
- * not take the connection. While descriptors are short it gives
+ * an answer. A host's addresses are tried within the one timeout, the next 250 ms after
+ * the one before (race.h). While descriptors are short it gives
  * up idle connections first.
  */
 #ifndef COURIER_CLIENT_H
@@ -28,6 +28,7 @@
 #define CLIENT_BODY_MS 1000     /* and for how long, once the status is known */
 #define CLIENT_HEAD_MAX 65536   /* bytes of status lines and headers */
 #define CLIENT_HEADERS_MAX 64   /* lines of a request */
+#define CLIENT_LOCATION_MAX 300 /* bytes of a Location that are kept */
 
 struct client_conf {
 	const struct address_policy *policy; /* borrowed; NULL allows every address */
@@ -41,11 +42,15 @@ struct client_conf {
 	 * oldest idle one. At least as many as there will be requests; 0: any number.
 	 */
 	uint32_t connections;
+	/* In whole seconds; after that a connection takes no further request. 0: for ever. */
+	int64_t connection_max_age_ms;
 };
 
 struct client_result {
-	int status;             /* the final status line's; 0: none came */
-	const char *error;      /* why none came, in words; "" where one did */
+	int status;        /* the final status line's; 0: none came */
+	const char *error; /* why none came, in words; "" where one did */
+	struct slice
+	    location; /* where a 3xx says that it is: printable, maybe cut; empty: none */
 	enum shortage shortage; /* of what, where none came for want of something of ours */
 	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
 	int64_t retry_after_ms; /* what a failure asks for, to RETRY_AFTER_MAX_MS; 0: nothing */

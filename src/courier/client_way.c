@@ -10,7 +10,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "courier/route.h"
+#include "base/rnd.h"
+#include "base/str.h"
 
 #define HOST_TEXT_MAX 8192 /* bytes; what is longer than a name in the DNS is not found */
 #define CONNECT_TO_SIZE (ROUTE_NAME_SIZE + 4)
@@ -20,6 +21,9 @@ struct ways {
 	const struct address_policy *policy; /* NULL: a proxy decides, or nobody */
 	CURLU *proxy;                        /* NULL: none */
 	char *proxy_host;                    /* of it; curl_free() it */
+	uint16_t proxy_port;
+	struct failures *failures;
+	struct rnd rnd; /* spreads requests over addresses */
 };
 
 struct way {
@@ -28,11 +32,12 @@ struct way {
 	way_fn fn;
 	void *arg;
 	struct buf host;
+	uint16_t port;
 	struct lookup_asker asker;
 	enum lookup_status status;
 	bool found;
 	struct route route;
-	const union lookup_address *to; /* of `route`: the address of now; NULL: curl knows */
+	union lookup_address to; /* the address of now; of no family: curl knows, or none is */
 	int64_t asked_us;
 	int64_t found_us;                 /* 0: it still waits */
 	char proxy_name[ROUTE_NAME_SIZE]; /* where the proxy is, as curl was told */
@@ -45,18 +50,32 @@ static void must(int code, const char *what)
 	panic_if(code != 0, "curl cannot be told %s: %d", what, code);
 }
 
+uint16_t way_url_port(void *url)
+{
+	char *text = NULL;
+	uint64_t port = 0;
+	must((int)curl_url_get(url, CURLUPART_PORT, &text, CURLU_DEFAULT_PORT), "a port");
+	enum err err = str_u64(slice_of(text), &port);
+	panic_if(err != OK, "curl has a port that is no number");
+	curl_free(text);
+	return (uint16_t)port;
+}
+
 static void read_proxy(struct ways *ways, const char *url)
 {
 	ways->proxy = curl_url();
 	panic_if(ways->proxy == NULL, "no curl handle");
 	must((int)curl_url_set(ways->proxy, CURLUPART_URL, url, 0), "the proxy");
 	must((int)curl_url_get(ways->proxy, CURLUPART_HOST, &ways->proxy_host, 0), "the proxy");
+	ways->proxy_port = way_url_port(ways->proxy);
 }
 
 struct ways *ways_new(struct reactor *r, const struct client_conf *conf)
 {
 	struct ways *ways = mem_new(sizeof(*ways));
 	ways->lookup = lookup_new(r, &conf->lookup);
+	ways->failures = failures_new();
+	rnd_seed_system(&ways->rnd);
 	if (conf->proxy != NULL)
 		read_proxy(ways, conf->proxy);
 	else
@@ -69,6 +88,7 @@ void ways_free(struct ways *ways)
 	if (ways == NULL)
 		return;
 	lookup_free(ways->lookup);
+	failures_free(ways->failures);
 	curl_url_cleanup(ways->proxy);
 	curl_free(ways->proxy_host);
 	free(ways);
@@ -89,7 +109,7 @@ static void set_proxy(struct way *w)
 {
 	char name[ROUTE_NAME_SIZE];
 	char *url = NULL;
-	route_name(w->to, name);
+	route_name(&w->to, name);
 	if (strcmp(w->proxy_name, name) == 0)
 		return;
 	must((int)curl_url_set(w->ways->proxy, CURLUPART_HOST, name, 0), "the proxy's address");
@@ -103,8 +123,8 @@ static void set_connect_to(struct way *w)
 {
 	char name[ROUTE_NAME_SIZE];
 	struct curl_slist *list = NULL; /* the URL's host is an address */
-	if (w->to != NULL) {
-		route_name(w->to, name);
+	if (w->to.any.sa_family != AF_UNSPEC) {
+		route_name(&w->to, name);
 		(void)snprintf(w->connect_to, sizeof(w->connect_to),
 		    "::%s:", name); /* whatever the host and the port, the port as it is */
 		w->node.data = w->connect_to;
@@ -128,9 +148,11 @@ static void take(struct way *w, const struct lookup_answer *answer)
 	if (answer->status != LOOKUP_OK)
 		return;
 	route_set(&w->route, answer, w->ways->policy);
-	w->to = route_next(&w->route);
-	if (answer->is_direct && w->ways->proxy == NULL)
-		w->to = NULL;
+	if (w->route.count > 1)
+		route_order(&w->route, w->ways->failures, way_port(w), rnd_next(&w->ways->rnd));
+	const union lookup_address *first = route_next(&w->route);
+	if (!answer->is_direct || w->ways->proxy != NULL)
+		w->to = *first;
 	tell_curl(w);
 }
 
@@ -159,8 +181,9 @@ void way_free(struct way *w)
 	free(w);
 }
 
-void way_set_host(struct way *w, struct slice host)
+void way_set_host(struct way *w, struct slice host, uint16_t port)
 {
+	w->port = port;
 	buf_reset(&w->host);
 	buf_slice(&w->host, host);
 }
@@ -169,7 +192,8 @@ bool way_find(struct way *w, uint64_t taker)
 {
 	w->asker.taker = taker;
 	w->found = false;
-	w->to = NULL;
+	w->to.any.sa_family = AF_UNSPEC;
+	w->route.count = w->route.next = 0;
 	w->status = LOOKUP_TIMEOUT; /* until there is an answer */
 	w->asked_us = clock_now_us();
 	w->found_us = w->asked_us;
@@ -200,19 +224,35 @@ bool way_is_found(const struct way *w)
 
 void way_demote(struct way *w)
 {
-	if (w->to != NULL)
-		lookup_demote(w->ways->lookup, target(w), w->to);
+	if (w->to.any.sa_family != AF_UNSPEC)
+		failures_note(w->ways->failures, &w->to, way_port(w));
 }
 
-bool way_next(struct way *w)
+void way_promote(struct way *w)
 {
-	const union lookup_address *next = route_next(&w->route);
-	way_demote(w);
-	if (w->to == NULL || next == NULL)
-		return false;
-	w->to = next;
+	if (w->to.any.sa_family != AF_UNSPEC)
+		failures_forget(w->ways->failures, &w->to, way_port(w));
+}
+
+struct route *way_route(struct way *w)
+{
+	return &w->route;
+}
+
+uint16_t way_port(const struct way *w)
+{
+	return w->ways->proxy != NULL ? w->ways->proxy_port : w->port;
+}
+
+void way_take(struct way *w, const union lookup_address *to)
+{
+	w->to = *to;
 	tell_curl(w);
-	return true;
+}
+
+struct failures *ways_failures(struct ways *ways)
+{
+	return ways->failures;
 }
 
 enum lookup_status way_status(const struct way *w)

@@ -1,13 +1,16 @@
 /*
  * Where curl connects to for a request. Its host is looked up, or the proxy's where there is
- * one, and curl is told the address: CONNECT_TO leaves the name to the Host line, to TLS and to
- * the search for a connection that is open; the proxy's name is of no use to it. So curl never
- * looks a name up, for which it would make a thread.
+ * one, and curl is told one of the addresses: CONNECT_TO leaves the name to the Host line, to
+ * TLS and to the search for a connection that is open, which has to be one to that address; the
+ * proxy's name is of no use to it. So curl never looks a name up, for which it would make a
+ * thread.
  */
 #ifndef COURIER_CLIENT_WAY_H
 #define COURIER_CLIENT_WAY_H
 
 #include "courier/client.h"
+#include "courier/failures.h"
+#include "courier/route.h"
 
 /* What all requests share: the look-ups, the proxy, the policy. */
 struct ways;
@@ -19,6 +22,8 @@ struct ways *ways_new(struct reactor *r, const struct client_conf *conf);
 void ways_free(struct ways *ways);
 
 void ways_lookups(const struct ways *ways, struct lookup_figures *out);
+/* The port of a CURLU, or its scheme's. */
+uint16_t way_url_port(void *url);
 
 struct way;
 typedef void (*way_fn)(void *arg);
@@ -27,8 +32,8 @@ typedef void (*way_fn)(void *arg);
 struct way *way_new(struct ways *ways, void *easy, way_fn fn, void *arg);
 void way_free(struct way *w);
 
-/* Sets the host of the URL; an empty one stands for a URL that curl will refuse. */
-void way_set_host(struct way *w, struct slice host);
+/* Sets host and port of the URL; an empty host stands for a URL that curl will refuse. */
+void way_set_host(struct way *w, struct slice host, uint16_t port);
 
 /*
  * Begins a request of a taker's (lookup.h). True: way_is_found() says what came of it; false:
@@ -42,11 +47,21 @@ void way_stop(struct way *w);
 /* Whether curl has been told an address, and may begin. */
 bool way_is_found(const struct way *w);
 
-/* Nothing took the connection at the address of now: others come before it from now on. */
+/* Nothing took the connection at the address of now: for a while others come before it. */
 void way_demote(struct way *w);
 
-/* Tells curl the next address, after one that took no connection; false: all were tried. */
-bool way_next(struct way *w);
+/* One stood there. */
+void way_promote(struct way *w);
+
+/* The addresses that are left to try after the one that curl was told, and their port. */
+struct route *way_route(struct way *w);
+uint16_t way_port(const struct way *w);
+
+/* Tells curl another address of these. */
+void way_take(struct way *w, const union lookup_address *to);
+
+/* Which addresses failed of late, whoever's way it was. */
+struct failures *ways_failures(struct ways *ways);
 
 /* How the addresses were found; LOOKUP_TIMEOUT while they are not. */
 enum lookup_status way_status(const struct way *w);

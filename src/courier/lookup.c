@@ -143,44 +143,16 @@ static bool read_odd_address(const char *text, union lookup_address *out)
 	return fits;
 }
 
-/* Puts the address at `from` to `to`, and those between up or down by one. */
-static void move_address(union lookup_address *list, size_t from, size_t to)
-{
-	union lookup_address moved = list[from];
-	for (; from < to; from++)
-		list[from] = list[from + 1];
-	for (; from > to; from--)
-		list[from] = list[from - 1];
-	list[to] = moved;
-}
-
-/* The place of `a` in the name's answer; its count where it is not there. */
-static size_t place_of(const struct lookup_name *n, const union lookup_address *a)
-{
-	size_t i = 0;
-	while (i < n->answer.count && !lookup_same_address(&n->addresses[i], a))
-		i++;
-	return i;
-}
-
-/*
- * Takes over an answer. An address that came first before stays the first: connections to it
- * are open, and others did not work.
- */
+/* Takes over an answer. */
 static void set_answer(struct lookup_name *n, enum lookup_status status,
     const union lookup_address *addresses, size_t count)
 {
-	bool had_first = n->answer.count > 0;
-	union lookup_address first = had_first ? n->addresses[0] : (union lookup_address){0};
 	n->addresses = mem_resize(n->addresses, count + 1, sizeof(*addresses));
 	if (count > 0)
 		memcpy(n->addresses, addresses, count * sizeof(*addresses));
 	n->answer = (struct lookup_answer){.status = status,
 	    .addresses = n->addresses,
 	    .count = count};
-	size_t at = had_first ? place_of(n, &first) : count;
-	if (at < count)
-		move_address(n->addresses, at, 0);
 }
 
 /* Names */
@@ -547,19 +519,6 @@ void lookup_cancel(struct lookup *l, struct lookup_asker *asker)
 		return; /* a query that is under way goes on: its answer will be of use */
 	lookup_queue_drop(l->lines[n->standing].waiting, &n->place);
 	set_idle(l, n);
-}
-
-void lookup_demote(struct lookup *l, struct slice host, const union lookup_address *address)
-{
-	char text[LOOKUP_HOST_MAX + 1];
-	size_t len = copy_host(host, text);
-	if (len == 0)
-		return;
-	lower(text);
-	struct lookup_name *n = map_get(l->names, text, len);
-	size_t at = n == NULL ? 0 : place_of(n, address);
-	if (n != NULL && at < n->answer.count)
-		move_address(n->addresses, at, n->answer.count - 1);
 }
 
 void lookup_figures(const struct lookup *l, struct lookup_figures *out)

@@ -120,9 +120,6 @@ const struct lookup_answer *lookup_ask(struct lookup *l, struct slice host,
 /* `asker` is not to be told any more; nothing where it is not waiting. */
 void lookup_cancel(struct lookup *l, struct lookup_asker *asker);
 
-/* Nothing answered at `address` of `host`: from now on it comes behind its others. */
-void lookup_demote(struct lookup *l, struct slice host, const union lookup_address *address);
-
 /* How the queries stand, and what has come of them. */
 struct lookup_figures {
 	uint64_t ended[LOOKUP_STATUSES]; /* queries, by what they have found */

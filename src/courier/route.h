@@ -1,10 +1,11 @@
 /*
  * Where one request may connect to: of its host's addresses those that the policy allows, one
- * after the other. Pure.
+ * after the other, in an order that spreads requests over them.
  */
 #ifndef COURIER_ROUTE_H
 #define COURIER_ROUTE_H
 
+#include "courier/failures.h"
 #include "courier/lookup.h"
 #include "domain/address.h"
 
@@ -20,6 +21,20 @@ struct route {
  */
 void route_set(struct route *r, const struct lookup_answer *answer,
     const struct address_policy *policy);
+
+/*
+ * Puts the addresses in the order in which they are tried: those that `failures` has at `port`
+ * last, IPv6 and IPv4 by turns from the family on that came first (RFC 8305 §4), and of the
+ * addresses of a family any one first, as `drawn`, a random number, says.
+ */
+void route_order(struct route *r, const struct failures *failures, uint16_t port,
+    uint64_t drawn);
+
+/* Whether there is another address to try. */
+bool route_has_next(const struct route *r);
+
+/* The same that route_next() will return; it has to have one. */
+const union lookup_address *route_peek(const struct route *r);
 
 /* Returns the next address to try, NULL: all were. */
 const union lookup_address *route_next(struct route *r);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ const char *const SHORTAGE_NAMES[SHORTAGES] = {
     [SHORT_OF_DESCRIPTORS] = "descriptors",
     [SHORT_OF_MEMORY] = "memory",
     [SHORT_OF_RESOLVER] = "resolver",
+    [SHORT_OF_PORTS] = "ports",
 };
 
 static atomic_uint_fast64_t failed; /* allocations; curl's threads make some */
@@ -24,6 +26,26 @@ enum shortage shortage_of_errno(int error)
 	if (error == ENOMEM || error == ENOBUFS)
 		return SHORT_OF_MEMORY;
 	return SHORT_OF_NOTHING;
+}
+
+/* Whether datagrams could be sent to `to`, which takes an address and no port of TCP's. */
+static bool has_way(const struct sockaddr *to)
+{
+	socklen_t len = to->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+						 : sizeof(struct sockaddr_in6);
+	int fd = socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	bool has = connect(fd, to, len) == 0;
+	(void)close(fd); /* nothing was sent */
+	return has;
+}
+
+enum shortage shortage_of_connect(int error, const struct sockaddr *to)
+{
+	if (error == EADDRNOTAVAIL && has_way(to))
+		return SHORT_OF_PORTS;
+	return shortage_of_errno(error);
 }
 
 bool shortage_is_of_descriptors(void)

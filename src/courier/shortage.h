@@ -8,20 +8,29 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 enum shortage {
 	SHORT_OF_NOTHING,
 	SHORT_OF_DESCRIPTORS, /* of this process, or of the system */
 	SHORT_OF_MEMORY,
 	SHORT_OF_RESOLVER, /* a name could not be looked up, for want of descriptors */
+	SHORT_OF_PORTS,    /* of this machine, to connect to that address from */
 };
-#define SHORTAGES 4
+#define SHORTAGES 5
 
 /* "descriptors", …; "nothing". */
 extern const char *const SHORTAGE_NAMES[SHORTAGES];
 
 /* What was lacking where a system call ended with this errno. */
 enum shortage shortage_of_errno(int error);
+
+/*
+ * What was lacking where no connection to `to` came to stand, for this errno. That there is no
+ * address to connect from (EADDRNOTAVAIL) is a shortage where it is for want of a port; that
+ * there is no way is none. It tries.
+ */
+enum shortage shortage_of_connect(int error, const struct sockaddr *to);
 
 /* Whether no descriptor can be had now. It tries: for after something has failed. */
 bool shortage_is_of_descriptors(void);

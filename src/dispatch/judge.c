@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "store/attempts.h"
 
 #define NOTICE_MAX 8192 /* bytes of the event that tells of a disabled webhook */
 
@@ -51,10 +52,14 @@ static int64_t next_attempt(const struct judge *j, const struct webhook *w,
 }
 
 /* What went wrong, in words: the status, or why there was none. */
-static void put_error(const struct client_result *r, char *out, size_t size)
+static void put_error(const struct webhook *w, const struct client_result *r, char *out,
+    size_t size)
 {
+	char redirect[ATTEMPT_ERROR_MAX];
+	size_t len = settlement_put_redirect(w, r, redirect, sizeof(redirect));
 	if (r->status != 0)
-		(void)snprintf(out, size, "HTTP status %d", r->status);
+		(void)snprintf(out, size, "HTTP status %d%s%.*s", r->status,
+		    len > 0 ? ": " : "", (int)len, redirect);
 	else
 		(void)snprintf(out, size, "%s", r->error);
 }
@@ -69,7 +74,7 @@ static struct dead_letter *make_dead_letter(const struct judge *j, const struct 
 	dead->webhook_id = w->id;
 	(void)snprintf(dead->webhook_url, sizeof(dead->webhook_url), "%s", w->url);
 	(void)snprintf(dead->event, sizeof(dead->event), "%s", e->name);
-	put_error(r, dead->last_error, sizeof(dead->last_error));
+	put_error(w, r, dead->last_error, sizeof(dead->last_error));
 	dead->attempts = s->delivery.attempts;
 	dead->failed_ms = s->now_ms;
 	return dead;
@@ -183,7 +188,7 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 	}
 	if (s->verdict == VERDICT_DEAD)
 		s->dead = make_dead_letter(j, w, e, r, s);
-	put_error(r, error, sizeof(error));
+	put_error(w, r, error, sizeof(error));
 	log_verdict(w, e, s, error, r->duration_us);
 	judge_webhook(j, w, ep, r, s);
 }

@@ -2,6 +2,7 @@
 #include "dispatch/settlement.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/record.h"
 #include "domain/webhook_mask.h"
@@ -12,10 +13,25 @@
 #include "store/usage.h"
 #include "store/webhooks.h"
 
+size_t settlement_put_redirect(const struct webhook *w, const struct client_result *r,
+    char *out, size_t size)
+{
+	static const struct slice WORDS = SLICE_INIT("redirect not followed, to ");
+	if (r->location.len == 0 || size < WORDS.len)
+		return 0;
+	memcpy(out, WORDS.ptr, WORDS.len);
+	return WORDS.len + webhook_mask(w, r->location, out + WORDS.len, size - WORDS.len);
+}
+
 void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
     const struct client_result *r)
 {
 	char answer[ATTEMPT_ANSWER_MAX];
+	char redirect[ATTEMPT_ERROR_MAX];
+	size_t redirect_len = settlement_put_redirect(w, r, redirect, sizeof(redirect));
+	struct slice error = slice_of(r->error);
+	if (redirect_len > 0)
+		error = (struct slice){redirect, redirect_len};
 	const struct attempt_record a = {
 	    .at_ms = s->now_ms - r->duration_us / 1000,
 	    .duration_us = r->duration_us,
@@ -27,7 +43,7 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 	    .webhook_id = w->id,
 	    .url = slice_of(r->url),
 	    .address = slice_of(r->address),
-	    .error = slice_of(r->error),
+	    .error = error,
 	    .answer = {answer, webhook_mask(w, r->answer, answer, sizeof(answer))},
 	};
 	s->attempt = BUF_INIT(ATTEMPT_RECORD_MAX);

@@ -38,6 +38,13 @@ struct settlement {
 };
 
 /*
+ * Says where an answer redirects to, "redirect not followed, to URL", with the secrets of `w`
+ * masked; returns the length, at most `size`, 0 where it does not.
+ */
+size_t settlement_put_redirect(const struct webhook *w, const struct client_result *r,
+    char *out, size_t size);
+
+/*
  * Makes the record of the attempt, counted in `s`, that was made for `w` and ended with `r`:
  * now, as neither will be there when `s` is written.
  */

@@ -32,6 +32,7 @@ struct config {
 		size_t count;
 	} expiries;
 	int64_t circuit_open;          /* ms */
+	int64_t connection_max_age;    /* ms */
 	int64_t disable_after;         /* ms */
 	int64_t retention;             /* ms */
 	int64_t dead_letter_retention; /* ms */

@@ -72,7 +72,8 @@ struct client_conf server_client_conf(const struct server *s)
 	    .user_agent = "waybill/" WAYBILL_VERSION,
 	    .lookup = {.name_servers = s->config.name_servers.items,
 		.name_server_count = s->config.name_servers.count},
-	    .connections = (uint32_t)s->descriptors.receivers};
+	    .connections = (uint32_t)s->descriptors.receivers,
+	    .connection_max_age_ms = s->config.connection_max_age};
 }
 
 struct dispatch_conf server_dispatch_conf(struct server *s)

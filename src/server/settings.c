@@ -182,6 +182,8 @@ const struct setting SETTINGS[] = {
 	"an integer from 1 to 10000", 1, 10000, .fixed = true},
     {.name = "max_per_host", KIND_INTEGER, AT(max_per_host), "128",
 	"an integer from 1 to 10000", 1, 10000},
+    {.name = "connection_max_age", KIND_DURATION, AT(connection_max_age), "60s",
+	"a duration from 1s to 1d", 1000, 86400000, .fixed = true},
     {.name = "extra_events", KIND_LIST, AT(extra_events), NULL,
 	"event names of [a-z0-9_.]{1,64}, separated by commas", .is_item = is_event_item},
     {.name = "max_webhooks_per_session", KIND_INTEGER, AT(max_webhooks_per_session), "1000",

@@ -38,7 +38,7 @@ struct attempt_record {
 	struct uuid webhook_id;
 	struct slice url;     /* this and the next: borrowed, cut off at their longest */
 	struct slice address; /* connected to, or tried: "127.0.0.1:9000"; "": none */
-	struct slice error;   /* why no status came, in words; "" where one did */
+	struct slice error;   /* why no status came, or where a redirect leads; else "" */
 	struct slice answer;  /* the body's first bytes; they may be anything */
 };
 

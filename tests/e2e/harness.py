@@ -528,9 +528,13 @@ class Link:
     def send(self, data):
         self.sock.sendall(data)
 
+    def linger(self, seconds):
+        value = struct.pack("ii", 1, seconds)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value)
+
     def reset(self):
         """Closes with a reset instead of an orderly end."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.linger(0)
         self.sock.close()
 
     def close(self):
@@ -652,6 +656,12 @@ class Receiver:
             lambda: len(self.requests) >= count, timeout, f"{count} requests to the receiver"
         )
         return list(self.requests)
+
+    def linger(self, seconds):
+        """How long close() waits for peers; 0 resets the connections."""
+        with self._lock:
+            for link in self._links:
+                link.linger(seconds)
 
     def close(self):
         """Ends all connections and answers no more; the port is free again."""

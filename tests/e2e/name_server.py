@@ -20,14 +20,14 @@ class NameServer:
     name does not exist. `delays` are the seconds before an answer, by the same names.
     """
 
-    def __init__(self, ttl=0):
+    def __init__(self, ttl=0, port=0):
         self.names = {}
         self.delays = {}
         self.asked = collections.Counter()  # questions for IPv4 addresses, by name
         self._ttl = ttl
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind(("127.0.0.1", port))
         self.address = "127.0.0.1:%d" % self._socket.getsockname()[1]
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

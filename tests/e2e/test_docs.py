@@ -215,8 +215,9 @@ def proofs_of(document):
 
 @pytest.mark.parametrize("document", ["reliability.md", "security.md", "hacking.md"])
 def test_proofs_that_are_named_exist(document):
-    e2e = [path.stem + "\n" + path.read_text() for path in (ROOT / "tests/e2e").glob("test_*.py")]
-    ends = re.findall(r"^(?:def )?(test_\w+)", "\n".join(e2e), re.M)
+    files = [p for part in ("e2e", "field") for p in (ROOT / "tests" / part).glob("test_*.py")]
+    texts = [path.stem + "\n" + path.read_text() for path in files]
+    ends = re.findall(r"^(?:def )?(test_\w+)", "\n".join(texts), re.M)
     units = {path.stem.removeprefix("test_") for path in (ROOT / "tests/unit").glob("test_*.c")}
     fuzzers = {path.stem.removeprefix("fuzz_") for path in (ROOT / "tests/fuzz").glob("*.c")}
     named = proofs_of(document)

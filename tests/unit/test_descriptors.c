@@ -9,7 +9,7 @@
 
 #include "server/descriptors.h"
 
-#define RESERVE 328
+#define RESERVE 456
 
 static const struct descriptor_needs NEEDS = {.connections = 1024,
     .servers = 1,

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,24 @@ static void test_names(void **state)
 	assert_string_equal(SHORTAGE_NAMES[SHORT_OF_DESCRIPTORS], "descriptors");
 	assert_string_equal(SHORTAGE_NAMES[SHORT_OF_MEMORY], "memory");
 	assert_string_equal(SHORTAGE_NAMES[SHORT_OF_RESOLVER], "resolver");
+	assert_string_equal(SHORTAGE_NAMES[SHORT_OF_PORTS], "ports");
+}
+
+/* Where there is a way, an address to connect from is lacking for want of a port alone. */
+static void test_errors_of_connecting(void **state)
+{
+	struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(9)};
+	struct sockaddr_in nowhere = {.sin_family = AF_INET, .sin_port = htons(9)};
+	const struct sockaddr *way = (const struct sockaddr *)&here;
+	const struct sockaddr *no_way = (const struct sockaddr *)&nowhere;
+	(void)state;
+	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	nowhere.sin_addr.s_addr = htonl(INADDR_BROADCAST);
+	assert_int_equal(shortage_of_connect(EADDRNOTAVAIL, way), SHORT_OF_PORTS);
+	assert_int_equal(shortage_of_connect(EADDRNOTAVAIL, no_way), SHORT_OF_NOTHING);
+	assert_int_equal(shortage_of_connect(ECONNREFUSED, way), SHORT_OF_NOTHING);
+	assert_int_equal(shortage_of_connect(ENETUNREACH, way), SHORT_OF_NOTHING);
+	assert_int_equal(shortage_of_connect(ENOBUFS, way), SHORT_OF_MEMORY);
 }
 
 /* Only what could not be had counts. */
@@ -85,6 +104,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_errors_of_the_system),
 	    cmocka_unit_test(test_names),
+	    cmocka_unit_test(test_errors_of_connecting),
 	    cmocka_unit_test(test_allocations),
 	    cmocka_unit_test(test_descriptors),
 	};
