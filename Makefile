@@ -175,6 +175,7 @@ define RUN_TESTS
 @tests/run $(1) corpus $(FUZZ_$(1))
 @tests/run $(1) json
 @tests/run $(1) e2e
+@tests/run $(1) field
 @tests/run $(1) siege
 endef
 
@@ -199,6 +200,9 @@ test-json: $(DRIVER_$(VARIANT)) ## canonical JSON compared with Node.js
 
 test-e2e: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) $(BENCHES) ## the end-to-end tests, or some: K=dlq
 	@tests/run $(VARIANT) e2e '$(K)'
+
+test-field: $(BIN_$(VARIANT)) ## what was reported from the field, by kind; or some: K=addresses
+	@tests/run $(VARIANT) field '$(K)'
 
 siege: $(BIN_$(VARIANT)) ## everything that is shared, attacked, beside those who are healthy; or some: K=bodies
 	@WAYBILL_SIEGE=full tests/run $(VARIANT) siege '$(K)'
@@ -315,6 +319,6 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e siege \
+.PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e test-field siege \
 	crash-states faults fuzz soak bench bench-full bench-instructions bench-rival bench-programs lint tidy \
 	format man install uninstall deb clean help screenshots first-hour

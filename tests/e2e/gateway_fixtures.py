@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests and of the siege; harness.py has what they are made of."""
+"""Fixtures of the end-to-end tests, the field and the siege; harness.py has what they are made of."""
 
 import pathlib
 import signal
