@@ -8,10 +8,12 @@
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "domain/header.h"
 #include "domain/json.h"
 #include "domain/name.h"
 #include "domain/pem.h"
@@ -118,53 +120,20 @@ static enum err apply_secret(struct webhook *w, const cJSON *value,
 	return OK;
 }
 
-static bool is_token(const char *name)
-{
-	static const char EXTRA[] = "!#$%&'*+-.^_`|~"; /* RFC 9110 section 5.6.2 */
-	for (const char *c = name; *c != '\0'; c++) {
-		bool alnum = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-		    (*c >= '0' && *c <= '9');
-		if (!alnum && strchr(EXTRA, *c) == NULL)
-			return false;
-	}
-	return name[0] != '\0';
-}
-
-static bool is_reserved(const char *name)
-{
-	static const char *const NAMES[] = {"accept-encoding", "connection", "content-encoding",
-	    "content-length", "content-type", "expect", "host", "keep-alive",
-	    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding",
-	    "upgrade", "user-agent"};
-	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-		if (strcasecmp(name, NAMES[i]) == 0)
-			return true;
-	}
-	return strncasecmp(name, "x-webhook-", 10) == 0 ||
-	    strncasecmp(name, "webhook-", 8) == 0;
-}
-
-static bool is_header_value(const char *value)
-{
-	for (const char *c = value; *c != '\0'; c++) {
-		if (*c < 0x20 || *c > 0x7e)
-			return false;
-	}
-	return strlen(value) <= WEBHOOK_HEADER_VALUE_MAX;
-}
-
 static enum err check_header(const struct webhook *w, const cJSON *item, const char *field,
     struct problem *p)
 {
-	if (!is_token(item->string) || strlen(item->string) > WEBHOOK_HEADER_NAME_MAX)
+	if (!header_is_name(item->string))
 		return problem_set(p, ERR_INVALID, "headers",
 		    "a header name must be an HTTP token of at most 128 characters");
-	if (is_reserved(item->string))
+	if (header_is_reserved(item->string))
 		return problem_set(p, ERR_INVALID, field,
-		    "%s is reserved: waybill sets it, or it frames the request", item->string);
-	if (!cJSON_IsString(item) || !is_header_value(item->valuestring))
+		    "%s is reserved: waybill sets it, it frames the request, or it is read as "
+		    "one that does",
+		    item->string);
+	if (!cJSON_IsString(item) || !header_is_value(item->valuestring))
 		return bad(p, field,
-		    "a string of at most 1024 printable ASCII characters, without line breaks");
+		    "a string of at most 8192 printable ASCII characters, without line breaks");
 	for (size_t i = 0; i < w->header_count; i++) {
 		if (strcasecmp(w->headers[i].name, item->string) == 0)
 			return problem_set(p, ERR_INVALID, field, "%s is given twice",
@@ -182,14 +151,18 @@ static enum err apply_headers(struct webhook *w, const cJSON *value,
 		return bad(p, "headers", "an object of at most 32 names and strings");
 	webhook_clear_headers(w);
 	w->headers = mem_array((size_t)count, sizeof(*w->headers));
+	size_t bytes = 0;
 	const cJSON *item = NULL;
 	cJSON_ArrayForEach(item, value)
 	{
-		char field[WEBHOOK_HEADER_NAME_MAX + 16];
+		char field[HEADER_NAME_MAX + 16];
 		(void)snprintf(field, sizeof(field), "headers.%.128s", item->string);
 		enum err err = check_header(w, item, field, p);
 		if (err != OK)
 			return err;
+		bytes += strlen(item->string) + strlen(item->valuestring);
+		if (bytes > WEBHOOK_HEADERS_BYTES_MAX)
+			return bad(p, "headers", "at most 40960 bytes of names and values");
 		struct webhook_header *h = &w->headers[w->header_count++];
 		h->name = mem_copy(item->string, strlen(item->string));
 		h->value = mem_copy(item->valuestring, strlen(item->valuestring));

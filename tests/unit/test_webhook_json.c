@@ -360,7 +360,7 @@ static void test_reserved_headers(void **state)
 	static const char *const NAMES[] = {"Accept-Encoding", "connection", "CONTENT-ENCODING",
 	    "Content-Length", "Content-Type", "Expect", "Host", "Keep-Alive",
 	    "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding",
-	    "Upgrade", "User-Agent", "X-Webhook-Signature", "x-webhook-", "X-WEBHOOK-ANYTHING",
+	    "Upgrade", "User-Agent", "X-Webhook-Signature", "x-webhook-id", "X-WEBHOOK-EVENT",
 	    "webhook-id", "Webhook-Timestamp", "WEBHOOK-signature"};
 	for (size_t i = 0; i < COUNT(NAMES); i++) {
 		struct problem p;
@@ -434,7 +434,7 @@ static void test_lengths(void **state)
 	    {"{\"ca_pem\":\"" CERTIFICATE, "\"}", 16384 - (sizeof(TEST_CERTIFICATE("\n")) - 1),
 		"ca_pem"},
 	    {"{\"headers\":{\"", "\":\"v\"}}", 128, "headers"},
-	    {"{\"headers\":{\"X-A\":\"", "\"}}", 1024, "headers.X-A"},
+	    {"{\"headers\":{\"X-A\":\"", "\"}}", 8192, "headers.X-A"},
 	};
 	static const struct {
 		const char *head, *item, *tail;
@@ -466,6 +466,30 @@ static void test_lengths(void **state)
 			webhook_free(w);
 			buf_fini(&body);
 		}
+	}
+}
+
+/* Five headers of 8192 bytes with their names are all that go into 40960. */
+static void test_headers_in_all(void **state)
+{
+	(void)state;
+	for (size_t over = 0; over <= 1; over++) {
+		struct problem p;
+		struct buf body = BUF_INIT(1u << 16);
+		struct webhook *w = rich_webhook();
+		put_run(&body, "{\"headers\":{\"A1\":\"", 'x', 8190, "\"");
+		put_run(&body, ",\"A2\":\"", 'x', 8190, "\"");
+		put_run(&body, ",\"A3\":\"", 'x', 8190, "\"");
+		put_run(&body, ",\"A4\":\"", 'x', 8190, "\"");
+		put_run(&body, ",\"A5\":\"", 'x', 8190 + over, "\"}}");
+		enum err err = apply(w, buf_cstr(&body), &p);
+		assert_int_equal(err, over > 0 ? ERR_INVALID : OK);
+		if (over > 0) {
+			assert_string_equal(p.field, "headers");
+			assert_non_null(strstr(p.message, "40960"));
+		}
+		webhook_free(w);
+		buf_fini(&body);
 	}
 }
 
@@ -591,6 +615,7 @@ int main(void)
 	    cmocka_unit_test(test_url_is_required),
 	    cmocka_unit_test(test_refused_fields),
 	    cmocka_unit_test(test_reserved_headers),
+	    cmocka_unit_test(test_headers_in_all),
 	    cmocka_unit_test(test_known_events_are_listed),
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_refused_strings),
