@@ -116,6 +116,9 @@ static enum err apply_secret(struct webhook *w, const cJSON *value,
 	if (strcmp(value->valuestring, WEBHOOK_MASK) == 0)
 		return problem_set(p, ERR_INVALID, "secret",
 		    "this is the mask that answers show; leave it out to keep the secret");
+	enum err err = sign_check_secret(slice_of(value->valuestring), "secret", p);
+	if (err != OK)
+		return err;
 	webhook_rotate_secret(w, value->valuestring, 0);
 	return OK;
 }

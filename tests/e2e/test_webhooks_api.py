@@ -304,7 +304,7 @@ BAD_FIELDS = [
         ("headers", {name: "x"}, "headers*")
         for name in [
             "Host", "Content-Length", "content-type", "Transfer-Encoding", "Connection",
-            "User-Agent", "X-Webhook-Signature", "x-webhook-id", "X-Webhook-Mine", "webhook-id",
+            "User-Agent", "X-Webhook-Signature", "x-webhook-id", "X_Webhook_Id", "webhook-id",
             "Webhook-Signature", "webhook-timestamp", "", "X A", "X-A:", "X-A\r\nX-B",
             "X-\u00e9",
         ]

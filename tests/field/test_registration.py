@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import expect_error, hooks_path
+from harness import expect_error, hooks_path, waybill
 
 HOOK = "http://127.0.0.1:9/hook"
 
@@ -47,3 +47,44 @@ def test_long_bearer_token_is_sent_whole(gateway, receiver):
         "PATCH", hooks_path("s1", webhook["id"]), json={"headers": {"Authorization": token + "x"}}
     )
     expect_error(answer, 400, "headers.Authorization", ["8192"])
+
+
+# Secrets
+
+UNUSABLE = {
+    "url-safe": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa-_", "base64"),
+    "not base64": ("whsec_not base64!", "base64"),
+    "without padding": ("whsec_AAE", "base64"),
+    "nothing": ("whsec_", "base64"),
+    "prefix twice": ("whsec_whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "base64"),
+    "of a dashboard": ("v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "v1,"),
+    "capitals": ("WHSEC_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "lower case"),
+    "space before": (" s3cret", "white space"),
+    "newline behind": ("s3cret\n", "white space"),
+    "from Windows": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\r\n", "white space"),
+    "byte order mark": ("\ufeffs3cret", "white space"),
+    "no-break space": ("s3cret\u00a0", "white space"),
+}
+
+
+@pytest.mark.parametrize("secret, word", UNUSABLE.values(), ids=UNUSABLE)
+def test_secrets_that_no_receiver_can_use(gateway, secret, word):
+    expect_error(register(gateway, secret=secret), 400, "secret", [word])
+    webhook = gateway.register("s1", HOOK, secret="s3cret")
+    path = hooks_path("s1", webhook["id"])
+    expect_error(gateway.api("PATCH", path, json={"secret": secret}), 400, "secret", [word])
+    answer = gateway.api("POST", path + "/rotate-secret", json={"secret": secret})
+    expect_error(answer, 400, "secret", [word])
+
+
+@pytest.mark.parametrize("secret, word", UNUSABLE.values(), ids=UNUSABLE)
+@pytest.mark.parametrize("name", ["inbound_secret", "session_inbound_secrets"])
+def test_inbound_secrets_that_nobody_could_sign_with(name, secret, word):
+    value = secret if name == "inbound_secret" else "own=" + secret
+    in_environment = waybill("check-config", env={"WAYBILL_" + name.upper(): value})
+    assert in_environment.returncode == 1 and name in in_environment.stderr
+    flag = "--" + name.replace("_", "-")
+    as_flag = waybill("check-config", flag, value)
+    assert as_flag.returncode == 2 and flag in as_flag.stderr
+    if secret != "whsec_":  # which the words on what is allowed have as well
+        assert secret not in in_environment.stderr + as_flag.stderr

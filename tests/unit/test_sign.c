@@ -132,6 +132,54 @@ static bool begin_alike(const char *base64, const char *hex)
 }
 
 /* The standard key of each secret is that of `key`, taken as bytes. */
+static void test_secrets_to_use(void **state)
+{
+	(void)state;
+	static const char *const GOOD[] = {"x", "s3cret", "two words", "p\xc3\xa4ss",
+	    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AA==", "whsec_AAE=", "whsec_+/+/",
+	    "whsec", "a whsec_x", "v1,x", "-_", "x\xe2\x80\x8bx"};
+	static const struct {
+		const char *secret, *word;
+	} BAD[] = {
+	    {"", "empty"},
+	    {" x", "white space"},
+	    {"x ", "white space"},
+	    {"\tx", "white space"},
+	    {"s3cret\n", "white space"},
+	    {"s3cret\r\n", "white space"},
+	    {"\n", "white space"},
+	    {"x\x7f", "white space"},
+	    {"\xef\xbb\xbfs3cret", "white space"},
+	    {"s3cret\xc2\xa0", "white space"},
+	    {"s3cret\xe2\x80\x8b", "white space"},
+	    {"whsec_AAEC\n", "white space"},
+	    {"v1,whsec_AAEC", "v1,"},
+	    {"V1,WHSEC_AAEC", "v1,"},
+	    {"WHSEC_AAEC", "lower case"},
+	    {"Whsec_AAEC", "lower case"},
+	    {"whsec_", "base64"},
+	    {"whsec_====", "base64"},
+	    {"whsec_AA-_", "base64"},
+	    {"whsec_AA C", "base64"},
+	    {"whsec_AAE", "base64"},
+	    {"whsec_A===", "base64"},
+	    {"whsec_AA==AAEC", "base64"},
+	    {"whsec_whsec_AAEC", "base64"},
+	    {"whsec_\xc3\xa4", "base64"},
+	};
+	struct problem p;
+	for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
+		if (sign_check_secret(slice_of(GOOD[i]), "secret", &p) != OK)
+			fail_msg("%s: %s", GOOD[i], p.message);
+	}
+	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
+		p.message[0] = '\0';
+		if (sign_check_secret(slice_of(BAD[i].secret), "secret", &p) != ERR_INVALID ||
+		    strstr(p.message, BAD[i].word) == NULL || strcmp(p.field, "secret") != 0)
+			fail_msg("row %zu: %s", i, p.message);
+	}
+}
+
 static void test_whsec_secrets(void **state)
 {
 	(void)state;
@@ -456,6 +504,7 @@ int main(void)
 	    cmocka_unit_test(test_timed_body),
 	    cmocka_unit_test(test_standard_vector),
 	    cmocka_unit_test(test_key_is_reusable),
+	    cmocka_unit_test(test_secrets_to_use),
 	    cmocka_unit_test(test_whsec_secrets),
 	    cmocka_unit_test(test_v1_takes_the_secret_as_it_is),
 	    cmocka_unit_test(test_headers_and_their_order),
