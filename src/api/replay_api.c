@@ -108,12 +108,13 @@ static enum err read_status(const struct json_member *m, uint8_t *out, struct pr
 
 static enum err read_member(const struct json_member *m, struct replay *r, struct problem *p)
 {
+	bool is_null = slice_eq(m->value, SLICE("null")); /* and leaves the default */
 	if (slice_eq(m->key, SLICE("since")))
-		return read_time(m, "since", &r->since_ms, p);
+		return is_null ? OK : read_time(m, "since", &r->since_ms, p);
 	if (slice_eq(m->key, SLICE("until")))
-		return read_time(m, "until", &r->until_ms, p);
+		return is_null ? OK : read_time(m, "until", &r->until_ms, p);
 	if (slice_eq(m->key, SLICE("status")))
-		return read_status(m, &r->statuses, p);
+		return is_null ? OK : read_status(m, &r->statuses, p);
 	return problem_set(p, ERR_INVALID, "", "allowed are since, until and status");
 }
 

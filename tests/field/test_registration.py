@@ -1,5 +1,7 @@
 """What may be registered: names of headers, secrets, URLs, fields that are null."""
 
+import time
+
 import pytest
 
 from harness import expect_error, hooks_path, waybill
@@ -88,3 +90,71 @@ def test_inbound_secrets_that_nobody_could_sign_with(name, secret, word):
     assert as_flag.returncode == 2 and flag in as_flag.stderr
     if secret != "whsec_":  # which the words on what is allowed have as well
         assert secret not in in_environment.stderr + as_flag.stderr
+
+
+# Fields that are null
+
+DEFAULTS = {
+    "events": ["all"], "headers": {}, "signature": "v1", "timeout_ms": 7000,
+    "max_in_flight": 16, "ordering": "none", "rate_limit": None, "retry": None,
+    "description": None, "ca_pem": None, "tls_verify": True, "enabled": True, "secret": None,
+}
+GIVEN = {
+    "events": ["message"], "headers": {"X-A": "1"}, "signature": "v2", "timeout_ms": 100,
+    "max_in_flight": 1, "ordering": "fifo", "rate_limit": 2, "retry": ["5s"],
+    "description": "mine", "tls_verify": False, "enabled": False, "secret": "s3cret",
+}
+
+
+def test_null_is_the_default_of_a_webhooks_field(make_gateway):
+    gateway = make_gateway(timeout_ms=7000)
+    webhook = gateway.register("s1", HOOK, **dict.fromkeys(DEFAULTS))
+    assert {name: webhook[name] for name in DEFAULTS} == DEFAULTS
+    path = hooks_path("s1", webhook["id"])
+    assert gateway.api("PATCH", path, json=GIVEN).status_code == 200
+    for name in GIVEN:
+        changed = gateway.api("PATCH", path, json={name: None})
+        assert changed.status_code == 200, changed.text
+        assert changed.json()[name] == DEFAULTS[name]
+    expect_error(gateway.api("PATCH", path, json={"url": None}), 400, "url")
+
+
+def test_null_is_the_default_of_a_rotation(gateway):
+    webhook = gateway.register("s1", HOOK, secret="s3cret")
+    answer = gateway.api(
+        "POST", hooks_path("s1", webhook["id"], "rotate-secret"),
+        json={"secret": None, "overlap_seconds": None},
+    )
+    assert answer.status_code == 200
+    assert answer.json()["secret"].startswith("whsec_")
+    assert answer.json()["previous_secret_expires_at"] is not None
+
+
+def test_null_is_the_default_of_a_replay(gateway):
+    webhook = gateway.register("s1", HOOK)
+    path = hooks_path("s1", webhook["id"], "replay")
+    answer = gateway.api("POST", path, json={"since": 0, "until": None, "status": None})
+    assert answer.status_code == 202
+    assert answer.json()["replay"]["status"] == "failed"
+    expect_error(gateway.api("POST", path, json={"since": None}), 400, "since")
+
+
+@pytest.mark.parametrize("path", ["/sessions/s1/events", "/events", "/events[]"])
+def test_null_is_the_default_of_an_envelopes_member(gateway, receiver, path):
+    gateway.register("s1", receiver.url())
+    event = {"event": "message", "timestamp": None, "id": None, "data": None, "x": None}
+    if path == "/sessions/s1/events":
+        event["session_id"] = None
+    else:
+        event["session_id"] = "s1"
+    body = [event] if path == "/events[]" else event
+    answer = gateway.api("POST", path.rstrip("[]"), json=body)
+    assert answer.status_code == 202, answer.text
+    (request,) = receiver.wait_for(1)
+    sent = request.json()
+    assert abs(sent["timestamp"] - time.time()) < 60
+    assert list(sent) == ["session_id", "event", "timestamp", "x", "data"]
+    assert sent["session_id"] == "s1" and sent["x"] is None and sent["data"] is None
+    for missing in ["event", "session_id"]:
+        answer = gateway.api("POST", "/events", json={**event, "session_id": "s1", missing: None})
+        expect_error(answer, 400, missing)
