@@ -56,6 +56,7 @@ struct route {
 	call_fn release;    /* frees what the handler keeps beyond the struct; NULL: nothing */
 	const size_t *size; /* of the handler's struct; NULL: a struct call alone */
 	bool open;          /* needs no token */
+	const char *params; /* of its query, separated by spaces; NULL: none */
 };
 
 /* Sends JSON and ends the call; one that its buffer had no room for is a 500 and a log line. */

@@ -1,0 +1,114 @@
+"""What is answered: parameters of a query, limits, origins, names of the host."""
+
+import pytest
+
+from harness import expect_error, hooks_path, wait_until
+
+HOOK = "http://127.0.0.1:9/hook"
+ID = "b807d7e0-f783-4252-9d6d-76f50e2e8348"
+
+
+# Parameters of a query
+
+
+def bury(gateway, receiver, session="s1"):
+    """Two webhooks of the session with a dead letter each."""
+    webhooks = [gateway.register(session, receiver.url(f"/{n}")) for n in range(2)]
+    gateway.publish(session)
+    wait_until(lambda: len(gateway.dlq(session)) == 2)
+    return webhooks
+
+
+@pytest.fixture
+def impatient(make_gateway):
+    return make_gateway(retry_schedule="10ms")
+
+
+@pytest.mark.parametrize("name", ["webhook_id", "webhook"])
+def test_purge_of_one_webhooks_dead_letters_leaves_the_others(impatient, make_receiver, name):
+    one, other = bury(impatient, make_receiver(500))
+    path = hooks_path("s1", f"dlq?{name}={one['id']}")
+    assert impatient.api("DELETE", path).json()["count"] == 1
+    (left,) = wait_until(lambda: len(impatient.dlq("s1")) == 1 and impatient.dlq("s1"))
+    assert left["webhook_id"] == other["id"]
+    assert [e["webhook_id"] for e in impatient.api("GET", hooks_path(
+        "s1", f"dlq?{name}={other['id']}")).json()["entries"]] == [other["id"]]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["webhookId={}", "webhook-id={}", "Webhook_id={}", "webhook_ids={}", "webhook%20id={}",
+     "id={}", "limit=1&webhook_id={}", "webhook_id", "webhook_id=", "webhook",
+     "webhook_id={}&webhook_id={}", "webhook_id={}&webhook={}", "webhook={}&webhook={}",
+     "={}", "webhook_id={}&all"],
+)
+def test_purge_that_is_misspelt_drops_nothing(impatient, make_receiver, query):
+    one, _other = bury(impatient, make_receiver(500))
+    answer = impatient.api("DELETE", hooks_path("s1", "dlq?" + query.format(one["id"], one["id"])))
+    expect_error(answer, 400)
+    assert len(impatient.dlq("s1")) == 2
+
+
+PARAMETERS = {
+    ("GET", "/api/v1/capabilities"): [],
+    ("GET", "/api/v1/stats"): ["top"],
+    ("GET", "/api/v1/backup"): [],
+    ("GET", "/api/v1/events/stream"): ["session_id", "webhook_id", "status"],
+    ("POST", "/api/v1/events"): [],
+    ("POST", "/api/v1/sessions/s1/webhook-in"): [],
+    ("POST", "/api/v1/sessions/s1/events"): [],
+    ("POST", "/api/v1/sessions/s1/webhooks"): [],
+    ("GET", "/api/v1/sessions/s1/webhooks"): ["limit", "cursor"],
+    ("GET", "/api/v1/sessions/s1/webhooks/dlq"): ["limit", "cursor", "webhook_id"],
+    ("DELETE", "/api/v1/sessions/s1/webhooks/dlq"): ["webhook_id"],
+    ("POST", "/api/v1/sessions/s1/webhooks/dlq/replay"): ["webhook_id"],
+    ("DELETE", f"/api/v1/sessions/s1/webhooks/dlq/{ID}"): [],
+    ("POST", f"/api/v1/sessions/s1/webhooks/dlq/{ID}/replay"): [],
+    ("POST", f"/api/v1/sessions/s1/webhooks/{ID}/replay"): [],
+    ("GET", f"/api/v1/sessions/s1/webhooks/{ID}/replay"): [],
+    ("DELETE", f"/api/v1/sessions/s1/webhooks/{ID}/replay"): [],
+    ("GET", f"/api/v1/sessions/s1/webhooks/{ID}"): [],
+    ("PATCH", f"/api/v1/sessions/s1/webhooks/{ID}"): [],
+    ("DELETE", f"/api/v1/sessions/s1/webhooks/{ID}"): [],
+    ("POST", f"/api/v1/sessions/s1/webhooks/{ID}/enable"): [],
+    ("POST", f"/api/v1/sessions/s1/webhooks/{ID}/disable"): [],
+    ("POST", f"/api/v1/sessions/s1/webhooks/{ID}/rotate-secret"): [],
+    ("POST", f"/api/v1/sessions/s1/webhooks/{ID}/test"): [],
+    ("POST", f"/api/v1/sessions/s1/deliveries/{ID}/retry"): [],
+    ("POST", f"/api/v1/sessions/s1/deliveries/{ID}/cancel"): [],
+    ("GET", "/api/v1/sessions"): ["limit", "cursor"],
+    ("GET", "/api/v1/sessions/s1/deliveries"): [
+        "webhook_id", "event_id", "status", "event", "since", "until", "limit", "cursor",
+    ],
+    ("GET", f"/api/v1/sessions/s1/deliveries/{ID}"): [],
+    ("GET", f"/api/v1/sessions/s1/events/{ID}"): [],
+    ("GET", f"/api/v1/events/{ID}"): [],
+    ("GET", "/"): [],
+    ("GET", "/ui"): [],
+    ("GET", "/openapi.yaml"): [],
+    ("GET", "/livez"): [],
+    ("GET", "/readyz"): [],
+    ("GET", "/metrics"): [],
+}
+
+
+def test_unknown_parameter_is_refused_and_the_known_ones_are_named(gateway):
+    for (method, path), known in PARAMETERS.items():
+        answer = gateway.request(method, f"{path}?offset=3")
+        error = expect_error(answer, 400, "offset", known or ["takes none"])
+        words = error["message"].split()
+        assert words[-len(known):] == known or not known, (path, error)
+
+
+def test_old_names_name_what_is_wrong_with_them(gateway):
+    answer = gateway.api("GET", hooks_path("s1", "dlq?webhook=x"))
+    expect_error(answer, 400, "webhook", ["webhook must be"])
+    answer = gateway.api("GET", hooks_path("s1", "dlq?webhook_id=x"))
+    expect_error(answer, 400, "webhook_id", ["webhook_id must be"])
+    answer = gateway.api("GET", "/events/stream?session_id=a%2Fb")
+    expect_error(answer, 400, "session_id")
+
+
+def test_long_names_are_shown_in_part(gateway):
+    answer = gateway.request("GET", "/livez?" + "n" * 4000 + "=1")
+    assert expect_error(answer, 400, "n*")["field"] == "n" * 60
