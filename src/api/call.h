@@ -44,6 +44,8 @@ struct call {
 	const char *token_name;        /* auth_check()'s; NULL: it needs none */
 	char session[SESSION_MAX + 1]; /* of the path; empty where it has none */
 	struct uuid id;                /* of the path: the webhook's or the entry's */
+	struct slice body;             /* of the request, once call_read_body() has been */
+	struct buf plain;              /* that body, where it came compressed */
 	struct problem problem;        /* set by apply() for done() */
 };
 
@@ -79,6 +81,18 @@ void call_succeed(struct call *c, const char *message);
  * 415.
  */
 bool call_has_json(struct call *c);
+
+/*
+ * Whether the body, if there is one, is in a coding that call_read_body() can undo; else it has
+ * been answered with 415. The head alone is enough to ask.
+ */
+bool call_has_coding(struct call *c);
+
+/*
+ * Reads the body into c->body, gzip undone, of which it may hold `most` bytes. False: it has
+ * been answered, with 400, 413 or 429.
+ */
+bool call_read_body(struct call *c, uint64_t most);
 
 /* Whether the request says it is application/x-ndjson, and has a body. */
 bool call_is_ndjson(const struct call *c);

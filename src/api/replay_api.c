@@ -192,9 +192,9 @@ static void done_start(struct op *op, enum err result)
 void handle_replay_start(struct call *c)
 {
 	struct replay *r = &((struct replay_call *)c)->replay;
-	if (!call_has_json(c))
+	if (!call_has_json(c) || !call_read_body(c, REQUEST_MAX))
 		return;
-	if (http_body(c->http).len > REQUEST_MAX) {
+	if (c->body.len > REQUEST_MAX) {
 		call_fail(c, 413, "", "the body of a replay is at most 4096 bytes");
 		return;
 	}
@@ -206,7 +206,7 @@ void handle_replay_start(struct call *c)
 	    .started_ms = now_ms};
 	if (!find_webhook(c, &r->key))
 		return;
-	enum err err = read_request(http_body(c->http), r, &c->problem);
+	enum err err = read_request(c->body, r, &c->problem);
 	if (err == OK && !c->api->conf.health->has_room)
 		err = ERR_NOSPACE;
 	if (err != OK) {

@@ -299,7 +299,7 @@ static enum err admit(struct call *c, const struct path *path)
 		err = ERR_REFUSED;
 	if (err != OK)
 		call_fail_err(c, err);
-	else if (!query_admit(c))
+	else if (!query_admit(c) || !call_has_coding(c))
 		err = ERR_INVALID;
 	return err;
 }

@@ -93,9 +93,9 @@ static void done_create(struct op *op, enum err result)
 /* Whether the request has a JSON body of bearable size; else it has been answered. */
 static bool check_body(struct call *c)
 {
-	if (!call_has_json(c))
+	if (!call_has_json(c) || !call_read_body(c, REQUEST_MAX))
 		return false;
-	if (http_body(c->http).len <= REQUEST_MAX)
+	if (c->body.len <= REQUEST_MAX)
 		return true;
 	call_fail(c, 413, "", "the body of a webhook is at most 65536 bytes");
 	return false;
@@ -123,8 +123,7 @@ void handle_webhook_create(struct call *c)
 	wc->w = webhook_new();
 	webhook_set(&wc->w->session, c->session);
 	wc->w->timeout_ms = c->api->conf.rules.timeout_ms;
-	enum err err = webhook_apply(wc->w, http_body(c->http), &c->api->conf.rules,
-	    &c->problem);
+	enum err err = webhook_apply(wc->w, c->body, &c->api->conf.rules, &c->problem);
 	if (err == OK)
 		err = webhook_check(wc->w, &c->problem);
 	if (err == OK && !c->api->conf.health->has_room)
@@ -299,7 +298,7 @@ static void stage_change(struct call *c, mutate_fn mutate, const char *message)
 static enum err mutate_patch(struct webhooks_call *wc, struct webhook *w)
 {
 	struct call *c = &wc->call;
-	return webhook_apply(w, http_body(c->http), &c->api->conf.rules, &c->problem);
+	return webhook_apply(w, c->body, &c->api->conf.rules, &c->problem);
 }
 
 void handle_webhook_patch(struct call *c)
@@ -348,7 +347,7 @@ void handle_webhook_disable(struct call *c)
 static enum err mutate_rotate(struct webhooks_call *wc, struct webhook *w)
 {
 	struct call *c = &wc->call;
-	return webhook_apply_rotation(w, http_body(c->http), clock_wall_ms(), &c->problem);
+	return webhook_apply_rotation(w, c->body, clock_wall_ms(), &c->problem);
 }
 
 void handle_webhook_rotate(struct call *c)

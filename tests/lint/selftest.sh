@@ -8,7 +8,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 layers='base domain shares http store fsck backup feed sched courier dispatch jobs api server cli'
 libraries='bsd/sys/tree.h cjson/cJSON.h curl/curl.h event2/event.h lmdb.h uriparser/Uri.h
-	uthash.h xxhash.h'
+	uthash.h xxhash.h zlib.h'
 
 die() {
 	echo "selftest: $*" >&2
@@ -174,7 +174,7 @@ includes src/base/x.c '"../domain/a.h"' 'not LAYER/FILE.h'
 includes src/base/x.c HEADER 'names no header'
 includes src/x.c '"base/a.h"' 'no layer that is known'
 includes src/util/x.c '"base/a.h"' 'no layer that is known'
-includes src/base/x.c '<zlib.h>' '<zlib.h> is not known'
+includes src/base/x.c '<lzma.h>' '<lzma.h> is not known'
 includes src/base/x.c '<cmocka.h>' 'for tests'
 includes src/http/x.c '<event2/buffer.h>' 'libevent (http) belongs to src/http/http.c'
 includes src/domain/vault.h '<openssl/evp.h>' 'keep it in one .c'
