@@ -7,6 +7,7 @@
  */
 #include "domain/sign.h"
 
+#include <ctype.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
@@ -261,12 +262,23 @@ static void sign_v1(const struct sign_message *m, sign_put_fn put, void *arg)
 	put(arg, SLICE("X-Webhook-Signature"), slice_of(text));
 }
 
+/* Whether the claim has the signature `expected`, its hexadecimal digits in either case. */
+static bool has_hex(const struct sign_claim *c, const char expected[SIGN_HEX_SIZE])
+{
+	struct slice given = c->header(c->request, "X-Webhook-Signature");
+	char lower[SIGN_HEX_SIZE];
+	if (given.len >= sizeof(lower))
+		return false;
+	for (size_t i = 0; i < given.len; i++)
+		lower[i] = (char)tolower((unsigned char)given.ptr[i]);
+	return str_same_secret((struct slice){lower, given.len}, slice_of(expected));
+}
+
 static bool verify_v1(struct sign_key *k, const struct sign_claim *c)
 {
 	char expected[SIGN_HEX_SIZE];
 	sign_body(k, c->body, expected);
-	return str_same_secret(c->header(c->request, "X-Webhook-Signature"),
-	    slice_of(expected));
+	return has_hex(c, expected);
 }
 
 static void sign_v2(const struct sign_message *m, sign_put_fn put, void *arg)
@@ -284,8 +296,7 @@ static bool verify_v2(struct sign_key *k, const struct sign_claim *c)
 	if (!read_time(c, "X-Webhook-Timestamp", &timestamp_s))
 		return false;
 	sign_timed_body(k, timestamp_s, c->body, expected);
-	return str_same_secret(c->header(c->request, "X-Webhook-Signature"),
-	    slice_of(expected));
+	return has_hex(c, expected);
 }
 
 static void sign_as_standard(const struct sign_message *m, sign_put_fn put, void *arg)

@@ -1,8 +1,10 @@
 """What is answered: parameters of a query, limits, origins, names of the host."""
 
+import time
+
 import pytest
 
-from harness import expect_error, hooks_path, wait_until
+from harness import expect_error, hooks_path, sign_v1, sign_v2, wait_until
 
 HOOK = "http://127.0.0.1:9/hook"
 ID = "b807d7e0-f783-4252-9d6d-76f50e2e8348"
@@ -112,3 +114,21 @@ def test_old_names_name_what_is_wrong_with_them(gateway):
 def test_long_names_are_shown_in_part(gateway):
     answer = gateway.request("GET", "/livez?" + "n" * 4000 + "=1")
     assert expect_error(answer, 400, "n*")["field"] == "n" * 60
+
+
+# Signatures of others
+
+
+@pytest.mark.parametrize("change", [str.upper, str.capitalize, lambda text: "sha256=" + text[7:].upper()])
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_case_of_an_inbound_signatures_digits_is_nothing(make_gateway, change, version):
+    gateway = make_gateway(inbound_secret="s3cret")
+    body = b'{"event":"message"}'
+    now = str(int(time.time()))
+    signature = sign_v1("s3cret", body) if version == "v1" else sign_v2("s3cret", now, body)
+    for text, code in [(signature[:-1], 401), (signature + "0", 401), (signature, 200)]:
+        answer = gateway.api("POST", "/sessions/s1/webhook-in", body=body, token="", headers={
+            "X-Webhook-Signature": change(text), "X-Webhook-Timestamp": now,
+            "X-Webhook-Signature-Version": version,
+        })
+        assert answer.status_code == code, answer.text

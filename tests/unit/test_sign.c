@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <ctype.h>
 #include <stdio.h>
 
 #include "domain/sign.h"
@@ -416,6 +417,30 @@ static void test_schemes_verify_what_they_sign(void **state)
 	sign_key_free(other);
 }
 
+/* Senders in Java and .NET print hexadecimal digits in upper case. */
+static void test_case_of_hex(void **state)
+{
+	(void)state;
+	struct sign_key *k = sign_key_new(SLICE("s3cret"));
+	const struct sign_message m = message_of(k, NULL);
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		struct request q = signed_request(&SIGN_SCHEMES[i], &m);
+		const struct sign_claim claim = claim_of(&q);
+		char *text = NULL;
+		for (size_t h = 0; h < q.count; h++) {
+			if (strcmp(q.headers[h].name, "X-Webhook-Signature") == 0)
+				text = q.headers[h].value;
+		}
+		assert_non_null(text);
+		for (char *c = text + strlen("sha256="); *c != '\0'; c++)
+			*c = (char)toupper((unsigned char)*c);
+		assert_true(sign_verify(k, &claim));
+		text[20] = text[20] == 'A' ? 'B' : 'A';
+		assert_false(sign_verify(k, &claim));
+	}
+	sign_key_free(k);
+}
+
 static void test_what_is_beside_has_to_be_right_where_it_is(void **state)
 {
 	(void)state;
@@ -511,6 +536,7 @@ int main(void)
 	    cmocka_unit_test(test_schemes_are_found_by_code_and_name),
 	    cmocka_unit_test(test_schemes_set_what_they_say),
 	    cmocka_unit_test(test_schemes_verify_what_they_sign),
+	    cmocka_unit_test(test_case_of_hex),
 	    cmocka_unit_test(test_what_is_beside_has_to_be_right_where_it_is),
 	    cmocka_unit_test(test_unknown_versions_are_the_first),
 	    cmocka_unit_test(test_times_count_as_they_are_written),
