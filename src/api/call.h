@@ -27,6 +27,7 @@ struct api {
 	const struct http_server *http; /* of the figures */
 	struct samples *samples;        /* the last hour */
 	struct troubles *troubles;      /* stats_api.c */
+	struct map *joining; /* session -> its webhooks that this turn adds; webhooks_api.c */
 	struct guard *guard;
 	struct api_longest longest;
 	struct buf scratch;      /* of one handler at a time */

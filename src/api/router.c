@@ -6,6 +6,7 @@
 #include "api/query.h"
 #include "api/samples.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/events.h"
@@ -99,6 +100,7 @@ struct api *api_new(const struct api_conf *conf)
 	api->scratch = BUF_INIT(SCRATCH_MAX);
 	api->streams = streams_new(api);
 	api->troubles = troubles_new();
+	api->joining = map_new();
 	api->samples = samples_new(conf->reactor, metrics_totals, api);
 	return api;
 }
@@ -123,6 +125,7 @@ void api_free(struct api *api)
 	streams_free(api->streams);
 	samples_free(api->samples);
 	troubles_free(api->troubles);
+	map_free_all(api->joining);
 	buf_fini(&api->scratch);
 	free(api);
 }

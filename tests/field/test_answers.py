@@ -1,5 +1,8 @@
 """What is answered: parameters of a query, limits, origins, names of the host."""
 
+import json
+import os
+import signal
 import time
 
 import pytest
@@ -132,3 +135,72 @@ def test_case_of_an_inbound_signatures_digits_is_nothing(make_gateway, change, v
             "X-Webhook-Signature-Version": version,
         })
         assert answer.status_code == code, answer.text
+
+
+# Limits within one pass
+
+
+def at_once(gateway, requests):
+    """The answers to requests that come at once, all on connections of their own."""
+    clients = [gateway.connect() for _ in requests]
+    try:
+        os.kill(gateway.pid, signal.SIGSTOP)  # so that one pass of its loop finds them all
+        for client, (method, path, body) in zip(clients, requests):
+            text = json.dumps(body).encode()
+            client.send(
+                f"{method} /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                f"Authorization: Bearer {gateway.token}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(text)}\r\n\r\n".encode() + text
+            )
+        os.kill(gateway.pid, signal.SIGCONT)
+        return [client.reply(method) for client, (method, _, _) in zip(clients, requests)]
+    finally:
+        os.kill(gateway.pid, signal.SIGCONT)
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_limit_of_webhooks_holds_for_those_who_come_at_once(make_gateway, limit):
+    gateway = make_gateway(max_webhooks_per_session=limit)
+    wanted = [("POST", hooks_path("s1"), {"url": f"{HOOK}/{n}"}) for n in range(20)]
+    others = [("POST", hooks_path(f"t{n}"), {"url": HOOK}) for n in range(5)]
+    answers = at_once(gateway, wanted + others)
+    codes = [answer.status_code for answer in answers]
+    assert codes[20:] == [200] * 5
+    assert sorted(codes[:20]) == [200] * limit + [409] * (20 - limit)
+    for answer in answers[:20]:
+        if answer.status_code == 409:
+            expect_error(answer, 409, mentions=["max_webhooks_per_session"])
+    webhooks = gateway.api("GET", hooks_path("s1")).json()["webhooks"]
+    assert len(webhooks) == limit
+    gateway.api("DELETE", hooks_path("s1", webhooks[0]["id"]))  # and there is room again
+    answers = at_once(gateway, wanted)
+    assert [a.status_code for a in answers].count(200) == 1
+
+
+def test_url_that_is_taken_takes_no_place(make_gateway):
+    gateway = make_gateway(max_webhooks_per_session=2)
+    gateway.register("s1", HOOK)
+    answers = at_once(
+        gateway, [("POST", hooks_path("s1"), {"url": u}) for u in [HOOK] * 9 + [HOOK + "/new"]]
+    )
+    codes = [answer.status_code for answer in answers]
+    assert codes == [409] * 9 + [200]
+
+
+def test_limit_of_the_queue_holds_for_those_who_come_at_once(make_gateway):
+    gateway = make_gateway(max_queue_per_session=3, retry_schedule="1h")
+    gateway.register("s1", HOOK)
+    gateway.publish("s1")
+    answers = at_once(
+        gateway, [("POST", "/sessions/s1/events", {"event": "message"}) for _ in range(20)]
+    )
+    assert sorted(answer.status_code for answer in answers) == [202] * 2 + [429] * 18
+
+
+def test_one_replay_runs_for_those_who_ask_at_once(gateway):
+    webhook = gateway.register("s1", HOOK)
+    path = hooks_path("s1", webhook["id"], "replay")
+    answers = at_once(gateway, [("POST", path, {"since": 0}) for _ in range(9)])
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 8
