@@ -1,13 +1,18 @@
 /* Answers and small questions of calls; see call.h. */
 #include "api/call.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
+#include "base/gunzip.h"
 #include "base/log.h"
 
 /* Bytes of an error's JSON: a struct problem with all of it escaped, and the rest. */
 #define ERROR_MAX (6 * sizeof(struct problem) + 256)
+
+#define CODING_MAX 64 /* bytes of a Content-Encoding that is worth to be named */
 
 static void write_error(struct json_writer *w, int status, const char *field,
     const char *message)
@@ -34,6 +39,7 @@ void call_end(struct call *c)
 {
 	if (c->route->release != NULL)
 		c->route->release(c);
+	buf_fini(&c->plain);
 	free(c);
 }
 
@@ -139,6 +145,69 @@ bool call_has_json(struct call *c)
 		return true;
 	call_fail(c, 415, "", "Content-Type must be application/json");
 	return false;
+}
+
+/* The request's codings, one behind the other; empty for none. */
+static struct slice coding_of(const struct call *c, char text[CODING_MAX + 1])
+{
+	struct buf list = BUF_INIT(CODING_MAX);
+	http_header_list(c->http, "Content-Encoding", &list);
+	size_t len = list.failed ? 0 : list.len;
+	if (len > 0)
+		memcpy(text, list.data, len);
+	if (list.failed)
+		text[len++] = '?'; /* more than any that is known */
+	buf_fini(&list);
+	struct slice coding = slice_trim((struct slice){text, len});
+	bool is_none = coding.len == 8 && strncasecmp(coding.ptr, "identity", 8) == 0;
+	return is_none ? SLICE("") : coding;
+}
+
+static bool is_gzip(struct slice coding)
+{
+	return (coding.len == 4 && strncasecmp(coding.ptr, "gzip", 4) == 0) ||
+	    (coding.len == 6 && strncasecmp(coding.ptr, "x-gzip", 6) == 0);
+}
+
+bool call_has_coding(struct call *c)
+{
+	char text[CODING_MAX + 1];
+	char words[2 * CODING_MAX];
+	struct slice coding = coding_of(c, text);
+	if (coding.len == 0 || is_gzip(coding) || !has_body(c))
+		return true;
+	(void)snprintf(words, sizeof(words),
+	    "Content-Encoding %.*s is not known here; gzip is, and none at all",
+	    (int)coding.len, coding.ptr);
+	http_add_header(c->http, "Accept-Encoding", "gzip"); /* RFC 9110 section 15.5.16 */
+	call_fail(c, 415, "", words);
+	return false;
+}
+
+bool call_read_body(struct call *c, uint64_t most)
+{
+	char text[CODING_MAX + 1];
+	char words[96];
+	c->body = http_body(c->http);
+	if (!is_gzip(coding_of(c, text)))
+		return true;
+	c->plain = BUF_INIT(most);
+	enum err err = gunzip(c->body, &c->plain);
+	c->body = buf_view(&c->plain);
+	if (err == ERR_TOOBIG) {
+		(void)snprintf(words, sizeof(words),
+		    "the body is over %llu bytes once inflated", (unsigned long long)most);
+		call_fail(c, 413, "", words);
+	} else if (err != OK) {
+		call_fail(c, 400, "",
+		    "Content-Encoding says gzip: the body is none, is damaged, is cut short, "
+		    "or is of very many tiny blocks");
+	} else if (!http_take_input(c->http, c->plain.len)) {
+		call_fail(c, 429, "",
+		    "too many bytes of requests of this client or token are under way");
+		err = ERR_FULL;
+	}
+	return err == OK;
 }
 
 bool call_is_ndjson(const struct call *c)

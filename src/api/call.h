@@ -28,6 +28,7 @@ struct api {
 	struct pattern *patterns;       /* of the table's rows; router.c */
 	struct samples *samples;        /* the last hour */
 	struct troubles *troubles;      /* stats_api.c */
+	struct map *joining; /* session -> its webhooks that this turn adds; webhooks_api.c */
 	struct guard *guard;
 	struct api_longest longest;
 	struct buf scratch;      /* of one handler at a time */
@@ -45,6 +46,8 @@ struct call {
 	const char *token_name;        /* auth_check()'s; NULL: it needs none */
 	char session[SESSION_MAX + 1]; /* of the path; empty where it has none */
 	struct uuid id;                /* of the path: the webhook's or the entry's */
+	struct slice body;             /* of the request, once call_read_body() has been */
+	struct buf plain;              /* that body, where it came compressed */
 	struct problem problem;        /* set by apply() for done() */
 };
 
@@ -57,6 +60,7 @@ struct route {
 	call_fn release;    /* frees what the handler keeps beyond the struct; NULL: nothing */
 	const size_t *size; /* of the handler's struct; NULL: a struct call alone */
 	bool open;          /* needs no token */
+	const char *params; /* of its query, separated by spaces; NULL: none */
 };
 
 /* Sends JSON and ends the call; one that its buffer had no room for is a 500 and a log line. */
@@ -79,6 +83,18 @@ void call_succeed(struct call *c, const char *message);
  * 415.
  */
 bool call_has_json(struct call *c);
+
+/*
+ * Whether the body, if there is one, is in a coding that call_read_body() can undo; else it has
+ * been answered with 415. The head alone is enough to ask.
+ */
+bool call_has_coding(struct call *c);
+
+/*
+ * Reads the body into c->body, gzip undone, of which it may hold `most` bytes. False: it has
+ * been answered, with 400, 413 or 429.
+ */
+bool call_read_body(struct call *c, uint64_t most);
 
 /* Whether the request says it is application/x-ndjson, and has a body. */
 bool call_is_ndjson(const struct call *c);

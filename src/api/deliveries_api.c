@@ -71,7 +71,7 @@ static bool read_page(struct page *page)
 	f->until_ms = INT64_MAX;
 	page->limit = PAGE_DEFAULT;
 	memset(page->below.bytes, 0xff, UUID_SIZE);
-	f->has_webhook = query_uuid(&q, "webhook", &f->webhook);
+	f->has_webhook = query_uuid(&q, "webhook_id", &f->webhook);
 	f->has_event_id = query_uuid(&q, "event_id", &f->event_id);
 	read_names(&q, f);
 	(void)query_time(&q, "since", &f->since_ms);

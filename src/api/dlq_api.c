@@ -68,13 +68,13 @@ static bool write_entry(void *arg, const struct dead_letter *d)
 	return true;
 }
 
-/* Reads ?limit=, ?webhook= and ?cursor=; false: the call has been answered. */
+/* Reads ?limit=, ?webhook_id= and ?cursor=; false: the call has been answered. */
 static bool read_page(struct call *c, struct page *page, struct uuid *cursor, bool *has_cursor)
 {
 	struct query q = {.call = c};
 	page->limit = PAGE_DEFAULT;
 	(void)query_number(&q, "limit", 1, PAGE_MAX, &page->limit);
-	page->of_webhook = query_uuid(&q, "webhook", &page->webhook);
+	page->of_webhook = query_uuid(&q, "webhook_id", &page->webhook);
 	*has_cursor = query_uuid(&q, "cursor", cursor);
 	return !q.answered;
 }
@@ -259,7 +259,7 @@ static void start_job(struct call *c, enum replay_kind kind)
 	memcpy(dc->job.key.session, c->session, sizeof(dc->job.key.session));
 	memset(dc->job.last.bytes, 0xff, UUID_SIZE);
 	uuid_set_time(&dc->job.last, now_ms);
-	(void)query_uuid(&q, "webhook", &dc->job.webhook);
+	(void)query_uuid(&q, "webhook_id", &dc->job.webhook);
 	if (!q.answered)
 		call_stage(c, apply_job, done_job);
 }

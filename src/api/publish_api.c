@@ -366,18 +366,19 @@ static bool read_body(struct publish_call *pc, enum intake_form form, struct sli
 void handle_publish(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
-	struct slice body = http_body(c->http);
-	if (call_has_json(c) && read_key(pc, body) && read_body(pc, INTAKE_ONE, body))
+	if (call_has_json(c) && call_read_body(c, c->api->conf.body_max) &&
+	    read_key(pc, c->body) && read_body(pc, INTAKE_ONE, c->body))
 		stage(pc, 202);
 }
 
 void handle_publish_any(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
-	struct slice body = http_body(c->http);
+	const struct api_conf *conf = &c->api->conf;
+	uint64_t most = conf->body_max > conf->batch_max ? conf->body_max : conf->batch_max;
 	enum intake_form form = call_is_ndjson(c) ? INTAKE_NDJSON : INTAKE_ANY;
-	if ((form == INTAKE_NDJSON || call_has_json(c)) && read_key(pc, body) &&
-	    read_body(pc, form, body))
+	if ((form == INTAKE_NDJSON || call_has_json(c)) && call_read_body(c, most) &&
+	    read_key(pc, c->body) && read_body(pc, form, c->body))
 		stage(pc, 202);
 }
 
@@ -424,9 +425,9 @@ bool webhook_in_may_come(struct call *c)
 void handle_webhook_in(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
-	struct slice body = http_body(c->http);
-	const struct sign_claim claim = {header_of, c->http, body, clock_system_ms() / 1000,
-	    INBOUND_WINDOW_S};
+	/* what is signed is what was sent: nothing is inflated for those who cannot sign */
+	const struct sign_claim claim = {header_of, c->http, http_body(c->http),
+	    clock_system_ms() / 1000, INBOUND_WINDOW_S};
 	if (!guard_admits(c->api->guard, c))
 		return;
 	bool by_token = has_token(c);
@@ -436,11 +437,12 @@ void handle_webhook_in(struct call *c)
 	}
 	if (!by_token)
 		c->token = NULL; /* the signature lets it in, whatever the token would not do */
-	if (!call_has_json(c) || !read_body(pc, INTAKE_ONE, body))
+	if (!call_has_json(c) || !call_read_body(c, c->api->conf.body_max) ||
+	    !read_body(pc, INTAKE_ONE, c->body))
 		return;
 	struct buf scope = BUF_INIT(SESSION_MAX + 8);
 	buf_printf(&scope, "in:%s", c->session);
-	idempotency_set(&pc->key, buf_view(&scope), body, body,
+	idempotency_set(&pc->key, buf_view(&scope), c->body, c->body,
 	    clock_wall_ms() + IDEMPOTENCY_IN_MS);
 	buf_fini(&scope);
 	stage(pc, 200);

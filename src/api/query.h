@@ -9,6 +9,13 @@
 
 #include "api/call.h"
 
+/*
+ * Whether the query has nothing but parameters of the call's row in the table, each once; else
+ * the call has been answered. A name that the API's JSON has now, webhook_id and session_id,
+ * may also be written as it was, without "_id".
+ */
+bool query_admit(struct call *c);
+
 #define QUERY_TEXT_MAX 128 /* bytes of a decoded value; a longer one is a 400 */
 
 struct query {

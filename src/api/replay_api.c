@@ -108,12 +108,13 @@ static enum err read_status(const struct json_member *m, uint8_t *out, struct pr
 
 static enum err read_member(const struct json_member *m, struct replay *r, struct problem *p)
 {
+	bool is_null = slice_eq(m->value, SLICE("null")); /* and leaves the default */
 	if (slice_eq(m->key, SLICE("since")))
-		return read_time(m, "since", &r->since_ms, p);
+		return is_null ? OK : read_time(m, "since", &r->since_ms, p);
 	if (slice_eq(m->key, SLICE("until")))
-		return read_time(m, "until", &r->until_ms, p);
+		return is_null ? OK : read_time(m, "until", &r->until_ms, p);
 	if (slice_eq(m->key, SLICE("status")))
-		return read_status(m, &r->statuses, p);
+		return is_null ? OK : read_status(m, &r->statuses, p);
 	return problem_set(p, ERR_INVALID, "", "allowed are since, until and status");
 }
 
@@ -191,9 +192,9 @@ static void done_start(struct op *op, enum err result)
 void handle_replay_start(struct call *c)
 {
 	struct replay *r = &((struct replay_call *)c)->replay;
-	if (!call_has_json(c))
+	if (!call_has_json(c) || !call_read_body(c, REQUEST_MAX))
 		return;
-	if (http_body(c->http).len > REQUEST_MAX) {
+	if (c->body.len > REQUEST_MAX) {
 		call_fail(c, 413, "", "the body of a replay is at most 4096 bytes");
 		return;
 	}
@@ -205,7 +206,7 @@ void handle_replay_start(struct call *c)
 	    .started_ms = now_ms};
 	if (!find_webhook(c, &r->key))
 		return;
-	enum err err = read_request(http_body(c->http), r, &c->problem);
+	enum err err = read_request(c->body, r, &c->problem);
 	if (err == OK && !c->api->conf.health->has_room)
 		err = ERR_NOSPACE;
 	if (err != OK) {

@@ -3,8 +3,10 @@
 
 #include "api/call.h"
 #include "api/handlers.h"
+#include "api/query.h"
 #include "api/samples.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/events.h"
@@ -14,67 +16,74 @@
 #define SCRATCH_MAX (2 * EVENT_BODY_MAX)
 
 static const struct route ROUTES[] = {
-    {"GET", "", handle_ui, NULL, NULL, true},
-    {"GET", "ui", handle_ui, NULL, NULL, true},
-    {"GET", "ui/:file", handle_ui_file, NULL, NULL, true},
-    {"GET", "openapi.yaml", handle_openapi, NULL, NULL, true},
-    {"GET", "livez", handle_livez, NULL, NULL, true},
-    {"GET", "readyz", handle_readyz, NULL, NULL, true},
-    {"GET", "metrics", handle_metrics, NULL, NULL, true},
-    {"GET", "api/v1/capabilities", handle_capabilities, NULL, NULL, false},
-    {"GET", "api/v1/stats", handle_stats, NULL, NULL, false},
-    {"GET", "api/v1/backup", handle_backup, NULL, NULL, false},
-    {"GET", "api/v1/events/stream", handle_stream, NULL, NULL, false},
-    {"POST", "api/v1/events", handle_publish_any, release_publish, &PUBLISH_CALL_SIZE, false},
+    {"GET", "", handle_ui, NULL, NULL, true, NULL},
+    {"GET", "ui", handle_ui, NULL, NULL, true, NULL},
+    {"GET", "ui/:file", handle_ui_file, NULL, NULL, true, NULL},
+    {"GET", "openapi.yaml", handle_openapi, NULL, NULL, true, NULL},
+    {"GET", "livez", handle_livez, NULL, NULL, true, NULL},
+    {"GET", "readyz", handle_readyz, NULL, NULL, true, NULL},
+    {"GET", "metrics", handle_metrics, NULL, NULL, true, NULL},
+    {"GET", "api/v1/capabilities", handle_capabilities, NULL, NULL, false, NULL},
+    {"GET", "api/v1/stats", handle_stats, NULL, NULL, false, "top"},
+    {"GET", "api/v1/backup", handle_backup, NULL, NULL, false, NULL},
+    {"GET", "api/v1/events/stream", handle_stream, NULL, NULL, false,
+	"session_id webhook_id status"},
+    {"POST", "api/v1/events", handle_publish_any, release_publish, &PUBLISH_CALL_SIZE, false,
+	NULL},
     {"POST", "api/v1/sessions/:session/webhook-in", handle_webhook_in, release_publish,
-	&PUBLISH_CALL_SIZE, true},
+	&PUBLISH_CALL_SIZE, true, NULL},
     {"POST", "api/v1/sessions/:session/events", handle_publish, release_publish,
-	&PUBLISH_CALL_SIZE, false},
+	&PUBLISH_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks", handle_webhook_create, release_webhook,
-	&WEBHOOKS_CALL_SIZE, false},
-    {"GET", "api/v1/sessions/:session/webhooks", handle_webhook_list, NULL, NULL, false},
-    {"GET", "api/v1/sessions/:session/webhooks/dlq", handle_dlq_list, NULL, NULL, false},
+	&WEBHOOKS_CALL_SIZE, false, NULL},
+    {"GET", "api/v1/sessions/:session/webhooks", handle_webhook_list, NULL, NULL, false,
+	"limit cursor"},
+    {"GET", "api/v1/sessions/:session/webhooks/dlq", handle_dlq_list, NULL, NULL, false,
+	"limit cursor webhook_id"},
     {"DELETE", "api/v1/sessions/:session/webhooks/dlq", handle_dlq_purge, NULL, &DLQ_CALL_SIZE,
-	false},
+	false, "webhook_id"},
     {"POST", "api/v1/sessions/:session/webhooks/dlq/replay", handle_dlq_replay_all, NULL,
-	&DLQ_CALL_SIZE, false},
+	&DLQ_CALL_SIZE, false, "webhook_id"},
     {"DELETE", "api/v1/sessions/:session/webhooks/dlq/:id", handle_dlq_delete, NULL, NULL,
-	false},
+	false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks/dlq/:id/replay", handle_dlq_replay, NULL,
-	&DLQ_CALL_SIZE, false},
+	&DLQ_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks/:id/replay", handle_replay_start, NULL,
-	&REPLAY_CALL_SIZE, false},
+	&REPLAY_CALL_SIZE, false, NULL},
     {"GET", "api/v1/sessions/:session/webhooks/:id/replay", handle_replay_show, NULL,
-	&REPLAY_CALL_SIZE, false},
+	&REPLAY_CALL_SIZE, false, NULL},
     {"DELETE", "api/v1/sessions/:session/webhooks/:id/replay", handle_replay_cancel, NULL,
-	&REPLAY_CALL_SIZE, false},
+	&REPLAY_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/deliveries/:id/retry", handle_delivery_retry, NULL,
-	&DELIVERY_CALL_SIZE, false},
+	&DELIVERY_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/deliveries/:id/cancel", handle_delivery_cancel, NULL,
-	&DELIVERY_CALL_SIZE, false},
-    {"GET", "api/v1/sessions/:session/webhooks/:id", handle_webhook_show, NULL, NULL, false},
+	&DELIVERY_CALL_SIZE, false, NULL},
+    {"GET", "api/v1/sessions/:session/webhooks/:id", handle_webhook_show, NULL, NULL, false,
+	NULL},
     {"PATCH", "api/v1/sessions/:session/webhooks/:id", handle_webhook_patch, release_webhook,
-	&WEBHOOKS_CALL_SIZE, false},
+	&WEBHOOKS_CALL_SIZE, false, NULL},
     {"DELETE", "api/v1/sessions/:session/webhooks/:id", handle_webhook_delete, release_webhook,
-	&WEBHOOKS_CALL_SIZE, false},
+	&WEBHOOKS_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks/:id/enable", handle_webhook_enable,
-	release_webhook, &WEBHOOKS_CALL_SIZE, false},
+	release_webhook, &WEBHOOKS_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks/:id/disable", handle_webhook_disable,
-	release_webhook, &WEBHOOKS_CALL_SIZE, false},
+	release_webhook, &WEBHOOKS_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks/:id/rotate-secret", handle_webhook_rotate,
-	release_webhook, &WEBHOOKS_CALL_SIZE, false},
+	release_webhook, &WEBHOOKS_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks/:id/test", handle_test, release_publish,
-	&PUBLISH_CALL_SIZE, false},
-    {"GET", "api/v1/sessions", handle_sessions_list, NULL, NULL, false},
-    {"GET", "api/v1/sessions/:session/deliveries", handle_deliveries_list, NULL, NULL, false},
-    {"GET", "api/v1/sessions/:session/deliveries/:id", handle_delivery_show, NULL, NULL, false},
-    {"GET", "api/v1/sessions/:session/events/:id", handle_event_show, NULL, NULL, false},
-    {"GET", "api/v1/events/:id", handle_event_show, NULL, NULL, false},
+	&PUBLISH_CALL_SIZE, false, NULL},
+    {"GET", "api/v1/sessions", handle_sessions_list, NULL, NULL, false, "limit cursor"},
+    {"GET", "api/v1/sessions/:session/deliveries", handle_deliveries_list, NULL, NULL, false,
+	"webhook_id event_id status event since until limit cursor"},
+    {"GET", "api/v1/sessions/:session/deliveries/:id", handle_delivery_show, NULL, NULL, false,
+	NULL},
+    {"GET", "api/v1/sessions/:session/events/:id", handle_event_show, NULL, NULL, false, NULL},
+    {"GET", "api/v1/events/:id", handle_event_show, NULL, NULL, false, NULL},
 };
 #define ROUTE_COUNT (sizeof(ROUTES) / sizeof(ROUTES[0]))
 
 /* For requests that match no row. */
-static const struct route NO_ROUTE = {"", "", NULL, NULL, NULL, true};
+static const struct route NO_ROUTE = {"", "", NULL, NULL, NULL, true, NULL};
 
 struct path {
 	struct slice segments[SEGMENTS_MAX];
@@ -115,6 +124,7 @@ struct api *api_new(const struct api_conf *conf)
 	api->scratch = BUF_INIT(SCRATCH_MAX);
 	api->streams = streams_new(api);
 	api->troubles = troubles_new();
+	api->joining = map_new();
 	api->samples = samples_new(conf->reactor, metrics_totals, api);
 	return api;
 }
@@ -139,6 +149,7 @@ void api_free(struct api *api)
 	streams_free(api->streams);
 	samples_free(api->samples);
 	troubles_free(api->troubles);
+	map_free_all(api->joining);
 	buf_fini(&api->scratch);
 	free(api->patterns);
 	free(api);
@@ -306,6 +317,8 @@ static enum err admit(struct call *c, const struct path *path)
 		err = ERR_REFUSED;
 	if (err != OK)
 		call_fail_err(c, err);
+	else if (!query_admit(c) || !call_has_coding(c))
+		err = ERR_INVALID;
 	return err;
 }
 
@@ -371,14 +384,14 @@ bool api_handle_head(void *arg, struct http_request *q)
 
 void api_handle_metrics(void *arg, struct http_request *q)
 {
-	static const struct route METRICS = {"GET", "metrics", NULL, NULL, NULL, true};
+	static const struct route METRICS = {"GET", "metrics", NULL, NULL, NULL, true, NULL};
 	struct call *c = make_call(arg, q, &METRICS);
 	if (!slice_eq(http_path(q), SLICE("/metrics"))) {
 		call_fail(c, 404, "", "there is no such call");
 	} else if (!same_method("GET", http_method(q))) {
 		http_add_header(q, "Allow", "GET");
 		call_fail(c, 405, "", "this path does not have this method");
-	} else {
+	} else if (query_admit(c)) {
 		metrics_reply(c);
 	}
 }

@@ -181,10 +181,10 @@ static bool read_session(struct query *q, struct feed_filter *filter)
 {
 	struct call *c = q->call;
 	char text[QUERY_TEXT_MAX + 1];
-	if (!query_text(q, "session", text))
+	if (!query_text(q, "session_id", text))
 		return !q->answered;
 	if (!name_is_session(slice_of(text))) {
-		query_refuse(q, "session", "a session id: [A-Za-z0-9._~-]{1,128}");
+		query_refuse(q, "session_id", "a session id: [A-Za-z0-9._~-]{1,128}");
 		return false;
 	}
 	memcpy(filter->session, text, strlen(text));
@@ -204,7 +204,7 @@ static bool read_filter(struct call *c, struct feed_filter *filter)
 		filter->reaches = token_reaches;
 	if (!read_session(&q, filter))
 		return false;
-	filter->has_webhook = query_uuid(&q, "webhook", &filter->webhook);
+	filter->has_webhook = query_uuid(&q, "webhook_id", &filter->webhook);
 	if (!query_text(&q, "status", text))
 		return !q.answered;
 	enum err err = feed_parse_types(slice_of(text), &filter->types, &c->problem);

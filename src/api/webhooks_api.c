@@ -5,11 +5,13 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/handlers.h"
 #include "api/query.h"
 #include "api/webhook_view.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/webhooks.h"
@@ -34,6 +36,7 @@ struct webhooks_call {
 	bool shows_secret;   /* the answer is that of a rotation */
 	bool asks_enable;    /* by hand, whatever it was before */
 	bool enabled_now;
+	bool joins; /* out of apply: one of those that this turn adds to its session */
 };
 
 const size_t WEBHOOKS_CALL_SIZE = sizeof(struct webhooks_call);
@@ -70,15 +73,73 @@ static void explain_exists(struct call *c, enum err err)
 		    "this URL is registered in this session already"); /* returns `err` */
 }
 
+/* How many webhooks of a session were added in this turn, which the registry lacks so far. */
+struct joining {
+	uint32_t count;
+};
+
+/* Takes the webhook out of those that join. */
+static void leave(struct webhooks_call *wc)
+{
+	struct map *joining = wc->call.api->joining;
+	const char *session = wc->call.session;
+	size_t len = strlen(session);
+	struct joining *j = map_get(joining, session, len);
+	if (!wc->joins)
+		return;
+	wc->joins = false;
+	if (--j->count == 0)
+		free(map_del(joining, session, len));
+}
+
+static void join(struct webhooks_call *wc)
+{
+	struct map *joining = wc->call.api->joining;
+	const char *session = wc->call.session;
+	struct joining *j = map_get(joining, session, strlen(session));
+	if (j == NULL) {
+		j = mem_new(sizeof(*j));
+		map_put(joining, session, strlen(session), j);
+	}
+	j->count++;
+	wc->joins = true;
+}
+
+/*
+ * Whether the session may have one more beside those that it has and those that this turn adds
+ * before it; else the problem says so.
+ */
+static bool has_place(struct call *c)
+{
+	size_t count = 0;
+	const struct joining *j = map_get(c->api->joining, c->session, strlen(c->session));
+	(void)registry_session(c->api->conf.registry, slice_of(c->session),
+	    &count); /* the list is not asked for */
+	count += j == NULL ? 0 : j->count;
+	if (count < c->api->conf.webhooks_per_session)
+		return true;
+	problem_set(&c->problem, ERR_CONFLICT, "",
+	    "the session has as many webhooks as max_webhooks_per_session allows: %u",
+	    c->api->conf.webhooks_per_session);
+	return false;
+}
+
 static enum err apply_create(struct op *op, struct db_txn *txn)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)op;
-	return webhooks_add(txn, wc->call.api->conf.vault, wc->w);
+	leave(wc); /* of a transaction that was voided */
+	if (!has_place(&wc->call))
+		return ERR_CONFLICT;
+	enum err err = webhooks_add(txn, wc->call.api->conf.vault, wc->w);
+	if (err == OK)
+		join(wc);
+	return err;
 }
 
 static void done_create(struct op *op, enum err result)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)op;
+	leave(wc);
 	if (result != OK) {
 		explain_exists(&wc->call, result);
 		call_fail_err(&wc->call, result);
@@ -93,38 +154,27 @@ static void done_create(struct op *op, enum err result)
 /* Whether the request has a JSON body of bearable size; else it has been answered. */
 static bool check_body(struct call *c)
 {
-	if (!call_has_json(c))
+	if (!call_has_json(c) || !call_read_body(c, REQUEST_MAX))
 		return false;
-	if (http_body(c->http).len <= REQUEST_MAX)
+	if (c->body.len <= REQUEST_MAX)
 		return true;
 	call_fail(c, 413, "", "the body of a webhook is at most 65536 bytes");
-	return false;
-}
-
-static bool check_count(struct call *c)
-{
-	size_t count = 0;
-	(void)registry_session(c->api->conf.registry, slice_of(c->session),
-	    &count); /* the list is not asked for */
-	if (count < c->api->conf.webhooks_per_session)
-		return true;
-	problem_set(&c->problem, ERR_EXISTS, "",
-	    "the session has as many webhooks as max_webhooks_per_session allows: %u",
-	    c->api->conf.webhooks_per_session);
-	call_fail_err(c, ERR_EXISTS);
 	return false;
 }
 
 void handle_webhook_create(struct call *c)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)c;
-	if (!check_body(c) || !check_count(c))
+	if (!check_body(c))
 		return;
+	if (!has_place(c)) {
+		call_fail_err(c, ERR_CONFLICT);
+		return;
+	}
 	wc->w = webhook_new();
 	webhook_set(&wc->w->session, c->session);
 	wc->w->timeout_ms = c->api->conf.rules.timeout_ms;
-	enum err err = webhook_apply(wc->w, http_body(c->http), &c->api->conf.rules,
-	    &c->problem);
+	enum err err = webhook_apply(wc->w, c->body, &c->api->conf.rules, &c->problem);
 	if (err == OK)
 		err = webhook_check(wc->w, &c->problem);
 	if (err == OK && !c->api->conf.health->has_room)
@@ -299,7 +349,7 @@ static void stage_change(struct call *c, mutate_fn mutate, const char *message)
 static enum err mutate_patch(struct webhooks_call *wc, struct webhook *w)
 {
 	struct call *c = &wc->call;
-	return webhook_apply(w, http_body(c->http), &c->api->conf.rules, &c->problem);
+	return webhook_apply(w, c->body, &c->api->conf.rules, &c->problem);
 }
 
 void handle_webhook_patch(struct call *c)
@@ -348,7 +398,7 @@ void handle_webhook_disable(struct call *c)
 static enum err mutate_rotate(struct webhooks_call *wc, struct webhook *w)
 {
 	struct call *c = &wc->call;
-	return webhook_apply_rotation(w, http_body(c->http), clock_wall_ms(), &c->problem);
+	return webhook_apply_rotation(w, c->body, clock_wall_ms(), &c->problem);
 }
 
 void handle_webhook_rotate(struct call *c)

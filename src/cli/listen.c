@@ -116,6 +116,18 @@ static bool read_number(const char *flag, const char *text, uint64_t min, uint64
 	return false;
 }
 
+static bool set_secret(struct listener *l, struct slice secret)
+{
+	struct problem p;
+	if (sign_check_secret(secret, "--secret", &p) != OK) {
+		(void)fprintf(stderr, "waybill listen: %s\n", p.message);
+		return false;
+	}
+	sign_key_free(l->key);
+	l->key = sign_key_new(secret);
+	return true;
+}
+
 static bool read_options(struct listener *l, int argc, char **argv, uint64_t *port)
 {
 	static const struct option OPTIONS[] = {{"port", required_argument, NULL, 'p'},
@@ -131,13 +143,8 @@ static bool read_options(struct listener *l, int argc, char **argv, uint64_t *po
 			ok = read_number("status", optarg, 200, 599, &l->status);
 		else if (opt == 'd')
 			ok = read_number("delay", optarg, 0, 3600000, &l->delay_ms);
-		else if (opt == 's' && optarg[0] == '\0')
-			ok = fprintf(stderr, "waybill listen: --secret must not be empty\n") <
-			    0;
-		else if (opt == 's') {
-			sign_key_free(l->key);
-			l->key = sign_key_new(slice_of(optarg));
-		}
+		else if (opt == 's')
+			ok = set_secret(l, slice_of(optarg));
 		if (!ok)
 			return false;
 	}

@@ -167,8 +167,8 @@ static void on_again(void *arg)
 	if (t->sse.last_id[0] != '\0')
 		client_header(q, SLICE("Last-Event-ID"), slice_of(t->sse.last_id));
 	buf_printf(&url, "%s/api/v1/events/stream", t->remote.url);
-	put_parameter(&url, &mark, "session", t->session);
-	put_parameter(&url, &mark, "webhook", t->webhook);
+	put_parameter(&url, &mark, "session_id", t->session);
+	put_parameter(&url, &mark, "webhook_id", t->webhook);
 	put_parameter(&url, &mark, "status", t->status);
 	client_fetch(q, buf_cstr(&url), TIMEOUT_MS, on_data, on_answer, t);
 	buf_fini(&url);

@@ -229,20 +229,14 @@ static void rest(struct dispatch *d, const struct client_result *r)
 	    LOG_N("in_flight", sched_in_flight(d->sched)));
 }
 
-/*
- * The attempt of `f` was not made for want of something of ours. The delivery has stayed where
- * it lies, as due as it was.
- */
-static void take_back(struct flight *f, const struct client_result *r)
+/* No attempt was made. The delivery has stayed where it lies, as due as it was. */
+static void lay_back(struct flight *f)
 {
 	struct dispatch *d = f->dispatch;
 	struct endpoint *ep = f->endpoint;
 	const struct delivery delivery = f->settlement.delivery;
-	f->result = judge_endpoint(r);
-	f->duration_us = r->duration_us;
 	give_slot_back(f);
 	flight_free(f);
-	rest(d, r);
 	look_again(d, ep, &delivery);
 	if (delivery.due_ms > clock_wall_ms() && ep->sched.due_ms != SCHED_NEVER) {
 		/* was sent before its time, after `enable` */
@@ -251,6 +245,16 @@ static void take_back(struct flight *f, const struct client_result *r)
 		sched_set_due(d->sched, &ep->sched, 0);
 	}
 	endpoint_mark_idle(d, ep);
+}
+
+/* The attempt of `f` was not made for want of something of ours. */
+static void take_back(struct flight *f, const struct client_result *r)
+{
+	struct dispatch *d = f->dispatch;
+	f->result = judge_endpoint(r);
+	f->duration_us = r->duration_us;
+	rest(d, r);
+	lay_back(f);
 }
 
 /* An attempt ended: its outcome joins the turn. */
@@ -356,19 +360,6 @@ bool flight_exists(void *ep, const struct uuid *id)
 	return false;
 }
 
-/* The event of a delivery cannot be read: the attempt fails without having been made. */
-static void fail_unreadable(struct flight *f, const struct webhook *w, enum err err)
-{
-	char words[96];
-	f->event = (struct event){.id = f->settlement.delivery.event_id};
-	(void)snprintf(f->event.session, sizeof(f->event.session), "%s", w->session);
-	(void)snprintf(words, sizeof(words), "the stored event cannot be read: %s",
-	    err_text(err));
-	struct client_result r = {.error = words};
-	on_result(f, &r);
-	f->result = RESULT_NONE;
-}
-
 /*
  * Whether a claimed delivery is too old to be sent; then *e is its event. Most are too young
  * whatever the event, which is not read then.
@@ -399,17 +390,59 @@ static void drop_expired(struct dispatch *d, struct endpoint *ep,
 	turn_stage(d->conf.turn, &f->op);
 }
 
+/*
+ * What a claimed delivery is of cannot be read, nor will it ever be: it is dead without an
+ * attempt, as one that expired is dropped.
+ */
+static void bury(struct flight *f, enum err why, int64_t now_ms)
+{
+	struct dispatch *d = f->dispatch;
+	const struct webhook *w = registry_get(d->conf.registry, f->endpoint->webhook);
+	char words[96];
+	(void)snprintf(words, sizeof(words), "the stored %s cannot be read: %s",
+	    why == OK ? "delivery" : "event", err_text(why == OK ? ERR_CORRUPT : why));
+	if (f->event.session[0] == '\0')
+		(void)snprintf(f->event.session, sizeof(f->event.session), "%s", w->session);
+	d->drops++;
+	sched_finish(d->sched, &f->endpoint->sched, now_ms, RESULT_NONE, 0);
+	f->op.done = finish_drop;
+	f->settlement.now_ms = now_ms;
+	judge_damaged(&d->conf.judge, w, &f->event, words, &f->settlement);
+	turn_stage(d->conf.turn, &f->op);
+}
+
+/* The store does not give back an event now: nothing is started for a moment. */
+static void wait_for_store(struct flight *f, enum err err)
+{
+	log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
+	f->dispatch->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
+	f->result = RESULT_NONE;
+	lay_back(f);
+}
+
 /* Starts the attempt of a claimed delivery. */
 static void take_off(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery,
     struct db_txn *txn, int64_t now_ms)
 {
-	struct flight *f = make_flight(d, ep, delivery);
+	static const struct uuid NONE;
+	struct delivery known = *delivery;
+	bool damaged = uuid_eq(&known.event_id, &NONE);
+	if (damaged && events_find_of(txn, &known.id, &known.event_id) != OK)
+		known.event_id = NONE;
+	struct flight *f = make_flight(d, ep, &known);
 	sched_start(d->sched, &ep->sched, now_ms);
-	enum err err = events_get(txn, &delivery->event_id, &f->event, &f->body);
-	if (err != OK)
-		fail_unreadable(f, registry_get(d->conf.registry, ep->webhook), err);
-	else
+	enum err err = events_get(txn, &known.event_id, &f->event, &f->body);
+	if (err == OK && !damaged) {
 		start(d, f);
+		return;
+	}
+	buf_fini(&f->body);
+	if (err == ERR_CORRUPT || err == ERR_NOTFOUND)
+		memset(f->event.session, 0, sizeof(f->event.session)); /* half read, perhaps */
+	if (damaged || err == ERR_CORRUPT || err == ERR_NOTFOUND)
+		bury(f, damaged ? OK : err, now_ms);
+	else
+		wait_for_store(f, err);
 }
 
 /* Drops a claimed delivery, or starts its attempt. */

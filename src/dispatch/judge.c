@@ -193,6 +193,22 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 	judge_webhook(j, w, ep, r, s);
 }
 
+void judge_damaged(const struct judge *j, const struct webhook *w, const struct event *e,
+    const char *why, struct settlement *s)
+{
+	const struct client_result r = {.error = why};
+	char delivery[UUID_TEXT_SIZE];
+	char webhook[UUID_TEXT_SIZE];
+	uuid_format(&s->delivery.id, delivery);
+	uuid_format(&w->id, webhook);
+	s->verdict = VERDICT_DEAD;
+	s->is_damaged = true;
+	s->session = slice_of(e->session);
+	s->dead = make_dead_letter(j, w, e, &r, s);
+	log_error("delivery is damaged, and dead", LOG_S("session", w->session),
+	    LOG_S("webhook", webhook), LOG_S("delivery", delivery), LOG_S("error", why));
+}
+
 void judge_expired(const struct webhook *w, const struct event *e, struct settlement *s)
 {
 	s->verdict = VERDICT_EXPIRED;

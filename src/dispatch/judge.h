@@ -49,6 +49,13 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
     const struct sched_endpoint *ep, const struct event *e, const struct client_result *r,
     struct settlement *s);
 
+/*
+ * Fills `s` for a delivery that cannot be read, or its event: `e` is what is known of that. It
+ * is a dead letter at once, and nothing of it counts against the receiver. Logs it.
+ */
+void judge_damaged(const struct judge *j, const struct webhook *w, const struct event *e,
+    const char *why, struct settlement *s);
+
 /* Fills `s` for a delivery that is too old to be sent. Logs it. */
 void judge_expired(const struct webhook *w, const struct event *e, struct settlement *s);
 

@@ -69,8 +69,8 @@ static enum err find_waiting(struct settlement *s, struct db_txn *txn)
 {
 	struct delivery now;
 	enum err err = queue_get(txn, &s->delivery.id, &now);
-	if (err == ERR_CORRUPT) /* is written anew */
-		return OK;
+	if (err == ERR_CORRUPT || (err == ERR_NOTFOUND && s->is_damaged))
+		return queue_find_place(txn, &s->delivery); /* it is written anew there */
 	if (err != OK)
 		return err;
 	if (now.status != DELIVERY_WAITING || now.replays != s->delivery.replays)

@@ -24,6 +24,7 @@ struct settlement {
 	struct delivery delivery;  /* attempts counted; out: its place as it lay in the queue */
 	int64_t now_ms;            /* wall */
 	int64_t retry_ms;          /* VERDICT_RETRY: the new due time, wall */
+	bool is_damaged;           /* VERDICT_DEAD: it cannot be read, and is written anew */
 	bool fifo;                 /* VERDICT_RETRY: it keeps its place in the queue */
 	struct slice session;      /* the event's; borrowed until applied */
 	struct dead_letter *dead;  /* VERDICT_DEAD: owned */

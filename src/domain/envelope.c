@@ -68,12 +68,18 @@ static int find_field(struct slice key)
 	return -1;
 }
 
+/* Whether the member is as good as missing: a null, but for `data`, where it is a value. */
+static bool is_default(const struct json_member *m)
+{
+	return slice_eq(m->value, SLICE("null")) && !slice_eq(m->key, SLICE("data"));
+}
+
 static void gather_known(const struct json_member *members, size_t count, struct known *known)
 {
 	*known = (struct known){.data = SLICE("{}")};
 	for (size_t i = 0; i < count; i++) {
 		int at = find_field(members[i].key);
-		if (at >= 0)
+		if (at >= 0 && !is_default(&members[i]))
 			memcpy((char *)known + FIELDS[at].offset, &members[i].value,
 			    sizeof(struct slice));
 	}

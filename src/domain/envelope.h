@@ -32,7 +32,8 @@ struct envelope {
  * Reads one envelope object from `r` and appends its canonical bytes to `body`:
  * {"session_id","event","timestamp",…unknown members…,"data"}, where unknown
  * members keep their order and array-index names come first of all, so that the
- * whole is what JSON.stringify(JSON.parse(it)) prints. "id" is taken out.
+ * whole is what JSON.stringify(JSON.parse(it)) prints. "id" is taken out. A null is as good as
+ * a member that is missing, but in "data" and in the unknown ones, where it is a value.
  *
  * `session`: the session of the request's path; empty where the envelope must name
  * it itself. A different "session_id" in the envelope is a problem.

@@ -289,10 +289,33 @@ enum err json_read_end(struct json_reader *r)
 	return json_peek(r) < 0 ? OK : json_fail(r, "the end of the text expected");
 }
 
+/* What a text that is no JSON from its first byte on may be instead; NULL: who knows. */
+static const char *name_other(struct slice text)
+{
+	static const struct {
+		struct slice start;
+		const char *words;
+	} OTHERS[] = {
+	    {SLICE_INIT("\xef\xbb\xbf"),
+		"a byte order mark (EF BB BF): JSON is sent without one"},
+	    {SLICE_INIT("\xff\xfe"), "a byte order mark of UTF-16: JSON is sent in UTF-8"},
+	    {SLICE_INIT("\xfe\xff"), "a byte order mark of UTF-16: JSON is sent in UTF-8"},
+	    {SLICE_INIT("\x1f\x8b"), "this is gzip: it needs Content-Encoding: gzip"},
+	    {SLICE_INIT("\x28\xb5\x2f\xfd"), "this is zstd, which is not taken; gzip is"},
+	};
+	for (size_t i = 0; i < sizeof(OTHERS) / sizeof(OTHERS[0]); i++) {
+		if (slice_starts(text, OTHERS[i].start))
+			return OTHERS[i].words;
+	}
+	return NULL;
+}
+
 enum err json_problem(const struct json_reader *r, enum err err, struct problem *p)
 {
 	const char *what = err == ERR_TOOBIG ? "JSON over a limit" : "malformed JSON";
-	return problem_set(p, err, "", "%s at byte %zu: %s", what, r->pos, r->error);
+	const char *other = r->pos == 0 ? name_other(r->text) : NULL;
+	return problem_set(p, err, "", "%s at byte %zu: %s", what, r->pos,
+	    other == NULL ? r->error : other);
 }
 
 #define ESCAPE_U_LEN 6                    /* \uXXXX */

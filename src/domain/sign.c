@@ -7,10 +7,12 @@
  */
 #include "domain/sign.h"
 
+#include <ctype.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -19,6 +21,8 @@
 
 #define MAC_SIZE 32   /* SHA-256 */
 #define STAMP_SIZE 24 /* ".", a 64-bit number with its sign, ".", NUL */
+
+static const struct slice WHSEC = SLICE_INIT("whsec_");
 
 struct sign_key {
 	EVP_MAC_CTX *own;      /* keyed with the secret's own bytes */
@@ -92,12 +96,66 @@ static bool decode_base64(struct slice s, unsigned char *out, size_t *out_len)
 	return true;
 }
 
+static bool ends_with(struct slice s, struct slice end)
+{
+	return s.len >= end.len && memcmp(s.ptr + s.len - end.len, end.ptr, end.len) == 0;
+}
+
+/* Whether a copied text has brought along what nobody sees: white space, a byte order mark. */
+static bool has_space_around(struct slice s)
+{
+	static const char *const WIDE[] = {"\xc2\xa0", "\xc2\x85", "\xe2\x80\x8b",
+	    "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe3\x80\x80", "\xef\xbb\xbf"};
+	unsigned char first = (unsigned char)s.ptr[0];
+	unsigned char last = (unsigned char)s.ptr[s.len - 1];
+	bool found = first <= ' ' || first == 0x7f || last <= ' ' || last == 0x7f;
+	for (size_t i = 0; i < sizeof(WIDE) / sizeof(WIDE[0]); i++) {
+		struct slice wide = slice_of(WIDE[i]);
+		found = found || slice_starts(s, wide) || ends_with(s, wide);
+	}
+	return found;
+}
+
+/* Whether `s` begins with `prefix`, which is in lower case, in any case. */
+static bool starts_like(struct slice s, struct slice prefix)
+{
+	return s.len >= prefix.len && strncasecmp(s.ptr, prefix.ptr, prefix.len) == 0;
+}
+
+/* Whether what stands behind "whsec_" is base64 with all of its padding. */
+static bool has_whole_base64(struct slice secret)
+{
+	struct slice text = {secret.ptr + WHSEC.len, secret.len - WHSEC.len};
+	unsigned char *key = mem_new(text.len + 1);
+	size_t len = 0;
+	bool good = text.len % 4 == 0 && decode_base64(text, key, &len);
+	mem_wipe(key, len);
+	free(key);
+	return good;
+}
+
+enum err sign_check_secret(struct slice secret, const char *field, struct problem *p)
+{
+	const char *why = NULL;
+	if (secret.len == 0)
+		why = "must not be empty";
+	else if (has_space_around(secret))
+		why = "has white space or a control character around it, which signs as well";
+	else if (starts_like(secret, SLICE("v1,whsec_")))
+		why = "must begin at whsec_: \"v1,\" is the name of a signature's version";
+	else if (starts_like(secret, WHSEC) && !slice_starts(secret, WHSEC))
+		why = "must begin with whsec_ in lower case";
+	else if (slice_starts(secret, WHSEC) && !has_whole_base64(secret))
+		why = "must have base64 behind whsec_, of A-Z a-z 0-9 + / and padded with =: "
+		      "no library of Standard Webhooks would take it";
+	return why == NULL ? OK : problem_set(p, ERR_INVALID, field, "%s %s", field, why);
+}
+
 static EVP_MAC_CTX *standard_new(struct slice secret)
 {
-	const struct slice prefix = SLICE("whsec_");
-	if (!slice_starts(secret, prefix))
+	if (!slice_starts(secret, WHSEC))
 		return keyed_new(secret.ptr, secret.len);
-	struct slice text = {secret.ptr + prefix.len, secret.len - prefix.len};
+	struct slice text = {secret.ptr + WHSEC.len, secret.len - WHSEC.len};
 	unsigned char *key = mem_new(secret.len);
 	size_t len = 0;
 	EVP_MAC_CTX *ctx = decode_base64(text, key, &len) ? keyed_new(key, len)
@@ -204,12 +262,23 @@ static void sign_v1(const struct sign_message *m, sign_put_fn put, void *arg)
 	put(arg, SLICE("X-Webhook-Signature"), slice_of(text));
 }
 
+/* Whether the claim has the signature `expected`, its hexadecimal digits in either case. */
+static bool has_hex(const struct sign_claim *c, const char expected[SIGN_HEX_SIZE])
+{
+	struct slice given = c->header(c->request, "X-Webhook-Signature");
+	char lower[SIGN_HEX_SIZE];
+	if (given.len >= sizeof(lower))
+		return false;
+	for (size_t i = 0; i < given.len; i++)
+		lower[i] = (char)tolower((unsigned char)given.ptr[i]);
+	return str_same_secret((struct slice){lower, given.len}, slice_of(expected));
+}
+
 static bool verify_v1(struct sign_key *k, const struct sign_claim *c)
 {
 	char expected[SIGN_HEX_SIZE];
 	sign_body(k, c->body, expected);
-	return str_same_secret(c->header(c->request, "X-Webhook-Signature"),
-	    slice_of(expected));
+	return has_hex(c, expected);
 }
 
 static void sign_v2(const struct sign_message *m, sign_put_fn put, void *arg)
@@ -227,8 +296,7 @@ static bool verify_v2(struct sign_key *k, const struct sign_claim *c)
 	if (!read_time(c, "X-Webhook-Timestamp", &timestamp_s))
 		return false;
 	sign_timed_body(k, timestamp_s, c->body, expected);
-	return str_same_secret(c->header(c->request, "X-Webhook-Signature"),
-	    slice_of(expected));
+	return has_hex(c, expected);
 }
 
 static void sign_as_standard(const struct sign_message *m, sign_put_fn put, void *arg)

@@ -12,7 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "base/slice.h"
+#include "domain/problem.h"
 
 #define SIGN_HEX_SIZE 72      /* "sha256=", 64 hex digits, NUL */
 #define SIGN_STANDARD_SIZE 48 /* "v1,", 44 base64 characters, NUL */
@@ -82,7 +84,18 @@ bool sign_verify_all(struct sign_key *k, const struct sign_claim *c);
 /* Makes a secret of 24 random bytes in the form of Standard Webhooks. */
 void sign_make_secret(char out[SIGN_SECRET_SIZE]);
 
-/* Makes the keys of `secret` (any bytes, at least one); the caller frees them. */
+/*
+ * Whether receivers will be able to use `secret`: not empty, no white space around it, behind
+ * "whsec_" base64 as all libraries of Standard Webhooks read it (standard alphabet, padding
+ * whole), and nothing in front of that. ERR_INVALID with the problem on `field`.
+ */
+MUST_CHECK enum err sign_check_secret(struct slice secret, const char *field,
+    struct problem *p);
+
+/*
+ * Makes the keys of `secret` (any bytes, at least one: a store may have what was taken before
+ * sign_check_secret() was asked); the caller frees them.
+ */
 struct sign_key *sign_key_new(struct slice secret);
 
 /* Wipes and frees; NULL is fine. */

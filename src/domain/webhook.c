@@ -185,8 +185,8 @@ static void encode_secrets(const struct webhook *w, struct buf *out)
 /* Makes room for the most that the secrets take: a buffer that grew would leave them behind. */
 static void reserve_secrets(struct buf *b)
 {
-	size_t bytes = 2 * (2 + WEBHOOK_SECRET_MAX) +
-	    WEBHOOK_HEADERS_MAX * (2 + WEBHOOK_HEADER_VALUE_MAX);
+	size_t bytes = 2 * (2 + WEBHOOK_SECRET_MAX) + WEBHOOK_HEADERS_MAX * 2 +
+	    WEBHOOK_HEADERS_BYTES_MAX;
 	*b = BUF_INIT(bytes);
 	(void)buf_reserve(b, bytes); /* is the limit */
 }

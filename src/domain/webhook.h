@@ -24,10 +24,9 @@
 #define WEBHOOK_SECRET_MAX 1024     /* bytes */
 #define WEBHOOK_DESCRIPTION_MAX 500 /* bytes */
 #define WEBHOOK_HEADERS_MAX 32
-#define WEBHOOK_HEADER_NAME_MAX 128
-#define WEBHOOK_HEADER_VALUE_MAX 1024
-#define WEBHOOK_CA_MAX 16384     /* bytes of PEM */
-#define WEBHOOK_RECORD_MAX 81920 /* bytes: all of the above at their longest, and room */
+#define WEBHOOK_HEADERS_BYTES_MAX 40960 /* names and values */
+#define WEBHOOK_CA_MAX 16384            /* bytes of PEM */
+#define WEBHOOK_RECORD_MAX 98304        /* bytes: all of the above at their longest, and room */
 
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
 

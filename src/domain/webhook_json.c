@@ -1,17 +1,20 @@
 /*
  * One table of fields says what a webhook's JSON may hold; POST and PATCH walk
- * it alike. The only user of cJSON, which is no validator: the strict scanner
- * has read the text before (cJSON passes raw NUL, 01 and bad UTF-8).
+ * it alike, and a null is the default in every field that has one. The only user of
+ * cJSON, which is no validator: the strict scanner has read the text before (cJSON
+ * passes raw NUL, 01 and bad UTF-8).
  */
 #include "domain/webhook_json.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "domain/header.h"
 #include "domain/json.h"
 #include "domain/name.h"
 #include "domain/pem.h"
@@ -76,9 +79,9 @@ static bool has_event(const struct webhook *w, struct slice name)
 static enum err apply_events(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
-	int count = cJSON_GetArraySize(value);
-	if (!cJSON_IsArray(value) || count > EVENTS_MAX)
-		return bad(p, "events", "an array of at most 256 event names");
+	int count = cJSON_GetArraySize(value); /* 0 of a null */
+	if ((!cJSON_IsNull(value) && !cJSON_IsArray(value)) || count > EVENTS_MAX)
+		return bad(p, "events", "null or an array of at most 256 event names");
 	webhook_clear_events(w);
 	w->events = mem_array((size_t)count + 1, sizeof(*w->events));
 	int at = 0;
@@ -114,57 +117,27 @@ static enum err apply_secret(struct webhook *w, const cJSON *value,
 	if (strcmp(value->valuestring, WEBHOOK_MASK) == 0)
 		return problem_set(p, ERR_INVALID, "secret",
 		    "this is the mask that answers show; leave it out to keep the secret");
+	enum err err = sign_check_secret(slice_of(value->valuestring), "secret", p);
+	if (err != OK)
+		return err;
 	webhook_rotate_secret(w, value->valuestring, 0);
 	return OK;
-}
-
-static bool is_token(const char *name)
-{
-	static const char EXTRA[] = "!#$%&'*+-.^_`|~"; /* RFC 9110 section 5.6.2 */
-	for (const char *c = name; *c != '\0'; c++) {
-		bool alnum = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-		    (*c >= '0' && *c <= '9');
-		if (!alnum && strchr(EXTRA, *c) == NULL)
-			return false;
-	}
-	return name[0] != '\0';
-}
-
-static bool is_reserved(const char *name)
-{
-	static const char *const NAMES[] = {"accept-encoding", "connection", "content-encoding",
-	    "content-length", "content-type", "expect", "host", "keep-alive",
-	    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding",
-	    "upgrade", "user-agent"};
-	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-		if (strcasecmp(name, NAMES[i]) == 0)
-			return true;
-	}
-	return strncasecmp(name, "x-webhook-", 10) == 0 ||
-	    strncasecmp(name, "webhook-", 8) == 0;
-}
-
-static bool is_header_value(const char *value)
-{
-	for (const char *c = value; *c != '\0'; c++) {
-		if (*c < 0x20 || *c > 0x7e)
-			return false;
-	}
-	return strlen(value) <= WEBHOOK_HEADER_VALUE_MAX;
 }
 
 static enum err check_header(const struct webhook *w, const cJSON *item, const char *field,
     struct problem *p)
 {
-	if (!is_token(item->string) || strlen(item->string) > WEBHOOK_HEADER_NAME_MAX)
+	if (!header_is_name(item->string))
 		return problem_set(p, ERR_INVALID, "headers",
 		    "a header name must be an HTTP token of at most 128 characters");
-	if (is_reserved(item->string))
+	if (header_is_reserved(item->string))
 		return problem_set(p, ERR_INVALID, field,
-		    "%s is reserved: waybill sets it, or it frames the request", item->string);
-	if (!cJSON_IsString(item) || !is_header_value(item->valuestring))
+		    "%s is reserved: waybill sets it, it frames the request, or it is read as "
+		    "one that does",
+		    item->string);
+	if (!cJSON_IsString(item) || !header_is_value(item->valuestring))
 		return bad(p, field,
-		    "a string of at most 1024 printable ASCII characters, without line breaks");
+		    "a string of at most 8192 printable ASCII characters, without line breaks");
 	for (size_t i = 0; i < w->header_count; i++) {
 		if (strcasecmp(w->headers[i].name, item->string) == 0)
 			return problem_set(p, ERR_INVALID, field, "%s is given twice",
@@ -178,18 +151,22 @@ static enum err apply_headers(struct webhook *w, const cJSON *value,
 {
 	(void)rules;
 	int count = cJSON_GetArraySize(value);
-	if (!cJSON_IsObject(value) || count > WEBHOOK_HEADERS_MAX)
-		return bad(p, "headers", "an object of at most 32 names and strings");
+	if ((!cJSON_IsNull(value) && !cJSON_IsObject(value)) || count > WEBHOOK_HEADERS_MAX)
+		return bad(p, "headers", "null or an object of at most 32 names and strings");
 	webhook_clear_headers(w);
 	w->headers = mem_array((size_t)count, sizeof(*w->headers));
+	size_t bytes = 0;
 	const cJSON *item = NULL;
 	cJSON_ArrayForEach(item, value)
 	{
-		char field[WEBHOOK_HEADER_NAME_MAX + 16];
+		char field[HEADER_NAME_MAX + 16];
 		(void)snprintf(field, sizeof(field), "headers.%.128s", item->string);
 		enum err err = check_header(w, item, field, p);
 		if (err != OK)
 			return err;
+		bytes += strlen(item->string) + strlen(item->valuestring);
+		if (bytes > WEBHOOK_HEADERS_BYTES_MAX)
+			return bad(p, "headers", "at most 40960 bytes of names and values");
 		struct webhook_header *h = &w->headers[w->header_count++];
 		h->name = mem_copy(item->string, strlen(item->string));
 		h->value = mem_copy(item->valuestring, strlen(item->valuestring));
@@ -215,17 +192,21 @@ static enum err apply_signature(struct webhook *w, const cJSON *value,
 {
 	(void)rules;
 	const char *text = cJSON_IsString(value) ? value->valuestring : "";
-	const struct sign_scheme *scheme = sign_find_name(slice_of(text));
+	const struct sign_scheme *scheme = cJSON_IsNull(value) ? &SIGN_SCHEMES[0]
+							       : sign_find_name(slice_of(text));
 	if (scheme == NULL)
 		return unknown_signature(p);
 	w->signature = scheme->code;
 	return OK;
 }
 
-/* Reads an integer from min to max; false where it is anything else. */
-static bool read_integer(const cJSON *value, uint32_t min, uint32_t max, uint32_t *out)
+/* Reads an integer from min to max, a null as `standard`; false where it is anything else. */
+static bool read_integer(const cJSON *value, uint32_t min, uint32_t max, uint32_t standard,
+    uint32_t *out)
 {
 	double n = cJSON_IsNumber(value) ? value->valuedouble : -1;
+	if (cJSON_IsNull(value))
+		n = standard;
 	if (!(n >= min && n <= max) || floor(n) < n)
 		return false;
 	*out = (uint32_t)n;
@@ -235,10 +216,9 @@ static bool read_integer(const cJSON *value, uint32_t min, uint32_t max, uint32_
 static enum err apply_timeout(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
-	(void)rules;
 	if (!read_integer(value, WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS,
-		&w->timeout_ms))
-		return bad(p, "timeout_ms", "an integer from 100 to 30000");
+		rules->timeout_ms, &w->timeout_ms))
+		return bad(p, "timeout_ms", "null or an integer from 100 to 30000");
 	return OK;
 }
 
@@ -246,8 +226,9 @@ static enum err apply_in_flight(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
 	(void)rules;
-	if (!read_integer(value, 1, WEBHOOK_IN_FLIGHT_MAX, &w->max_in_flight))
-		return bad(p, "max_in_flight", "an integer from 1 to 256");
+	if (!read_integer(value, 1, WEBHOOK_IN_FLIGHT_MAX, WEBHOOK_IN_FLIGHT_DEFAULT,
+		&w->max_in_flight))
+		return bad(p, "max_in_flight", "null or an integer from 1 to 256");
 	return OK;
 }
 
@@ -256,8 +237,10 @@ static enum err apply_ordering(struct webhook *w, const cJSON *value,
 {
 	(void)rules;
 	const char *text = cJSON_IsString(value) ? value->valuestring : "";
+	if (cJSON_IsNull(value))
+		text = "none";
 	if (strcmp(text, "none") != 0 && strcmp(text, "fifo") != 0)
-		return bad(p, "ordering", "\"none\" or \"fifo\"");
+		return bad(p, "ordering", "null, \"none\" or \"fifo\"");
 	w->fifo = strcmp(text, "fifo") == 0;
 	return OK;
 }
@@ -326,8 +309,8 @@ static enum err apply_tls_verify(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
 	(void)rules;
-	if (!cJSON_IsBool(value))
-		return bad(p, "tls_verify", "true or false");
+	if (!cJSON_IsNull(value) && !cJSON_IsBool(value))
+		return bad(p, "tls_verify", "null, true or false");
 	w->tls_insecure = cJSON_IsFalse(value) != 0;
 	return OK;
 }
@@ -336,11 +319,11 @@ static enum err apply_enabled(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
 	(void)rules;
-	if (!cJSON_IsBool(value))
-		return bad(p, "enabled", "true or false");
-	if (cJSON_IsTrue(value) != (w->enabled ? 1 : 0))
-		webhook_set_enabled(w,
-		    cJSON_IsTrue(value) ? NULL : WEBHOOK_DISABLED_BY_REQUEST);
+	if (!cJSON_IsNull(value) && !cJSON_IsBool(value))
+		return bad(p, "enabled", "null, true or false");
+	bool enabled = !cJSON_IsFalse(value);
+	if (enabled != w->enabled)
+		webhook_set_enabled(w, enabled ? NULL : WEBHOOK_DISABLED_BY_REQUEST);
 	return OK;
 }
 
@@ -477,18 +460,18 @@ static enum err apply_rotation(const cJSON *object, struct webhook *w, int64_t n
 	if (cJSON_GetArraySize(object) != known)
 		return problem_set(p, ERR_INVALID, "",
 		    "allowed are secret and overlap_seconds");
-	if (overlap != NULL && !read_integer(overlap, 0, OVERLAP_MAX_S, &overlap_s))
-		return bad(p, "overlap_seconds", "an integer from 0 to 2592000");
+	if (overlap != NULL &&
+	    !read_integer(overlap, 0, OVERLAP_MAX_S, OVERLAP_DEFAULT_S, &overlap_s))
+		return bad(p, "overlap_seconds", "null or an integer from 0 to 2592000");
+	bool makes = secret == NULL || cJSON_IsNull(secret);
 	struct webhook *probe = webhook_new();
 	enum err err = OK;
-	if (secret == NULL)
+	if (makes)
 		sign_make_secret(made);
-	else if (cJSON_IsNull(secret))
-		err = bad(p, "secret", "a string of 1 to 1024 bytes");
 	else
 		err = apply_secret(probe, secret, &none, p);
 	if (err == OK)
-		webhook_rotate_secret(w, secret == NULL ? made : probe->secret,
+		webhook_rotate_secret(w, makes ? made : probe->secret,
 		    overlap_s == 0 ? 0 : now_ms + (int64_t)overlap_s * 1000);
 	webhook_free(probe);
 	mem_wipe(made, sizeof(made));

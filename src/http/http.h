@@ -136,6 +136,12 @@ struct slice http_query(const struct http_request *q); /* raw, without the '?' *
 struct slice http_header(const struct http_request *q, const char *name); /* empty: not there */
 struct slice http_body(struct http_request *q); /* empty, where only the head has come */
 
+/*
+ * Charges the request's taker for so many bytes that were made of its body, until the answer.
+ * False: it has no share of HTTP_INPUT left for them.
+ */
+bool http_take_input(struct http_request *q, size_t bytes);
+
 /* Appends the values of all header lines of that name, separated by commas. */
 void http_header_list(const struct http_request *q, const char *name, struct buf *out);
 

@@ -101,19 +101,39 @@ bool http_charge_body(struct connection *c)
 	return true;
 }
 
-bool http_charge_input(struct connection *c)
+/* Charges for what is not charged of a connection's input; false: there is no share left. */
+static bool take_input(struct connection *c)
 {
 	struct shares *input = shares_of(c, HTTP_INPUT);
 	size_t more = c->input - c->charged;
 	if (c->input > SMALL_BODY && shares_room(input, slice_of(c->taker)) < more) {
 		http_note_refusal(c->server, HTTP_INPUT, c->taker);
-		http_refuse(c, 429,
-		    "Too many bytes of requests of this client or token are under way.");
 		return false;
 	}
 	shares_force(input, slice_of(c->taker), more);
 	c->charged = c->input;
 	return true;
+}
+
+bool http_charge_input(struct connection *c)
+{
+	bool may = take_input(c);
+	if (!may)
+		http_refuse(c, 429,
+		    "Too many bytes of requests of this client or token are under way.");
+	return may;
+}
+
+bool http_take_input(struct http_request *q, size_t bytes)
+{
+	struct connection *c = q->connection;
+	if (c == NULL)
+		return true; /* nobody waits for the answer, and what is published counts */
+	c->input += bytes;
+	if (take_input(c))
+		return true;
+	c->input -= bytes;
+	return false;
 }
 
 void http_end_body(struct connection *c)

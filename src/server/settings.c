@@ -55,11 +55,17 @@ static bool is_name_server(const char *item)
 	    addr.in.sin_port != 0; /* where in6 has its too */
 }
 
+static bool is_secret(const char *text)
+{
+	struct problem p;
+	return sign_check_secret(slice_of(text), "", &p) == OK;
+}
+
 static bool is_inbound_item(const char *item)
 {
 	size_t session = strcspn(item, "=");
 	return name_is_session((struct slice){item, session}) && item[session] == '=' &&
-	    item[session + 1] != '\0';
+	    is_secret(item + session + 1);
 }
 
 bool setting_read_store_item(const char *item, struct slice *session, uint64_t *bytes)
@@ -199,9 +205,12 @@ const struct setting SETTINGS[] = {
     {.name = "max_batch_bytes", KIND_SIZE, AT(max_batch_bytes), "8MiB",
 	"a size from 100 bytes to 32MiB", 100, 4 * EVENT_BODY_MAX},
     {.name = "inbound_secret", KIND_TEXT, AT(inbound_secret), NULL,
-	"the secret that signs what comes to webhook-in"},
+	"the secret that signs what comes to webhook-in, without white space around it, "
+	"behind whsec_ base64",
+	.is_item = is_secret},
     {.name = "session_inbound_secrets", KIND_LIST, AT(session_inbound_secrets), NULL,
-	"session=secret, several separated by commas", .is_item = is_inbound_item},
+	"session=secret, several separated by commas, each secret as inbound_secret",
+	.is_item = is_inbound_item},
     {.name = "max_connections", KIND_INTEGER, AT(max_connections), "1024",
 	"an integer from 1 to 100000", 1, 100000},
     {.name = "max_connections_per_address", KIND_INTEGER, AT(max_connections_per_address),

@@ -136,6 +136,37 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 	return body->failed || body->len != e->body_bytes ? ERR_CORRUPT : OK;
 }
 
+enum err events_find_of(struct db_txn *txn, const struct uuid *delivery, struct uuid *event)
+{
+	unsigned char key[KEY_SIZE];
+	struct db_cursor *cursor = NULL;
+	struct slice found;
+	struct slice value;
+	struct event e;
+	uint16_t piece = 0;
+	enum err err = db_cursor(txn, DB_EVENTS, &cursor);
+	if (err != OK)
+		return err;
+	/* the ids of its deliveries are the range behind its own */
+	err = db_seek_below(cursor, make_key(delivery, 0, key), &found, &value);
+	if (err == OK && !events_parse_key(found, &e.id, &piece))
+		err = ERR_NOTFOUND;
+	db_cursor_close(cursor);
+	if (err != OK)
+		return err;
+	const struct uuid id = e.id;
+	err = events_get(txn, &id, &e, NULL);
+	for (uint32_t n = 1; err == OK && n <= e.deliveries; n++) {
+		struct uuid other;
+		uuid_step(&id, n, &other);
+		if (uuid_eq(&other, delivery)) {
+			*event = id;
+			return OK;
+		}
+	}
+	return err == OK || err == ERR_CORRUPT ? ERR_NOTFOUND : err;
+}
+
 /* Reads piece 0 for a change; what is left in *r is the body's first bytes. */
 static enum err read_head(struct db_txn *txn, const struct uuid *id, struct event *e,
     struct reader *r)

@@ -68,6 +68,13 @@ MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id, in
 MUST_CHECK enum err events_reopen(struct db_txn *txn, const struct uuid *id,
     struct event *before);
 
+/*
+ * Finds which event a delivery is of, by its id alone. ERR_NOTFOUND where that is not there or
+ * cannot be read.
+ */
+MUST_CHECK enum err events_find_of(struct db_txn *txn, const struct uuid *delivery,
+    struct uuid *event);
+
 /* Names the newest id there is, of an event or a dead letter; all zero where there is none. */
 MUST_CHECK enum err events_newest_id(struct db_txn *txn, struct uuid *id);
 

@@ -184,17 +184,24 @@ enum err queue_forget(struct db_txn *txn, const struct uuid *id)
 	return db_del(txn, DB_DELIVERIES, uuid_slice(id));
 }
 
-/* Reads the delivery at `place`; false where its record cannot be read. */
-static bool read_row(struct db_txn *txn, const struct queue_place *place, struct delivery *out)
+/*
+ * Reads the delivery of `webhook` at `place`; where its record cannot be read, *out has what is
+ * known all the same.
+ */
+static enum err read_row(struct db_txn *txn, uint64_t webhook, const struct queue_place *place,
+    struct delivery *out)
 {
 	enum err err = queue_get(txn, &place->id, out);
 	if (err == OK)
-		return true;
+		return OK;
 	char id[UUID_TEXT_SIZE];
 	uuid_format(&place->id, id);
 	log_error("delivery cannot be read", LOG_S("delivery", id),
 	    LOG_S("error", err_text(err)));
-	return false;
+	*out = (struct delivery){.id = place->id,
+	    .webhook = webhook,
+	    .place_ms = place->place_ms};
+	return err;
 }
 
 enum stand { STAND_DUE, STAND_LATER, STAND_PASSED };
@@ -209,8 +216,11 @@ static enum stand judge(struct db_txn *txn, const struct queue_claim *c,
 	*due_ms = place->place_ms;
 	if (!c->fifo && place->place_ms > c->now_ms && c->forced_ms == 0)
 		return STAND_LATER;
-	if (!read_row(txn, place, d))
-		return STAND_PASSED;
+	enum err err = read_row(txn, c->webhook, place, d);
+	if (err == ERR_CORRUPT || err == ERR_NOTFOUND)
+		return STAND_DUE;
+	if (err != OK)
+		return STAND_PASSED; /* the store's error, which ends the walk */
 	if (d->queued_ms < c->forced_ms)
 		return STAND_DUE;
 	if (c->fifo) {
@@ -346,9 +356,7 @@ enum err queue_first(struct db_txn *txn, uint64_t webhook, struct delivery *out)
 	enum err err = first_place(txn, webhook, &place);
 	if (err != OK)
 		return err;
-	*out = (struct delivery){0};
-	if (!read_row(txn, &place, out))
-		*out = (struct delivery){0};
+	(void)read_row(txn, webhook, &place, out); /* what is known will do */
 	out->id = place.id;
 	out->webhook = webhook;
 	out->place_ms = place.place_ms;

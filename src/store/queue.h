@@ -83,7 +83,8 @@ struct queue_claim {
 /*
  * Reads the next due deliveries behind `c->place` into out[0 … *count - 1], in the order of
  * the queue; *next_due_ms is when the one behind them is due, QUEUE_NEVER if there is none.
- * None due is OK with *count 0. The store's error; a corrupt record is logged and passed.
+ * None due is OK with *count 0. The store's error. One whose record cannot be read is logged
+ * and due, with only id, webhook and place, and an event id of zeros: for the caller to bury.
  * A claim that passed many without finding enough says "due now" and goes on from its place
  * the next time. One with forced_ms that found any says it too: only when it finds none has
  * all been looked at, and what it passed then counts from the front again, without forced_ms.

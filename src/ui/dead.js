@@ -47,7 +47,7 @@ export async function deadLetters(view) {
 			say(failed.message, true);
 	};
 	const whole = async (method, rest) => {
-		const answer = await call(method, at + rest + query({webhook}));
+		const answer = await call(method, at + rest + query({webhook_id: webhook}));
 		say(answer.message);
 		await load(true);
 	};
@@ -87,7 +87,7 @@ export async function deadLetters(view) {
 			picked.clear();
 			cursor = null;
 		}
-		const answer = await page(at, {webhook, limit: 50, cursor}, "entries", view.signal);
+		const answer = await page(at, {webhook_id: webhook, limit: 50, cursor}, "entries", view.signal);
 		entries.push(...answer.items);
 		cursor = answer.cursor;
 		draw();

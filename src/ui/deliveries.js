@@ -28,7 +28,7 @@ export async function deliveries(view) {
 			view.remember({status: status.value, since: since.value, event: event.value, webhook: webhook.value});
 		}
 		const answer = await page(path`/sessions/${session}/deliveries`, {
-			status: status.value, event: event.value.trim(), webhook: webhook.value.trim(), event_id: chosen("event_id"),
+			status: status.value, event: event.value.trim(), webhook_id: webhook.value.trim(), event_id: chosen("event_id"),
 			since: since.value && Math.floor(Date.now() / 1000) - Number(since.value), limit: 50, cursor,
 		}, "deliveries", view.signal);
 		if (mine !== asked)

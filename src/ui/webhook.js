@@ -109,7 +109,7 @@ export async function webhook(view) {
 	const load = async () => {
 		let list;
 		[w, list] = await Promise.all([get(at, view.signal),
-			get(path`/sessions/${session}/deliveries` + `?webhook=${id}&limit=10`, view.signal)]);
+			get(path`/sessions/${session}/deliveries` + `?webhook_id=${id}&limit=10`, view.signal)]);
 		draw(list);
 	};
 

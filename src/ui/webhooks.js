@@ -54,7 +54,7 @@ export async function webhooks(view) {
 		asked = new AbortController();
 		const signal = AbortSignal.any([asked.signal, view.signal]);
 		each(shown.filter((w) => !answers.has(w.id)), async (w) => {
-			const list = await get(path`/sessions/${session}/deliveries` + `?webhook=${w.id}&limit=1`, signal);
+			const list = await get(path`/sessions/${session}/deliveries` + `?webhook_id=${w.id}&limit=1`, signal);
 			answers.set(w.id, list.deliveries[0] ?? null);
 			document.getElementById("answer-" + w.id)?.replaceChildren(lastAnswer(list.deliveries[0]));
 		}, 3).catch((error) => {

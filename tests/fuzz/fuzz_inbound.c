@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -99,7 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		given.signature = slice_of(made);
 	}
 	sign(timed ? &given.timestamp : NULL, rest, right);
-	bool good = slice_eq(given.signature, slice_of(right)) &&
+	bool good = given.signature.len == strlen(right) &&
+	    strncasecmp(given.signature.ptr, right, strlen(right)) == 0 &&
 	    (!timed || is_timely(given.timestamp));
 
 	const struct sign_claim claim = {header_of, &given, rest, NOW_S, INBOUND_WINDOW_S};

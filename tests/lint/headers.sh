@@ -1,7 +1,7 @@
 #!/bin/sh
 # Holds the headers of deliveries to one story: those that src/courier/attempt.c and the schemes
 # of src/domain/sign.c set, and those of curl, are the table of docs/api.md; no webhook may set
-# one of ours (is_reserved() in src/domain/webhook_json.c); and the names that may not be set are
+# one of ours (header_is_reserved() in src/domain/header.c); and the names that may not be set are
 # those that docs/api.md lists.
 # usage: headers.sh [ROOT]
 set -eu
@@ -46,18 +46,12 @@ sed -n '/^## 9\. The delivery$/,/^### /p' docs/api.md | sed -nE 's/^\| (`[^|]*) 
 } >"$tmp/sent"
 same "docs/api.md, the table of headers" "what attempts have" "$tmp/sent" "$tmp/table"
 
-# Of the array NAMES and the strncasecmp(name, "PREFIX", …) of is_reserved().
-sed -n '/^static bool is_reserved(/,/^}/p' src/domain/webhook_json.c >"$tmp/reserved"
-sed -n '/NAMES\[\] = {/,/};/p' "$tmp/reserved" | grep -oE '"[^"]+"' | tr -d '"' \
-	>"$tmp/names" || true
-grep -oE 'strncasecmp\(name, "[^"]+"' "$tmp/reserved" | sed 's/.*"\(.*\)"/\1/' \
-	>"$tmp/prefixes" || true
+# Of the array NAMES of header_is_reserved().
+sed -n '/^bool header_is_reserved(/,/^}/p' src/domain/header.c |
+	sed -n '/NAMES\[\] = {/,/};/p' | grep -oE '"[^"]+"' | tr -d '"' >"$tmp/names" || true
 tr '[:upper:]' '[:lower:]' <"$tmp/ours" | while read -r name; do
 	grep -qxF "$name" "$tmp/names" ||
-		while read -r prefix; do
-			case $name in "$prefix"*) echo "$name" ;; esac
-		done <"$tmp/prefixes" | grep -q . ||
-		echo "headers: a webhook may set $name: is_reserved() of webhook_json.c lacks it"
+		echo "headers: a webhook may set $name: header_is_reserved() of header.c lacks it"
 done >"$tmp/free"
 if [ -s "$tmp/free" ]; then
 	cat "$tmp/free"
@@ -69,7 +63,5 @@ fi
 sed -n '/^`headers` may not have names/,/^$/p' docs/api.md | tr '\n' ' ' |
 	sed 's/^`headers`//; s/`Authorization`.*//' | grep -oE '`[^`]+`' | tr -d '`' |
 	tr ' ' '\n' | tr '[:upper:]' '[:lower:]' >"$tmp/forbidden" || true
-cat "$tmp/prefixes" >>"$tmp/names"
-same "docs/api.md, names that headers may not have" "webhook_json.c" "$tmp/names" \
-	"$tmp/forbidden"
+same "docs/api.md, names that headers may not have" "header.c" "$tmp/names" "$tmp/forbidden"
 exit $bad

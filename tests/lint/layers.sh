@@ -67,7 +67,8 @@ function library(header) {
 		return "libevent (http)"
 	if (header ~ /^ut(hash|list|array|stack|string|ringbuffer)\.h$/)
 		return "uthash"
-	if (header == "ares.h" || header == "lmdb.h" || header == "xxhash.h" || header == "cmocka.h")
+	if (header == "ares.h" || header == "lmdb.h" || header == "xxhash.h" || header == "zlib.h" ||
+	    header == "cmocka.h")
 		return substr(header, 1, length(header) - 2)
 	if (header ~ /^openssl\// && file in purpose)
 		return purpose[file]

@@ -421,7 +421,7 @@ static void lose_piece(struct engine *e, struct uuid event, uint8_t piece)
 	store_commit(txn);
 }
 
-/* An event that cannot be read: the attempt is counted, though none was made. */
+/* An event that cannot be read: its delivery is dead, and no attempt of it counts. */
 static void test_unreadable_event(void **state)
 {
 	(void)state;
@@ -434,10 +434,40 @@ static void test_unreadable_event(void **state)
 		settle(e);
 		assert_int_equal(e->client->sent, 1);
 		assert_true(dispatch_is_in_flight(e->dispatch, HOOK, &next));
-		assert_int_equal(delivery_of(e, lost).attempts, 1);
+		assert_int_equal(delivery_of(e, lost).attempts, 0);
+		assert_int_equal(delivery_of(e, lost).status, DELIVERY_DEAD);
+		assert_int_equal(store_count(e->store, DB_DEAD), 1);
 		assert_int_equal(store_count(e->store, DB_ATTEMPTS), 0);
 		assert_true(dispatch_status(e->dispatch, HOOK, &status));
 		assert_int_equal(status.failures, 0);
+		engine_free(e);
+	}
+}
+
+/* A record that is damaged or gone: the same, and its event is found by the id. */
+static void test_unreadable_delivery(void **state)
+{
+	(void)state;
+	for (int gone = 0; gone <= 1; gone++) {
+		struct engine *e = begin();
+		struct uuid lost = engine_publish(e, HOOK, 1, 10);
+		struct uuid event = delivery_of(e, lost).event_id;
+		struct db_txn *txn = store_begin(e->store);
+		struct slice key = uuid_slice(&lost);
+		enum err err = gone != 0
+		    ? db_del(txn, DB_DELIVERIES, key)
+		    : db_put(txn, DB_DELIVERIES, key, SLICE("no delivery"));
+		assert_int_equal(err, OK);
+		store_commit(txn);
+		struct uuid next = engine_publish(e, HOOK, 1, 10);
+		settle(e);
+		assert_int_equal(e->client->sent, 1);
+		assert_true(dispatch_is_in_flight(e->dispatch, HOOK, &next));
+		assert_int_equal(delivery_of(e, lost).status, DELIVERY_DEAD);
+		const struct uuid found = delivery_of(e, lost).event_id;
+		assert_true(uuid_eq(&found, &event));
+		assert_int_equal(store_count(e->store, DB_DEAD), 1);
+		assert_int_equal(store_count(e->store, DB_ATTEMPTS), 0);
 		engine_free(e);
 	}
 }
@@ -709,6 +739,7 @@ int main(void)
 	    cmocka_unit_test(test_stop),
 	    cmocka_unit_test(test_notice),
 	    cmocka_unit_test(test_unreadable_event),
+	    cmocka_unit_test(test_unreadable_delivery),
 	    cmocka_unit_test(test_body),
 	    cmocka_unit_test(test_large_bodies_are_not_kept),
 	    cmocka_unit_test(test_large_body_is_lost),

@@ -396,8 +396,10 @@ static void damage(struct db_txn *txn, uint64_t n, bool remove)
 		    OK);
 }
 
-static void test_claim_passes_damage(void **state)
+/* What is damaged is due as it lies, with what is known of it. */
+static void test_claim_has_damage(void **state)
 {
+	static const struct uuid NONE;
 	struct store *s = *state;
 	struct delivery d;
 	struct db_txn *txn = store_begin(s);
@@ -408,10 +410,20 @@ static void test_claim_passes_damage(void **state)
 	struct uuid id = make_id(1);
 	assert_int_equal(queue_get(txn, &id, &d), ERR_CORRUPT);
 	struct queue_claim c = claim_of(1, 100, 10);
-	check_claim(txn, &c, "2 4 5", QUEUE_NEVER);
+	check_claim(txn, &c, "1 2 3 4 5", QUEUE_NEVER);
+	c = claim_of(1, 99, 10); /* of these none is due, damaged or not */
+	check_claim(txn, &c, "", 100);
 	c = claim_of(1, 100, 10);
 	c.fifo = true;
-	check_claim(txn, &c, "2 4 5", QUEUE_NEVER);
+	check_claim(txn, &c, "1 2 3 4 5", QUEUE_NEVER);
+	size_t count = 0;
+	int64_t next_ms = 0;
+	c = claim_of(1, 100, 1);
+	assert_int_equal(queue_claim(txn, &c, &d, &count, &next_ms), OK);
+	assert_int_equal(count, 1);
+	assert_memory_equal(d.id.bytes, id.bytes, UUID_SIZE);
+	assert_memory_equal(d.event_id.bytes, NONE.bytes, UUID_SIZE);
+	assert_true(d.webhook == 1 && d.place_ms == 100 && d.attempts == 0);
 	assert_int_equal(db_txn_error(txn), OK);
 	store_commit(txn);
 }
@@ -522,7 +534,7 @@ int main(void)
 	    STORE_TEST(test_claim_forced),
 	    STORE_TEST(test_claim_forced_fifo),
 	    STORE_TEST(test_claim_is_bounded),
-	    STORE_TEST(test_claim_passes_damage),
+	    STORE_TEST(test_claim_has_damage),
 	    STORE_TEST(test_heads),
 	    STORE_TEST(test_first),
 	    STORE_TEST(test_store_errors),

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <ctype.h>
 #include <stdio.h>
 
 #include "domain/sign.h"
@@ -132,6 +133,54 @@ static bool begin_alike(const char *base64, const char *hex)
 }
 
 /* The standard key of each secret is that of `key`, taken as bytes. */
+static void test_secrets_to_use(void **state)
+{
+	(void)state;
+	static const char *const GOOD[] = {"x", "s3cret", "two words", "p\xc3\xa4ss",
+	    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AA==", "whsec_AAE=", "whsec_+/+/",
+	    "whsec", "a whsec_x", "v1,x", "-_", "x\xe2\x80\x8bx"};
+	static const struct {
+		const char *secret, *word;
+	} BAD[] = {
+	    {"", "empty"},
+	    {" x", "white space"},
+	    {"x ", "white space"},
+	    {"\tx", "white space"},
+	    {"s3cret\n", "white space"},
+	    {"s3cret\r\n", "white space"},
+	    {"\n", "white space"},
+	    {"x\x7f", "white space"},
+	    {"\xef\xbb\xbfs3cret", "white space"},
+	    {"s3cret\xc2\xa0", "white space"},
+	    {"s3cret\xe2\x80\x8b", "white space"},
+	    {"whsec_AAEC\n", "white space"},
+	    {"v1,whsec_AAEC", "v1,"},
+	    {"V1,WHSEC_AAEC", "v1,"},
+	    {"WHSEC_AAEC", "lower case"},
+	    {"Whsec_AAEC", "lower case"},
+	    {"whsec_", "base64"},
+	    {"whsec_====", "base64"},
+	    {"whsec_AA-_", "base64"},
+	    {"whsec_AA C", "base64"},
+	    {"whsec_AAE", "base64"},
+	    {"whsec_A===", "base64"},
+	    {"whsec_AA==AAEC", "base64"},
+	    {"whsec_whsec_AAEC", "base64"},
+	    {"whsec_\xc3\xa4", "base64"},
+	};
+	struct problem p;
+	for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
+		if (sign_check_secret(slice_of(GOOD[i]), "secret", &p) != OK)
+			fail_msg("%s: %s", GOOD[i], p.message);
+	}
+	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
+		p.message[0] = '\0';
+		if (sign_check_secret(slice_of(BAD[i].secret), "secret", &p) != ERR_INVALID ||
+		    strstr(p.message, BAD[i].word) == NULL || strcmp(p.field, "secret") != 0)
+			fail_msg("row %zu: %s", i, p.message);
+	}
+}
+
 static void test_whsec_secrets(void **state)
 {
 	(void)state;
@@ -368,6 +417,30 @@ static void test_schemes_verify_what_they_sign(void **state)
 	sign_key_free(other);
 }
 
+/* Senders in Java and .NET print hexadecimal digits in upper case. */
+static void test_case_of_hex(void **state)
+{
+	(void)state;
+	struct sign_key *k = sign_key_new(SLICE("s3cret"));
+	const struct sign_message m = message_of(k, NULL);
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		struct request q = signed_request(&SIGN_SCHEMES[i], &m);
+		const struct sign_claim claim = claim_of(&q);
+		char *text = NULL;
+		for (size_t h = 0; h < q.count; h++) {
+			if (strcmp(q.headers[h].name, "X-Webhook-Signature") == 0)
+				text = q.headers[h].value;
+		}
+		assert_non_null(text);
+		for (char *c = text + strlen("sha256="); *c != '\0'; c++)
+			*c = (char)toupper((unsigned char)*c);
+		assert_true(sign_verify(k, &claim));
+		text[20] = text[20] == 'A' ? 'B' : 'A';
+		assert_false(sign_verify(k, &claim));
+	}
+	sign_key_free(k);
+}
+
 static void test_what_is_beside_has_to_be_right_where_it_is(void **state)
 {
 	(void)state;
@@ -456,12 +529,14 @@ int main(void)
 	    cmocka_unit_test(test_timed_body),
 	    cmocka_unit_test(test_standard_vector),
 	    cmocka_unit_test(test_key_is_reusable),
+	    cmocka_unit_test(test_secrets_to_use),
 	    cmocka_unit_test(test_whsec_secrets),
 	    cmocka_unit_test(test_v1_takes_the_secret_as_it_is),
 	    cmocka_unit_test(test_headers_and_their_order),
 	    cmocka_unit_test(test_schemes_are_found_by_code_and_name),
 	    cmocka_unit_test(test_schemes_set_what_they_say),
 	    cmocka_unit_test(test_schemes_verify_what_they_sign),
+	    cmocka_unit_test(test_case_of_hex),
 	    cmocka_unit_test(test_what_is_beside_has_to_be_right_where_it_is),
 	    cmocka_unit_test(test_unknown_versions_are_the_first),
 	    cmocka_unit_test(test_times_count_as_they_are_written),

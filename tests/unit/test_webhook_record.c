@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "domain/header.h"
 #include "domain/name.h"
 #include "domain/url.h"
 #include "support.h"
@@ -33,8 +34,9 @@ static struct webhook *largest_webhook(void)
 	while (w->event_count < 256)
 		add_event(w, repeat('e', EVENT_MAX));
 	for (int i = 0; i < WEBHOOK_HEADERS_MAX; i++)
-		add_header(w, repeat('n', WEBHOOK_HEADER_NAME_MAX),
-		    repeat('v', WEBHOOK_HEADER_VALUE_MAX));
+		add_header(w, repeat('n', HEADER_NAME_MAX),
+		    repeat('v',
+			WEBHOOK_HEADERS_BYTES_MAX / WEBHOOK_HEADERS_MAX - HEADER_NAME_MAX));
 	w->retry = mem_new(sizeof(*w->retry));
 	for (w->retry->count = 0; w->retry->count < RETRY_STEPS_MAX; w->retry->count++)
 		w->retry->wait_ms[w->retry->count] = RETRY_WAIT_MAX_MS;

@@ -1,0 +1,17 @@
+/* Undoes gzip, RFC 1952, within a limit: the one user of zlib. */
+#ifndef BASE_GUNZIP_H
+#define BASE_GUNZIP_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+/*
+ * Appends what `text` holds, one member of gzip or several, to `out`. The work is bounded by
+ * the limit of `out`, however the text is made. ERR_TOOBIG: it holds more than that.
+ * ERR_SYNTAX: it is no gzip, is damaged, ends too early, or is of very many tiny blocks. `out`
+ * is then good for nothing.
+ */
+MUST_CHECK enum err gunzip(struct slice text, struct buf *out);
+
+#endif

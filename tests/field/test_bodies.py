@@ -1,0 +1,176 @@
+"""What bodies are: marks in front, compressed ones, large ones."""
+
+import gzip
+import json
+import zlib
+
+import pytest
+
+from harness import event_of_size, expect_error, hooks_path, processor_s, shares
+
+EVENTS = "/sessions/s1/events"
+EVENT = {"event": "message", "data": {"text": "hello"}}
+TEXT = json.dumps(EVENT).encode()
+HOOK = "http://127.0.0.1:9/hook"
+
+
+def publish(gateway, body, path=EVENTS, **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return gateway.api("POST", path, body=body, headers=named)
+
+
+# What is no JSON from its first byte on
+
+OTHERS = {
+    "byte order mark": (b"\xef\xbb\xbf" + TEXT, "byte order mark"),
+    "UTF-16": (b"\xff\xfe" + TEXT.decode().encode("utf-16-le"), "UTF-16"),
+    "UTF-16, big": (b"\xfe\xff" + TEXT.decode().encode("utf-16-be"), "UTF-16"),
+    "gzip": (gzip.compress(TEXT), "Content-Encoding: gzip"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00", "zstd"),
+}
+
+
+@pytest.mark.parametrize("body, words", OTHERS.values(), ids=OTHERS)
+def test_what_is_no_json_is_named(gateway, body, words):
+    for path in [EVENTS, "/events", hooks_path("s1")]:
+        expect_error(publish(gateway, body, path), 400, mentions=["byte 0", words])
+    answer = publish(gateway, body, "/events", Content_Type="application/x-ndjson")
+    expect_error(answer, 400, mentions=["line 1", words])
+
+
+# Compressed bodies
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", " gzip "])
+def test_gzip_is_taken(gateway, receiver, coding):
+    gateway.register("s1", receiver.url())
+    answer = publish(gateway, gzip.compress(TEXT), Content_Encoding=coding.strip())
+    assert answer.status_code == 202, answer.text
+    (request,) = receiver.wait_for(1)
+    assert request.json()["data"] == EVENT["data"]
+    assert request.header("Content-Encoding") is None
+
+
+def test_gzip_is_taken_in_every_call_with_a_body(gateway, receiver):
+    def send(method, path, value, text=None, kind="application/json"):
+        body = gzip.compress(text or json.dumps(value).encode())
+        headers = {"Content-Encoding": "gzip", "Content-Type": kind}
+        answer = gateway.api(method, path, body=body, headers=headers)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    webhook = send("POST", hooks_path("s1"), {"url": receiver.url()})
+    path = hooks_path("s1", webhook["id"])
+    assert send("PATCH", path, {"description": "mine"})["description"] == "mine"
+    assert send("POST", path + "/rotate-secret", {"secret": "new"})["secret"] == "new"
+    assert send("POST", path + "/replay", {"since": 0})["replay"]["looked_at"] == 0
+    envelope = json.dumps({"session_id": "s1", **EVENT}).encode()
+    assert send("POST", "/events", None, envelope)["deliveries"] == 1
+    assert send("POST", "/events", None, b"[%s,%s]" % (envelope, envelope))["accepted"] == 2
+    lines = envelope + b"\n" + envelope
+    assert send("POST", "/events", None, lines, "application/x-ndjson")["accepted"] == 2
+    receiver.wait_for(5)
+
+
+def test_several_members_are_one_body(gateway):
+    body = gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:])
+    assert publish(gateway, body, Content_Encoding="gzip").status_code == 202
+
+
+@pytest.mark.parametrize(
+    "coding", ["br", "deflate", "zstd", "compress", "gzip, gzip", "gzip, br", "utf-8"]
+)
+def test_other_codings_are_refused_and_gzip_is_named(gateway, coding):
+    answer = publish(gateway, TEXT, Content_Encoding=coding)
+    expect_error(answer, 415, mentions=["gzip is", coding])
+    assert answer.headers["Accept-Encoding"] == "gzip"
+
+
+def test_coding_that_is_too_long_to_be_named_is_refused(gateway):
+    answer = publish(gateway, TEXT, Content_Encoding=",".join(["gzip"] * 99))
+    expect_error(answer, 415, mentions=["gzip is"])
+
+
+@pytest.mark.parametrize("coding", ["", "identity", "Identity"])
+def test_no_coding_is_none(gateway, coding):
+    assert publish(gateway, TEXT, Content_Encoding=coding).status_code == 202
+
+
+def test_coding_is_refused_before_the_body_comes(gateway):
+    with gateway.connect() as client:
+        client.send(
+            f"POST /api/v1{EVENTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token}"
+            "\r\nContent-Type: application/json\r\nContent-Encoding: br\r\n"
+            "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        expect_error(client.reply("POST"), 415, mentions=["br"])
+
+
+WHOLE = gzip.compress(TEXT)
+DAMAGED = {
+    "no gzip": TEXT,
+    "zlib": zlib.compress(TEXT),
+    "cut short": WHOLE[:-1],
+    "wrong sum": WHOLE[:-8] + bytes(8),
+    "something behind": WHOLE + b"x",
+    "nothing": b"",
+    "empty blocks": WHOLE[:10] + b"\x00\x00\x00\xff\xff" * 100000 + WHOLE[10:],
+    "empty members": gzip.compress(b"") * 20000 + WHOLE,
+}
+
+
+@pytest.mark.parametrize("body", DAMAGED.values(), ids=DAMAGED)
+def test_damaged_gzip_is_refused(gateway, body):
+    expect_error(publish(gateway, body, Content_Encoding="gzip"), 400, mentions=["gzip"])
+
+
+def test_gzip_has_the_limits_of_what_it_holds(make_gateway):
+    gateway = make_gateway(max_body_bytes=5000, max_batch_bytes=9000)
+    for size, code in [(5000, 202), (5001, 413)]:
+        body = gzip.compress(event_of_size(size))
+        assert publish(gateway, body, Content_Encoding="gzip").status_code == code
+    for size, code in [(9000, 202), (9001, 413)]:
+        item = b'{"session_id":"s1","event":"message"},'
+        text = b"[" + item * 100 + item[:-1] + b"]"
+        body = gzip.compress(text + b" " * (size - len(text)))
+        assert publish(gateway, body, "/events", Content_Encoding="gzip").status_code == code
+    large = gzip.compress(b'{"url":"%s"}' % HOOK.encode() + b" " * 70000)
+    expect_error(publish(gateway, large, hooks_path("s1"), Content_Encoding="gzip"), 413)
+
+
+def test_bomb_costs_no_more_than_the_limit(gateway):
+    bomb = gzip.compress(bytes(1 << 29), 1)  # half a GiB
+    with open(f"/proc/{gateway.pid}/status", encoding="ascii") as status:
+        before = int(status.read().split("VmHWM:")[1].split()[0])
+    used = processor_s(gateway)
+    expect_error(publish(gateway, bomb, Content_Encoding="gzip"), 413, mentions=["inflated"])
+    assert processor_s(gateway) - used < 1
+    with open(f"/proc/{gateway.pid}/status", encoding="ascii") as status:
+        assert int(status.read().split("VmHWM:")[1].split()[0]) - before < 64 * 1024  # KiB
+
+
+def test_what_is_inflated_is_charged_until_the_answer(make_gateway):
+    gateway = make_gateway(max_input_bytes="1MiB", max_body_bytes="2MiB")
+    body = gzip.compress(event_of_size(1500000))
+    answer = publish(gateway, body, Content_Encoding="gzip")
+    expect_error(answer, 429)
+    assert shares(gateway)["input_bytes"]["refused_total"] == 1
+    assert publish(gateway, gzip.compress(TEXT), Content_Encoding="gzip").status_code == 202
+    assert shares(gateway)["input_bytes"]["held"] == 0
+
+
+def test_signature_is_over_what_was_sent(make_gateway, receiver):
+    """Nothing is inflated for those who cannot sign."""
+    from harness import sign_v1
+
+    gateway = make_gateway(inbound_secret="s3cret")
+    gateway.register("s1", receiver.url())
+    path = "/sessions/s1/webhook-in"
+    body = gzip.compress(TEXT)
+    for signed, code in [(TEXT, 401), (body, 200)]:
+        answer = gateway.api("POST", path, body=body, token="", headers={
+            "Content-Encoding": "gzip", "X-Webhook-Signature": sign_v1("s3cret", signed),
+        })
+        assert answer.status_code == code, answer.text
+    (request,) = receiver.wait_for(1)
+    assert request.json()["data"] == EVENT["data"]
