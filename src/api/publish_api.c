@@ -8,6 +8,7 @@
 
 #include "api/inbound.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -306,10 +307,9 @@ static void stage(struct publish_call *pc, int status)
 	call_stage(&pc->call, apply_publish, done_publish);
 }
 
-/* Reads an Idempotency-Key; false: the call has been answered. */
-static bool read_key(struct publish_call *pc, struct slice body)
+/* Checks an Idempotency-Key; false: the call has been answered. */
+static bool check_key(struct call *c)
 {
-	struct call *c = &pc->call;
 	struct slice name = http_header(c->http, "Idempotency-Key");
 	bool valid = name.len <= KEY_MAX;
 	if (name.ptr == NULL)
@@ -321,20 +321,29 @@ static bool read_key(struct publish_call *pc, struct slice body)
 		    "must be 1 to 128 printable ASCII characters");
 		return false;
 	}
-	/*
-	 * One name space a session; where the path names none, one for all tokens of the same
-	 * reach: a key must show nobody what a token of another reach has published, and must
-	 * outlast a change of tokens.
-	 */
+	return true;
+}
+
+/*
+ * Makes the key of the whole request, for one that has been read. One name space a session;
+ * where the path names none, one for all tokens of the same reach: a key must show nobody what
+ * a token of another reach has published, and must outlast a change of tokens.
+ */
+static void make_key(struct publish_call *pc)
+{
+	struct call *c = &pc->call;
+	struct slice name = http_header(c->http, "Idempotency-Key");
 	struct slice reach = auth_reach(c->token);
+	if (name.ptr == NULL)
+		return;
 	struct buf scope = BUF_INIT(SESSION_MAX + 8 + reach.len);
 	buf_printf(&scope, "key:%s", c->session);
 	if (c->session[0] == '\0')
 		buf_slice(&scope, reach);
-	idempotency_set(&pc->key, buf_view(&scope), name, body,
+	idempotency_set(&pc->key, buf_view(&scope), name,
+	    (struct slice){(const char *)pc->intake.sum, DIGEST_SIZE}, c->body,
 	    clock_wall_ms() + c->api->conf.idempotency_ms);
 	buf_fini(&scope);
-	return true;
 }
 
 static struct intake_conf conf_of(const struct call *c)
@@ -347,6 +356,7 @@ static struct intake_conf conf_of(const struct call *c)
 	    .scratch = &c->api->scratch,
 	    .now_ms = clock_wall_ms(),
 	    .key_ms = c->api->conf.idempotency_ms,
+	    .has_key = http_header(c->http, "Idempotency-Key").ptr != NULL,
 	    .body_max = c->api->conf.body_max,
 	    .batch_max = c->session[0] == '\0' ? c->api->conf.batch_max : 0,
 	};
@@ -366,9 +376,11 @@ static bool read_body(struct publish_call *pc, enum intake_form form, struct sli
 void handle_publish(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
-	if (call_has_json(c) && call_read_body(c, c->api->conf.body_max) &&
-	    read_key(pc, c->body) && read_body(pc, INTAKE_ONE, c->body))
+	if (call_has_json(c) && call_read_body(c, c->api->conf.body_max) && check_key(c) &&
+	    read_body(pc, INTAKE_ONE, c->body)) {
+		make_key(pc);
 		stage(pc, 202);
+	}
 }
 
 void handle_publish_any(struct call *c)
@@ -378,8 +390,10 @@ void handle_publish_any(struct call *c)
 	uint64_t most = conf->body_max > conf->batch_max ? conf->body_max : conf->batch_max;
 	enum intake_form form = call_is_ndjson(c) ? INTAKE_NDJSON : INTAKE_ANY;
 	if ((form == INTAKE_NDJSON || call_has_json(c)) && call_read_body(c, most) &&
-	    read_key(pc, c->body) && read_body(pc, form, c->body))
+	    check_key(c) && read_body(pc, form, c->body)) {
+		make_key(pc);
 		stage(pc, 202);
+	}
 }
 
 /* Whether a token lets a webhook-in call in; it then answers for what that takes. */
@@ -442,7 +456,7 @@ void handle_webhook_in(struct call *c)
 		return;
 	struct buf scope = BUF_INIT(SESSION_MAX + 8);
 	buf_printf(&scope, "in:%s", c->session);
-	idempotency_set(&pc->key, buf_view(&scope), c->body, c->body,
+	idempotency_set(&pc->key, buf_view(&scope), c->body, c->body, c->body,
 	    clock_wall_ms() + IDEMPOTENCY_IN_MS);
 	buf_fini(&scope);
 	stage(pc, 200);
@@ -549,6 +563,28 @@ static void match(struct intake *in, const struct registry *registry)
 	in->deliveries += p->event.deliveries;
 }
 
+/*
+ * Makes the key of an event with an "id", and adds to the sum of the request. What a repeat
+ * must be equal to is the envelope's JSON, whatever the order of its members: conf->scratch
+ * still has it in canonical form.
+ */
+static void take_keys(struct intake *in, const struct intake_conf *conf,
+    const struct envelope *e, struct intake_item *item)
+{
+	struct buf scope = BUF_INIT(SESSION_MAX + 8);
+	struct buf sorted = BUF_INIT(conf->scratch->len);
+	if (json_sort(buf_view(conf->scratch), &sorted) != OK)
+		log_panic("canonical JSON cannot be read");
+	const struct slice parts[] = {{(const char *)in->sum, DIGEST_SIZE}, buf_view(&sorted)};
+	digest_of(parts, sizeof(parts) / sizeof(parts[0]), in->sum);
+	buf_printf(&scope, "id:%s", e->session);
+	if (e->id[0] != '\0')
+		idempotency_set(&item->key, buf_view(&scope), slice_of(e->id),
+		    buf_view(&sorted), buf_view(conf->scratch), conf->now_ms + conf->key_ms);
+	buf_fini(&sorted);
+	buf_fini(&scope);
+}
+
 /* Takes over one envelope that has been read, and names its webhooks. */
 static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
     const struct envelope *e, size_t body_at, struct problem *p)
@@ -564,17 +600,8 @@ static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
 	match(in, conf->registry);
 	if (in->count > 1 && in->deliveries > INTAKE_DELIVERIES_MAX)
 		return too_many_deliveries(in, p);
-	if (e->id[0] == '\0')
-		return OK;
-	/*
-	 * conf->scratch still holds the envelope in canonical form: what a repeat must be
-	 * equal to
-	 */
-	struct buf scope = BUF_INIT(SESSION_MAX + 8);
-	buf_printf(&scope, "id:%s", e->session);
-	idempotency_set(&item->key, buf_view(&scope), slice_of(e->id), buf_view(conf->scratch),
-	    conf->now_ms + conf->key_ms);
-	buf_fini(&scope);
+	if (conf->has_key || e->id[0] != '\0')
+		take_keys(in, conf, e, item);
 	return OK;
 }
 

@@ -6,6 +6,7 @@
 #define API_PUBLISH_API_H
 
 #include "api/auth.h"
+#include "base/digest.h"
 #include "domain/envelope.h"
 #include "store/events.h"
 #include "store/idempotency.h"
@@ -39,6 +40,8 @@ struct intake {
 	size_t deliveries; /* of all items */
 	struct buf bodies;
 	bool is_batch;
+	unsigned char
+	    sum[DIGEST_SIZE]; /* with `has_key`: of the events' JSON, in their order */
 };
 
 struct intake_conf {
@@ -49,6 +52,7 @@ struct intake_conf {
 	struct buf *scratch;
 	int64_t now_ms;
 	int64_t key_ms;     /* how long an "id" is known */
+	bool has_key;       /* the request as a whole has a key */
 	uint64_t body_max;  /* bytes of one event alone */
 	uint64_t batch_max; /* bytes of a batch */
 };

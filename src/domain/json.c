@@ -230,6 +230,16 @@ enum err json_read_value(struct json_reader *r, struct buf *out)
 	return finish(r, err, start);
 }
 
+enum err json_sort(struct slice text, struct buf *out)
+{
+	struct json_reader r;
+	json_init(&r, text);
+	r.sorts = true;
+	enum err err = json_read_value(&r, out);
+	json_fini(&r);
+	return err;
+}
+
 enum err json_read_members(struct json_reader *r, struct buf *out,
     const struct json_member **members, size_t *count)
 {
@@ -624,10 +634,10 @@ static void move_member(struct json_scratch *s, const char *data, struct json_sp
 }
 
 /*
- * Moves array indices, in order, and marks them as dropped, as all but the first
+ * Moves array indices, in order, or `all`, and marks them as dropped, as all but the first
  * of duplicates, which gets the value of the last.
  */
-static void settle_members(struct json_scratch *s, struct members *m, size_t first)
+static void settle_members(struct json_scratch *s, struct members *m, size_t first, bool all)
 {
 	sort_members(s, m);
 	size_t end = 0;
@@ -640,14 +650,14 @@ static void settle_members(struct json_scratch *s, struct members *m, size_t fir
 			last = s->sorted[end];
 		}
 		struct json_span winner = m->spans[last];
-		bool indexed = has_index(m, head);
-		if (indexed) {
+		bool moves = all || has_index(m, head);
+		if (moves) {
 			move_member(s, m->data, winner);
 			m->spans = s->spans + first; /* the push may have moved the stack */
 		}
 		for (size_t k = i; k < end; k++)
 			m->spans[s->sorted[k]].key = 0;
-		if (!indexed)
+		if (!moves)
 			m->spans[head] = winner;
 	}
 }
@@ -659,7 +669,7 @@ static void rebuild(struct json_reader *r, struct members *m, size_t start, size
 	size_t top = s->used;
 	s->bytes.max = r->out->max;
 	buf_reset(&s->bytes);
-	settle_members(s, m, first);
+	settle_members(s, m, first, r->sorts);
 	for (size_t i = first; i < top; i++) {
 		if (s->spans[i].key != 0)
 			move_member(s, m->data, s->spans[i]);
@@ -687,7 +697,7 @@ enum err json_order_members(struct json_reader *r, size_t start, size_t first)
 		return ERR_TOOBIG;
 	}
 	struct members m = {r->out->data, s->spans + first, s->used - first};
-	if (!are_indices_in_place(&m) || has_duplicates(s, &m))
+	if (r->sorts || !are_indices_in_place(&m) || has_duplicates(s, &m))
 		rebuild(r, &m, start, first);
 	return OK;
 }

@@ -29,6 +29,7 @@ struct json_reader {
 	size_t pos;                   /* byte offset of the next byte to read */
 	const char *error;            /* after an error: what was wrong at `pos`, a constant */
 	bool has_nul;                 /* a string held \u0000: cJSON would cut it there */
+	bool sorts;                   /* set by json_sort() */
 	unsigned depth;               /* private, as all below: open objects and arrays */
 	size_t copied;                /* text before it is in `out` or was cut, see json.c */
 	struct buf *out;              /* borrowed during one call */
@@ -63,6 +64,13 @@ MUST_CHECK enum err json_read_value(struct json_reader *r, struct buf *out);
  */
 MUST_CHECK enum err json_read_members(struct json_reader *r, struct buf *out,
     const struct json_member **members, size_t *count);
+
+/*
+ * Appends the value that `text` is, canonical but for the order of members: those of each
+ * object are sorted by key, the shorter one first, so that equal values become equal bytes.
+ * The error is json_read_value()'s; `out` is then as it was.
+ */
+MUST_CHECK enum err json_sort(struct slice text, struct buf *out);
 
 /* Whether `key` is an array index (0 to 4294967294, no leading 0): these come first. */
 bool json_is_index(struct slice key);

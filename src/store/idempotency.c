@@ -62,10 +62,11 @@ bool idempotency_parse_piece(struct slice key, unsigned char digest[RECORD_DIGES
 }
 
 void idempotency_set(struct idempotency *k, struct slice scope, struct slice name,
-    struct slice request, int64_t expires_ms)
+    struct slice request, struct slice bytes, int64_t expires_ms)
 {
 	record_digest(scope, name, k->key);
 	record_digest(SLICE("request"), request, k->request);
+	record_digest(SLICE("request"), bytes, k->bytes);
 	k->expires_ms = expires_ms;
 }
 
@@ -268,7 +269,7 @@ enum err idempotency_find(struct db_txn *txn, const struct idempotency *k, int64
 		return err == ERR_CORRUPT ? ERR_NOTFOUND : err;
 	if (known.expires_ms <= now_ms)
 		return ERR_NOTFOUND;
-	if (memcmp(known.request, k->request, RECORD_DIGEST) != 0)
+	if (memcmp(known.request, known.is_text ? k->bytes : k->request, RECORD_DIGEST) != 0)
 		return ERR_CONFLICT;
 	err = read_answer(txn, k->key, &known, out);
 	if (err != OK)

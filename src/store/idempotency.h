@@ -35,12 +35,16 @@
 struct idempotency {
 	unsigned char key[RECORD_DIGEST];
 	unsigned char request[RECORD_DIGEST];
-	int64_t expires_ms; /* wall; 0: there is no key */
+	unsigned char bytes[RECORD_DIGEST]; /* the same of the request as it came: version 1 */
+	int64_t expires_ms;                 /* wall; 0: there is no key */
 };
 
-/* Fills `k` for key `name` in `scope`, made with a request of these bytes. */
+/*
+ * Fills `k` for key `name` in `scope`. `request`: what equal requests have in common; `bytes`:
+ * the request as it came, which records of version 1 compare.
+ */
 void idempotency_set(struct idempotency *k, struct slice scope, struct slice name,
-    struct slice request, int64_t expires_ms);
+    struct slice request, struct slice bytes, int64_t expires_ms);
 
 /* What was answered about one event. */
 struct answered {

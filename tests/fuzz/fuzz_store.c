@@ -79,7 +79,7 @@ static struct idempotency key_of(unsigned n)
 {
 	struct idempotency k;
 	idempotency_set(&k, SLICE("scope"), n % 2 == 0 ? SLICE("a") : SLICE("b"),
-	    SLICE("request"), NOW_MS + (n % 4 == 0 ? -1 : 1000));
+	    SLICE("request"), SLICE("request"), NOW_MS + (n % 4 == 0 ? -1 : 1000));
 	return k;
 }
 

@@ -123,6 +123,34 @@ static void test_member_order(void **state)
 }
 
 /* Keys k0 … k(n-1) and one or none of them again; few and many members take other ways. */
+/* Equal values become equal bytes, at any depth. */
+static void test_sorted(void **state)
+{
+	(void)state;
+	static const struct row ROWS[] = {
+	    ROW("{\"b\":1,\"a\":2}", "{\"a\":2,\"b\":1}"),
+	    ROW("{\"a\":2,\"b\":1}", "{\"a\":2,\"b\":1}"),
+	    ROW("{\"bb\":1,\"c\":2,\"\":3}", "{\"\":3,\"c\":2,\"bb\":1}"),
+	    ROW("{\"a\":1,\"7\":2,\"10\":3}", "{\"7\":2,\"a\":1,\"10\":3}"),
+	    ROW("{\"a\":1,\"b\":2,\"a\":3}", "{\"a\":3,\"b\":2}"),
+	    ROW("[{\"y\":[{\"d\":1,\"c\":2}],\"x\":{}}, 1]",
+		"[{\"x\":{},\"y\":[{\"c\":2,\"d\":1}]},1]"),
+	    ROW("[2, 1]", "[2,1]"),
+	    ROW(" \"b\" ", "\"b\""),
+	};
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct buf out = BUF_INIT(OUT_MAX);
+		assert_int_equal(json_sort(ROWS[i].in, &out), OK);
+		if (!slice_eq(buf_view(&out), ROWS[i].out))
+			fail_msg("row %zu: %s", i, buf_cstr(&out));
+		buf_fini(&out);
+	}
+	struct buf out = BUF_INIT(OUT_MAX);
+	assert_int_equal(json_sort(SLICE("{\"b\":1,\"a\":"), &out), ERR_SYNTAX);
+	assert_int_equal(out.len, 0);
+	buf_fini(&out);
+}
+
 static void test_many_members(void **state)
 {
 	(void)state;
@@ -559,6 +587,7 @@ int main(void)
 	    cmocka_unit_test(test_values),
 	    cmocka_unit_test(test_strings),
 	    cmocka_unit_test(test_member_order),
+	    cmocka_unit_test(test_sorted),
 	    cmocka_unit_test(test_many_members),
 	    cmocka_unit_test(test_many_indices),
 	    cmocka_unit_test(test_refused),

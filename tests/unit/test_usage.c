@@ -91,7 +91,7 @@ static void keep_key(struct model *m)
 	struct answer a = {.is_batch = true, .count = count};
 	char name[16];
 	(void)snprintf(name, sizeof(name), "%u", (unsigned)pick(m, 20));
-	idempotency_set(&k, SLICE("id"), slice_of(name), SLICE("r"),
+	idempotency_set(&k, SLICE("id"), slice_of(name), SLICE("r"), SLICE("r"),
 	    m->now_ms + (int64_t)pick(m, 200));
 	a.events = mem_array(count, sizeof(*a.events));
 	for (size_t i = 0; i < count; i++)

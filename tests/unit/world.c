@@ -152,7 +152,8 @@ static struct idempotency key_of(uint64_t n, int64_t expires_ms)
 {
 	struct idempotency k;
 	struct uuid name = make_id(n);
-	idempotency_set(&k, SLICE("s"), uuid_slice(&name), SLICE("request"), expires_ms);
+	idempotency_set(&k, SLICE("s"), uuid_slice(&name), SLICE("request"), SLICE("request"),
+	    expires_ms);
 	return k;
 }
 
