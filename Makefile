@@ -198,7 +198,7 @@ test-corpus: $(FUZZ_$(VARIANT)) ## the fuzz harnesses over their corpora, or one
 test-json: $(DRIVER_$(VARIANT)) ## canonical JSON compared with Node.js
 	@tests/run $(VARIANT) json
 
-test-e2e: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) $(BENCHES) ## the end-to-end tests, or some: K=dlq
+test-e2e: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) $(BENCHES) ## the end-to-end tests, or some: K=circuit
 	@tests/run $(VARIANT) e2e '$(K)'
 
 test-field: $(BIN_$(VARIANT)) ## what was reported from the field, by kind; or some: K=addresses

@@ -209,21 +209,27 @@ def test_options_lint_refuses_what_differs(tmp_path, name, old, new):
 
 
 def proofs_of(document):
-    """The parts of the tests that a document says prove something, as (letter, name)."""
-    return re.findall(r"`make [a-z-]+ ([KT])=([a-z0-9_]+)", text_of("docs", document))
+    """What a document says proves something, as (target of make, letter, name)."""
+    return re.findall(r"`make ([a-z0-9-]+) ([KT])=([a-z0-9_]+)", text_of("docs", document))
+
+
+def named_tests(folder):
+    """The names of the folder's files of Python tests, and of the tests in them."""
+    files = list((ROOT / "tests" / folder).glob("test_*.py"))
+    text = "\n".join(path.stem + "\n" + path.read_text() for path in files)
+    return re.findall(r"^(?:def )?(test_\w+)", text, re.M)
 
 
 @pytest.mark.parametrize("document", ["reliability.md", "security.md", "hacking.md"])
 def test_proofs_that_are_named_exist(document):
-    files = [p for part in ("e2e", "field") for p in (ROOT / "tests" / part).glob("test_*.py")]
-    texts = [path.stem + "\n" + path.read_text() for path in files]
-    ends = re.findall(r"^(?:def )?(test_\w+)", "\n".join(texts), re.M)
+    ends = {f"test-{part}": named_tests(part) for part in ("e2e", "field")}
+    ends["siege"] = named_tests("siege")
     units = {path.stem.removeprefix("test_") for path in (ROOT / "tests/unit").glob("test_*.c")}
     fuzzers = {path.stem.removeprefix("fuzz_") for path in (ROOT / "tests/fuzz").glob("*.c")}
     named = proofs_of(document)
     assert named
-    for letter, name in named:
+    for target, letter, name in named:
         if letter == "K":
-            assert any(name in test for test in ends), name
+            assert any(name in test for test in ends[target]), name
         else:
             assert name in units | fuzzers, name

@@ -35,7 +35,7 @@ def names(ending, domains):
 @pytest.mark.parametrize(
     "ending, domains, sessions",
     [
-        ("silent", False, 1), ("silent", True, 2), ("late", True, 1),
+        ("silent", False, 1), ("silent", True, 2), full("late", True, 1),
         full("silent", True, 100), full("late", False, 2), full("broken", True, 2),
         full("none", True, 2),
     ],

@@ -1,78 +1,21 @@
 """
-The store's room is shared: a session that takes more and more of it, by events that wait, dead
-letters, idempotency keys or history, comes to its share and gets 429; beside it another
-session's events are taken and delivered all the while.
+The store's room: a session that takes more and more of it, by events that wait, dead letters,
+idempotency keys or history, comes to its share and gets 429.
 """
 
 import contextlib
 import json
-import os
 import re
 import socket
-import threading
 import time
 
 import pytest
 
 from harness import Hold, expect_error, hooks_path, wait_until, waybill
+from siege import full
 
-IS_FULL = os.environ.get("WAYBILL_SIEGE") == "full"
-EVERY_S = 0.1  # between two events of the healthy session
 GO_ON_S = 2  # how long the attack goes on where it is refused
-DELIVERY_S = 10  # generous: for a machine that is busy with other things
 MIB = 1 << 20
-
-
-def full(*values):
-    """Values of a parameter that only the full siege takes."""
-    return pytest.param(
-        *values, marks=pytest.mark.skipif(not IS_FULL, reason="only in the full siege")
-    )
-
-
-class Healthy:
-    """Another session: a publisher of small events, one every 0.1 s, and their receiver."""
-
-    def __init__(self, gateway, receiver, session="healthy"):
-        self._gateway, self._receiver, self.session = gateway, receiver, session
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.published = {}  # id: when
-        self.refusals = []
-        gateway.register(session, receiver.url())
-
-    def _run(self):
-        path = f"/sessions/{self.session}/events"
-        while not self._stopping.wait(EVERY_S):
-            began = time.monotonic()
-            n = len(self.published)
-            answer = self._gateway.api(
-                "POST", path, json={"event": "message", "id": f"h{n}", "data": {"n": n}}
-            )
-            if answer.status_code == 202:
-                self.published[answer.json()["id"]] = began
-            else:
-                self.refusals.append((answer.status_code, answer.text))
-
-    def __enter__(self):
-        self._thread.start()
-        wait_until(lambda: self.published, what="a healthy session")
-        return self
-
-    def __exit__(self, kind, *_):
-        self._stopping.set()
-        self._thread.join()
-        if kind is not None:
-            return
-        assert self.refusals == []
-        wait_until(
-            lambda: self.published.keys() <= self._receiver.ids, DELIVERY_S,
-            "delivery of all events of the healthy session",
-        )
-        arrived = {}
-        for request in list(self._receiver.requests):
-            arrived.setdefault(request.id, request.at)
-        assert max(arrived[i] - at for i, at in self.published.items()) < DELIVERY_S
 
 
 def metric(gateway, name):
@@ -136,9 +79,10 @@ def message(size):
 
 
 @contextlib.contextmanager
-def healthy_beside(gateway, make_receiver, **options):
-    with Healthy(gateway, make_receiver()) as healthy:
-        yield healthy
+def besieged(besiege, gateway):
+    """A siege at whose end the store is whole."""
+    with besiege(gateway) as siege:
+        yield siege
     gateway.stop()
     done = waybill("fsck", gateway.directory / "data")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -150,13 +94,13 @@ STORES = [("128MiB", 128 * MIB), full("256MiB", 256 * MIB)]
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("store, store_bytes", STORES)
 @pytest.mark.parametrize("size", [1_000_000, full(100_000)])
-def test_events_that_wait(make_gateway, make_receiver, store, store_bytes, size):
+def test_events_that_wait(make_gateway, besiege, make_receiver, store, store_bytes, size):
     """As many as a receiver that hangs is sent; at the end they go out, and there is room."""
     gate = Hold()
     receiver = make_receiver(gate)
     gateway = make_gateway(store_max_bytes=store, retention="0s")
     webhook = gateway.register("big", receiver.url(), timeout_ms=30000)
-    with healthy_beside(gateway, make_receiver):
+    with besieged(besiege, gateway):
         taken = attack(gateway, lambda n: post(gateway, message(size)))
         assert taken * size > 0.7 * store_bytes  # alone it had nearly all
         held = usage(gateway, "big")
@@ -170,14 +114,14 @@ def test_events_that_wait(make_gateway, make_receiver, store, store_bytes, size)
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("store, store_bytes", STORES)
-def test_large_dead_letters(make_gateway, make_receiver, store, store_bytes):
+def test_large_dead_letters(make_gateway, besiege, make_receiver, store, store_bytes):
     """They stay for days: for as long others have the rest."""
     receiver = make_receiver(500)
     gateway = make_gateway(
         store_max_bytes=store, retry_schedule="1ms", circuit_failures=1000000
     )
     gateway.register("big", receiver.url(), max_in_flight=64)
-    with healthy_beside(gateway, make_receiver):
+    with besieged(besiege, gateway):
         taken = attack(gateway, lambda n: post(gateway, message(1_000_000)))
         wait_until(lambda: usage(gateway, "big")["waiting"] == 0, 120, "only dead letters")
         held = usage(gateway, "big")
@@ -193,14 +137,14 @@ def test_large_dead_letters(make_gateway, make_receiver, store, store_bytes):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("store, store_bytes", [("16MiB", 16 * MIB), full("64MiB", 64 * MIB)])
-def test_small_dead_letters_of_a_long_url(make_gateway, make_receiver, store, store_bytes):
+def test_small_dead_letters_of_a_long_url(make_gateway, besiege, store, store_bytes):
     """Once dead they are larger than what had waited, and nobody asks then whether they may."""
     gateway = make_gateway(
         store_max_bytes=store, retry_schedule="1ms", circuit_failures=1000000
     )
     batch = json.dumps([{"session_id": "big", **message(100)}] * 10).encode()
     hooks = 40  # each of them has one attempt in flight, as all fail
-    with healthy_beside(gateway, make_receiver):
+    with besieged(besiege, gateway):
         with socket.create_server(("127.0.0.1", 0)) as hangs:
             url = f"http://127.0.0.1:{hangs.getsockname()[1]}/" + "long" * 500
             for n in range(hooks):
@@ -232,7 +176,7 @@ UNLIKE = json.dumps(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("store", ["16MiB", full("32MiB"), full("128MiB")])
 @pytest.mark.parametrize("form", ["ids", "keys"])
-def test_keys_of_events_that_nobody_wants(make_gateway, make_receiver, store, form):
+def test_keys_of_events_that_nobody_wants(make_gateway, besiege, store, form):
     gateway = make_gateway(store_max_bytes=store)
 
     def publish_ids(n):
@@ -242,7 +186,7 @@ def test_keys_of_events_that_nobody_wants(make_gateway, make_receiver, store, fo
         headers = {"Idempotency-Key": f"key-{n}"}
         return gateway.api("POST", "/events", body=UNLIKE, headers=headers)
 
-    with healthy_beside(gateway, make_receiver):
+    with besieged(besiege, gateway):
         step = publish_ids if form == "ids" else publish_keys
         first = step(0)
         assert first.status_code == 202
@@ -257,11 +201,11 @@ def test_keys_of_events_that_nobody_wants(make_gateway, make_receiver, store, fo
 
 
 @pytest.mark.timeout(300)
-def test_more_keys_at_once_than_there_is_room_to_write(make_gateway, make_receiver):
+def test_more_keys_at_once_than_there_is_room_to_write(make_gateway, besiege):
     """Each falls into a page of its own, which is copied: they fail alone, and early."""
     gateway = make_gateway(store_max_bytes="16MiB")
     statuses = []
-    with healthy_beside(gateway, make_receiver):
+    with besieged(besiege, gateway):
         for n in range(60):
             answer = gateway.api("POST", "/events", body=with_ids(n, 2000))
             statuses.append(answer.status_code)
@@ -275,7 +219,7 @@ def test_more_keys_at_once_than_there_is_room_to_write(make_gateway, make_receiv
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("store, store_bytes", [("32MiB", 32 * MIB), full("128MiB", 128 * MIB)])
 @pytest.mark.parametrize("size", [300_000, 2_000])
-def test_history_is_nobodys_refusal(make_gateway, make_receiver, store, store_bytes, size):
+def test_history_is_nobodys_refusal(make_gateway, besiege, make_receiver, store, store_bytes, size):
     """What is over goes early, of who has most; the other keeps its own, however old."""
     receiver = make_receiver()
     gateway = make_gateway(store_max_bytes=store, retention="1d", retention_bytes="16GiB")
@@ -283,12 +227,12 @@ def test_history_is_nobodys_refusal(make_gateway, make_receiver, store, store_by
     count = max(1, 300_000 // size)
     batch = json.dumps([{"session_id": "big", **message(size)}] * count).encode()
     sent = 0
-    with healthy_beside(gateway, make_receiver) as healthy:
+    with besieged(besiege, gateway) as siege:
         while sent < 3 * store_bytes:
             assert gateway.api("POST", "/events", body=batch).status_code == 202
             sent += count * size
             wait_until(lambda: usage(gateway, "big")["waiting"] < 2 * count, 30, "deliveries")
-        kept = set(healthy.published)
+        kept = set(siege.pair.published)
         assert share(gateway, "refused_total") == 0
         assert metric(gateway, "waybill_store_used_bytes") <= 0.9 * store_bytes
         assert usage(gateway, "big")["history_bytes"] > 0.3 * store_bytes
