@@ -12,15 +12,14 @@
 #include "dispatch/dispatch_inner.h"
 #include "store/events.h"
 
-#define STARTS_PER_TURN 128        /* attempts started in one turn: bounds its work */
-#define BODIES_PER_TURN (2u << 20) /* bytes of theirs, which are signed: the same */
-#define LONG_CLAIM 16 /* starts that a claim which passed many rows costs the turn */
-#define BODY_KEPT_MAX (64u << 10) /* bytes; a larger body is read as it is sent */
-#define DROPS_MAX 128             /* expired deliveries between their claim and the commit */
-#define READ_RETRY_MS 1000        /* after the queue could not be read */
-#define SHORT_REST_MS 200         /* after a start came to nothing for want of ours */
-#define LOG_EVERY_MS 10000        /* between lines that say so, or who has its share */
-#define LANDED_MAX 1024           /* outcomes in memory while the store cannot be written */
+#define STARTS_US 10000            /* so long attempts are started in one turn */
+#define BODIES_PER_TURN (2u << 20) /* bytes of theirs, which are still to be sent then */
+#define BODY_KEPT_MAX (64u << 10)  /* bytes; a larger body is read as it is sent */
+#define DROPS_MAX 128              /* expired deliveries between their claim and the commit */
+#define READ_RETRY_MS 1000         /* after the queue could not be read */
+#define SHORT_REST_MS 200          /* after a start came to nothing for want of ours */
+#define LOG_EVERY_MS 10000         /* between lines that say so, or who has its share */
+#define LANDED_MAX 1024            /* outcomes in memory while the store cannot be written */
 
 void flight_free(struct flight *f)
 {
@@ -459,10 +458,9 @@ static void take_on(struct dispatch *d, struct endpoint *ep, const struct delive
 /*
  * Claims the next due delivery of `ep` and takes it on. True when it did, or when `ep` has
  * moved to a later time or to the end of its line; false when claiming is over for this turn.
- * *cost: how many starts it counts for.
  */
 static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *txn,
-    int64_t now_ms, int *cost)
+    int64_t now_ms)
 {
 	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
 	struct delivery delivery;
@@ -484,7 +482,6 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	}
 	ep->place = claim.place;
 	if (count == 0 && next_due_ms <= now_ms) { /* passed many: goes on from its place */
-		*cost = LONG_CLAIM;
 		sched_pass(d->sched, &ep->sched);
 		return true;
 	}
@@ -532,17 +529,14 @@ void flights_start_due(struct dispatch *d)
 		d->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
 		return;
 	}
-	/* a claim that starts nothing counts too, but not a drop: those are bounded apart */
-	int claims = 0;
+	/* not so many: where each turn waits for a slow disk they would be too few */
+	int64_t until_us = clock_now_us() + STARTS_US;
 	uint64_t before = d->bytes_begun;
-	while (claims < STARTS_PER_TURN && d->bytes_begun - before < BODIES_PER_TURN &&
+	while (clock_now_us() < until_us && d->bytes_begun - before < BODIES_PER_TURN &&
 	    flights_have_room(d)) {
 		struct sched_endpoint *se = sched_next(d->sched, now_ms);
-		unsigned drops = d->drops;
-		int cost = 1;
-		if (se == NULL || !claim_one(d, (struct endpoint *)se, txn, now_ms, &cost))
+		if (se == NULL || !claim_one(d, (struct endpoint *)se, txn, now_ms))
 			break;
-		claims += d->drops == drops ? cost : 0;
 	}
 	db_read_end(txn);
 	tell_parked(d);

@@ -30,7 +30,7 @@
 #define COMPANY_MS 3 /* outcomes wait so long for others: a flush costs the same for all… */
 #define COMPANY_COMMITS 4 /* …or so many times what commits take lately, on a slow disk… */
 #define COMPANY_MAX_MS 30 /* …but no longer than that… */
-#define COMPANY_MAX 256   /* …and not for more than so many */
+#define COMPANY_MAX 1024  /* …and not for more than so many */
 #define COMMITS_REMEMBERED 8
 #define LONG_TURN_US 50000     /* a turn that took longer is told… */
 #define LONG_TURN_LOG_MS 10000 /* …so often at most */

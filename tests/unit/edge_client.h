@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "courier/client.h"
 
+#include "edges.h"
+
 #define NO_ANSWER (-1) /* in place of a status: the connection broke */
 
 struct client_request {
@@ -116,6 +118,7 @@ void client_send(struct client_request *q, const char *url, const struct client_
 	TAILQ_INSERT_TAIL(&q->client->active, q, link);
 	q->client->count++;
 	q->client->sent++;
+	edges.spent_us += edges.start_us;
 }
 
 /*

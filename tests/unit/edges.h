@@ -19,7 +19,9 @@
 
 static struct {
 	int64_t passed_ms;
-	bool disk_fails; /* nothing is flushed, and so nothing committed */
+	int64_t spent_us; /* of it, within a turn; only durations show it */
+	int64_t start_us; /* what it takes to start an attempt */
+	bool disk_fails;  /* nothing is flushed, and so nothing committed */
 } edges;
 
 /* What a body has at `at`: no piece of it looks like the next. */
@@ -52,7 +54,7 @@ int64_t clock_processor_us(void)
 
 int64_t clock_now_us(void)
 {
-	return clock_mono_ms() * 1000;
+	return clock_mono_ms() * 1000 + edges.spent_us;
 }
 
 void clock_expire(void)

@@ -193,7 +193,8 @@ static const struct start {
 	size_t then; /* …and once one of them was taken, before that is on disk */
 	uint32_t slots, per_host, max_in_flight;
 	double rate;
-	bool apart; /* each webhook is one of a session of its own */
+	int64_t start_us; /* what each takes */
+	bool apart;       /* each webhook is one of a session of its own */
 	bool fifo, disabled;
 } STARTS[] = {
     {"nothing", 1, 0, 0, .then = 0},
@@ -207,7 +208,9 @@ static const struct start {
     {"no more than its rate", 1, 5, 1, .then = 0, .rate = 1},
     {"fifo: the next when the first is on disk", 1, 5, 1, .then = 0, .fifo = true},
     {"nothing of one that is disabled", 1, 1, 0, .then = 0, .disabled = true},
-    {"so many a turn", 200, 1, 128, .then = 72},
+    {"as many a turn as there is time for", 200, 1, 100, .then = 100, .start_us = 100},
+    {"one a turn at least", 5, 1, 1, .then = 1, .start_us = 1000000},
+    {"whatever their number", 600, 1, 600, .then = 0},
 };
 
 /* Webhook `number` of a row: at one host with the others, if that is what is tried. */
@@ -230,6 +233,7 @@ static struct webhook *make_hook(const struct start *s, uint64_t number)
 static void try_start(const struct start *s)
 {
 	struct engine *e = engine_new();
+	edges.start_us = s->start_us;
 	e->sched.slots = s->slots > 0 ? s->slots : e->sched.slots;
 	e->sched.per_host = s->per_host > 0 ? s->per_host : e->sched.per_host;
 	for (uint64_t number = 1; number <= s->hooks; number++)
