@@ -14,6 +14,7 @@
 #include "domain/webhook_json.h"
 #include "feed/feed.h"
 #include "http/http.h"
+#include "jobs/ordering.h"
 #include "jobs/purge.h"
 #include "jobs/replayer.h"
 #include "store/oldest.h"
@@ -51,6 +52,7 @@ struct api_conf {
 	const struct api_health *health;
 	struct dispatch *dispatch;
 	struct replayer *replayer;
+	struct ordering *ordering;
 	const struct purge *purge;
 	struct feed *feed;
 	const struct oldest *oldest;

@@ -21,6 +21,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .health = &s->health,
 	    .dispatch = s->dispatch,
 	    .replayer = s->replayer,
+	    .ordering = s->ordering,
 	    .purge = s->purge,
 	    .feed = s->feed,
 	    .oldest = s->oldest,
