@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define BODY_MAX (9 << 20) /* over waybill's longest event in canonical form */
+#define BODY_MAX (17 << 20) /* over waybill's longest event in canonical form */
 #define TOLERANCE_S 300
 #define SEEN_MAX 100000
 #define ID_MAX 36

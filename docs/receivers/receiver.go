@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	bodyMax   = 9 << 20 // over waybill's longest event in canonical form
+	bodyMax   = 17 << 20 // over waybill's longest event in canonical form
 	tolerance = 300     // seconds
 	seenMax   = 100000
 )

@@ -5,7 +5,7 @@ const crypto = require('crypto');
 const http = require('http');
 
 const secret = process.env.SECRET;
-const BODY_MAX = 9 << 20; // over waybill's longest event in canonical form
+const BODY_MAX = 17 << 20; // over waybill's longest event in canonical form
 const TOLERANCE_S = 300;
 const SEEN_MAX = 100000;
 

@@ -3,7 +3,7 @@
 // For trying: SECRET=… SEEN=seen php -S 127.0.0.1:9000 receiver.php; else behind your server.
 declare(strict_types=1);
 
-const BODY_MAX = 9 << 20; // over waybill's longest event in canonical form
+const BODY_MAX = 17 << 20; // over waybill's longest event in canonical form
 const TOLERANCE_S = 300;
 const SEEN_DAYS = 7;
 

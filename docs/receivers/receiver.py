@@ -7,7 +7,7 @@ import base64, collections, hashlib, hmac, os, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECRET = os.environb[b"SECRET"]
-BODY_MAX = 9 << 20  # over waybill's longest event in canonical form
+BODY_MAX = 17 << 20  # over waybill's longest event in canonical form
 TOLERANCE_S = 300
 SEEN_MAX = 100000
 

@@ -15,6 +15,7 @@
 #include "domain/webhook_json.h"
 #include "feed/feed.h"
 #include "http/http.h"
+#include "jobs/ordering.h"
 #include "jobs/purge.h"
 #include "jobs/replayer.h"
 #include "store/queue.h"
@@ -53,6 +54,7 @@ struct api_conf {
 	struct dispatch *dispatch;
 	const struct client *client;
 	struct replayer *replayer;
+	struct ordering *ordering;
 	const struct purge *purge;
 	struct feed *feed;
 	const struct oldest *oldest;

@@ -497,11 +497,10 @@ void handle_test(struct call *c)
 	stage(pc, 202);
 }
 
-#define BODIES_MAX                                                                             \
-	(8u * EVENT_BODY_MAX) /* bytes: canonical numbers can be longer than they came */
-#define WHERE_SIZE 32         /* "[9999]." and a NUL */
-#define DELIVERY_BYTES 256    /* written for one delivery, about */
-#define KEY_BYTES 4096        /* the same for an id: it falls into a page of its own */
+#define BODIES_MAX (4u * EVENT_BODY_MAX) /* bytes: canonical numbers can be longer than given */
+#define WHERE_SIZE 32                    /* "[9999]." and a NUL */
+#define DELIVERY_BYTES 256               /* written for one delivery, about */
+#define KEY_BYTES 4096 /* the same for an id: it falls into a page of its own */
 
 static struct intake_item *add_item(struct intake *in)
 {
@@ -543,7 +542,7 @@ static enum err refuse(enum err err, const char *where, const char *name, const 
 static enum err too_large(const char *what, const char *where, const char *setting,
     uint64_t most, struct problem *p)
 {
-	char message[96];
+	char message[160];
 	(void)snprintf(message, sizeof(message), "%s is over %s: at most %llu bytes", what,
 	    setting, (unsigned long long)most);
 	return refuse(ERR_TOOBIG, where, "", message, p);
@@ -619,6 +618,10 @@ static enum err read_item(struct intake *in, const struct intake_conf *conf,
 		return err;
 	if (r->pos - text_at > conf->body_max)
 		return too_large("an event", where, "max_body_bytes", conf->body_max, p);
+	if (e.body.len > conf->body_max + EVENT_FRAME_MAX)
+		return too_large(
+		    "an event in its canonical form, with its numbers written out,", where,
+		    "max_body_bytes", conf->body_max, p);
 	if (conf->session.len == 0 && !auth_reaches(conf->token, slice_of(e.session)))
 		return refuse(ERR_REFUSED, where, "session_id",
 		    "the token does not reach this session", p);

@@ -321,11 +321,14 @@ static void done_change(struct op *op, enum err result)
 	}
 	const struct webhook *w = wc->w;
 	const struct webhook *old = registry_get(conf->registry, wc->number);
+	bool fifo_now = w->fifo && old != NULL && !old->fifo;
 	if (old != NULL && old->enabled && !w->enabled)
 		feed_tell_disabled(conf->feed, w, clock_wall_ms());
 	registry_set(conf->registry, wc->w);
 	wc->w = NULL;
 	dispatch_changed(conf->dispatch, wc->number, wc->enabled_now);
+	if (fifo_now)
+		ordering_add(conf->ordering, wc->number);
 	if (wc->shows_secret)
 		answer_rotation(&wc->call, w);
 	else if (wc->message == NULL)

@@ -13,9 +13,10 @@
 #include "cli/commands.h"
 #include "domain/sign.h"
 #include "http/http.h"
+#include "store/events.h"
 
-#define BODY_MAX (16u << 20) /* bytes; above what a gateway sends */
-#define SHOWN_MAX 2000       /* bytes of a body that are printed */
+#define BODY_MAX EVENT_BODY_MAX /* bytes: what a gateway sends at most */
+#define SHOWN_MAX 2000          /* bytes of a body that are printed */
 
 struct listener {
 	struct reactor *reactor;

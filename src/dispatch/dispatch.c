@@ -92,12 +92,12 @@ void endpoint_mark_idle(struct dispatch *d, struct endpoint *ep)
 }
 
 /* A fifo webhook has one attempt in flight, the next only after its outcome is on disk. */
-static struct sched_limits limits_of(const struct webhook *w)
+static struct sched_limits limits_of(const struct webhook *w, bool is_held)
 {
 	return (struct sched_limits){
 	    .max_in_flight = w->fifo ? 1 : w->max_in_flight,
 	    .rate = w->rate_limit,
-	    .enabled = w->enabled && !w->deleted,
+	    .enabled = w->enabled && !w->deleted && !is_held,
 	};
 }
 
@@ -122,7 +122,7 @@ static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
 	ep->webhook = webhook;
 	TAILQ_INIT(&ep->flights);
 	map_put(d->endpoints, &ep->webhook, sizeof(ep->webhook), ep);
-	struct sched_limits limits = limits_of(w);
+	struct sched_limits limits = limits_of(w, false);
 	ep->fifo = w->fifo;
 	sched_add(d->sched, &ep->sched, take_tenant(d, w), &limits, clock_wall_ms());
 	if (w->failing_since_ms != 0)
@@ -164,7 +164,7 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
 static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
 {
 	struct sched_tenant *old = ep->sched.tenant;
-	struct sched_limits limits = limits_of(w);
+	struct sched_limits limits = limits_of(w, ep->is_held);
 	drop_keys(ep);
 	endpoint_rewind(ep);
 	ep->fifo = w->fifo;
@@ -192,6 +192,21 @@ void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 		sched_set_due(d->sched, &ep->sched, SCHED_NEVER);
 	}
 	endpoint_mark_idle(d, ep);
+}
+
+void dispatch_hold(struct dispatch *d, uint64_t webhook, bool holds)
+{
+	const struct webhook *w = registry_get(d->conf.registry, webhook);
+	struct endpoint *ep = find_endpoint(d, webhook);
+	if (w == NULL || ep == NULL)
+		return; /* it has no work */
+	ep->is_held = holds;
+	struct sched_limits limits = limits_of(w, holds);
+	sched_limit(d->sched, &ep->sched, &limits);
+	if (!holds && ep->sched.due_ms != SCHED_NEVER) {
+		endpoint_rewind(ep);
+		sched_set_due(d->sched, &ep->sched, 0); /* a claim shows when it really is */
+	}
 }
 
 void dispatch_forget(struct dispatch *d, uint64_t webhook)

@@ -61,6 +61,9 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
  */
 void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now);
 
+/* Holds the webhook's attempts, or lets them go on, whatever else says that they may start. */
+void dispatch_hold(struct dispatch *d, uint64_t webhook, bool holds);
+
 /* The webhook, a retired one, is gone from store and registry, and so is its queue. */
 void dispatch_forget(struct dispatch *d, uint64_t webhook);
 

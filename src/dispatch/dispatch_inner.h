@@ -22,6 +22,7 @@ struct endpoint {
 	char *last_error; /* of the last attempt; NULL: it succeeded, or there was none */
 	int last_status;
 	bool fifo;
+	bool is_held; /* nothing starts: its queue is being put in order */
 	bool idle;
 };
 

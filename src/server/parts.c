@@ -23,6 +23,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .dispatch = s->dispatch,
 	    .client = s->client,
 	    .replayer = s->replayer,
+	    .ordering = s->ordering,
 	    .purge = s->purge,
 	    .feed = s->feed,
 	    .oldest = s->oldest,

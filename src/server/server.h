@@ -44,6 +44,7 @@ struct server {
 	struct jobs *jobs; /* owns the next three */
 	struct sweep *sweep;
 	struct replayer *replayer;
+	struct ordering *ordering;
 	struct purge *purge;
 	struct api_health health;
 	struct histogram turns;

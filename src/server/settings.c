@@ -200,10 +200,10 @@ const struct setting SETTINGS[] = {
 	"a size from 0 to 16384GiB", 0, 16ULL << 40},
     {.name = "session_store_bytes", KIND_LIST, AT(session_store_bytes), NULL,
 	"session=size, several separated by commas", .is_item = is_store_item},
-    {.name = "max_body_bytes", KIND_SIZE, AT(max_body_bytes), "1MiB",
-	"a size from 100 bytes to 4MiB", 100, EVENT_BODY_MAX / 2},
+    {.name = "max_body_bytes", KIND_SIZE, AT(max_body_bytes), "4MiB",
+	"a size from 100 bytes to 16MiB", 100, EVENT_GIVEN_MAX},
     {.name = "max_batch_bytes", KIND_SIZE, AT(max_batch_bytes), "8MiB",
-	"a size from 100 bytes to 32MiB", 100, 4 * EVENT_BODY_MAX},
+	"a size from 100 bytes to 32MiB", 100, 2 * EVENT_GIVEN_MAX},
     {.name = "inbound_secret", KIND_TEXT, AT(inbound_secret), NULL,
 	"the secret that signs what comes to webhook-in, without white space around it, "
 	"behind whsec_ base64",

@@ -64,6 +64,8 @@ static enum err put_piece(struct db_txn *txn, const struct uuid *id, uint16_t pi
 enum err events_put(struct db_txn *txn, const struct event *e, struct slice body)
 {
 	struct buf value = BUF_INIT(PIECE_MAX);
+	if (body.len > EVENT_BODY_MAX)
+		return db_txn_fail(txn, ERR_TOOBIG);
 	encode_head(e, &value);
 	enum err err = OK;
 	for (uint16_t piece = 0; err == OK; piece++) {

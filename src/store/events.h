@@ -21,7 +21,10 @@
 #include "store/queue.h"
 #include "store/registry.h"
 
-#define EVENT_BODY_MAX (8u << 20) /* bytes; no setting allows a larger body */
+#define EVENT_GIVEN_MAX (16u << 20) /* bytes; no setting allows a larger event */
+#define EVENT_FRAME_MAX 256         /* bytes that its session, name and time may add */
+/* What is stored is never larger: whoever reads has room for it, and needs no other limit. */
+#define EVENT_BODY_MAX (EVENT_GIVEN_MAX + EVENT_FRAME_MAX)
 
 #define EVENT_DELIVERIES_MAX UINT16_MAX /* above what max_webhooks_per_session allows */
 
@@ -37,7 +40,10 @@ struct event {
 	int64_t settled_ms; /* wall; when the last of them was over; 0: it never was */
 };
 
-/* Writes an event whose `open` deliveries the caller adds in the same transaction. */
+/*
+ * Writes an event whose `open` deliveries the caller adds in the same transaction. A body over
+ * EVENT_BODY_MAX, which nobody should come with, fails the transaction.
+ */
 MUST_CHECK enum err events_put(struct db_txn *txn, const struct event *e, struct slice body);
 
 /*

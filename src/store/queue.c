@@ -363,6 +363,58 @@ enum err queue_first(struct db_txn *txn, uint64_t webhook, struct delivery *out)
 	return OK;
 }
 
+/* Reads the first place of `webhook` behind `place`. ERR_NOTFOUND where there is none. */
+static enum err next_place(struct db_txn *txn, uint64_t webhook, struct queue_place *place)
+{
+	struct db_cursor *cursor = NULL;
+	struct queue_place found;
+	struct slice key;
+	struct slice value;
+	unsigned char from[KEY_SIZE];
+	uint64_t owner = 0;
+	enum err err = db_cursor(txn, DB_QUEUE, &cursor);
+	if (err != OK)
+		return err;
+	err = db_seek(cursor, make_key(webhook, place, from), &key, &value);
+	if (err == OK && slice_eq(key, (struct slice){(const char *)from, KEY_SIZE}))
+		err = db_next(cursor, &key, &value);
+	if (err == OK && (!queue_parse_key(key, &owner, &found) || owner != webhook))
+		err = ERR_NOTFOUND;
+	if (err == OK)
+		*place = found;
+	db_cursor_close(cursor);
+	return err;
+}
+
+/* Puts the delivery at `place` where it was at first; one that cannot be read stays. */
+static enum err order_row(struct db_txn *txn, const struct queue_place *place)
+{
+	struct delivery d;
+	if (uuid_time(&place->id) == place->place_ms)
+		return OK; /* it is there: its id says when it was published */
+	enum err err = queue_get(txn, &place->id, &d);
+	if (err != OK)
+		return err == ERR_CORRUPT || err == ERR_NOTFOUND ? OK : err;
+	if (d.replays > 0 || d.created_ms == place->place_ms)
+		return OK;
+	d.place_ms = d.created_ms;
+	return queue_move(txn, &d, place->place_ms);
+}
+
+enum err queue_order(struct db_txn *txn, uint64_t webhook, struct queue_place *place,
+    size_t *max, bool *more)
+{
+	enum err err = OK;
+	while (err == OK && *max > 0) {
+		err = next_place(txn, webhook, place);
+		if (err == OK)
+			err = order_row(txn, place);
+		*max -= 1;
+	}
+	*more = err != ERR_NOTFOUND;
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
 #define BACKLOG_KEY_SIZE 8
 
 struct row {

@@ -110,6 +110,15 @@ MUST_CHECK enum err queue_count(struct db_txn *txn,
  */
 MUST_CHECK enum err queue_first(struct db_txn *txn, uint64_t webhook, struct delivery *out);
 
+/*
+ * Puts the deliveries of `webhook` that lie behind `place` in the order of publishing: each to
+ * the place that it had at first, but for those that were sent again, which stay. Looks at most
+ * at *max, of which what is left comes out, as does the place that was reached; *more: others
+ * lie behind it. The store's error.
+ */
+MUST_CHECK enum err queue_order(struct db_txn *txn, uint64_t webhook, struct queue_place *place,
+    size_t *max, bool *more);
+
 /* Removes the record of one delivery that is not in the queue. ERR_NOTFOUND. */
 MUST_CHECK enum err queue_forget(struct db_txn *txn, const struct uuid *id);
 

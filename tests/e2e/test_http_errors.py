@@ -142,9 +142,9 @@ def test_body_at_the_limit_is_taken_and_above_it_413(make_gateway):
     expect_error(publish(gateway, event_of_size(2001)), 413)
 
 
-def test_default_limit_is_one_mebibyte(gateway):
-    assert publish(gateway, event_of_size(1 << 20)).status_code == 202
-    expect_error(publish(gateway, event_of_size((1 << 20) + 1)), 413)
+def test_default_limit_is_four_mebibytes(gateway):
+    assert publish(gateway, event_of_size(4 << 20)).status_code == 202
+    expect_error(publish(gateway, event_of_size((4 << 20) + 1)), 413)
 
 
 def test_oversized_chunked_body_is_413(make_gateway):

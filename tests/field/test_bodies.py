@@ -174,3 +174,66 @@ def test_signature_is_over_what_was_sent(make_gateway, receiver):
         assert answer.status_code == code, answer.text
     (request,) = receiver.wait_for(1)
     assert request.json()["data"] == EVENT["data"]
+
+
+# Large bodies
+
+
+def numbers(count, text=b"1e20,"):
+    """Data of so many numbers that are longer in canonical form: 4.4 times for 1e20."""
+    return b'{"event":"message","data":[' + (text * count)[:-1] + b"]}"
+
+
+def test_canonical_form_has_the_limit_too(make_gateway, receiver):
+    gateway = make_gateway(max_body_bytes=5000)
+    gateway.register("s1", receiver.url())
+    for count, code in [(220, 202), (240, 413), (900, 413)]:
+        body = numbers(count)
+        assert len(body) <= 5000
+        answer = publish(gateway, body)
+        assert answer.status_code == code, answer.text
+        envelope = b'{"session_id":"s1",' + body[1:]
+        in_batch = publish(gateway, b"[%s,%s]" % (numbers(1).replace(b"{", b'{"session_id":"s1",', 1),
+                                                  envelope), "/events")
+        assert in_batch.status_code == code, in_batch.text
+        if code == 413:
+            expect_error(answer, 413, mentions=["canonical", "max_body_bytes"])
+            expect_error(in_batch, 413, "[1]", ["canonical", "max_body_bytes"])
+    receiver.wait_for(3)
+    sent = sorted(len(request.body) for request in receiver.requests)
+    assert sent[-1] <= 5000 + 256  # its session, name and time
+    assert gateway.api("GET", "/sessions/s1/deliveries").json()["deliveries"]
+
+
+@pytest.mark.parametrize("size", [4 << 20, 16 << 20])
+def test_longest_event_arrives_and_can_be_read(make_gateway, receiver, size):
+    options = {} if size == 4 << 20 else {"max_body_bytes": size}
+    gateway = make_gateway(**options)
+    webhook = gateway.register("s1", receiver.url(), timeout_ms=30000)
+    text = event_of_size(size)
+    accepted = publish(gateway, text)
+    assert accepted.status_code == 202, accepted.text
+    (request,) = receiver.wait_for(1, 30)
+    assert request.json()["data"] == json.loads(text)["data"]
+    shown = gateway.api("GET", "/events/" + accepted.json()["id"])
+    assert shown.status_code == 200 and len(shown.content) > size
+    path = hooks_path("s1", webhook["id"], "replay")
+    assert gateway.api("POST", path, json={"since": 0, "status": "all"}).status_code == 202
+    assert receiver.wait_for(2, 30)[1].body == request.body
+    expect_error(publish(gateway, event_of_size(size + 1)), 413)
+
+
+def test_what_grows_most_is_refused_and_what_is_taken_can_be_read(make_gateway, receiver):
+    """Of bodies up to 16 MiB that grow 4.4 times none is taken that is not delivered."""
+    gateway = make_gateway(max_body_bytes="16MiB")
+    gateway.register("s1", receiver.url(), timeout_ms=30000)
+    taken = 0
+    for mib in [3, 4, 8, 16]:
+        body = numbers((mib << 20) // 5 - 10)
+        answer = publish(gateway, body)
+        assert answer.status_code in (202, 413), answer.text
+        taken += answer.status_code == 202
+    assert taken == 1
+    (request,) = receiver.wait_for(1, 30)
+    assert request.json()["data"][:2] == [10**20, 10**20]
+    assert gateway.dlq("s1") == []

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from harness import hooks_path, wait_until
+from harness import Hold, hooks_path, wait_until
 
 
 def numbers(receiver):
@@ -12,7 +12,17 @@ def numbers(receiver):
 
 
 def fill(gateway, count, session="s1"):
-    return [gateway.publish(session, data={"n": n}) for n in range(count)]
+    """Publishes so many events, a hundred in a request."""
+    events = []
+    for first in range(0, count, 100):
+        batch = [
+            {"session_id": session, "event": "message", "data": {"n": n}}
+            for n in range(first, min(first + 100, count))
+        ]
+        answer = gateway.api("POST", "/events", json=batch)
+        assert answer.status_code == 202, answer.text
+        events += answer.json()["events"]
+    return events
 
 
 def damage(gateway, *patterns):
@@ -117,3 +127,67 @@ def test_fifo_and_enable_after_an_outage_keep_the_order(make_gateway, make_recei
     late = gateway.publish("s1", data={"n": 30})
     wait_until(lambda: receiver.requests[-1].id == late["id"])
     assert numbers(receiver) == [0] * 4 + list(range(31))
+
+
+# Becoming fifo
+
+
+def shuffle(gateway, receiver, count):
+    """Events that failed once each, so that they lie where they are due, in no order."""
+    receiver.answer(500)
+    webhook = gateway.register("s1", receiver.url(), max_in_flight=256)
+    fill(gateway, count)
+    receiver.wait_for(count, 30)
+    wait_until(lambda: gateway.webhook("s1", webhook["id"])["in_flight"] == 0)
+    receiver.answer(200)
+    return hooks_path("s1", webhook["id"])
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_fifo_orders_what_waits_already(make_gateway, make_receiver, restarts):
+    gateway = make_gateway(retry_schedule="1h,1h,1h", circuit_failures=100000)
+    receiver = make_receiver()
+    path = shuffle(gateway, receiver, 1100)  # more than a slice
+    assert gateway.api("PATCH", path, json={"ordering": "fifo"}).ok
+    if restarts:  # at once: what is left to be ordered is so after it
+        gateway.kill()
+        gateway.start()
+    late = gateway.publish("s1", data={"n": 1100})
+    assert gateway.api("POST", path + "/enable").ok
+    wait_until(lambda: receiver.requests[-1].id == late["id"], 30)
+    assert numbers(receiver)[1100:] == list(range(1101))
+
+
+def test_fifo_that_is_changed_again_and_again_keeps_the_order(make_gateway, make_receiver):
+    gateway = make_gateway(retry_schedule="1h,1h,1h", circuit_failures=100000)
+    receiver = make_receiver()
+    path = shuffle(gateway, receiver, 300)
+    gateway.api("POST", path + "/disable")
+    for ordering in ["fifo", "none", "fifo", "fifo", None, "fifo"]:
+        assert gateway.api("PATCH", path, json={"ordering": ordering}).ok
+    gateway.api("POST", path + "/enable")
+    last = gateway.publish("s1", data={"n": 300})
+    wait_until(lambda: receiver.requests[-1].id == last["id"], 30)
+    assert numbers(receiver)[300:] == list(range(301))
+
+
+def test_delivery_that_was_sent_again_goes_to_the_end(make_gateway, make_receiver):
+    gateway = make_gateway(retry_schedule="20ms")
+    receiver = make_receiver(500)
+    webhook = gateway.register("s1", receiver.url())
+    path = hooks_path("s1", webhook["id"])
+    fill(gateway, 1)
+    (letter,) = wait_until(lambda: gateway.dlq("s1"))
+    receiver.answer(200)
+    gateway.api("POST", path + "/disable")
+    gateway.api("POST", path + "/enable")
+    hold = Hold()
+    receiver.answer(hold, 200)
+    fill(gateway, 1)
+    receiver.wait_for(3)  # it is under way, and the next waits behind it
+    assert gateway.api("PATCH", path, json={"ordering": "fifo"}).ok
+    more = [gateway.publish("s1", data={"n": n}) for n in (7, 8)]
+    assert gateway.replay("s1", letter["id"]).ok
+    hold.release()
+    receiver.wait_for(6)
+    assert [r.id for r in receiver.requests[3:]] == [*(e["id"] for e in more), letter["event_id"]]

@@ -45,7 +45,7 @@ static void test_defaults(void **state)
 	assert_true(c->expiries.items[2].after_ms == 60000);
 	assert_true(c->expiries.items[3].after_ms == 180000);
 	assert_true(c->timeout_ms == 5000);
-	assert_true(c->max_body_bytes == 1u << 20);
+	assert_true(c->max_body_bytes == 4u << 20);
 	assert_true(c->max_batch_bytes == 8u << 20);
 	assert_true(c->circuit_failures == 25);
 	assert_true(c->circuit_open == 300000);
@@ -78,8 +78,8 @@ static const struct row {
     {"max_in_flight", {"1", "10000", NULL}, {"0", "10001", "99999999999999999999"},
 	"1 to 10000"},
     {"extra_events", {"", "our.event", "a,b"}, {"Our", "a b", ",a", "a,,b"}, "[a-z0-9_.]"},
-    {"max_body_bytes", {"100", "4MiB", "4096KiB"},
-	{"", "99", "4194305", "5MiB", "1MB", "1 MiB", "MiB"}, "100 bytes to 4MiB"},
+    {"max_body_bytes", {"100", "16MiB", "16384KiB"},
+	{"", "99", "16777217", "17MiB", "1MB", "1 MiB", "MiB"}, "100 bytes to 16MiB"},
     {"store_max_bytes", {"16MiB", "16384GiB", "16777216"}, {"16777215", "16385GiB", "0"},
 	"16MiB to 16384GiB"},
     {"max_store_per_session", {"0", "1GiB", "16384GiB"}, {"", "-1", "16385GiB"},

@@ -428,6 +428,56 @@ static void test_claim_has_damage(void **state)
 	store_commit(txn);
 }
 
+/* The numbers in the order of places. */
+static void check_order(struct db_txn *txn, const char *want)
+{
+	struct queue_claim c = claim_of(1, 1000000, 10);
+	c.fifo = true;
+	check_claim(txn, &c, want, QUEUE_NEVER);
+}
+
+/* What failed goes back to where it was published; what was sent again, and damage, stay. */
+static void test_order(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	static const struct {
+		uint64_t n;
+		int64_t place_ms, created_ms;
+		uint32_t replays;
+	} ROWS[] = {{1, 5000, 101, 0}, {2, 102, 102, 0}, {3, 3000, 103, 0}, {4, 9000, 104, 0},
+	    {5, 4000, 105, 1}, {6, 106, 106, 0}, {7, 2000, 107, 0}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct delivery d = make_delivery(1, ROWS[i].n, ROWS[i].place_ms);
+		d.due_ms = 0;
+		d.created_ms = ROWS[i].created_ms;
+		d.replays = ROWS[i].replays;
+		assert_int_equal(queue_add(txn, &d), OK);
+	}
+	add(txn, 2, 9, 8000);
+	check_order(txn, "2 6 7 3 5 1 4");
+	struct queue_place place = {0};
+	size_t turns = 0;
+	for (bool more = true; more; turns++) {
+		size_t max = 2;
+		assert_int_equal(queue_order(txn, 1, &place, &max, &more), OK);
+		assert_true(turns < 100);
+	}
+	assert_true(turns >= 4);
+	check_order(txn, "1 2 3 4 6 7 5");
+	struct queue_claim other = claim_of(2, 7999, 10);
+	check_claim(txn, &other, "", 8000);
+	damage(txn, 3, false);
+	damage(txn, 4, true);
+	place = (struct queue_place){0};
+	size_t max = 100;
+	bool more = true;
+	assert_int_equal(queue_order(txn, 1, &place, &max, &more), OK);
+	assert_false(more);
+	check_order(txn, "1 2 3 4 6 7 5");
+	store_commit(txn);
+}
+
 struct heads {
 	uint64_t webhook[10];
 	int64_t place_ms[10];
@@ -535,6 +585,7 @@ int main(void)
 	    STORE_TEST(test_claim_forced_fifo),
 	    STORE_TEST(test_claim_is_bounded),
 	    STORE_TEST(test_claim_has_damage),
+	    STORE_TEST(test_order),
 	    STORE_TEST(test_heads),
 	    STORE_TEST(test_first),
 	    STORE_TEST(test_store_errors),
