@@ -7,7 +7,7 @@ import pytest
 
 from attackers import publish_batch, register_many
 from harness import event_of_size, shares, wait_until
-from siege import IS_FULL, full
+from siege import ATTACK_S, IS_FULL, full
 
 SMALL, LARGE = 100, (1 << 20) - 1000  # bytes of an event
 SLOTS = 1024 if IS_FULL else 128
@@ -52,5 +52,5 @@ def test_sessions_by_the_hundred(make_gateway, besiege, bad, what):
     register_many(gateway, bad.urls(what, len(hogs)), hogs, timeout_ms=30000)
     with besiege(gateway) as siege:
         publish_batch(gateway, hogs, times=3)
-        wait_until(lambda: bad.held[what] > SLOTS // 2, what="attempts that last")
+        wait_until(lambda: bad.held[what] > SLOTS // 2, ATTACK_S, "attempts that last")
         siege.hold()
