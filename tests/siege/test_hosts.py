@@ -97,9 +97,10 @@ def test_a_host_is_slow_for_others(
             lambda: figure(gateway, DELIVERED) == webhooks, ATTACK_S, "their first attempts"
         )
     shared.is_slow = True
+    busy = min(PER_HOST, webhooks) // 2
     with besiege(gateway, receiver, host="shared.test") as siege:
         publish_batch(gateway, hogs, times=20)
-        wait_until(lambda: shared.under_way >= PER_HOST // 2, ATTACK_S, "a busy host")
+        wait_until(lambda: shared.under_way >= busy, ATTACK_S, "a busy host")
         siege.hold()
-        assert shared.under_way >= PER_HOST // 2
+        assert shared.under_way >= busy
         assert shared.peak < PER_HOST * (1 if known else HOSTS[names])
