@@ -24,7 +24,7 @@ struct publish_call {
 	struct idempotency key;  /* of the whole request */
 	struct buf answer;       /* out of apply, as the one below */
 	struct json_writer json; /* onto `answer` */
-	bool replayed;           /* out of apply: the whole request was stored before */
+	bool repeated;           /* out of apply: the whole request was stored before */
 	int status;              /* of the answer when all is well */
 };
 
@@ -70,17 +70,17 @@ static struct answered answered_of(const struct intake_item *item)
 }
 
 /* Looks whether an event was stored before; then its answer is the one of that time. */
-static enum err find_replay(struct intake_item *item, struct db_txn *txn, int64_t now_ms,
+static enum err find_known_event(struct intake_item *item, struct db_txn *txn, int64_t now_ms,
     struct buf *known)
 {
 	struct answer answer = {0};
 	item->answered = answered_of(item);
 	item->answer_len = 0;
-	item->replayed = item->repeats > 0;
-	if (item->key.expires_ms == 0 || item->replayed)
+	item->repeated = item->repeats > 0;
+	if (item->key.expires_ms == 0 || item->repeated)
 		return OK;
 	enum err err = idempotency_find(txn, &item->key, now_ms, &answer);
-	item->replayed = err == OK;
+	item->repeated = err == OK;
 	if (answer.count > 0)
 		item->answered = answer.events[0];
 	item->answer_at = known->len;
@@ -91,13 +91,13 @@ static enum err find_replay(struct intake_item *item, struct db_txn *txn, int64_
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-/* Looks which events were stored before; says so in their `replayed`. Writes nothing. */
-static enum err find_replays(struct publish_call *pc, struct db_txn *txn, int64_t now_ms,
+/* Looks which events were stored before; says so in their `repeated`. Writes nothing. */
+static enum err find_known_events(struct publish_call *pc, struct db_txn *txn, int64_t now_ms,
     struct buf *known)
 {
 	struct intake *in = &pc->intake;
 	for (size_t i = 0; i < in->count; i++) {
-		enum err err = find_replay(&in->items[i], txn, now_ms, known);
+		enum err err = find_known_event(&in->items[i], txn, now_ms, known);
 		if (err != OK)
 			return err == ERR_CONFLICT ? refuse_id(pc, i) : err;
 	}
@@ -172,12 +172,12 @@ static enum err store_request(struct publish_call *pc, struct db_txn *txn, int64
 {
 	struct buf known = BUF_INIT(ANSWER_MAX);
 	struct intake *in = &pc->intake;
-	enum err err = find_replays(pc, txn, now_ms, &known);
+	enum err err = find_known_events(pc, txn, now_ms, &known);
 	if (err == OK)
 		err = quota_check(&pc->call.api->conf.quota, txn, in, pc->key.expires_ms != 0,
 		    &pc->call.problem);
 	for (size_t i = 0; err == OK && i < in->count; i++) {
-		if (!in->items[i].replayed)
+		if (!in->items[i].repeated)
 			err = store_event(&in->items[i], txn);
 	}
 	if (err == OK) {
@@ -215,7 +215,7 @@ static enum err apply_publish(struct op *op, struct db_txn *txn)
 	int64_t now_ms = clock_wall_ms();
 	enum err err = ERR_NOTFOUND;
 	struct answer first = {0};
-	pc->replayed = false;
+	pc->repeated = false;
 	buf_reset(&pc->answer);
 	pc->json = JSON_WRITER(&pc->answer);
 	if (pc->key.expires_ms != 0)
@@ -226,7 +226,7 @@ static enum err apply_publish(struct op *op, struct db_txn *txn)
 	}
 	if (err == ERR_NOTFOUND)
 		return store_request(pc, txn, now_ms);
-	pc->replayed = err == OK;
+	pc->repeated = err == OK;
 	if (err == ERR_CONFLICT)
 		return problem_set(&pc->call.problem, err, "Idempotency-Key",
 		    "this key was used for another request, and "
@@ -252,9 +252,9 @@ static void tell_queued(const struct publish_call *pc)
 	for (size_t i = 0; i < pc->intake.count; i++) {
 		const struct intake_item *item = &pc->intake.items[i];
 		const struct publication *p = &item->publication;
-		if (!item->replayed)
+		if (!item->repeated)
 			tell_feed(conf->feed, &p->event);
-		for (uint32_t n = 0; !item->replayed && n < p->event.deliveries; n++) {
+		for (uint32_t n = 0; !item->repeated && n < p->event.deliveries; n++) {
 			struct queue_place place = publication_place(p, n);
 			dispatch_queued(conf->dispatch, p->targets[n].webhook, &place);
 		}
@@ -267,7 +267,7 @@ static void count_events(const struct publish_call *pc)
 	struct api_counts *n = &pc->call.api->counts;
 	for (size_t i = 0; i < pc->intake.count; i++) {
 		const struct intake_item *item = &pc->intake.items[i];
-		bool is_new = !pc->replayed && !item->replayed;
+		bool is_new = !pc->repeated && !item->repeated;
 		n->events += is_new ? 1 : 0;
 		n->repeats += is_new ? 0 : 1;
 		n->bytes += is_new ? item->publication.body.len : 0;
@@ -280,8 +280,8 @@ static bool is_replay(const struct publish_call *pc)
 {
 	bool all = pc->intake.count > 0;
 	for (size_t i = 0; i < pc->intake.count; i++)
-		all = all && pc->intake.items[i].replayed;
-	return pc->replayed || all;
+		all = all && pc->intake.items[i].repeated;
+	return pc->repeated || all;
 }
 
 static void done_publish(struct op *op, enum err result)
@@ -292,7 +292,7 @@ static void done_publish(struct op *op, enum err result)
 		return;
 	}
 	count_events(pc);
-	if (!pc->replayed)
+	if (!pc->repeated)
 		tell_queued(pc);
 	if (is_replay(pc))
 		http_add_header(pc->call.http, "Idempotent-Replayed", "true");

@@ -28,7 +28,7 @@ struct intake_item {
 	bool has_timestamp;       /* named by the request */
 	struct idempotency key;   /* of its "id" */
 	size_t repeats; /* 1 + the index of an earlier item with the same key; 0: none */
-	bool replayed;  /* out of apply: it was stored before */
+	bool repeated;  /* out of apply: it was stored before */
 	struct answered answered;     /* out of apply: what its answer says */
 	size_t answer_at, answer_len; /* out of apply: a text of before, in the caller's */
 };

@@ -53,7 +53,7 @@ static uint64_t request_bytes(const struct intake *in, bool has_key)
 {
 	uint64_t bytes = key_bytes(in, has_key);
 	for (size_t i = 0; i < in->count; i++)
-		bytes += in->items[i].replayed ? 0 : item_bytes(&in->items[i]);
+		bytes += in->items[i].repeated ? 0 : item_bytes(&in->items[i]);
 	return bytes;
 }
 
@@ -112,7 +112,7 @@ static enum err add_items(const struct quota *q, const struct intake *in, bool h
 		const struct intake_item *item = &in->items[i];
 		struct part *part = take_part(parts, q, in, i);
 		part->bytes += i == 0 ? key_bytes(in, has_key) : 0;
-		if (item->replayed)
+		if (item->repeated)
 			continue;
 		part->added += item->publication.event.deliveries;
 		part->bytes += item_bytes(item);
@@ -170,7 +170,7 @@ static uint64_t count_keys(const struct intake *in, bool has_key)
 {
 	uint64_t keys = has_key ? 1 : 0;
 	for (size_t i = 0; i < in->count; i++)
-		keys += in->items[i].replayed || in->items[i].key.expires_ms == 0 ? 0 : 1;
+		keys += in->items[i].repeated || in->items[i].key.expires_ms == 0 ? 0 : 1;
 	return keys;
 }
 

@@ -17,7 +17,7 @@ struct quota {
 };
 
 /*
- * Looks whether every session has room for those events of `in` that are not `replayed`, and
+ * Looks whether every session has room for those events of `in` that are not `repeated`, and
  * the first one's for the key of the request (has_key). In the transaction that is to write
  * them it is exact, whatever was published before in the same one; where history must go for
  * them, it goes. ERR_FULL with the problem in words, or ERR_NOSPACE: all of the request is

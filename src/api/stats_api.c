@@ -148,7 +148,7 @@ static void write_top(struct api *api, size_t max, struct json_writer *json)
 	json_close(json);
 }
 
-static void write_history(const struct samples *h, struct json_writer *json)
+static void write_samples(const struct samples *h, struct json_writer *json)
 {
 	json_open_array(json, "history");
 	for (size_t i = 0; i < samples_count(h); i++) {
@@ -298,7 +298,7 @@ void handle_stats(struct call *c)
 	write_webhooks(api, &f, &json);
 	json_write_u64(&json, "dead_letters", dead);
 	json_write_u64(&json, "connections", http.connections);
-	write_history(api->samples, &json);
+	write_samples(api->samples, &json);
 	write_top(api, (size_t)top, &json);
 	json_close(&json);
 	call_reply(c, 200, &json);

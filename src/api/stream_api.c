@@ -3,8 +3,8 @@
  * (https://html.spec.whatwg.org/multipage/server-sent-events.html).
  *
  * Each reader is sent a piece when there is something for it and the last piece has left, so
- * one that does not read holds PIECE_BYTES and its place in the feed; after stall_ms it is cut.
- * A reader that has left shows in the next write: the keep-alive comment is one.
+ * one that does not read holds PIECE_BYTES and its position in the feed; after stall_ms it is
+ * cut off. A reader that has left shows in the next write: the keep-alive comment is one.
  *
  * Tokens share the streams that there may be (shares.h); without tokens clients do.
  */
@@ -29,7 +29,7 @@ struct watcher {
 	struct streams *streams;
 	struct http_stream *stream;
 	struct feed_filter filter;
-	uint64_t place;             /* in the feed */
+	uint64_t position;          /* in the feed */
 	bool busy;                  /* a piece is on its way */
 	char taker[CIDR_TEXT_SIZE]; /* who holds it: a token's name, or a client */
 };
@@ -55,7 +55,7 @@ static void serve(struct watcher *r)
 {
 	struct streams *s = r->streams;
 	buf_reset(&s->piece);
-	feed_read(s->api->conf.feed, &r->filter, &r->place, PIECE_BYTES, &s->piece);
+	feed_read(s->api->conf.feed, &r->filter, &r->position, PIECE_BYTES, &s->piece);
 	if (s->piece.len > 0)
 		send_piece(r);
 }
@@ -91,7 +91,7 @@ static void keep_alive(struct streams *s)
 			continue;
 		buf_reset(&s->piece);
 		buf_puts(&s->piece, ": keep-alive\n");
-		feed_put_place(s->api->conf.feed, r->place, &s->piece);
+		feed_put_position(s->api->conf.feed, r->position, &s->piece);
 		buf_putc(&s->piece, '\n');
 		send_piece(r);
 	}
@@ -238,14 +238,14 @@ static void begin(struct call *c, const struct feed_filter *filter,
 	r->streams = s;
 	memcpy(r->taker, taker, sizeof(r->taker));
 	r->filter = *filter;
-	r->place = feed_end(c->api->conf.feed);
+	r->position = feed_end(c->api->conf.feed);
 	buf_reset(&s->piece);
 	buf_puts(&s->piece, HEAD);
 	if (last_id.len == 0)
-		feed_put_place(c->api->conf.feed, r->place, &s->piece);
+		feed_put_position(c->api->conf.feed, r->position, &s->piece);
 	buf_putc(&s->piece, '\n');
 	if (last_id.len > 0)
-		r->place = feed_resume(c->api->conf.feed, last_id, &s->piece);
+		r->position = feed_resume(c->api->conf.feed, last_id, &s->piece);
 	if (TAILQ_EMPTY(&s->readers))
 		reactor_timer_set(s->keep_alive, KEEP_ALIVE_MS);
 	TAILQ_INSERT_TAIL(&s->readers, r, link);

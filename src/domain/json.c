@@ -637,7 +637,7 @@ static void move_member(struct json_scratch *s, const char *data, struct json_sp
  * Moves array indices, in order, or `all`, and marks them as dropped, as all but the first
  * of duplicates, which gets the value of the last.
  */
-static void settle_members(struct json_scratch *s, struct members *m, size_t first, bool all)
+static void arrange_members(struct json_scratch *s, struct members *m, size_t first, bool all)
 {
 	sort_members(s, m);
 	size_t end = 0;
@@ -669,7 +669,7 @@ static void rebuild(struct json_reader *r, struct members *m, size_t start, size
 	size_t top = s->used;
 	s->bytes.max = r->out->max;
 	buf_reset(&s->bytes);
-	settle_members(s, m, first, r->sorts);
+	arrange_members(s, m, first, r->sorts);
 	for (size_t i = first; i < top; i++) {
 		if (s->spans[i].key != 0)
 			move_member(s, m->data, s->spans[i]);

@@ -24,8 +24,8 @@ struct slot {
 struct feed {
 	struct feed_conf conf;
 	struct slot *slots;
-	uint64_t end;         /* the place of the next happening */
-	uint64_t oldest_text; /* no place before it has a text */
+	uint64_t end;         /* the position of the next happening */
+	uint64_t oldest_text; /* no position before it has a text */
 	size_t text_bytes;
 	void (*news)(void *arg);
 	void *news_arg;
@@ -59,9 +59,9 @@ void feed_free(struct feed *f)
 	free(f);
 }
 
-static struct slot *slot_of(const struct feed *f, uint64_t place)
+static struct slot *slot_of(const struct feed *f, uint64_t position)
 {
-	return &f->slots[place % f->conf.capacity];
+	return &f->slots[position % f->conf.capacity];
 }
 
 static uint64_t oldest(const struct feed *f)
@@ -111,17 +111,17 @@ uint64_t feed_end(const struct feed *f)
 	return f->end;
 }
 
-void feed_put_place(const struct feed *f, uint64_t place, struct buf *out)
+void feed_put_position(const struct feed *f, uint64_t position, struct buf *out)
 {
 	buf_printf(out, "id: %lld-%llu\n", (long long)f->conf.start_ms,
-	    (unsigned long long)place);
+	    (unsigned long long)position);
 }
 
 /* `dropped`: how many are missing; 0: nobody knows. */
-static void put_gap(const struct feed *f, uint64_t place, uint64_t dropped, struct buf *out)
+static void put_gap(const struct feed *f, uint64_t position, uint64_t dropped, struct buf *out)
 {
 	struct json_writer w = JSON_WRITER(out);
-	feed_put_place(f, place, out);
+	feed_put_position(f, position, out);
 	buf_puts(out, "event: gap\ndata: ");
 	json_open_object(&w, NULL);
 	if (dropped > 0)
@@ -136,11 +136,11 @@ static void put_gap(const struct feed *f, uint64_t place, uint64_t dropped, stru
 uint64_t feed_resume(const struct feed *f, struct slice last_id, struct buf *out)
 {
 	uint64_t start = 0;
-	uint64_t place = 0;
+	uint64_t position = 0;
 	struct slice rest = last_id;
-	if (str_u64(slice_cut(&rest, '-'), &start) == OK && str_u64(rest, &place) == OK &&
-	    start == (uint64_t)f->conf.start_ms && place <= f->end)
-		return place;
+	if (str_u64(slice_cut(&rest, '-'), &start) == OK && str_u64(rest, &position) == OK &&
+	    start == (uint64_t)f->conf.start_ms && position <= f->end)
+		return position;
 	put_gap(f, oldest(f), 0, out);
 	return oldest(f);
 }
@@ -203,13 +203,13 @@ static void bound_texts(struct feed *f, uint64_t keep)
 	}
 }
 
-/* The message at `place`, made where it is not there. */
-static struct slice text_at(struct feed *f, uint64_t place)
+/* The message at `position`, made where it is not there. */
+static struct slice text_at(struct feed *f, uint64_t position)
 {
-	struct slot *slot = slot_of(f, place);
+	struct slot *slot = slot_of(f, position);
 	if (slot->text == NULL) {
 		struct buf text = BUF_INIT(MESSAGE_MAX);
-		feed_put_place(f, place + 1, &text);
+		feed_put_position(f, position + 1, &text);
 		buf_printf(&text, "event: %s\ndata: ", TYPES[slot->happening.type]);
 		write_happening(f, &slot->happening, &text);
 		buf_puts(&text, "\n\n");
@@ -217,9 +217,9 @@ static struct slice text_at(struct feed *f, uint64_t place)
 		slot->len = text.len;
 		f->text_bytes += text.len;
 		buf_fini(&text);
-		if (place < f->oldest_text)
-			f->oldest_text = place;
-		bound_texts(f, place);
+		if (position < f->oldest_text)
+			f->oldest_text = position;
+		bound_texts(f, position);
 	}
 	return (struct slice){slot->text, slot->len};
 }
@@ -236,17 +236,17 @@ static bool wants(const struct feed_filter *filter, const struct happening *h)
 	return filter->reaches == NULL || filter->reaches(filter->arg, slice_of(h->session));
 }
 
-void feed_read(struct feed *f, const struct feed_filter *filter, uint64_t *place, size_t bytes,
-    struct buf *out)
+void feed_read(struct feed *f, const struct feed_filter *filter, uint64_t *position,
+    size_t bytes, struct buf *out)
 {
-	if (*place < oldest(f)) {
-		uint64_t dropped = oldest(f) - *place;
-		*place = oldest(f);
-		put_gap(f, *place, dropped, out);
+	if (*position < oldest(f)) {
+		uint64_t dropped = oldest(f) - *position;
+		*position = oldest(f);
+		put_gap(f, *position, dropped, out);
 	}
-	for (; *place < f->end && out->len < bytes; (*place)++) {
-		if (wants(filter, &slot_of(f, *place)->happening))
-			buf_slice(out, text_at(f, *place));
+	for (; *position < f->end && out->len < bytes; (*position)++) {
+		if (wants(filter, &slot_of(f, *position)->happening))
+			buf_slice(out, text_at(f, *position));
 	}
 }
 

@@ -1,13 +1,13 @@
 /*
  * The feed: what happened of late, in memory, for those who watch (GET /api/v1/events/stream).
  *
- *   publish handlers ─┐                       ┌─▶ reader (its place, its filter)
+ *   publish handlers ─┐                       ┌─▶ reader (its position, its filter)
  *                     ├─▶ feed_tell() ─▶ ring ┼─▶ reader
  *   dispatch ─────────┘                       └─▶ reader
  *
  * A happening is told after its commit, and copied into a ring that forgets the oldest. It
  * becomes text only when a reader comes to it, once for all of them. A reader is no more than
- * its place in the ring, so who reads slowly costs nothing: what the ring has forgotten
+ * its position in the ring, so who reads slowly costs nothing: what the ring has forgotten
  * meanwhile becomes a gap.
  *
  * It never: writes anything to disk, knows of connections, holds more than its limits.
@@ -92,24 +92,24 @@ void feed_tell_disabled(struct feed *f, const struct webhook *w, int64_t now_ms)
 /* Has `news` called with each feed_tell(); NULL: nobody watches. */
 void feed_watch(struct feed *f, void (*news)(void *arg), void *arg);
 
-/* The place behind all that has happened: where a new reader starts. */
+/* The position behind all that has happened: where a new reader starts. */
 uint64_t feed_end(const struct feed *f);
 
 /*
- * Finds the place behind the message `last_id`. For one of another run, or none that this one
- * has made, it is the oldest that is kept, and a gap of unknown size is appended to `out`.
+ * Finds the position behind the message `last_id`. For one of another run, or none that this
+ * one has made, it is the oldest that is kept, and a gap of unknown size is appended to `out`.
  */
 uint64_t feed_resume(const struct feed *f, struct slice last_id, struct buf *out);
 
 /*
- * Appends the messages from *place on that `filter` wants, behind a gap where some are
- * forgotten, and moves *place behind them. Stops once `out` holds `bytes` or more.
+ * Appends the messages from *position on that `filter` wants, behind a gap where some are
+ * forgotten, and moves *position behind them. Stops once `out` holds `bytes` or more.
  */
-void feed_read(struct feed *f, const struct feed_filter *filter, uint64_t *place, size_t bytes,
-    struct buf *out);
+void feed_read(struct feed *f, const struct feed_filter *filter, uint64_t *position,
+    size_t bytes, struct buf *out);
 
-/* Appends the line that tells a reader at `place` how far it has come. */
-void feed_put_place(const struct feed *f, uint64_t place, struct buf *out);
+/* Appends the line that tells a reader at `position` how far it has come. */
+void feed_put_position(const struct feed *f, uint64_t position, struct buf *out);
 
 /* Reads names of types separated by commas. ERR_INVALID with the problem in words. */
 MUST_CHECK enum err feed_parse_types(struct slice text, uint32_t *types, struct problem *p);

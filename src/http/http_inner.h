@@ -1,6 +1,6 @@
 /*
  * What the parts of the HTTP server share: http.c has listeners and connections,
- * http_places.c who may have a connection, http_shares.c what each taker has of the rest,
+ * http_admission.c who may have a connection, http_shares.c what each taker has of the rest,
  * http_work.c whose request is next, http_request.c requests and answers, http_head.c those of
  * which only the head has come, http_stream.c answers without a known length. For them alone.
  */

@@ -1,6 +1,6 @@
 /*
  * Turns, windows and circuits; sched.h has the picture and the rules. An endpoint is in
- * exactly one place, which `state` names; place() is the only function that moves it.
+ * exactly one place, which `state` names; arrange() is the only function that moves it.
  */
 #include "sched/sched.h"
 
@@ -299,7 +299,7 @@ static int64_t wake_time(const struct sched_endpoint *e)
  * Puts `e` where its fields say. One that is in line and still due now keeps its place
  * there.
  */
-static void place(struct sched *s, struct sched_endpoint *e)
+static void arrange(struct sched *s, struct sched_endpoint *e)
 {
 	bool open = is_open(e);
 	int64_t wake = wake_time(e);
@@ -396,13 +396,13 @@ void sched_move(struct sched *s, struct sched_endpoint *e, struct sched_tenant *
 	for (uint32_t i = 0; i < e->in_flight; i++)
 		unblock(s, old);
 	e->tenant = tenant;
-	place(s, e);
+	arrange(s, e);
 }
 
 void sched_limit(struct sched *s, struct sched_endpoint *e, const struct sched_limits *limits)
 {
 	e->limits = *limits;
-	place(s, e);
+	arrange(s, e);
 }
 
 /* The one function that changes how often `e` has failed in a row. */
@@ -444,7 +444,7 @@ void sched_reset(struct sched *s, struct sched_endpoint *e)
 	set_circuit(s, e, CIRCUIT_CLOSED);
 	e->window = WINDOW_FIRST;
 	e->threshold = e->limits.max_in_flight;
-	place(s, e);
+	arrange(s, e);
 }
 
 void sched_resume_failing(struct sched *s, struct sched_endpoint *e, int64_t failing_since_ms)
@@ -452,7 +452,7 @@ void sched_resume_failing(struct sched *s, struct sched_endpoint *e, int64_t fai
 	leave(s, e);
 	set_failures(s, e, s->conf.circuit_failures - 1);
 	e->failing_since_ms = failing_since_ms;
-	place(s, e);
+	arrange(s, e);
 }
 
 void sched_set_due(struct sched *s, struct sched_endpoint *e, int64_t due_ms)
@@ -460,7 +460,7 @@ void sched_set_due(struct sched *s, struct sched_endpoint *e, int64_t due_ms)
 	if (due_ms == e->due_ms)
 		return;
 	e->due_ms = due_ms;
-	place(s, e);
+	arrange(s, e);
 }
 
 /* Moves the endpoints whose time has come to the end of their line. */
@@ -657,7 +657,7 @@ void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 	if (is_open(e) && wake_time(e) <= now_ms)
 		line_up(s, e);
 	else
-		place(s, e);
+		arrange(s, e);
 }
 
 void sched_pass(struct sched *s, struct sched_endpoint *e)
@@ -797,7 +797,7 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 	if (e->state == STATE_THROTTLED || e->state == STATE_SLOW ||
 	    e->state == STATE_WAITING || was_troubled != (e->failures > 0))
 		withdraw(s, e);
-	place(s, e);
+	arrange(s, e);
 	if (TAILQ_EMPTY(&e->tenant->host->newcomers) && has_blocked(e->tenant) &&
 	    has_host_share(s, e->tenant))
 		unblock_tenant(s, e->tenant);

@@ -457,6 +457,9 @@ bool setting_carry(const struct setting *s, struct config *now, struct config *n
 		exchange(a, b, sizeof(uint64_t));
 		break;
 	case KIND_DURATION:
+		same = *(int64_t *)a == *(int64_t *)b;
+		exchange(a, b, sizeof(int64_t));
+		break;
 	case KIND_SCHEDULE:
 	case KIND_CIDRS:
 	case KIND_EXPIRIES:

@@ -71,7 +71,7 @@ static enum err err_of(int rc)
 	}
 }
 
-enum err db_settle(struct db_txn *txn, int rc)
+enum err db_result(struct db_txn *txn, int rc)
 {
 	enum err err = err_of(rc);
 	if (err == OK || err == ERR_NOTFOUND || err == ERR_EXISTS)
@@ -435,7 +435,7 @@ static const bool IS_TRAFFIC[DB_TABLES] = {
 static uint64_t table_pages(struct db_txn *txn, int t)
 {
 	MDB_stat st = {0};
-	(void)db_settle(txn, mdb_stat(txn->mdb, txn->db->tables[t], &st));
+	(void)db_result(txn, mdb_stat(txn->mdb, txn->db->tables[t], &st));
 	return txn->err != OK ? 0
 			      : st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
 }
@@ -486,7 +486,7 @@ enum err db_rows(struct db_txn *txn, enum db_table t, uint64_t *out)
 	if (txn->err != OK)
 		return txn->err;
 	if (txn->db->tables[t] != NO_TABLE &&
-	    db_settle(txn, mdb_stat(txn->mdb, txn->db->tables[t], &st)) != OK)
+	    db_result(txn, mdb_stat(txn->mdb, txn->db->tables[t], &st)) != OK)
 		return txn->err;
 	*out = st.ms_entries;
 	return OK;
@@ -524,7 +524,7 @@ enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct sl
 		return ERR_NOTFOUND;
 	MDB_val k = val_of(key);
 	MDB_val v = {0};
-	enum err err = db_settle(txn, mdb_get(txn->mdb, txn->db->tables[t], &k, &v));
+	enum err err = db_result(txn, mdb_get(txn->mdb, txn->db->tables[t], &k, &v));
 	if (err == OK)
 		*value = slice_of_val(v);
 	return err;
@@ -537,7 +537,7 @@ static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struc
 		return txn->err;
 	MDB_val k = val_of(key);
 	MDB_val v = val_of(value);
-	return db_settle(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags));
+	return db_result(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags));
 }
 
 enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
@@ -555,7 +555,7 @@ enum err db_del(struct db_txn *txn, enum db_table t, struct slice key)
 	if (txn->err != OK)
 		return txn->err;
 	MDB_val k = val_of(key);
-	return db_settle(txn, mdb_del(txn->mdb, txn->db->tables[t], &k, NULL));
+	return db_result(txn, mdb_del(txn->mdb, txn->db->tables[t], &k, NULL));
 }
 
 enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out)
@@ -565,7 +565,7 @@ enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out)
 	if (txn->db->tables[t] == NO_TABLE)
 		return ERR_NOTFOUND;
 	MDB_cursor *mdb = NULL;
-	enum err err = db_settle(txn, mdb_cursor_open(txn->mdb, txn->db->tables[t], &mdb));
+	enum err err = db_result(txn, mdb_cursor_open(txn->mdb, txn->db->tables[t], &mdb));
 	if (err != OK)
 		return err;
 	*out = mem_new(sizeof(**out));
@@ -587,7 +587,7 @@ static enum err move(struct db_cursor *c, MDB_cursor_op op, MDB_val key, struct 
 	if (c->txn->err != OK)
 		return c->txn->err;
 	MDB_val v = {0};
-	enum err err = db_settle(c->txn, mdb_cursor_get(c->mdb, &key, &v, op));
+	enum err err = db_result(c->txn, mdb_cursor_get(c->mdb, &key, &v, op));
 	if (err == OK) {
 		*found = slice_of_val(key);
 		*value = slice_of_val(v);

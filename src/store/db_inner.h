@@ -43,6 +43,6 @@ struct db_cursor {
 };
 
 /* Maps a result of LMDB's and makes a failure of the store's stick to the transaction. */
-enum err db_settle(struct db_txn *txn, int rc);
+enum err db_result(struct db_txn *txn, int rc);
 
 #endif

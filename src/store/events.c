@@ -393,12 +393,12 @@ enum err history_next(struct db_txn *txn, struct slice session, const struct uui
 /* Filling */
 
 /* The last key of DB_EVENTS that was looked at; empty: none yet. */
-struct place {
+struct filled {
 	char bytes[DB_KEY_MAX];
 	size_t len;
 };
 
-static enum err read_place(struct db_txn *txn, struct place *p)
+static enum err read_filled(struct db_txn *txn, struct filled *p)
 {
 	struct slice value;
 	struct reader r;
@@ -415,7 +415,7 @@ static enum err read_place(struct db_txn *txn, struct place *p)
 	return OK;
 }
 
-static enum err write_place(struct db_txn *txn, const struct place *p, bool more)
+static enum err write_filled(struct db_txn *txn, const struct filled *p, bool more)
 {
 	struct buf value = BUF_INIT(DB_KEY_MAX + RECORD_CHECKSUM);
 	if (!more) {
@@ -444,7 +444,7 @@ static enum err enter(struct db_txn *txn, struct slice key, struct slice value)
 }
 
 /* Goes to the first row behind `p`. */
-static enum err go_behind(struct db_cursor *cursor, const struct place *p, struct slice *key,
+static enum err go_behind(struct db_cursor *cursor, const struct filled *p, struct slice *key,
     struct slice *value)
 {
 	const struct slice last = {p->bytes, p->len};
@@ -457,10 +457,10 @@ static enum err go_behind(struct db_cursor *cursor, const struct place *p, struc
 enum err history_fill(struct db_txn *txn, bool *more)
 {
 	struct db_cursor *cursor = NULL;
-	struct place place;
+	struct filled place;
 	struct slice key;
 	struct slice value;
-	enum err err = read_place(txn, &place);
+	enum err err = read_filled(txn, &place);
 	if (err == OK)
 		err = db_cursor(txn, DB_EVENTS, &cursor);
 	if (err == OK)
@@ -474,7 +474,7 @@ enum err history_fill(struct db_txn *txn, bool *more)
 	}
 	db_cursor_close(cursor);
 	*more = err == OK;
-	return err == OK || err == ERR_NOTFOUND ? write_place(txn, &place, *more) : err;
+	return err == OK || err == ERR_NOTFOUND ? write_filled(txn, &place, *more) : err;
 }
 
 void publication_match(struct publication *p, const struct registry *reg)

@@ -474,7 +474,7 @@ static void flush(void *arg, struct db_txn *txn)
 }
 
 /* What the transaction changed stays, or is taken back. */
-static void settle_row(struct backlog *b, struct row *row, bool committed)
+static void end_row(struct backlog *b, struct row *row, bool committed)
 {
 	int64_t kept = committed ? row->waiting : row->waiting - row->change;
 	if (committed && kept < 0)
@@ -493,7 +493,7 @@ static void on_ended(void *arg, bool committed)
 	while (!SLIST_EMPTY(&b->touched)) {
 		struct row *row = SLIST_FIRST(&b->touched);
 		SLIST_REMOVE_HEAD(&b->touched, link);
-		settle_row(b, row, committed);
+		end_row(b, row, committed);
 	}
 }
 

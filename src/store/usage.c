@@ -168,7 +168,7 @@ static void flush(void *arg, struct db_txn *txn)
 }
 
 /* What the transaction changed stays, or is taken back. */
-static void settle_row(struct usage *u, struct row *row, bool committed)
+static void end_row(struct usage *u, struct row *row, bool committed)
 {
 	bool holds = false;
 	for (int k = 0; k < USAGE_KINDS; k++) {
@@ -191,7 +191,7 @@ static void on_ended(void *arg, bool committed)
 	while (!SLIST_EMPTY(&u->touched)) {
 		struct row *row = SLIST_FIRST(&u->touched);
 		SLIST_REMOVE_HEAD(&u->touched, link);
-		settle_row(u, row, committed);
+		end_row(u, row, committed);
 	}
 }
 

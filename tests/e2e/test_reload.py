@@ -150,6 +150,13 @@ def test_what_only_a_start_changes(make_configured, tmp_path):
     assert gateway.api("POST", "/sessions/s1/events", body=body).status_code == 202
 
 
+def test_age_of_connections_waits_for_a_start(make_configured):
+    gateway, path = make_configured("connection_max_age = 10s")
+    for age, waits in (("20s", 1), ("10000ms", 0)):
+        log = reload(gateway, path, f"connection_max_age = {age}")
+        assert log.count("setting=connection_max_age") == waits
+
+
 def test_the_last_token_stays_on_open_networks(make_gateway, tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("first-token\n")

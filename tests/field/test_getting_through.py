@@ -5,6 +5,7 @@ connections that are kept and turn out dead, or have something on them that nobo
 
 import ctypes
 import errno
+import random
 import socket
 import ssl
 import subprocess
@@ -30,6 +31,23 @@ def make_named_gateway(make_gateway, name_server):
         )
 
     return make
+
+
+def free_port():
+    """A port that is free at all addresses, and that no connection is given as its own."""
+    while True:
+        port = random.randrange(10000, 30000)
+        try:
+            with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True):
+                return port
+        except OSError:
+            pass  # taken
+
+
+@pytest.fixture
+def receiver(make_receiver):
+    """One with neighbours: its port is free at other addresses."""
+    return make_receiver(port=free_port())
 
 
 def attempt_of(gateway, event, session="s1"):
@@ -76,7 +94,7 @@ def dig():
 
 HOLES = [f"127.0.1.{n}" for n in range(1, 5)]
 REFUSES = ["127.0.2.1", "127.0.2.2"]
-UNREACHABLE = ["240.0.0.1", "fd5e:5e5e::1"]
+UNREACHABLE = ["224.0.0.1", "fe80::1"]  # the system has no way there, and sends nothing
 GOOD = "127.0.0.1"
 
 
@@ -99,7 +117,7 @@ def test_one_good_address_is_enough(make_named_gateway, receiver, name_server, d
         if address in addresses:
             dig(address, receiver.port)
     gateway = make_named_gateway(
-        circuit_failures=1, allow_cidr=["127.0.0.0/8", "::1/128", "240.0.0.0/8", "fd5e::/16"]
+        circuit_failures=1, allow_cidr=["127.0.0.0/8", "::1/128", "224.0.0.0/4", "fe80::/10"]
     )
     for n in range(8):
         name_server.names[f"r{n}.test"] = addresses
@@ -117,7 +135,7 @@ def test_tls_begins_on_the_connection_that_stood_first(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("receiver.test").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    receiver = make_receiver(tls=context)
+    receiver = make_receiver(tls=context, port=free_port())
     for address in HOLES:
         dig(address, receiver.port)
     gateway = make_named_gateway(ca_file=tmp_path / "ca.pem")
@@ -130,7 +148,7 @@ def test_tls_begins_on_the_connection_that_stood_first(
 
 
 def test_proxy_has_addresses_too(make_named_gateway, make_receiver, name_server, dig):
-    proxy = make_receiver()
+    proxy = make_receiver(port=free_port())
     for address in HOLES:
         dig(address, proxy.port)
     gateway = make_named_gateway(proxy=f"http://proxy.test:{proxy.port}")
@@ -196,7 +214,7 @@ def test_many_holes_do_not_keep_others_from_getting_through(
 
 def test_load_is_spread_over_the_addresses(make_named_gateway, make_receiver, name_server):
     gateway = make_named_gateway()
-    first = make_receiver()
+    first = make_receiver(port=free_port())
     others = [make_receiver(host=f"127.0.0.{n}", port=first.port) for n in (2, 3)]
     name_server.names["receiver.test"] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
     gateway.register("s1", first.url(host="receiver.test"), ordering="fifo")
@@ -215,7 +233,7 @@ def test_name_that_moves_is_followed_under_load(
 ):
     """The old address answers on; its connection is never idle for long."""
     gateway = make_named_gateway()
-    old = make_receiver()
+    old = make_receiver(port=free_port())
     new = make_receiver(host="127.0.0.2", port=old.port)
     name_server.names["receiver.test"] = ["127.0.0.1"]
     gateway.register("s1", old.url(host="receiver.test"), ordering=ordering)
@@ -248,26 +266,25 @@ def test_busy_connection_ends_at_its_greatest_age(make_gateway, receiver):
 
 class Then:
     """
-    Answers 200 and then does something else to the connection, at once or when the next request
-    has begun to come; done() says that it is.
+    Answers 200 and then does something else to the connection: when act() is called, which waits
+    until it is done, or when the next request has begun to come.
     """
 
     def __init__(self, sends=b"", ends="stays", reads=0, answer=head(200, ("Content-Length", 0))):
         self._sends, self._ends, self._reads, self._answer = sends, ends, reads, answer
-        self._done = threading.Event()
+        self._due, self._done = threading.Event(), threading.Event()
 
-    def done(self):
+    def act(self):
+        self._due.set()
         assert self._done.wait(10)
 
     def __call__(self, link, _request, _closing):
-        if self._reads:
-            link.send(self._answer)
-            if not link.sock.recv(self._reads):
-                return False  # the gateway has closed it
-        else:
-            link.send(self._answer + self._sends if self._ends == "glued" else self._answer)
-        if self._sends and self._ends != "glued":
-            time.sleep(0.01)  # a segment of its own, and never the answer's
+        link.send(self._answer + (self._sends if self._ends == "glued" else b""))
+        if self._reads and not link.sock.recv(self._reads):
+            return False  # the gateway has closed it
+        if not self._reads:
+            self._due.wait(10)  # or the answer could be read together with what is behind it
+        if self._ends != "glued":
             link.send(self._sends)
         if self._ends == "reset":
             link.reset()
@@ -320,7 +337,7 @@ def test_what_lies_on_a_kept_connection_is_no_answer(
     for act in acts:
         attempt = attempt_of(gateway, gateway.publish("s1"))
         assert attempt["status"] in (200, 204), attempt
-        act.done()
+        act.act()
     assert [r.attempt for r in receiver.requests] == [1] * count
     if kind != "answer glued on":  # curl drops that with the answer that it came with
         assert receiver.connections == count
@@ -334,7 +351,7 @@ def test_unasked_answer_is_not_the_next_events(make_gateway, make_receiver):
     gateway = make_gateway(retry_schedule="20ms")
     gateway.register("s1", receiver.url(), ordering="fifo")
     attempt_of(gateway, gateway.publish("s1"))
-    act.done()
+    act.act()
     second = gateway.publish("s1")
     receiver.wait_for(3)
     assert attempt_of(gateway, second)["status"] == 503
@@ -365,7 +382,7 @@ def test_restarted_receiver_costs_no_attempt(make_gateway, down):
     count = 16
     hold = Hold()
     gateway = make_gateway(retry_schedule="1h", circuit_failures=1)
-    receiver = Receiver(hold)
+    receiver = Receiver(hold, port=free_port())
     for n in range(count):
         gateway.register(f"s{n}", receiver.url(), timeout_ms=30000)
         gateway.publish(f"s{n}")
@@ -503,9 +520,7 @@ def test_no_port_to_connect_from_is_nobodys_fault(few_ports, make_gateway, make_
 @pytest.mark.parametrize("answer", ["127.0.0.1", None], ids=["known", "unknown"])
 def test_no_way_to_a_name_server_is_nobodys_fault(make_gateway, receiver, answer):
     """Once there is one again the event arrives, by its first attempt."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     gateway = make_gateway(
         name_servers=f"127.0.0.1:{port}", circuit_failures=1, retry_schedule="1h"
     )

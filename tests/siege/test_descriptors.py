@@ -7,7 +7,7 @@ import pytest
 
 from attackers import publish_batch, register_many
 from harness import figure, wait_until
-from siege import full
+from siege import ATTACK_S, full
 
 LIMIT = 256
 HEALTHY = 500  # webhooks, each at an address of its own
@@ -49,10 +49,10 @@ def test_more_webhooks_than_descriptors(
         for _ in range(LIMIT // 4):  # of clients, which have their own
             stack.enter_context(gateway.connect("127.0.0.2"))
         publish_batch(gateway, many)  # each has a connection for a while
-        well.wait_for(HEALTHY)
+        well.wait_for(HEALTHY, ATTACK_S)
         if what:
             publish_batch(gateway, hogs)
-            wait_until(lambda: bad.held[what] > LIMIT // 16, what="attempts that last")
+            wait_until(lambda: bad.held[what] > LIMIT // 16, ATTACK_S, "attempts that last")
         siege.hold(lambda: publish_batch(gateway, many[:2]))
-        well.wait_for(HEALTHY + 2 * HEALTHY // len(many))
+        well.wait_for(HEALTHY + 2 * HEALTHY // len(many), ATTACK_S)
         expect_nobody_blamed(gateway)

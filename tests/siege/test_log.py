@@ -7,7 +7,7 @@ import pytest
 
 from attackers import publish_batch, register_many
 from harness import figure, wait_until
-from siege import IS_FULL, full
+from siege import ATTACK_S, IS_FULL, full
 
 WEBHOOKS = 1000 if IS_FULL else 200
 RATE = 2  # log_rate
@@ -29,7 +29,7 @@ def test_failures_flood_the_log(make_gateway, besiege, bad, what, sessions, per_
     with besiege(gateway) as siege:
         publish_batch(gateway, hogs, times=per_session)
         siege.hold(lambda: publish_batch(gateway, hogs))
-        wait_until(lambda: figure(gateway, DEFERRED) > 10 * WEBHOOKS, what="failures")
+        wait_until(lambda: figure(gateway, DEFERRED) > 10 * WEBHOOKS, ATTACK_S, "failures")
         text = gateway.log_text()
         most = RATE * SESSION_KINDS * (BURST_S + time.monotonic() - began)
         lines = LINE.findall(text)

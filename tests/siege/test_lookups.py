@@ -10,7 +10,7 @@ import pytest
 from attackers import publish_batch, register_many
 from harness import figure, wait_until
 from name_server import SERVFAIL, SILENT, NameServer
-from siege import IS_FULL, full
+from siege import ATTACK_S, IS_FULL, full
 
 NAMES = 1000 if IS_FULL else 300
 PLACES = 56  # names that are asked for at a time
@@ -56,7 +56,9 @@ def test_names_without_an_answer(
         asked = 'waybill_lookup_names{state="asked"}'
         waiting = 'waybill_lookup_names{state="waiting"}'
         if END[ending] == "displaced":
-            wait_until(lambda: figure(gateway, waiting) > NAMES // 2, what="names that wait")
+            wait_until(
+                lambda: figure(gateway, waiting) > NAMES // 2, ATTACK_S, "names that wait"
+            )
 
         def step():
             assert len(os.listdir(f"/proc/{gateway.pid}/task")) == 1

@@ -6,7 +6,7 @@ import pytest
 
 from attackers import publish_batch, register_many
 from harness import shares, wait_until
-from siege import full
+from siege import ATTACK_S, full
 from test_bodies import OTHERS, tokens  # noqa: F401  (a fixture)
 from test_stream import Stream
 
@@ -60,7 +60,7 @@ def test_streams_are_not_read(
     register_many(gateway, bad.urls("fail", 20), retry=["1s"] * 9)
     with besiege(gateway) as siege, contextlib.ExitStack() as stack:
         take_streams(stack, gateway, OTHERS[0], 28)
-        wait_until(lambda: shares(gateway)["streams"]["held"] == 28, what="readers")
+        wait_until(lambda: shares(gateway)["streams"]["held"] == 28, ATTACK_S, "readers")
         with Stream(gateway, "?session=healthy") as stream:
 
             def go_on():
@@ -71,7 +71,7 @@ def test_streams_are_not_read(
             if send_timeout_ms < 10000:
                 wait_until(
                     lambda: go_on() or shares(gateway)["streams"]["held"] == 1,
-                    what="an end of those who do not read",
+                    ATTACK_S, "an end of those who do not read",
                 )
             else:
                 assert shares(gateway)["streams"]["held"] == 29

@@ -10,7 +10,7 @@ import pytest
 
 from attackers import register_many
 from harness import figure, hooks_path, wait_until
-from siege import IS_FULL, full
+from siege import ATTACK_S, IS_FULL, full
 
 NEVER_OPEN = 1000000  # circuit_failures
 
@@ -70,7 +70,7 @@ def test_rows_that_are_not_due(make_gateway, besiege, bad, webhooks):
         batch = [{"session_id": "attacker", "event": "message"}] * min(1000, each - first)
         assert gateway.api("POST", "/events", json=batch).status_code == 202
     with besiege(gateway) as siege:
-        wait_until(lambda: bad.requests["fail"] >= ROWS // 2, 60, "rows that wait")
+        wait_until(lambda: bad.requests["fail"] >= ROWS // 2, ATTACK_S, "rows that wait")
 
         def enable():
             for hook in hooks:

@@ -48,10 +48,10 @@ static void tell(struct fixture *x, enum happening_type type, const char *sessio
 
 /* Reads at most about `bytes`, and returns it as text. */
 static const char *read_some(struct fixture *x, const struct feed_filter *filter,
-    uint64_t *place, size_t bytes)
+    uint64_t *position, size_t bytes)
 {
 	buf_reset(&x->out);
-	feed_read(x->feed, filter, place, bytes, &x->out);
+	feed_read(x->feed, filter, position, bytes, &x->out);
 	return buf_cstr(&x->out);
 }
 
@@ -68,7 +68,7 @@ static void test_text(void **state)
 	(void)state;
 	struct fixture x;
 	struct feed_filter all = {.types = 0};
-	uint64_t place = 0;
+	uint64_t position = 0;
 	set_up(&x, 8, ALL_BYTES);
 	struct happening h = {.type = HAPPENING_RETRYING,
 	    .at_ms = 1000,
@@ -100,11 +100,11 @@ static void test_text(void **state)
 	    "\"next_attempt_at\":\"1970-01-01T00:00:06.000Z\"}\n\n",
 	    ids[0], ids[1], ids[2]);
 	feed_tell(x.feed, &h);
-	assert_string_equal(read_some(&x, &all, &place, ALL_BYTES), want);
-	assert_true(place == 1 && feed_end(x.feed) == 1);
-	assert_string_equal(read_some(&x, &all, &place, ALL_BYTES), "");
+	assert_string_equal(read_some(&x, &all, &position, ALL_BYTES), want);
+	assert_true(position == 1 && feed_end(x.feed) == 1);
+	assert_string_equal(read_some(&x, &all, &position, ALL_BYTES), "");
 	tell(&x, HAPPENING_PUBLISHED, "t");
-	assert_string_equal(read_some(&x, &all, &place, ALL_BYTES),
+	assert_string_equal(read_some(&x, &all, &position, ALL_BYTES),
 	    "id: 5000-2\nevent: published\ndata: {\"at\":\"1970-01-01T00:00:00.000Z\","
 	    "\"type\":\"published\",\"session_id\":\"t\"}\n\n");
 	tear_down(&x);
@@ -142,12 +142,12 @@ static void test_filter(void **state)
 	    {{.session = "c"}, "", 0},
 	};
 	for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
-		uint64_t place = 0;
-		const char *text = read_some(&x, &CASES[i].filter, &place, ALL_BYTES);
+		uint64_t position = 0;
+		const char *text = read_some(&x, &CASES[i].filter, &position, ALL_BYTES);
 		size_t skip = text[0] == '\0' ? 0 : strlen("id: ");
 		assert_int_equal(count_of(text, "event: "), CASES[i].count);
 		assert_memory_equal(text + skip, CASES[i].first_id, strlen(CASES[i].first_id));
-		assert_true(place == 4);
+		assert_true(position == 4);
 	}
 	tear_down(&x);
 }
@@ -157,19 +157,19 @@ static void test_gap_and_bounds(void **state)
 	(void)state;
 	struct fixture x;
 	struct feed_filter all = {.types = 0};
-	uint64_t place = 1;
+	uint64_t position = 1;
 	set_up(&x, 4, ALL_BYTES);
 	for (int i = 0; i < 10; i++)
 		tell(&x, HAPPENING_PUBLISHED, "s");
-	const char *text = read_some(&x, &all, &place, 1);
+	const char *text = read_some(&x, &all, &position, 1);
 	const char *gap = "id: 5000-6\nevent: gap\ndata: {\"dropped\":5}\n\n";
 	assert_string_equal(text, gap); /* as many bytes as were asked for already */
-	text = read_some(&x, &all, &place, 1);
+	text = read_some(&x, &all, &position, 1);
 	assert_int_equal(count_of(text, "event: published"), 1);
-	assert_true(place == 7);
-	text = read_some(&x, &all, &place, ALL_BYTES);
+	assert_true(position == 7);
+	text = read_some(&x, &all, &position, ALL_BYTES);
 	assert_int_equal(count_of(text, "event: published"), 3);
-	assert_true(place == 10);
+	assert_true(position == 10);
 	tear_down(&x);
 }
 
@@ -184,8 +184,8 @@ static void test_texts_are_bounded(void **state)
 		for (int i = 0; i < 11; i++)
 			tell(&x, HAPPENING_PUBLISHED, "s");
 		for (int reader = 0; reader < 3; reader++) {
-			uint64_t place = feed_end(x.feed) - 11 + (uint64_t)reader;
-			const char *text = read_some(&x, &all, &place, ALL_BYTES);
+			uint64_t position = feed_end(x.feed) - 11 + (uint64_t)reader;
+			const char *text = read_some(&x, &all, &position, ALL_BYTES);
 			assert_int_equal(count_of(text, "event: published"), 11 - reader);
 			assert_int_equal(count_of(text, "event: gap"), 0);
 		}
@@ -202,7 +202,7 @@ static void test_resume(void **state)
 		tell(&x, HAPPENING_PUBLISHED, "s");
 	static const struct {
 		const char *id;
-		uint64_t place;
+		uint64_t position;
 		bool gap;
 	} CASES[] = {
 	    {"5000-6", 6, false},
@@ -218,7 +218,7 @@ static void test_resume(void **state)
 	for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
 		buf_reset(&x.out);
 		assert_int_equal(feed_resume(x.feed, slice_of(CASES[i].id), &x.out),
-		    CASES[i].place);
+		    CASES[i].position);
 		assert_string_equal(buf_cstr(&x.out),
 		    CASES[i].gap ? "id: 5000-2\nevent: gap\ndata: {\"dropped\":null}\n\n" : "");
 	}
@@ -235,7 +235,7 @@ static void test_news_and_disabled(void **state)
 	(void)state;
 	struct fixture x;
 	struct feed_filter all = {.types = 1u << HAPPENING_DISABLED};
-	uint64_t place = 0;
+	uint64_t position = 0;
 	int news = 0;
 	set_up(&x, 4, ALL_BYTES);
 	struct webhook *w = make_webhook(7, "s", "http://a/");
@@ -246,7 +246,7 @@ static void test_news_and_disabled(void **state)
 	feed_watch(x.feed, NULL, NULL);
 	tell(&x, HAPPENING_DEAD, "s");
 	assert_int_equal(news, 1);
-	const char *text = read_some(&x, &all, &place, ALL_BYTES);
+	const char *text = read_some(&x, &all, &position, ALL_BYTES);
 	assert_int_equal(count_of(text, "\"error\":\"because\""), 1);
 	assert_int_equal(count_of(text, "event: "), 1);
 	webhook_free(w);
