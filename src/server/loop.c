@@ -46,6 +46,7 @@ struct loop {
 	struct reactor_signal *hangup;
 	unsigned ticks;
 	unsigned signals;
+	bool lost;               /* the store's file, under us */
 	bool drained_out;        /* the drain's time is over */
 	bool reload;             /* asked for, to be done when the turn is over */
 	int64_t store_retry_ms;  /* monotonic; progress alone is not tried before */
@@ -130,6 +131,7 @@ static void check_clock(struct loop *l)
 static void on_tick(void *arg)
 {
 	struct loop *l = arg;
+	l->lost = !db_is_there(l->conf.db);
 	check_room(l);
 	check_clock(l);
 	oldest_step(l->conf.oldest);
@@ -318,7 +320,7 @@ static enum err turn_once(struct loop *l)
 	gather(l);
 	note_staged(l);
 	mark(l, TURN_EVENTS);
-	enum err err = commit(l);
+	enum err err = l->lost ? ERR_BROKEN : commit(l);
 	mark(l, TURN_COMMIT);
 	clock_expire(); /* the commit took its time */
 	if (err == OK && l->signals == 0)
