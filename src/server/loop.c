@@ -22,6 +22,8 @@
 
 #define TICK_MS 1000    /* housekeeping, and the longest wait: wall clocks jump */
 #define GATHER_PASSES 4 /* passes that one commit may gather from */
+#define ANSWER_PASSES 3 /* before a slow commit */
+#define SLOW_COMMIT_US 5000
 #define READER_CHECK_TICKS 60
 #define STORE_RETRY_MS 1000 /* between commits of progress alone while the store fails */
 #define FLUSH_PASSES 10     /* passes that let the last answers leave */
@@ -237,6 +239,20 @@ static void gather(struct loop *l)
 	}
 }
 
+/*
+ * Nobody is answered while a commit lasts. Where it takes long, who needs none (a probe) has an
+ * answer before: to take a connection, to read from it and to write to it are a pass each.
+ */
+static void answer_first(struct loop *l)
+{
+	if (l->commit_us < SLOW_COMMIT_US || turn_staged(l->conf.turn) == 0 || !may_commit(l))
+		return;
+	for (int i = 0; i < ANSWER_PASSES; i++) {
+		reactor_pass(l->conf.reactor, true);
+		client_reap(l->conf.client);
+	}
+}
+
 static enum err commit(struct loop *l)
 {
 	if (turn_staged(l->conf.turn) == 0 || !may_commit(l))
@@ -318,6 +334,7 @@ static enum err turn_once(struct loop *l)
 {
 	wait_for_events(l);
 	gather(l);
+	answer_first(l);
 	note_staged(l);
 	mark(l, TURN_EVENTS);
 	enum err err = l->lost ? ERR_BROKEN : commit(l);
