@@ -201,7 +201,7 @@ test-json: $(DRIVER_$(VARIANT)) ## canonical JSON compared with Node.js
 test-e2e: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) $(BENCHES) ## the end-to-end tests, or some: K=circuit
 	@tests/run $(VARIANT) e2e '$(K)'
 
-test-field: $(BIN_$(VARIANT)) ## what was reported from the field, by kind; or some: K=addresses
+test-field: $(BIN_$(VARIANT)) build/bench/sync_delay.so ## what was reported from the field, by kind; or some: K=addresses
 	@tests/run $(VARIANT) field '$(K)'
 
 siege: $(BIN_$(VARIANT)) ## everything that is shared, attacked, beside those who are healthy; or some: K=bodies
