@@ -356,6 +356,7 @@ static struct intake_conf conf_of(const struct call *c)
 	    .scratch = &c->api->scratch,
 	    .now_ms = clock_wall_ms(),
 	    .key_ms = c->api->conf.idempotency_ms,
+	    .takes_any = c->route->handle == handle_webhook_in,
 	    .has_key = http_header(c->http, "Idempotency-Key").ptr != NULL,
 	    .body_max = c->api->conf.body_max,
 	    .batch_max = c->session[0] == '\0' ? c->api->conf.batch_max : 0,
@@ -612,8 +613,13 @@ static enum err read_item(struct intake *in, const struct intake_conf *conf,
 	size_t text_at = r->pos;
 	if (in->count == INTAKE_EVENTS_MAX)
 		return too_many_events(p);
-	enum err err = envelope_read(r, conf->session, conf->now_ms / 1000, where,
-	    conf->scratch, &in->bodies, &e, p);
+	enum err err = OK;
+	if (conf->takes_any)
+		err = envelope_read_any(r, conf->session, conf->now_ms / 1000, where,
+		    conf->scratch, &in->bodies, &e, p);
+	else
+		err = envelope_read(r, conf->session, conf->now_ms / 1000, where, conf->scratch,
+		    &in->bodies, &e, p);
 	if (err != OK)
 		return err;
 	if (r->pos - text_at > conf->body_max)

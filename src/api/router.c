@@ -22,6 +22,7 @@ static const struct route ROUTES[] = {
     {"GET", "ui/:file", handle_ui_file, NULL, NULL, true, NULL},
     {"GET", "openapi.yaml", handle_openapi, NULL, NULL, true, NULL},
     {"GET", "livez", handle_livez, NULL, NULL, true, NULL},
+    {"GET", "health", handle_livez, NULL, NULL, true, NULL},
     {"GET", "readyz", handle_readyz, NULL, NULL, true, NULL},
     {"GET", "metrics", handle_metrics, NULL, NULL, true, NULL},
     {"GET", "api/v1/capabilities", handle_capabilities, NULL, NULL, false, NULL},
