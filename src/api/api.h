@@ -94,7 +94,7 @@ void api_configure(struct api *api, const struct api_conf *conf);
 /* Answers the requests that are held back, and holds none from now on. NULL is fine. */
 void api_stop(struct api *api);
 /*
- * Ends what keeps the store from using its space again, a backup, if the file has grown since
+ * Ends a backup, which keeps the store from using its space again, if the file has grown since
  * it began. To be called when the file, of `file_bytes`, cannot grow much more.
  */
 void api_relieve(struct api *api, uint64_t file_bytes);

@@ -1,4 +1,4 @@
-/* Dead letters, listed newest first. What is done with them is in dlq_change_api.c. */
+/* Dead letters: listed newest first, sent again, dropped. */
 #include "api/handlers.h"
 
 #include <stdlib.h>

@@ -9,8 +9,8 @@
  *
  * What it has to give is shared (shares.h): connections by clients, which are addresses;
  * bodies that are awaited, bytes of requests and bytes of answers by takers, which are who
- * the handler says: clients or tokens. Where all connections are taken, who is within his
- * guarantee gets that of the one that has done nothing for longest.
+ * the handler says: clients or tokens. Where all connections are taken, a client within its
+ * guarantee gets the place of the connection that has been idle for longest.
  *
  * It never: reads more of a connection than one request and a little, waits for a slow
  * head, body or reader beyond its deadline, has more open than max_connections and

@@ -1,6 +1,6 @@
 /*
  * The configuration: one table of settings, each readable from a file, from the
- * environment and from a flag, in rising precedence (docs/api.md).
+ * environment and from a flag, in rising precedence (docs/operations.md).
  * `retry_schedule = 5s,30s` in a file is WAYBILL_RETRY_SCHEDULE and --retry-schedule.
  */
 #ifndef SERVER_CONFIG_H
