@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/origin.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "domain/name.h"
@@ -174,6 +175,11 @@ const struct setting SETTINGS[] = {
 	"an integer from 1 to 10000", 1, 10000, .fixed = true},
     {.name = "max_per_host", KIND_INTEGER, AT(max_per_host), "128",
 	"an integer from 1 to 10000", 1, 10000},
+    {.name = "cors_origins", KIND_LIST, AT(cors_origins), NULL,
+	"origins such as https://app.example.com, separated by commas",
+	.is_item = origin_is_origin},
+    {.name = "allowed_hosts", KIND_LIST, AT(allowed_hosts), NULL,
+	"names of hosts, without ports, separated by commas", .is_item = origin_is_host},
     {.name = "extra_events", KIND_LIST, AT(extra_events), NULL,
 	"event names of [a-z0-9_.]{1,64}, separated by commas", .is_item = is_event_item},
     {.name = "max_webhooks_per_session", KIND_INTEGER, AT(max_webhooks_per_session), "1000",
