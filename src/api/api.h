@@ -8,6 +8,7 @@
 
 #include "api/auth.h"
 #include "api/inbound.h"
+#include "api/origin.h"
 #include "api/publish_api.h"
 #include "api/quota.h"
 #include "base/uuid.h"
@@ -62,6 +63,7 @@ struct api_conf {
 	const struct histogram *turn_parts; /* the same of their parts */
 	struct webhook_rules rules;
 	const struct inbound *inbound;
+	struct origin_conf origins;
 	uint64_t body_max;  /* bytes of one event's request */
 	uint64_t batch_max; /* bytes of a batch */
 	uint32_t webhooks_per_session;

@@ -466,6 +466,7 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https"));
 	MUST(curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L));
+	MUST(curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L));
 	MUST(curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2));
@@ -683,7 +684,7 @@ static void set_url(struct client_request *q, const char *url)
 	way_set_host(q->way, (struct slice){0}, 0);
 	MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
 	/* what cannot be parsed curl refuses in its own words */
-	bool parsed = curl_url_set(q->url, CURLUPART_URL, url, 0) == CURLUE_OK;
+	bool parsed = curl_url_set(q->url, CURLUPART_URL, url, CURLU_PATH_AS_IS) == CURLUE_OK;
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CURLU, parsed ? q->url : NULL));
 	if (!parsed)
 		return;

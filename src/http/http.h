@@ -166,6 +166,9 @@ bool http_waits(struct http_request *q);
 /* Adds a header to the answer; both are copied. */
 void http_add_header(struct http_request *q, const char *name, const char *value);
 
+/* The same in place of what it has of that name, so that a request that waited has it once. */
+void http_set_header(struct http_request *q, const char *name, const char *value);
+
 /*
  * Sends the answer, which takes the request. `content_type` NULL: none. One for which its taker
  * has no share of HTTP_OUTPUT left becomes a 503.

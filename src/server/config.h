@@ -25,6 +25,8 @@ struct config {
 	struct config_list listen;
 	char *metrics_listen; /* NULL: where the API is served */
 	struct config_list extra_events;
+	struct config_list cors_origins;
+	struct config_list allowed_hosts;
 	struct address_policy addresses;
 	struct retry_schedule retry;
 	struct config_expiries {
