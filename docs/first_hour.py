@@ -137,7 +137,7 @@ class Front:
 
     def __init__(self):
         tokens = pathlib.Path("/etc/waybill/tokens").read_text()
-        self.token = re.search("^[0-9a-f]{48}$", tokens, re.M).group()
+        self.token = re.search(r"^([0-9a-f]{48}) \*$", tokens, re.M).group(1)
 
     def deliveries(self, status):
         answer = requests.get(

@@ -21,6 +21,7 @@ struct auth_token {
 struct auth {
 	struct auth_token *tokens;
 	size_t count;
+	unsigned bare_line; /* of a tokens file: the first without sessions or "*"; 0: none */
 };
 
 struct auth *auth_new(void)
@@ -98,6 +99,28 @@ static void name_reach(struct auth_token *t)
 	buf_fini(&text);
 }
 
+/* Adds the sessions behind the token of line `number`; *is_all: "*" is there in their place. */
+static enum err add_sessions(struct auth_token *t, struct slice line, unsigned number,
+    bool *is_all, struct problem *p)
+{
+	*is_all = false;
+	for (struct slice word = take_word(&line); !ends_line(word); word = take_word(&line)) {
+		if (slice_eq(word, SLICE("*"))) {
+			*is_all = true;
+			continue;
+		}
+		if (!name_is_session(word))
+			return problem_set(p, ERR_INVALID, "tokens_file",
+			    "line %u: a session id must match [A-Za-z0-9._~-]{1,128}", number);
+		t->sessions = mem_resize(t->sessions, t->session_count + 1, sizeof(char *));
+		t->sessions[t->session_count++] = mem_copy(word.ptr, word.len);
+	}
+	if (*is_all && t->session_count > 0)
+		return problem_set(p, ERR_INVALID, "tokens_file",
+		    "line %u: * stands for all sessions, and alone behind its token", number);
+	return OK;
+}
+
 static enum err add_line(struct auth *a, struct slice line, unsigned number, struct problem *p)
 {
 	struct slice word = take_word(&line);
@@ -108,15 +131,14 @@ static enum err add_line(struct auth *a, struct slice line, unsigned number, str
 		return problem_set(p, err, "tokens_file",
 		    "line %u: a token must be 8 to 512 printable ASCII characters", number);
 	struct auth_token *t = &a->tokens[a->count - 1];
-	for (word = take_word(&line); !ends_line(word); word = take_word(&line)) {
-		if (!name_is_session(word))
-			return problem_set(p, ERR_INVALID, "tokens_file",
-			    "line %u: a session id must match [A-Za-z0-9._~-]{1,128}", number);
-		t->sessions = mem_resize(t->sessions, t->session_count + 1, sizeof(char *));
-		t->sessions[t->session_count++] = mem_copy(word.ptr, word.len);
-	}
+	bool is_all = false;
+	err = add_sessions(t, line, number, &is_all, p);
+	if (err != OK)
+		return err;
 	if (t->session_count > 0)
 		name_reach(t);
+	else if (!is_all && a->bare_line == 0)
+		a->bare_line = number;
 	return OK;
 }
 
@@ -132,6 +154,11 @@ enum err auth_add_file(struct auth *a, struct slice text, struct problem *p)
 			return err;
 	}
 	return OK;
+}
+
+unsigned auth_bare_line(const struct auth *a)
+{
+	return a->bare_line;
 }
 
 size_t auth_count(const struct auth *a)

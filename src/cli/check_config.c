@@ -6,6 +6,7 @@
 #include "server/config.h"
 #include "server/listeners.h"
 #include "server/secrets.h"
+#include "store/folder.h"
 
 /* What the messages call the source: the file where there is one. */
 static const char *source_name(int argc, char **argv)
@@ -32,7 +33,11 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = secrets_load_tokens(&c, auth, &p);
 	if (err == OK)
+		err = listeners_check_exposure(&c, auth_count(auth), &p);
+	if (err == OK)
 		err = secrets_load_keys(&c, vault, &p);
+	if (err == OK)
+		err = folder_try(c.data, &p);
 	if (err == OK)
 		err = listeners_check(&c, &p);
 	if (err != OK)

@@ -226,6 +226,28 @@ enum err listeners_open(struct listeners *ls, const char *where, struct evconnli
 	return err;
 }
 
+enum err listener_try(const char *where, const struct unix_access *unix_access,
+    struct problem *p)
+{
+	union listen_address addr;
+	socklen_t len = 0;
+	struct stat st;
+	int fd = -1;
+	enum err err = listen_parse(where, &addr, &len, p);
+	if (err != OK)
+		return err;
+	bool is_unix = addr.sa.sa_family == AF_UNIX;
+	if (is_unix && lstat(addr.un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
+		return OK; /* somebody's who listens, or a dead one, which goes at start */
+	err = bind_socket(unix_access, where, &addr, len, &fd, p);
+	if (err != OK) /* closing what was never used leaves errno */
+		return errno == EADDRINUSE && !is_unix ? OK : err;
+	(void)close(fd); /* was never used */
+	if (is_unix)
+		(void)unlink(addr.un.sun_path); /* was made above */
+	return OK;
+}
+
 enum err listeners_adopt(struct listeners *ls, int fd, const char *where,
     struct evconnlistener **ev, char **shown, struct problem *p)
 {

@@ -40,6 +40,13 @@ MUST_CHECK enum err listeners_open(struct listeners *ls, const char *where,
 MUST_CHECK enum err listeners_adopt(struct listeners *ls, int fd, const char *where,
     struct evconnlistener **ev, char **shown, struct problem *p);
 
+/*
+ * Whether `where` could be listened on, but for who listens there now: binds it, if it is free,
+ * and lets go of it. ERR_INVALID or ERR_IO, as listeners_open().
+ */
+MUST_CHECK enum err listener_try(const char *where, const struct unix_access *unix_access,
+    struct problem *p);
+
 /* Accepts connections, or leaves them in the kernel's backlog. At first they are accepted. */
 void listeners_accept(struct listeners *ls, bool on);
 

@@ -17,7 +17,17 @@ MUST_CHECK enum err listeners_tls(const struct config *c, struct tls_conf *out, 
 MUST_CHECK enum err listeners_unix_access(const struct config *c, struct unix_access *out,
     struct problem *p);
 
-/* Checks all that can be without listening: the files are there and fit each other. */
+/*
+ * Whether as many tokens are enough for the listeners of `c`: without one only this machine
+ * may. ERR_REFUSED, or ERR_INVALID for an address that is none.
+ */
+MUST_CHECK enum err listeners_check_exposure(const struct config *c, size_t tokens,
+    struct problem *p);
+
+/*
+ * Checks all that can be without listening: the files are there and fit each other, the
+ * addresses are this machine's, and for us. One that is in use is fine: a gateway may run.
+ */
 MUST_CHECK enum err listeners_check(const struct config *c, struct problem *p);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "base/log_out.h"
 #include "base/mem.h"
-#include "http/listen_address.h"
 #include "server/listeners.h"
 #include "server/server.h"
 #include "server/settings.h"
@@ -192,22 +191,6 @@ void server_set_proxies(struct server *s)
 struct config_list server_listen(const struct server *s)
 {
 	return s->supervisor.sockets.count > 0 ? s->supervisor.sockets : s->config.listen;
-}
-
-enum err server_check_exposure(const struct config *c, const struct auth *auth,
-    struct problem *p)
-{
-	for (size_t i = 0; i < c->listen.count; i++) {
-		bool local = false;
-		enum err err = listen_is_local(c->listen.items[i], &local, p);
-		if (err != OK)
-			return err;
-		if (!local && auth_count(auth) == 0)
-			return problem_set(p, ERR_REFUSED, "listen",
-			    "listen: %s is not loopback: that needs a token or a tokens_file",
-			    c->listen.items[i]);
-	}
-	return OK;
 }
 
 enum err server_load_tls(struct server *s, const struct config *c, struct problem *p)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "server/listeners.h"
 #include "server/secrets.h"
 #include "server/server.h"
 #include "server/settings.h"
@@ -32,7 +33,10 @@ static enum err read_anew(struct server *s, struct config *next, struct auth *au
 	struct config open = *next;
 	open.listen = server_listen(s);
 	if (err == OK)
-		err = server_check_exposure(&open, auth, p);
+		err = listeners_check_exposure(&open, auth_count(auth), p);
+	if (err == OK && auth_count(auth) == 0 && auth_count(s->auth) > 0)
+		err = problem_set(p, ERR_REFUSED, "token",
+		    "no token is left: that opens the API, and takes a restart");
 	if (err == OK) /* last: it takes effect */
 		err = server_load_tls(s, &open, p);
 	return err;

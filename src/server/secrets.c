@@ -29,9 +29,9 @@ static enum err read_file(const char *path, const char *name, struct buf *out,
 	(void)buf_reserve(out, FILE_MAX); /* one that grew would leave them behind */
 	enum err err = file_read(path, out);
 	if (err == ERR_TOOBIG)
-		return problem_set(p, err, name, "%s: is over 1 MiB", path);
+		return problem_set(p, err, name, "%s: %s: is over 1 MiB", name, path);
 	if (err != OK)
-		return problem_set(p, err, name, "%s: cannot be read: %s", path,
+		return problem_set(p, err, name, "%s: %s: cannot be read: %s", name, path,
 		    strerror(errno));
 	check_mode(path, name);
 	return OK;
@@ -45,18 +45,33 @@ static void forget_file(struct buf *text)
 	buf_fini(text);
 }
 
+static enum err add_tokens(struct auth *auth, struct slice text, const char *path,
+    struct problem *p)
+{
+	struct problem why;
+	size_t before = auth_count(auth);
+	if (auth_add_file(auth, text, &why) != OK)
+		return problem_set(p, ERR_INVALID, "tokens_file", "tokens_file: %s: %s", path,
+		    why.message);
+	if (auth_count(auth) == before) /* one that lost its content must not open the API */
+		return problem_set(p, ERR_INVALID, "tokens_file",
+		    "tokens_file: %s: holds no token", path);
+	if (auth_bare_line(auth) != 0)
+		log_warn("a token without sessions reaches all of them: write * behind it",
+		    LOG_S("file", path), LOG_N("line", auth_bare_line(auth)));
+	return OK;
+}
+
 enum err secrets_load_tokens(const struct config *c, struct auth *auth, struct problem *p)
 {
 	struct buf text = BUF_INIT(FILE_MAX);
-	struct problem why;
 	enum err err = OK;
 	if (c->token != NULL)
 		err = auth_add(auth, slice_of(c->token), p);
 	if (err == OK && c->tokens_file != NULL) {
 		err = read_file(c->tokens_file, "tokens_file", &text, p);
-		if (err == OK && auth_add_file(auth, buf_view(&text), &why) != OK)
-			err = problem_set(p, ERR_INVALID, "tokens_file", "%s: %s",
-			    c->tokens_file, why.message);
+		if (err == OK)
+			err = add_tokens(auth, buf_view(&text), c->tokens_file, p);
 	}
 	forget_file(&text);
 	return err;
@@ -89,12 +104,13 @@ static enum err add_lines(struct vault *vault, struct slice text, const char *pa
 			continue;
 		enum err err = vault_add(vault, line, &why);
 		if (err != OK)
-			return problem_set(p, err, "secret_key_file", "%s: line %u: %s", path,
-			    number, why.message);
+			return problem_set(p, err, "secret_key_file",
+			    "secret_key_file: %s: line %u: %s", path, number, why.message);
 		keys++;
 	}
 	if (keys == 0) /* a file that lost its content must not switch encryption off */
-		return problem_set(p, ERR_INVALID, "secret_key_file", "%s: holds no key", path);
+		return problem_set(p, ERR_INVALID, "secret_key_file",
+		    "secret_key_file: %s: holds no key", path);
 	return OK;
 }
 

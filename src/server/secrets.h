@@ -12,8 +12,8 @@
 #include "server/config.h"
 
 /*
- * Adds `token` and the tokens of `tokens_file` to `auth`. ERR_IO, ERR_INVALID or ERR_TOOBIG,
- * with the problem in words.
+ * Adds `token` and the tokens of `tokens_file` to `auth`; a file without any is an error.
+ * ERR_IO, ERR_INVALID or ERR_TOOBIG, with the problem in words.
  */
 MUST_CHECK enum err secrets_load_tokens(const struct config *c, struct auth *auth,
     struct problem *p);

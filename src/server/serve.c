@@ -246,7 +246,7 @@ static void make_loop(struct server *s)
 static enum err check_exposure(struct server *s, struct problem *p)
 {
 	struct config c = as_served(s);
-	return server_check_exposure(&c, s->auth, p);
+	return listeners_check_exposure(&c, auth_count(s->auth), p);
 }
 
 static enum err start(struct server *s, struct problem *p)

@@ -78,10 +78,6 @@ void server_set_proxies(struct server *s);
 /* What is served: the sockets that were passed to us, else those of `listen`. */
 struct config_list server_listen(const struct server *s);
 
-/* Whether `auth` is enough for the listeners of `c`: without a token only this machine may. */
-MUST_CHECK enum err server_check_exposure(const struct config *c, const struct auth *auth,
-    struct problem *p);
-
 /* Serves the certificates that `c` names; with an error those from before, if any. */
 MUST_CHECK enum err server_load_tls(struct server *s, const struct config *c,
     struct problem *p);

@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "base/mem.h"
 
 /* Syncs the folder above, where the name of this one may be new. 0, or -1 with errno. */
 static int sync_parent(int fd)
@@ -54,6 +57,48 @@ enum err folder_claim(struct folder *f, const char *dir, bool readonly, struct p
 		return problem_set(p, ERR_BUSY, "data",
 		    "the store in %s is in use by another process", dir);
 	return OK;
+}
+
+/* Writes the folder above `dir` to `out`, which has room for `dir` and two bytes more. */
+static void name_parent(const char *dir, char *out)
+{
+	size_t len = strlen(dir);
+	while (len > 1 && dir[len - 1] == '/')
+		len--;
+	while (len > 0 && dir[len - 1] != '/')
+		len--;
+	if (len == 0) {
+		memcpy(out, ".", sizeof("."));
+		return;
+	}
+	memcpy(out, dir, len);
+	out[len] = '\0';
+}
+
+enum err folder_try(const char *dir, struct problem *p)
+{
+	struct stat st;
+	enum err err = OK;
+	if (stat(dir, &st) == 0) {
+		if (!S_ISDIR(st.st_mode))
+			return problem_set(p, ERR_IO, "data", "data: %s is no folder", dir);
+		if (access(dir, R_OK | W_OK | X_OK) != 0)
+			return problem_set(p, ERR_IO, "data",
+			    "data: cannot write in folder %s: %s", dir, strerror(errno));
+		return OK;
+	}
+	int reason = errno;
+	char *parent = mem_array(strlen(dir) + sizeof("."), 1);
+	name_parent(dir, parent);
+	if (reason == ENOENT && access(parent, W_OK | X_OK) != 0)
+		reason = errno;
+	else if (reason == ENOENT)
+		reason = 0;
+	if (reason != 0)
+		err = problem_set(p, ERR_IO, "data", "data: cannot make folder %s: %s", dir,
+		    strerror(reason));
+	free(parent);
+	return err;
 }
 
 void folder_release(struct folder *f)

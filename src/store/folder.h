@@ -26,6 +26,12 @@ struct folder {
 MUST_CHECK enum err folder_claim(struct folder *f, const char *dir, bool readonly,
     struct problem *p);
 
+/*
+ * Whether folder_claim() would find a folder that it may write in, or could make one. Changes
+ * nothing. ERR_IO, with the problem in words.
+ */
+MUST_CHECK enum err folder_try(const char *dir, struct problem *p);
+
 /* Gives up the lock and closes it; what is closed already is fine. */
 void folder_release(struct folder *f);
 

@@ -62,7 +62,7 @@ say folders $(stat -c '%U:%G:%a' /etc/waybill /var/lib/waybill /etc/waybill/toke
 say enabled $(cd /etc/systemd/system && echo */waybill.*)
 systemd-analyze verify --man=no waybill.service waybill.socket && say verified
 man --warnings -w 1 waybill >/dev/null && man --warnings -w 5 waybill.conf >/dev/null && say manuals
-token=$(grep -v '^#' /etc/waybill/tokens)
+token=$(awk '!/^#/ { print $1 }' /etc/waybill/tokens)
 say token $(printf %s "$token" | grep -cxE '[0-9a-f]{48}')
 
 # As the unit starts it, and with a store that an upgrade has to keep.
@@ -89,7 +89,7 @@ echo 'log_level = warn' >>/etc/waybill/waybill.conf
 dpkg -i --force-confold /mnt/second.deb
 say upgraded $(dpkg-query -W -f '${Version}' waybill)
 say kept $(grep -c '^log_level = warn' /etc/waybill/waybill.conf)
-say same-token $(grep -cxF "$token" /etc/waybill/tokens)
+say same-token $(grep -cxF "$token *" /etc/waybill/tokens)
 serve
 say webhooks $(curl -fsS "$url/api/v1/sessions/s/webhooks" -H "Authorization: Bearer $token" |
 	grep -o '"count":[0-9]*')
@@ -99,7 +99,7 @@ wait $pid
 dpkg -r waybill
 say removed $(ls -d /etc/waybill/waybill.conf /etc/waybill/tokens /var/lib/waybill | tr '\n' ' ')
 dpkg -i --force-confold /mnt/first.deb
-say again $(grep -cxF "$token" /etc/waybill/tokens)
+say again $(grep -cxF "$token *" /etc/waybill/tokens)
 dpkg --purge waybill
 say left $(find /etc /usr /lib /var -name '*waybill*' -not -path '*/doc/*' -newer /mnt/first.deb \
 	-not -path /var/lib/dpkg/'*' 2>/dev/null | tr '\n' ' ')

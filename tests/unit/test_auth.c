@@ -267,6 +267,35 @@ static void test_load(void **state)
 	folder_remove(dir);
 }
 
+static void test_tokens_with_nothing_behind_them(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		enum err err;
+		unsigned bare_line;
+	} ROWS[] = {
+	    {"token-one *\n", OK, 0},
+	    {"token-one a\ntoken-two\t*\t# all\n", OK, 0},
+	    {"# none\n\ntoken-one\ntoken-two\n", OK, 3},
+	    {"token-one * \r\ntoken-two \r\n", OK, 2},
+	    {"token-one # *\n", OK, 1},
+	    {"token-one * *\n", OK, 0},
+	    {"token-one * a\n", ERR_INVALID, 0},
+	    {"token-one a *\n", ERR_INVALID, 0},
+	    {"token-one **\n", ERR_INVALID, 0},
+	    {"token-one a*\n", ERR_INVALID, 0},
+	};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct problem p = {0};
+		struct auth *a = auth_new();
+		if (auth_add_file(a, slice_of(ROWS[i].text), &p) != ROWS[i].err ||
+		    auth_bare_line(a) != ROWS[i].bare_line)
+			fail_msg("row %zu: %s, line %u", i, p.message, auth_bare_line(a));
+		auth_free(a);
+	}
+}
+
 /* Tokens of the same sessions have the same reach, however the sessions are listed. */
 static void test_reach(void **state)
 {
@@ -281,6 +310,8 @@ static void test_reach(void **state)
 	    {"a b", " a b"},
 	    {"a b a # c", " a b"},
 	    {"ab", " ab"},
+	    {"*", ""},
+	    {"* # a", ""},
 	};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		char line[100];
@@ -307,6 +338,7 @@ int main(void)
 	    cmocka_unit_test(test_file),
 	    cmocka_unit_test(test_bad_files),
 	    cmocka_unit_test(test_load),
+	    cmocka_unit_test(test_tokens_with_nothing_behind_them),
 	    cmocka_unit_test(test_reach),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
