@@ -66,6 +66,11 @@ UNUSABLE = {
     "from Windows": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\r\n", "white space"),
     "byte order mark": ("\ufeffs3cret", "white space"),
     "no-break space": ("s3cret\u00a0", "white space"),
+    "em space": ("s3cret\u2003", "white space"),
+    "narrow space": ("\u202fs3cret", "white space"),
+    "direction mark": ("s3cret\u200e", "white space"),
+    "word joiner": ("\u2060s3cret", "white space"),
+    "whsec_ of a chat": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\u2069", "white space"),
 }
 
 
