@@ -316,11 +316,16 @@ static int on_close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
-/* A connection stands, and the request is about to be sent on it. */
+/*
+ * A connection stands, and the request is about to be sent on it, from its first byte: libcurl
+ * may do so by itself in place of a connection that has died, and before 8.7 it does not rewind
+ * a body of which it has read a part, but sent nothing.
+ */
 static int on_connection(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
 	struct client_request *q = arg;
 	const struct kept_ends ends = {remote, local, remote_port, local_port};
+	q->sent = 0;
 	if (q->opened)
 		kept_put(q->client->kept, q->opened_fd, &ends);
 	else
@@ -622,8 +627,9 @@ static void add_line(struct client_request *q, struct slice name, struct slice r
 
 void client_header(struct client_request *q, struct slice name, struct slice value)
 {
-	/* curl reads "Name:" as "leave it out" and "Name;" as an empty value */
-	add_line(q, name, value.len == 0 ? SLICE(";") : SLICE(": "), value);
+	/* curl reads "Name:", spaces behind it or not, as "leave it out", "Name;" as an empty value */
+	struct slice bare = slice_trim(value);
+	add_line(q, name, bare.len == 0 ? SLICE(";") : SLICE(": "), bare);
 }
 
 void client_own_header(struct client_request *q, struct slice name, struct slice value)

@@ -39,6 +39,15 @@ def test_names_that_are_read_as_ours_are_refused(gateway, name):
     expect_error(answer, 400, f"headers.{name}", ["reserved"])
 
 
+@pytest.mark.parametrize("value", ["", " ", "   ", " a b ", ";", ":"])
+def test_value_of_spaces_is_an_empty_one(gateway, receiver, value):
+    gateway.register("s1", receiver.url(), headers={"X-Mine": value, "X-Other": "1"})
+    gateway.publish("s1")
+    (request,) = receiver.wait_for(1)
+    assert request.values("X-Mine") == [value.strip()]
+    assert request.values("X-Other") == ["1"]
+
+
 def test_long_bearer_token_is_sent_whole(gateway, receiver):
     token = "Bearer " + "x" * (8192 - len("Bearer "))
     webhook = gateway.register("s1", receiver.url(), headers={"Authorization": token})
@@ -66,6 +75,11 @@ UNUSABLE = {
     "from Windows": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\r\n", "white space"),
     "byte order mark": ("\ufeffs3cret", "white space"),
     "no-break space": ("s3cret\u00a0", "white space"),
+    "em space": ("s3cret\u2003", "white space"),
+    "narrow space": ("\u202fs3cret", "white space"),
+    "direction mark": ("s3cret\u200e", "white space"),
+    "word joiner": ("\u2060s3cret", "white space"),
+    "whsec_ of a chat": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\u2069", "white space"),
 }
 
 
