@@ -24,7 +24,7 @@ struct envelope {
 	char event[EVENT_MAX + 1];
 	char id[ENVELOPE_ID_MAX + 1]; /* the client's idempotency id; empty for none */
 	int64_t timestamp_s;          /* unix seconds */
-	bool has_timestamp;           /* it was named; else it is the time of now */
+	bool has_timestamp;           /* it was named; else it is the present time */
 	struct slice body;            /* canonical bytes, into the buffer given */
 };
 

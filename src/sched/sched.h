@@ -29,7 +29,7 @@
  *  - The last slots, one in SHARE_RESERVE, are for endpoints whose last attempt succeeded, and
  *    that take up to a second: any number of sessions, each with a receiver that hangs,
  *    leaves these free.
- *  - One host is sent at most `per_host` attempts at a time, whoever's they are, and each
+ *  - One host is sent at most `per_host` attempts at a time, from all sessions, and each
  *    session has its share of these. One that has none there yet goes first.
  *  - One that answers that it is overloaded is paused, longer each time and shorter with
  *    each success: without that, quick refusals would open the circuit of a receiver that
