@@ -626,8 +626,9 @@ static void add_line(struct client_request *q, struct slice name, struct slice r
 
 void client_header(struct client_request *q, struct slice name, struct slice value)
 {
-	/* curl reads "Name:" as "leave it out" and "Name;" as an empty value */
-	add_line(q, name, value.len == 0 ? SLICE(";") : SLICE(": "), value);
+	/* curl reads "Name:", also with spaces, as "leave it out", "Name;" as an empty value */
+	struct slice bare = slice_trim(value);
+	add_line(q, name, bare.len == 0 ? SLICE(";") : SLICE(": "), bare);
 }
 
 void client_own_header(struct client_request *q, struct slice name, struct slice value)

@@ -39,6 +39,15 @@ def test_names_that_are_read_as_ours_are_refused(gateway, name):
     expect_error(answer, 400, f"headers.{name}", ["reserved"])
 
 
+@pytest.mark.parametrize("value", ["", " ", "   ", " a b ", ";", ":"])
+def test_value_of_spaces_is_an_empty_one(gateway, receiver, value):
+    gateway.register("s1", receiver.url(), headers={"X-Mine": value, "X-Other": "1"})
+    gateway.publish("s1")
+    (request,) = receiver.wait_for(1)
+    assert request.values("X-Mine") == [value.strip()]
+    assert request.values("X-Other") == ["1"]
+
+
 def test_long_bearer_token_is_sent_whole(gateway, receiver):
     token = "Bearer " + "x" * (8192 - len("Bearer "))
     webhook = gateway.register("s1", receiver.url(), headers={"Authorization": token})
