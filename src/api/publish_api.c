@@ -713,12 +713,32 @@ static enum err read_line(struct intake *in, const struct intake_conf *conf, str
 	return err;
 }
 
+/* Takes lines of nothing but blanks off the front of `text`; returns how many they were. */
+static unsigned skip_empty_lines(struct slice *text)
+{
+	size_t end = 0;
+	unsigned count = 0;
+	for (size_t i = 0; i < text->len; i++) {
+		char c = text->ptr[i];
+		if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
+			break;
+		if (c == '\n') {
+			end = i + 1;
+			count++;
+		}
+	}
+	text->ptr += end;
+	text->len -= end;
+	return count;
+}
+
 static enum err read_lines(struct intake *in, const struct intake_conf *conf, struct slice text,
     struct problem *p)
 {
 	enum err err = OK;
 	in->is_batch = true;
 	for (unsigned number = 1; err == OK && text.len > 0; number++) {
+		number += skip_empty_lines(&text);
 		struct slice line = slice_cut(&text, '\n');
 		err = read_line(in, conf, line, p);
 		if (err != OK) {
