@@ -627,7 +627,7 @@ static void add_line(struct client_request *q, struct slice name, struct slice r
 
 void client_header(struct client_request *q, struct slice name, struct slice value)
 {
-	/* curl reads "Name:", spaces behind it or not, as "leave it out", "Name;" as an empty value */
+	/* curl reads "Name:", also with spaces, as "leave it out", "Name;" as an empty value */
 	struct slice bare = slice_trim(value);
 	add_line(q, name, bare.len == 0 ? SLICE(";") : SLICE(": "), bare);
 }
