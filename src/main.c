@@ -2,9 +2,68 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/flag.h"
 #include "cli/commands.h"
 #include "server/config.h"
 #include "server/serve.h"
+
+#define REMOTE                                                                                 \
+	"  --url URL        the gateway; else WAYBILL_URL, else http://127.0.0.1:8080\n"       \
+	"  --token T        its token; else WAYBILL_TOKEN\n"                                   \
+	"  --ca-file FILE   authorities of its certificate, in PEM; else the system's\n"
+
+static int command_help(int argc, char **argv);
+static int command_version(int argc, char **argv);
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *synopsis;
+	const char *does;
+	const char *flags;
+	bool has_settings;
+};
+
+static const struct command COMMANDS[] = {
+    {"serve", command_serve, "[-c FILE] [--SETTING VALUE]…", "runs the gateway",
+	"  -c FILE          settings, a line each: KEY = VALUE\n", true},
+    {"check-config", command_check_config, "[-c FILE] [--SETTING VALUE]…",
+	"checks a configuration", "  -c FILE          settings, a line each: KEY = VALUE\n",
+	true},
+    {"listen", command_listen, "[--port P] [--secret S] [--status N] [--delay MS]",
+	"a receiver for trying things",
+	"  --port P         of 127.0.0.1; 9000 without it, 0: one that is free\n"
+	"  --secret S       of the webhook: signatures are checked\n"
+	"  --status N       the answer, 200 to 599; 200 without it\n"
+	"  --delay MS       before each answer\n",
+	false},
+    {"send", command_send, "[--url URL] [--token T] SESSION EVENT [DATA]",
+	"publishes one event", REMOTE "  DATA             JSON; {} without it\n", false},
+    {"backup", command_backup, "[--url URL] [--token T] [--ca-file FILE] DIR",
+	"copies the store of a running gateway", REMOTE, false},
+    {"tail", command_tail,
+	"[--url URL] [--token T] [--session S] [--webhook ID] [--status S,…] [--json]",
+	"prints what happens, live",
+	REMOTE "  --session S      of this session alone\n"
+	       "  --webhook ID     of this webhook alone\n"
+	       "  --status S,…     of these kinds alone, such as dead,retrying\n"
+	       "  --json           as it comes: an object a line\n",
+	false},
+    {"top", command_top, "[--url URL] [--token T] [--count N] [--once]",
+	"shows the webhooks that hurt most",
+	REMOTE "  --count N        so many of them\n"
+	       "  --once           once, and not again each second\n",
+	false},
+    {"fsck", command_fsck, "DIR", "checks the store of a stopped gateway", "", false},
+    {"version", command_version, "", "prints the version", "", false},
+};
+#define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
+
+/* What was printed is of use only where it got through. */
+static int finish(void)
+{
+	return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
 
 static int command_version(int argc, char **argv)
 {
@@ -14,54 +73,97 @@ static int command_version(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	(void)printf("waybill %s\n", WAYBILL_VERSION);
-	return EXIT_OK;
+	return finish();
 }
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *help;
-} COMMANDS[] = {
-    {"serve", command_serve, "[-c FILE] [--SETTING VALUE]…   runs the gateway"},
-    {"check-config", command_check_config,
-	"[-c FILE] [--SETTING VALUE]…   checks a configuration"},
-    {"listen", command_listen,
-	"[--port P] [--secret S] [--status N] [--delay MS]   a receiver for trying things"},
-    {"send", command_send,
-	"[--url URL] [--token T] SESSION EVENT [DATA]   publishes one event"},
-    {"backup", command_backup,
-	"[--url URL] [--token T] [--ca-file FILE] DIR   copies the store of a running gateway"},
-    {"tail", command_tail,
-	"[--url URL] [--token T] [--session S] [--webhook ID] [--status S,…] [--json]   "
-	"prints what happens, live"},
-    {"top", command_top,
-	"[--url URL] [--token T] [--count N] [--once]   shows the webhooks that hurt most"},
-    {"fsck", command_fsck, "DIR   checks the store of a stopped gateway"},
-    {"version", command_version, "  prints the version"},
-};
-#define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
+static void print_settings(void)
+{
+	(void)printf(
+	    "\nsettings, each also in the file and as WAYBILL_… in the environment:\n");
+	config_print_settings();
+}
 
-static void print_help(FILE *out)
+static void print_commands(FILE *out)
 {
 	(void)fprintf(out, "usage: waybill COMMAND …\n\n");
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		(void)fprintf(out, "  %s %s\n", COMMANDS[i].name, COMMANDS[i].help);
+		(void)fprintf(out, "  %s%s%s   %s\n", COMMANDS[i].name,
+		    COMMANDS[i].synopsis[0] == '\0' ? "" : " ", COMMANDS[i].synopsis,
+		    COMMANDS[i].does);
+	(void)fprintf(out, "\nwaybill help COMMAND, or waybill COMMAND --help, says more.\n");
+}
+
+static int print_command(const struct command *c)
+{
+	(void)printf("usage: waybill %s%s%s\n\n%s\n", c->name,
+	    c->synopsis[0] == '\0' ? "" : " ", c->synopsis, c->does);
+	if (c->flags[0] != '\0')
+		(void)printf("\n%s", c->flags);
+	if (c->has_settings)
+		print_settings();
+	return finish();
+}
+
+/* NULL with a word on standard error: there is none of that name. */
+static const struct command *find_command(const char *name)
+{
+	struct flag_guess guess = {.word = name};
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (strcmp(name, COMMANDS[i].name) == 0)
+			return &COMMANDS[i];
+		flag_guess(&guess, COMMANDS[i].name);
+	}
+	flag_guess(&guess, "help");
+	(void)fprintf(stderr, "waybill: %s: unknown %s", name,
+	    name[0] == '-' ? "flag" : "command");
+	if (guess.name != NULL)
+		(void)fprintf(stderr, "; did you mean %s?", guess.name);
+	(void)fprintf(stderr, "\nwaybill help lists what there is.\n");
+	return NULL;
+}
+
+static int command_help(int argc, char **argv)
+{
+	if (argc > 2) {
+		(void)fprintf(stderr, "waybill help: takes one COMMAND\n");
+		return EXIT_USAGE;
+	}
+	if (argc == 2) {
+		const struct command *c = find_command(argv[1]);
+		return c == NULL ? EXIT_USAGE : print_command(c);
+	}
+	print_commands(stdout);
+	print_settings();
+	return finish();
+}
+
+/* Whether one of the arguments, before a "--", asks for help. */
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	}
+	return false;
 }
 
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
-	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		if (strcmp(name, COMMANDS[i].name) == 0)
-			return COMMANDS[i].run(argc - 1, argv + 1);
+	if (argc < 2) {
+		print_commands(stderr);
+		return EXIT_USAGE;
 	}
-	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0) {
-		print_help(stdout);
-		(void)printf(
-		    "\nsettings, each also in the file and as WAYBILL_… in the environment:\n");
-		config_print_settings();
-		return EXIT_OK;
-	}
-	print_help(stderr);
-	return EXIT_USAGE;
+	if (strcmp(name, "help") == 0 && !asks_for_help(argc - 1, argv + 1))
+		return command_help(argc - 1, argv + 1);
+	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		return command_help(1, argv + 1);
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+		return command_version(1, argv + 1);
+	const struct command *c = find_command(name);
+	if (c == NULL)
+		return EXIT_USAGE;
+	if (asks_for_help(argc - 1, argv + 1))
+		return print_command(c);
+	return c->run(argc - 1, argv + 1);
 }

@@ -42,11 +42,8 @@ static void on_answer(void *arg, const struct client_result *r)
 {
 	struct copying *c = arg;
 	c->done = true;
-	if (r->status == 0)
-		(void)fprintf(stderr, NAME ": %s: %s\n", c->remote.url, r->error);
-	else if (r->status != 200)
-		(void)fprintf(stderr, NAME ": HTTP status %d: %.*s\n", r->status,
-		    (int)r->answer.len, r->answer.ptr);
+	if (r->status != 200)
+		remote_tell(&c->remote, NAME, r);
 	else if (c->problem.message[0] != '\0' ||
 	    backup_sink_finish(c->sink, &c->problem) != OK)
 		(void)fprintf(stderr, NAME ": %s\n", c->problem.message);

@@ -28,8 +28,10 @@ int command_check_config(int argc, char **argv)
 	config_init(&c);
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
 	usage = usage && err != OK;
-	if (err == OK)
+	if (err == OK) {
+		config_warn(&c);
 		err = config_check(&c, &p);
+	}
 	if (err == OK)
 		err = secrets_load_tokens(&c, auth, &p);
 	if (err == OK)

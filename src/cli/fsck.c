@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/show.h"
 #include "fsck/check.h"
 
 #define SHOWN_MAX                                                                              \
@@ -13,7 +14,9 @@ static void print_finding(void *arg, const char *finding)
 {
 	uint64_t *shown = arg;
 	if (++*shown <= SHOWN_MAX)
-		(void)printf("%s\n", finding);
+		show_print(stdout, slice_of(finding));
+	if (*shown <= SHOWN_MAX)
+		(void)putchar('\n'); /* told by fflush() below */
 }
 
 static void print_rows(const struct check_result *result)

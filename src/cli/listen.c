@@ -8,15 +8,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/flag.h"
 #include "base/json_write.h"
 #include "base/str.h"
 #include "cli/commands.h"
+#include "cli/show.h"
 #include "domain/sign.h"
 #include "http/http.h"
 #include "store/events.h"
 
 #define BODY_MAX EVENT_BODY_MAX /* bytes: what a gateway sends at most */
 #define SHOWN_MAX 2000          /* bytes of a body that are printed */
+#define WHY_MAX 1024
+#define LINES_MAX (1u << 20) /* what is printed of a request: its head is bounded */
 
 struct listener {
 	struct reactor *reactor;
@@ -39,23 +43,37 @@ static struct slice header_of(const void *request, const char *name)
 	return http_header(request, name);
 }
 
-static void print_value(const char *label, struct slice value)
+static void put_value(struct buf *out, const char *label, struct slice value)
 {
-	(void)printf(" %s=%.*s", label, (int)value.len, value.ptr);
+	buf_printf(out, " %s=", label);
+	show_put_word(out, value);
 }
 
+/* Appends the body's beginning, up to the end of a character. */
+static void put_body(struct buf *out, struct slice body)
+{
+	size_t shown = body.len < SHOWN_MAX ? body.len : SHOWN_MAX;
+	while (shown < body.len && shown > 0 && ((unsigned char)body.ptr[shown] & 0xc0) == 0x80)
+		shown--;
+	show_put_line(out, (struct slice){body.ptr, shown});
+	buf_puts(out, body.len > shown ? "…" : "");
+}
+
+/* Whatever is in the request stays within its lines; the verdict has one of its own. */
 static void print_request(const struct listener *l, struct http_request *q)
 {
+	struct buf text = BUF_INIT(LINES_MAX);
 	struct slice body = http_body(q);
-	struct slice path = http_path(q);
-	(void)printf("#%llu %s %.*s", (unsigned long long)l->count, http_method(q),
-	    (int)path.len, path.ptr);
-	print_value("event", http_header(q, "X-Webhook-Event"));
-	print_value("session", http_header(q, "X-Webhook-Session"));
-	print_value("id", http_header(q, "X-Webhook-Id"));
-	print_value("attempt", http_header(q, "X-Webhook-Attempt"));
-	(void)printf("\n   %.*s%s\n", (int)(body.len < SHOWN_MAX ? body.len : SHOWN_MAX),
-	    body.ptr, body.len > SHOWN_MAX ? "…" : "");
+	buf_printf(&text, "#%llu %s ", (unsigned long long)l->count, http_method(q));
+	show_put_word(&text, http_path(q));
+	put_value(&text, "event", http_header(q, "X-Webhook-Event"));
+	put_value(&text, "session", http_header(q, "X-Webhook-Session"));
+	put_value(&text, "id", http_header(q, "X-Webhook-Id"));
+	put_value(&text, "attempt", http_header(q, "X-Webhook-Attempt"));
+	buf_puts(&text, "\n   ");
+	put_body(&text, body);
+	(void)printf("%s\n", buf_cstr(&text));
+	buf_fini(&text);
 	if (l->key != NULL) {
 		const struct sign_claim claim = {header_of, q, body, 0, INT64_MAX};
 		bool ok = sign_verify_all(l->key, &claim);
@@ -129,23 +147,36 @@ static bool set_secret(struct listener *l, struct slice secret)
 	return true;
 }
 
+static void refuse_flag(const struct option *options, char **argv, int opt)
+{
+	struct buf why = BUF_INIT(WHY_MAX);
+	flag_explain(options, argv, opt, &why);
+	(void)fprintf(stderr, "waybill listen: %s\n", buf_cstr(&why));
+	buf_fini(&why);
+}
+
 static bool read_options(struct listener *l, int argc, char **argv, uint64_t *port)
 {
-	static const struct option OPTIONS[] = {{"port", required_argument, NULL, 'p'},
-	    {"secret", required_argument, NULL, 's'}, {"status", required_argument, NULL, 'a'},
-	    {"delay", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0}};
+	enum { PORT = FLAG_FIRST, SECRET, STATUS, DELAY };
+	static const struct option OPTIONS[] = {{"port", required_argument, NULL, PORT},
+	    {"secret", required_argument, NULL, SECRET},
+	    {"status", required_argument, NULL, STATUS},
+	    {"delay", required_argument, NULL, DELAY}, {NULL, 0, NULL, 0}};
 	optind = 0; /* glibc: start over */
-	int opt = getopt_long(argc, argv, "", OPTIONS, NULL);
-	for (; opt != -1; opt = getopt_long(argc, argv, "", OPTIONS, NULL)) {
-		bool ok = opt != '?';
-		if (opt == 'p')
+	opterr = 0;
+	int opt = getopt_long(argc, argv, ":", OPTIONS, NULL);
+	for (; opt != -1; opt = getopt_long(argc, argv, ":", OPTIONS, NULL)) {
+		bool ok = false;
+		if (opt == PORT)
 			ok = read_number("port", optarg, 0, 65535, port);
-		else if (opt == 'a')
+		else if (opt == STATUS)
 			ok = read_number("status", optarg, 200, 599, &l->status);
-		else if (opt == 'd')
+		else if (opt == DELAY)
 			ok = read_number("delay", optarg, 0, 3600000, &l->delay_ms);
-		else if (opt == 's')
+		else if (opt == SECRET)
 			ok = set_secret(l, slice_of(optarg));
+		else
+			refuse_flag(OPTIONS, argv, opt);
 		if (!ok)
 			return false;
 	}

@@ -2,14 +2,18 @@
 #include "cli/remote.h"
 
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/flag.h"
 #include "base/log.h"
+#include "cli/show.h"
 #include "domain/url.h"
 
 #define URL_DEFAULT "http://127.0.0.1:8080"
 #define FLAGS_MAX 8
+#define WHY_MAX 1024           /* bytes */
 #define AUTHORIZATION_MAX 1024 /* bytes; a token has at most 512 */
 
 /* Sets what flag `index` of `flags` says. */
@@ -19,6 +23,15 @@ static void set_flag(const struct remote_flag *flags, int index)
 		*flags[index].value = optarg;
 	else
 		*flags[index].set = true;
+}
+
+/* Says what is wrong; argv[0] is the command's name. */
+static void refuse_flag(const struct option *options, char **argv, int opt)
+{
+	struct buf why = BUF_INIT(WHY_MAX);
+	flag_explain(options, argv, opt, &why);
+	(void)fprintf(stderr, "waybill %s: %s\n", argv[0], buf_cstr(&why));
+	buf_fini(&why);
 }
 
 bool remote_read_more(struct remote *r, const struct remote_flag *more, int argc, char **argv,
@@ -33,16 +46,19 @@ bool remote_read_more(struct remote *r, const struct remote_flag *more, int argc
 	panic_if(more->name != NULL, "too many flags");
 	for (size_t i = 0; i < count; i++)
 		options[i] = (struct option){flags[i].name,
-		    flags[i].value != NULL ? required_argument : no_argument, NULL, 0};
+		    flags[i].value != NULL ? required_argument : no_argument, NULL, FLAG_FIRST};
 	*r = (struct remote){.url = getenv("WAYBILL_URL"), .token = getenv("WAYBILL_TOKEN")};
 	if (r->url == NULL)
 		r->url = URL_DEFAULT;
 	optind = 0; /* glibc: start over */
+	opterr = 0;
 	int index = 0;
-	int opt = getopt_long(argc, argv, "", options, &index);
-	for (; opt != -1; opt = getopt_long(argc, argv, "", options, &index)) {
-		if (opt == '?')
+	int opt = getopt_long(argc, argv, ":", options, &index);
+	for (; opt != -1; opt = getopt_long(argc, argv, ":", options, &index)) {
+		if (opt != FLAG_FIRST) {
+			refuse_flag(options, argv, opt);
 			return false;
+		}
 		set_flag(flags, index);
 	}
 	*first = optind;
@@ -66,6 +82,17 @@ struct client *remote_client(const struct remote *r, struct reactor *reactor)
 	    .ca_file = r->ca_file,
 	    .connections = 1};
 	return client_new(reactor, &conf);
+}
+
+void remote_tell(const struct remote *r, const char *command,
+    const struct client_result *result)
+{
+	if (result->status == 0)
+		(void)fprintf(stderr, "%s: %s: ", command, r->url);
+	else
+		(void)fprintf(stderr, "%s: HTTP status %d: ", command, result->status);
+	show_print(stderr, result->status == 0 ? slice_of(result->error) : result->answer);
+	(void)fputc('\n', stderr); /* nobody reads it if this fails */
 }
 
 void remote_authorize(const struct remote *r, struct client_request *q)

@@ -29,7 +29,7 @@ bool remote_read_more(struct remote *r, const struct remote_flag *more, int argc
 
 /*
  * Reads the flags of a command. *first is the first argument behind them. False for a flag that
- * is not one of these, which getopt has told.
+ * is not one of these, or has no value, with a word on standard error.
  */
 bool remote_read(struct remote *r, int argc, char **argv, int *first);
 
@@ -38,6 +38,10 @@ MUST_CHECK enum err remote_check(const struct remote *r, struct problem *p);
 
 /* Makes a client for it alone; the caller frees it. */
 struct client *remote_client(const struct remote *r, struct reactor *reactor);
+
+/* Says on standard error that `command` got no answer, or one that is not as it should be. */
+void remote_tell(const struct remote *r, const char *command,
+    const struct client_result *result);
 
 /* Adds the token, where there is one. */
 void remote_authorize(const struct remote *r, struct client_request *q);

@@ -6,6 +6,7 @@
 #include "base/reactor.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
+#include "cli/show.h"
 #include "domain/json.h"
 #include "domain/name.h"
 
@@ -22,6 +23,12 @@ struct sending {
 	bool done;
 };
 
+static void print_answer(struct slice answer)
+{
+	show_print(stdout, answer);
+	(void)putchar('\n'); /* who reads it is gone if this fails */
+}
+
 static void on_answer(void *arg, const struct client_result *r)
 {
 	struct sending *s = arg;
@@ -29,12 +36,9 @@ static void on_answer(void *arg, const struct client_result *r)
 	s->done = true;
 	s->exit_status = ok ? EXIT_OK : EXIT_FAILED;
 	if (ok)
-		(void)printf("%.*s\n", (int)r->answer.len, r->answer.ptr);
-	else if (r->status != 0)
-		(void)fprintf(stderr, "waybill send: HTTP status %d: %.*s\n", r->status,
-		    (int)r->answer.len, r->answer.ptr);
+		print_answer(r->answer);
 	else
-		(void)fprintf(stderr, "waybill send: %s: %s\n", s->remote.url, r->error);
+		remote_tell(&s->remote, "waybill send", r);
 }
 
 /* Checks what would be refused anyway, with a better word here. */

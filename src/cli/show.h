@@ -1,11 +1,13 @@
 /*
  * What the commands that show things to people share: colours, and the members of the JSON
- * objects that the API answers with. What is shown is printable ASCII, whatever came.
+ * objects that the API answers with. Whatever came from elsewhere stays within its line and
+ * tells a terminal nothing: in columns it is printable ASCII, else show_put_line().
  */
 #ifndef CLI_SHOW_H
 #define CLI_SHOW_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "domain/json.h"
 
@@ -29,6 +31,21 @@ struct slice show_member(const struct show *s, const char *name);
 
 /* The same without the quotes of a string; its escapes stay. */
 struct slice show_text(const struct show *s, const char *name);
+
+/*
+ * Appends `text`, in UTF-8, as one line of printable characters: what moves the cursor, changes
+ * the direction of writing, or cannot be seen is written as JSON would escape it (\u202e), a
+ * byte that is no UTF-8 as \xff. JSON stays the JSON that it was. At most SHOW_GROWTH times as
+ * long.
+ */
+#define SHOW_GROWTH 6
+void show_put_line(struct buf *out, struct slice text);
+
+/* The same for one word of a line: spaces are escaped too. */
+void show_put_word(struct buf *out, struct slice text);
+
+/* Prints `text` as show_put_line() has it. */
+void show_print(FILE *out, struct slice text);
 
 /* Appends `text`, each byte that is not printable ASCII as '?', to `width` at least, 0: any. */
 void show_put(struct buf *out, struct slice text, size_t width);

@@ -97,10 +97,10 @@ static void finish(struct tailing *t, int exit_status)
 static void on_event(void *arg, const char *type, struct slice data)
 {
 	struct tailing *t = arg;
-	struct buf line = BUF_INIT(LINE_MAX_BYTES);
+	struct buf line = BUF_INIT(SHOW_GROWTH * LINE_MAX_BYTES);
 	struct show s = {.count = 0};
 	if (t->json) {
-		buf_slice(&line, data);
+		show_put_line(&line, data);
 	} else {
 		if (show_read(&s, data, LINE_MAX_BYTES) != OK)
 			s.count = 0; /* what it is, is known all the same */
@@ -132,11 +132,8 @@ static void on_answer(void *arg, const struct client_result *r)
 	struct tailing *t = arg;
 	if (t->done)
 		return;
-	if (r->status == 0)
-		(void)fprintf(stderr, NAME ": %s: %s\n", t->remote.url, r->error);
-	else if (r->status != 200)
-		(void)fprintf(stderr, NAME ": HTTP status %d: %.*s\n", r->status,
-		    (int)r->answer.len, r->answer.ptr);
+	if (r->status != 200)
+		remote_tell(&t->remote, NAME, r);
 	else
 		(void)fprintf(stderr, NAME ": the stream ended; connecting again\n");
 	bool is_passing = r->status == 0 || r->status == 200 || r->status == 503 ||

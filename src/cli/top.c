@@ -186,11 +186,8 @@ static void on_answer(void *arg, const struct client_result *r)
 {
 	struct watching *w = arg;
 	bool good = false;
-	if (r->status == 0)
-		(void)fprintf(stderr, NAME ": %s: %s\n", w->remote.url, r->error);
-	else if (r->status != 200)
-		(void)fprintf(stderr, NAME ": HTTP status %d: %.*s\n", r->status,
-		    (int)r->answer.len, r->answer.ptr);
+	if (r->status != 200)
+		remote_tell(&w->remote, NAME, r);
 	else if (!print_stats(w))
 		(void)fprintf(stderr, NAME ": the answer is not one of /api/v1/stats\n");
 	else

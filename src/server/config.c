@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/flag.h"
 #include "base/mem.h"
 #include "domain/pem.h"
 #include "server/settings.h"
@@ -15,8 +16,8 @@
 #define FILE_MAX_BYTES (1u << 20)
 #define CA_MAX_BYTES (16u << 20) /* some fifty times what Debian trusts */
 #define ENV_PREFIX "WAYBILL_"
-#define FLAG_SIZE 64     /* bytes of a flag's name and a NUL */
-#define OPTION_FIRST 256 /* getopt's value of the first setting: no character's */
+#define FLAG_SIZE 64         /* bytes of a flag's name and a NUL */
+#define STRANGERS_BYTES 1000 /* of their names, in the line that warns of them */
 
 void config_init(struct config *c)
 {
@@ -46,6 +47,7 @@ void config_free(struct config *c)
 	setting_clear_list(&c->session_store_bytes);
 	setting_clear_list(&c->trusted_proxies);
 	setting_clear_list(&c->name_servers);
+	setting_clear_list(&c->strangers);
 	mem_forget(c->proxy); /* its URL may have a password */
 	free(c->tokens_file);
 	free(c->secret_key_file);
@@ -147,6 +149,26 @@ static bool is_other_variable(struct slice key)
 	return slice_eq(key, SLICE("URL"));
 }
 
+static void add_stranger(struct config_list *list, const char *name, size_t len)
+{
+	list->items = mem_resize(list->items, list->count + 1, sizeof(char *));
+	list->items[list->count++] = mem_copy(name, len);
+}
+
+void config_warn(const struct config *c)
+{
+	struct buf names = BUF_INIT(STRANGERS_BYTES);
+	for (size_t i = 0; i < c->strangers.count; i++) {
+		const char *name = c->strangers.items[i];
+		if (names.len + 1 + strlen(name) < STRANGERS_BYTES)
+			buf_printf(&names, "%s%s", names.len == 0 ? "" : " ", name);
+	}
+	if (c->strangers.count > 0)
+		log_warn("variables of the environment are no settings",
+		    LOG_N("count", c->strangers.count), LOG_S("names", buf_cstr(&names)));
+	buf_fini(&names);
+}
+
 enum err config_read_environment(struct config *c, char *const *environment, struct problem *p)
 {
 	struct reading r = {.config = c};
@@ -161,8 +183,11 @@ enum err config_read_environment(struct config *c, char *const *environment, str
 		if (is_other_variable(key))
 			continue;
 		const struct setting *s = find_setting(key, true);
-		enum err err = s == NULL ? unknown_key(key, &why)
-					 : setting_set(&r, s, slice_of(equals + 1), &why);
+		if (s == NULL) {
+			add_stranger(&c->strangers, *e, (size_t)(equals - *e));
+			continue;
+		}
+		enum err err = setting_set(&r, s, slice_of(equals + 1), &why);
 		if (err != OK)
 			return problem_set(p, err, why.field,
 			    ENV_PREFIX "* in the environment: %s", why.message);
@@ -184,21 +209,18 @@ static void make_options(struct option *options, char (*names)[FLAG_SIZE])
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		put_flag(&SETTINGS[i], names[i]);
 		options[i] = (struct option){names[i], required_argument, NULL,
-		    OPTION_FIRST + (int)i};
+		    FLAG_FIRST + (int)i};
 	}
 }
 
-/*
- * Says what getopt has not liked. A letter is in optopt, as the argument that it stands in
- * may hold more of them; of a word it is the argument that was read last: the flag is named,
- * not what stands behind it, which may be a secret.
- */
-static enum err refuse_flag(const char *last, int opt, struct problem *p)
+static enum err refuse_flag(const struct option *options, char **argv, int opt,
+    struct problem *p)
 {
-	const char *why = opt == ':' ? "needs a value" : "unknown flag";
-	if (optopt > 0 && optopt < OPTION_FIRST)
-		return problem_set(p, ERR_INVALID, "", "-%c: %s", optopt, why);
-	return problem_set(p, ERR_INVALID, "", "%.*s: %s", (int)strcspn(last, "="), last, why);
+	struct buf why = BUF_INIT(sizeof(p->message));
+	flag_explain(options, argv, opt, &why);
+	enum err err = problem_set(p, ERR_INVALID, "", "%s", buf_cstr(&why));
+	buf_fini(&why);
+	return err;
 }
 
 /* Walks the flags: in the first pass for -c alone, in the second for the settings. */
@@ -221,14 +243,14 @@ static enum err read_flags(struct config *c, int argc, char **argv, bool setting
 			continue;
 		}
 		if (opt == '?' || opt == ':')
-			return refuse_flag(argv[optind - 1], opt, p);
+			return refuse_flag(options, argv, opt, p);
 		if (!settings)
 			continue;
-		enum err err = setting_set(&r, &SETTINGS[opt - OPTION_FIRST], slice_of(optarg),
+		enum err err = setting_set(&r, &SETTINGS[opt - FLAG_FIRST], slice_of(optarg),
 		    &why);
 		if (err != OK)
 			return problem_set(p, err, why.field, "--%s: must be %s",
-			    names[opt - OPTION_FIRST], SETTINGS[opt - OPTION_FIRST].allowed);
+			    names[opt - FLAG_FIRST], SETTINGS[opt - FLAG_FIRST].allowed);
 	}
 	if (optind < argc)
 		return problem_set(p, ERR_INVALID, "", "%s: unexpected argument", argv[optind]);

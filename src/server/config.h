@@ -83,6 +83,7 @@ struct config {
 	uint64_t store_max_bytes;
 	uint64_t backup_stall_ms;
 	uint64_t stream_readers_max;
+	struct config_list strangers; /* variables that begin as settings do, and are none */
 };
 
 /* Sets every default. config_free() it. */
@@ -101,7 +102,10 @@ MUST_CHECK enum err config_read_text(struct config *c, const char *name, struct 
 /* Reads the settings of a file. ERR_INVALID as above, ERR_IO, or ERR_TOOBIG over 1 MiB. */
 MUST_CHECK enum err config_read_file(struct config *c, const char *path, struct problem *p);
 
-/* Reads WAYBILL_… variables; an unknown one is an error. ERR_INVALID. */
+/*
+ * Reads WAYBILL_… variables. One that is no setting goes to `strangers`: Kubernetes sets
+ * WAYBILL_PORT and others for a service of that name. ERR_INVALID for a bad value.
+ */
 MUST_CHECK enum err config_read_environment(struct config *c, char *const *environment,
     struct problem *p);
 
@@ -118,6 +122,9 @@ MUST_CHECK enum err config_read(struct config *c, int argc, char **argv,
  * ERR_INVALID with the problem in words.
  */
 MUST_CHECK enum err config_check(const struct config *c, struct problem *p);
+
+/* Warns of the variables that are no settings. */
+void config_warn(const struct config *c);
 
 /* Prints one line for each setting: its flag, what is allowed, its default. */
 void config_print_settings(void);

@@ -87,6 +87,7 @@ void server_reload(struct server *s)
 	s->auth = auth;
 	s->inbound = secrets_load_inbound(&s->config);
 	configure(s);
+	config_warn(&s->config);
 	auth_free(old_auth);
 	inbound_free(old_inbound);
 	config_free(&old);

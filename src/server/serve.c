@@ -346,6 +346,7 @@ int command_serve(int argc, char **argv)
 		return usage ? EXIT_USAGE : EXIT_FAILED;
 	}
 	server_setup_log(&s);
+	config_warn(&s.config);
 	forbid_core_dumps(&s.config);
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	if (sigaction(SIGPIPE, &ignore, NULL) != 0)
