@@ -65,7 +65,8 @@ def test_long_bearer_token_is_sent_whole(gateway, receiver):
 UNUSABLE = {
     "url-safe": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa-_", "base64"),
     "not base64": ("whsec_not base64!", "base64"),
-    "without padding": ("whsec_AAE", "base64"),
+    "half its padding": ("whsec_AA=", "base64"),
+    "a digit too few": ("whsec_AAECA", "base64"),
     "nothing": ("whsec_", "base64"),
     "prefix twice": ("whsec_whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "base64"),
     "of a dashboard": ("v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "v1,"),

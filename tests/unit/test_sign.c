@@ -137,9 +137,9 @@ static void test_secrets_to_use(void **state)
 {
 	(void)state;
 	static const char *const GOOD[] = {"x", "s3cret", "two words", "p\xc3\xa4ss",
-	    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AA==", "whsec_AAE=", "whsec_+/+/",
-	    "whsec", "a whsec_x", "v1,x", "-_", "x\xe2\x80\x8bx", "\xc3\xa4", "\xe2\x82\xac",
-	    "\xf0\x9f\x98\x80", "x\xe2\x80\x83x", "x\xe2", "\x83x"};
+	    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AA==", "whsec_AAE=", "whsec_AAE",
+	    "whsec_+/+/", "whsec", "a whsec_x", "v1,x", "-_", "x\xe2\x80\x8bx", "\xc3\xa4",
+	    "\xe2\x82\xac", "\xf0\x9f\x98\x80", "x\xe2\x80\x83x", "x\xe2", "\x83x"};
 	static const struct {
 		const char *secret, *word;
 	} BAD[] = {
@@ -169,7 +169,8 @@ static void test_secrets_to_use(void **state)
 	    {"whsec_====", "base64"},
 	    {"whsec_AA-_", "base64"},
 	    {"whsec_AA C", "base64"},
-	    {"whsec_AAE", "base64"},
+	    {"whsec_A", "base64"},
+	    {"whsec_AA=", "base64"},
 	    {"whsec_A===", "base64"},
 	    {"whsec_AA==AAEC", "base64"},
 	    {"whsec_whsec_AAEC", "base64"},
