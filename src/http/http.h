@@ -129,7 +129,7 @@ void http_figures(const struct http_server *s, struct http_figures *out);
 /* Requests that have not been answered. */
 uint32_t http_held(const struct http_server *s);
 
-/* Bytes of bodies that have come so far: more than before, and more may lie there to be read. */
+/* Bytes of bodies that have come so far: where they grow, more may lie there to be read. */
 uint64_t http_body_bytes(const struct http_server *s);
 
 /* Everything below is borrowed until the reply. */

@@ -47,6 +47,7 @@ struct loop {
 	struct reactor_signal *hangup;
 	unsigned ticks;
 	unsigned signals;
+	bool lost;               /* the store's file, under us */
 	bool drained_out;        /* the drain's time is over */
 	bool reload;             /* asked for, to be done when the turn is over */
 	int64_t store_retry_ms;  /* monotonic; progress alone is not tried before */
@@ -132,6 +133,7 @@ static void check_clock(struct loop *l)
 static void on_tick(void *arg)
 {
 	struct loop *l = arg;
+	l->lost = !db_is_there(l->conf.db);
 	check_room(l);
 	check_clock(l);
 	oldest_step(l->conf.oldest);
@@ -238,8 +240,8 @@ static void gather(struct loop *l)
 }
 
 /*
- * Polls on while bodies come, for as long as a turn may: a read takes 4 KiB of each, and a large
- * body is not to take a thousand turns that others fill.
+ * Polls on while bodies come, for as long as a turn may: a read takes 4 KiB of each, and a
+ * large body is not to take a thousand turns that others fill.
  */
 static void take_bodies(struct loop *l)
 {
@@ -338,7 +340,7 @@ static enum err turn_once(struct loop *l)
 	take_bodies(l);
 	note_staged(l);
 	mark(l, TURN_EVENTS);
-	enum err err = commit(l);
+	enum err err = l->lost ? ERR_BROKEN : commit(l);
 	mark(l, TURN_COMMIT);
 	clock_expire(); /* the commit took its time */
 	if (err == OK && l->signals == 0)

@@ -13,11 +13,14 @@
 #include <lmdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/exit.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/db_inner.h"
+#include "store/fault.h"
 #include "store/folder.h"
 #include "store/pages.h"
 
@@ -27,6 +30,7 @@
 #define GROWTH_STEP 8              /* the map grows by one eighth of what it was to be… */
 #define GROWTH_MAX 4               /* …so often: half as much again */
 #define FILE_NAME "waybill.mdb"
+#define CHECKED_BYTES (256ULL << 20) /* a file up to this is checked whole at each start */
 
 static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_META] = "meta",
@@ -117,9 +121,22 @@ static int open_tables(struct db *db)
 	return rc;
 }
 
+/* What LMDB finds that it takes for impossible: pages that are damaged. */
+static void on_assertion(MDB_env *env, const char *message)
+{
+	const struct db *db = mdb_env_get_userctx(env);
+	log_error("the store is damaged, waybill fsck says more", LOG_S("data", db->dir),
+	    LOG_S("error", message));
+	_exit(EXIT_FAILED); /* as abort() would, which LMDB does else, and no core */
+}
+
 static int open_env(struct db *db, const char *path, uint64_t map_bytes, unsigned flags)
 {
 	int rc = mdb_env_create(&db->env);
+	if (rc == MDB_SUCCESS)
+		rc = mdb_env_set_userctx(db->env, db);
+	if (rc == MDB_SUCCESS)
+		rc = mdb_env_set_assert(db->env, on_assertion);
 	if (rc == MDB_SUCCESS)
 		rc = mdb_env_set_maxdbs(db->env, DB_TABLES);
 	if (rc == MDB_SUCCESS)
@@ -138,7 +155,7 @@ static int open_env(struct db *db, const char *path, uint64_t map_bytes, unsigne
 static int make_file(const char *path, uint64_t map_bytes)
 {
 	char making[PATH_BYTES + sizeof(".new")];
-	struct db db = {0};
+	struct db db = {.dir = making};
 	if (access(path, F_OK) == 0)
 		return MDB_SUCCESS;
 	(void)snprintf(making, sizeof(making), "%s.new", path);
@@ -173,17 +190,83 @@ static enum err check_file(struct db *db, const char *dir, struct problem *p)
 	return err;
 }
 
-static struct db *new_db(bool readonly)
+/* The file of an earlier start is not there, or has nothing in it. */
+static enum err refuse_lost(const char *dir, const char *how, struct problem *p)
+{
+	return problem_set(p, ERR_NOTFOUND, "data",
+	    "the store in %s is lost: " FILE_NAME
+	    " was there, and now %s. Mount its file system, "
+	    "or restore a backup; to start anew without what it held, remove " FILE_NAME
+	    " and waybill.lock there",
+	    dir, how);
+}
+
+/*
+ * Checks, before LMDB maps it, the file that is to be served; none is fine where none ever was.
+ */
+static enum err check_before(const struct db *db, const char *dir, struct problem *p)
+{
+	struct problem why;
+	struct stat st;
+	int fd = openat(db->folder.fd, FILE_NAME, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return folder_is_marked(&db->folder) ? refuse_lost(dir, "is not", p) : OK;
+	if (fd < 0)
+		return problem_set(p, ERR_IO, "data", "cannot open " FILE_NAME " in %s: %s",
+		    dir, strerror(errno));
+	enum err err = OK;
+	if (fstat(fd, &st) == 0 && st.st_size == 0)
+		err = refuse_lost(dir, "is empty", p);
+	else if (pages_check_quickly(fd, CHECKED_BYTES, &why) != OK)
+		err = problem_set(p, ERR_BROKEN, "data",
+		    "the store in %s is damaged: %s; waybill fsck %s says more, and a backup "
+		    "restores it",
+		    dir, why.message, dir);
+	(void)close(fd); /* read-only */
+	return err;
+}
+
+/* Why the file is no longer what it was; NULL: it is. */
+static const char *loss_of(struct db *db)
+{
+	char path[PATH_BYTES];
+	struct stat open_one;
+	struct stat named;
+	int fd = -1;
+	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, db->dir);
+	if (mdb_env_get_fd(db->env, &fd) != MDB_SUCCESS || fstat(fd, &open_one) != 0)
+		return "cannot be looked at";
+	if (stat(path, &named) != 0)
+		return errno == ENOENT || errno == ENOTDIR ? "is gone" : NULL;
+	if (named.st_ino != open_one.st_ino || named.st_dev != open_one.st_dev)
+		return "is another one";
+	if ((uint64_t)open_one.st_size < db->least_bytes)
+		return "was cut short";
+	db->least_bytes = (uint64_t)open_one.st_size;
+	return NULL;
+}
+
+bool db_is_there(struct db *db)
+{
+	const char *loss = loss_of(db);
+	if (loss != NULL)
+		log_error("the store's file is lost under the server, which ends",
+		    LOG_S("data", db->dir), LOG_S("file", FILE_NAME), LOG_S("why", loss));
+	return loss == NULL;
+}
+
+static struct db *new_db(const char *dir, bool readonly)
 {
 	struct db *db = mem_new(sizeof(*db));
 	db->readonly = readonly;
+	db->dir = mem_copy(dir, strlen(dir));
 	db->folder = FOLDER_CLOSED;
 	return db;
 }
 
 enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
 {
-	struct db *db = new_db(true);
+	struct db *db = new_db(dir, true);
 	enum err err = folder_claim(&db->folder, dir, db->readonly, p);
 	if (err == OK)
 		err = check_file(db, dir, p);
@@ -203,20 +286,26 @@ enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
 
 enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
 {
-	struct db *db = new_db(false);
+	struct db *db = new_db(dir, false);
 	db->max_bytes = max_bytes;
 	enum err err = folder_claim(&db->folder, dir, db->readonly, p);
+	if (err == OK)
+		err = check_before(db, dir, p);
 	if (err != OK)
 		goto fail;
 	int rc = open_file(db, dir, max_bytes);
 	if (rc != MDB_SUCCESS) {
-		err = problem_set(p, ERR_BROKEN, "data", "cannot open the store in %s: %s", dir,
-		    mdb_strerror(rc));
+		err = problem_set(p, ERR_BROKEN, "data",
+		    "cannot open the store in %s: %s; waybill fsck %s may say more", dir,
+		    mdb_strerror(rc), dir);
 		goto fail;
 	}
 	err = folder_sync(&db->folder, dir, p); /* LMDB never does: the new name must last */
+	if (err == OK)
+		err = folder_mark(&db->folder, dir, p);
 	if (err != OK)
 		goto fail;
+	fault_watch(db->dir);
 	db_clear_readers(db);
 	*out = db;
 	return OK;
@@ -232,9 +321,12 @@ void db_close(struct db *db)
 	panic_if(db->snapshot.open, "the store was closed with a snapshot open");
 	if (db->read.mdb != NULL)
 		mdb_txn_abort(db->read.mdb);
+	if (!db->readonly)
+		fault_forget();
 	if (db->env != NULL)
 		mdb_env_close(db->env);
 	folder_release(&db->folder);
+	free(db->dir);
 	free(db);
 }
 
@@ -318,7 +410,7 @@ enum err db_commit(struct db_txn *txn)
 	int rc = mdb_txn_commit(txn->mdb);
 	end_write(txn, rc == MDB_SUCCESS);
 	if (rc == MDB_SUCCESS)
-		return OK;
+		return db_is_there(txn->db) ? OK : ERR_BROKEN;
 	txn->db->map_full = rc == MDB_MAP_FULL;
 	log_error("commit failed", LOG_S("error", mdb_strerror(rc)));
 	if (is_broken(txn->db))

@@ -1,15 +1,13 @@
 /*
- * The embedded database: the only module that knows LMDB. Tables of bytes to
- * bytes in key order, one write transaction at a time, read transactions that
- * live within one callback.
+ * The embedded database: the only module that knows LMDB. Tables of bytes to bytes in key
+ * order, one write transaction at a time, read transactions that live within one callback.
  *
- * A transaction's error is sticky: after a call fails for a reason of the
- * store's, the later ones do nothing and the commit reports it. ERR_NOTFOUND
- * and ERR_EXISTS are answers, not failures, and stick to nothing.
+ * A transaction's error is sticky: after a call fails for a reason of the store's, the later
+ * ones do nothing and the commit reports it. ERR_NOTFOUND and ERR_EXISTS are answers, not
+ * failures, and stick to nothing.
  *
- * It never: keeps a transaction over a turn, but for one snapshot; hands out
- * pointers that outlive the next write or the end of the transaction; is opened by
- * two processes.
+ * It never: keeps a transaction over a turn, but for one snapshot; hands out pointers that
+ * outlive the next write or the end of the transaction; is opened by two processes.
  */
 #ifndef STORE_DB_H
 #define STORE_DB_H
@@ -50,7 +48,7 @@ struct db_cursor;
 /*
  * Opens, and creates where there is none, the store in folder `dir`, locked
  * against a second process. `max_bytes`: how large the file may become.
- * ERR_IO, ERR_BUSY (another process has it) or ERR_BROKEN, with the problem in words.
+ * ERR_IO, ERR_BUSY (in use), ERR_NOTFOUND (it was there, and is gone) or ERR_BROKEN, in words.
  */
 MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out,
     struct problem *p);
@@ -63,6 +61,9 @@ MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out
  */
 MUST_CHECK enum err db_open_readonly(const char *dir, struct db **out, struct problem *p);
 
+/* Whether the open file still is the one of its name, and as long as it was. Logs it if not. */
+bool db_is_there(struct db *db);
+
 /* Closes it; no transaction may be open. NULL is fine. */
 void db_close(struct db *db);
 
@@ -72,7 +73,7 @@ MUST_CHECK enum err db_begin(struct db *db, struct db_txn **out);
 /*
  * Commits, synced: after OK it is on disk. The transaction is gone either way.
  * ERR_NOSPACE or ERR_STORE: nothing of it is there, the store is usable.
- * ERR_BROKEN: the outcome is unknown, the process must end.
+ * ERR_BROKEN: the outcome is unknown, or the file is gone; the process must end.
  */
 MUST_CHECK enum err db_commit(struct db_txn *txn);
 void db_abort(struct db_txn *txn);
@@ -123,10 +124,7 @@ void db_snapshot_end(struct db_txn *txn);
 /* The transaction's sticky error, OK while there is none. */
 enum err db_txn_error(const struct db_txn *txn);
 
-/*
- * Marks the transaction failed with `err`, for a module that found a record corrupt. Returns
- * it.
- */
+/* Marks the transaction failed with `err`, which it returns: a record was found corrupt. */
 enum err db_txn_fail(struct db_txn *txn, enum err err);
 
 /* Borrows the value under `key` until the next write. ERR_NOTFOUND or the sticky error. */

@@ -32,6 +32,8 @@ struct db {
 	bool map_full;      /* the last failure was that */
 	uint64_t reserved;  /* where the room ends that was taken behind the file's last page */
 	struct folder folder;
+	char *dir;
+	uint64_t least_bytes; /* that the file had once: it never becomes shorter */
 	struct db_txn snapshot;
 	bool readonly;
 };

@@ -12,6 +12,9 @@
 
 #include "base/mem.h"
 
+#define LOCK_NAME "waybill.lock"
+#define MARK "This folder has a store, waybill.mdb. Remove both to start anew.\n"
+
 /* Syncs the folder above, where the name of this one may be new. 0, or -1 with errno. */
 static int sync_parent(int fd)
 {
@@ -47,7 +50,7 @@ enum err folder_claim(struct folder *f, const char *dir, bool readonly, struct p
 	enum err err = open_folder(f, dir, readonly, p);
 	if (err != OK)
 		return err;
-	f->lock_fd = openat(f->fd, "waybill.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+	f->lock_fd = openat(f->fd, LOCK_NAME, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (f->lock_fd < 0 && readonly && (errno == EROFS || errno == EACCES))
 		return OK;
 	if (f->lock_fd < 0)
@@ -108,6 +111,28 @@ void folder_release(struct folder *f)
 	if (f->fd >= 0)
 		(void)close(f->fd); /* read-only */
 	*f = FOLDER_CLOSED;
+}
+
+bool folder_is_marked(const struct folder *f)
+{
+	struct stat st;
+	return f->lock_fd >= 0 && fstat(f->lock_fd, &st) == 0 && st.st_size > 0;
+}
+
+enum err folder_mark(const struct folder *f, const char *dir, struct problem *p)
+{
+	if (folder_is_marked(f))
+		return OK;
+	int fd = openat(f->fd, LOCK_NAME, O_WRONLY | O_CLOEXEC);
+	bool written = fd >= 0 && write(fd, MARK, sizeof(MARK) - 1) == sizeof(MARK) - 1 &&
+	    fsync(fd) == 0;
+	enum err err = written
+	    ? OK
+	    : problem_set(p, ERR_IO, "data", "cannot write " LOCK_NAME " in folder %s: %s", dir,
+		  strerror(errno));
+	if (fd >= 0)
+		(void)close(fd); /* is synced */
+	return err;
 }
 
 enum err folder_sync(const struct folder *f, const char *dir, struct problem *p)

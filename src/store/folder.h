@@ -35,6 +35,13 @@ MUST_CHECK enum err folder_try(const char *dir, struct problem *p);
 /* Gives up the lock and closes it; what is closed already is fine. */
 void folder_release(struct folder *f);
 
+/*
+ * Keeps in the lock's file that the folder has a store, so that one which is gone is not taken
+ * for one that never was; folder_is_marked() tells. ERR_IO, with the problem in words.
+ */
+MUST_CHECK enum err folder_mark(const struct folder *f, const char *dir, struct problem *p);
+bool folder_is_marked(const struct folder *f);
+
 /* Makes the names in it last. ERR_IO, with the problem in words. */
 MUST_CHECK enum err folder_sync(const struct folder *f, const char *dir, struct problem *p);
 

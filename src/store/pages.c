@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -420,20 +421,48 @@ static enum err find_meta(struct file *f, unsigned char out[PAGE_BYTES_MIN])
 	return OK;
 }
 
+/* Fills `f`, and `meta` with the head that counts. */
+static enum err read_head(struct file *f, unsigned char meta[PAGE_BYTES_MIN])
+{
+	enum err err = find_meta(f, meta);
+	if (err != OK)
+		return err;
+	f->last_page = u64(meta + META_LAST_PAGE);
+	if (f->last_page < FIRST_PAGE - 1 || f->last_page >= PAGES_MAX)
+		return damaged(f, 0, "is not the head of a store");
+	return OK;
+}
+
+static enum err check_trees(struct file *f, const unsigned char meta[PAGE_BYTES_MIN])
+{
+	f->seen = mem_array(f->last_page / 8 + 1, 1);
+	enum err err = check_tree(f, meta + META_TREES, true, false);
+	if (err == OK)
+		err = check_tree(f, meta + META_TREES + TREE, false, true);
+	free(f->seen);
+	return err;
+}
+
 enum err pages_check(int fd, struct problem *p)
 {
 	struct file f = {.fd = fd, .p = p};
 	unsigned char meta[PAGE_BYTES_MIN];
-	enum err err = find_meta(&f, meta);
+	enum err err = read_head(&f, meta);
+	return err == OK ? check_trees(&f, meta) : err;
+}
+
+enum err pages_check_quickly(int fd, uint64_t whole_max, struct problem *p)
+{
+	struct file f = {.fd = fd, .p = p};
+	struct stat st;
+	unsigned char meta[PAGE_BYTES_MIN];
+	enum err err = read_head(&f, meta);
+	if (err == OK && fstat(fd, &st) != 0)
+		err = problem_set(p, ERR_IO, "data", "cannot read the file: %s",
+		    strerror(errno));
 	if (err != OK)
 		return err;
-	f.last_page = u64(meta + META_LAST_PAGE);
-	if (f.last_page < FIRST_PAGE - 1 || f.last_page >= PAGES_MAX)
-		return damaged(&f, 0, "is not the head of a store");
-	f.seen = mem_array(f.last_page / 8 + 1, 1);
-	err = check_tree(&f, meta + META_TREES, true, false);
-	if (err == OK)
-		err = check_tree(&f, meta + META_TREES + TREE, false, true);
-	free(f.seen);
-	return err;
+	uint64_t bytes = (uint64_t)st.st_size;
+	bool has_all = bytes >= (f.last_page + 1) * f.page_bytes;
+	return has_all && bytes > whole_max ? OK : check_trees(&f, meta);
 }

@@ -420,11 +420,14 @@ static void test_made_anew(void **state)
 	struct store *s = *state;
 	char store[100];
 	char making[100];
+	char lock[100];
+	(void)snprintf(lock, sizeof(lock), "%s/waybill.lock", s->dir);
 	(void)snprintf(store, sizeof(store), "%s/waybill.mdb", s->dir);
 	(void)snprintf(making, sizeof(making), "%s/waybill.mdb.new", s->dir);
 	for (size_t i = 0; i < COUNT(LEFT); i++) {
 		store_close(s);
 		assert_int_equal(unlink(store), 0);
+		assert_int_equal(unlink(lock), 0);
 		int fd = open(making, O_WRONLY | O_CREAT | O_EXCL, 0600);
 		assert_true(fd >= 0);
 		assert_int_equal(write(fd, LEFT[i], strlen(LEFT[i])), strlen(LEFT[i]));

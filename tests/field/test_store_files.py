@@ -1,0 +1,193 @@
+"""The store's files, lost or damaged beneath a server: it says so in words, and ends with 1."""
+
+import os
+import random
+import shutil
+
+import pytest
+
+from harness import flags, waybill
+
+PAGE = 4096
+
+
+@pytest.fixture
+def stopped(make_gateway, make_receiver):
+    """A gateway that has stopped, with something in its store, and its file."""
+    gateway = make_gateway()
+    receiver = make_receiver(200)
+    gateway.register("s1", receiver.url())
+    for i in range(30):
+        gateway.publish("s1", data={"n": i, "text": "x" * 3000})
+    gateway.publish("s1", data="y" * 100000)
+    receiver.wait_for(31)
+    gateway.stop()
+    return gateway, gateway.directory / "data" / "waybill.mdb"
+
+
+def serve(gateway):
+    """Starts on the gateway's store something that should end by itself."""
+    return waybill(
+        "serve", *flags({"listen": "127.0.0.1:0", "data": gateway.directory / "data"})
+    )
+
+
+def expect_words(done, gateway, *words):
+    data = gateway.directory / "data"
+    assert done.returncode == 1 and done.stdout == "", done
+    for word in (str(data), *words):
+        assert word in done.stderr, done.stderr
+
+
+def ended(gateway):
+    """What a gateway logged that has ended by itself with status 1."""
+    assert gateway.process.wait() == 1
+    return gateway.log_text()
+
+
+# At start
+
+
+@pytest.mark.parametrize("part", [1, 100, PAGE, 2 * PAGE, 0.1, 0.3, 0.5, 0.8, 0.99])
+def test_file_that_is_cut_short(stopped, part):
+    gateway, path = stopped
+    size = path.stat().st_size
+    os.truncate(path, part if isinstance(part, int) else int(size * part))
+    expect_words(serve(gateway), gateway, "damaged: ", "waybill fsck")
+    assert waybill("fsck", gateway.directory / "data").returncode == 1
+
+
+def test_file_that_is_longer_is_fine(stopped):
+    gateway, path = stopped
+    os.truncate(path, path.stat().st_size + 10 * PAGE)
+    gateway.start()
+    assert gateway.publish("s1")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pages_that_are_damaged(stopped, seed):
+    """It serves, or says why not; it never dies of it."""
+    gateway, path = stopped
+    draw = random.Random(seed)
+    content = bytearray(path.read_bytes())
+    pages = len(content) // PAGE
+    for _ in range(draw.choice([1, 3, 10])):
+        at = draw.randrange(pages) * PAGE
+        how = draw.choice(["noise", "zeros", "head", "other"])
+        if how == "noise":
+            content[at:at + PAGE] = draw.randbytes(PAGE)
+        elif how == "zeros":
+            content[at:at + PAGE] = bytes(PAGE)
+        elif how == "head":
+            content[at + draw.randrange(32)] ^= 1 << draw.randrange(8)
+        else:
+            other = draw.randrange(pages) * PAGE
+            content[at:at + PAGE] = content[other:other + PAGE]
+    path.write_bytes(content)
+    fsck = waybill("fsck", gateway.directory / "data")
+    if "damaged: page" in fsck.stderr or "damaged: a table" in fsck.stderr:
+        expect_words(serve(gateway), gateway, "damaged: ", "waybill fsck")
+    else:
+        gateway.start()
+        assert gateway.request("GET", "/livez").ok
+
+
+@pytest.mark.parametrize(
+    "content", [b"", bytes(20 * PAGE), b"not a store " * 1000],
+    ids=["empty", "zeros", "text"],
+)
+def test_file_that_is_no_store_any_more(stopped, content):
+    gateway, path = stopped
+    path.write_bytes(content)
+    expect_words(serve(gateway), gateway)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("first", ["start", "crash"])
+def test_store_that_was_there_is_not_made_anew(make_gateway, stopped, first):
+    gateway, path = stopped
+    if first == "crash":
+        gateway.start()
+        gateway.kill()
+    lock = path.with_name("waybill.lock")
+    path.unlink()
+    expect_words(serve(gateway), gateway, "is lost", "to start anew", "waybill.lock")
+    expect_words(serve(gateway), gateway, "is lost")  # again and again
+    assert not path.exists()
+    lock.unlink()
+    gateway.start()
+    assert gateway.api("GET", "/sessions/s1/webhooks").json()["count"] == 0
+
+
+def test_store_of_an_older_version_is_marked_too(stopped):
+    gateway, path = stopped
+    path.with_name("waybill.lock").write_bytes(b"")
+    gateway.start()
+    gateway.stop()
+    path.unlink()
+    expect_words(serve(gateway), gateway, "is lost")
+
+
+def test_start_that_failed_before_there_was_a_store_is_no_loss(make_gateway, tmp_path):
+    data = tmp_path / "gateway1" / "data"
+    data.mkdir(parents=True)
+    (data / "waybill.lock").touch()
+    assert waybill("fsck", data).returncode == 1
+    assert make_gateway().publish("s1")
+
+
+def test_restored_backup_is_served(stopped, make_gateway):
+    gateway, path = stopped
+    data = gateway.directory / "data"
+    gateway.start()
+    copy = gateway.directory / "copy"
+    env = {"WAYBILL_URL": gateway.url, "WAYBILL_TOKEN": gateway.token}
+    assert waybill("backup", copy, env=env).returncode == 0
+    gateway.stop()
+    path.unlink()
+    expect_words(serve(gateway), gateway, "is lost")
+    shutil.copy(copy / "waybill.mdb", data)
+    gateway.start()
+    assert gateway.api("GET", "/sessions/s1/webhooks").json()["count"] == 1
+
+
+# Under a running server
+
+
+def lose(gateway, how):
+    data = gateway.directory / "data"
+    path = data / "waybill.mdb"
+    if how == "removed":
+        path.unlink()
+    elif how == "replaced":
+        shutil.copy(path, path.with_name("other"))
+        path.with_name("other").rename(path)
+    elif how == "folder moved":
+        data.rename(data.with_name("moved"))
+    elif how == "folder removed":
+        shutil.rmtree(data)
+    else:
+        os.truncate(path, 3 * PAGE if how == "cut short" else 0)
+
+
+LOSSES = ["removed", "replaced", "folder moved", "folder removed", "cut short", "emptied"]
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_loss_under_an_idle_server(gateway, how):
+    gateway.publish("s1", data="x" * 100000)
+    lose(gateway, how)
+    assert str(gateway.directory / "data") in ended(gateway)
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_nothing_is_acknowledged_after_a_loss(gateway, how):
+    gateway.publish("s1", data="x" * 100000)
+    lose(gateway, how)
+    try:
+        answer = gateway.api("POST", "/sessions/s1/events", json={"event": "message"})
+        assert answer.status_code == 503
+    except OSError:  # it has ended before the request came
+        pass
+    log = ended(gateway)
+    assert "the store's file is lost" in log or "waybill fsck" in log
