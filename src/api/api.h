@@ -8,6 +8,7 @@
 
 #include "api/auth.h"
 #include "api/inbound.h"
+#include "api/origin.h"
 #include "api/publish_api.h"
 #include "api/quota.h"
 #include "base/uuid.h"
@@ -62,6 +63,7 @@ struct api_conf {
 	const struct histogram *turn_parts; /* the same of their parts */
 	struct webhook_rules rules;
 	const struct inbound *inbound;
+	struct origin_conf origins;
 	uint64_t body_max;  /* bytes of one event's request */
 	uint64_t batch_max; /* bytes of a batch */
 	uint32_t webhooks_per_session;
@@ -94,7 +96,7 @@ void api_configure(struct api *api, const struct api_conf *conf);
 /* Answers the requests that are held back, and holds none from now on. NULL is fine. */
 void api_stop(struct api *api);
 /*
- * Ends what keeps the store from using its space again, a backup, if the file has grown since
+ * Ends a backup, which keeps the store from using its space again, if the file has grown since
  * it began. To be called when the file, of `file_bytes`, cannot grow much more.
  */
 void api_relieve(struct api *api, uint64_t file_bytes);

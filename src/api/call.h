@@ -91,7 +91,7 @@ bool call_has_json(struct call *c);
 bool call_has_coding(struct call *c);
 
 /*
- * Reads the body into c->body, gzip undone, of which it may hold `most` bytes. False: it has
+ * Reads the body into c->body, unpacked: there it may have `most` bytes. False: the call has
  * been answered, with 400, 413 or 429.
  */
 bool call_read_body(struct call *c, uint64_t most);

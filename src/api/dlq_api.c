@@ -1,4 +1,4 @@
-/* Dead letters, listed newest first. What is done with them is in dlq_change_api.c. */
+/* Dead letters: listed newest first, sent again, dropped. */
 #include "api/handlers.h"
 
 #include <stdlib.h>
@@ -63,6 +63,7 @@ static bool write_entry(void *arg, const struct dead_letter *d)
 	json_write_bytes_or_null(json, "last_error", slice_of(d->last_error));
 	json_write_u64(json, "attempts", d->attempts);
 	json_write_time(json, "failed_at", d->failed_ms);
+	json_write_i64(json, "failed_at_unix", d->failed_ms / 1000);
 	write_payload(page, d);
 	json_close(json);
 	return true;

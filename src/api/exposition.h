@@ -24,7 +24,7 @@ void exposition_real(struct buf *out, const char *name, const char *labels, doub
 void exposition_counter(struct buf *out, const char *name, const char *help, uint64_t value);
 void exposition_gauge(struct buf *out, const char *name, const char *help, uint64_t value);
 
-/* Appends a histogram, in seconds, to a family of such; `labels` as above. */
+/* Appends a histogram, in seconds, to a family of histograms; `labels` as above. */
 void exposition_buckets(struct buf *out, const char *name, const char *labels,
     const struct histogram *h);
 

@@ -33,14 +33,14 @@ void handle_webhook_enable(struct call *c);
 void handle_webhook_disable(struct call *c);
 void release_webhook(struct call *c);
 
-/* dlq_api.c, dlq_change_api.c: dead letters */
+/* dlq_api.c: dead letters */
 void handle_dlq_list(struct call *c);
 void handle_dlq_replay(struct call *c);
 void handle_dlq_delete(struct call *c);
 void handle_dlq_replay_all(struct call *c);
 void handle_dlq_purge(struct call *c);
 
-/* deliveries_change_api.c: one delivery */
+/* deliveries_api.c: one delivery */
 void handle_delivery_retry(struct call *c);
 void handle_delivery_cancel(struct call *c);
 

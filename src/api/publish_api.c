@@ -307,6 +307,16 @@ static void stage(struct publish_call *pc, int status)
 	call_stage(&pc->call, apply_publish, done_publish);
 }
 
+/* Whether there is a second Idempotency-Key beside `name`: nobody knows which one is meant. */
+static bool has_second_key(const struct call *c, struct slice name)
+{
+	struct buf all = BUF_INIT(2 * KEY_MAX);
+	http_header_list(c->http, "Idempotency-Key", &all);
+	bool has_more = all.failed || slice_trim(buf_view(&all)).len != name.len;
+	buf_fini(&all);
+	return has_more;
+}
+
 /* Checks an Idempotency-Key; false: the call has been answered. */
 static bool check_key(struct call *c)
 {
@@ -314,6 +324,10 @@ static bool check_key(struct call *c)
 	bool valid = name.len <= KEY_MAX;
 	if (name.ptr == NULL)
 		return true;
+	if (valid && has_second_key(c, name)) {
+		call_fail(c, 400, "Idempotency-Key", "is given twice");
+		return false;
+	}
 	for (size_t i = 0; i < name.len; i++)
 		valid = valid && name.ptr[i] >= ' ' && name.ptr[i] <= '~';
 	if (name.len == 0 || !valid) {
@@ -356,6 +370,7 @@ static struct intake_conf conf_of(const struct call *c)
 	    .scratch = &c->api->scratch,
 	    .now_ms = clock_wall_ms(),
 	    .key_ms = c->api->conf.idempotency_ms,
+	    .takes_any = c->route->handle == handle_webhook_in,
 	    .has_key = http_header(c->http, "Idempotency-Key").ptr != NULL,
 	    .body_max = c->api->conf.body_max,
 	    .batch_max = c->session[0] == '\0' ? c->api->conf.batch_max : 0,
@@ -612,8 +627,13 @@ static enum err read_item(struct intake *in, const struct intake_conf *conf,
 	size_t text_at = r->pos;
 	if (in->count == INTAKE_EVENTS_MAX)
 		return too_many_events(p);
-	enum err err = envelope_read(r, conf->session, conf->now_ms / 1000, where,
-	    conf->scratch, &in->bodies, &e, p);
+	enum err err = OK;
+	if (conf->takes_any)
+		err = envelope_read_any(r, conf->session, conf->now_ms / 1000, where,
+		    conf->scratch, &in->bodies, &e, p);
+	else
+		err = envelope_read(r, conf->session, conf->now_ms / 1000, where, conf->scratch,
+		    &in->bodies, &e, p);
 	if (err != OK)
 		return err;
 	if (r->pos - text_at > conf->body_max)
@@ -699,12 +719,32 @@ static enum err read_line(struct intake *in, const struct intake_conf *conf, str
 	return err;
 }
 
+/* Takes lines of nothing but blanks off the front of `text`; returns how many they were. */
+static unsigned skip_empty_lines(struct slice *text)
+{
+	size_t end = 0;
+	unsigned count = 0;
+	for (size_t i = 0; i < text->len; i++) {
+		char c = text->ptr[i];
+		if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
+			break;
+		if (c == '\n') {
+			end = i + 1;
+			count++;
+		}
+	}
+	text->ptr += end;
+	text->len -= end;
+	return count;
+}
+
 static enum err read_lines(struct intake *in, const struct intake_conf *conf, struct slice text,
     struct problem *p)
 {
 	enum err err = OK;
 	in->is_batch = true;
 	for (unsigned number = 1; err == OK && text.len > 0; number++) {
+		number += skip_empty_lines(&text);
 		struct slice line = slice_cut(&text, '\n');
 		err = read_line(in, conf, line, p);
 		if (err != OK) {

@@ -53,6 +53,7 @@ struct intake_conf {
 	int64_t now_ms;
 	int64_t key_ms;     /* how long an "id" is known */
 	bool has_key;       /* the request as a whole has a key */
+	bool takes_any;     /* an object that is no envelope, too: envelope_read_any() */
 	uint64_t body_max;  /* bytes of one event alone */
 	uint64_t batch_max; /* bytes of a batch */
 };

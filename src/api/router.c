@@ -22,6 +22,7 @@ static const struct route ROUTES[] = {
     {"GET", "ui/:file", handle_ui_file, NULL, NULL, true, NULL},
     {"GET", "openapi.yaml", handle_openapi, NULL, NULL, true, NULL},
     {"GET", "livez", handle_livez, NULL, NULL, true, NULL},
+    {"GET", "health", handle_livez, NULL, NULL, true, NULL},
     {"GET", "readyz", handle_readyz, NULL, NULL, true, NULL},
     {"GET", "metrics", handle_metrics, NULL, NULL, true, NULL},
     {"GET", "api/v1/capabilities", handle_capabilities, NULL, NULL, false, NULL},
@@ -306,10 +307,24 @@ static bool is_api(const struct route *route)
 	return strncmp(route->pattern, "api/", 4) == 0;
 }
 
+/* Where no token keeps others out: whether it is no page of another site that calls. */
+static bool is_no_stranger(struct call *c)
+{
+	const char *field = "";
+	if (auth_count(c->api->conf.auth) > 0 || !is_api(c->route))
+		return true;
+	const char *why = origin_refuse(&c->api->conf.origins, c->http, &field);
+	if (why != NULL)
+		call_fail(c, 403, field, why);
+	return why == NULL;
+}
+
 /* Checks who calls and what for. OK, or the call has been answered. */
 static enum err admit(struct call *c, const struct path *path)
 {
 	struct slice token = http_header(c->http, "Authorization");
+	if (!is_no_stranger(c))
+		return ERR_REFUSED;
 	if (!c->route->open && !guard_admits(c->api->guard, c))
 		return ERR_REFUSED;
 	if (!c->route->open &&
@@ -355,11 +370,13 @@ static struct call *begin_call(struct api *api, struct http_request *q)
 	struct buf allow = BUF_INIT(128);
 	struct call *c = NULL;
 	const struct route *route = NULL;
+	origin_put_headers(&api->conf.origins, q);
 	enum err err = split_path(http_path(q), &path);
 	if (err == OK)
 		route = find_route(api, http_method(q), &path, &allow);
 	if (route == NULL) {
-		answer_no_route(api, q, err, &allow);
+		if (!origin_answer_preflight(&api->conf.origins, q, buf_cstr(&allow)))
+			answer_no_route(api, q, err, &allow);
 	} else {
 		c = make_call(api, q, route);
 		if (admit(c, &path) != OK)

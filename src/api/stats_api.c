@@ -24,7 +24,7 @@ struct rank {
 	bool fails;
 };
 
-/* Those that hurt most, as they were found; what is shown of them is of now. */
+/* Those that hurt most, as they were found; what is shown of them is their present state. */
 struct troubles {
 	struct rank list[TOP_MAX]; /* what hurts most first */
 	size_t count;

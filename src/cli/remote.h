@@ -36,7 +36,7 @@ bool remote_read(struct remote *r, int argc, char **argv, int *first);
 /* Whether the URL is one; ERR_INVALID with the problem in words. */
 MUST_CHECK enum err remote_check(const struct remote *r, struct problem *p);
 
-/* A client for it, and nothing else in its way; the caller frees it. */
+/* Makes a client for it alone; the caller frees it. */
 struct client *remote_client(const struct remote *r, struct reactor *reactor);
 
 /* Says on standard error that `command` got no answer, or one that is not as it should be. */

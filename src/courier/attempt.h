@@ -1,6 +1,6 @@
 /*
  * One attempt of a delivery as an HTTP request: the headers of docs/api.md
- * section 4, signed at the time of the attempt.
+ * section 9, signed at the time of the attempt.
  */
 #ifndef COURIER_ATTEMPT_H
 #define COURIER_ATTEMPT_H

@@ -316,11 +316,16 @@ static int on_close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
-/* A connection stands, and the request is about to be sent on it. */
+/*
+ * A connection stands, and the request is about to be sent on it, from its first byte: libcurl
+ * may do so by itself in place of a connection that has died, and before 8.7 it does not rewind
+ * a body of which it has read a part, but sent nothing.
+ */
 static int on_connection(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
 	struct client_request *q = arg;
 	const struct kept_ends ends = {remote, local, remote_port, local_port};
+	q->sent = 0;
 	if (q->opened)
 		kept_put(q->client->kept, q->opened_fd, &ends);
 	else
@@ -466,6 +471,7 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https"));
 	MUST(curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L));
+	MUST(curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L));
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L));
 	MUST(curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2));
@@ -621,8 +627,9 @@ static void add_line(struct client_request *q, struct slice name, struct slice r
 
 void client_header(struct client_request *q, struct slice name, struct slice value)
 {
-	/* curl reads "Name:" as "leave it out" and "Name;" as an empty value */
-	add_line(q, name, value.len == 0 ? SLICE(";") : SLICE(": "), value);
+	/* curl reads "Name:", also with spaces, as "leave it out", "Name;" as an empty value */
+	struct slice bare = slice_trim(value);
+	add_line(q, name, bare.len == 0 ? SLICE(";") : SLICE(": "), bare);
 }
 
 void client_own_header(struct client_request *q, struct slice name, struct slice value)
@@ -683,7 +690,7 @@ static void set_url(struct client_request *q, const char *url)
 	way_set_host(q->way, (struct slice){0}, 0);
 	MUST(curl_easy_setopt(q->easy, CURLOPT_URL, url));
 	/* what cannot be parsed curl refuses in its own words */
-	bool parsed = curl_url_set(q->url, CURLUPART_URL, url, 0) == CURLUE_OK;
+	bool parsed = curl_url_set(q->url, CURLUPART_URL, url, CURLU_PATH_AS_IS) == CURLUE_OK;
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CURLU, parsed ? q->url : NULL));
 	if (!parsed)
 		return;

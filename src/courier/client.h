@@ -1,15 +1,13 @@
 /*
  * The HTTP client: the one user of libcurl. Sends POST requests from the loop (and GET
- * requests of our own commands)
- * and reports each one's outcome once, from client_reap(), never from inside a
- * curl callback.
+ * requests of our own commands) and reports each one's outcome once, from client_reap(), never
+ * from inside a curl callback. A host's addresses are tried within the one timeout, the next
+ * 250 ms after the one before (race.h). While descriptors are short it gives up idle
+ * connections first.
  *
- * It never: follows a redirect, uses a proxy of the environment, gives curl a name
- * to look up (lookup.h does that), connects to an address that the policy forbids,
- * queues (who calls it decides what may start), reads more than CLIENT_BODY_MAX of
- * an answer. A host's addresses are tried within the one timeout, the next 250 ms after
- * the one before (race.h). While descriptors are short it gives
- * up idle connections first.
+ * It never: follows a redirect, uses a proxy of the environment, gives curl a name to look up
+ * (lookup.h does that), connects to an address that the policy forbids, queues (its caller
+ * decides what may start), reads more than CLIENT_BODY_MAX of an answer.
  */
 #ifndef COURIER_CLIENT_H
 #define COURIER_CLIENT_H
@@ -76,7 +74,7 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf);
 /* Drops what is in flight without a word, then frees. NULL is fine. */
 void client_free(struct client *c);
 
-/* What its look-ups have come to. */
+/* The figures of its look-ups. */
 void client_lookups(const struct client *c, struct lookup_figures *out);
 
 /*

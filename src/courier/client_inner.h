@@ -108,7 +108,7 @@ enum shortage client_connect_shortage(const struct client_request *q);
 /* What of our own was lacking, where that is why no final status came. */
 enum shortage client_find_shortage(const struct client_request *q);
 
-/* Whether the connection of now has come to stand, or an earlier one is used. */
+/* Whether the present connection has come to stand, or an earlier one is used. */
 bool client_is_connected(const struct client_request *q);
 
 /* Says what came of a request that has ended; the texts are the request's. */

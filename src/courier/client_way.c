@@ -37,7 +37,8 @@ struct way {
 	enum lookup_status status;
 	bool found;
 	struct route route;
-	union lookup_address to; /* the address of now; of no family: curl knows, or none is */
+	union lookup_address
+	    to; /* the present address; of no family: curl knows, or there is none */
 	int64_t asked_us;
 	int64_t found_us;                 /* 0: it still waits */
 	char proxy_name[ROUTE_NAME_SIZE]; /* where the proxy is, as curl was told */

@@ -47,10 +47,10 @@ void way_stop(struct way *w);
 /* Whether curl has been told an address, and may begin. */
 bool way_is_found(const struct way *w);
 
-/* Nothing took the connection at the address of now: for a while others come before it. */
+/* The current address took no connection: for a while it is tried after the others. */
 void way_demote(struct way *w);
 
-/* One stood there. */
+/* A connection to it stood. */
 void way_promote(struct way *w);
 
 /* The addresses that are left to try after the one that curl was told, and their port. */
@@ -60,13 +60,13 @@ uint16_t way_port(const struct way *w);
 /* Tells curl another address of these. */
 void way_take(struct way *w, const union lookup_address *to);
 
-/* Which addresses failed of late, whoever's way it was. */
+/* Which addresses failed lately, on any way. */
 struct failures *ways_failures(struct ways *ways);
 
 /* How the addresses were found; LOOKUP_TIMEOUT while they are not. */
 enum lookup_status way_status(const struct way *w);
 
-/* What was waited for the look-up. */
+/* How long the look-up took. */
 int64_t way_lookup_us(const struct way *w);
 
 /* Writes why nothing was found: "Could not resolve host: NAME". */

@@ -24,7 +24,7 @@ void failures_free(struct failures *f);
 /* No connection to `a` came to stand, or another one did long before it. */
 void failures_note(struct failures *f, const union lookup_address *a, uint16_t port);
 
-/* One did. */
+/* A connection to `a` stood. */
 void failures_forget(struct failures *f, const union lookup_address *a, uint16_t port);
 
 bool failures_has(const struct failures *f, const union lookup_address *a, uint16_t port);

@@ -220,7 +220,7 @@ static struct line *wait_in_line(struct lookup *l, struct lookup_name *n)
 	return line;
 }
 
-/* Another taker asks for a name that waits: where less of his waits, it does so there. */
+/* Another taker asks for a name that waits: it moves to the taker of whom fewer wait. */
 static void change_place(struct lookup *l, struct lookup_name *n, uint64_t taker)
 {
 	struct lookup_queue *waiting = l->lines[n->standing].waiting;

@@ -1,11 +1,11 @@
 /*
  * Names that wait to be looked up. Turns go from taker to taker, that is from session to
- * session, and of one from domain to domain: those who want many names wait for themselves,
- * and so do many names of one domain. A domain is the last two labels of a name; that "co.uk"
- * is one then does no harm.
+ * session, and within one from domain to domain: a session that wants many names delays only
+ * itself, and so does a domain with many names. A domain is the last two labels of a name; that
+ * "co.uk" is one then does no harm.
  *
- * Who comes while nobody of his waits is the next: a crowd that has come before waits longer
- * anyway.
+ * A taker of whom nothing waits comes next when it asks: a crowd that has come before waits
+ * longer anyway.
  */
 #ifndef COURIER_LOOKUP_QUEUE_H
 #define COURIER_LOOKUP_QUEUE_H
@@ -45,7 +45,7 @@ struct lookup_place *lookup_queue_take(struct lookup_queue *q);
 /* `p` waits no longer; nothing where it does not wait. */
 void lookup_queue_drop(struct lookup_queue *q, struct lookup_place *p);
 
-/* How many wait of a taker's; and of the one that `p`, which waits, is put for. */
+/* How many names of a taker wait; the same of the taker for whom `p` waits. */
 size_t lookup_queue_of(const struct lookup_queue *q, uint64_t taker);
 size_t lookup_queue_beside(const struct lookup_place *p);
 

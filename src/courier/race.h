@@ -63,7 +63,7 @@ bool race_hurry(struct race *r);
 /* Tries nothing more and closes what is under way. */
 void race_stop(struct race *r);
 
-/* For want of what the race's next address could not be tried so far. */
+/* What was lacking when the race could not try its next address. */
 enum shortage race_shortage(const struct race *r);
 
 #endif

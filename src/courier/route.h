@@ -36,7 +36,7 @@ bool route_has_next(const struct route *r);
 /* The same that route_next() will return; it has to have one. */
 const union lookup_address *route_peek(const struct route *r);
 
-/* Returns the next address to try, NULL: all were. */
+/* Returns the next address to try; NULL: all have been tried. */
 const union lookup_address *route_next(struct route *r);
 
 #define ROUTE_NAME_SIZE 48 /* an IPv6 address in brackets, a NUL */

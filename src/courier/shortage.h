@@ -26,13 +26,13 @@ extern const char *const SHORTAGE_NAMES[SHORTAGES];
 enum shortage shortage_of_errno(int error);
 
 /*
- * What was lacking where no connection to `to` came to stand, for this errno. That there is no
- * address to connect from (EADDRNOTAVAIL) is a shortage where it is for want of a port; that
- * there is no way is none. It tries.
+ * What was lacking where no connection to `to` came to stand, for this errno. EADDRNOTAVAIL,
+ * no address to connect from, is a shortage where the ports have run out, and none where there
+ * is no way to `to`: it finds out by trying.
  */
 enum shortage shortage_of_connect(int error, const struct sockaddr *to);
 
-/* Whether no descriptor can be had now. It tries: for after something has failed. */
+/* Whether no descriptor can be had now. It tries to get one: ask after a failure. */
 bool shortage_is_of_descriptors(void);
 
 /*

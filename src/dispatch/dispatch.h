@@ -103,7 +103,7 @@ struct dispatch_figures {
 	uint64_t dead;
 	uint64_t expired;
 	uint64_t attempts[DISPATCH_CLASSES];
-	uint64_t shortages[SHORTAGES]; /* starts that came to nothing for want of ours */
+	uint64_t shortages[SHORTAGES]; /* attempts put off: something of ours lacked */
 	struct histogram attempt;      /* from its start to its result */
 	struct histogram receipt;      /* from the event's 202 to the receiver's 2xx, wall */
 	struct sched_figures sched;    /* how slots are shared */

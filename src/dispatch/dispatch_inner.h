@@ -76,8 +76,8 @@ void endpoint_rewind(struct endpoint *ep);
 void flights_start_due(struct dispatch *d);
 
 /*
- * Whether there is room for another: of drops that are not committed, of connections while
- * descriptors are short.
+ * Whether another may start: not too many drops wait for their commit, and while descriptors
+ * are short there is a connection left.
  */
 bool flights_have_room(const struct dispatch *d);
 

@@ -372,8 +372,8 @@ static bool has_expired(const struct dispatch *d, const struct delivery *deliver
 }
 
 /*
- * Drops a claimed delivery that has expired: without an attempt, and without a slot. It costs
- * its endpoint the turn, so that a queue of such does not hold up the others.
+ * Drops a claimed delivery that has expired: without an attempt, and without a slot. That
+ * uses up its endpoint's turn, so that a queue full of them does not hold up the others.
  */
 static void drop_expired(struct dispatch *d, struct endpoint *ep,
     const struct delivery *delivery, const struct event *e, int64_t now_ms)
@@ -390,8 +390,8 @@ static void drop_expired(struct dispatch *d, struct endpoint *ep,
 }
 
 /*
- * What a claimed delivery is of cannot be read, nor will it ever be: it is dead without an
- * attempt, as one that expired is dropped.
+ * Makes a dead letter, without an attempt, of a claimed delivery whose record or event cannot
+ * be read, and never will be.
  */
 static void bury(struct flight *f, enum err why, int64_t now_ms)
 {

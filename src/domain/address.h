@@ -49,7 +49,7 @@ MUST_CHECK enum err address_parse(struct slice text, struct cidr *out);
 
 /*
  * The network that counts as one client: an IPv4 address; of IPv6 the 64 bits that every
- * subscriber is given at least, and within which he may take any address.
+ * subscriber is given at least, and within which it may take any address.
  */
 struct cidr address_client(const struct cidr *a);
 

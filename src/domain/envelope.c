@@ -37,6 +37,7 @@ static const struct field {
 /* What the checks have in common. */
 struct reading {
 	const char *where;
+	bool takes_any; /* what is no envelope becomes the data of one */
 	struct known known;
 	struct envelope *out;
 	struct problem *p;
@@ -231,34 +232,116 @@ static enum err read_members(struct json_reader *r, struct reading *rd, struct b
 	return err;
 }
 
-enum err envelope_read(struct json_reader *r, struct slice session, int64_t now_s,
-    const char *where, struct buf *scratch, struct buf *body, struct envelope *out,
-    struct problem *p)
+/* The value of a member, null as good as missing; ptr is NULL where there is none. */
+static struct slice find_member(const struct json_member *members, size_t count,
+    struct slice key)
 {
-	struct envelope made;
-	struct reading rd = {.where = where, .out = &made, .p = p};
+	for (size_t i = 0; i < count; i++) {
+		if (slice_eq(members[i].key, key) && !slice_eq(members[i].value, SLICE("null")))
+			return members[i].value;
+	}
+	return (struct slice){0};
+}
+
+/* Whether `value` is an object whose member `key` is 0. */
+static bool has_zero(struct slice value, struct slice key)
+{
+	struct json_reader r;
+	struct buf out = BUF_INIT(value.len);
+	const struct json_member *members = NULL;
+	size_t count = 0;
+	json_init(&r, value);
+	bool is_zero = json_read_members(&r, &out, &members, &count) == OK &&
+	    slice_eq(find_member(members, count, key), SLICE("0"));
+	json_fini(&r);
+	buf_fini(&out);
+	return is_zero;
+}
+
+/* The name, in quotes, of an event that comes without one, by the members that it has. */
+static struct slice guess_event(const struct json_member *members, size_t count)
+{
+	struct slice counters = find_member(members, count, SLICE("counters"));
+	struct slice status = find_member(members, count, SLICE("status"));
+	if (find_member(members, count, SLICE("schedule_id")).ptr != NULL)
+		return find_member(members, count, SLICE("error")).ptr != NULL
+		    ? SLICE("\"scheduled_failed\"")
+		    : SLICE("\"scheduled_sent\"");
+	if (find_member(members, count, SLICE("job_id")).ptr == NULL || counters.ptr == NULL)
+		return SLICE("\"unknown\"");
+	return slice_eq(status, SLICE("\"completed\"")) || has_zero(counters, SLICE("pending"))
+	    ? SLICE("\"blast_completed\"")
+	    : SLICE("\"blast_progress\"");
+}
+
+/* Makes the whole object, which `scratch` has, the data of an envelope. */
+static enum err wrap(struct reading *rd, const struct json_member *members, size_t count,
+    struct slice session, int64_t now_s, const struct buf *scratch)
+{
+	struct problem ignored;
+	struct reading tried = {.where = "", .out = rd->out, .p = &ignored};
+	tried.known.event = rd->known.event;
+	bool is_named = rd->known.event.ptr != NULL && take_event(&tried) == OK;
+	rd->known = (struct known){.event = rd->known.event, .data = buf_view(scratch)};
+	if (!is_named)
+		rd->known.event = guess_event(members, count);
+	*rd->p = (struct problem){0};
+	return check_members(rd, session, now_s);
+}
+
+/* Whether it is a whole envelope, for another session than that of the path. */
+static bool is_of_another(const struct reading *rd, struct slice path)
+{
+	struct slice session;
+	return rd->known.event.ptr != NULL && rd->known.session.ptr != NULL &&
+	    unquote(rd->known.session, &session) && name_is_session(session) &&
+	    !slice_eq(session, path);
+}
+
+static enum err read_one(struct json_reader *r, struct slice session, int64_t now_s,
+    struct reading *rd, struct buf *scratch, struct buf *body)
+{
 	struct json_writer w = JSON_WRITER(body);
 	const struct json_member *members = NULL;
 	size_t count = 0;
 	size_t start = body->len;
 	bool failed = body->failed;
 	buf_reset(scratch);
-	enum err err = read_members(r, &rd, scratch, &members, &count);
+	enum err err = read_members(r, rd, scratch, &members, &count);
 	if (err != OK)
 		return err;
-	gather_known(members, count, &rd.known);
-	err = check_members(&rd, session, now_s);
+	gather_known(members, count, &rd->known);
+	err = check_members(rd, session, now_s);
+	if (err != OK && rd->takes_any && !is_of_another(rd, session)) {
+		err = wrap(rd, members, count, session, now_s, scratch);
+		count = 0; /* they are in the data */
+	}
 	if (err != OK)
 		return err;
-	write_body(&rd, members, count, &w);
+	write_body(rd, members, count, &w);
 	if (!json_is_whole(&w)) {
 		body->len = start;
 		body->failed = failed;
-		err = problem_set(p, ERR_TOOBIG, "", "the event is over the size limit");
-		name_item(&rd);
+		err = problem_set(rd->p, ERR_TOOBIG, "", "the event is over the size limit");
+		name_item(rd);
 		return err;
 	}
-	made.body = (struct slice){body->data + start, body->len - start};
-	*out = made;
+	rd->out->body = (struct slice){body->data + start, body->len - start};
 	return OK;
+}
+
+enum err envelope_read(struct json_reader *r, struct slice session, int64_t now_s,
+    const char *where, struct buf *scratch, struct buf *body, struct envelope *out,
+    struct problem *p)
+{
+	struct reading rd = {.where = where, .out = out, .p = p};
+	return read_one(r, session, now_s, &rd, scratch, body);
+}
+
+enum err envelope_read_any(struct json_reader *r, struct slice session, int64_t now_s,
+    const char *where, struct buf *scratch, struct buf *body, struct envelope *out,
+    struct problem *p)
+{
+	struct reading rd = {.where = where, .takes_any = true, .out = out, .p = p};
+	return read_one(r, session, now_s, &rd, scratch, body);
 }

@@ -24,7 +24,7 @@ struct envelope {
 	char event[EVENT_MAX + 1];
 	char id[ENVELOPE_ID_MAX + 1]; /* the client's idempotency id; empty for none */
 	int64_t timestamp_s;          /* unix seconds */
-	bool has_timestamp;           /* it was named; else it is the time of now */
+	bool has_timestamp;           /* it was named; else it is the present time */
 	struct slice body;            /* canonical bytes, into the buffer given */
 };
 
@@ -47,5 +47,16 @@ struct envelope {
 MUST_CHECK enum err envelope_read(struct json_reader *r, struct slice session, int64_t now_s,
     const char *where, struct buf *scratch, struct buf *body, struct envelope *out,
     struct problem *p);
+
+/*
+ * The same for a gateway that turns its feed off at a 4xx: an object that is no envelope is
+ * taken as the "data" of one for `session`. Its event is the one that it names, else what its
+ * members tell: `schedule_id` scheduled_sent, or scheduled_failed with an `error`; `job_id` and
+ * `counters` blast_progress, or blast_completed once `status` says so or none is pending; else
+ * unknown. An envelope for another session stays a problem, as does what is no object.
+ */
+MUST_CHECK enum err envelope_read_any(struct json_reader *r, struct slice session,
+    int64_t now_s, const char *where, struct buf *scratch, struct buf *body,
+    struct envelope *out, struct problem *p);
 
 #endif

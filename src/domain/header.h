@@ -11,9 +11,9 @@
 bool header_is_name(const char *name);
 
 /*
- * Whether waybill sets a header of this name or it frames the request: also one that what is
- * on the way reads as such a name. CGI, WSGI, FastCGI and proxies that write "_" for "-" see
- * one name in X-Webhook-Id and X_Webhook_Id, and some in any mark for another.
+ * Whether waybill sets a header of this name, or it frames the request, or something on the way
+ * reads it as such a name. CGI, WSGI, FastCGI and proxies that write "_" for "-" do not tell
+ * X-Webhook-Id from X_Webhook_Id, and some take any mark for another.
  */
 bool header_is_reserved(const char *name);
 

@@ -1,6 +1,6 @@
 /*
- * What the files of the JSON reader share: json.c (values), json_string.c,
- * json_number.c and json_object.c. For nobody else; json.h is the interface.
+ * What the files of the JSON reader share: json.c (values, strings, objects) and json_number.c.
+ * For nobody else; json.h is the interface.
  */
 #ifndef DOMAIN_JSON_INNER_H
 #define DOMAIN_JSON_INNER_H

@@ -20,6 +20,7 @@
 #include "domain/pem.h"
 #include "domain/sign.h"
 #include "domain/url.h"
+#include "domain/url_given.h"
 #include "domain/webhook_mask.h"
 
 #define OVERLAP_DEFAULT_S 86400 /* docs/api.md */
@@ -46,9 +47,11 @@ static enum err apply_url(struct webhook *w, const cJSON *value,
 	(void)rules;
 	if (!cJSON_IsString(value))
 		return bad(p, "url", "a string");
-	enum err err = url_check(slice_of(value->valuestring), "url", p);
+	struct buf url = BUF_INIT(4 * URL_MAX); /* more than url_check() lets through */
+	enum err err = url_take(slice_of(value->valuestring), &url, "url", p);
 	if (err == OK)
-		webhook_set(&w->url, value->valuestring);
+		webhook_set(&w->url, buf_cstr(&url));
+	buf_fini(&url);
 	return err;
 }
 

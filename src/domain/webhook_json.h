@@ -30,8 +30,7 @@ MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
 
 /*
  * Applies the body of a rotate-secret call, {"secret"?,"overlap_seconds"?}, or an empty one:
- * `w`
- * has a new secret, given or made. ERR_SYNTAX, ERR_INVALID with the problem in words.
+ * `w` then has a new secret, given or made. ERR_SYNTAX, ERR_INVALID with the problem in words.
  */
 MUST_CHECK enum err webhook_apply_rotation(struct webhook *w, struct slice body, int64_t now_ms,
     struct problem *p);

@@ -83,7 +83,7 @@ struct feed;
 struct feed *feed_new(const struct feed_conf *conf);
 void feed_free(struct feed *f);
 
-/* Keeps a copy of `h`, and the oldest no longer where there is no room. */
+/* Keeps a copy of `h`; drops the oldest ones where there is no room. */
 void feed_tell(struct feed *f, const struct happening *h);
 
 /* Tells that `w` was disabled at `now_ms`, wall, and why. */

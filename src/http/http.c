@@ -198,6 +198,7 @@ static enum gate_state pass_data(struct connection *c, size_t *from, size_t leng
 		return c->state;
 	*from += n;
 	c->input += n;
+	c->server->body_bytes += n;
 	return gate_skip(&c->gate, n);
 }
 
@@ -559,4 +560,9 @@ void http_figures(const struct http_server *s, struct http_figures *out)
 uint32_t http_held(const struct http_server *s)
 {
 	return s->held;
+}
+
+uint64_t http_body_bytes(const struct http_server *s)
+{
+	return s->body_bytes;
 }

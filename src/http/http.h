@@ -9,8 +9,8 @@
  *
  * What it has to give is shared (shares.h): connections by clients, which are addresses;
  * bodies that are awaited, bytes of requests and bytes of answers by takers, which are who
- * the handler says: clients or tokens. Where all connections are taken, who is within his
- * guarantee gets that of the one that has done nothing for longest.
+ * the handler says: clients or tokens. Where all connections are taken, a client within its
+ * guarantee gets the place of the connection that has been idle for longest.
  *
  * It never: reads more of a connection than one request and a little, waits for a slow
  * head, body or reader beyond its deadline, has more open than max_connections and
@@ -129,6 +129,9 @@ void http_figures(const struct http_server *s, struct http_figures *out);
 /* Requests that have not been answered. */
 uint32_t http_held(const struct http_server *s);
 
+/* Bytes of bodies that have come so far: where they grow, more may lie there to be read. */
+uint64_t http_body_bytes(const struct http_server *s);
+
 /* Everything below is borrowed until the reply. */
 const char *http_method(const struct http_request *q);
 struct slice http_path(const struct http_request *q);  /* raw, without the query */
@@ -165,6 +168,9 @@ bool http_waits(struct http_request *q);
 
 /* Adds a header to the answer; both are copied. */
 void http_add_header(struct http_request *q, const char *name, const char *value);
+
+/* The same in place of what it has of that name, so that a request that waited has it once. */
+void http_set_header(struct http_request *q, const char *name, const char *value);
 
 /*
  * Sends the answer, which takes the request. `content_type` NULL: none. One for which its taker

@@ -1,7 +1,7 @@
 /*
  * Who may have a connection; see http.h. Clients have shares of max_connections; proxies that
  * are trusted and unix sockets, which carry many clients, have as many as there are. Where all
- * are taken, who is within his guarantee, or has no share, gets the place of another
+ * are taken, a client within its guarantee, or without a share, gets the place of another
  * connection: of the one that has been for longest at what matters least (enum standing).
  * Where that is nothing but requests that are being answered, this machine's own clients have
  * HTTP_PLACES_KEPT more.
@@ -80,8 +80,8 @@ static bool find_kept_place(struct connection *c)
 }
 
 /*
- * How many connections a client may have at others' cost: as many as he is guaranteed. Where
- * that are very few, twice as many, an equal part; who is displaced for it is not at work.
+ * How many connections a client may have at others' cost: as many as it is guaranteed. Where
+ * these are very few, twice as many, an equal part; a connection at work is never displaced.
  */
 static uint64_t claim_of(const struct share *share, uint64_t held)
 {

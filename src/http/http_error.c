@@ -10,15 +10,15 @@ const char *http_phrase(int status)
 	static const struct {
 		int status;
 		const char *phrase;
-	} PHRASES[] = {{200, "OK"}, {202, "Accepted"}, {302, "Found"}, {304, "Not Modified"},
-	    {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
-	    {411, "Length Required"}, {413, "Content Too Large"}, {414, "URI Too Long"},
-	    {415, "Unsupported Media Type"}, {417, "Expectation Failed"},
-	    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-	    {500, "Internal Server Error"}, {501, "Not Implemented"},
-	    {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"},
-	    {507, "Insufficient Storage"}};
+	} PHRASES[] = {{200, "OK"}, {202, "Accepted"}, {204, "No Content"}, {302, "Found"},
+	    {304, "Not Modified"}, {400, "Bad Request"}, {401, "Unauthorized"},
+	    {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
+	    {408, "Request Timeout"}, {409, "Conflict"}, {411, "Length Required"},
+	    {413, "Content Too Large"}, {414, "URI Too Long"}, {415, "Unsupported Media Type"},
+	    {417, "Expectation Failed"}, {429, "Too Many Requests"},
+	    {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
+	    {501, "Not Implemented"}, {503, "Service Unavailable"},
+	    {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"}};
 	for (size_t i = 0; i < sizeof(PHRASES) / sizeof(PHRASES[0]); i++) {
 		if (PHRASES[i].status == status)
 			return PHRASES[i].phrase;

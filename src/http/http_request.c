@@ -132,6 +132,13 @@ void http_add_header(struct http_request *q, const char *name, const char *value
 	panic_if(evhttp_add_header(out, name, value) != 0, "a header of ours is malformed");
 }
 
+void http_set_header(struct http_request *q, const char *name, const char *value)
+{
+	if (q->ev != NULL) /* else it is asked about once */
+		(void)evhttp_remove_header(evhttp_request_get_output_headers(q->ev), name);
+	http_add_header(q, name, value);
+}
+
 /* In place of an answer for which there is no room; what its headers say is not true of it. */
 static void answer_no_room(struct http_request *q)
 {

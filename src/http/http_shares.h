@@ -1,5 +1,5 @@
 /*
- * What takers have of the server, but for connections: bodies that are awaited, bytes of
+ * What takers have of the server besides connections: bodies that are awaited, bytes of
  * requests and of answers. For the parts of the HTTP server alone.
  */
 #ifndef HTTP_HTTP_SHARES_H

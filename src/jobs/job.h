@@ -3,8 +3,8 @@
  * operation (store/turn.h), and the next slice after the commit, while there is more.
  *
  * Where the transaction of a slice was voided, mostly for want of room, the slice is tried
- * again with half of what it was to do, and again, down to 1: a full store takes little where
- * it does not take much. The slice after that is a whole one.
+ * again with half as much to do, and again, down to 1: a full store may have room for a small
+ * slice and none for a large one. The next slice is a whole one again.
  *
  * A struct job has what all of them need for that. It never knows what a slice does, nor how
  * far the job has come: that is the job's own, in a struct that begins with a struct job.
@@ -52,7 +52,7 @@ void jobs_add(struct jobs *jobs, struct job *j, const struct job_kind *kind);
 /* Stages the next slice of each job that has more to do. Once a turn, after the commit. */
 void jobs_step(struct jobs *jobs);
 
-/* A second has passed, or it is the start: begins what is begun by time, and stages it. */
+/* Begins and stages the jobs that begin by time: at the start, and once a second. */
 void jobs_tick(struct jobs *jobs);
 
 #endif

@@ -14,7 +14,7 @@
 struct ordering;
 
 /*
- * Makes it, to begin with all fifo webhooks, as the one before may have been cut off; `jobs`
+ * Makes it. It begins with all fifo webhooks, as the last run may have been cut off; `jobs`
  * owns it. Those without a queue cost a step each.
  */
 struct ordering *ordering_new(struct jobs *jobs, struct registry *registry,

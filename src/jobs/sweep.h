@@ -1,6 +1,6 @@
 /*
- * The sweep: drops what is kept no longer (settled events, dead letters, idempotency keys),
- * each second as many slices as it takes.
+ * The sweep: drops settled events, dead letters and idempotency keys that are too old or take
+ * too much room, each second in as many slices as it takes.
  */
 #ifndef JOBS_SWEEP_H
 #define JOBS_SWEEP_H

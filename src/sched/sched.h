@@ -18,19 +18,19 @@
  * with each success up to where it last failed (slow start), then by one a window,
  * and is halved by a failure and narrowed by rising latency; never above max_in_flight.
  *
- * What keeps the others from noticing it:
+ * What keeps one endpoint from hurting the others:
  *  - Sessions take turns, within a session its READY endpoints do: one attempt a turn.
- *  - A session has its share of the slots (shares/share.h), and of the half that those have
- *    whose last attempt failed: they take turns among themselves. A session that has all that
- *    it may is parked, with all of its line, until a slot comes back.
+ *  - Endpoints whose last attempt failed have at most half of the slots, and take turns among
+ *    themselves. A session has its share of all slots (shares/share.h), and of that half. One
+ *    that holds all it may is parked, with all of its line, until a slot comes back.
  *  - Within that, an endpoint that has attempts in flight starts another only while they are
  *    fewer than a quarter of the free slots, so that the slow ones together never take the
  *    last.
  *  - The last slots, one in SHARE_RESERVE, are for endpoints whose last attempt succeeded, and
- *    that take up to a second: sessions without number, each with a receiver that turns out
- *    to hang, leave these free.
- *  - One host is sent at most `per_host` attempts at a time, whoever's they are, and each
- *    session has its share of these. Who has none there yet goes first.
+ *    that take up to a second: any number of sessions, each with a receiver that hangs,
+ *    leaves these free.
+ *  - One host is sent at most `per_host` attempts at a time, from all sessions, and each
+ *    session has its share of these. One that has none there yet goes first.
  *  - One that answers that it is overloaded is paused, longer each time and shorter with
  *    each success: without that, quick refusals would open the circuit of a receiver that
  *    only wants to be asked less often.
@@ -121,7 +121,7 @@ void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_tenant *t
 /* Forgets `e`; attempts still in flight are given back by sched_finish() before. */
 void sched_remove(struct sched *s, struct sched_endpoint *e);
 
-/* Its owner frees `session`, or `host`: no endpoint is offered from now on that is of it. */
+/* `session`, or `host`, is about to be freed: none of its endpoints is offered any more. */
 void sched_forget_session(struct sched *s, const struct sched_session *session);
 void sched_forget_host(struct sched *s, struct sched_host *host);
 

@@ -1,6 +1,6 @@
 /*
  * The configuration: one table of settings, each readable from a file, from the
- * environment and from a flag, in rising precedence (docs/api.md).
+ * environment and from a flag, in rising precedence (docs/operations.md).
  * `retry_schedule = 5s,30s` in a file is WAYBILL_RETRY_SCHEDULE and --retry-schedule.
  */
 #ifndef SERVER_CONFIG_H
@@ -25,6 +25,8 @@ struct config {
 	struct config_list listen;
 	char *metrics_listen; /* NULL: where the API is served */
 	struct config_list extra_events;
+	struct config_list cors_origins;
+	struct config_list allowed_hosts;
 	struct address_policy addresses;
 	struct retry_schedule retry;
 	struct config_expiries {

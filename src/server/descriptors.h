@@ -31,12 +31,12 @@ uint64_t descriptors_raise(void);
 struct descriptor_shares descriptors_share(uint64_t limit, const struct descriptor_needs *n);
 
 /*
- * How many connections of clients each of `servers` may have beside the receivers' share: that
- * one stays as it was made.
+ * How many connections of clients each of `servers` may have; the receivers' share stays as it
+ * was made.
  */
 uint64_t descriptors_left(uint64_t limit, const struct descriptor_shares *s, uint64_t servers);
 
-/* How many all that is needed comes to. */
+/* How many descriptors `n` takes in all. */
 uint64_t descriptors_wanted(const struct descriptor_needs *n);
 
 #endif

@@ -24,6 +24,7 @@
 #define GATHER_PASSES 4 /* passes that one commit may gather from */
 #define ANSWER_PASSES 3 /* before a slow commit */
 #define SLOW_COMMIT_US 5000
+#define BODIES_US 5000 /* that a turn polls on while bodies come */
 #define READER_CHECK_TICKS 60
 #define STORE_RETRY_MS 1000 /* between commits of progress alone while the store fails */
 #define FLUSH_PASSES 10     /* passes that let the last answers leave */
@@ -56,6 +57,7 @@ struct loop {
 	int64_t commit_us;       /* what a commit takes, of late */
 	int64_t began_us;        /* monotonic; when the turn's wait was over */
 	int64_t marked_us;       /* monotonic; when its last part was */
+	uint64_t body_bytes;     /* of the HTTP side, when last looked at */
 	int64_t part_us[TURN_PARTS];
 	int64_t quiet_until_ms; /* monotonic; no line about a long turn before */
 	uint64_t long_turns;    /* since the last line */
@@ -253,6 +255,23 @@ static void answer_first(struct loop *l)
 	}
 }
 
+/*
+ * Polls on while bodies come, for as long as a turn may: a read takes 4 KiB of each, and a
+ * large body is not to take a thousand turns that others fill.
+ */
+static void take_bodies(struct loop *l)
+{
+	int64_t until_us = clock_now_us() + BODIES_US;
+	for (uint64_t now = http_body_bytes(l->conf.http); now != l->body_bytes;
+	     now = http_body_bytes(l->conf.http)) {
+		l->body_bytes = now;
+		if (clock_now_us() >= until_us)
+			return;
+		reactor_pass(l->conf.reactor, true);
+		client_reap(l->conf.client);
+	}
+}
+
 static enum err commit(struct loop *l)
 {
 	if (turn_staged(l->conf.turn) == 0 || !may_commit(l))
@@ -334,6 +353,7 @@ static enum err turn_once(struct loop *l)
 {
 	wait_for_events(l);
 	gather(l);
+	take_bodies(l);
 	answer_first(l);
 	note_staged(l);
 	mark(l, TURN_EVENTS);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/origin.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "domain/name.h"
@@ -190,6 +191,11 @@ const struct setting SETTINGS[] = {
 	"an integer from 1 to 10000", 1, 10000},
     {.name = "connection_max_age", KIND_DURATION, AT(connection_max_age), "60s",
 	"a duration from 1s to 1d", 1000, 86400000, .fixed = true},
+    {.name = "cors_origins", KIND_LIST, AT(cors_origins), NULL,
+	"origins such as https://app.example.com, separated by commas",
+	.is_item = origin_is_origin},
+    {.name = "allowed_hosts", KIND_LIST, AT(allowed_hosts), NULL,
+	"names of hosts, without ports, separated by commas", .is_item = origin_is_host},
     {.name = "extra_events", KIND_LIST, AT(extra_events), NULL,
 	"event names of [a-z0-9_.]{1,64}, separated by commas", .is_item = is_event_item},
     {.name = "max_webhooks_per_session", KIND_INTEGER, AT(max_webhooks_per_session), "1000",

@@ -1,6 +1,6 @@
 /*
- * The rule by which all is shared that one thread has to give: slots, connections, bytes of the
- * store, bytes of answers. A taker (a session, a webhook, a client, a token) asks for more of a
+ * The rule that shares whatever one thread has to give: slots, connections, bytes of the store,
+ * bytes of answers. A taker (a session, a webhook, a client, a token) asks for more of a
  * resource; the rule says whether it may have that now.
  *
  *   0                                                 capacity - reserve      capacity
@@ -12,10 +12,10 @@
  *    1998).
  *  - The last SHARE_RESERVE-th is for takers that stay within their guarantee: half of an equal
  *    share, at least one, and no more than half of what the others leave, so that there is some
- *    for the next. Whatever others hold, who holds little is not refused.
+ *    for the next. Whatever others hold, a taker that holds little is not refused.
  *
- * Who holds more than the rule now gives keeps it, and gets no more until it has given back: a
- * newcomer has its share as fast as what is held comes back. Pure: it knows no resource.
+ * A taker that holds more than the rule now gives keeps it, and gets no more until it has given
+ * back: a newcomer gets its share as fast as others give back. Pure: it knows no resource.
  */
 #ifndef SHARES_SHARE_H
 #define SHARES_SHARE_H

@@ -3,8 +3,8 @@
  * rule of share.h; those that keep their takers' figures themselves (the scheduler, the store)
  * ask that directly.
  *
- * It never waits and never answers anybody: who is refused gets 429 or 503, or waits, from who
- * asked. Memory: one entry for each taker that holds something.
+ * It never waits and never answers anybody: its caller answers a refused taker with 429 or 503,
+ * or lets it wait. Memory: one entry for each taker that holds something.
  */
 #ifndef SHARES_SHARES_H
 #define SHARES_SHARES_H
@@ -33,7 +33,7 @@ MUST_CHECK enum err shares_take(struct shares *s, struct slice taker, uint64_t n
 /* Takes for `taker` what it has already in fact, whatever the rule says. */
 void shares_force(struct shares *s, struct slice taker, uint64_t n);
 
-/* Counts as refused what who asked has refused by another rule. */
+/* Counts a refusal that the caller made by another rule. */
 void shares_refuse(struct shares *s, struct slice taker);
 
 /* Gives back `n` of what the taker holds; more than that is a mistake of ours. */

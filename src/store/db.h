@@ -97,7 +97,7 @@ MUST_CHECK enum err db_reserve(struct db *db);
 MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
 void db_read_end(struct db_txn *txn);
 
-/* Those that go along with write transactions, for what is gathered in memory meanwhile. */
+/* Companions of write transactions: they write what was gathered in memory meanwhile. */
 enum db_companion_role { DB_COUNTS_QUEUE, DB_COUNTS_USAGE, DB_COMPANIONS };
 
 struct db_companion {
@@ -182,7 +182,7 @@ struct db_usage {
 	uint64_t page_bytes;
 };
 
-/* Measures; a handful of system calls. ERR_IO, ERR_STORE. Or only how large it may become. */
+/* Measures; a handful of system calls. ERR_IO, ERR_STORE. The second: its largest size. */
 MUST_CHECK enum err db_usage(struct db *db, struct db_usage *out);
 uint64_t db_max_bytes(const struct db *db);
 

@@ -1,6 +1,5 @@
 /*
- * What the parts of db share: db.c has the file and the transactions, db_rows.c the rows. For
- * them alone.
+ * What is in a store and in a transaction, for db.c alone.
  */
 #ifndef STORE_DB_INNER_H
 #define STORE_DB_INNER_H

@@ -2,7 +2,7 @@
  * Idempotency keys: what was answered to a request that named one, so that its
  * repeat gets the same answer and stores nothing (docs/api.md).
  *
- * The answer itself is not kept but what it can be made from again, with the repeated request:
+ * Kept is not the answer, but what the same answer is made from, with the repeated request:
  * each event's id and how many deliveries it made, and its time where the request named none.
  * Events that follow each other in ids and are alike in the rest are kept as one run, so that a
  * key takes about a hundred bytes, whether it stands for one event or for a thousand.

@@ -86,8 +86,8 @@ struct queue_claim {
  * None due is OK with *count 0. The store's error. One whose record cannot be read is logged
  * and due, with only id, webhook and place, and an event id of zeros: for the caller to bury.
  * A claim that passed many without finding enough says "due now" and goes on from its place
- * the next time. One with forced_ms that found any says it too: only when it finds none has
- * all been looked at, and what it passed then counts from the front again, without forced_ms.
+ * the next time. One with forced_ms that found any says so too. When it finds none, all has
+ * been looked at: claims then begin at the front again, without forced_ms.
  * O(max · log n).
  */
 MUST_CHECK enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery *out,
@@ -163,9 +163,9 @@ uint64_t backlog_total(const struct backlog *b);
 MUST_CHECK enum err backlog_recount(struct db_txn *txn);
 
 /*
- * The oldest: since when the oldest waiting delivery has waited. Ids are in the order of
- * publishing, and DB_DELIVERIES in that of ids: behind a place before which nothing waits it
- * walks on, a slice at a time, over what has been settled meanwhile, to the first that waits.
+ * The oldest: since when the oldest waiting delivery has waited. DB_DELIVERIES is in the order
+ * of ids, which is that of publishing. It keeps a place before which nothing waits; from there
+ * it walks on, a slice at a time, past settled deliveries to the first that waits.
  * Each delivery is passed about once. It reads only.
  */
 

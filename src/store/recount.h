@@ -1,7 +1,7 @@
 /*
  * What a session holds, counted from the rows themselves: for a store that never had the table
- * of usage, and for proving that it is right. Idempotency keys are counted by neither: a store
- * of before has none that count.
+ * of usage, and for proving that it is right. Neither counts idempotency keys: a store without
+ * the table has none that count.
  */
 #ifndef STORE_RECOUNT_H
 #define STORE_RECOUNT_H

@@ -392,7 +392,7 @@ bool usage_allows_any(const struct usage *u, uint64_t bytes, uint64_t deliveries
 		return false;
 	if (!is_measured(u))
 		return true;
-	/* below what one alone may come to hold, nobody is over his share: share.h */
+	/* all together hold less than one alone may: none is over its share (share.h) */
 	struct share s = share_of(u);
 	uint64_t open = s.capacity - s.capacity / SHARE_RESERVE;
 	uint64_t more = pages_of(u, bytes + deliveries * USAGE_LETTER);

@@ -112,7 +112,7 @@ struct holding usage_total(const struct usage *u);
 MUST_CHECK enum err usage_allows(const struct usage *u, struct slice session, uint64_t bytes,
     uint64_t deliveries);
 
-/* Whether any session may: without a look at one, and mostly so. */
+/* Whether any session may, without a look at one: mostly that is so. */
 bool usage_allows_any(const struct usage *u, uint64_t bytes, uint64_t deliveries);
 
 /* The same for what is written within a transaction. */

@@ -188,7 +188,7 @@ WATCHER = "127.0.0.9"
 SPELLINGS = [
     "/metrics", "/%6detrics", "/m%65trics", "/%6D%65%74%72%69%63%73", "/metrics/", "/METRICS",
     "//metrics", "/./metrics", "/x/../metrics", "/metrics?a=b", "/%2fmetrics", "/metrics%2f",
-    "/livez", "/%6civez", "/Livez/", "/readyz", "/ready%7a", "/readyz//",
+    "/livez", "/%6civez", "/Livez/", "/readyz", "/ready%7a", "/readyz//", "/health", "/he%61lth",
 ]
 METRICS = b"waybill_connections"
 
@@ -214,7 +214,7 @@ def test_what_needs_no_token_is_for_watchers_in_every_spelling(
     assert {seen[path] for path in SPELLINGS if "%2f" not in path and "/." not in path} <= {400, 403}
     assert seen["/metrics"] == seen["/livez"] == seen["/readyz"] == seen["/%6detrics"] == 403
     served = {path for path in SPELLINGS if ask(path, WATCHER) == 200}
-    assert served == {"/metrics", "/metrics?a=b", "/livez", "/readyz"}
+    assert served == {"/metrics", "/metrics?a=b", "/livez", "/readyz", "/health"}
 
 
 @pytest.mark.parametrize("kind", FRONTS)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import expect_error, hooks_path, sign_v1, sign_v2, wait_until
+from harness import expect_error, hooks_path, sign_v1, sign_v2, wait_until, waybill
 
 HOOK = "http://127.0.0.1:9/hook"
 ID = "b807d7e0-f783-4252-9d6d-76f50e2e8348"
@@ -203,3 +203,138 @@ def test_one_replay_runs_for_those_who_ask_at_once(gateway):
     path = hooks_path("s1", webhook["id"], "replay")
     answers = at_once(gateway, [("POST", path, {"since": 0}) for _ in range(9)])
     assert sorted(answer.status_code for answer in answers) == [202] + [409] * 8
+
+
+# Pages of other sites
+
+PAGE = "https://app.example.com"
+
+
+def asked(gateway, method, path, **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return gateway.request(method, "/api/v1" + path, headers=named)
+
+
+def cors(answer):
+    return {n: v for n, v in answer.headers.items() if n.lower().startswith("access-control-")}
+
+
+def test_preflights_of_origins_that_may_call_are_answered(make_gateway):
+    gateway = make_gateway(cors_origins=PAGE + ",http://localhost:3000")
+    for origin in [PAGE, "http://localhost:3000"]:
+        answer = gateway.request(
+            "OPTIONS", "/api/v1/sessions/s1/webhooks", token="", headers={
+                "Origin": origin, "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": "authorization,content-type",
+            },
+        )
+        assert answer.status_code == 204 and answer.content == b""
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        assert "POST" in answer.headers["Access-Control-Allow-Methods"].split(", ")
+        allowed = answer.headers["Access-Control-Allow-Headers"].lower()
+        assert {"authorization", "content-type", "idempotency-key"} <= set(allowed.split(", "))
+        assert "Origin" in answer.headers["Vary"]
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        read = asked(gateway, "GET", "/sessions/s1/webhooks", Origin=origin)
+        assert read.status_code == 200
+        assert read.headers["Access-Control-Allow-Origin"] == origin
+        refused = asked(gateway, "GET", "/sessions/s1/webhooks?x=1", Origin=origin)
+        assert refused.status_code == 400  # which the page may read too
+        assert refused.headers["Access-Control-Allow-Origin"] == origin
+
+
+@pytest.mark.parametrize("origin", [PAGE + ":8443", "http://app.example.com", "null", "*",
+                                    "https://example.com", PAGE + ".evil.test", "https://app"])
+def test_other_origins_get_nothing(make_gateway, origin):
+    gateway = make_gateway(cors_origins=PAGE)
+    answer = asked(gateway, "OPTIONS", "/sessions/s1/webhooks", Origin=origin,
+                   Access_Control_Request_Method="POST")
+    assert answer.status_code == 405 and not cors(answer)
+    assert not cors(asked(gateway, "GET", "/sessions/s1/webhooks", Origin=origin))
+
+
+def test_by_default_no_page_may_call(gateway):
+    answer = asked(gateway, "OPTIONS", "/sessions/s1/webhooks", Origin=PAGE,
+                   Access_Control_Request_Method="POST")
+    assert answer.status_code == 405 and not cors(answer)
+
+
+def test_answer_that_waited_names_the_origin_once(make_gateway):
+    """A burst of one token's requests is done in turns, so that some are asked about twice."""
+    gateway = make_gateway(cors_origins=PAGE)
+    body = json.dumps([{"session_id": "s1", "event": "message", "data": list(range(9000))}] * 20)
+    clients = [gateway.connect() for _ in range(12)]
+    for client in clients:
+        client.send(
+            f"POST /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: {PAGE}\r\n"
+            f"Authorization: Bearer {gateway.token}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+    for client in clients:
+        answer = client.reply("POST")
+        assert answer.status_code == 202
+        assert str(answer.headers).count(PAGE) == 1
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "value", ["app.example.com", PAGE + "/", "https://", "*", "https://a b", PAGE + "/x", "ftp://x"]
+)
+def test_what_is_no_origin_is_refused_at_start(value):
+    answer = waybill("check-config", "--cors-origins", value)
+    assert answer.returncode == 2 and "--cors-origins" in answer.stderr
+
+
+OURS = ["127.0.0.1", "127.0.0.1:{port}", "localhost:{port}", "LOCALHOST", "[::1]:{port}",
+        "a.localhost", "waybill.internal", "waybill.internal:8080", "waybill:{port}"]
+STRANGE = ["evil.test", "evil.test:{port}", "localhost.evil.test", "127.0.0.1.evil.test",
+           "evil.localhost.test", "rebind.network:{port}", "localhost.", "127.0.0.1.", "0x7f.1"]
+WITHOUT_TOKEN = {"token": None, "allowed_hosts": "waybill.internal"}
+
+
+def strange_calls(gateway, webhook):
+    path = hooks_path("s1", webhook["id"])
+    return [
+        ("POST", path + "/disable"), ("POST", path + "/rotate-secret"), ("GET", path),
+        ("DELETE", path), ("POST", hooks_path("s1")), ("POST", "/events"), ("GET", "/backup"),
+        ("GET", "/events/stream"), ("POST", "/sessions/s1/webhook-in"),
+    ]
+
+
+@pytest.mark.parametrize("host", STRANGE)
+def test_without_a_token_a_name_that_is_not_ours_is_refused(make_gateway, host):
+    gateway = make_gateway(**WITHOUT_TOKEN)
+    webhook = gateway.register("s1", HOOK)
+    host = host.format(port=gateway.address[1])
+    for method, path in strange_calls(gateway, webhook):
+        expect_error(asked(gateway, method, path, Host=host), 403, "Host", ["allowed_hosts"])
+    assert gateway.webhook("s1", webhook["id"])["enabled"]
+    assert gateway.request("GET", "/livez", headers={"Host": host}).status_code == 200
+
+
+def test_without_a_token_our_names_are_taken(make_gateway):
+    gateway = make_gateway(**WITHOUT_TOKEN)
+    for host in OURS:
+        host = host.format(port=gateway.address[1])
+        assert asked(gateway, "GET", "/sessions", Host=host).status_code == 200, host
+        same = asked(gateway, "GET", "/sessions", Host=host, Origin="http://" + host.lower())
+        assert same.status_code == 200, host
+
+
+@pytest.mark.parametrize("origin", ["https://evil.test", "null", "http://localhost:1", "evil",
+                                    "http://127.0.0.1", "http://127.0.0.1:{port}0"])
+def test_without_a_token_pages_of_other_sites_change_nothing(make_gateway, origin):
+    gateway = make_gateway(**WITHOUT_TOKEN, cors_origins=PAGE)
+    webhook = gateway.register("s1", HOOK, secret="s3cret")
+    origin = origin.format(port=gateway.address[1])
+    for method, path in strange_calls(gateway, webhook):
+        answer = asked(gateway, method, path, Origin=origin)
+        expect_error(answer, 403, "Origin", ["cors_origins"])
+    assert gateway.webhook("s1", webhook["id"]) == webhook
+    path = hooks_path("s1", webhook["id"], "disable")
+    assert asked(gateway, "POST", path, Origin=PAGE).status_code == 200
+
+
+def test_with_a_token_any_name_will_do(gateway):
+    answer = asked(gateway, "GET", "/sessions", Host="waybill.example.com", Origin="https://x.test")
+    assert answer.status_code == 200

@@ -38,6 +38,22 @@ def test_what_is_no_json_is_named(gateway, body, words):
     expect_error(answer, 400, mentions=["line 1", words])
 
 
+def test_empty_lines_are_none_and_cost_nothing(gateway, receiver):
+    """A parser for each of millions took a second, in which nobody else was served."""
+    gateway.register("s1", receiver.url())
+    event = json.dumps({"session_id": "s1", **EVENT}).encode()
+    kind = "application/x-ndjson"
+    body = b"\r\n \n\t\n" + event + b"\n" * 7_000_000 + event + b"\n \r\n  "
+    before = processor_s(gateway)
+    answer = publish(gateway, body, "/events", Content_Type=kind)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["accepted"] == 2
+    assert processor_s(gateway) - before < 0.3
+    receiver.wait_for(2)
+    body = b"\n \n" + event + b"\n\n  {\n"
+    expect_error(publish(gateway, body, "/events", Content_Type=kind), 400, mentions=["line 5", "byte 3"])
+
+
 # Compressed bodies
 
 

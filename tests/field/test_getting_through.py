@@ -376,6 +376,23 @@ def test_connection_that_dies_under_a_request(make_gateway, make_receiver, size,
     assert {len(r.json()["data"]) for r in receiver.requests} == {size}
 
 
+@pytest.mark.parametrize("size", [70_000, 200_000])
+def test_many_connections_die_under_requests_at_once(make_gateway, make_receiver, size):
+    """
+    So that one that was taken in place of another dies as well: at any moment, also where a part of
+    the body is in curl's hands, and none of it sent. Each body is sent from its first byte.
+    """
+    gateway = make_gateway(retry_schedule="1h", circuit_failures=1)
+    receiver = make_receiver(Then(ends="reset", reads=1000))
+    gateway.register("s1", receiver.url(), max_in_flight=64, timeout_ms=30000)
+    event = {"session_id": "s1", "event": "message", "data": "x" * size}
+    for _ in range(30):
+        answer = gateway.api("POST", "/events", json=[event] * 16)
+        wait_for_ids(receiver, {e["id"] for e in answer.json()["events"]})
+    assert {r.attempt for r in receiver.requests} == {1}
+    assert {len(r.json()["data"]) for r in receiver.requests} == {size}
+
+
 @pytest.mark.parametrize("down", ["ended", "reset"])
 def test_restarted_receiver_costs_no_attempt(make_gateway, down):
     """All connections that were kept are dead at once; each event finds another one of them."""

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import expect_error, hooks_path, waybill
+from harness import expect_error, hooks_path, wait_until, waybill
 
 HOOK = "http://127.0.0.1:9/hook"
 
@@ -39,6 +39,15 @@ def test_names_that_are_read_as_ours_are_refused(gateway, name):
     expect_error(answer, 400, f"headers.{name}", ["reserved"])
 
 
+@pytest.mark.parametrize("value", ["", " ", "   ", " a b ", ";", ":"])
+def test_value_of_spaces_is_an_empty_one(gateway, receiver, value):
+    gateway.register("s1", receiver.url(), headers={"X-Mine": value, "X-Other": "1"})
+    gateway.publish("s1")
+    (request,) = receiver.wait_for(1)
+    assert request.values("X-Mine") == [value.strip()]
+    assert request.values("X-Other") == ["1"]
+
+
 def test_long_bearer_token_is_sent_whole(gateway, receiver):
     token = "Bearer " + "x" * (8192 - len("Bearer "))
     webhook = gateway.register("s1", receiver.url(), headers={"Authorization": token})
@@ -56,7 +65,8 @@ def test_long_bearer_token_is_sent_whole(gateway, receiver):
 UNUSABLE = {
     "url-safe": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa-_", "base64"),
     "not base64": ("whsec_not base64!", "base64"),
-    "without padding": ("whsec_AAE", "base64"),
+    "half its padding": ("whsec_AA=", "base64"),
+    "a digit too few": ("whsec_AAECA", "base64"),
     "nothing": ("whsec_", "base64"),
     "prefix twice": ("whsec_whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "base64"),
     "of a dashboard": ("v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "v1,"),
@@ -66,6 +76,11 @@ UNUSABLE = {
     "from Windows": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\r\n", "white space"),
     "byte order mark": ("\ufeffs3cret", "white space"),
     "no-break space": ("s3cret\u00a0", "white space"),
+    "em space": ("s3cret\u2003", "white space"),
+    "narrow space": ("\u202fs3cret", "white space"),
+    "direction mark": ("s3cret\u200e", "white space"),
+    "word joiner": ("\u2060s3cret", "white space"),
+    "whsec_ of a chat": ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\u2069", "white space"),
 }
 
 
@@ -158,3 +173,67 @@ def test_null_is_the_default_of_an_envelopes_member(gateway, receiver, path):
     for missing in ["event", "session_id"]:
         answer = gateway.api("POST", "/events", json={**event, "session_id": "s1", missing: None})
         expect_error(answer, 400, missing)
+
+
+# URLs
+
+TAKEN = {  # what is written behind the port, and what is sent
+    "stray percent": ("/100%?q=%", "/100%25?q=%25"),
+    "marks": ("/{id}/[1]|^?a[]={b|c}", "/%7Bid%7D/%5B1%5D%7C%5E?a%5B%5D=%7Bb%7Cc%7D"),
+    "not ASCII": ("/caf\u00e9?\u00fc=\U0001f511", "/caf%C3%A9?%C3%BC=%F0%9F%94%91"),
+    "quotes": ("/\"<a>`", "/%22%3Ca%3E%60"),
+    "dot segments": ("/a/../b/./c//", "/a/../b/./c//"),
+    "dots in disguise": ("/a/%2e%2E/b", "/a/%2e%2E/b"),
+    "encoded already": ("/%7Bid%7D%25?x=%5b", "/%7Bid%7D%25?x=%5b"),
+}
+
+
+@pytest.mark.parametrize("written, sent", TAKEN.values(), ids=TAKEN)
+def test_urls_that_browsers_and_curl_take_are_taken(gateway, receiver, written, sent):
+    base = receiver.url("")
+    webhook = gateway.register("s1", base + written)
+    assert webhook["url"] == base + sent
+    gateway.publish("s1")
+    (request,) = receiver.wait_for(1)
+    assert request.path == sent
+    again = gateway.api("POST", hooks_path("s1"), json={"url": base + sent})
+    expect_error(again, 409, "url")
+    patched = gateway.api("PATCH", hooks_path("s1", webhook["id"]), json={"url": base + written})
+    assert patched.json()["url"] == base + sent
+
+
+def test_international_hosts_are_found_by_their_ascii_form(make_gateway, receiver, name_server):
+    gateway = make_gateway(name_servers=name_server.address)
+    name_server.names["xn--bcher-kva.test"] = ["127.0.0.1"]
+    port = receiver.url().split(":")[2].split("/")[0]
+    webhook = gateway.register("s1", f"http://B\u00fccher.test:{port}/hook")
+    assert webhook["url"] == f"http://xn--bcher-kva.test:{port}/hook"
+    gateway.publish("s1")
+    (request,) = receiver.wait_for(1)
+    assert request.header("Host") == f"xn--bcher-kva.test:{port}"
+
+
+@pytest.mark.parametrize(
+    "host", ["\uff11\uff12\uff17.0.0.1", "%31%32%37.0.0.1", "127\u30020\uff0e0.1", "[::ffff:127.0.0.1]"]
+)
+def test_policy_looks_at_what_is_connected_to(make_gateway, receiver, host):
+    port = receiver.url().split(":")[2].split("/")[0]
+    gateway = make_gateway(allow_cidr="192.0.2.0/24", retry_schedule="1h")
+    gateway.register("s1", f"http://{host}:{port}/")
+    event = gateway.publish("s1")
+    path = f"/sessions/s1/deliveries?event_id={event['id']}"
+    (delivery,) = wait_until(
+        lambda: [d for d in gateway.api("GET", path).json()["deliveries"] if d["attempts"]]
+    )
+    assert "not allowed" in delivery["attempts"][0]["error"]
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a b/", "http://127.0.0.1/a b", "http://127.0.0.1/\t", "http://127.0.0.1\\@h/",
+     "http://h/a\\b", "http://a%2fb/", "http://a%40b/", "http://user@b\u00fccher.test/",
+     "http://h/#f", "http://{h}/", "http://0x7f.1/", "http://\u200b/", "http://a\u2100b/"],
+)
+def test_urls_that_are_read_in_two_ways_are_refused(gateway, url):
+    expect_error(register(gateway, url=url), 400, "url")

@@ -96,3 +96,25 @@ def test_delivered_bytes_keep_the_publishers_order(gateway, receiver):
     assert publish(gateway, body).status_code == 202
     (request,) = receiver.wait_for(1)
     assert b'"data":{"b":1,"a":{"d":1,"c":2}}' in request.body
+
+
+@pytest.mark.parametrize(
+    "lines, code",
+    [("a\r\nIdempotency-Key: b", 400), ("a\r\nidempotency-key: a", 400),
+     ("a\r\nIdempotency-Key:", 400), ("a, b", 202), (" a ", 202), ("\ta\t", 202),
+     ("k" * 128, 202), ("k" * 128 + "\r\nIdempotency-Key: " + "k" * 128, 400)],
+    ids=["two", "the same", "and an empty one", "a comma", "spaces", "tabs", "longest", "longest two"],
+)
+def test_two_keys_are_none(gateway, lines, code):
+    """A client that changes their order, or a proxy that joins them, would make it two events."""
+    body = b'{"event":"message"}'
+    with gateway.connect() as client:
+        client.send(
+            f"POST /api/v1/sessions/s1/events HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Bearer {gateway.token}\r\nContent-Type: application/json\r\n"
+            f"Idempotency-Key: {lines}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        )
+        answer = client.reply("POST")
+    assert answer.status_code == code, answer.content
+    if code == 400:
+        expect_error(answer, 400, "Idempotency-Key", ["twice"])

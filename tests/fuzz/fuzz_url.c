@@ -3,6 +3,7 @@
  * through, curl takes too; both see the same scheme, host and port, and an address in its
  * plain form. What is refused is explained.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "domain/url.h"
+#include "domain/url_given.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -90,19 +92,14 @@ static void compare(struct slice url, CURLU *curl)
 	curl_free(curls_port);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* What was let through: nothing of it is read in another way by curl. */
+static void check_good(struct slice url)
 {
-	const struct slice url = {(const char *)data, size};
-	struct problem p = {.message = ""};
-	enum err err = url_check(url, "url", &p);
-	if (err != OK) {
-		panic_if(err != ERR_INVALID || p.message[0] == '\0', "refused without a word");
-		return 0;
-	}
-	panic_if(size < sizeof("http://") || size > URL_MAX, "length");
-	for (size_t i = 0; i < size; i++) {
-		panic_if(data[i] <= ' ' || data[i] >= 0x7f, "a byte that cannot be sent");
-		panic_if(data[i] == '#' || data[i] == '\\', "a byte with two readings");
+	panic_if(url.len < sizeof("http://") || url.len > URL_MAX, "length");
+	for (size_t i = 0; i < url.len; i++) {
+		unsigned char c = (unsigned char)url.ptr[i];
+		panic_if(c <= ' ' || c >= 0x7f, "a byte that cannot be sent");
+		panic_if(c == '#' || c == '\\', "a byte with two readings");
 	}
 	char *text = mem_copy(url.ptr, url.len);
 	CURLU *curl = curl_url();
@@ -111,5 +108,35 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	compare(url, curl);
 	curl_url_cleanup(curl);
 	free(text);
+}
+
+/* What is made of it is good, and stays what it is; what is good is taken as it is. */
+static void check_given(struct slice url, bool is_good)
+{
+	struct problem p = {.message = ""};
+	struct buf sent = BUF_INIT(4 * URL_MAX);
+	struct buf again = BUF_INIT(4 * URL_MAX);
+	enum err err = url_take(url, &sent, "url", &p);
+	panic_if(err != OK && (err != ERR_INVALID || p.message[0] == '\0'), "without a word");
+	panic_if(is_good && err != OK, "what is good is refused");
+	if (err == OK) {
+		check_good(buf_view(&sent));
+		panic_if(url_take(buf_view(&sent), &again, "url", &p) != OK, "twice");
+		panic_if(!slice_eq(buf_view(&sent), buf_view(&again)), "changes again");
+	}
+	buf_fini(&sent);
+	buf_fini(&again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const struct slice url = {(const char *)data, size};
+	struct problem p = {.message = ""};
+	enum err err = url_check(url, "url", &p);
+	panic_if(err != OK && (err != ERR_INVALID || p.message[0] == '\0'),
+	    "refused without a word");
+	if (err == OK)
+		check_good(url);
+	check_given(url, err == OK);
 	return 0;
 }

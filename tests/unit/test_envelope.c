@@ -121,6 +121,72 @@ static void test_bodies(void **state)
 	}
 }
 
+/* What is no envelope is the data of one; what cannot be one is refused as ever. */
+static void test_any_object(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		const char *event; /* NULL: refused */
+		const char *data;  /* NULL: it is an envelope */
+	} ROWS[] = {
+	    {"{'event':'e','data':1}", "e", NULL},
+	    {"{}", "unknown", "{}"},
+	    {"{'schedule_id':'1','endpoint':'/x','send_at':1,'message_id':'m','to':'t'}",
+		"scheduled_sent",
+		"{'schedule_id':'1','endpoint':'/x','send_at':1,'message_id':'m','to':'t'}"},
+	    {"{'schedule_id':1,'error':'no','to':'t'}", "scheduled_failed",
+		"{'schedule_id':1,'error':'no','to':'t'}"},
+	    {"{'schedule_id':1,'error':null}", "scheduled_sent",
+		"{'schedule_id':1,'error':null}"},
+	    {"{'job_id':'j','session_id':'x','counters':{'sent':1,'pending':10}}",
+		"blast_progress",
+		"{'job_id':'j','session_id':'x','counters':{'sent':1,'pending':10}}"},
+	    {"{'job_id':'j','counters':{'sent':1,'pending':0}}", "blast_completed",
+		"{'job_id':'j','counters':{'sent':1,'pending':0}}"},
+	    {"{'job_id':'j','counters':{'pending':0,'sent':1}}", "blast_completed",
+		"{'job_id':'j','counters':{'pending':0,'sent':1}}"},
+	    {"{'job_id':'j','status':'completed','counters':{}}", "blast_completed",
+		"{'job_id':'j','status':'completed','counters':{}}"},
+	    {"{'job_id':'j','counters':[0]}", "blast_progress",
+		"{'job_id':'j','counters':[0]}"},
+	    {"{'job_id':'j'}", "unknown", "{'job_id':'j'}"},
+	    {"{'event':5,'b':1,'a':{'2':1,'1':2}}", "unknown",
+		"{'event':5,'b':1,'a':{'1':2,'2':1}}"},
+	    {"{'event':'Not A Name'}", "unknown", "{'event':'Not A Name'}"},
+	    {"{'event':'all'}", "unknown", "{'event':'all'}"},
+	    {"{'event':'message','timestamp':'soon','session_id':7}", "message",
+		"{'event':'message','timestamp':'soon','session_id':7}"},
+	    {"{'event':'message','id':'','session_id':'s'}", "message",
+		"{'event':'message','id':'','session_id':'s'}"},
+	    {"{'event':'message','session_id':'other'}", NULL, NULL},
+	    {"[]", NULL, NULL},
+	    {"7", NULL, NULL},
+	    {"{'event':", NULL, NULL},
+	};
+	for (size_t i = 0; i < ROWS_OF(ROWS); i++) {
+		struct fixture f;
+		char want[512];
+		setup(&f, ROWS[i].text);
+		enum err err = envelope_read_any(&f.r, SLICE("s"), NOW_S, "", &f.scratch,
+		    &f.body, &f.e, &f.p);
+		if ((err == OK) != (ROWS[i].event != NULL))
+			fail_msg("row %zu: %d %s", i, err, f.p.message);
+		if (err == OK)
+			assert_string_equal(f.e.event, ROWS[i].event);
+		if (ROWS[i].data != NULL) {
+			(void)snprintf(want, sizeof(want),
+			    "{'session_id':'s','event':'%s','timestamp':1767143203,"
+			    "'data':%s}",
+			    ROWS[i].event, ROWS[i].data);
+			check_body(i, &f.body, 0, want);
+			assert_string_equal(f.p.message, "");
+			assert_string_equal(f.e.id, "");
+		}
+		teardown(&f);
+	}
+}
+
 static void test_fields(void **state)
 {
 	(void)state;
@@ -299,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_bodies),
+	    cmocka_unit_test(test_any_object),
 	    cmocka_unit_test(test_fields),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_id_length),

@@ -267,7 +267,7 @@ static void make_version_5(struct store *s)
 	store_commit(txn);
 	txn = store_begin(s);
 	for (int i = 0; i < V5_SESSIONS; i++) {
-		char session[8];
+		char session[16];
 		(void)snprintf(session, sizeof(session), "s%d", i);
 		assert_int_equal(db_del(txn, DB_USAGE, slice_of(session)), OK);
 	}
@@ -283,7 +283,7 @@ static void assert_counted(struct store *s)
 	store_reopen(s);
 	struct db_txn *txn = store_read(s);
 	for (int i = 0; i < V5_SESSIONS; i++) {
-		char session[8];
+		char session[16];
 		struct holding want;
 		(void)snprintf(session, sizeof(session), "s%d", i);
 		struct holding got = usage_of(s->usage, slice_of(session));

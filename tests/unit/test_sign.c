@@ -137,8 +137,9 @@ static void test_secrets_to_use(void **state)
 {
 	(void)state;
 	static const char *const GOOD[] = {"x", "s3cret", "two words", "p\xc3\xa4ss",
-	    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AA==", "whsec_AAE=", "whsec_+/+/",
-	    "whsec", "a whsec_x", "v1,x", "-_", "x\xe2\x80\x8bx"};
+	    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AA==", "whsec_AAE=", "whsec_AAE",
+	    "whsec_+/+/", "whsec", "a whsec_x", "v1,x", "-_", "x\xe2\x80\x8bx", "\xc3\xa4",
+	    "\xe2\x82\xac", "\xf0\x9f\x98\x80", "x\xe2\x80\x83x", "x\xe2", "\x83x"};
 	static const struct {
 		const char *secret, *word;
 	} BAD[] = {
@@ -153,6 +154,12 @@ static void test_secrets_to_use(void **state)
 	    {"\xef\xbb\xbfs3cret", "white space"},
 	    {"s3cret\xc2\xa0", "white space"},
 	    {"s3cret\xe2\x80\x8b", "white space"},
+	    {"s3cret\xe2\x80\x83", "white space"}, /* em space */
+	    {"\xe2\x80\xafs3cret", "white space"}, /* narrow no-break space */
+	    {"s3cret\xe2\x80\x8e", "white space"}, /* left-to-right mark */
+	    {"\xe2\x81\xa6s3cret", "white space"}, /* left-to-right isolate */
+	    {"\xe2\x81\xa0s3cret", "white space"}, /* word joiner */
+	    {"s3cret\xc2\x9f", "white space"},     /* a control of Latin-1 */
 	    {"whsec_AAEC\n", "white space"},
 	    {"v1,whsec_AAEC", "v1,"},
 	    {"V1,WHSEC_AAEC", "v1,"},
@@ -162,7 +169,8 @@ static void test_secrets_to_use(void **state)
 	    {"whsec_====", "base64"},
 	    {"whsec_AA-_", "base64"},
 	    {"whsec_AA C", "base64"},
-	    {"whsec_AAE", "base64"},
+	    {"whsec_A", "base64"},
+	    {"whsec_AA=", "base64"},
 	    {"whsec_A===", "base64"},
 	    {"whsec_AA==AAEC", "base64"},
 	    {"whsec_whsec_AAEC", "base64"},

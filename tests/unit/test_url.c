@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "domain/url.h"
+#include "domain/url_given.h"
 
 #define LABEL_63 "a23456789012345678901234567890123456789012345678901234567890abc"
 
@@ -161,12 +162,118 @@ static void test_length(void **state)
 	buf_fini(&url);
 }
 
+/* What people write, and how it is sent; NULL: refused. */
+static void test_given(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *given, *sent;
+	} ROWS[] = {
+	    {"http://h", "http://h"},
+	    {"HTTPS://Example.COM/A", "HTTPS://Example.COM/A"},
+	    {"http://h/a/../b/./c//%2e%2e", "http://h/a/../b/./c//%2e%2e"},
+	    {"http://h/100%", "http://h/100%25"},
+	    {"http://h/%zz%4", "http://h/%25zz%254"},
+	    {"http://h/%41%c3%A9", "http://h/%41%c3%A9"},
+	    {"http://h/{id}/[1]|^", "http://h/%7Bid%7D/%5B1%5D%7C%5E"},
+	    {"http://h/\"<>`", "http://h/%22%3C%3E%60"},
+	    {"http://h?a[]=1&b={x|y}^%", "http://h?a%5B%5D=1&b=%7Bx%7Cy%7D%5E%25"},
+	    {"http://h/b\xc3\xbc?\xc3\xa9", "http://h/b%C3%BC?%C3%A9"},
+	    {"http://b\xc3\xbc"
+	     "cher.example/",
+		"http://xn--bcher-kva.example/"},
+	    {"http://B\xc3\x9c"
+	     "CHER.example:8080/x",
+		"http://xn--bcher-kva.example:8080/x"},
+	    {"http://bu\xcc\x88"
+	     "cher.example",
+		"http://xn--bcher-kva.example"},
+	    {"http://fa\xc3\x9f.de/", "http://xn--fa-hia.de/"}, /* not transitional */
+	    {"http://\xe4\xbe\x8b\xe3\x80\x82\xe3\x83\x86/", "http://xn--fsq.xn--ddk/"},
+	    {"http://b%C3%BCcher.example/", "http://xn--bcher-kva.example/"},
+	    {"http://%6c%6Fcalhost/", "http://localhost/"},
+	    {"http://a%2eb/", "http://a.b/"},
+	    {"http://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1/", "http://127.0.0.1/"},
+	    {"http://xn--bcher-kva.example/", "http://xn--bcher-kva.example/"},
+	    {"http://my_service/", "http://my_service/"},
+	    {"http://h:/", "http://h/"},
+	    {"http://[::1]:80/[", "http://[::1]:80/%5B"},
+	    {"", NULL},
+	    {"h", NULL},
+	    {"ftp://b\xc3\xbc/", NULL},
+	    {"http:///x", NULL},
+	    {"http://h/a b", NULL},
+	    {"http://h/a\tb", NULL},
+	    {"http://h/#f", NULL},
+	    {"http://b\xc3\xbc#f", NULL},
+	    {"http://h\\@evil.example/", NULL},
+	    {"http://h/a\\b", NULL},
+	    {"http://u@h/", NULL},
+	    {"http://u:p@b\xc3\xbc/", NULL},
+	    {"http://a%2fb/", NULL},
+	    {"http://a%40b/", NULL},
+	    {"http://a%3a80/", NULL},
+	    {"http://a%00b/", NULL},
+	    {"http://a%/", NULL},
+	    {"http://a[b]/", NULL},
+	    {"http://{h}/", NULL},
+	    {"http://\xe2\x80\x8b/", NULL},
+	    {"http://a\xe2\x84\x80"
+	     "b/",
+		NULL}, /* U+2100 is a/c */
+	    {"http://xn--\xc3\xbc/", NULL},
+	    {"http://0x7f.1/", NULL},
+	    {"http://\xef\xbc\x90x7f.1/", NULL},
+	    {"http://[::1/", NULL},
+	    {"http://h:\xc3\xbc/", NULL},
+	};
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct problem p = {.message = ""};
+		struct buf out = BUF_INIT(4 * URL_MAX);
+		enum err err = url_take(slice_of(ROWS[i].given), &out, "url", &p);
+		bool good = ROWS[i].sent == NULL
+		    ? err == ERR_INVALID && p.message[0] != '\0'
+		    : err == OK && strcmp(buf_cstr(&out), ROWS[i].sent) == 0;
+		if (!good)
+			fail_msg("%s: %s, %s %s", ROWS[i].given, buf_cstr(&out), err_text(err),
+			    p.message);
+		if (err == OK) { /* what is sent stays what it is */
+			struct buf again = BUF_INIT(4 * URL_MAX);
+			assert_int_equal(url_take(buf_view(&out), &again, "url", &p), OK);
+			assert_true(slice_eq(buf_view(&again), buf_view(&out)));
+			buf_fini(&again);
+		}
+		buf_fini(&out);
+	}
+}
+
+/* The limit is one of what is sent. */
+static void test_given_length(void **state)
+{
+	(void)state;
+	for (size_t over = 0; over <= 1; over++) {
+		struct problem p;
+		struct buf url = BUF_INIT(URL_MAX + 1);
+		struct buf out = BUF_INIT(4 * URL_MAX);
+		buf_puts(&url, "http://h/");
+		while (url.len < 9 + 679 + over) /* 3 bytes each, and 2 are left */
+			buf_putc(&url, '|');
+		buf_puts(&url, "xx");
+		assert_int_equal(url_take(buf_view(&url), &out, "url", &p),
+		    over > 0 ? ERR_INVALID : OK);
+		buf_fini(&url);
+		buf_fini(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_allowed),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_length),
+	    cmocka_unit_test(test_given),
+	    cmocka_unit_test(test_given_length),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
