@@ -280,7 +280,7 @@ def test_commands_take_an_authority(tls_gateway, authority, tmp_path, command):
 
 def test_large_bodies_come_whole(tls_gateway, receiver):
     tls_gateway.register("s1", receiver.url())
-    body = event_of_size(1 << 20)
+    body = event_of_size(4 << 20)
     assert tls_gateway.api("POST", "/sessions/s1/events", body=body).status_code == 202
     batch = b",".join([event_of_size(700_000)[:-1] + b',"session_id":"s1"}'] * 10)
     assert tls_gateway.api("POST", "/events", body=b"[%s]" % batch).status_code == 202

@@ -343,6 +343,8 @@ static uint64_t check_state(struct run *r, bool named)
 	r->hashes = mem_resize(r->hashes, r->states + 1, sizeof(*r->hashes));
 	r->hashes[r->states++] = hash_checksum(r->state.bytes, r->state.len) + named;
 	remove_file(r, named ? "waybill.mdb.new" : "waybill.mdb");
+	if (!named) /* what says that there was a store is written behind the name's sync */
+		remove_file(r, "waybill.lock");
 	put_file(r, named ? "waybill.mdb" : "waybill.mdb.new", &r->state);
 	return check_opened(r);
 }
