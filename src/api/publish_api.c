@@ -347,9 +347,9 @@ static void make_key(struct publish_call *pc)
 {
 	struct call *c = &pc->call;
 	struct slice name = http_header(c->http, "Idempotency-Key");
-	struct slice reach = auth_reach(c->token);
 	if (name.ptr == NULL)
 		return;
+	struct slice reach = auth_reach(c->token);
 	struct buf scope = BUF_INIT(SESSION_MAX + 8 + reach.len);
 	buf_printf(&scope, "key:%s", c->session);
 	if (c->session[0] == '\0')
