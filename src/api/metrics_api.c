@@ -289,7 +289,8 @@ static void put_process(const struct api *api, struct buf *out)
 	exposition_family(out, "process_cpu_seconds_total", "counter",
 	    "User and system processor time.");
 	exposition_real(out, "process_cpu_seconds_total", "", p.cpu_s);
-	exposition_gauge(out, "process_resident_memory_bytes", "Resident memory.",
+	exposition_gauge(out, "process_resident_memory_bytes",
+	    "Resident memory of its own, without the mapped store and programs.",
 	    p.resident_bytes);
 	exposition_gauge(out, "process_open_fds", "Open descriptors.", p.open_fds);
 	exposition_gauge(out, "process_max_fds", "The limit of open descriptors.", p.max_fds);

@@ -20,16 +20,18 @@ static double seconds_of(const struct timeval *t)
 	return (double)t->tv_sec + (double)t->tv_usec / 1e6;
 }
 
+/* What is mapped from files, the store above all, is the page cache's: it may go any time. */
 static uint64_t resident_bytes(void)
 {
 	unsigned long long pages = 0;
+	unsigned long long shared = 0;
 	FILE *f = fopen("/proc/self/statm", "re");
 	if (f == NULL)
 		return 0;
-	if (fscanf(f, "%*u %llu", &pages) != 1)
-		pages = 0;
+	if (fscanf(f, "%*u %llu %llu", &pages, &shared) != 2 || shared > pages)
+		pages = shared = 0;
 	(void)fclose(f); /* was only read */
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return (pages - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* Walks over the descriptors; the walk's own, "." and ".." are not counted. */

@@ -9,7 +9,7 @@
 
 struct process_figures {
 	double cpu_s;            /* user and system */
-	uint64_t resident_bytes; /* 0: not known; so the next two */
+	uint64_t resident_bytes; /* of its own; 0: not known; so the next two */
 	uint64_t open_fds;
 	uint64_t max_fds;
 };

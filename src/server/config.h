@@ -74,6 +74,7 @@ struct config {
 	uint64_t max_webhooks_per_session;
 	uint64_t max_queue_per_session;         /* deliveries; 0: any number */
 	uint64_t max_store_per_session;         /* bytes; 0: by the rule alone */
+	uint64_t disk_reserve;                  /* bytes */
 	struct config_list session_store_bytes; /* "session=size" */
 	int64_t idempotency_retention;          /* ms */
 	uint64_t head_timeout_ms;

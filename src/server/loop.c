@@ -29,7 +29,7 @@
 #define STORE_RETRY_MS 1000 /* between commits of progress alone while the store fails */
 #define FLUSH_PASSES 10     /* passes that let the last answers leave */
 #define MAP_FULL_PERCENT 90 /* of the store's largest size: above, no new events */
-#define DISK_FREE_PERCENT 5 /* of the file system: below, no new events */
+#define DISK_FREE_PERCENT 5 /* of the file system, or disk_reserve: below, no new events */
 #define COMPANY_MS 3 /* outcomes wait so long for others: a flush costs the same for all… */
 #define COMPANY_COMMITS 4 /* …or so many times what commits take lately, on a slow disk… */
 #define COMPANY_MAX_MS 30 /* …but no longer than that… */
@@ -75,14 +75,20 @@ static void on_drain_over(void *arg)
 	l->drained_out = true;
 }
 
+/* What stays free of a disk of this size, in bytes. */
+static uint64_t reserve_of(const struct loop *l, uint64_t disk_bytes)
+{
+	uint64_t part = disk_bytes / 100 * DISK_FREE_PERCENT;
+	return part < l->conf.disk_reserve ? part : l->conf.disk_reserve;
+}
+
 /*
  * What the store may take: below the marks above which new events get 507, of its largest size
  * and of what the disk has.
  */
-static uint64_t capacity_of(const struct db_usage *u)
+static uint64_t capacity_of(const struct db_usage *u, uint64_t reserve)
 {
 	uint64_t map = u->max_bytes / 100 * MAP_FULL_PERCENT;
-	uint64_t reserve = u->disk_bytes / 100 * DISK_FREE_PERCENT;
 	uint64_t disk = u->file_bytes + u->disk_free_bytes;
 	disk = disk > reserve ? disk - reserve : 1;
 	return map < disk ? map : disk;
@@ -100,8 +106,8 @@ static void check_room(struct loop *l)
 		log_error("cannot measure the store", LOG_S("error", err_text(err)));
 		return;
 	}
-	bool disk_room = db_reserve(l->conf.db) != ERR_NOSPACE &&
-	    u.disk_free_bytes / DISK_FREE_PERCENT >= u.disk_bytes / 100;
+	uint64_t reserve = reserve_of(l, u.disk_bytes);
+	bool disk_room = db_reserve(l->conf.db) != ERR_NOSPACE && u.disk_free_bytes >= reserve;
 	bool room = u.used_bytes / MAP_FULL_PERCENT < u.max_bytes / 100 && disk_room;
 	if (!disk_room || u.file_bytes / MAP_FULL_PERCENT >= u.max_bytes / 100)
 		api_relieve(l->conf.api, u.file_bytes);
@@ -110,7 +116,7 @@ static void check_room(struct loop *l)
 			      : "the store has no room for new events",
 		    LOG_N("used_bytes", u.used_bytes), LOG_N("max_bytes", u.max_bytes),
 		    LOG_N("disk_free_bytes", u.disk_free_bytes));
-	const struct usage_room measured = {.capacity = capacity_of(&u),
+	const struct usage_room measured = {.capacity = capacity_of(&u, reserve),
 	    .used_bytes = u.used_bytes,
 	    .traffic_bytes = u.traffic_bytes,
 	    .keys_bytes = u.keys_bytes,
@@ -402,9 +408,10 @@ void loop_free(struct loop *l)
 	free(l);
 }
 
-void loop_configure(struct loop *l, int64_t drain_timeout_ms)
+void loop_configure(struct loop *l, int64_t drain_timeout_ms, uint64_t disk_reserve)
 {
 	l->conf.drain_timeout_ms = drain_timeout_ms;
+	l->conf.disk_reserve = disk_reserve;
 }
 
 enum err loop_run(struct loop *l)

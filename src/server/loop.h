@@ -29,6 +29,7 @@ struct loop_conf {
 	struct histogram *turns;      /* how long they took, without the wait before them */
 	struct histogram *turn_parts; /* TURN_PARTS: how long each part of them took */
 	int64_t drain_timeout_ms;
+	uint64_t disk_reserve; /* bytes of the disk that stay free, or 5 % where that is less */
 	void (*reload)(void *arg);   /* SIGHUP; called between turns */
 	void (*stopping)(void *arg); /* the first SIGTERM or SIGINT */
 	void (*turned)(void *arg);   /* the end of a turn, at least one a second */
@@ -43,8 +44,8 @@ struct loop *loop_new(const struct loop_conf *conf);
 /* Frees it; NULL is fine. */
 void loop_free(struct loop *l);
 
-/* Changes how long a drain may take. */
-void loop_configure(struct loop *l, int64_t drain_timeout_ms);
+/* Changes how long a drain may take, and how much of the disk stays free. */
+void loop_configure(struct loop *l, int64_t drain_timeout_ms, uint64_t disk_reserve);
 
 /*
  * Turns until SIGTERM or SIGINT, then drains: accepts nothing new, starts nothing,

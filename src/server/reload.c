@@ -64,7 +64,7 @@ static void configure(struct server *s)
 	usage_configure(s->usage, &usage);
 	server_free_usage_conf(&usage);
 	replayer_configure(s->replayer, s->config.max_queue_per_session);
-	loop_configure(s->loop, (int64_t)s->config.drain_timeout_ms);
+	loop_configure(s->loop, (int64_t)s->config.drain_timeout_ms, s->config.disk_reserve);
 }
 
 void server_reload(struct server *s)

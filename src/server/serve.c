@@ -236,6 +236,7 @@ static void make_loop(struct server *s)
 	    .turns = &s->turns,
 	    .turn_parts = s->turn_parts,
 	    .drain_timeout_ms = (int64_t)s->config.drain_timeout_ms,
+	    .disk_reserve = s->config.disk_reserve,
 	    .reload = on_reload,
 	    .stopping = on_stopping,
 	    .turned = on_turned,

@@ -250,6 +250,8 @@ const struct setting SETTINGS[] = {
 	"a duration from 1s to 3650d", 1000, 315360000000},
     {.name = "idempotency_retention", KIND_DURATION, AT(idempotency_retention), "24h",
 	"a duration from 1m to 8d", 60000, 691200000},
+    {.name = "disk_reserve", KIND_SIZE, AT(disk_reserve), "1GiB",
+	"a size from 0 to 16384GiB", 0, 16ULL << 40},
     {.name = "store_max_bytes", KIND_SIZE, AT(store_max_bytes), "64GiB",
 	"a size from 16MiB to 16384GiB", 16u << 20, 16ULL << 40, .fixed = true},
     {.name = "log_level", KIND_CHOICE, AT(log_level), "info",

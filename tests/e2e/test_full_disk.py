@@ -7,6 +7,7 @@ deliveries go on all the while.
 import os
 import pathlib
 import subprocess
+import time
 
 import pytest
 
@@ -48,11 +49,11 @@ class SmallDisk:
         space = os.statvfs(self._inside)
         return space.f_bavail * space.f_frsize
 
-    def fill(self):
-        """Takes all the room there is."""
+    def fill(self, leave=0):
+        """Takes all the room there is, but for so many bytes."""
         with open(self._inside / "filler", "ab", buffering=0) as file:
             try:
-                while True:
+                while self.free_bytes > leave or leave == 0:
                     file.write(bytes(4096))
             except OSError:
                 pass  # full
@@ -163,3 +164,16 @@ def test_full_store(make_gateway, make_receiver, fill, limit):
     accepted = publisher.accepted | other.accepted
     wait_until(lambda: accepted <= receiver.ids, what="what was published last")
     assert len(receiver.requests) == len(accepted)
+
+
+@pytest.mark.parametrize("reserve, status", [("1GiB", 507), ("64KiB", 202), ("0", 202)])
+def test_how_much_stays_free_is_a_setting(small_disk, reserve, status):
+    """At most 5 % of the disk: of a large one that is more than anybody wants to lose."""
+    disk = small_disk(disk_reserve=reserve)
+    disk.gateway.register("s", "http://127.0.0.1:9/hook")
+    publisher = Publisher(disk.gateway, "s")
+    assert publisher.publish() == 202
+    disk.fill(leave=(DISK_MIB << 20) // 40)
+    wait_until(lambda: is_ready(disk.gateway) == (status == 202), what="a look at the disk")
+    time.sleep(1.5)  # and the next one
+    assert publisher.publish() == status

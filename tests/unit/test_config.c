@@ -82,6 +82,7 @@ static const struct row {
 	{"", "99", "16777217", "17MiB", "1MB", "1 MiB", "MiB"}, "100 bytes to 16MiB"},
     {"store_max_bytes", {"16MiB", "16384GiB", "16777216"}, {"16777215", "16385GiB", "0"},
 	"16MiB to 16384GiB"},
+    {"disk_reserve", {"0", "1GiB", "16384GiB"}, {"", "-1", "16385GiB"}, "0 to 16384GiB"},
     {"max_store_per_session", {"0", "1GiB", "16384GiB"}, {"", "-1", "16385GiB"},
 	"0 to 16384GiB"},
     {"session_store_bytes", {"s=1GiB", "a=0, b.c-d=5MiB", ""},
