@@ -35,6 +35,7 @@
 #define HEAD_LINES_MAX 64
 #define INPUT_SLACK 65536    /* bytes read ahead of what a request needs */
 #define ERROR_MAX 4096       /* bytes of an error's JSON */
+#define READ_BYTES 4096      /* that libevent reads of a connection at a time */
 #define LINGER_MS 1000       /* how long a refused connection is drained */
 #define READ_MIN_BYTES 65536 /* of an answer, to be taken within each send_timeout_ms */
 #define SPANS_MAX 64         /* pieces of an input buffer looked at in one go */
@@ -198,7 +199,8 @@ static enum gate_state pass_data(struct connection *c, size_t *from, size_t leng
 		return c->state;
 	*from += n;
 	c->input += n;
-	c->server->body_bytes += n;
+	if (n >= READ_BYTES)
+		c->server->full_reads++;
 	return gate_skip(&c->gate, n);
 }
 
@@ -562,7 +564,7 @@ uint32_t http_held(const struct http_server *s)
 	return s->held;
 }
 
-uint64_t http_body_bytes(const struct http_server *s)
+uint64_t http_full_reads(const struct http_server *s)
 {
-	return s->body_bytes;
+	return s->full_reads;
 }

@@ -129,8 +129,11 @@ void http_figures(const struct http_server *s, struct http_figures *out);
 /* Requests that have not been answered. */
 uint32_t http_held(const struct http_server *s);
 
-/* Bytes of bodies that have come so far: where they grow, more may lie there to be read. */
-uint64_t http_body_bytes(const struct http_server *s);
+/*
+ * How many reads a body has filled so far: where there are more of them, more of one lies there
+ * to be read. Small bodies, and those that drip, fill none.
+ */
+uint64_t http_full_reads(const struct http_server *s);
 
 /* Everything below is borrowed until the reply. */
 const char *http_method(const struct http_request *q);

@@ -101,7 +101,7 @@ struct http_server {
 	int64_t work_us;
 	bool works_off; /* what is handled now has waited */
 	uint32_t held;
-	uint64_t body_bytes;         /* that have come; wraps */
+	uint64_t full_reads;         /* http_full_reads() */
 	struct http_figures figures; /* but the open connections */
 	bool stopped;
 };

@@ -57,7 +57,7 @@ struct loop {
 	int64_t commit_us;       /* what a commit takes, of late */
 	int64_t began_us;        /* monotonic; when the turn's wait was over */
 	int64_t marked_us;       /* monotonic; when its last part was */
-	uint64_t body_bytes;     /* of the HTTP side, when last looked at */
+	uint64_t full_reads;     /* of the HTTP side, when last looked at */
 	int64_t part_us[TURN_PARTS];
 	int64_t quiet_until_ms; /* monotonic; no line about a long turn before */
 	uint64_t long_turns;    /* since the last line */
@@ -236,14 +236,20 @@ static void note_staged(struct loop *l)
 		l->staged_since_ms = clock_mono_ms();
 }
 
+/* One more pass of this turn, which waits for nothing. */
+static void poll_on(struct loop *l)
+{
+	reactor_pass(l->conf.reactor, true);
+	client_reap(l->conf.client);
+}
+
 /* Polls on while each pass brings more, so that one flush serves many requests. */
 static void gather(struct loop *l)
 {
 	size_t before = 0;
 	for (int i = 0; i < GATHER_PASSES && turn_staged(l->conf.turn) > before; i++) {
 		before = turn_staged(l->conf.turn);
-		reactor_pass(l->conf.reactor, true);
-		client_reap(l->conf.client);
+		poll_on(l);
 	}
 }
 
@@ -255,26 +261,32 @@ static void answer_first(struct loop *l)
 {
 	if (l->commit_us < SLOW_COMMIT_US || turn_staged(l->conf.turn) == 0 || !may_commit(l))
 		return;
-	for (int i = 0; i < ANSWER_PASSES; i++) {
-		reactor_pass(l->conf.reactor, true);
-		client_reap(l->conf.client);
-	}
+	for (int i = 0; i < ANSWER_PASSES; i++)
+		poll_on(l);
+}
+
+/* Whether a body has filled a read since the last look. */
+static bool has_full_read(struct loop *l)
+{
+	uint64_t before = l->full_reads;
+	l->full_reads = http_full_reads(l->conf.http);
+	return l->full_reads != before;
 }
 
 /*
- * Polls on while bodies come, for as long as a turn may: a read takes 4 KiB of each, and a
- * large body is not to take a thousand turns that others fill.
+ * Polls on while large bodies come, for as long as a turn may: a read takes 4 KiB of each, and
+ * such a body is not to take a thousand turns that others fill.
  */
 static void take_bodies(struct loop *l)
 {
-	int64_t until_us = clock_now_us() + BODIES_US;
-	for (uint64_t now = http_body_bytes(l->conf.http); now != l->body_bytes;
-	     now = http_body_bytes(l->conf.http)) {
-		l->body_bytes = now;
-		if (clock_now_us() >= until_us)
+	int64_t until_us = 0;
+	while (has_full_read(l)) {
+		int64_t now_us = clock_now_us();
+		if (until_us == 0)
+			until_us = now_us + BODIES_US;
+		else if (now_us >= until_us)
 			return;
-		reactor_pass(l->conf.reactor, true);
-		client_reap(l->conf.client);
+		poll_on(l);
 	}
 }
 

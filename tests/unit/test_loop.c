@@ -53,14 +53,14 @@ void http_stop(struct http_server *s)
 	(void)s;
 }
 
-static uint64_t body_bytes;
+static uint64_t full_reads;
 static int body_reads;      /* passes that will bring some of a body */
 static uint64_t body_turns; /* that there were until it began, then until it was whole */
 
-uint64_t http_body_bytes(const struct http_server *s)
+uint64_t http_full_reads(const struct http_server *s)
 {
 	(void)s;
-	return body_bytes;
+	return full_reads;
 }
 
 uint32_t http_held(const struct http_server *s)
@@ -161,7 +161,7 @@ void reactor_pass(struct reactor *r, bool poll)
 		edges.passed_ms = next_ms(r);
 	assert_true(edges.passed_ms < END_MS);
 	if (body_reads > 0) {
-		body_bytes += 4096;
+		full_reads++;
 		if (--body_reads == 0)
 			body_turns = r->fixture->turned - body_turns;
 	}
