@@ -148,9 +148,7 @@ static enum err walk_letters(struct db_txn *txn, struct replay *r, size_t look, 
 	buf_puts(&from, r->key.session);
 	buf_putc(&from, '\0');
 	buf_slice(&from, uuid_slice(&r->position));
-	err = db_seek(cursor, buf_view(&from), &key, &value);
-	if (err == OK && slice_eq(key, buf_view(&from)))
-		err = db_next(cursor, &key, &value);
+	err = db_seek_behind(cursor, buf_view(&from), &key, &value);
 	bool goes_on = true;
 	for (size_t n = 0; err == OK && n < look && goes_on; n++) {
 		bool readable = false;

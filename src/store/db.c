@@ -19,7 +19,6 @@
 #include "base/exit.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "store/db_inner.h"
 #include "store/fault.h"
 #include "store/folder.h"
 #include "store/pages.h"
@@ -30,7 +29,36 @@
 #define GROWTH_STEP 8              /* the map grows by one eighth of what it was to be… */
 #define GROWTH_MAX 4               /* …so often: half as much again */
 #define FILE_NAME "waybill.mdb"
+#define NO_TABLE UINT_MAX /* in place of the handle of a table that the store does not have */
 #define CHECKED_BYTES (256ULL << 20) /* a file up to this is checked whole at each start */
+
+struct db_txn {
+	struct db *db;
+	MDB_txn *mdb;
+	enum err err;
+	bool open;
+};
+
+struct db {
+	MDB_env *env;
+	unsigned tables[DB_TABLES];
+	struct db_txn write;
+	struct db_companion companions[DB_COMPANIONS];
+	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
+	uint64_t max_bytes; /* what the file may take; the map is larger once it had to grow */
+	bool map_full;      /* the last failure was that */
+	uint64_t reserved;  /* where the room ends that was taken behind the file's last page */
+	struct folder folder;
+	char *dir;
+	uint64_t least_bytes; /* that the file had once: it never becomes shorter */
+	struct db_txn snapshot;
+	bool readonly;
+};
+
+struct db_cursor {
+	struct db_txn *txn;
+	MDB_cursor *mdb;
+};
 
 static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_META] = "meta",
@@ -75,7 +103,7 @@ static enum err err_of(int rc)
 	}
 }
 
-enum err db_result(struct db_txn *txn, int rc)
+static enum err db_result(struct db_txn *txn, int rc)
 {
 	enum err err = err_of(rc);
 	if (err == OK || err == ERR_NOTFOUND || err == ERR_EXISTS)
@@ -691,6 +719,15 @@ enum err db_seek(struct db_cursor *c, struct slice key, struct slice *found,
     struct slice *value)
 {
 	return move(c, MDB_SET_RANGE, val_of(key), found, value);
+}
+
+enum err db_seek_behind(struct db_cursor *c, struct slice key, struct slice *found,
+    struct slice *value)
+{
+	if (key.len == 0)
+		return move(c, MDB_FIRST, (MDB_val){0}, found, value);
+	enum err err = db_seek(c, key, found, value);
+	return err == OK && slice_eq(*found, key) ? db_next(c, found, value) : err;
 }
 
 enum err db_seek_below(struct db_cursor *c, struct slice key, struct slice *found,

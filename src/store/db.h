@@ -79,17 +79,15 @@ MUST_CHECK enum err db_commit(struct db_txn *txn);
 void db_abort(struct db_txn *txn);
 
 /*
- * Lets the file become larger than it may be, a step of an eighth: for what must be written
- * though it is full, as it makes room. Between transactions. ERR_NOSPACE: the last failure was
- * not that the file is full, or it has grown by half, or there is a snapshot. ERR_BROKEN: the
- * process must end.
+ * Lets a full file grow by an eighth more than it may, for what makes room. Between
+ * transactions. ERR_NOSPACE: the last failure was another, it has grown by half, or there is a
+ * snapshot. ERR_BROKEN: the process must end.
  */
 MUST_CHECK enum err db_grow(struct db *db);
 
 /*
- * Keeps room on the disk behind the file's last page, that nobody else can fill: on a disk that
- * is full it is what outcomes are written to. Now and then; mostly without a system call.
- * ERR_NOSPACE: the disk has no room for it, and what is left of it is all there is.
+ * Keeps room behind the file's last page, for outcomes on a full disk. Now and then; mostly
+ * without a system call. ERR_NOSPACE: the disk has no room for it beyond what is left of it.
  */
 MUST_CHECK enum err db_reserve(struct db *db);
 
@@ -145,22 +143,25 @@ MUST_CHECK enum err db_append(struct db_txn *txn, enum db_table t, struct slice 
 /* Removes `key`. ERR_NOTFOUND or the sticky error. */
 MUST_CHECK enum err db_del(struct db_txn *txn, enum db_table t, struct slice key);
 
-/* Borrows the table's first key and value until the next write. Errors as of the next. */
+/* Borrow the first row, or the last key, until the next write. ERR_NOTFOUND, sticky error. */
 MUST_CHECK enum err db_first(struct db_txn *txn, enum db_table t, struct slice *key,
     struct slice *value);
-
-/* Borrows the table's last key until the next write. ERR_NOTFOUND or the sticky error. */
 MUST_CHECK enum err db_last(struct db_txn *txn, enum db_table t, struct slice *key);
 
 /*
- * Opens a cursor; close it before the transaction ends. ERR_NOTFOUND for a table that a store
- * opened by db_open_readonly() does not have, or the sticky error.
+ * Opens a cursor; close it before the transaction ends. ERR_NOTFOUND: db_open_readonly()'s
+ * store does not have the table. The sticky error.
  */
 MUST_CHECK enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out);
 void db_cursor_close(struct db_cursor *c);
 
-/* Goes to the first key not below `key`, and borrows key and value. ERR_NOTFOUND at the end. */
+/*
+ * Goes to the first key not below `key`, or behind it (an empty one: to the first of all), and
+ * borrows key and value. ERR_NOTFOUND at the end.
+ */
 MUST_CHECK enum err db_seek(struct db_cursor *c, struct slice key, struct slice *found,
+    struct slice *value);
+MUST_CHECK enum err db_seek_behind(struct db_cursor *c, struct slice key, struct slice *found,
     struct slice *value);
 
 /* Goes to the last key below `key`. ERR_NOTFOUND at the start. */

@@ -380,10 +380,7 @@ enum err history_next(struct db_txn *txn, struct slice session, const struct uui
 	enum err err = db_cursor(txn, DB_HISTORY, &cursor);
 	if (err != OK)
 		return err;
-	struct slice last = make_history_key(session, passed, from);
-	err = db_seek(cursor, last, &key, &value);
-	if (err == OK && slice_eq(key, last))
-		err = db_next(cursor, &key, &value);
+	err = db_seek_behind(cursor, make_history_key(session, passed, from), &key, &value);
 	if (err == OK && (!history_parse_key(key, &name, event) || !slice_eq(name, session)))
 		err = ERR_NOTFOUND;
 	db_cursor_close(cursor);
@@ -443,17 +440,6 @@ static enum err enter(struct db_txn *txn, struct slice key, struct slice value)
 	return history_put(txn, slice_of(e.session), &id);
 }
 
-/* Goes to the first row behind `p`. */
-static enum err go_behind(struct db_cursor *cursor, const struct filled *p, struct slice *key,
-    struct slice *value)
-{
-	const struct slice last = {p->bytes, p->len};
-	if (p->len == 0)
-		return db_next(cursor, key, value);
-	enum err err = db_seek(cursor, last, key, value);
-	return err == OK && slice_eq(*key, last) ? db_next(cursor, key, value) : err;
-}
-
 enum err history_fill(struct db_txn *txn, bool *more)
 {
 	struct db_cursor *cursor = NULL;
@@ -464,7 +450,8 @@ enum err history_fill(struct db_txn *txn, bool *more)
 	if (err == OK)
 		err = db_cursor(txn, DB_EVENTS, &cursor);
 	if (err == OK)
-		err = go_behind(cursor, &place, &key, &value);
+		err = db_seek_behind(cursor, (struct slice){place.bytes, place.len}, &key,
+		    &value);
 	for (size_t n = 0; err == OK && n < FILL_MAX; n++) {
 		memcpy(place.bytes, key.ptr, key.len);
 		place.len = key.len;

@@ -331,38 +331,6 @@ enum err queue_count(struct db_txn *txn,
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-/* Reads the first place of `webhook`. ERR_NOTFOUND where it has none. */
-static enum err first_place(struct db_txn *txn, uint64_t webhook, struct queue_place *place)
-{
-	static const struct queue_place FRONT;
-	struct db_cursor *cursor = NULL;
-	struct slice key;
-	struct slice value;
-	unsigned char from[KEY_SIZE];
-	uint64_t found = 0;
-	enum err err = db_cursor(txn, DB_QUEUE, &cursor);
-	if (err != OK)
-		return err;
-	err = db_seek(cursor, make_key(webhook, &FRONT, from), &key, &value);
-	if (err == OK && (!queue_parse_key(key, &found, place) || found != webhook))
-		err = ERR_NOTFOUND;
-	db_cursor_close(cursor);
-	return err;
-}
-
-enum err queue_first(struct db_txn *txn, uint64_t webhook, struct delivery *out)
-{
-	struct queue_place place;
-	enum err err = first_place(txn, webhook, &place);
-	if (err != OK)
-		return err;
-	(void)read_row(txn, webhook, &place, out); /* what is known will do */
-	out->id = place.id;
-	out->webhook = webhook;
-	out->place_ms = place.place_ms;
-	return OK;
-}
-
 /* Reads the first place of `webhook` behind `place`. ERR_NOTFOUND where there is none. */
 static enum err next_place(struct db_txn *txn, uint64_t webhook, struct queue_place *place)
 {
@@ -375,15 +343,26 @@ static enum err next_place(struct db_txn *txn, uint64_t webhook, struct queue_pl
 	enum err err = db_cursor(txn, DB_QUEUE, &cursor);
 	if (err != OK)
 		return err;
-	err = db_seek(cursor, make_key(webhook, place, from), &key, &value);
-	if (err == OK && slice_eq(key, (struct slice){(const char *)from, KEY_SIZE}))
-		err = db_next(cursor, &key, &value);
+	err = db_seek_behind(cursor, make_key(webhook, place, from), &key, &value);
 	if (err == OK && (!queue_parse_key(key, &owner, &found) || owner != webhook))
 		err = ERR_NOTFOUND;
 	if (err == OK)
 		*place = found;
 	db_cursor_close(cursor);
 	return err;
+}
+
+enum err queue_first(struct db_txn *txn, uint64_t webhook, struct delivery *out)
+{
+	struct queue_place place = {0}; /* the front */
+	enum err err = next_place(txn, webhook, &place);
+	if (err != OK)
+		return err;
+	(void)read_row(txn, webhook, &place, out); /* what is known will do */
+	out->id = place.id;
+	out->webhook = webhook;
+	out->place_ms = place.place_ms;
+	return OK;
 }
 
 /* Puts the delivery at `place` where it was at first; one that cannot be read stays. */

@@ -180,17 +180,6 @@ static enum err take_row(struct db_txn *txn, enum db_table t, struct slice key,
 	return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 }
 
-/* Goes to the first row behind the place. ERR_NOTFOUND at the end. */
-static enum err go_behind(struct db_cursor *cursor, const struct place *p, struct slice *key,
-    struct slice *value)
-{
-	const struct slice last = {p->key, p->len};
-	if (p->len == 0)
-		return db_next(cursor, key, value);
-	enum err err = db_seek(cursor, last, key, value);
-	return err == OK && slice_eq(*key, last) ? db_next(cursor, key, value) : err;
-}
-
 /* Counts a slice of one table. ERR_NOTFOUND at its end. */
 static enum err fill_table(struct db_txn *txn, struct place *p, size_t *left)
 {
@@ -200,7 +189,7 @@ static enum err fill_table(struct db_txn *txn, struct place *p, size_t *left)
 	struct sum sum = {0};
 	enum err err = db_cursor(txn, TABLES[p->table], &cursor);
 	if (err == OK)
-		err = go_behind(cursor, p, &key, &value);
+		err = db_seek_behind(cursor, (struct slice){p->key, p->len}, &key, &value);
 	for (; err == OK && *left > 0; (*left)--) {
 		memcpy(p->key, key.ptr, key.len);
 		p->len = key.len;

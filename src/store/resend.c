@@ -90,9 +90,7 @@ static enum err seek_unnamed(struct db_txn *txn, struct db_cursor *cursor, struc
 		err = record_open(record, &r);
 	if (err != OK)
 		return err;
-	struct slice named = get_bytes(&r, r.left);
-	err = db_seek(cursor, named, key, value);
-	return err == OK && slice_eq(*key, named) ? db_next(cursor, key, value) : err;
+	return db_seek_behind(cursor, get_bytes(&r, r.left), key, value);
 }
 
 enum err resend_name_letters(struct db_txn *txn, bool *more)
