@@ -211,8 +211,8 @@ struct yield {
 	uint64_t bytes; /* that are still to go */
 	size_t max;     /* records */
 	size_t dropped;
-	size_t looked_at; /* events that stay */
-	bool more;        /* it could not go on for long enough */
+	size_t look; /* events that stay and may still be looked at, of this session */
+	bool more;   /* it could not go on for long enough */
 };
 
 /* Drops an event that is over; one that is open, or cannot be read, stays. */
@@ -239,7 +239,7 @@ static uint64_t history_of(const struct yield *y, const struct usage_walk *w)
 
 static bool may_go_on(const struct yield *y)
 {
-	return y->dropped < y->max && y->looked_at < LOOK_MAX;
+	return y->dropped < y->max && y->look > 0;
 }
 
 /*
@@ -250,11 +250,11 @@ static enum err yield_of(struct db_txn *txn, struct yield *y, struct usage_walk 
     uint64_t most)
 {
 	static const struct uuid FRONT;
-	bool from_front = uuid_eq(&w->passed, &FRONT);
-	bool found = false;
 	uint64_t first = history_of(y, w);
 	uint64_t gone = 0;
 	enum err err = OK;
+	if (uuid_eq(&w->passed, &FRONT))
+		w->found = false;
 	while (err == OK && gone < most && may_go_on(y)) {
 		struct uuid event;
 		bool went = false;
@@ -263,12 +263,12 @@ static enum err yield_of(struct db_txn *txn, struct yield *y, struct usage_walk 
 			err = yield_event(txn, y, &event, &went);
 		if (err == OK)
 			w->passed = event;
-		found = found || went;
-		y->looked_at += went ? 0 : 1;
+		w->found = w->found || went;
+		y->look -= went ? 0 : 1;
 		gone = first - history_of(y, w);
 	}
 	y->bytes -= gone < y->bytes ? gone : y->bytes;
-	if (err == ERR_NOTFOUND && from_front && !found) {
+	if (err == ERR_NOTFOUND && !w->found) {
 		usage_end_walk(y->usage, w);
 		return OK;
 	}
@@ -278,14 +278,18 @@ static enum err yield_of(struct db_txn *txn, struct yield *y, struct usage_walk 
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-/* Drops history of those who are first to yield, each its part, until enough went. */
+/*
+ * Drops history of those who are first to yield, each its part, until enough went. Each has a
+ * part of the looks, too: who has many open events does not use up those at the others.
+ */
 static enum err yield(struct db_txn *txn, struct yield *y, enum usage_order order)
 {
 	struct usage_walk walks[USAGE_YIELDERS];
 	size_t count = y->bytes == 0 ? 0 : usage_yielders(y->usage, order, y->bytes, walks);
 	enum err err = OK;
-	for (size_t i = 0; err == OK && i < count && y->bytes > 0 && may_go_on(y); i++) {
+	for (size_t i = 0; err == OK && i < count && y->bytes > 0 && y->dropped < y->max; i++) {
 		struct usage_walk *w = &walks[i];
+		y->look = LOOK_MAX / count;
 		err = yield_of(txn, y, w, w->surplus < y->bytes ? w->surplus : y->bytes);
 	}
 	y->more = y->more || (count > 0 && y->bytes > 0);

@@ -31,6 +31,7 @@ struct row {
 	int64_t n[USAGE_KINDS];      /* with what the open transaction changes */
 	int64_t change[USAGE_KINDS]; /* by the open transaction */
 	struct uuid passed;          /* of the walk over its history */
+	bool found;                  /* by it since the front, or meanwhile added */
 	int64_t told_ms;             /* monotonic; the last line on it; 0: none */
 	bool barren;                 /* a walk has found no history, whatever is counted */
 	bool touched; /* in the list of those that the open transaction changes */
@@ -279,8 +280,10 @@ static void add(struct usage *u, struct row *row, enum usage_kind kind, int64_t 
 	row->n[kind] += by;
 	row->change[kind] += by;
 	u->total[kind] += by;
-	if (kind == USAGE_HISTORY && by > 0)
+	if (kind == USAGE_HISTORY && by > 0) {
 		row->barren = false;
+		row->found = true; /* perhaps behind the walk */
+	}
 }
 
 /* The row of `session`, which the open transaction changes. */
@@ -540,6 +543,7 @@ size_t usage_yielders(const struct usage *u, enum usage_order order, uint64_t by
 		uint64_t surplus = c->bytes > part ? c->bytes - part : 1;
 		out[i] = (struct usage_walk){.session = name_of(c->row),
 		    .passed = c->row->passed,
+		    .found = c->row->found,
 		    .surplus = surplus > piece ? surplus : piece};
 	}
 	return s.count;
@@ -547,7 +551,9 @@ size_t usage_yielders(const struct usage *u, enum usage_order order, uint64_t by
 
 void usage_keep_walk(struct usage *u, const struct usage_walk *w)
 {
-	take_row(u, w->session)->passed = w->passed;
+	struct row *row = take_row(u, w->session);
+	row->passed = w->passed;
+	row->found = w->found;
 }
 
 void usage_end_walk(struct usage *u, const struct usage_walk *w)

@@ -146,6 +146,7 @@ enum usage_order {
 struct usage_walk {
 	struct slice session; /* borrowed until the transaction's end */
 	struct uuid passed;   /* all up to here, this one included, was open or is gone */
+	bool found;           /* some went, or was added, since it was at the front */
 	uint64_t surplus;     /* bytes that it is to lose, at least 1 */
 };
 

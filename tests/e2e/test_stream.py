@@ -305,10 +305,11 @@ def test_a_slow_reader_slows_nobody_and_costs_little(gateway):
         grown = private_memory(gateway) - before
         gateway.publish("last")
         assert fast.message()[1]["session_id"] == "last"
-        seen = slow.until("gap")
-        assert seen[-1][1]["dropped"] > 1000
+        dropped = 0  # in one gap, or in several: the kernel takes more now and then
         while (seen := slow.message())[1].get("session_id") != "last":
             assert seen[0] == "gap" or seen[1]["session_id"] == "many"
+            dropped += seen[1]["dropped"] if seen[0] == "gap" else 0
+        assert dropped > 1000
     if "asan" not in BINARY:  # which keeps what was freed for a while
         assert grown < 2 << 20
 

@@ -645,6 +645,49 @@ static void test_walk_in_slices(void **state)
 	store_commit(txn);
 }
 
+/* Open events of one session use up no looks at others' history, nor does it end there. */
+static void test_open_events_of_another(void **state)
+{
+	enum { OPEN = 30000, OTHERS = 100 };
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= OPEN; n++)
+		publish_in(txn, "hog", n, 1, 10);
+	publish_history(txn, "hog", OPEN + 1, 1);
+	publish_history(txn, "other", OPEN + 2, OTHERS);
+	uint64_t each = usage_of(s->usage, SLICE("other")).n[USAGE_HISTORY] / OTHERS;
+	struct holding all = usage_total(s->usage);
+	fill_up(s, txn, all.n[USAGE_OPEN] + all.n[USAGE_HISTORY]);
+	for (int n = 1; n <= 10; n++) {
+		assert_int_equal(retention_make_room(txn, each), OK);
+		assert_true(usage_lacks(s->usage, each) == 0);
+		usage_change(txn, SLICE("hog"), USAGE_OPEN, (int64_t)each); /* is used */
+	}
+	store_commit(txn);
+}
+
+/* What is counted and is nowhere ends the search behind any number of open events. */
+static void test_phantom_behind_open_events(void **state)
+{
+	enum { OPEN = 5000 };
+	struct store *s = *state;
+	struct retention keep = FOREVER;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= OPEN; n++)
+		publish(txn, n, 1, 10);
+	usage_change(txn, SLICE("s"), USAGE_HISTORY, 1000);
+	keep.settled_bytes = 0;
+	size_t slices = 0;
+	for (; sweep(txn, &keep, 1, 500) >= 500; slices++)
+		assert_true(slices < 10);
+	assert_int_equal(sweep(txn, &keep, 1, 500), 0);
+	publish_history(txn, "s", OPEN + 1, 10); /* what comes is found again */
+	for (slices = 0; sweep(txn, &keep, 1, 500) >= 500; slices++)
+		assert_true(slices < 10);
+	assert_false(has_event(txn, OPEN + 1));
+	store_commit(txn);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -666,6 +709,8 @@ int main(void)
 	    STORE_TEST(test_early_when_full),
 	    STORE_TEST(test_make_room),
 	    STORE_TEST(test_walk_in_slices),
+	    STORE_TEST(test_open_events_of_another),
+	    STORE_TEST(test_phantom_behind_open_events),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);
