@@ -40,7 +40,8 @@ BEGIN {
 	purpose["src/http/tls.c"] = "openssl: the errors of libssl"
 	purpose["src/base/digest.c"] = "openssl: SHA-256"
 	purpose["src/domain/pem.c"] = "openssl: certificates"
-	purpose["src/domain/sign.c"] = "openssl: HMAC"
+	purpose["src/base/base64.c"] = "openssl: base64"
+	purpose["src/base/mac.c"] = "openssl: HMAC"
 	purpose["src/domain/vault.c"] = "openssl: AES-GCM"
 }
 
