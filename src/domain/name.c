@@ -84,6 +84,34 @@ bool name_is_event(struct slice s)
 	return true;
 }
 
+bool name_put_session(struct slice s, char out[SESSION_MAX + 1])
+{
+	size_t n = s.len < SESSION_MAX ? s.len : SESSION_MAX;
+	for (size_t i = 0; i < n; i++)
+		out[i] = is_session_char(s.ptr[i]) ? s.ptr[i] : '_';
+	out[n] = '\0';
+	return n > 0;
+}
+
+bool name_put_event(struct slice s, char out[EVENT_MAX + 1])
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s.len && n < EVENT_MAX; i++) {
+		char c = s.ptr[i];
+		c = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+		if (is_event_char(c))
+			out[n++] = c;
+		else if (n > 0 && out[n - 1] != '.')
+			out[n++] = '.';
+	}
+	while (n > 0 && out[n - 1] == '.')
+		n--;
+	out[n] = '\0';
+	if (strcmp(out, "all") == 0)
+		out[0] = '\0';
+	return out[0] != '\0';
+}
+
 static bool is_listed(struct slice s, const char *const names[], size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
