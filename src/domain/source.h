@@ -24,11 +24,12 @@
 #include "domain/vault.h"
 #include "domain/verify.h"
 
-#define SOURCE_DOOR_SIZE 33      /* 128 random bits in hex and a NUL */
-#define SOURCE_REQUEST_MAX 65536 /* bytes of its settings as a client sends them */
-#define SOURCE_RECORD_MAX 196608 /* bytes: all of it at its longest, and room */
-#define SOURCE_NAME_MAX 100      /* bytes */
-#define SOURCE_ID_MAX 1024       /* bytes of an event's id that count */
+#define SOURCE_DOOR_SIZE 33       /* 128 random bits in hex and a NUL */
+#define SOURCE_REQUEST_MAX 16384  /* bytes of its settings as a client sends them */
+#define SOURCE_SETTINGS_MAX 32768 /* bytes of all of them */
+#define SOURCE_RECORD_MAX 40960   /* bytes: with the rest of a record, and room */
+#define SOURCE_NAME_MAX 100       /* bytes */
+#define SOURCE_ID_MAX 1024        /* bytes of an event's id that count */
 #define SOURCE_RETENTION_MAX_MS (8LL * 24 * 3600 * 1000)
 
 struct source_plan; /* its settings, ready for use */

@@ -261,9 +261,9 @@ static struct slice below_of(struct slice name, struct slice given, struct slice
 	return is_null(below) ? (struct slice){0} : below;
 }
 
-/* Writes the members of `given` over those of `former`, in the order of MEMBERS. */
-static void lay_over(struct slice given, struct slice former, struct slice preset,
-    struct buf *out)
+/* Writes the members of `given` over those of `former`, in the order of MEMBERS. ERR_INVALID. */
+static enum err lay_over(struct slice given, struct slice former, struct slice preset,
+    struct buf *out, struct problem *p)
 {
 	struct json_writer w = JSON_WRITER(out);
 	struct slice left = SLICE(MEMBERS);
@@ -282,7 +282,10 @@ static void lay_over(struct slice given, struct slice former, struct slice prese
 			json_write_raw(&w, NULL, is_given ? value : below);
 	}
 	json_close(&w);
-	json_expect_whole(&w); /* at most what a client sent and what there was */
+	if (json_is_whole(&w))
+		return OK;
+	return problem_set(p, ERR_INVALID, "",
+	    "the settings of a source are together at most %d bytes", SOURCE_SETTINGS_MAX);
 }
 
 /* Reads what a client sends into canonical JSON. */
@@ -385,16 +388,17 @@ static enum err apply(struct source *s, struct buf *given, struct buf *laid,
 	struct slice presets = preset == NULL ? SLICE("{}") : slice_of(preset->settings);
 	struct slice former = s->settings == NULL ? presets : slice_of(s->settings);
 	if (draws_secret(s, preset, buf_view(given))) {
-		struct buf with = BUF_INIT(SOURCE_RECORD_MAX);
+		struct buf with = BUF_INIT(2 * SOURCE_SETTINGS_MAX);
 		sign_make_secret(made);
 		add_secret(buf_view(given), made, &with);
-		lay_over(buf_view(&with), former, presets, laid);
+		err = lay_over(buf_view(&with), former, presets, laid, p);
 		mem_wipe(with.data, with.len);
 		buf_fini(&with);
 	} else {
-		lay_over(buf_view(given), former, presets, laid);
+		err = lay_over(buf_view(given), former, presets, laid, p);
 	}
-	err = source_plan_new(buf_view(laid), &plan, p);
+	if (err == OK)
+		err = source_plan_new(buf_view(laid), &plan, p);
 	if (err != OK)
 		return err;
 	source_plan_free(s->plan);
@@ -407,8 +411,8 @@ static enum err apply(struct source *s, struct buf *given, struct buf *laid,
 enum err source_apply(struct source *s, struct slice body, char made[SIGN_SECRET_SIZE],
     struct problem *p)
 {
-	struct buf given = BUF_INIT(SOURCE_RECORD_MAX);
-	struct buf laid = BUF_INIT(SOURCE_RECORD_MAX);
+	struct buf given = BUF_INIT(SOURCE_SETTINGS_MAX);
+	struct buf laid = BUF_INIT(SOURCE_SETTINGS_MAX);
 	made[0] = '\0';
 	enum err err = read_given(body, &given, p);
 	if (err == OK)

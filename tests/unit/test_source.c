@@ -181,6 +181,39 @@ static void test_problems(void **state)
 	}
 }
 
+/* Changes one by one do not make more of it than it may be. */
+static void test_settings_together(void **state)
+{
+	(void)state;
+	char made[SIGN_SECRET_SIZE];
+	struct problem p = {0};
+	struct source *s = make("{\"name\":\"n\",\"verify\":{\"type\":\"none\"}}");
+	struct buf body = BUF_INIT(OUT_MAX);
+	buf_puts(&body, "{\"drop\":[");
+	for (int i = 0; i < 16; i++) {
+		buf_puts(&body, i == 0 ? "\"/" : ",\"/");
+		for (int n = 0; n < 160; n++)
+			buf_puts(&body, "\\u0001");
+		buf_puts(&body, "\"");
+	}
+	buf_puts(&body, "]}");
+	assert_int_equal(source_apply(s, buf_view(&body), made, &p), OK);
+	buf_reset(&body);
+	buf_puts(&body, "{\"verify\":{\"type\":\"token\",\"header\":\"X\",\"secrets\":[");
+	for (int i = 0; i < 8; i++) {
+		buf_puts(&body, i == 0 ? "\"" : ",\"");
+		for (int n = 0; n < 500; n++)
+			buf_puts(&body, "\\u0001");
+		buf_puts(&body, "\"");
+	}
+	buf_puts(&body, "]}}");
+	assert_int_equal(source_apply(s, buf_view(&body), made, &p), ERR_INVALID);
+	assert_non_null(strstr(p.message, "32768"));
+	assert_non_null(strstr(s->settings, "\"type\":\"none\""));
+	source_free(s);
+	buf_fini(&body);
+}
+
 static struct slice header_of(const void *request, const char *name)
 {
 	const char *const *head = request; /* name, value, name, … NULL */
@@ -408,6 +441,7 @@ int main(void)
 	    cmocka_unit_test(test_preset_and_what_replaces_it),
 	    cmocka_unit_test(test_presets),
 	    cmocka_unit_test(test_problems),
+	    cmocka_unit_test(test_settings_together),
 	    cmocka_unit_test(test_map),
 	    cmocka_unit_test(test_map_finds_nothing),
 	    cmocka_unit_test(test_drop),
