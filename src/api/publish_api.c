@@ -26,6 +26,7 @@ struct publish_call {
 	struct json_writer json; /* onto `answer` */
 	bool repeated;           /* out of apply: the whole request was stored before */
 	int status;              /* of the answer when all is well */
+	void (*after)(struct call *c, size_t fresh); /* NULL: nobody is told */
 };
 
 const size_t PUBLISH_CALL_SIZE = sizeof(struct publish_call);
@@ -261,18 +262,21 @@ static void tell_queued(const struct publish_call *pc)
 	}
 }
 
-/* Counts what is on disk now. */
-static void count_events(const struct publish_call *pc)
+/* Counts what is on disk now; returns how many events of that are new. */
+static size_t count_events(const struct publish_call *pc)
 {
 	struct api_counts *n = &pc->call.api->counts;
+	size_t fresh = 0;
 	for (size_t i = 0; i < pc->intake.count; i++) {
 		const struct intake_item *item = &pc->intake.items[i];
 		bool is_new = !pc->repeated && !item->repeated;
+		fresh += is_new ? 1 : 0;
 		n->events += is_new ? 1 : 0;
 		n->repeats += is_new ? 0 : 1;
 		n->bytes += is_new ? item->publication.body.len : 0;
 		n->deliveries += is_new ? item->publication.event.deliveries : 0;
 	}
+	return fresh;
 }
 
 /* Whether nothing of the request was new. */
@@ -291,7 +295,9 @@ static void done_publish(struct op *op, enum err result)
 		call_fail_err(&pc->call, result);
 		return;
 	}
-	count_events(pc);
+	size_t fresh = count_events(pc);
+	if (pc->after != NULL)
+		pc->after(&pc->call, fresh);
 	if (!pc->repeated)
 		tell_queued(pc);
 	if (is_replay(pc))
@@ -305,6 +311,18 @@ static void stage(struct publish_call *pc, int status)
 	pc->answer = BUF_INIT(ANSWER_MAX);
 	pc->call.op.bytes = intake_bytes(&pc->intake);
 	call_stage(&pc->call, apply_publish, done_publish);
+}
+
+struct intake *publish_intake(struct call *c)
+{
+	return &((struct publish_call *)c)->intake;
+}
+
+void publish_stage(struct call *c, int status, void (*after)(struct call *c, size_t fresh))
+{
+	struct publish_call *pc = (struct publish_call *)c;
+	pc->after = after;
+	stage(pc, status);
 }
 
 /* Whether there is a second Idempotency-Key beside `name`: nobody knows which one is meant. */
@@ -360,7 +378,7 @@ static void make_key(struct publish_call *pc)
 	buf_fini(&scope);
 }
 
-static struct intake_conf conf_of(const struct call *c)
+struct intake_conf publish_conf(const struct call *c)
 {
 	return (struct intake_conf){
 	    .session = slice_of(c->session),
@@ -381,7 +399,7 @@ static struct intake_conf conf_of(const struct call *c)
 static bool read_body(struct publish_call *pc, enum intake_form form, struct slice body)
 {
 	struct call *c = &pc->call;
-	struct intake_conf conf = conf_of(c);
+	struct intake_conf conf = publish_conf(c);
 	enum err err = intake_read(&pc->intake, &conf, form, body, &c->problem);
 	if (err != OK)
 		call_fail_err(c, err);
@@ -505,7 +523,7 @@ void handle_test(struct call *c)
 		return;
 	}
 	struct buf body = BUF_INIT(TEST_BODY_MAX);
-	struct intake_conf conf = conf_of(c);
+	struct intake_conf conf = publish_conf(c);
 	write_test(c, w, conf.now_ms / 1000, &body);
 	intake_make(&pc->intake, &conf, "test", buf_view(&body), w);
 	buf_fini(&body);
@@ -804,6 +822,56 @@ enum err intake_read(struct intake *in, const struct intake_conf *conf, enum int
 					     : read_json(in, conf, form, text, p);
 	if (err == OK)
 		err = find_repeats(in, p);
+	if (err == OK)
+		stamp(in, conf);
+	return err;
+}
+
+/* Writes the envelope of a source's event. */
+static void write_envelope(const struct source_event *e, int64_t timestamp_s, struct buf *out)
+{
+	struct json_writer json = JSON_WRITER(out);
+	json_open_object(&json, NULL);
+	json_write_cstr(&json, "session_id", e->session);
+	json_write_cstr(&json, "event", e->event);
+	json_write_i64(&json, "timestamp", timestamp_s);
+	json_write_raw(&json, "data", buf_view(&e->data));
+	json_close(&json);
+	out->failed = !json_is_whole(&json);
+}
+
+enum err intake_add(struct intake *in, const struct intake_conf *conf,
+    const struct source_event *e, struct slice scope, int64_t key_ms, struct problem *p)
+{
+	if (in->count == INTAKE_EVENTS_MAX)
+		return too_many_events(p);
+	int64_t timestamp_s = e->has_timestamp ? e->timestamp_s : conf->now_ms / 1000;
+	size_t body_at = in->bodies.len;
+	struct intake_item *item = add_item(in);
+	struct event *event = &item->publication.event;
+	write_envelope(e, timestamp_s, &in->bodies);
+	memcpy(event->session, e->session, sizeof(event->session));
+	memcpy(event->name, e->event, sizeof(event->name));
+	item->timestamp_s = timestamp_s;
+	item->has_timestamp = e->has_timestamp;
+	item->body_at = body_at;
+	item->body_len = in->bodies.len - body_at;
+	if (in->bodies.failed || item->body_len > conf->body_max + EVENT_FRAME_MAX)
+		return too_large("an event in its canonical form", "", "max_body_bytes",
+		    conf->body_max, p);
+	match(in, conf->registry);
+	if (in->count > 1 && in->deliveries > INTAKE_DELIVERIES_MAX)
+		return too_many_deliveries(in, p);
+	if (key_ms > 0) /* the same id is the same event, whatever else is said of it */
+		idempotency_set(&item->key, scope, buf_view(&e->id), SLICE(""), SLICE(""),
+		    conf->now_ms + key_ms);
+	return OK;
+}
+
+enum err intake_finish(struct intake *in, const struct intake_conf *conf, struct problem *p)
+{
+	enum err err = find_repeats(in, p);
+	in->is_batch = in->count != 1;
 	if (err == OK)
 		stamp(in, conf);
 	return err;

@@ -8,6 +8,7 @@
 #include "api/auth.h"
 #include "base/digest.h"
 #include "domain/envelope.h"
+#include "domain/source.h"
 #include "store/events.h"
 #include "store/idempotency.h"
 
@@ -71,9 +72,30 @@ MUST_CHECK enum err intake_read(struct intake *in, const struct intake_conf *con
 void intake_make(struct intake *in, const struct intake_conf *conf, const char *event,
     struct slice body, const struct webhook *w);
 
+/*
+ * Adds an event of a source to `in`, whose buffer of bodies the caller has set; intake_finish()
+ * once all are there. `scope` keeps its repeats apart from others'; `key_ms` is how long they
+ * are known, 0: not at all. ERR_TOOBIG with the problem in words.
+ */
+MUST_CHECK enum err intake_add(struct intake *in, const struct intake_conf *conf,
+    const struct source_event *e, struct slice scope, int64_t key_ms, struct problem *p);
+MUST_CHECK enum err intake_finish(struct intake *in, const struct intake_conf *conf,
+    struct problem *p);
+
 /* About how many bytes writing it takes. */
 size_t intake_bytes(const struct intake *in);
 
 void intake_fini(struct intake *in);
+
+struct call;
+
+/*
+ * For calls of PUBLISH_CALL_SIZE that fill their intake themselves: it, what it is read with,
+ * and how it is stored. `after`, which may be NULL, is told of it once it is on disk: how many
+ * of its events were new.
+ */
+struct intake *publish_intake(struct call *c);
+struct intake_conf publish_conf(const struct call *c);
+void publish_stage(struct call *c, int status, void (*after)(struct call *c, size_t fresh));
 
 #endif

@@ -53,7 +53,9 @@ void members_allow(struct members *m, const char *names)
 struct slice members_get(const struct members *m, const char *name)
 {
 	struct slice value = json_walk_find(m->object, slice_of(name));
-	return slice_eq(value, SLICE("null")) ? (struct slice){0} : value;
+	if (slice_eq(value, SLICE("null")))
+		return (struct slice){0};
+	return value;
 }
 
 /* Takes the string `value`; NULL where it is none of 1 to `max` bytes, or has a NUL. */

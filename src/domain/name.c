@@ -86,9 +86,9 @@ bool name_is_event(struct slice s)
 
 bool name_put_session(struct slice s, char out[SESSION_MAX + 1])
 {
-	size_t n = s.len < SESSION_MAX ? s.len : SESSION_MAX;
-	for (size_t i = 0; i < n; i++)
-		out[i] = is_session_char(s.ptr[i]) ? s.ptr[i] : '_';
+	size_t n = 0;
+	for (; n < s.len && n < SESSION_MAX; n++)
+		out[n] = is_session_char(s.ptr[n]) ? s.ptr[n] : '_';
 	out[n] = '\0';
 	return n > 0;
 }

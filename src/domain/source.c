@@ -147,7 +147,7 @@ enum err source_decode(struct reader *r, const struct vault *vault, struct vault
 {
 	struct buf settings = BUF_INIT(SOURCE_RECORD_MAX);
 	struct slice context = {(const char *)r->ptr, r->left};
-	struct problem ignored;
+	struct problem ignored = {.message = ""};
 	struct source *s = mem_new(sizeof(*s));
 	*out = NULL;
 	uint32_t len = decode_open(r, s, key);

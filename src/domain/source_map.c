@@ -16,7 +16,7 @@ static void put_segment(struct slice path, unsigned n, struct buf *out)
 {
 	struct slice segment = {0};
 	for (unsigned i = 0; i < n; i++)
-		segment = path.len == 0 ? (struct slice){0} : slice_cut(&path, '/');
+		segment = slice_cut(&path, '/');
 	if (segment.len > 0)
 		url_decode(segment, false, out);
 }

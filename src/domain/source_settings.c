@@ -60,8 +60,7 @@ static struct pointer *take_pointer(struct members *m, const char *name)
 }
 
 #define VALUE_ALLOWED                                                                          \
-	"a string, or an object with one of body, header, query, path, such as "               \
-	"{\"body\":\"/data/id\"}"
+	"a string, or an object with one of body (a JSON Pointer), header, query, path"
 
 static void read_segment(struct members *m, struct source_value *out)
 {
@@ -122,8 +121,7 @@ static void read_timestamp(struct members *m, struct source_plan *plan)
 		return;
 	if (!json_is_object(inner.object)) {
 		members_refuse(m, "timestamp",
-		    "an object such as {\"body\":\"/time\",\"unit\":"
-		    "\"s\"}");
+		    "an object with one of body, header, query, path, and perhaps a unit");
 		return;
 	}
 	plan->unit = (enum time_unit)members_choice(&inner, "unit", "s ms iso");
@@ -137,7 +135,7 @@ static void read_data(struct members *m, struct source_plan *plan)
 	struct source_value data = {0};
 	read_value(m, "data", &data);
 	if (data.from != FROM_NOTHING && data.from != FROM_BODY)
-		members_refuse(m, "data", "an object such as {\"body\":\"/payload\"}");
+		members_refuse(m, "data", "an object with the member body, a JSON Pointer");
 	plan->data = data.pointer;
 	data.pointer = NULL;
 	free_value(&data);
@@ -258,10 +256,12 @@ static struct slice below_of(struct slice name, struct slice given, struct slice
     struct slice preset)
 {
 	struct slice below = json_walk_find(is_null(given) ? preset : former, name);
-	return is_null(below) ? (struct slice){0} : below;
+	if (is_null(below))
+		return (struct slice){0};
+	return below;
 }
 
-/* Writes the members of `given` over those of `former`, in the order of MEMBERS. ERR_INVALID. */
+/* Writes the members of `given` over `former`, in the order of MEMBERS. ERR_INVALID. */
 static enum err lay_over(struct slice given, struct slice former, struct slice preset,
     struct buf *out, struct problem *p)
 {
@@ -310,29 +310,26 @@ static enum err read_given(struct slice body, struct buf *out, struct problem *p
 	return err;
 }
 
-/* The preset that the settings name; a change cannot name another. */
+/* The preset that is named, an empty one where none is; a change names no other. */
 static enum err find_preset(const struct source *s, struct slice given,
-    const struct source_preset **out, struct problem *p)
+    struct source_preset *out, struct problem *p)
 {
 	struct members m = {given, "", p, OK};
-	struct buf allowed = BUF_INIT(512);
 	char *name = members_text(&m, "preset", 64);
-	*out = NULL;
-	if (m.err == OK && name == NULL && s->plan != NULL && s->plan->preset != NULL)
-		name = mem_copy(s->plan->preset, strlen(s->plan->preset));
-	else if (name != NULL && s->plan != NULL &&
-	    (s->plan->preset == NULL || strcmp(name, s->plan->preset) != 0))
+	const char *former = s->plan == NULL ? NULL : s->plan->preset;
+	*out = (struct source_preset){.settings = SLICE("{}")};
+	if (name != NULL && s->plan != NULL && (former == NULL || strcmp(name, former) != 0))
 		members_refuse(&m, "preset", "what it was: make a new source for another");
-	if (name != NULL)
-		*out = source_preset_find(slice_of(name));
-	if (name != NULL && *out == NULL) {
-		buf_puts(&allowed, "one of");
-		for (size_t i = 0; i < SOURCE_PRESETS_COUNT; i++)
-			buf_printf(&allowed, " %s", SOURCE_PRESETS[i].name);
+	if (name == NULL && former != NULL)
+		name = mem_copy(former, strlen(former));
+	if (name != NULL && !source_preset_find(slice_of(name), out)) {
+		struct buf allowed = BUF_INIT(512);
+		buf_puts(&allowed, "one of ");
+		source_preset_names(&allowed);
 		members_refuse(&m, "preset", buf_cstr(&allowed));
+		buf_fini(&allowed);
 	}
 	free(name);
-	buf_fini(&allowed);
 	return m.err;
 }
 
@@ -342,13 +339,11 @@ static bool draws_secret(const struct source *s, const struct source_preset *pre
 {
 	struct slice verify = json_walk_find(given, SLICE("verify"));
 	struct slice type = json_walk_find(verify, SLICE("type"));
-	struct slice presets = preset == NULL ? (struct slice){0} : slice_of(preset->settings);
-	struct slice usual = json_walk_find(json_walk_find(presets, SLICE("verify")),
-	    SLICE("type"));
-	return s->plan == NULL && preset != NULL && preset->makes_secret &&
+	struct slice presets = json_walk_find(preset->settings, SLICE("verify"));
+	return s->plan == NULL && preset->makes_secret &&
 	    json_walk_find(verify, SLICE("secrets")).ptr == NULL &&
 	    (verify.ptr == NULL || json_is_object(verify)) &&
-	    (type.ptr == NULL || slice_eq(type, usual));
+	    (type.ptr == NULL || slice_eq(type, json_walk_find(presets, SLICE("type"))));
 }
 
 /* Puts a secret among what is given. */
@@ -380,22 +375,21 @@ static void add_secret(struct slice given, const char *secret, struct buf *out)
 static enum err apply(struct source *s, struct buf *given, struct buf *laid,
     char made[SIGN_SECRET_SIZE], struct problem *p)
 {
-	const struct source_preset *preset = NULL;
+	struct source_preset preset;
 	struct source_plan *plan = NULL;
 	enum err err = find_preset(s, buf_view(given), &preset, p);
 	if (err != OK)
 		return err;
-	struct slice presets = preset == NULL ? SLICE("{}") : slice_of(preset->settings);
-	struct slice former = s->settings == NULL ? presets : slice_of(s->settings);
-	if (draws_secret(s, preset, buf_view(given))) {
+	struct slice former = s->settings == NULL ? preset.settings : slice_of(s->settings);
+	if (draws_secret(s, &preset, buf_view(given))) {
 		struct buf with = BUF_INIT(2 * SOURCE_SETTINGS_MAX);
 		sign_make_secret(made);
 		add_secret(buf_view(given), made, &with);
-		err = lay_over(buf_view(&with), former, presets, laid, p);
+		err = lay_over(buf_view(&with), former, preset.settings, laid, p);
 		mem_wipe(with.data, with.len);
 		buf_fini(&with);
 	} else {
-		err = lay_over(buf_view(given), former, presets, laid, p);
+		err = lay_over(buf_view(given), former, preset.settings, laid, p);
 	}
 	if (err == OK)
 		err = source_plan_new(buf_view(laid), &plan, p);

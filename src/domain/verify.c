@@ -97,7 +97,7 @@ static void read_spot(struct members *m, const char *name, struct spot *out)
 		return;
 	(void)snprintf(where, sizeof(where), "%s%s.", m->where, name);
 	if (!json_is_object(inner.object)) {
-		members_refuse(m, name, "an object such as {\"header\":\"X-Timestamp\"}");
+		members_refuse(m, name, "an object with the members header and perhaps prefix");
 		return;
 	}
 	members_allow(&inner, "header prefix");
@@ -275,7 +275,7 @@ enum err verify_new(struct slice conf, struct verify **out, struct problem *p)
 	*out = NULL;
 	if (!json_is_object(conf))
 		return problem_set(p, ERR_INVALID, "verify",
-		    "verify must be an object such as {\"type\":\"none\"}");
+		    "verify must be an object with the member type");
 	struct verify *v = mem_new(sizeof(*v));
 	read_all(&m, v);
 	if (m.err == OK)

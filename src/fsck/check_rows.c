@@ -11,8 +11,8 @@
 #include "store/queue.h"
 #include "store/recount.h"
 #include "store/replays.h"
-#include "store/sources.h"
 #include "store/retention.h"
+#include "store/sources.h"
 #include "store/webhooks.h"
 
 #define WEBHOOK_KEY_SIZE 8

@@ -189,7 +189,7 @@ static enum err load_rows(struct loading *l, struct db *db, const struct vault *
 		return err;
 	err = db_cursor(txn, DB_SOURCES, &cursor);
 	if (err == OK) {
-		err = db_seek(cursor, SLICE(""), &key, &value);
+		err = db_seek_behind(cursor, SLICE(""), &key, &value);
 		while (err == OK) {
 			err = load_row(l, vault, value, p);
 			if (err == OK)

@@ -123,7 +123,8 @@ static void test_tolerance(void **state)
 {
 	(void)state;
 	static const char CONF[] =
-	    "{\"type\":\"hmac\",\"header\":\"X\",\"timestamp\":{\"header\":\"T\"},\"unit\":\"ms\","
+	    "{\"type\":\"hmac\",\"header\":\"X\",\"timestamp\":{\"header\":\"T\"},"
+	    "\"unit\":\"ms\","
 	    "\"tolerance\":\"10s\",\"hash\":\"sha1\",\"secrets\":[\"Jefe\"]}";
 	struct verify *v = make(CONF);
 	struct sent s = {{{"X", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"}, {"T", "1000000"}},
@@ -213,7 +214,8 @@ static void test_problems(void **state)
 	    {"{\"type\":\"hmac\",\"header\":\"X\",\"secrets\":[\"s\"],\"signed\":"
 	     "\"{timestamp}{body}\"}",
 		"verify.timestamp"},
-	    {"{\"type\":\"hmac\",\"header\":\"X\",\"secrets\":[\"s\"],\"signed\":\"{id}{body}\"}",
+	    {"{\"type\":\"hmac\",\"header\":\"X\",\"secrets\":[\"s\"],\"signed\":"
+	     "\"{id}{body}\"}",
 		"verify.id"},
 	    {"{\"type\":\"hmac\",\"header\":\"X\",\"secrets\":[\"s\"],\"timestamp\":{}}",
 		"verify.timestamp.header"},
