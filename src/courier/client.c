@@ -151,7 +151,7 @@ static void start_race(struct client_request *q)
 	if (q->race == NULL)
 		q->race = race_new(q->client->races, way_route(q->way),
 		    &(struct race_hooks){is_race_over, on_race_won, on_race_lost, q});
-	race_start(q->race, way_port(q->way));
+	race_start(q->race, way_port(q->way), q->taker);
 }
 
 /* What curl tried took no connection; false: nothing else may do so. */

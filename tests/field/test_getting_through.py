@@ -5,7 +5,6 @@ connections that are kept and turn out dead, or have something on them that nobo
 
 import ctypes
 import errno
-import random
 import socket
 import ssl
 import subprocess
@@ -15,6 +14,7 @@ import time
 import pytest
 
 from harness import Hold, Receiver, figure, head, redirect, reset, status, wait_until
+from holes import Hole, free_port
 from name_server import NameServer
 from scheduling import publish_many, wait_for_ids
 
@@ -33,17 +33,6 @@ def make_named_gateway(make_gateway, name_server):
     return make
 
 
-def free_port():
-    """A port that is free at all addresses, and that no connection is given as its own."""
-    while True:
-        port = random.randrange(10000, 30000)
-        try:
-            with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True):
-                return port
-        except OSError:
-            pass  # taken
-
-
 @pytest.fixture
 def receiver(make_receiver):
     """One with neighbours: its port is free at other addresses."""
@@ -58,25 +47,6 @@ def attempt_of(gateway, event, session="s1"):
         what="attempt",
     )
     return delivery["attempts"][0]
-
-
-class Hole:
-    """
-    An address on loopback that drops SYNs: a listener whose backlog is full, as nobody accepts.
-    """
-
-    def __init__(self, host, port):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._sockets = [socket.create_server((host, port), family=family, backlog=0)]
-        for _ in range(8):
-            sock = socket.socket(family)
-            sock.setblocking(False)
-            sock.connect_ex((host, port))
-            self._sockets.append(sock)
-
-    def close(self):
-        for sock in self._sockets:
-            sock.close()
 
 
 @pytest.fixture

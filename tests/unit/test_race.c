@@ -147,8 +147,9 @@ static void on_lost(void *arg)
 	r->lost++;
 }
 
-/* Begins at once, as where the first address has failed. */
-static void start(struct fixture *f, struct racer *r, const char *const *texts, size_t count)
+/* Begins at once, as where the first address has failed, for `taker`. */
+static void start_for(struct fixture *f, struct racer *r, uint64_t taker,
+    const char *const *texts, size_t count)
 {
 	union lookup_address list[LOOKUP_ADDRESSES_MAX];
 	*r = (struct racer){.fd = -1};
@@ -157,8 +158,13 @@ static void start(struct fixture *f, struct racer *r, const char *const *texts, 
 	route_set(&r->route, &(struct lookup_answer){.addresses = list, .count = count}, NULL);
 	r->race = race_new(f->races, &r->route,
 	    &(struct race_hooks){is_over, on_won, on_lost, r});
-	race_start(r->race, f->port);
+	race_start(r->race, f->port, taker);
 	assert_true(race_hurry(r->race));
+}
+
+static void start(struct fixture *f, struct racer *r, const char *const *texts, size_t count)
+{
+	start_for(f, r, 0, texts, count);
 }
 
 static void run_until(struct fixture *f, const unsigned *counter)
@@ -247,6 +253,32 @@ static void test_places_change_hands(void **state)
 	}
 }
 
+/* One taker in holes has its share: races of others find places at once. */
+static void test_places_are_shared(void **state)
+{
+	static const char *const DEAD[] = {"127.9.1.1", "127.9.1.2", "127.9.1.3", "127.9.1.4"};
+	static const char *const LATE[] = {GOOD};
+	enum { MANY = 2 * RACE_SOCKETS, PASSES = 10, TAKERS = 4 };
+	struct fixture *f = *state;
+	static struct racer racers[MANY];
+	struct racer late[TAKERS];
+	for (size_t i = 0; i < MANY; i++)
+		start_for(f, &racers[i], 1, DEAD, COUNT(DEAD));
+	reactor_pass(f->reactor, true);
+	for (size_t i = 0; i < TAKERS; i++)
+		start_for(f, &late[i], 2 + i, LATE, COUNT(LATE));
+	for (size_t n = 0; n < PASSES; n++) /* they do not wait for somebody's time to be up */
+		reactor_pass(f->reactor, true);
+	for (size_t i = 0; i < TAKERS; i++) {
+		assert_int_equal(late[i].won, 1);
+		finish(&late[i]);
+	}
+	for (size_t i = 0; i < MANY; i++) {
+		assert_int_equal(race_shortage(racers[i].race), SHORT_OF_NOTHING);
+		finish(&racers[i]);
+	}
+}
+
 /* What could not be tried for want of a descriptor is tried when there is one. */
 static void test_shortage_only_delays(void **state)
 {
@@ -275,6 +307,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_all_that_refuse_have_lost, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_over_means_no_more, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_places_change_hands, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_places_are_shared, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shortage_only_delays, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
