@@ -215,17 +215,15 @@ static void note_result(struct dispatch *d, struct endpoint *ep, const struct cl
 		ep->last_error = mem_copy(r->error, strlen(r->error));
 }
 
-/* A start came to nothing: all rest a moment, so that who has what is lacking can end. */
-static void rest(struct dispatch *d, const struct client_result *r)
+/* A start came to nothing. */
+static void note_shortage(struct dispatch *d, enum shortage of)
 {
-	d->rest_until_ms = clock_mono_ms() + SHORT_REST_MS;
-	d->figures.shortages[r->shortage]++;
+	d->figures.shortages[of]++;
 	if (clock_mono_ms() < d->short_quiet_ms)
 		return;
 	d->short_quiet_ms = clock_mono_ms() + LOG_EVERY_MS;
 	log_warn("attempts wait, and do not count: the gateway is short of something",
-	    LOG_S("of", SHORTAGE_NAMES[r->shortage]),
-	    LOG_N("in_flight", sched_in_flight(d->sched)));
+	    LOG_S("of", SHORTAGE_NAMES[of]), LOG_N("in_flight", sched_in_flight(d->sched)));
 }
 
 /* No attempt was made. The delivery has stayed where it lies, as due as it was. */
@@ -246,13 +244,20 @@ static void lay_back(struct flight *f)
 	endpoint_mark_idle(d, ep);
 }
 
-/* The attempt of `f` was not made for want of something of ours. */
+/*
+ * The attempt of `f` was not made for want of something of ours. Where others lack it too all
+ * rest a moment, so that who has it can end; else they may start.
+ */
 static void take_back(struct flight *f, const struct client_result *r)
 {
 	struct dispatch *d = f->dispatch;
 	f->result = judge_endpoint(r);
 	f->duration_us = r->duration_us;
-	rest(d, r);
+	note_shortage(d, r->shortage);
+	if (shortage_is_everybodys(r->shortage))
+		d->rest_until_ms = clock_mono_ms() + SHORT_REST_MS;
+	else
+		sched_put_off(d->sched, &f->endpoint->sched, clock_wall_ms());
 	lay_back(f);
 }
 

@@ -705,6 +705,37 @@ static void damage(struct engine *e)
 	assert_int_equal(close(fd), 0);
 }
 
+/* What others lack too stops all for a moment; what one alone lacks puts that one off. */
+static void test_shortages(void **state)
+{
+	static const struct {
+		enum shortage of;
+		bool all_wait;
+	} ROWS[] = {{SHORT_OF_DESCRIPTORS, true}, {SHORT_OF_MEMORY, true},
+	    {SHORT_OF_RESOLVER, false}, {SHORT_OF_PORTS, false}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		const struct client_result lacks = {.error = "", .shortage = ROWS[i].of};
+		struct engine *e = begin();
+		engine_add(e, engine_make(2));
+		struct uuid id = engine_publish(e, HOOK, 1, 10);
+		engine_wait(e, 0);
+		client_end(engine_request(e, HOOK), &lacks);
+		(void)engine_publish(e, 2, 1, 10);
+		engine_wait(e, 0);
+		assert_null(engine_request(e, HOOK));
+		assert_int_equal(engine_request(e, 2) == NULL, ROWS[i].all_wait);
+		assert_int_equal(figures(e).shortages[ROWS[i].of], 1);
+		assert_in_range(dispatch_delay(e->dispatch), 1, 1000);
+		engine_wait(e, dispatch_delay(e->dispatch));
+		assert_non_null(engine_request(e, HOOK));
+		assert_int_equal(delivery_of(e, id).attempts, 0);
+		live(e, 10, 200);
+		assert_int_equal(status_of(e, id), DELIVERY_DELIVERED);
+		end(e);
+	}
+}
+
 /* On a store that cannot be read it waits, it does not spin. */
 static void test_unreadable_queue(void **state)
 {
@@ -747,6 +778,7 @@ int main(void)
 	    cmocka_unit_test(test_purged_behind_a_restart),
 	    cmocka_unit_test(test_deleted_keys_are_forgotten),
 	    cmocka_unit_test(test_endpoints_without_work),
+	    cmocka_unit_test(test_shortages),
 	    cmocka_unit_test(test_unreadable_queue),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
