@@ -415,49 +415,48 @@ static void bury(struct flight *f, enum err why, int64_t now_ms)
 	turn_stage(d->conf.turn, &f->op);
 }
 
-/* The store does not give back an event now: nothing is started for a moment. */
-static void wait_for_store(struct flight *f, enum err err)
+/* Whether it says what the store has, be it nothing of use; else that cannot be read now. */
+static bool is_known(enum err err)
 {
-	log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
-	f->dispatch->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
-	f->result = RESULT_NONE;
-	lay_back(f);
+	return err == OK || err == ERR_NOTFOUND || err == ERR_CORRUPT;
 }
 
-/* Starts the attempt of a claimed delivery. */
-static void take_off(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery,
-    struct db_txn *txn, int64_t now_ms)
+/* Starts the attempt of a claimed delivery. The store's error, and nothing has happened. */
+static enum err take_off(struct dispatch *d, struct endpoint *ep,
+    const struct delivery *delivery, struct db_txn *txn, int64_t now_ms)
 {
 	static const struct uuid NONE;
-	struct delivery known = *delivery;
-	bool damaged = uuid_eq(&known.event_id, &NONE);
-	if (damaged && events_find_of(txn, &known.id, &known.event_id) != OK)
-		known.event_id = NONE;
-	struct flight *f = make_flight(d, ep, &known);
+	struct flight *f = make_flight(d, ep, delivery);
+	struct uuid *event_id = &f->settlement.delivery.event_id;
+	bool damaged = uuid_eq(event_id, &NONE);
+	enum err err = damaged ? events_find_of(txn, &delivery->id, event_id) : OK;
+	if (is_known(err))
+		err = events_get(txn, event_id, &f->event, &f->body);
+	if (!is_known(err)) {
+		flight_free(f);
+		return err;
+	}
 	sched_start(d->sched, &ep->sched, now_ms);
-	enum err err = events_get(txn, &known.event_id, &f->event, &f->body);
 	if (err == OK && !damaged) {
 		start(d, f);
-		return;
+		return OK;
 	}
 	buf_fini(&f->body);
-	if (err == ERR_CORRUPT || err == ERR_NOTFOUND)
+	if (err != OK)
 		memset(f->event.session, 0, sizeof(f->event.session)); /* half read, perhaps */
-	if (damaged || err == ERR_CORRUPT || err == ERR_NOTFOUND)
-		bury(f, damaged ? OK : err, now_ms);
-	else
-		wait_for_store(f, err);
+	bury(f, damaged ? OK : err, now_ms);
+	return OK;
 }
 
-/* Drops a claimed delivery, or starts its attempt. */
-static void take_on(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery,
-    struct db_txn *txn, int64_t now_ms)
+/* Drops a claimed delivery, or starts its attempt. The same error. */
+static enum err take_on(struct dispatch *d, struct endpoint *ep,
+    const struct delivery *delivery, struct db_txn *txn, int64_t now_ms)
 {
 	struct event e;
-	if (has_expired(d, delivery, txn, now_ms, &e))
-		drop_expired(d, ep, delivery, &e, now_ms);
-	else
-		take_off(d, ep, delivery, txn, now_ms);
+	if (!has_expired(d, delivery, txn, now_ms, &e))
+		return take_off(d, ep, delivery, txn, now_ms);
+	drop_expired(d, ep, delivery, &e, now_ms);
+	return OK;
 }
 
 /*
@@ -480,6 +479,8 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	    .skip = flight_exists,
 	    .arg = ep};
 	enum err err = queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
+	if (err == OK && count > 0)
+		err = take_on(d, ep, &delivery, txn, now_ms);
 	if (err != OK) {
 		log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
 		d->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
@@ -496,8 +497,6 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 		endpoint_rewind(ep);
 		return true;
 	}
-	if (count > 0)
-		take_on(d, ep, &delivery, txn, now_ms);
 	sched_set_due(d->sched, &ep->sched, next_due_ms);
 	endpoint_mark_idle(d, ep);
 	return true;

@@ -691,18 +691,102 @@ static void test_endpoints_without_work(void **state)
 	end(e);
 }
 
+/* The file of the open store. */
+static int open_file(struct engine *e)
+{
+	char path[100];
+	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", e->store->dir);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(lseek(fd, 0, SEEK_END) > META_PAGES * PAGE_BYTES);
+	return fd;
+}
+
+static void overwrite(int fd, off_t at, const char page[PAGE_BYTES])
+{
+	assert_int_equal(pwrite(fd, page, PAGE_BYTES, at), PAGE_BYTES);
+}
+
 /* Overwrites, under the open store, every page but the first two. */
 static void damage(struct engine *e)
 {
 	static const char NOTHING[PAGE_BYTES];
-	char path[100];
-	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", e->store->dir);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd = open_file(e);
 	off_t size = lseek(fd, 0, SEEK_END);
-	assert_true(size > META_PAGES * PAGE_BYTES);
 	for (off_t at = META_PAGES * (off_t)PAGE_BYTES; at < size; at += PAGE_BYTES)
-		assert_int_equal(pwrite(fd, NOTHING, PAGE_BYTES, at), PAGE_BYTES);
+		overwrite(fd, at, NOTHING);
 	assert_int_equal(close(fd), 0);
+}
+
+static bool can_read_event(struct engine *e, struct uuid id)
+{
+	struct event event;
+	struct db_txn *txn = store_read(e->store);
+	enum err err = events_get(txn, &id, &event, NULL);
+	db_read_end(txn);
+	return err == OK;
+}
+
+static bool can_read_queue(struct engine *e, struct uuid id)
+{
+	struct delivery d;
+	struct db_txn *txn = store_read(e->store);
+	enum err err = queue_get(txn, &id, &d);
+	db_read_end(txn);
+	return err == OK || err == ERR_CORRUPT; /* a record that was spoilt */
+}
+
+/* Overwrites the page with the delivery's event; returns where, and what it had. */
+static off_t damage_event(struct engine *e, struct uuid id, struct uuid event_id,
+    char page[PAGE_BYTES])
+{
+	static const char NOTHING[PAGE_BYTES];
+	int fd = open_file(e);
+	off_t size = lseek(fd, 0, SEEK_END);
+	off_t at = META_PAGES * (off_t)PAGE_BYTES;
+	for (; at < size; at += PAGE_BYTES) {
+		assert_int_equal(pread(fd, page, PAGE_BYTES, at), PAGE_BYTES);
+		overwrite(fd, at, NOTHING);
+		if (can_read_queue(e, id) && !can_read_event(e, event_id))
+			break;
+		overwrite(fd, at, page);
+	}
+	assert_true(at < size);
+	assert_int_equal(close(fd), 0);
+	return at;
+}
+
+/* An event that cannot be read now waits, as due as it was, until it can be. */
+static void test_event_cannot_be_read_now(void **state)
+{
+	(void)state;
+	for (int damaged = 0; damaged <= 1; damaged++) {
+		char page[PAGE_BYTES];
+		struct engine *e = begin();
+		struct uuid id = engine_publish(e, HOOK, 1, 10);
+		struct uuid event_id = delivery_of(e, id).event_id;
+		if (damaged) {
+			struct db_txn *txn = store_begin(e->store);
+			assert_int_equal(db_put(txn, DB_DELIVERIES, uuid_slice(&id),
+					     SLICE("no delivery")),
+			    OK);
+			store_commit(txn);
+		}
+		off_t at = damage_event(e, id, event_id, page);
+		for (int n = 0; n < 3; n++) {
+			engine_wait(e, n == 0 ? 0 : 1000);
+			assert_int_equal(dispatch_in_flight(e->dispatch), 0);
+			assert_int_equal(dispatch_delay(e->dispatch), 1000);
+			assert_int_equal(turn_staged(e->turn), 0);
+		}
+		int fd = open_file(e);
+		overwrite(fd, at, page);
+		assert_int_equal(close(fd), 0);
+		live(e, 2000, 200);
+		assert_int_equal(e->client->sent, damaged ? 0 : 1);
+		assert_int_equal(status_of(e, id),
+		    damaged ? DELIVERY_DEAD : DELIVERY_DELIVERED);
+		end(e);
+	}
 }
 
 /* What others lack too stops all for a moment; what one alone lacks puts that one off. */
@@ -778,6 +862,7 @@ int main(void)
 	    cmocka_unit_test(test_purged_behind_a_restart),
 	    cmocka_unit_test(test_deleted_keys_are_forgotten),
 	    cmocka_unit_test(test_endpoints_without_work),
+	    cmocka_unit_test(test_event_cannot_be_read_now),
 	    cmocka_unit_test(test_shortages),
 	    cmocka_unit_test(test_unreadable_queue),
 	};
