@@ -111,6 +111,7 @@ static void set_age(struct client_request *q)
 static void dial(struct client_request *q)
 {
 	q->opened = false;
+	q->reuses = false;
 	q->failed = false;
 	q->sent = 0;
 	q->dialed = true;
@@ -187,7 +188,7 @@ static void on_way(void *arg)
  */
 static bool can_repeat(const struct client_request *q, CURLcode code)
 {
-	if (q->opened || q->repeats || q->body_is_lost)
+	if (!q->reuses || q->repeats || q->body_is_lost)
 		return false;
 	return q->stale || (code != CURLE_OK && q->head_bytes == 0);
 }
@@ -292,6 +293,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 		return CURL_SOCKET_BAD;
 	}
 	q->opened = true;
+	q->reuses = false; /* what curl had begun with has died */
 	q->opened_fd = fd;
 	q->client->sockets++;
 	watch_open(q->client->watches, fd);
@@ -326,6 +328,7 @@ static int on_connection(void *arg, char *remote, char *local, int remote_port, 
 	struct client_request *q = arg;
 	const struct kept_ends ends = {remote, local, remote_port, local_port};
 	q->sent = 0;
+	q->reuses = !q->opened;
 	if (q->opened)
 		kept_put(q->client->kept, q->opened_fd, &ends);
 	else
@@ -364,7 +367,7 @@ static void begin_body(struct client_request *q)
  */
 static bool is_late_farewell(const struct client_request *q)
 {
-	return q->status == LATE_STATUS && !q->opened && !q->repeats;
+	return q->status == LATE_STATUS && q->reuses && !q->repeats;
 }
 
 static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
