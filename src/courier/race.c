@@ -45,7 +45,8 @@ struct race {
 	size_t count;
 	uint64_t taker;
 	uint16_t port;
-	enum shortage shortage;
+	enum shortage shortage; /* why the next address is not tried yet */
+	bool lacked_ports;      /* for one that was passed over */
 };
 
 struct races *races_new(struct reactor *r, struct failures *failures)
@@ -178,7 +179,7 @@ static void run(struct race *r)
 		const union lookup_address *to = route_peek(r->route);
 		int fd = open_socket(to, r->port);
 		r->shortage = fd < 0 ? shortage_of_connect(errno, &to->any) : SHORT_OF_NOTHING;
-		if (r->shortage != SHORT_OF_NOTHING) {
+		if (shortage_is_everybodys(r->shortage)) {
 			wait_for_next(r, RACE_STEP_MS);
 			return;
 		}
@@ -188,7 +189,10 @@ static void run(struct race *r)
 			wait_for_next(r, RACE_STEP_MS);
 			return;
 		}
-		failures_note(r->races->failures, to, r->port);
+		if (r->shortage == SHORT_OF_NOTHING)
+			failures_note(r->races->failures, to, r->port);
+		else
+			r->lacked_ports = true; /* which says nothing of it, nor of others */
 	}
 }
 
@@ -272,6 +276,7 @@ bool race_hurry(struct race *r)
 void race_stop(struct race *r)
 {
 	r->has_next = false;
+	r->lacked_ports = false;
 	reactor_timer_clear(r->step);
 	while (!TAILQ_EMPTY(&r->runners))
 		drop(TAILQ_FIRST(&r->runners));
@@ -279,5 +284,7 @@ void race_stop(struct race *r)
 
 enum shortage race_shortage(const struct race *r)
 {
-	return r->has_next ? r->shortage : SHORT_OF_NOTHING;
+	if (r->has_next && r->shortage != SHORT_OF_NOTHING)
+		return r->shortage;
+	return r->lacked_ports ? SHORT_OF_PORTS : SHORT_OF_NOTHING;
 }

@@ -67,7 +67,7 @@ bool race_hurry(struct race *r);
 /* Tries nothing more and closes what is under way. */
 void race_stop(struct race *r);
 
-/* What was lacking when the race could not try its next address. */
+/* What was lacking for an address that the race, not stopped yet, could not try. */
 enum shortage race_shortage(const struct race *r);
 
 #endif

@@ -483,17 +483,23 @@ def few_ports():
             libc.setns(outside.fileno(), CLONE_NEWNET)
 
 
-def test_no_port_to_connect_from_is_nobodys_fault(few_ports, make_gateway, make_receiver):
-    """All that could lead to the receiver are taken: it is delivered to when one is free."""
-    receiver = make_receiver(port=9000)
-    gateway = make_gateway(retry_schedule="1h", circuit_failures=1, listen="127.0.0.1:9001")
-    gateway.register("s1", receiver.url())
+def take_ports(receiver):
+    """All that could lead to it; the connections that have them."""
     taken = []
     try:
         while True:
             taken.append(socket.create_connection((receiver.host, receiver.port)))
     except OSError as error:
         assert error.errno == errno.EADDRNOTAVAIL
+    return taken
+
+
+def test_no_port_to_connect_from_is_nobodys_fault(few_ports, make_gateway, make_receiver):
+    """All that could lead to the receiver are taken: it is delivered to when one is free."""
+    receiver = make_receiver(port=9000)
+    gateway = make_gateway(retry_schedule="1h", circuit_failures=1, listen="127.0.0.1:9001")
+    gateway.register("s1", receiver.url())
+    taken = take_ports(receiver)
     event = gateway.publish("s1")
     wait_until(lambda: figure(gateway, 'waybill_shortage_total{of="ports"}') > 1, what="two tries")
     assert gateway.dlq("s1") == []
@@ -502,6 +508,27 @@ def test_no_port_to_connect_from_is_nobodys_fault(few_ports, make_gateway, make_
     assert [r.attempt for r in receiver.requests] == [1]
     for sock in taken:
         sock.close()
+
+
+def test_no_port_to_one_address_of_two(few_ports, make_gateway, make_receiver, name_server, dig):
+    """Nobody's fault either where the other takes no connection, whichever is tried first."""
+    receiver = make_receiver(port=9000)
+    dig(HOLES[0], receiver.port)
+    name_server.names[".test"] = [HOLES[0], receiver.host]
+    gateway = make_gateway(
+        retry_schedule="1h", listen="127.0.0.1:9001", name_servers=name_server.address
+    )
+    sessions = [f"s{n}" for n in range(6)]
+    for session in sessions:
+        gateway.register(session, receiver.url(host=f"{session}.test"), timeout_ms=1000)
+    taken = take_ports(receiver)
+    for session in sessions:
+        gateway.publish(session)
+    ports = 'waybill_shortage_total{of="ports"}'
+    wait_until(lambda: figure(gateway, ports) > len(sessions), what="tries of each")
+    for sock in taken:
+        sock.close()
+    assert [r.attempt for r in receiver.wait_for(len(sessions))] == [1] * len(sessions)
 
 
 @pytest.mark.parametrize("answer", ["127.0.0.1", None], ids=["known", "unknown"])

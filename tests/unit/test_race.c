@@ -9,11 +9,13 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -24,6 +26,7 @@
 #define FILLERS 4 /* connections that a backlog of 0 has no room for */
 #define GOOD "127.9.0.1"
 #define BAD "127.9.0.2"
+#define NO_PORTS "127.9.0.9" /* no port is left to connect to it from */
 
 /* One that races. */
 struct racer {
@@ -51,6 +54,19 @@ static union lookup_address address(const char *text)
 	union lookup_address a = {.in = {.sin_family = AF_INET}};
 	assert_int_equal(inet_pton(AF_INET, text, &a.in.sin_addr), 1);
 	return a;
+}
+
+/* libc's, but for NO_PORTS; whether there is a way is asked without a port. */
+int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t len)
+{
+	const struct sockaddr_in *in = to.__sockaddr_in__;
+	const union lookup_address none = address(NO_PORTS);
+	if (in->sin_family == AF_INET && in->sin_port != 0 &&
+	    in->sin_addr.s_addr == none.in.sin_addr.s_addr) {
+		errno = EADDRNOTAVAIL;
+		return -1;
+	}
+	return (int)syscall(SYS_connect, fd, to.__sockaddr__, len);
 }
 
 static const char *hole_name(size_t n)
@@ -300,6 +316,29 @@ static void test_shortage_only_delays(void **state)
 	finish(&r);
 }
 
+/* An address that no port leads to now is passed over; where no other stands that is told. */
+static void test_ports_of_one_address(void **state)
+{
+	static const char *const WITH_GOOD[] = {NO_PORTS, GOOD};
+	static const char *const WITHOUT[] = {BAD, NO_PORTS, "127.9.0.3"};
+	struct fixture *f = *state;
+	struct racer r;
+	start(f, &r, WITH_GOOD, COUNT(WITH_GOOD));
+	for (int n = 0; n < 10; n++) /* no time is to pass */
+		reactor_pass(f->reactor, true);
+	assert_int_equal(r.won, 1);
+	assert_int_equal(race_shortage(r.race), SHORT_OF_NOTHING);
+	union lookup_address none = address(NO_PORTS);
+	assert_false(failures_has(f->failures, &none, f->port));
+	finish(&r);
+	start(f, &r, WITHOUT, COUNT(WITHOUT));
+	run_until(f, &r.lost);
+	assert_int_equal(race_shortage(r.race), SHORT_OF_PORTS);
+	race_stop(r.race);
+	assert_int_equal(race_shortage(r.race), SHORT_OF_NOTHING);
+	finish(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +348,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_places_change_hands, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_places_are_shared, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shortage_only_delays, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_ports_of_one_address, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
