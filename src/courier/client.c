@@ -329,10 +329,12 @@ static int on_connection(void *arg, char *remote, char *local, int remote_port, 
 	const struct kept_ends ends = {remote, local, remote_port, local_port};
 	q->sent = 0;
 	q->reuses = !q->opened;
-	if (q->opened)
+	if (q->opened) {
 		kept_put(q->client->kept, q->opened_fd, &ends);
-	else
+	} else {
 		q->stale = kept_is_stale(q->client->kept, &ends);
+		drop_prepared(q); /* one that leads there too was free */
+	}
 	return q->stale ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 

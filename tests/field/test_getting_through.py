@@ -179,6 +179,37 @@ def test_many_holes_do_not_keep_others_from_getting_through(
     assert {r.attempt for r in receiver.requests} == {1}
 
 
+def established(receiver):
+    """How many connections to it stand, at their other end."""
+    there = f"0100007F:{receiver.port:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    return sum(row[2:4] == [there, "01"] for row in rows)
+
+
+def test_won_connection_that_is_not_needed_is_closed(
+    make_named_gateway, receiver, name_server, dig
+):
+    """As one to the same address is kept, which the request goes to."""
+    dig("::1", receiver.port)
+    gateway = make_named_gateway()
+    name_server.names["receiver.test"] = [GOOD]
+    gateway.register("s1", receiver.url(host="receiver.test"), timeout_ms=30000)
+    assert attempt_of(gateway, gateway.publish("s1"))["status"] == 200
+    name_server.names["receiver.test"] = ["::1", GOOD]  # which are tried in this order
+    while receiver.connections == 1:  # the first answer may count for a while
+        hold = Hold()
+        receiver.answer(hold)
+        event = gateway.publish("s1")
+        wait_until(lambda: event["id"] in receiver.ids, what="the request")
+        if receiver.connections == 1:
+            hold.release()
+            assert attempt_of(gateway, event)["status"] == 200
+    wait_until(lambda: established(receiver) == 1, what="the end of the one that was won")
+    hold.release()
+    assert attempt_of(gateway, event)["status"] == 200
+
+
 # Addresses that change
 
 
