@@ -120,13 +120,13 @@ static struct runner *find_oldest(const struct race *r)
 static bool has_place(struct race *r)
 {
 	if (r->count >= RACE_OWN) {
-		fail(TAILQ_FIRST(&r->runners));
+		drop(TAILQ_FIRST(&r->runners));
 	} else if (shares_room(r->races->shares, taker_of(r)) == 0) {
 		struct runner *oldest = find_oldest(r);
 		if (oldest == NULL)
 			return false;
 		struct race *other = oldest->race;
-		fail(oldest);
+		drop(oldest); /* which says nothing of its address */
 		if (other->count == 0 && !other->has_next) /* not from within this call */
 			reactor_timer_fire(other->step);
 	}

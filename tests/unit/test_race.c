@@ -269,6 +269,20 @@ static void test_places_change_hands(void **state)
 	}
 }
 
+/* A socket that gave up its place says nothing of the address: another has taken longer. */
+static void test_displaced_has_not_failed(void **state)
+{
+	static const char *const ADDRESSES[] = {"127.9.1.1", "127.9.1.2", "127.9.1.3",
+	    "127.9.1.4", GOOD};
+	struct fixture *f = *state;
+	struct racer r;
+	start(f, &r, ADDRESSES, COUNT(ADDRESSES));
+	run_until(f, &r.won);
+	assert_string_equal(r.to, GOOD);
+	assert_int_equal(failures_count(f->failures), 0);
+	finish(&r);
+}
+
 /* One taker in holes has its share: races of others find places at once. */
 static void test_places_are_shared(void **state)
 {
@@ -346,6 +360,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_all_that_refuse_have_lost, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_over_means_no_more, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_places_change_hands, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_displaced_has_not_failed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_places_are_shared, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shortage_only_delays, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_ports_of_one_address, setup, teardown),
