@@ -376,6 +376,16 @@ static bool has_expired(const struct dispatch *d, const struct delivery *deliver
 	    judge_is_expired(&d->conf.judge, e, delivery, now_ms);
 }
 
+/* `f`, which has its slot, makes no attempt: its outcome, which is judged, joins the turn. */
+static void stage_drop(struct flight *f)
+{
+	struct dispatch *d = f->dispatch;
+	d->drops++;
+	sched_finish(d->sched, &f->endpoint->sched, f->settlement.now_ms, RESULT_NONE, 0);
+	f->op.done = finish_drop;
+	turn_stage(d->conf.turn, &f->op);
+}
+
 /*
  * Drops a claimed delivery that has expired: without an attempt, and without a slot. That
  * uses up its endpoint's turn, so that a queue full of them does not hold up the others.
@@ -384,14 +394,11 @@ static void drop_expired(struct dispatch *d, struct endpoint *ep,
     const struct delivery *delivery, const struct event *e, int64_t now_ms)
 {
 	struct flight *f = make_flight(d, ep, delivery);
-	d->drops++;
 	sched_start(d->sched, &ep->sched, now_ms);
-	sched_finish(d->sched, &ep->sched, now_ms, RESULT_NONE, 0);
 	f->event = *e;
-	f->op.done = finish_drop;
 	f->settlement.now_ms = now_ms;
 	judge_expired(registry_get(d->conf.registry, ep->webhook), e, &f->settlement);
-	turn_stage(d->conf.turn, &f->op);
+	stage_drop(f);
 }
 
 /*
@@ -407,12 +414,9 @@ static void bury(struct flight *f, enum err why, int64_t now_ms)
 	    why == OK ? "delivery" : "event", err_text(why == OK ? ERR_CORRUPT : why));
 	if (f->event.session[0] == '\0')
 		(void)snprintf(f->event.session, sizeof(f->event.session), "%s", w->session);
-	d->drops++;
-	sched_finish(d->sched, &f->endpoint->sched, now_ms, RESULT_NONE, 0);
-	f->op.done = finish_drop;
 	f->settlement.now_ms = now_ms;
 	judge_damaged(&d->conf.judge, w, &f->event, words, &f->settlement);
-	turn_stage(d->conf.turn, &f->op);
+	stage_drop(f);
 }
 
 /* Whether it says what the store has, be it nothing of use; else that cannot be read now. */
