@@ -182,9 +182,9 @@ static void on_way(void *arg)
 /*
  * A connection that was used before has died before a byte of an answer came, or what came was
  * not for this request: that says nothing of the receiver, and nobody can tell whether it has
- * the request. So it is sent once more, at once, on a connection that is new. Not by curl's own
- * way to do so, which tries others that are kept, counts up to five over all requests of a
- * handle (before 8.17) and then fails, and does nothing where sending has failed.
+ * the request. So it is sent once more, at once, on a connection that is new. curl has done by
+ * then what it does itself: where nothing came it tries others, kept ones too, but only five
+ * times over all requests of a handle (before 8.17), and not where sending has failed.
  */
 static bool can_repeat(const struct client_request *q, CURLcode code)
 {
