@@ -8,11 +8,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -23,8 +21,6 @@
 #include "store/webhooks.h"
 #include "support.h"
 
-#define PAGE_BYTES 4096
-#define META_PAGES 2
 #define WEBHOOK 7
 #define DUE_MS 1000
 
@@ -114,25 +110,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Overwrites, under the open store, every page but the first two. */
-static void damage(struct fixture *f)
-{
-	static const char NOTHING[PAGE_BYTES];
-	char path[100];
-	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", f->store->dir);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	off_t end = lseek(fd, 0, SEEK_END);
-	assert_true(end > META_PAGES * PAGE_BYTES);
-	for (off_t at = META_PAGES * (off_t)PAGE_BYTES; at < end; at += PAGE_BYTES)
-		assert_int_equal(pwrite(fd, NOTHING, PAGE_BYTES, at), PAGE_BYTES);
-	assert_int_equal(close(fd), 0);
-}
-
 static void test_unreadable_queue(void **state)
 {
 	struct fixture *f = *state;
 	assert_int_equal(dispatch_delay(f->dispatch), 0);
-	damage(f);
+	store_damage(f->store);
 	dispatch_pump(f->dispatch);
 	assert_int_equal(dispatch_in_flight(f->dispatch), 0);
 	assert_true(dispatch_delay(f->dispatch) > 0);

@@ -21,8 +21,6 @@
 
 #define LANDED_MAX 1024 /* as in flight.c: outcomes in memory while nothing can be written */
 #define BODY_KEPT_MAX (64u << 10) /* as there: a larger body is read as it is sent */
-#define PAGE_BYTES 4096
-#define META_PAGES 2
 
 /* Turns when there is something to do, for so long; each attempt takes a millisecond. */
 static void live(struct engine *e, int64_t ms, int status)
@@ -691,32 +689,6 @@ static void test_endpoints_without_work(void **state)
 	end(e);
 }
 
-/* The file of the open store. */
-static int open_file(struct engine *e)
-{
-	char path[100];
-	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", e->store->dir);
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	assert_true(lseek(fd, 0, SEEK_END) > META_PAGES * PAGE_BYTES);
-	return fd;
-}
-
-static void overwrite(int fd, off_t at, const char page[PAGE_BYTES])
-{
-	assert_int_equal(pwrite(fd, page, PAGE_BYTES, at), PAGE_BYTES);
-}
-
-/* Overwrites, under the open store, every page but the first two. */
-static void damage(struct engine *e)
-{
-	static const char NOTHING[PAGE_BYTES];
-	int fd = open_file(e);
-	off_t size = lseek(fd, 0, SEEK_END);
-	for (off_t at = META_PAGES * (off_t)PAGE_BYTES; at < size; at += PAGE_BYTES)
-		overwrite(fd, at, NOTHING);
-	assert_int_equal(close(fd), 0);
-}
-
 static bool can_read_event(struct engine *e, struct uuid id)
 {
 	struct event event;
@@ -737,18 +709,18 @@ static bool can_read_queue(struct engine *e, struct uuid id)
 
 /* Overwrites the page with the delivery's event; returns where, and what it had. */
 static off_t damage_event(struct engine *e, struct uuid id, struct uuid event_id,
-    char page[PAGE_BYTES])
+    char page[STORE_PAGE_BYTES])
 {
-	static const char NOTHING[PAGE_BYTES];
-	int fd = open_file(e);
+	static const char NOTHING[STORE_PAGE_BYTES];
+	int fd = store_file(e->store);
 	off_t size = lseek(fd, 0, SEEK_END);
-	off_t at = META_PAGES * (off_t)PAGE_BYTES;
-	for (; at < size; at += PAGE_BYTES) {
-		assert_int_equal(pread(fd, page, PAGE_BYTES, at), PAGE_BYTES);
-		overwrite(fd, at, NOTHING);
+	off_t at = STORE_META_PAGES * (off_t)STORE_PAGE_BYTES;
+	for (; at < size; at += STORE_PAGE_BYTES) {
+		assert_int_equal(pread(fd, page, STORE_PAGE_BYTES, at), STORE_PAGE_BYTES);
+		store_put_page(fd, at, NOTHING);
 		if (can_read_queue(e, id) && !can_read_event(e, event_id))
 			break;
-		overwrite(fd, at, page);
+		store_put_page(fd, at, page);
 	}
 	assert_true(at < size);
 	assert_int_equal(close(fd), 0);
@@ -760,7 +732,7 @@ static void test_event_cannot_be_read_now(void **state)
 {
 	(void)state;
 	for (int damaged = 0; damaged <= 1; damaged++) {
-		char page[PAGE_BYTES];
+		char page[STORE_PAGE_BYTES];
 		struct engine *e = begin();
 		struct uuid id = engine_publish(e, HOOK, 1, 10);
 		struct uuid event_id = delivery_of(e, id).event_id;
@@ -778,8 +750,8 @@ static void test_event_cannot_be_read_now(void **state)
 			assert_int_equal(dispatch_delay(e->dispatch), 1000);
 			assert_int_equal(turn_staged(e->turn), 0);
 		}
-		int fd = open_file(e);
-		overwrite(fd, at, page);
+		int fd = store_file(e->store);
+		store_put_page(fd, at, page);
 		assert_int_equal(close(fd), 0);
 		live(e, 2000, 200);
 		assert_int_equal(e->client->sent, damaged ? 0 : 1);
@@ -827,7 +799,7 @@ static void test_unreadable_queue(void **state)
 	struct engine *e = begin();
 	(void)engine_publish(e, HOOK, 1, 10);
 	assert_int_equal(dispatch_delay(e->dispatch), 0);
-	damage(e);
+	store_damage(e->store);
 	dispatch_pump(e->dispatch);
 	assert_int_equal(dispatch_in_flight(e->dispatch), 0);
 	assert_int_equal(dispatch_delay(e->dispatch), 1000);
