@@ -488,6 +488,7 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	if (err != OK) {
 		log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
 		d->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
+		sched_pass(d->sched, &ep->sched); /* what others want may be readable */
 		return false;
 	}
 	ep->place = claim.place;

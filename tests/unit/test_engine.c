@@ -761,6 +761,28 @@ static void test_event_cannot_be_read_now(void **state)
 	}
 }
 
+/* Others, whose events can be read, have their turn meanwhile. */
+static void test_unreadable_event_holds_up_no_other(void **state)
+{
+	(void)state;
+	char page[STORE_PAGE_BYTES];
+	struct engine *e = begin();
+	engine_add(e, engine_make(2));
+	engine_add(e, engine_make(3));
+	struct uuid id = engine_publish(e, HOOK, 1, 10);
+	struct uuid event_id = delivery_of(e, id).event_id;
+	(void)engine_publish(e, 2, 100, 10); /* more than a page has room for */
+	struct uuid other = engine_publish(e, 3, 1, 10);
+	struct uuid other_event = delivery_of(e, other).event_id;
+	(void)damage_event(e, id, event_id, page);
+	assert_true(can_read_event(e, other_event));
+	for (int n = 0; n < 4; n++)
+		engine_wait(e, 1000);
+	assert_non_null(engine_request(e, 3));
+	assert_null(engine_request(e, HOOK));
+	engine_free(e);
+}
+
 /* What others lack too stops all for a moment; what one alone lacks puts that one off. */
 static void test_shortages(void **state)
 {
@@ -835,6 +857,7 @@ int main(void)
 	    cmocka_unit_test(test_deleted_keys_are_forgotten),
 	    cmocka_unit_test(test_endpoints_without_work),
 	    cmocka_unit_test(test_event_cannot_be_read_now),
+	    cmocka_unit_test(test_unreadable_event_holds_up_no_other),
 	    cmocka_unit_test(test_shortages),
 	    cmocka_unit_test(test_unreadable_queue),
 	};
