@@ -520,6 +520,25 @@ static void test_body(void **state)
 	}
 }
 
+/* Of large bodies few start in a turn, as each is signed; the next turn goes on at once. */
+static void test_large_bodies_start_by_turns(void **state)
+{
+	enum { HOOKS = 8, BYTES = 1 << 20 };
+	(void)state;
+	struct engine *e = engine_new();
+	for (uint64_t number = 1; number <= HOOKS; number++)
+		engine_add(e, engine_make(number));
+	engine_start(e);
+	for (uint64_t number = 1; number <= HOOKS; number++)
+		(void)engine_publish(e, number, 1, BYTES);
+	dispatch_pump(e->dispatch);
+	assert_int_equal(dispatch_in_flight(e->dispatch), 2);
+	assert_int_equal(dispatch_delay(e->dispatch), 0);
+	dispatch_pump(e->dispatch);
+	assert_int_equal(dispatch_in_flight(e->dispatch), 4);
+	end(e);
+}
+
 /* However many large bodies are being sent, memory has none of them. */
 static void test_large_bodies_are_not_kept(void **state)
 {
@@ -850,6 +869,7 @@ int main(void)
 	    cmocka_unit_test(test_unreadable_event),
 	    cmocka_unit_test(test_unreadable_delivery),
 	    cmocka_unit_test(test_body),
+	    cmocka_unit_test(test_large_bodies_start_by_turns),
 	    cmocka_unit_test(test_large_bodies_are_not_kept),
 	    cmocka_unit_test(test_large_body_is_lost),
 	    cmocka_unit_test(test_changed),
