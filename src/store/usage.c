@@ -50,6 +50,7 @@ struct usage {
 	struct map *rows;       /* session -> row */
 	SLIST_HEAD(, row) touched;
 	int64_t total[USAGE_KINDS];
+	uint64_t holders; /* sessions that hold something that does not yield */
 	struct usage_room room;
 	uint64_t counted; /* bytes of all kinds, when the room was measured */
 	uint64_t ratio;   /* bytes of pages for UNIT bytes counted */
@@ -155,6 +156,20 @@ static struct row *take_row(struct usage *u, struct slice session)
 	return row;
 }
 
+/* Whether it holds something that does not yield. */
+static bool is_holder(const struct row *row)
+{
+	return row->n[USAGE_OPEN] > 0 || row->n[USAGE_KEYS] > 0;
+}
+
+static void set(struct usage *u, struct row *row, enum usage_kind kind, int64_t n)
+{
+	u->holders -= is_holder(row) ? 1 : 0;
+	u->total[kind] += n - row->n[kind];
+	row->n[kind] = n;
+	u->holders += is_holder(row) ? 1 : 0;
+}
+
 static void flush(void *arg, struct db_txn *txn)
 {
 	struct usage *u = arg;
@@ -176,8 +191,7 @@ static void end_row(struct usage *u, struct row *row, bool committed)
 		int64_t kept = committed ? row->n[k] : row->n[k] - row->change[k];
 		if (committed && kept < 0)
 			kept = 0;
-		u->total[k] += kept - row->n[k];
-		row->n[k] = kept;
+		set(u, row, k, kept);
 		row->change[k] = 0;
 		holds = holds || kept > 0;
 	}
@@ -212,10 +226,8 @@ static enum err load(struct usage *u, struct db_txn *txn)
 			continue;
 		}
 		struct row *row = take_row(u, key);
-		for (int k = 0; k < USAGE_KINDS; k++) {
-			row->n[k] = (int64_t)h.n[k];
-			u->total[k] += row->n[k];
-		}
+		for (int k = 0; k < USAGE_KINDS; k++)
+			set(u, row, k, (int64_t)h.n[k]);
 	}
 	db_cursor_close(cursor);
 	return err == ERR_NOTFOUND ? OK : err;
@@ -277,9 +289,8 @@ void usage_configure(struct usage *u, const struct usage_conf *conf)
 
 static void add(struct usage *u, struct row *row, enum usage_kind kind, int64_t by)
 {
-	row->n[kind] += by;
+	set(u, row, kind, row->n[kind] + by);
 	row->change[kind] += by;
-	u->total[kind] += by;
 	if (kind == USAGE_HISTORY && by > 0) {
 		row->barren = false;
 		row->found = true; /* perhaps behind the walk */
@@ -377,7 +388,7 @@ static struct share share_of(const struct usage *u)
 	uint64_t held = held_of(&total) + waiting * USAGE_LETTER;
 	return (struct share){.capacity = u->room.capacity,
 	    .held = u->room.used_bytes - u->room.traffic_bytes + pages_of(u, held),
-	    .takers = map_count(u->rows)};
+	    .takers = u->holders};
 }
 
 /* What `session` holds that does not yield, and what that may yet become. */

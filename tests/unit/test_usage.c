@@ -452,6 +452,41 @@ static void test_history_yields(void **state)
 	assert_in_range(usage_excess(s->usage), 240000, 240001);
 }
 
+/* Sessions with nothing but history take no part: the fair part is not divided by them. */
+static void test_history_takes_no_part(void **state)
+{
+	struct store *s = *state;
+	char name[8];
+	measure(s, CAPACITY, 0, 1);
+	hold(s, "big", USAGE_OPEN, 900000);
+	hold(s, "small", USAGE_OPEN, 1000);
+	for (int n = 0; n < 1000; n++) {
+		(void)snprintf(name, sizeof(name), "h%d", n);
+		hold(s, name, USAGE_HISTORY, 10);
+	}
+	assert_true(usage_figures(s->usage)->share.takers == 2);
+	assert_int_equal(may(s, "small", 30000), OK); /* a thousandth would be 499 */
+	assert_int_equal(may(s, "h1", 30000), OK);
+	hold(s, "h1", USAGE_KEYS, 5);
+	hold(s, "h2", USAGE_LETTERS, 1); /* their bytes are counted with the open ones */
+	assert_true(usage_figures(s->usage)->share.takers == 3);
+	struct db_txn *txn = store_begin(s);
+	usage_move(txn, SLICE("small"), USAGE_OPEN, USAGE_HISTORY, 1000);
+	usage_change(txn, SLICE("h3"), USAGE_OPEN, 5);
+	usage_change(txn, SLICE("h4"), USAGE_OPEN, 5);
+	assert_true(usage_figures(s->usage)->share.takers == 4);
+	db_abort(txn);
+	assert_true(usage_figures(s->usage)->share.takers == 3);
+	hold(s, "h5", USAGE_KEYS, -5); /* of a damaged record: less than nothing */
+	hold(s, "h5", USAGE_KEYS, 5);
+	assert_true(usage_figures(s->usage)->share.takers == 4);
+	hold(s, "h5", USAGE_KEYS, -5);
+	hold(s, "big", USAGE_OPEN, -900000);
+	hold(s, "small", USAGE_OPEN, -1000);
+	store_reopen(s);
+	assert_true(usage_figures(s->usage)->share.takers == 1);
+}
+
 /* What waits counts for the dead letter that it may become. */
 static void test_waiting_counts_for_more(void **state)
 {
@@ -615,6 +650,7 @@ int main(void)
 	    STORE_TEST(test_damage),
 	    STORE_TEST(test_share),
 	    STORE_TEST(test_history_yields),
+	    STORE_TEST(test_history_takes_no_part),
 	    STORE_TEST(test_waiting_counts_for_more),
 	    STORE_TEST(test_own_waiting_counts),
 	    STORE_TEST(test_pages),
