@@ -400,17 +400,25 @@ static uint64_t pages_held(const struct usage *u, struct slice session, const st
 	return pages_of(u, held_of(h) + waiting * USAGE_LETTER);
 }
 
-bool usage_allows_any(const struct usage *u, uint64_t bytes, uint64_t deliveries)
+/* Whether all together hold less than one alone may: then none is over its share (share.h). */
+static bool are_all_below(const struct usage *u, uint64_t more)
 {
-	if (u->room.disk_full || u->conf.per_session > 0 || map_count(u->allotments) > 0)
-		return false;
-	if (!is_measured(u))
-		return true;
-	/* all together hold less than one alone may: none is over its share (share.h) */
 	struct share s = share_of(u);
 	uint64_t open = s.capacity - s.capacity / SHARE_RESERVE;
-	uint64_t more = pages_of(u, bytes + deliveries * USAGE_LETTER);
-	return s.held + more < open / (SHARE_PART + 1) * SHARE_PART;
+	return !is_measured(u) || s.held + more < open / (SHARE_PART + 1) * SHARE_PART;
+}
+
+/* The pages of so many bytes more, and of so many more deliveries as dead letters. */
+static uint64_t pages_of_more(const struct usage *u, uint64_t bytes, uint64_t deliveries)
+{
+	return pages_of(u, bytes + deliveries * USAGE_LETTER);
+}
+
+bool usage_allows_any(const struct usage *u, uint64_t bytes, uint64_t deliveries)
+{
+	return !u->room.disk_full && u->conf.per_session == 0 &&
+	    map_count(u->allotments) == 0 &&
+	    are_all_below(u, pages_of_more(u, bytes, deliveries));
 }
 
 /* By the rule, behind what the operator has set. */
@@ -430,8 +438,7 @@ static enum err by_rule(const struct usage *u, struct slice session, const struc
 enum err usage_allows(const struct usage *u, struct slice session, uint64_t bytes,
     uint64_t deliveries)
 {
-	if ((bytes == 0 && deliveries == 0) || session.len == 0 ||
-	    usage_allows_any(u, bytes, deliveries))
+	if ((bytes == 0 && deliveries == 0) || session.len == 0)
 		return OK;
 	if (u->room.disk_full)
 		return ERR_NOSPACE;
@@ -440,10 +447,10 @@ enum err usage_allows(const struct usage *u, struct slice session, uint64_t byte
 	uint64_t most = a != NULL ? a->bytes : u->conf.per_session;
 	if ((a != NULL || most > 0) && held_of(&h) + bytes > most)
 		return ERR_FULL;
-	if (!is_measured(u))
+	uint64_t more = pages_of_more(u, bytes, deliveries);
+	if (are_all_below(u, more)) /* mostly; to count what waits for one takes longer */
 		return OK;
-	return by_rule(u, session, &h, pages_of(u, bytes + deliveries * USAGE_LETTER),
-	    a != NULL);
+	return by_rule(u, session, &h, more, a != NULL);
 }
 
 bool usage_admits(struct db_txn *txn, struct slice session, uint64_t bytes)

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -598,6 +600,32 @@ static void test_operators_limits(void **state)
 	assert_int_equal(may(s, "none", 1), OK);
 }
 
+/*
+ * Where all are far below any share nobody counts what waits for a session's webhooks, of which
+ * there may be many: also where operators have set limits, and for who is near its own.
+ */
+static void test_the_usual_case_is_cheap(void **state)
+{
+	struct store *s = *state;
+	const size_t len = (size_t)sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(page, MAP_FAILED);
+	const struct usage_allotment some[] = {{SLICE("much"), 950000}};
+	const struct usage_conf conf = {.backlog = s->backlog,
+	    .registry = page, /* who looks into it ends the test */
+	    .per_session = 5000,
+	    .allotments = some,
+	    .allotment_count = COUNT(some)};
+	usage_configure(s->usage, &conf);
+	measure(s, CAPACITY, 0, 1);
+	hold(s, "a", USAGE_OPEN, 3000);
+	assert_int_equal(may(s, "a", 2000), OK);
+	assert_int_equal(may(s, "a", 2001), ERR_FULL);
+	assert_int_equal(may(s, "much", 400000), OK);
+	configure(s, 0, NULL, 0);
+	assert_int_equal(munmap(page, len), 0);
+}
+
 /* What a transaction has added counts within it. */
 static void test_within_a_transaction(void **state)
 {
@@ -656,6 +684,7 @@ int main(void)
 	    STORE_TEST(test_pages),
 	    STORE_TEST(test_disk_full),
 	    STORE_TEST(test_operators_limits),
+	    STORE_TEST(test_the_usual_case_is_cheap),
 	    STORE_TEST(test_within_a_transaction),
 	    STORE_TEST(test_refusals_are_counted),
 	    STORE_TEST(test_nobody_counts),
