@@ -577,10 +577,17 @@ static void match(struct intake *in, const struct registry *registry)
 	in->deliveries += p->event.deliveries;
 }
 
+/* Adds an event's JSON to the sum of the request. */
+static void add_to_sum(struct intake *in, struct slice sorted)
+{
+	const struct slice parts[] = {{(const char *)in->sum, DIGEST_SIZE}, sorted};
+	digest_of(parts, sizeof(parts) / sizeof(parts[0]), in->sum);
+}
+
 /*
- * Makes the key of an event with an "id", and adds to the sum of the request. What a repeat
- * must be equal to is the envelope's JSON, whatever the order of its members: conf->scratch
- * still has it in canonical form.
+ * Makes what repeats are known by: the key of an event with an "id", the sum of a request that
+ * has a key. What a repeat must be equal to is the envelope's JSON, whatever the order of its
+ * members: conf->scratch still has it in canonical form. Both digests lie in stores.
  */
 static void take_keys(struct intake *in, const struct intake_conf *conf,
     const struct envelope *e, struct intake_item *item)
@@ -589,8 +596,8 @@ static void take_keys(struct intake *in, const struct intake_conf *conf,
 	struct buf sorted = BUF_INIT(conf->scratch->len);
 	if (json_sort(buf_view(conf->scratch), &sorted) != OK)
 		log_panic("canonical JSON cannot be read");
-	const struct slice parts[] = {{(const char *)in->sum, DIGEST_SIZE}, buf_view(&sorted)};
-	digest_of(parts, sizeof(parts) / sizeof(parts[0]), in->sum);
+	if (conf->has_key)
+		add_to_sum(in, buf_view(&sorted));
 	buf_printf(&scope, "id:%s", e->session);
 	if (e->id[0] != '\0')
 		idempotency_set(&item->key, buf_view(&scope), slice_of(e->id),
