@@ -464,10 +464,7 @@ void usage_note_refusal(struct usage *u, struct slice session)
 	struct row *row = map_get(u->rows, session.ptr, session.len);
 	struct holding h = usage_of(u, session);
 	int64_t now_ms = clock_mono_ms();
-	size_t len = session.len < SHARES_NAME_MAX ? session.len : SHARES_NAME_MAX;
-	u->figures.refused++;
-	memcpy(u->figures.last_refused, session.ptr, len);
-	u->figures.last_refused[len] = '\0';
+	shares_note_refusal(&u->figures, session);
 	if (row != NULL && row->told_ms != 0 && now_ms - row->told_ms < TELL_MS)
 		return;
 	if (row != NULL)
