@@ -307,16 +307,6 @@ static void stage(struct publish_call *pc, int status)
 	call_stage(&pc->call, apply_publish, done_publish);
 }
 
-/* Whether there is a second Idempotency-Key beside `name`: nobody knows which one is meant. */
-static bool has_second_key(const struct call *c, struct slice name)
-{
-	struct buf all = BUF_INIT(2 * KEY_MAX);
-	http_header_list(c->http, "Idempotency-Key", &all);
-	bool has_more = all.failed || slice_trim(buf_view(&all)).len != name.len;
-	buf_fini(&all);
-	return has_more;
-}
-
 /* Checks an Idempotency-Key; false: the call has been answered. */
 static bool check_key(struct call *c)
 {
@@ -324,10 +314,6 @@ static bool check_key(struct call *c)
 	bool valid = name.len <= KEY_MAX;
 	if (name.ptr == NULL)
 		return true;
-	if (valid && has_second_key(c, name)) {
-		call_fail(c, 400, "Idempotency-Key", "is given twice");
-		return false;
-	}
 	for (size_t i = 0; i < name.len; i++)
 		valid = valid && name.ptr[i] >= ' ' && name.ptr[i] <= '~';
 	if (name.len == 0 || !valid) {

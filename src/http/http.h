@@ -148,6 +148,9 @@ struct slice http_body(struct http_request *q); /* empty, where only the head ha
  */
 bool http_take_input(struct http_request *q, size_t bytes);
 
+/* How many header lines have that name. */
+size_t http_header_lines(const struct http_request *q, const char *name);
+
 /* Appends the values of all header lines of that name, separated by commas. */
 void http_header_list(const struct http_request *q, const char *name, struct buf *out);
 
