@@ -377,7 +377,7 @@ static bool read_body(struct publish_call *pc, enum intake_form form, struct sli
 void handle_publish(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
-	if (call_has_json(c) && call_read_body(c, c->api->conf.body_max) && check_key(c) &&
+	if (call_has_json(c) && check_key(c) && call_read_body(c, c->api->conf.body_max) &&
 	    read_body(pc, INTAKE_ONE, c->body)) {
 		make_key(pc);
 		stage(pc, 202);
@@ -390,8 +390,8 @@ void handle_publish_any(struct call *c)
 	const struct api_conf *conf = &c->api->conf;
 	uint64_t most = conf->body_max > conf->batch_max ? conf->body_max : conf->batch_max;
 	enum intake_form form = call_is_ndjson(c) ? INTAKE_NDJSON : INTAKE_ANY;
-	if ((form == INTAKE_NDJSON || call_has_json(c)) && call_read_body(c, most) &&
-	    check_key(c) && read_body(pc, form, c->body)) {
+	if ((form == INTAKE_NDJSON || call_has_json(c)) && check_key(c) &&
+	    call_read_body(c, most) && read_body(pc, form, c->body)) {
 		make_key(pc);
 		stage(pc, 202);
 	}
