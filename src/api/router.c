@@ -241,6 +241,13 @@ static const struct route *find_route(const struct api *api, const char *method,
 	return NULL;
 }
 
+/* Whether the call makes something in its session, which then is there. */
+static bool begins_session(const struct route *route)
+{
+	return route->handle == handle_publish || route->handle == handle_webhook_in ||
+	    route->handle == handle_webhook_create;
+}
+
 /* Fills session and id from the path. ERR_INVALID for a session, ERR_NOTFOUND for an id. */
 static enum err read_names(struct call *c, const struct path *path)
 {
@@ -252,6 +259,9 @@ static enum err read_names(struct call *c, const struct path *path)
 			if (!name_is_session(segment))
 				return problem_set(&c->problem, ERR_INVALID, "session",
 				    "a session id must match [A-Za-z0-9._~-]{1,128}");
+			if (begins_session(c->route) && name_is_folded(segment))
+				return problem_set(&c->problem, ERR_INVALID, "session",
+				    NAME_FOLDED);
 			memcpy(c->session, segment.ptr, segment.len);
 		} else if (slice_eq(part, SLICE(":id")) && uuid_parse(segment, &c->id) != OK) {
 			return problem_set(&c->problem, ERR_NOTFOUND, "",
