@@ -458,7 +458,7 @@ static void test_history_yields(void **state)
 static void test_history_takes_no_part(void **state)
 {
 	struct store *s = *state;
-	char name[8];
+	char name[16];
 	measure(s, CAPACITY, 0, 1);
 	hold(s, "big", USAGE_OPEN, 900000);
 	hold(s, "small", USAGE_OPEN, 1000);
