@@ -88,8 +88,10 @@ size_t http_header_lines(const struct http_request *q, const char *name)
 	size_t count = 0;
 	if (q->ev == NULL)
 		return http_head_lines(q->lines, name);
-	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next)
-		count += strcasecmp(h->key, name) == 0 ? 1 : 0;
+	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next) {
+		bool differs = ((h->key[0] ^ name[0]) & ~0x20) != 0; /* mostly, in any case */
+		count += !differs && strcasecmp(h->key, name) == 0 ? 1 : 0;
+	}
 	return count;
 }
 
