@@ -209,18 +209,16 @@ bool call_read_body(struct call *c, uint64_t most)
 	if (!is_gzip(coding_of(c, text)))
 		return true;
 	size_t room = http_input_room(c->http);
-	bool is_short = room < most;
-	c->plain = BUF_INIT(is_short ? room : most);
+	c->plain = BUF_INIT(room < most ? room : most);
 	enum err err = gunzip(c->body, &c->plain);
 	c->body = buf_view(&c->plain);
-	size_t needed = c->plain.len;
-	if (is_short && err == ERR_TOOBIG)
-		needed = room + 1; /* or more: nobody knows */
-	else if (err != OK) {
+	bool lacks_room = room < most && err == ERR_TOOBIG;
+	if (err != OK && !lacks_room) {
 		refuse_gzip(c, err, most);
 		return false;
 	}
-	if (http_take_input(c->http, needed))
+	size_t needed = lacks_room ? room + 1 : c->plain.len; /* or more: nobody knows */
+	if (http_take_input(c->http, needed) && !lacks_room)
 		return true;
 	call_fail(c, 429, "",
 	    "too many bytes of requests of this client or token are under way");
