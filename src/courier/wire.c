@@ -18,6 +18,7 @@
 
 #define OUT_KEPT (64u << 10) /* memory that is kept where nothing is to be sent */
 #define WHY_SIZE 200
+#define CLOSED "the server has closed the connection"
 
 /* Of TLS 1.2; those of 1.3 are good as they are. Forward secrecy and AEAD (RFC 9325, 4.2). */
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -82,10 +83,10 @@ static const char *tls_reason(const SSL *ssl)
 	const char *reason = ERR_reason_error_string(ERR_peek_error());
 	if (verdict != X509_V_OK)
 		reason = X509_verify_cert_error_string(verdict);
-	return reason == NULL ? "the connection was closed" : reason;
+	return reason == NULL ? CLOSED : reason;
 }
 
-/* What became of reading or writing `n` bytes; false: it failed, and the link is closed. */
+/* What became of reading or writing `n` bytes; false: it failed, and it is closed. */
 static bool check_io(struct wire *w, ssize_t n)
 {
 	if (n > 0)
@@ -93,7 +94,7 @@ static bool check_io(struct wire *w, ssize_t n)
 	if (w->ssl == NULL) {
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return true;
-		lose(w, n == 0 ? "the server has closed the connection" : strerror(errno));
+		lose(w, n == 0 ? CLOSED : strerror(errno));
 		return false;
 	}
 	int error = SSL_get_error(w->ssl, (int)n);
@@ -141,13 +142,12 @@ static bool write_out(struct wire *w)
 	return true;
 }
 
+/* Reads before it writes: what a server says as it hangs up is why. */
 static void on_io(void *arg, int fd, bool readable, bool writable)
 {
 	struct wire *w = arg;
 	char bytes[WIRE_READ];
 	(void)writable; /* TLS may want either for the other */
-	if (!write_out(w))
-		return;
 	for (size_t total = 0; total < sizeof(bytes) && w->io != NULL;) {
 		if (w->ssl == NULL && !readable)
 			break;
@@ -162,7 +162,7 @@ static void on_io(void *arg, int fd, bool readable, bool writable)
 		total += (size_t)n;
 		w->hooks.got(w->hooks.arg, (struct slice){bytes, (size_t)n});
 	}
-	if (w->io != NULL)
+	if (w->io != NULL && write_out(w))
 		want(w);
 }
 

@@ -201,13 +201,14 @@ static void take(struct js *j, const struct nats_message *m, const struct ack *a
 	j->is_empty = false;
 	j->wait_ms = j->conf.times->wait_ms;
 	if (ack->seq > j->taken.seq) { /* else it comes again, while it is being stored */
+		uint64_t previous = j->taken.seq;
 		j->taken.seq = ack->seq;
 		(void)snprintf(j->reply, sizeof(j->reply), "%.*s", (int)m->reply.len,
 		    m->reply.ptr);
 		j->status.taken++;
 		j->status.bytes += m->size;
 		j->status.pending = ack->pending;
-		const struct js_message message = {m, j->taken,
+		const struct js_message message = {m, j->taken, previous,
 		    (int64_t)(ack->time_ns / NS_PER_MS)};
 		j->hooks.message(j->hooks.arg, &message);
 	}
@@ -297,6 +298,8 @@ void js_stored(struct js *j, struct js_position at)
 {
 	struct nats_out ack = {.subject = slice_of(j->reply), .payload = SLICE("+ACK")};
 	j->stored = at;
+	if (at.stream == j->taken.stream && at.seq > j->taken.seq)
+		j->taken = at; /* it was handed over before the consumer was made anew */
 	/* what is not said now is said with the next: it is for all before it */
 	if (at.seq == j->taken.seq && ack.subject.len > 0 && nats_publish(j->nats, &ack) == OK)
 		j->reply[0] = '\0';

@@ -34,7 +34,8 @@ struct js_room {
 struct js_message {
 	const struct nats_message *message; /* its reply is not for others */
 	struct js_position at;              /* what to store with it */
-	int64_t time_ms;                    /* wall clock of the server that stored it */
+	uint64_t previous; /* the seq that has to be stored before it, or together with it */
+	int64_t time_ms;   /* wall clock of the server that stored it */
 };
 
 /* Milliseconds. */

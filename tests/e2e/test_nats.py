@@ -5,13 +5,14 @@ stores it in a file. Whatever dies or is lost, the file has each message once, i
 
 import json
 import pathlib
+import re
 import signal
 import socket
 
 import pytest
 import trustme
 
-from harness import BINARY, Process, wait_until
+from harness import BINARY, ROOT, Process, wait_until
 from nats_server import (
     USER,
     NatsKey,
@@ -435,6 +436,9 @@ def test_tls(make_server, taker, tmp_path, authority, scheme):
         one = Taker(tmp_path / host)
         one.run(f"{scheme}://{host}:{server.port}", until=50, ca=tmp_path / "ca.pem")
         assert one.payloads() == [n * 5000 for n in numbers(1, 50)]
+    url = f"{scheme}://localhost:{server.port}"
+    line = taker.ask(url, "wa.events.a", "z" * 100000, ca=tmp_path / "ca.pem")
+    assert answer_of(line)["seq"] == 51
 
 
 @pytest.mark.parametrize(
@@ -468,6 +472,37 @@ def test_the_secret_is_in_no_line(make_server, taker):
     wait_for_line(process, "down")
     process.close()
     assert "0ther-s3cret" not in taker.log.read_text() + "".join(process.lines)
+
+
+DOCUMENT = ROOT / "docs/nats.md"
+
+
+def permissions(kind):
+    """What docs/nats.md says that a user needs, for stream WA and consumer waybill."""
+    block = re.search(r"```text\n(.*?)```", DOCUMENT.read_text(), re.DOTALL).group(1)
+    return re.findall(r"\S+", block.split(f"{kind}:")[1].split("subscribe:")[0])
+
+
+@pytest.mark.parametrize("missing", [None, 0, 1, 2, 3, 4])
+def test_permissions_are_those_of_the_document(make_server, taker, missing):
+    may = permissions("publish")
+    assert len(may) == 5 and permissions("subscribe") == ["_INBOX.>"]
+    if missing is not None:
+        lacking = may.pop(missing)
+    server = make_server(
+        "authorization { users: [ { user: admin, password: a }, { user: ana, password: s3cret, "
+        f"permissions: {{ publish: {json.dumps(may)}, subscribe: _INBOX.> }} }} ] }}"
+    )
+    server.client(user="admin", **{"pass": "a"}).make_stream("WA", "wa.events.>")
+    publish(server, 1, 20)
+    login = {"user": "ana", "password": "s3cret"}
+    if missing is None:
+        taker.run(server, until=20, **login)
+        wait_until(lambda: server.client().consumer("WA", "waybill")["num_ack_pending"] == 0)
+        return
+    taker.start(server, **login)
+    wanted = f"Permissions Violation for Publish to \\\"{lacking.rstrip('>')}"
+    wait_until(lambda: wanted in taker.log.read_text(), what=wanted)
 
 
 def answer_of(line):

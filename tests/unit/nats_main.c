@@ -32,6 +32,7 @@
 #include "jetstream/js.h"
 
 #define LIST_MAX 8
+#define KEPT_MAX 16
 #define STORE_MAX (64u << 20)
 #define ROOM_MESSAGES 100
 #define ROOM_BYTES (1u << 20)
@@ -56,8 +57,17 @@ struct taker {
 	uint64_t turns;
 	uint64_t dying; /* how often the step has come */
 	char said[NATS_ERROR_SIZE + 64];
+	void *kept[KEPT_MAX]; /* memory for as long as it runs */
+	size_t kept_count;
 	bool is_over;
 };
+
+static void *keep(struct taker *t, void *memory)
+{
+	panic_if(t->kept_count == KEPT_MAX, "too much to keep");
+	t->kept[t->kept_count++] = memory;
+	return memory;
+}
 
 static const char *given(const struct taker *t, const char *name)
 {
@@ -220,11 +230,11 @@ static void on_moved(void *arg, struct js_position at)
 	buf_puts(&t->turn, "P\n");
 }
 
-/* Fills `list` with the texts of NAME=A,B,…; borrowed from a copy that stays. */
-static size_t split(const struct taker *t, const char *name, char *list[LIST_MAX])
+/* Fills `list` with the texts of NAME=A,B,…, which stay. */
+static size_t split(struct taker *t, const char *name, char *list[LIST_MAX])
 {
 	const char *text = given(t, name);
-	char *rest = text == NULL ? NULL : mem_copy(text, strlen(text));
+	char *rest = text == NULL ? NULL : keep(t, mem_copy(text, strlen(text)));
 	size_t n = 0;
 	while (rest != NULL && n < LIST_MAX)
 		list[n++] = strsep(&rest, ",");
@@ -246,10 +256,10 @@ static void on_up(void *arg)
 	struct taker *t = arg;
 	struct buf headers = BUF_INIT(MESSAGE_MAX);
 	char *list[LIST_MAX];
-	size_t n = split(t, "headers", list);
 	say_status(t, nats_status(t->nats), "");
 	if (!nats_status(t->nats)->is_up)
 		return;
+	size_t n = split(t, "headers", list);
 	for (size_t i = 0; i < n; i++) {
 		struct slice value = slice_of(list[i]);
 		struct slice name = slice_cut(&value, ':');
@@ -284,7 +294,7 @@ static void connect_taker(struct taker *t, struct nats_conf *nats)
 	    .begin_at_end = given(t, "end") != NULL,
 	    .times = &STEPS};
 	conf.subject_count = split(t, "subjects", subjects);
-	const char **copies = mem_array(LIST_MAX, sizeof(*copies));
+	const char **copies = keep(t, mem_array(LIST_MAX, sizeof(*copies)));
 	memcpy(copies, subjects, conf.subject_count * sizeof(*copies));
 	conf.subjects = copies;
 	t->js = js_new(&conf, &hooks);
@@ -313,14 +323,14 @@ static void set_up(struct taker *t)
 			panic_if(true, "%s", p.message);
 	}
 	if (given(t, "ca") != NULL)
-		conf.ca_pem = read_file(given(t, "ca"));
-	char *creds = given(t, "creds") == NULL ? NULL : read_file(given(t, "creds"));
+		conf.ca_pem = keep(t, read_file(given(t, "ca")));
+	char *creds = given(t, "creds") == NULL ? NULL : keep(t, read_file(given(t, "creds")));
 	if (creds != NULL && nats_creds_parse(slice_of(creds), &jwt, &key) != OK)
 		panic_if(true, "no creds");
 	if (given(t, "seed") != NULL && nats_key_parse(slice_of(given(t, "seed")), &key) != OK)
 		panic_if(true, "no seed");
 	if (jwt.len > 0)
-		conf.jwt = mem_copy(jwt.ptr, jwt.len);
+		conf.jwt = keep(t, mem_copy(jwt.ptr, jwt.len));
 	if (creds != NULL || given(t, "seed") != NULL)
 		conf.key = &key;
 	connect_taker(t, &conf);
@@ -350,5 +360,10 @@ int main(int argc, char **argv)
 	reactor_pass(t.reactor, true);
 	js_free(t.js);
 	nats_free(t.nats);
+	lookup_free(t.lookup);
+	reactor_free(t.reactor);
+	buf_fini(&t.turn);
+	for (size_t i = 0; i < t.kept_count; i++)
+		free(t.kept[i]);
 	return 0;
 }
