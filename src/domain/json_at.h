@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-#define JSON_AT_MAX (1u << 20) /* bytes; a longer text has no members */
+#define JSON_AT_MAX (256u << 10) /* bytes; a longer text has no members: each is looked for */
 
 struct json_at {
 	struct slice text;     /* borrowed */

@@ -11,11 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/clock.h"
 #include "base/json_write.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "domain/instant.h"
 #include "domain/json_at.h"
 
 #define ACK_WAIT_NS 30000000000 /* until what is not acknowledged would come again */
@@ -48,6 +49,7 @@ struct js {
 	size_t left;                  /* messages of the pull to come */
 	bool is_alone;                /* one message is pulled, whatever its size */
 	bool is_empty;                /* nothing has come of the pull */
+	int64_t pulled_ms;            /* monotonic, when it was asked for */
 	char reply[JS_REPLY_MAX + 1]; /* of the last message; "": it is acknowledged */
 	char error[NATS_ERROR_SIZE];
 	struct js_status status;
@@ -98,6 +100,7 @@ static void pull(struct js *j)
 		return;
 	j->left = j->is_alone ? 1 : room.messages < JS_BATCH_MAX ? room.messages : JS_BATCH_MAX;
 	j->is_empty = true;
+	j->pulled_ms = clock_mono_ms();
 	json_open_object(&w, NULL);
 	json_write_u64(&w, "batch", j->left);
 	if (!j->is_alone)
@@ -148,12 +151,17 @@ static void create(struct js *j)
 /* Looks whether the stream is the one that it was, and where to begin in it. */
 static void on_stream(struct js *j, struct json_at *info)
 {
-	struct slice created = json_at_text(info, "created");
-	uint64_t id = hash_checksum(created.ptr, created.len);
+	int64_t created_ms = 0;
+	bool is_read = instant_parse(json_at_text(info, "created"), &created_ms) == OK;
+	uint64_t id = (uint64_t)created_ms;
 	uint64_t first = json_at_u64(info, "state/first_seq");
 	uint64_t last = json_at_u64(info, "state/last_seq");
 	if (!slice_eq(json_at_text(info, "config/retention"), SLICE("limits"))) {
 		wait(j, "the stream's retention is not \"limits\"");
+		return;
+	}
+	if (!is_read) {
+		wait(j, "the server's answer about the stream is not understood");
 		return;
 	}
 	if (j->stored.stream != id || j->stored.seq > last) {
@@ -218,23 +226,30 @@ static void take(struct js *j, const struct nats_message *m, const struct ack *a
 	}
 }
 
-/* The server's word on a pull. */
+/*
+ * The server's word on a pull. One that ends too soon without a message, again and again, would
+ * be the server's way to keep us busy.
+ */
 static void on_status(struct js *j, const struct nats_message *m)
 {
 	char text[NATS_ERROR_SIZE];
-	bool is_large = m->status_text.len > 0 &&
+	bool is_large = m->status == 409 && m->status_text.len > 0 &&
 	    memmem(m->status_text.ptr, m->status_text.len, "MaxBytes", 8) != NULL;
+	bool is_early = clock_mono_ms() - j->pulled_ms < j->conf.times->expires_ms / 2;
 	if (m->status == 100) /* it is alive */
 		return;
-	if (m->status == 404 || m->status == 408 || (m->status == 409 && is_large)) {
-		j->is_alone = is_large && j->is_empty; /* it would be told so again, for ever */
+	if (is_large && !j->is_alone) {
+		j->is_alone = j->is_empty; /* else it would be told the same for ever */
+		pull(j);
+	} else if ((m->status == 404 || m->status == 408) && !(j->is_empty && is_early)) {
+		j->is_alone = false;
 		j->wait_ms = j->conf.times->wait_ms;
 		pull(j);
-		return;
+	} else {
+		nats_put_error(text, m->status_text);
+		wait(j,
+		    text[0] == '\0' ? "the server's answer to a pull is not understood" : text);
 	}
-	(void)snprintf(text, sizeof(text), "%d %.*s", m->status, (int)m->status_text.len,
-	    m->status_text.ptr);
-	wait(j, text);
 }
 
 static void on_api_answer(struct js *j, const struct nats_message *m)
@@ -243,9 +258,8 @@ static void on_api_answer(struct js *j, const struct nats_message *m)
 	char text[NATS_ERROR_SIZE];
 	uint64_t code = json_at_u64(&answer, "error/code");
 	if (code != 0 && !(j->step == DELETING && code == 404)) {
-		struct slice why = json_at_text(&answer, "error/description");
-		(void)snprintf(text, sizeof(text), "%.*s", (int)why.len, why.ptr);
-		wait(j, text);
+		nats_put_error(text, json_at_text(&answer, "error/description"));
+		wait(j, text[0] == '\0' ? "an error without a description" : text);
 	} else if (j->step == STREAM) {
 		on_stream(j, &answer);
 	} else if (j->step == DELETING) {

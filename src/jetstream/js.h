@@ -20,9 +20,8 @@
 
 /* To be stored as it is. Zeroed: nothing was taken yet. */
 struct js_position {
-	uint64_t
-	    stream;   /* stands for the stream's creation: one made anew counts from 1 again */
-	uint64_t seq; /* the last message's */
+	uint64_t stream; /* its creation, wall ms: one made anew counts from 1 again */
+	uint64_t seq;    /* the last message's */
 };
 
 struct js_room {
@@ -94,7 +93,7 @@ struct js_status {
 	uint64_t missed;   /* that the stream had dropped before they were taken, at most */
 	uint64_t begun;    /* how often the consumer was made */
 	uint64_t pending;  /* messages behind the last one, when that came */
-	const char *error; /* what is wrong, in words; "" where nothing is */
+	const char *error; /* what is wrong, in ASCII; "" where nothing is */
 	const struct nats_status *connection;
 };
 

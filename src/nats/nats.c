@@ -83,12 +83,12 @@ static void say(struct nats *n, const char *line, uint64_t number)
 		reactor_timer_fire(n->timer); /* there is the place to fail */
 }
 
-static void end_call(struct nats_call *c)
+static void end_call(struct nats *n, struct nats_call *c)
 {
-	if (c->has_many && c->nats->state == UP)
-		say(c->nats, "UNSUB", c->token);
-	TAILQ_REMOVE(&c->nats->calls, c, link);
-	c->nats->call_count--;
+	if (c->has_many && n->state == UP)
+		say(n, "UNSUB", c->token);
+	TAILQ_REMOVE(&n->calls, c, link);
+	n->call_count--;
 	reactor_timer_free(c->timer);
 	c->nats = NULL;
 }
@@ -96,13 +96,13 @@ static void end_call(struct nats_call *c)
 void nats_hang_up(struct nats_call *call)
 {
 	if (call->nats != NULL)
-		end_call(call);
+		end_call(call->nats, call);
 }
 
 static void on_silence(void *arg)
 {
 	struct nats_call *c = arg;
-	end_call(c);
+	end_call(c->nats, c);
 	c->fn(c->arg, NULL);
 }
 
@@ -136,8 +136,11 @@ static void fail(struct nats *n, const char *why)
 	    LOG_N("port", n->status.server->port), LOG_S("error", n->status.error),
 	    LOG_N("wait_ms", wait_ms));
 	reactor_timer_set(n->timer, wait_ms);
-	while (!TAILQ_EMPTY(&n->calls)) /* nobody can ask anew while it is down */
-		on_silence(TAILQ_FIRST(&n->calls));
+	while (!TAILQ_EMPTY(&n->calls)) { /* nobody can ask anew while it is down */
+		struct nats_call *c = TAILQ_FIRST(&n->calls);
+		end_call(n, c);
+		c->fn(c->arg, NULL);
+	}
 	if (was_up)
 		n->hooks.changed(n->hooks.arg);
 }
@@ -232,16 +235,19 @@ static void enter(struct nats *n, struct slice nonce, bool is_tls)
 static void on_info(struct nats *n, size_t rest)
 {
 	struct json_at info = JSON_AT(n->parser.text);
-	n->status.max_payload = json_at_u64(&info, "max_payload");
+	uint64_t max_payload = json_at_u64(&info, "max_payload");
 	n->has_headers = slice_eq(json_at(&info, "headers"), SLICE("true"));
 	bool must = n->status.server->is_tls || n->conf.ca_pem != NULL;
 	bool is_required = slice_eq(json_at(&info, "tls_required"), SLICE("true"));
 	bool may = is_required || slice_eq(json_at(&info, "tls_available"), SLICE("true"));
 	bool is_first = n->state == GREETING;
+	n->status.max_payload = max_payload > 0 ? max_payload : n->status.max_payload;
 	if (is_first && must && !may) {
 		fail(n, "the server offers no TLS");
 	} else if (is_first && (must || is_required) && rest > 0) {
 		fail(n, "the server speaks before TLS");
+	} else if (is_first && max_payload == 0) {
+		fail(n, "the server's greeting is not understood");
 	} else if (is_first) {
 		if (must || is_required)
 			wire_secure(n->wire);
@@ -265,6 +271,14 @@ static void on_pong(struct nats *n)
 	n->hooks.changed(n->hooks.arg);
 }
 
+void nats_put_error(char out[NATS_ERROR_SIZE], struct slice text)
+{
+	size_t n = text.len < NATS_ERROR_SIZE ? text.len : NATS_ERROR_SIZE - 1;
+	for (size_t i = 0; i < n; i++)
+		out[i] = text.ptr[i] >= ' ' && text.ptr[i] <= '~' ? text.ptr[i] : '?';
+	out[n] = '\0';
+}
+
 /* An error after which the server closes the connection, but for one. */
 static void on_error(struct nats *n, struct slice text)
 {
@@ -272,8 +286,7 @@ static void on_error(struct nats *n, struct slice text)
 		log_warn("NATS server refuses", LOG_S("name", n->conf.name),
 		    LOG_V("error", text));
 	else
-		(void)snprintf(n->said, sizeof(n->said), "%.*s",
-		    (int)(text.len < NATS_ERROR_SIZE ? text.len : NATS_ERROR_SIZE), text.ptr);
+		nats_put_error(n->said, text);
 }
 
 /* Hands an answer to who has asked; there is nobody for one that comes late. */
@@ -296,7 +309,7 @@ static void on_message(struct nats *n, const struct nats_message *m)
 	if (c->has_many)
 		reactor_timer_set(c->timer, c->idle_ms);
 	else
-		end_call(c);
+		end_call(n, c);
 	c->fn(c->arg, m);
 }
 
@@ -422,6 +435,7 @@ struct nats *nats_new(const struct nats_conf *conf, const struct nats_hooks *hoo
 	unsigned char id[INBOX_ID_SIZE];
 	char hex[2 * INBOX_ID_SIZE + 1];
 	const struct wire_hooks wire = {on_stands, on_bytes, on_lost, n};
+	panic_if(conf->server_count == 0, "NATS without a server");
 	*n = (struct nats){.conf = *conf, .hooks = *hooks, .status.server = conf->servers};
 	n->last_token = INBOX_SID;
 	if (conf->times == NULL)
@@ -449,7 +463,7 @@ void nats_free(struct nats *n)
 	if (n == NULL)
 		return;
 	while (!TAILQ_EMPTY(&n->calls))
-		end_call(TAILQ_FIRST(&n->calls));
+		end_call(n, TAILQ_FIRST(&n->calls));
 	wire_free(n->wire);
 	nats_parser_fini(&n->parser);
 	reactor_timer_free(n->timer);

@@ -69,12 +69,15 @@ struct nats_status {
 	const struct nats_server *server; /* that is connected to, or tried */
 	uint64_t connections;             /* how often one came to stand */
 	uint64_t max_payload;             /* bytes that the server takes at most */
-	/* why the last one ended, or none came to stand, in words; "": neither has happened */
+	/* why the last one ended or none came to stand, in ASCII; "": neither has happened */
 	char error[NATS_ERROR_SIZE];
 };
 
 /* Borrowed; it changes as things change. */
 const struct nats_status *nats_status(const struct nats *n);
+
+/* Copies what a server has said, as far as it fits; what is not printable ASCII becomes '?'. */
+void nats_put_error(char out[NATS_ERROR_SIZE], struct slice text);
 
 struct nats_out {
 	struct slice subject;

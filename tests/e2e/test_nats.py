@@ -4,7 +4,9 @@ stores it in a file. Whatever dies or is lost, the file has each message once, i
 """
 
 import json
+import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -204,6 +206,26 @@ def test_kill_at_each_step(server, taker, step):
     assert taker.payloads() == numbers(1, len(taker.payloads()))
     taker.run(server, messages=4, until=60)
     assert taker.payloads() == numbers(1, 60)
+
+
+def test_kills_at_any_moment(server, taker):
+    """Messages come all the while; the seed repeats sizes and numbers, not the moments."""
+    seed = int(os.environ.get("WAYBILL_TEST_SEED", "1"))
+    print(f"WAYBILL_TEST_SEED={seed}")
+    draw = random.Random(seed)
+    server.client().make_stream("WA", "wa.events.>")
+    published = 0
+    for _ in range(12):
+        process = taker.start(server, messages=draw.randint(1, 40))
+        more = draw.randint(10, 200)
+        publish(server, published + 1, published + more)
+        published += more
+        enough = draw.randint(len(taker.messages()), published)
+        wait_until(lambda: len(taker.messages()) >= enough)
+        process.signal(signal.SIGKILL)
+        process.wait()
+    taker.run(server, until=published)
+    assert taker.payloads() == numbers(1, published)
 
 
 def test_a_turn_that_was_refused_comes_again(server, taker):

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "jetstream/js.h"
 #include "nats_peer.h"
@@ -46,7 +45,7 @@ struct fixture {
 
 static uint64_t stream_id(void)
 {
-	return hash_checksum(CREATED, sizeof(CREATED) - 1);
+	return 1767225600000; /* CREATED */
 }
 
 static struct js_room on_room(void *arg)
@@ -154,6 +153,8 @@ static void expect_pull(struct fixture *f, const char *wanted)
 
 #define BEATS ",\"expires\":3000000000,\"idle_heartbeat\":30000000000}"
 #define PULL "{\"batch\":5,\"max_bytes\":1000" BEATS
+#define PULL_OVER                                                                              \
+	"{\"batch\":5,\"max_bytes\":1000,\"expires\":0,\"idle_heartbeat\":30000000000}"
 #define PULL_ALONE "{\"batch\":1" BEATS
 
 /* Goes through all that comes before a pull; the consumer has to begin at `seq`. */
@@ -338,11 +339,14 @@ static void test_a_pull_that_ends_without_a_message(void **state)
 	static const char *const STATUSES[] = {"404 No Messages", "408 Request Timeout",
 	    "408 Requests Pending"};
 	struct fixture *f = *state;
-	start_pulling(f);
+	f->times.expires_ms = 0; /* over at once */
+	start(f);
+	bind_at(f, 0, 1);
+	expect_pull(f, PULL_OVER);
 	for (size_t i = 0; i < COUNT(STATUSES); i++) {
 		say_status(f, "100 Idle Heartbeat");
 		say_status(f, STATUSES[i]);
-		expect_pull(f, PULL);
+		expect_pull(f, PULL_OVER);
 	}
 	deliver(f, 1, 1, "a");
 	expect_seen(f, "1 a,");
@@ -361,9 +365,10 @@ static void test_a_message_that_passes_max_bytes(void **state)
 	expect_pull(f, PULL);
 	say_status(f, "409 Message Size Exceeds MaxBytes");
 	expect_pull(f, PULL_ALONE);
-	say_status(f, "408 Request Timeout");
-	expect_pull(f, PULL);
-	expect_seen(f, "1 a,2 large,");
+	say_status(f, "409 Message Size Exceeds MaxBytes"); /* which it can't */
+	peer_expect(f->peer, "UNSUB ");
+	assert_string_equal(error_of(f), "Message Size Exceeds MaxBytes");
+	assert_string_equal(buf_cstr(&f->seen), "1 a,2 large,");
 }
 
 static void test_a_pull_that_fails(void **state)
@@ -372,9 +377,14 @@ static void test_a_pull_that_fails(void **state)
 		const char *status;
 		const char *error;
 	} CASES[] = {
-	    {"409 Consumer Deleted", "409 Consumer Deleted"},
-	    {"409 Leadership Change", "409 Leadership Change"},
-	    {"400 Bad Request", "400 Bad Request"},
+	    {"409 Consumer Deleted", "Consumer Deleted"},
+	    {"409 Leadership\x01"
+	     "Change\xff",
+		"Leadership?Change?"},
+	    {"400 Bad Request", "Bad Request"},
+	    {"408 Requests Pending", "Requests Pending"},
+	    {"404 No Messages", "No Messages"},
+	    {"200", "the server's answer to a pull is not understood"},
 	    {"503", "the server has no JetStream, or it is not ready"},
 	};
 	struct fixture *f = *state;
@@ -511,7 +521,9 @@ static void test_answers_that_are_errors(void **state)
 		"the stream's retention is not \"limits\""},
 	    {"", "the stream's retention is not \"limits\""},
 	    {"[1", "the stream's retention is not \"limits\""},
-	    {"{\"error\":{\"code\":500}}", ""},
+	    {"{\"error\":{\"code\":500}}", "an error without a description"},
+	    {"{\"config\":{\"retention\":\"limits\"},\"created\":\"yesterday\"}",
+		"the server's answer about the stream is not understood"},
 	};
 	struct fixture *f = *state;
 	char body[WORD_SIZE];
@@ -541,7 +553,7 @@ static void test_subjects_and_another_domain(void **state)
 	peer_expect_word(f->peer, "PUB $JS.hub.API.STREAM.INFO.WA ", " ", start_of_body,
 	    WORD_SIZE);
 	peer_say_message(f->peer, start_of_body, 1, "", NULL,
-	    "{\"config\":{\"retention\":\"limits\"},\"created\":\"x\"}");
+	    "{\"config\":{\"retention\":\"limits\"},\"created\":\"" CREATED "\"}");
 	peer_expect_word(f->peer, "PUB $JS.hub.API.CONSUMER.DELETE.WA.w ", " ", start_of_body,
 	    WORD_SIZE);
 	peer_say_message(f->peer, start_of_body, 1, "", NULL, "{}");

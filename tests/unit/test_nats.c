@@ -235,6 +235,12 @@ static void test_words_before_tls(void **state)
 	    "the server speaks before TLS");
 }
 
+static void test_a_greeting_that_is_none(void **state)
+{
+	expect_failure(*state, "INFO {\"max_payload\":-1}\r\n",
+	    "the server's greeting is not understood");
+}
+
 static void test_an_address_that_is_not_allowed(void **state)
 {
 	static const struct address_policy PUBLIC_ONLY = {.allow = NULL};
@@ -268,10 +274,10 @@ static void test_a_server_that_refuses_says_why(void **state)
 	peer_wait(f->peers[0], &f->peers[0]->accepted, 1);
 	peer_say(f->peers[0], PEER_INFO);
 	peer_expect(f->peers[0], "PING\r\n");
-	peer_say(f->peers[0], "-ERR 'Authorization Violation'\r\n");
+	peer_say(f->peers[0], "-ERR 'Authorization\xff Violation'\r\n");
 	peer_hang_up(f->peers[0]);
 	peer_wait(f->peers[0], &f->peers[0]->accepted, 2);
-	assert_string_equal(nats_status(f->nats)->error, "Authorization Violation");
+	assert_string_equal(nats_status(f->nats)->error, "Authorization? Violation");
 	peer_welcome(f->peers[0]);
 	peer_wait(f->peers[0], &f->changes, 1);
 	peer_hang_up(f->peers[0]);
@@ -554,6 +560,7 @@ int main(void)
 	    NATS_TEST(test_no_tls_where_it_has_to_be),
 	    NATS_TEST(test_no_tls_for_an_authority),
 	    NATS_TEST(test_words_before_tls),
+	    NATS_TEST(test_a_greeting_that_is_none),
 	    NATS_TEST(test_an_address_that_is_not_allowed),
 	    NATS_TEST(test_a_server_that_never_greets),
 	    NATS_TEST(test_a_server_that_refuses_says_why),
