@@ -5,7 +5,8 @@
  * It never: waits, knows what the bytes mean, holds more than `out_max` of them for a server
  * that takes none, reads more than WIRE_READ in a pass, connects to an address that the policy
  * forbids, calls back from within a call of its owner, goes on after a failure: that is for the
- * owner to do.
+ * owner to do. libssl writes without asking for a signal not to be sent: the process ignores
+ * SIGPIPE.
  */
 #ifndef COURIER_WIRE_H
 #define COURIER_WIRE_H
@@ -21,7 +22,7 @@ struct wire_conf {
 	struct lookup *lookup;
 	const struct address_policy *policy; /* NULL: any address; borrowed, asked each time */
 	uint64_t taker;                      /* whose look-ups they are */
-	const char *ca_pem; /* authorities in place of the system's; NULL: those */
+	const char *ca_pem; /* pem_is_certificates(); NULL: the system's authorities */
 	size_t out_max;
 };
 

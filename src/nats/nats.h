@@ -44,7 +44,7 @@ struct nats_conf {
 	const char *password;
 	const struct nats_key *key;
 	const char *jwt;    /* goes with the key of a creds file */
-	const char *ca_pem; /* authorities in place of the system's; not NULL: TLS is a must */
+	const char *ca_pem; /* as wire_conf has it; not NULL: TLS is a must */
 	size_t message_max; /* bytes of headers and payload that are taken, not skipped */
 	size_t out_max;     /* bytes that may wait to be sent */
 	const struct nats_times *times; /* NULL: NATS_TIMES */

@@ -341,6 +341,8 @@ int main(int argc, char **argv)
 	struct taker t = {.argv = argv, .turn = BUF_INIT(STORE_MAX), .reactor = reactor_new()};
 	const struct lookup_conf none = {.name_servers = NULL};
 	(void)argc;
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	panic_if(sigaction(SIGPIPE, &ignore, NULL) != 0, "no SIG_IGN");
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	log_setup(LOG_DEBUG, LOG_TEXT);
 	t.lookup = lookup_new(t.reactor, &none);
