@@ -45,10 +45,11 @@ struct js {
 	enum step step;
 	struct js_position stored;
 	struct js_position taken;
-	uint64_t next_delivery;       /* consumer_seq that has to come */
-	size_t left;                  /* messages of the pull to come */
-	bool is_alone;                /* one message is pulled, whatever its size */
-	bool is_empty;                /* nothing has come of the pull */
+	uint64_t next_delivery; /* consumer_seq that has to come */
+	size_t batch;           /* messages of the pull */
+	size_t left;            /* of these to come */
+	bool is_alone;          /* one message is pulled, whatever its size */
+	bool is_next_alone;
 	int64_t pulled_ms;            /* monotonic, when it was asked for */
 	char reply[JS_REPLY_MAX + 1]; /* of the last message; "": it is acknowledged */
 	char error[NATS_ERROR_SIZE];
@@ -98,8 +99,10 @@ static void pull(struct js *j)
 	j->step = RESTING;
 	if (room.messages == 0 || room.bytes == 0)
 		return;
+	j->is_alone = j->is_next_alone;
 	j->left = j->is_alone ? 1 : room.messages < JS_BATCH_MAX ? room.messages : JS_BATCH_MAX;
-	j->is_empty = true;
+	j->batch = j->left;
+	j->is_next_alone = false;
 	j->pulled_ms = clock_mono_ms();
 	json_open_object(&w, NULL);
 	json_write_u64(&w, "batch", j->left);
@@ -206,7 +209,6 @@ static void take(struct js *j, const struct nats_message *m, const struct ack *a
 	}
 	j->next_delivery++;
 	j->left--;
-	j->is_empty = false;
 	j->wait_ms = j->conf.times->wait_ms;
 	if (ack->seq > j->taken.seq) { /* else it comes again, while it is being stored */
 		uint64_t previous = j->taken.seq;
@@ -220,36 +222,46 @@ static void take(struct js *j, const struct nats_message *m, const struct ack *a
 		    (int64_t)(ack->time_ns / NS_PER_MS)};
 		j->hooks.message(j->hooks.arg, &message);
 	}
-	if (j->step == PULLING && j->left == 0) {
-		j->is_alone = false;
+	if (j->step == PULLING && j->left == 0)
 		pull(j);
-	}
+}
+
+static bool says(const struct nats_message *m, const char *words)
+{
+	return m->status_text.len > 0 &&
+	    memmem(m->status_text.ptr, m->status_text.len, words, strlen(words)) != NULL;
 }
 
 /*
- * The server's word on a pull. One that ends too soon without a message, again and again, would
- * be the server's way to keep us busy.
+ * The server's word on a pull. That it has ended may come before its messages: where they are
+ * replicated these wait for the others. One that ends too soon without any, again and again,
+ * would be the server's way to keep us busy.
  */
 static void on_status(struct js *j, const struct nats_message *m)
 {
 	char text[NATS_ERROR_SIZE];
-	bool is_large = m->status == 409 && m->status_text.len > 0 &&
-	    memmem(m->status_text.ptr, m->status_text.len, "MaxBytes", 8) != NULL;
+	bool is_large = m->status == 409 && says(m, "MaxBytes");
+	bool is_end = is_large || m->status == 404 || m->status == 408 ||
+	    (m->status == 409 && says(m, "Batch Completed"));
 	bool is_early = clock_mono_ms() - j->pulled_ms < j->conf.times->expires_ms / 2;
+	uint64_t undelivered = j->left;
 	if (m->status == 100) /* it is alive */
 		return;
-	if (is_large && !j->is_alone) {
-		j->is_alone = j->is_empty; /* else it would be told the same for ever */
-		pull(j);
-	} else if ((m->status == 404 || m->status == 408) && !(j->is_empty && is_early)) {
-		j->is_alone = false;
-		j->wait_ms = j->conf.times->wait_ms;
-		pull(j);
-	} else {
+	if (str_u64(nats_header(m, "Nats-Pending-Messages"), &undelivered) != OK ||
+	    undelivered > j->left)
+		undelivered = j->left;
+	bool is_empty = undelivered == j->batch;
+	if (!is_end || (is_empty && (is_large ? j->is_alone : is_early))) {
 		nats_put_error(text, m->status_text);
 		wait(j,
 		    text[0] == '\0' ? "the server's answer to a pull is not understood" : text);
+		return;
 	}
+	j->is_next_alone = is_large && is_empty; /* else it would be told the same for ever */
+	j->wait_ms = j->conf.times->wait_ms;
+	j->left -= undelivered;
+	if (j->left == 0)
+		pull(j);
 }
 
 static void on_api_answer(struct js *j, const struct nats_message *m)
@@ -293,7 +305,7 @@ static void on_answer(void *arg, const struct nats_message *m)
 static void begin(void *arg)
 {
 	struct js *j = arg;
-	j->is_alone = false;
+	j->is_next_alone = false;
 	ask(j, STREAM, "STREAM.INFO", false, SLICE(""));
 }
 

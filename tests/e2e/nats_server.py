@@ -58,10 +58,13 @@ class NatsServer:
     def url(self):
         return f"nats://127.0.0.1:{self.port}"
 
-    def stop(self, number=signal.SIGTERM):
+    def forget_client(self):
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    def stop(self, number=signal.SIGTERM):
+        self.forget_client()
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait(20)
@@ -85,10 +88,10 @@ class NatsServer:
     def log_text(self):
         return (self.directory / "log").read_text(errors="replace")
 
-    def client(self, tls=None, **login):
+    def client(self, tls=None, timeout=10, **login):
         """The one client, made when it is first asked for."""
         if self._client is None:
-            self._client = NatsClient(self.port, tls, login)
+            self._client = NatsClient(self.port, tls, timeout, login)
         return self._client
 
 
@@ -99,8 +102,8 @@ class NatsError(Exception):
 class NatsClient:
     """Publishes and asks; the answers come in its inbox."""
 
-    def __init__(self, port, tls, login):
-        self._sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(self, port, tls, timeout, login):
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout)
         self._file = self._sock.makefile("rb")
         self._asked = 0
         self.info = json.loads(self._line()[len("INFO ") :])

@@ -17,6 +17,7 @@ import trustme
 from harness import BINARY, ROOT, Process, wait_until
 from nats_server import (
     USER,
+    NatsError,
     NatsKey,
     NatsServer,
     creds,
@@ -276,6 +277,55 @@ def test_a_stream_that_moves_to_another_address(server, taker):
     publish(server, 21, 40)
     taker.run(server, until=40)
     assert taker.payloads() == numbers(1, 40)
+
+
+def when_ready(server, ask):
+    """What ask(client) returns, once the cluster has agreed on who may answer."""
+
+    def attempt():
+        try:
+            return ask(server.client(timeout=2))
+        except (NatsError, ValueError, OSError):
+            server.forget_client()
+            return None
+
+    return wait_until(attempt, timeout=60, what="the cluster's answer")
+
+
+def has_leader(client):
+    return "leader" in client.ask("STREAM.INFO.WA")["cluster"]
+
+
+def are_all_current(client):
+    return all(r["current"] for r in client.ask("STREAM.INFO.WA")["cluster"]["replicas"])
+
+
+@pytest.mark.timeout(240)  # leaders are elected, three times
+def test_a_cluster_loses_the_server_that_is_asked(make_server, taker):
+    routes = [f"nats://127.0.0.1:{free_port()}" for _ in range(3)]
+    servers = [
+        make_server(
+            f"server_name: n{n}\ncluster {{ name: c, listen: \"{route[7:]}\", "
+            f"routes: {json.dumps(routes)} }}"
+        )
+        for n, route in enumerate(routes)
+    ]
+    first, second, third = servers
+    when_ready(second, lambda c: c.make_stream("WA", "wa.events.>", num_replicas=3))
+    publish(second, 1, 100)
+    process = taker.start(*servers, messages=10, until=300)
+    wait_until(lambda: len(taker.messages()) == 100, timeout=60)
+    first.kill()
+    when_ready(second, has_leader)
+    publish(second, 101, 200)
+    wait_until(lambda: len(taker.messages()) == 200, timeout=60)
+    first.start()
+    when_ready(second, are_all_current)
+    third.kill()
+    when_ready(first, has_leader)
+    publish(first, 201, 300)
+    assert process.wait(60) == 0
+    assert taker.payloads() == numbers(1, 300)
 
 
 def test_filters(server, taker):

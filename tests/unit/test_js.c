@@ -371,6 +371,30 @@ static void test_a_message_that_passes_max_bytes(void **state)
 	assert_string_equal(buf_cstr(&f->seen), "1 a,2 large,");
 }
 
+/* Where messages are replicated the word that a pull is over comes before what it brought. */
+static void test_a_pull_that_ends_before_its_messages(void **state)
+{
+	static const char *const STATUSES[] = {
+	    "409 Batch Completed\r\nNats-Pending-Messages: 0",
+	    "409 Message Size Exceeds MaxBytes\r\nNats-Pending-Messages: 3",
+	    "408 Request Timeout\r\nNats-Pending-Messages: 4",
+	};
+	static const int MESSAGES[] = {5, 2, 1};
+	struct fixture *f = *state;
+	start_pulling(f);
+	int seq = 0;
+	for (size_t i = 0; i < COUNT(STATUSES); i++) {
+		say_status(f, STATUSES[i]);
+		for (int n = 0; n < MESSAGES[i]; n++, seq++)
+			deliver(f, seq + 1, seq + 1, "x");
+		expect_pull(f, PULL);
+	}
+	expect_seen(f, "1 x,2 x,3 x,4 x,5 x,6 x,7 x,8 x,");
+	say_status(f, "409 Batch Completed\r\nNats-Pending-Messages: 99"); /* nonsense */
+	peer_expect(f->peer, "UNSUB ");
+	assert_string_equal(error_of(f), "Batch Completed");
+}
+
 static void test_a_pull_that_fails(void **state)
 {
 	static const struct {
@@ -575,6 +599,7 @@ int main(void)
 	    JS_TEST(test_a_message_refused_at_once),
 	    JS_TEST(test_a_pull_that_ends_without_a_message),
 	    JS_TEST(test_a_message_that_passes_max_bytes),
+	    JS_TEST(test_a_pull_that_ends_before_its_messages),
 	    JS_TEST(test_a_pull_that_fails),
 	    JS_TEST(test_a_pull_of_which_nothing_is_heard),
 	    JS_TEST(test_a_connection_lost_in_a_pull),
