@@ -276,6 +276,9 @@ static void on_api_answer(struct js *j, const struct nats_message *m)
 		on_stream(j, &answer);
 	} else if (j->step == DELETING) {
 		create(j);
+	} else if (j->conf.subject_count > 1 &&
+	    json_at(&answer, "config/filter_subjects").len == 0) {
+		wait(j, "the server takes one subject: several need version 2.10");
 	} else {
 		j->status.begun++;
 		j->error[0] = '\0';

@@ -106,7 +106,7 @@ static void on_silence(void *arg)
 	c->fn(c->arg, NULL);
 }
 
-/* How long to wait: not at all for the next server, longer and longer once all were tried. */
+/* How long to wait: a moment for the next server, longer and longer once all were tried. */
 static int64_t next_wait(struct nats *n)
 {
 	const struct nats_times *t = n->conf.times;

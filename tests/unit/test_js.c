@@ -568,21 +568,25 @@ static void test_answers_that_are_errors(void **state)
 static void test_subjects_and_another_domain(void **state)
 {
 	static const char *const SUBJECTS[] = {"wa.a.>", "wa.b.>"};
-	char start_of_body[WORD_SIZE];
+	char to[WORD_SIZE];
 	struct fixture *f = *state;
 	f->conf.api = "$JS.hub.API";
 	f->conf.subjects = SUBJECTS;
 	f->conf.subject_count = 2;
 	start(f);
-	peer_expect_word(f->peer, "PUB $JS.hub.API.STREAM.INFO.WA ", " ", start_of_body,
-	    WORD_SIZE);
-	peer_say_message(f->peer, start_of_body, 1, "", NULL,
+	peer_expect_word(f->peer, "PUB $JS.hub.API.STREAM.INFO.WA ", " ", to, WORD_SIZE);
+	peer_say_message(f->peer, to, 1, "", NULL,
 	    "{\"config\":{\"retention\":\"limits\"},\"created\":\"" CREATED "\"}");
-	peer_expect_word(f->peer, "PUB $JS.hub.API.CONSUMER.DELETE.WA.w ", " ", start_of_body,
+	peer_expect_word(f->peer, "PUB $JS.hub.API.CONSUMER.DELETE.WA.w ", " ", to, WORD_SIZE);
+	peer_say_message(f->peer, to, 1, "", NULL, "{}");
+	peer_expect_word(f->peer, "PUB $JS.hub.API.CONSUMER.DURABLE.CREATE.WA.w ", " ", to,
 	    WORD_SIZE);
-	peer_say_message(f->peer, start_of_body, 1, "", NULL, "{}");
-	peer_expect(f->peer, "PUB $JS.hub.API.CONSUMER.DURABLE.CREATE.WA.w ");
 	peer_expect(f->peer, ",\"filter_subjects\":[\"wa.a.>\",\"wa.b.>\"]}}\r\n");
+	/* of a server that does not know the member, and would deliver everything */
+	peer_say_message(f->peer, to, 1, "", NULL, "{\"config\":{}}");
+	peer_expect(f->peer, "PUB $JS.hub.API.STREAM.INFO.WA ");
+	assert_string_equal(error_of(f),
+	    "the server takes one subject: several need version 2.10");
 }
 
 #define JS_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
