@@ -65,11 +65,25 @@ const char *registry_next_session(const struct registry *reg, const char *sessio
 const struct webhook *registry_first_retired(const struct registry *reg);
 
 /*
- * Numbers of the session's enabled webhooks that want an event of that name, in order of
- * registration, *count of them; the caller frees them. NULL where there are none. O(those).
+ * Numbers of the session's enabled webhooks whose `events` have an event of that name, in order
+ * of registration, *count of them; the caller frees them. NULL where there are none. O(those).
  */
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
     size_t *count);
+
+/*
+ * Takes those whose filters do not let `event` through, canonical, out of `numbers`, which
+ * registry_wanting() has given for its session; returns how many are left. *steps grows by what
+ * that took, and not at all where none of them has a filter. O(bytes of the event + *steps).
+ */
+size_t registry_filter(const struct registry *reg, struct slice session, struct slice event,
+    uint64_t *numbers, size_t count, uint64_t *steps);
+
+/* Whether an enabled webhook of the session has a filter. O(1). */
+bool registry_has_filters(const struct registry *reg, struct slice session);
+
+/* How many steps the filters of the session's webhooks take together, at most. O(1). */
+uint64_t registry_steps(const struct registry *reg, struct slice session);
 
 /* Takes a number for a new webhook, larger than all before, erased ones too. */
 uint64_t registry_take_number(struct registry *reg);
