@@ -28,6 +28,15 @@ function readHeaders(lines) {
 	}));
 }
 
+/* A condition, or null where there is none; what is no JSON is refused as the API would. */
+function readFilter(value) {
+	try {
+		return value.trim() ? JSON.parse(value) : null;
+	} catch (error) {
+		throw Object.assign(new Error(`This is no JSON: ${error.message}`), {field: "filter"});
+	}
+}
+
 /* Shows what the API refused, at its field where it names one, and leads there. */
 function refuse(form, error) {
 	for (const input of form.querySelectorAll("[aria-invalid]"))
@@ -82,9 +91,15 @@ export async function editWebhook(session, w) {
 		return null;
 	asking = true;
 	const can = await get("/capabilities").finally(() => { asking = false; });
-	const is = w ?? {events: ["all"], signature: can.signatures[0].name, ordering: "none", headers: {}, tls_verify: true};
+	const is = w ?? {events: ["all"], payload: "envelope", signature: can.signatures[0].name, ordering: "none", headers: {}, tls_verify: true};
 	const url = text(is.url, {type: "url", inputmode: "url", required: true, placeholder: "https://example.org/hook"});
 	const events = text(is.events.join(", "), {list: "known-events"});
+	const strict = choice("true", [["true", "refused, as typos"], ["false", "taken"]]);
+	const filter = h("textarea", {rows: 3, spellcheck: "false",
+		placeholder: '{"path": "/data/chat", "suffix": "@g.us"}'});
+	filter.value = is.filter ? JSON.stringify(is.filter, null, 1) : "";
+	const payload = choice(is.payload, [["envelope", "the envelope"], ["data", "its data alone"],
+		["cloudevents", "a CloudEvent"]]);
 	const secret = text("", {placeholder: w?.secret ? "unchanged" : "none"});
 	const description = text(is.description, {maxlength: 500});
 	const signature = choice(is.signature, can.signatures.map(({name, summary}) => [name, `${name}, ${summary}`]));
@@ -102,7 +117,10 @@ export async function editWebhook(session, w) {
 	const values = () => ({
 		url: url.value.trim(),
 		events: words(events.value),
+		...(strict.value === "false" && {events_strict: false}),
+		filter: readFilter(filter.value),
 		description: description.value || null,
+		payload: payload.value,
 		signature: signature.value,
 		ordering: ordering.value,
 		timeout_ms: number(timeout.value),
@@ -121,13 +139,16 @@ export async function editWebhook(session, w) {
 
 	return ask(w ? "Change the webhook" : "Register a webhook", w ? "Save" : "Register", [
 		field("url", "URL", url, "Where events are sent, http or https."),
-		field("events", "Events", events, "Names, separated by commas; “all” is every event."),
+		field("events", "Events", events, "Names, separated by commas; “all” is every event, “group_*” all that begin so."),
 		h("datalist", {id: "known-events"}, can.events.map((value) => h("option", {value}))),
 		field("secret", "Secret", secret, w ? "A new one holds at once; “New secret” gives an overlap."
 			: "Signs each delivery. It is never shown again."),
+		field("filter", "Filter", filter, "A condition in JSON: only events of which it is true. Empty: none."),
 		field("description", "Description", description, "For people."),
 		h("details", null, h("summary", null, "More settings"),
 			field("headers", "Headers", headers, "Sent with every attempt, one a line."),
+			field("events_strict", "Unknown names", strict, "Names in Events that nobody knows."),
+			field("payload", "Body", payload, "What is sent: docs/filters.md."),
 			field("ordering", "Order", ordering, "With fifo one that fails holds back all behind it."),
 			field("retry", "Waits between attempts", retry, "Such as 5s, 30s, 2m."),
 			field("timeout_ms", "Time-out, ms", timeout, "100 to 30 000."),

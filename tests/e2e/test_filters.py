@@ -153,7 +153,7 @@ def test_a_batch_has_a_bound_of_steps(gateway, receiver):
         leaves = [{"path": "/data/n", "gt": k} for k in range(64)]
         gateway.register("s1", receiver.url(f"/{n}"), filter={"all": [*leaves, LEAF][1:]})
     event = {"session_id": "s1", "event": "message", "data": {"n": 70}}
-    fits = 1000000 // (8 * 64)
+    fits = 250000 // (8 * 64)
     answer = gateway.api("POST", "/events", json=[event] * (fits + 1))
     expect_error(answer, 413, None, ["split the batch", f"first {fits + 1} events"])
     answer = gateway.api("POST", "/events", json=[event] * fits)

@@ -392,6 +392,26 @@ def test_form_offers_what_the_server_does(make_page):
 
 
 @SLOW
+def test_a_filter_is_edited_and_what_is_wrong_with_it_is_said(page):
+    made = page.gateway.register("shop", "http://127.0.0.1:9/", filter={"path": "/a", "gt": 1})
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.wait_text('{"path":"/a","gt":1}')
+    page.click("Change")
+    page.type("Filter", '{"path": "/data/chat"')
+    page.click("Save")
+    page.wait_text("This is no JSON", css="dialog .error")
+    page.type("Filter", '{"all": [{"path": "data", "exists": true}]}')
+    page.click("Save")
+    page.wait_text("filter.all[0].path", css="dialog .error")
+    page.type("Filter", '{"path": "/data/chat", "suffix": "@g.us"}')
+    page.click("Save")
+    page.wait_text('"suffix":"@g.us"', css="main dl")
+    kept = page.gateway.webhook("shop", made["id"])
+    assert kept["filter"] == {"path": "/data/chat", "suffix": "@g.us"}
+    assert kept["payload"] == "envelope"
+
+
+@SLOW
 def test_change_disable_enable_rotate_delete(page, make_receiver):
     receiver = make_receiver()
     made = page.gateway.register("shop", "http://127.0.0.1:9/", secret="s3cret")
