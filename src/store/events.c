@@ -469,8 +469,8 @@ uint64_t publication_match(struct publication *p, const struct registry *reg)
 	size_t count = 0;
 	uint64_t steps = 0;
 	struct slice session = slice_of(p->event.session);
-	uint64_t *numbers = registry_wanting(reg, session, slice_of(p->event.name), &count);
-	count = registry_filter(reg, session, p->body, numbers, count, &steps);
+	uint64_t *numbers = registry_wanting(reg, session, slice_of(p->event.name), p->body,
+	    &steps, &count);
 	if (count > 0)
 		p->targets = mem_array(count, sizeof(*p->targets));
 	for (size_t i = 0; i < count; i++)

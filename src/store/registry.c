@@ -424,41 +424,34 @@ static size_t merge(uint64_t *out, size_t count, const struct wanting *more)
 	return n;
 }
 
-/* Those that want what is named so, added to `out`, which has room; NULL: only counted. */
-static size_t gather_name(const struct list *l, const char *name, size_t len, uint64_t *out,
-    size_t count)
+/* What covers the name of an event: itself, "all", and each of its beginnings with a *. */
+struct covering {
+	const struct wanting *lists[EVENT_MAX + 2];
+	size_t count;
+	size_t numbers; /* of all lists */
+};
+
+static void cover(const struct list *l, const char *name, size_t len, struct covering *c)
 {
 	const struct wanting *n = map_get(l->wanting, name, len);
 	if (n == NULL)
-		return count;
-	return out == NULL ? count + n->count : merge(out, count, n);
+		return;
+	c->lists[c->count++] = n;
+	c->numbers += n->count;
 }
 
-/* The same of all names that cover the event's. */
-static size_t gather(const struct list *l, struct slice event, uint64_t *out)
+static void cover_event(const struct list *l, struct slice event, struct covering *c)
 {
-	size_t count = gather_name(l, event.ptr, event.len, out, 0);
-	count = gather_name(l, "all", 3, out, count);
 	char pattern[EVENT_MAX + 1];
+	c->count = 0;
+	c->numbers = 0;
+	cover(l, event.ptr, event.len, c);
+	cover(l, "all", 3, c);
 	for (size_t n = 1; l->patterns > 0 && n <= event.len && n <= EVENT_MAX; n++) {
 		memcpy(pattern, event.ptr, n);
 		pattern[n] = '*';
-		count = gather_name(l, pattern, n + 1, out, count);
+		cover(l, pattern, n + 1, c);
 	}
-	return count;
-}
-
-uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
-    size_t *count)
-{
-	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
-	size_t most = l == NULL ? 0 : gather(l, event, NULL);
-	*count = 0;
-	if (most == 0)
-		return NULL;
-	uint64_t *out = mem_array(most, sizeof(*out));
-	*count = gather(l, event, out);
-	return out;
 }
 
 bool registry_has_filters(const struct registry *reg, struct slice session)
@@ -473,18 +466,16 @@ uint64_t registry_steps(const struct registry *reg, struct slice session)
 	return l == NULL ? 0 : l->steps;
 }
 
-size_t registry_filter(const struct registry *reg, struct slice session, struct slice event,
-    uint64_t *numbers, size_t count, uint64_t *steps)
+/* Takes those whose filters stop the body out of `numbers`; returns how many stay. */
+static size_t filter_out(const struct registry *reg, const struct list *l, struct slice body,
+    uint64_t *steps, uint64_t *numbers, size_t count)
 {
-	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
 	size_t kept = 0;
 	bool has_looked = false;
-	if (l == NULL || l->filters == 0)
-		return count;
 	for (size_t i = 0; i < count; i++) {
 		const struct webhook *w = registry_get(reg, numbers[i]);
 		if (w->filter != NULL && !has_looked)
-			pointers_look(l->pointers, event, reg->decoded);
+			pointers_look(l->pointers, body, reg->decoded);
 		has_looked = has_looked || w->filter != NULL;
 		if (w->filter == NULL || filter_matches(w->filter, l->pointers, steps))
 			numbers[kept++] = numbers[i];
@@ -492,6 +483,25 @@ size_t registry_filter(const struct registry *reg, struct slice session, struct 
 	if (reg->decoded->cap > DECODED_KEPT)
 		buf_fini(reg->decoded);
 	return kept;
+}
+
+uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
+    struct slice body, uint64_t *steps, size_t *count)
+{
+	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
+	struct covering covering;
+	*count = 0;
+	if (l == NULL)
+		return NULL;
+	cover_event(l, event, &covering);
+	if (covering.numbers == 0)
+		return NULL;
+	uint64_t *out = mem_array(covering.numbers, sizeof(*out));
+	for (size_t i = 0; i < covering.count; i++)
+		*count = merge(out, *count, covering.lists[i]);
+	if (l->filters > 0)
+		*count = filter_out(reg, l, body, steps, out, *count);
+	return out;
 }
 
 struct webhook *registry_find(const struct registry *reg, struct slice session,

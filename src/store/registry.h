@@ -65,19 +65,14 @@ const char *registry_next_session(const struct registry *reg, const char *sessio
 const struct webhook *registry_first_retired(const struct registry *reg);
 
 /*
- * Numbers of the session's enabled webhooks whose `events` have an event of that name, in order
- * of registration, *count of them; the caller frees them. NULL where there are none. O(those).
+ * Numbers of the session's enabled webhooks that want an event of that name: their `events` have
+ * it, and where they have a filter it lets `body` through, which is canonical. In order of
+ * registration, *count of them; the caller frees them. NULL where `events` of none have it.
+ * *steps grows by those that filters took. O(those, and where one of them has a filter the bytes
+ * of the body and *steps).
  */
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
-    size_t *count);
-
-/*
- * Takes those whose filters do not let `event` through, canonical, out of `numbers`, which
- * registry_wanting() has given for its session; returns how many are left. *steps grows by what
- * that took, and not at all where none of them has a filter. O(bytes of the event + *steps).
- */
-size_t registry_filter(const struct registry *reg, struct slice session, struct slice event,
-    uint64_t *numbers, size_t count, uint64_t *steps);
+    struct slice body, uint64_t *steps, size_t *count);
 
 /* Whether an enabled webhook of the session has a filter. O(1). */
 bool registry_has_filters(const struct registry *reg, struct slice session);
