@@ -5,18 +5,29 @@
  */
 #include "api/handlers.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "domain/envelope.h"
+#include "domain/json_scan.h"
 #include "store/events.h"
 
 #define ANSWER_MAX                                                                             \
 	(1u << 20) /* bytes; 64 leaves of 3 KiB and the names of events are below it */
 
-/* The event in question. */
+/* What is asked. */
 struct tested {
-	char name[EVENT_MAX + 1];
-	struct buf body; /* canonical */
+	char name[EVENT_MAX + 1]; /* of the event */
+	struct buf body;          /* the same, canonical */
+	struct filter *filter;    /* NULL: none */
+	struct buf text;          /* the request, canonical */
+	struct slice id;          /* of an event that is kept; ptr NULL: the request has one */
+	struct slice condition;   /* in place of the webhook's; ptr NULL: that one */
 };
+
+static void free_tested(struct tested *t)
+{
+	buf_fini(&t->body);
+	buf_fini(&t->text);
+	filter_free(t->filter);
+}
 
 /* Reads an event of the session that is kept. */
 static enum err read_kept(struct call *c, const struct uuid *id, struct tested *t)
@@ -37,30 +48,45 @@ static enum err read_kept(struct call *c, const struct uuid *id, struct tested *
 	return err;
 }
 
-/*
- * Looks whether the body names an event that is kept: *id is the string, ptr NULL where it does
- * not. `text` has what it points into. The error is that of JSON that is none.
- */
-static enum err find_id(struct call *c, struct buf *text, struct slice *id)
+static enum err refuse_beside(struct call *c)
+{
+	return problem_set(&c->problem, ERR_INVALID, "event_id",
+	    "beside event_id there may be filter alone: an event is kept, or it is given");
+}
+
+/* Takes the members of a request about an event that is kept. */
+static enum err take_members(struct call *c, const struct json_member *members, size_t count,
+    struct tested *t)
+{
+	size_t known = 0;
+	for (size_t i = 0; i < count; i++) {
+		bool is_id = slice_eq(members[i].key, SLICE("event_id"));
+		bool is_filter = slice_eq(members[i].key, SLICE("filter"));
+		if (is_id)
+			t->id = members[i].value;
+		if (is_filter)
+			t->condition = members[i].value;
+		known += is_id || is_filter ? 1 : 0;
+	}
+	if (t->id.ptr == NULL)
+		t->condition = (struct slice){0}; /* is the event's own */
+	return t->id.ptr != NULL && known < count ? refuse_beside(c) : OK;
+}
+
+/* Looks whether the body names an event that is kept. ERR_SYNTAX for no JSON, ERR_INVALID. */
+static enum err read_request(struct call *c, struct tested *t)
 {
 	struct json_reader r;
 	const struct json_member *members = NULL;
 	size_t count = 0;
-	*id = (struct slice){0};
 	json_init(&r, c->body);
-	enum err err = json_read_members(&r, text, &members, &count);
+	enum err err = json_read_members(&r, &t->text, &members, &count);
 	if (err == OK)
 		err = json_read_end(&r);
-	if (err != OK)
+	if (err == OK)
+		err = take_members(c, members, count, t);
+	else
 		(void)json_problem(&r, err, &c->problem); /* returns `err` */
-	for (size_t i = 0; err == OK && i < count; i++) {
-		if (!slice_eq(members[i].key, SLICE("event_id")))
-			continue;
-		*id = members[i].value;
-		if (count > 1)
-			err = problem_set(&c->problem, ERR_INVALID, "event_id",
-			    "must stand alone: an event is kept, or it is given");
-	}
 	json_fini(&r);
 	return err;
 }
@@ -79,50 +105,47 @@ static enum err read_given(struct call *c, struct tested *t)
 	return err;
 }
 
-static enum err read_tested(struct call *c, struct tested *t)
+static enum err read_event(struct call *c, struct tested *t)
 {
 	struct uuid id;
-	struct slice given;
-	struct buf text = BUF_INIT(EVENT_BODY_MAX);
-	enum err err = find_id(c, &text, &given);
-	if (err == OK && given.ptr == NULL)
-		err = read_given(c, t);
-	else if (err == OK &&
-	    (given.len < 2 ||
-		uuid_parse((struct slice){given.ptr + 1, given.len - 2}, &id) != OK))
-		err = problem_set(&c->problem, ERR_INVALID, "event_id",
+	if (t->id.ptr == NULL)
+		return read_given(c, t);
+	if (uuid_parse(json_inside(t->id), &id) != OK)
+		return problem_set(&c->problem, ERR_INVALID, "event_id",
 		    "must be the id of an event");
-	else if (err == OK)
-		err = read_kept(c, &id, t);
-	buf_fini(&text);
-	return err;
+	return read_kept(c, &id, t);
+}
+
+/* Compiles the filter of the request, or the webhook's. */
+static enum err read_filter(struct call *c, const struct webhook *w, struct tested *t)
+{
+	struct slice json = t->condition;
+	if (json.ptr == NULL && w->filter != NULL)
+		json = filter_json(w->filter);
+	if (json.ptr == NULL || slice_eq(json, SLICE("null")))
+		return OK;
+	return filter_compile(json, "filter", &t->filter, &c->problem);
 }
 
 /* Writes what each leaf says; returns whether all of it matches. */
-static bool write_leaves(const struct webhook *w, const struct tested *t,
-    struct json_writer *json)
+static bool write_leaves(struct tested *t, struct json_writer *json)
 {
-	struct filter *f = NULL;
-	struct problem ignored;
-	if (w->filter == NULL)
+	if (t->filter == NULL)
 		return true;
-	if (filter_compile(filter_json(w->filter), "filter", &f, &ignored) != OK)
-		log_panic("a filter does not compile again");
 	struct pointers *ps = pointers_new();
 	struct buf decoded = BUF_INIT(EVENT_BODY_MAX);
 	uint64_t steps = 0;
-	filter_enter(f, ps);
+	filter_enter(t->filter, ps);
 	pointers_look(ps, buf_view(&t->body), &decoded);
-	filter_explain(f, ps, json);
-	bool is_match = filter_matches(f, ps, &steps);
-	filter_leave(f, ps);
-	filter_free(f);
+	filter_explain(t->filter, ps, json);
+	bool is_match = filter_matches(t->filter, ps, &steps);
+	filter_leave(t->filter, ps);
 	pointers_free(ps);
 	buf_fini(&decoded);
 	return is_match;
 }
 
-static void answer(struct call *c, const struct webhook *w, const struct tested *t)
+static void answer(struct call *c, const struct webhook *w, struct tested *t)
 {
 	struct buf why = BUF_INIT(ANSWER_MAX);
 	struct buf text = BUF_INIT(2 * ANSWER_MAX);
@@ -135,7 +158,7 @@ static void answer(struct call *c, const struct webhook *w, const struct tested 
 	json_write_cstr(&list, "event", t->name);
 	json_write_bool(&list, "matches", is_wanted);
 	json_close(&list);
-	bool is_match = write_leaves(w, t, &list) && is_wanted;
+	bool is_match = write_leaves(t, &list) && is_wanted;
 	json_close(&list);
 	json_expect_whole(&list);
 	json_open_object(&json, NULL);
@@ -152,17 +175,21 @@ void handle_filter_test(struct call *c)
 {
 	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session),
 	    &c->id);
-	struct tested t = {.body = BUF_INIT(EVENT_BODY_MAX)};
+	struct tested t = {.body = BUF_INIT(EVENT_BODY_MAX), .text = BUF_INIT(EVENT_BODY_MAX)};
 	if (w == NULL) {
 		call_fail(c, 404, "", "no such webhook in this session");
 		return;
 	}
 	if (!call_has_json(c) || !call_read_body(c, c->api->conf.body_max))
 		return;
-	enum err err = read_tested(c, &t);
+	enum err err = read_request(c, &t);
+	if (err == OK)
+		err = read_filter(c, w, &t);
+	if (err == OK)
+		err = read_event(c, &t);
 	if (err == OK)
 		answer(c, w, &t);
 	else
 		call_fail_err(c, err);
-	buf_fini(&t.body);
+	free_tested(&t);
 }

@@ -1,6 +1,6 @@
 /* The dialogs that register a webhook, change it, give it a new secret, replay its past. */
 import {call, get, path, post} from "./api.js";
-import {button, data, dialog, h, say} from "./dom.js";
+import {badge, button, data, dialog, h, say, shortId, swap} from "./dom.js";
 
 let asking = false; // the server what there is to choose from: a second click opens no second dialog
 
@@ -85,6 +85,22 @@ function ask(title, verb, fields, work) {
 	});
 }
 
+const TRIED = 10; // events
+
+/* Tries what stands in `filter` on the session's last events, and shows which of them match. */
+async function tryFilter(session, w, filter, box) {
+	const recent = await get(path`/sessions/${session}/deliveries` + "?limit=100");
+	const events = [...new Map(recent.deliveries.map((d) => [d.event_id, d.event]))].slice(0, TRIED);
+	const condition = readFilter(filter.value);
+	const answers = await Promise.all(events.map(([id]) =>
+		post(path`/sessions/${session}/webhooks/${w.id}/filter-test`, {event_id: id, filter: condition})));
+	swap(box, events.length === 0 ? h("p", {class: "note"}, "No event is kept to try it on.")
+		: h("ul", null, answers.map((answer, n) => h("li", null,
+			badge(answer.matches ? "delivered" : "cancelled", answer.matches ? "matches" : "does not match"), " ",
+			data(events[n][1]), " ", shortId(events[n][0]), " ", data(answer.why.filter((part) => !part.matches)
+				.map((part) => part.field).join(", "))))));
+}
+
 /* Registers a webhook, or changes `w`: only what differs is sent. Resolves to it, or null. */
 export async function editWebhook(session, w) {
 	if (asking)
@@ -98,6 +114,7 @@ export async function editWebhook(session, w) {
 	const filter = h("textarea", {rows: 3, spellcheck: "false",
 		placeholder: '{"path": "/data/chat", "suffix": "@g.us"}'});
 	filter.value = is.filter ? JSON.stringify(is.filter, null, 1) : "";
+	const tried = h("div", {"aria-live": "polite"});
 	const payload = choice(is.payload, [["envelope", "the envelope"], ["data", "its data alone"],
 		["cloudevents", "a CloudEvent"]]);
 	const secret = text("", {placeholder: w?.secret ? "unchanged" : "none"});
@@ -144,6 +161,14 @@ export async function editWebhook(session, w) {
 		field("secret", "Secret", secret, w ? "A new one holds at once; “New secret” gives an overlap."
 			: "Signs each delivery. It is never shown again."),
 		field("filter", "Filter", filter, "A condition in JSON: only events of which it is true. Empty: none."),
+		w && h("p", null, button("Try it on the last events", async (event) => {
+			try {
+				await tryFilter(session, w, filter, tried);
+			} catch (error) {
+				refuse(event.target.form, error);
+			}
+		})),
+		w && tried,
 		field("description", "Description", description, "For people."),
 		h("details", null, h("summary", null, "More settings"),
 			field("headers", "Headers", headers, "Sent with every attempt, one a line."),

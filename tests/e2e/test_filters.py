@@ -246,6 +246,22 @@ def test_filter_test_of_an_event_that_is_kept(gateway, receiver, make_receiver):
     )
 
 
+def test_a_filter_is_tried_before_it_is_set(gateway, receiver):
+    webhook = gateway.register("s1", receiver.url(), filter={"not": CHAT})
+    kept = chat(gateway, "x")["id"]
+    for condition, matches in [(CHAT, False), ({"not": CHAT}, True), (None, True)]:
+        answer = filter_test(gateway, webhook, {"event_id": kept, "filter": condition})
+        assert answer.status_code == 200 and answer.json()["matches"] == matches, condition
+    bad = {"event_id": kept, "filter": {"any": [{"path": "x", "gt": 1}]}}
+    expect_error(filter_test(gateway, webhook, bad), 400, "filter.any[0].path")
+    expect_error(
+        filter_test(gateway, webhook, {"event_id": kept, "event": "message"}), 400, "event_id"
+    )
+    given = {"event": "message", "filter": CHAT}  # a member of the event's own
+    assert filter_test(gateway, webhook, given).json()["matches"]
+    assert gateway.webhook("s1", webhook["id"])["filter"] == {"not": CHAT}
+
+
 def test_filter_test_refuses_what_is_no_event(gateway):
     webhook = gateway.register("s1", "http://127.0.0.1:9/")
     expect_error(filter_test(gateway, webhook, {"event_id": "x"}), 400, "event_id")
