@@ -38,17 +38,18 @@ struct filter_value {
 	enum json_type type;
 };
 
+/* What asking takes comes first. */
 struct filter_leaf {
 	enum filter_operator op;
-	struct slice place;          /* "all[2]", the field below that of the filter; owned */
-	struct slice path;           /* as it is written; into the filter's JSON */
+	uint32_t steps; /* at most */
+	struct pointer *pointer;
 	struct filter_value *values; /* sorted for `in`; owned */
 	size_t count;
-	struct glob *glob; /* of `matches`; owned */
-	double number;     /* of gt … lte */
-	bool wanted;       /* of `exists` */
-	uint32_t steps;    /* at most */
-	struct pointer *pointer;
+	double number;      /* of gt … lte */
+	struct glob *glob;  /* of `matches`; owned */
+	bool wanted;        /* of `exists` */
+	struct slice place; /* ".all[2]", the field below that of the filter; owned */
+	struct slice path;  /* as it is written; into the filter's JSON */
 };
 
 /* A condition; those in it follow it. */

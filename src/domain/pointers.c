@@ -18,17 +18,18 @@
 #define KEY_MAX (sizeof(struct pointer *) + POINTER_BYTES_MAX)
 #define INDEX_SIZE 21 /* digits of an index, a NUL */
 
+/* What leaves ask for comes first: it shares a line of the cache. */
 struct pointer {
+	struct slice value;
+	uint64_t seen; /* the look that found `value` */
+	struct slice text;
+	uint64_t decoded; /* the look that made `text` */
+	double number;
+	uint64_t counted;       /* the look that made `number` */
 	struct pointer *parent; /* NULL: the root */
 	size_t refs;            /* how often it was added */
 	size_t children;
 	size_t index_end; /* no child is an item from here on */
-	uint64_t seen;    /* the look that found `value` */
-	uint64_t decoded; /* the look that made `text` */
-	uint64_t counted; /* the look that made `number` */
-	struct slice value;
-	struct slice text;
-	double number;
 	size_t name_len;
 	char name[];
 };

@@ -8,11 +8,13 @@ import json
 import pytest
 
 from harness import UUID7, expect_error, hooks_path, wait_until
+from test_backup import expect_backup
 from test_delivery_actions import wait_over
 from test_replay import replayed
 
 CHAT = {"path": "/data/chat", "equals": "120363@g.us"}
 LEAF = {"path": "/data/n", "equals": 1}
+KEY = "ab" * 32
 LARGE = 300000  # bytes of a body that is read as it is sent
 
 
@@ -104,6 +106,21 @@ def test_a_filter_outlives_a_restart_with_all_its_digits(make_gateway, receiver)
         text = f'{{"event":"message","data":{{"id":{n}}}}}'
         answer = gateway.api("POST", "/sessions/s1/events", body=text.encode())
         assert answer.json()["deliveries"] == wanted, n
+
+
+def test_a_backup_has_filter_and_payload(make_gateway, tmp_path):
+    """In a store whose secrets are encrypted, to which both are bound."""
+    key = tmp_path / "key"
+    key.write_text(KEY)
+    key.chmod(0o600)
+    gateway = make_gateway(secret_key_file=key)
+    fields = {"filter": {"not": CHAT}, "payload": "cloudevents", "secret": "s3cret"}
+    made = gateway.register("s1", "http://127.0.0.1:9/", **fields)
+    expect_backup(gateway, tmp_path / "copy")
+    other = make_gateway(secret_key_file=key, data=tmp_path / "copy")
+    kept = other.webhook("s1", made["id"])
+    assert (kept["filter"], kept["payload"]) == ({"not": CHAT}, "cloudevents")
+    assert chat(other, "120363@g.us")["deliveries"] == 0
 
 
 def test_a_replay_sends_what_there_was(gateway, receiver):
