@@ -21,7 +21,7 @@
 #define ANSWER_MAX (4u << 16) /* bytes of one webhook's JSON, all of it escaped */
 #define LIST_MAX (CALL_PAGE_BYTES + ANSWER_MAX)
 #define CURSOR_SIZE 21          /* 20 digits, a NUL */
-#define SESSION_STEPS_MAX 65536 /* docs/filters.md; some 50 to 120 ns each */
+#define SESSION_STEPS_MAX 65536 /* of filters, for one event; docs/filters.md */
 
 struct webhooks_call;
 
