@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "domain/json.h"
 #include "domain/name.h"
 
 #define VERSION 3
@@ -271,13 +272,26 @@ static void decode_lists(struct reader *r, struct webhook *w, uint8_t version)
 	decode_waits(r, w->retry);
 }
 
+/* Whether a text is one JSON value as the reader makes it. */
+static bool is_canonical(struct slice json)
+{
+	struct json_reader r;
+	struct buf out = BUF_INIT(FILTER_BYTES_MAX);
+	json_init(&r, json);
+	bool good = json_read_value(&r, &out) == OK && json_read_end(&r) == OK &&
+	    slice_eq(buf_view(&out), json);
+	json_fini(&r);
+	buf_fini(&out);
+	return good;
+}
+
 static void decode_filter(struct reader *r, struct webhook *w)
 {
 	struct problem ignored;
 	uint8_t payload = get_u8(r);
 	struct slice json = get_text(r);
 	w->payload = payload < PAYLOADS ? (enum payload)payload : PAYLOAD_ENVELOPE;
-	r->failed = r->failed || payload >= PAYLOADS ||
+	r->failed = r->failed || payload >= PAYLOADS || (json.len > 0 && !is_canonical(json)) ||
 	    (json.len > 0 && filter_compile(json, "filter", &w->filter, &ignored) != OK);
 }
 

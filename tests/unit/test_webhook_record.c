@@ -274,7 +274,9 @@ static void test_bad_filter_is_damage(void **state)
 		const char *filter;
 		enum err err;
 	} ROWS[] = {{2, "{\"path\":\"/a\",\"gt\":1}", OK}, {3, "", ERR_CORRUPT},
-	    {0, "{\"path\":\"/a\"}", ERR_CORRUPT}, {0, "{", ERR_CORRUPT}};
+	    {0, "{\"path\":\"/a\"}", ERR_CORRUPT}, {0, "{", ERR_CORRUPT},
+	    {0, "{\"path\":\"/a\",\"gt\":1}x", ERR_CORRUPT},
+	    {0, "{\"path\":\"/a\", \"gt\":1}", ERR_CORRUPT}};
 	const size_t behind = VAULT_ID_SIZE + 2 + 2;
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct webhook *w = make_webhook(5, "s", "http://a/");
