@@ -37,6 +37,13 @@ function readFilter(value) {
 	}
 }
 
+/* Refuses numbers that a browser rounds: a filter of another id than the one that is seen. */
+function checkNumbers(value) {
+	if (/\d{16}/.test(value.replace(/"(?:[^"\\]|\\.)*"/g, '""')))
+		throw Object.assign(new Error("Numbers of more than 15 digits are set by the API: a browser rounds them."),
+			{field: "filter"});
+}
+
 /* Shows what the API refused, at its field where it names one, and leads there. */
 function refuse(form, error) {
 	for (const input of form.querySelectorAll("[aria-invalid]"))
@@ -92,6 +99,7 @@ async function tryFilter(session, w, filter, box) {
 	const recent = await get(path`/sessions/${session}/deliveries` + "?limit=100");
 	const events = [...new Map(recent.deliveries.map((d) => [d.event_id, d.event]))].slice(0, TRIED);
 	const condition = readFilter(filter.value);
+	checkNumbers(filter.value);
 	const answers = await Promise.all(events.map(([id]) =>
 		post(path`/sessions/${session}/webhooks/${w.id}/filter-test`, {event_id: id, filter: condition})));
 	swap(box, events.length === 0 ? h("p", {class: "note"}, "No event is kept to try it on.")
@@ -183,8 +191,11 @@ export async function editWebhook(session, w) {
 			field("tls_verify", "Certificate", verify, "Not checked: whoever is in between can read and answer."),
 			field("ca_pem", "Authorities, PEM", pem, "In place of the system's, for this receiver.")),
 	], async () => {
-		const answer = w ? await call("PATCH", path`/sessions/${session}/webhooks/${w.id}`, {body: changed()})
-			: await post(path`/sessions/${session}/webhooks`, changed());
+		const fields = changed();
+		if (fields.filter)
+			checkNumbers(filter.value);
+		const answer = w ? await call("PATCH", path`/sessions/${session}/webhooks/${w.id}`, {body: fields})
+			: await post(path`/sessions/${session}/webhooks`, fields);
 		say(w ? "The webhook is changed." : "The webhook is registered.");
 		return answer;
 	});
