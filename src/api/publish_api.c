@@ -528,6 +528,14 @@ static enum err too_many_deliveries(const struct intake *in, struct problem *p)
 	    in->count, in->deliveries, INTAKE_DELIVERIES_MAX);
 }
 
+static enum err too_many_steps(const struct intake *in, struct problem *p)
+{
+	return problem_set(p, ERR_TOOBIG, "",
+	    "its first %zu events take %llu steps of webhooks' filters, and a batch may take "
+	    "at most %u; nothing of this was stored: split the batch",
+	    in->count, (unsigned long long)in->steps, INTAKE_STEPS_MAX);
+}
+
 /* Refuses the item at `where`, or its member `name`. */
 static enum err refuse(enum err err, const char *where, const char *name, const char *message,
     struct problem *p)
@@ -556,10 +564,11 @@ static void match(struct intake *in, const struct registry *registry)
 	const struct publication *before = in->count > 1 ? &in->items[in->count - 2].publication
 							 : NULL;
 	if (before != NULL && strcmp(before->event.name, p->event.name) == 0 &&
-	    strcmp(before->event.session, p->event.session) == 0)
+	    strcmp(before->event.session, p->event.session) == 0 &&
+	    !registry_has_filters(registry, slice_of(p->event.session)))
 		publication_match_as(p, before);
 	else
-		publication_match(p, registry);
+		in->steps += publication_match(p, registry);
 	in->deliveries += p->event.deliveries;
 }
 
@@ -604,7 +613,10 @@ static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
 	item->has_timestamp = e->has_timestamp;
 	item->body_at = body_at;
 	item->body_len = e->body.len;
+	item->publication.body = e->body; /* moves, until stamp() */
 	match(in, conf->registry);
+	if (in->count > 1 && in->steps > INTAKE_STEPS_MAX)
+		return too_many_steps(in, p);
 	if (in->count > 1 && in->deliveries > INTAKE_DELIVERIES_MAX)
 		return too_many_deliveries(in, p);
 	if (conf->has_key || e->id[0] != '\0')
