@@ -56,6 +56,7 @@ struct api_conf {
 	const struct api_health *health;
 	struct dispatch *dispatch;
 	const struct client *client;
+	const struct address_policy *policy; /* for servers that sources name */
 	struct replayer *replayer;
 	struct ordering *ordering;
 	const struct purge *purge;

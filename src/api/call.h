@@ -34,6 +34,7 @@ struct api {
 	struct buf scratch;      /* of one handler at a time */
 	struct backup *backup;   /* the one that is under way; backup_api.c */
 	struct streams *streams; /* stream_api.c */
+	struct pulls *pulls;     /* pull.c */
 };
 
 /* What every call has; a handler that keeps more does so in a struct that starts with it. */

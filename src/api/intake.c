@@ -372,6 +372,17 @@ enum err intake_add(struct intake *in, const struct intake_conf *conf,
 	return err;
 }
 
+void intake_cut(struct intake *in, size_t count, size_t bytes)
+{
+	while (in->count > count) {
+		struct intake_item *last = &in->items[--in->count];
+		in->deliveries -= last->publication.event.deliveries;
+		publication_fini(&last->publication);
+	}
+	in->bodies.len = bytes;
+	in->bodies.failed = false;
+}
+
 enum err intake_finish(struct intake *in, const struct intake_conf *conf, struct problem *p)
 {
 	enum err err = find_repeats(in, p);

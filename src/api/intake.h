@@ -82,6 +82,10 @@ void intake_make(struct intake *in, const struct intake_conf *conf, const char *
  */
 MUST_CHECK enum err intake_add(struct intake *in, const struct intake_conf *conf,
     const struct source_event *e, struct slice scope, int64_t key_ms, struct problem *p);
+
+/* Takes those behind the first `count` out again, whose bodies took `bytes`. */
+void intake_cut(struct intake *in, size_t count, size_t bytes);
+
 MUST_CHECK enum err intake_finish(struct intake *in, const struct intake_conf *conf,
     struct problem *p);
 

@@ -245,35 +245,40 @@ static void tell_feed(struct feed *feed, const struct event *e)
 	feed_tell(feed, &h);
 }
 
-/* Tells of each event and each delivery that is on disk now. */
-static void tell_queued(const struct publish_call *pc)
+/* Tells of an event and its deliveries, which are on disk now. */
+static void tell_event(const struct api_conf *conf, const struct publication *p)
 {
-	const struct api_conf *conf = &pc->call.api->conf;
-	for (size_t i = 0; i < pc->intake.count; i++) {
-		const struct intake_item *item = &pc->intake.items[i];
-		const struct publication *p = &item->publication;
-		if (!item->repeated)
-			tell_feed(conf->feed, &p->event);
-		for (uint32_t n = 0; !item->repeated && n < p->event.deliveries; n++) {
-			struct queue_place place = publication_place(p, n);
-			dispatch_queued(conf->dispatch, p->targets[n].webhook, &place);
-		}
+	tell_feed(conf->feed, &p->event);
+	for (uint32_t n = 0; n < p->event.deliveries; n++) {
+		struct queue_place place = publication_place(p, n);
+		dispatch_queued(conf->dispatch, p->targets[n].webhook, &place);
 	}
 }
 
-/* Counts what is on disk now; returns how many events of that are new. */
-static size_t count_events(const struct publish_call *pc)
+enum err publish_write(struct api *api, struct db_txn *txn, const struct intake *in,
+    struct problem *p)
 {
-	struct api_counts *n = &pc->call.api->counts;
+	enum err err = quota_check(&api->conf.quota, txn, in, false, p);
+	for (size_t i = 0; err == OK && i < in->count; i++)
+		err = publication_write(txn, &in->items[i].publication);
+	return err;
+}
+
+size_t publish_tell(struct api *api, const struct intake *in)
+{
+	struct api_counts *n = &api->counts;
 	size_t fresh = 0;
-	for (size_t i = 0; i < pc->intake.count; i++) {
-		const struct intake_item *item = &pc->intake.items[i];
-		bool is_new = !pc->repeated && !item->repeated;
-		fresh += is_new ? 1 : 0;
-		n->events += is_new ? 1 : 0;
-		n->repeats += is_new ? 0 : 1;
-		n->bytes += is_new ? item->publication.body.len : 0;
-		n->deliveries += is_new ? item->publication.event.deliveries : 0;
+	for (size_t i = 0; i < in->count; i++) {
+		const struct intake_item *item = &in->items[i];
+		if (item->repeated) {
+			n->repeats++;
+			continue;
+		}
+		fresh++;
+		n->events++;
+		n->bytes += item->publication.body.len;
+		n->deliveries += item->publication.event.deliveries;
+		tell_event(&api->conf, &item->publication);
 	}
 	return fresh;
 }
@@ -294,11 +299,13 @@ static void done_publish(struct op *op, enum err result)
 		call_fail_err(&pc->call, result);
 		return;
 	}
-	size_t fresh = count_events(pc);
+	size_t fresh = 0;
+	if (pc->repeated)
+		pc->call.api->counts.repeats += pc->intake.count;
+	else
+		fresh = publish_tell(pc->call.api, &pc->intake);
 	if (pc->after != NULL)
 		pc->after(&pc->call, fresh);
-	if (!pc->repeated)
-		tell_queued(pc);
 	if (is_replay(pc))
 		http_add_header(pc->call.http, "Idempotent-Replayed", "true");
 	call_reply(&pc->call, pc->status, &pc->json);

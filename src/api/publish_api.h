@@ -14,4 +14,13 @@ struct intake *publish_intake(struct call *c);
 struct intake_conf publish_conf(const struct call *c);
 void publish_stage(struct call *c, int status, void (*after)(struct call *c, size_t fresh));
 
+/*
+ * For those who come with events of their own, without keys: writes those of `in`, if their
+ * sessions have room (quota_check()). After the commit publish_tell() counts them, and tells of
+ * them; it returns how many were new.
+ */
+MUST_CHECK enum err publish_write(struct api *api, struct db_txn *txn, const struct intake *in,
+    struct problem *p);
+size_t publish_tell(struct api *api, const struct intake *in);
+
 #endif

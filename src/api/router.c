@@ -4,6 +4,7 @@
 
 #include "api/call.h"
 #include "api/handlers.h"
+#include "api/pull.h"
 #include "api/query.h"
 #include "api/samples.h"
 #include "base/clock.h"
@@ -142,6 +143,7 @@ struct api *api_new(const struct api_conf *conf)
 	api->guard = guard_new(conf->reactor, conf->peers, conf->proxies);
 	api->scratch = BUF_INIT(SCRATCH_MAX);
 	api->streams = streams_new(api);
+	api->pulls = pulls_new(api);
 	api->troubles = troubles_new();
 	api->joining = map_new();
 	api->samples = samples_new(conf->reactor, metrics_totals, api);
@@ -165,6 +167,7 @@ void api_free(struct api *api)
 	if (api == NULL)
 		return;
 	guard_free(api->guard);
+	pulls_free(api->pulls);
 	streams_free(api->streams);
 	samples_free(api->samples);
 	troubles_free(api->troubles);
@@ -176,8 +179,10 @@ void api_free(struct api *api)
 
 void api_stop(struct api *api)
 {
-	if (api != NULL)
-		guard_stop(api->guard);
+	if (api == NULL)
+		return;
+	guard_stop(api->guard);
+	pulls_stop(api->pulls);
 }
 
 /*

@@ -40,7 +40,7 @@ static struct source_entry *enter(struct call *c)
 	if (!guard_admits(c->api->guard, c))
 		return NULL;
 	struct source_entry *e = find_entry(c);
-	if (e == NULL) {
+	if (e == NULL || source_nats(e->source) != NULL) { /* which has no door */
 		call_fail(c, 404, "", "there is no such source");
 		return NULL;
 	}
@@ -82,8 +82,11 @@ static struct slice header_of(const void *request, const char *name)
 static struct arrival arrival_of(struct call *c)
 {
 	struct slice door;
-	return (struct arrival){header_of, c->http, http_query(c->http),
-	    rest_of(http_path(c->http), &door), http_body(c->http)};
+	return (struct arrival){.header = header_of,
+	    .request = c->http,
+	    .query = http_query(c->http),
+	    .path = rest_of(http_path(c->http), &door),
+	    .body = http_body(c->http)};
 }
 
 bool source_in_may_come(struct call *c)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "api/pull.h"
 #include "api/query.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -34,12 +35,15 @@ void release_source(struct call *c)
 	mem_wipe(sc->made, sizeof(sc->made));
 }
 
-/* Whether the call's token reaches the source: a full one, or one for its only session. */
+/*
+ * Whether the call's token reaches the source: a full one, or one for its only session. A source
+ * that connects to servers is for full ones.
+ */
 static bool reaches(const struct call *c, const struct source *s)
 {
 	const char *session = source_session(s);
-	return c->token == NULL ||
-	    (session[0] != '\0' && auth_reaches(c->token, slice_of(session)));
+	bool has_one = session[0] != '\0' && source_nats(s) == NULL;
+	return c->token == NULL || (has_one && auth_reaches(c->token, slice_of(session)));
 }
 
 static enum err refuse_reach(struct call *c)
@@ -61,11 +65,12 @@ static void write_figures(const struct source_figures *f, struct json_writer *js
 	json_close(json);
 }
 
-static void write_entry(const struct source_entry *e, const char *made,
+static void write_entry(const struct call *c, const struct source_entry *e, const char *made,
     struct json_writer *json)
 {
 	json_open_object(json, NULL);
 	source_write(e->source, json);
+	pulls_write(c->api->pulls, &e->source->id, json);
 	if (made[0] != '\0')
 		json_write_cstr(json, "secret", made);
 	write_figures(&e->figures, json);
@@ -76,7 +81,7 @@ static void answer_entry(struct call *c, const struct source_entry *e, const cha
 {
 	struct buf text = BUF_INIT(ANSWER_MAX);
 	struct json_writer json = JSON_WRITER(&text);
-	write_entry(e, made, &json);
+	write_entry(c, e, made, &json);
 	call_reply(c, 200, &json);
 	mem_wipe(text.data, text.len);
 	buf_fini(&text);
@@ -106,7 +111,7 @@ static enum err apply_create(struct op *op, struct db_txn *txn)
 {
 	struct sources_call *sc = (struct sources_call *)op;
 	uint64_t count = 0;
-	enum err err = db_rows(txn, DB_SOURCES, &count);
+	enum err err = sources_records(txn, &count);
 	if (err == OK && count >= SOURCES_MAX)
 		return problem_set(&sc->call.problem, ERR_CONFLICT, "",
 		    "there are as many sources as there can be: %d", SOURCES_MAX);
@@ -125,6 +130,7 @@ static void done_write(struct op *op, enum err result)
 	struct uuid id = sc->s->id;
 	sources_set(all, sc->s);
 	sc->s = NULL;
+	pulls_changed(sc->call.api->pulls, &id);
 	answer_entry(&sc->call, sources_find(all, &id), sc->made);
 }
 
@@ -168,7 +174,7 @@ static void list_entry(void *entry, void *arg)
 		if (uuid_eq(l->behind, &e->source->id))
 			l->behind = NULL;
 	} else if (l->shown < l->limit && l->json->out->len <= CALL_PAGE_BYTES) {
-		write_entry(e, "", l->json);
+		write_entry(l->call, e, "", l->json);
 		l->last = e->source;
 		l->shown++;
 	} else {
@@ -280,6 +286,7 @@ static void done_delete(struct op *op, enum err result)
 		return;
 	}
 	sources_drop(c->api->conf.sources, &c->id);
+	pulls_changed(c->api->pulls, &c->id);
 	call_succeed(c, "Source removed");
 }
 

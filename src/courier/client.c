@@ -603,6 +603,11 @@ void client_free(struct client *c)
 	curl_global_cleanup();
 }
 
+struct lookup *client_lookup(const struct client *c)
+{
+	return ways_lookup(c->ways);
+}
+
 void client_lookups(const struct client *c, struct lookup_figures *out)
 {
 	ways_lookups(c->ways, out);

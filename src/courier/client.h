@@ -74,6 +74,9 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf);
 /* Drops what is in flight without a word, then frees. NULL is fine. */
 void client_free(struct client *c);
 
+/* Its look-ups, for others that connect. Borrowed. */
+struct lookup *client_lookup(const struct client *c);
+
 /* The figures of its look-ups. */
 void client_lookups(const struct client *c, struct lookup_figures *out);
 

@@ -95,6 +95,11 @@ void ways_free(struct ways *ways)
 	free(ways);
 }
 
+struct lookup *ways_lookup(const struct ways *ways)
+{
+	return ways->lookup;
+}
+
 void ways_lookups(const struct ways *ways, struct lookup_figures *out)
 {
 	lookup_figures(ways->lookup, out);

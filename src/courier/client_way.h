@@ -18,6 +18,9 @@ struct ways;
 /* `conf` is borrowed. */
 struct ways *ways_new(struct reactor *r, const struct client_conf *conf);
 
+/* The look-ups themselves. Borrowed. */
+struct lookup *ways_lookup(const struct ways *ways);
+
 /* Frees it, after all of its own. NULL is fine. */
 void ways_free(struct ways *ways);
 

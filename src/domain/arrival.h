@@ -1,4 +1,4 @@
-/* A request of a sender that is no client of the API: what sources look at. Borrowed. */
+/* What a sender that is no client of the API has sent: what sources look at. Borrowed. */
 #ifndef DOMAIN_ARRIVAL_H
 #define DOMAIN_ARRIVAL_H
 
@@ -8,9 +8,10 @@ struct arrival {
 	/* gives a header of `request`; empty where it has none of that name */
 	struct slice (*header)(const void *request, const char *name);
 	const void *request;
-	struct slice query; /* raw, without the '?' */
-	struct slice path;  /* raw, what stands behind the door: "a/b" */
-	struct slice body;  /* as it came: what is signed */
+	struct slice query;   /* raw, without the '?' */
+	struct slice path;    /* raw, what stands behind the door: "a/b" */
+	struct slice body;    /* as it came: what is signed */
+	struct slice subject; /* of a message; empty for a request */
 };
 
 #endif

@@ -56,6 +56,11 @@ const char *source_session(const struct source *s)
 	return s->plan->session.from == FROM_TEXT ? s->plan->session.text : "";
 }
 
+const struct source_nats *source_nats(const struct source *s)
+{
+	return s->plan->nats;
+}
+
 const struct verify *source_verify(const struct source *s)
 {
 	return s->plan->verify;
@@ -86,18 +91,29 @@ const char *source_form(const struct source *s)
 	return s->plan->form;
 }
 
+/* Whether the value of a member must not be shown. */
+static bool is_secret(struct slice name)
+{
+	struct slice left = SLICE("verify_token " SOURCE_NATS_SECRETS);
+	while (left.len > 0) {
+		if (slice_eq(slice_cut(&left, ' '), name))
+			return true;
+	}
+	return false;
+}
+
 void source_write(const struct source *s, struct json_writer *json)
 {
 	char path[sizeof("/in/") + SOURCE_DOOR_SIZE];
 	struct json_walk w = json_walk_in(slice_of(s->settings));
 	(void)snprintf(path, sizeof(path), "/in/%s", s->door);
 	uuid_write(json, "id", &s->id);
-	json_write_cstr(json, "path", path);
+	json_write_cstr(json, "path", s->plan->nats == NULL ? path : NULL);
 	while (json_walk_next(&w)) {
 		json_write_name(json, w.key);
 		if (slice_eq(w.key, SLICE("verify")))
 			verify_write_masked(w.value, NULL, json);
-		else if (slice_eq(w.key, SLICE("verify_token")))
+		else if (is_secret(w.key))
 			json_write_cstr(json, NULL, WEBHOOK_MASK);
 		else
 			json_write_raw(json, NULL, w.value);

@@ -21,6 +21,7 @@
 #include "domain/name.h"
 #include "domain/problem.h"
 #include "domain/sign.h"
+#include "domain/source_nats.h"
 #include "domain/vault.h"
 #include "domain/verify.h"
 
@@ -68,7 +69,12 @@ const char *source_name(const struct source *s);
 const char *source_preset(const struct source *s);
 const char *source_session(const struct source *s);
 
+/* How its sender proves itself; NULL where it has no door. */
 const struct verify *source_verify(const struct source *s);
+
+/* The stream that it takes; NULL where it has a door. */
+const struct source_nats *source_nats(const struct source *s);
+
 enum source_challenge source_challenge(const struct source *s);
 bool source_is_enabled(const struct source *s);
 

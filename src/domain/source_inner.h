@@ -4,15 +4,24 @@
 
 #include "domain/json_pointer.h"
 #include "domain/source.h"
+#include "domain/source_nats.h"
 
 #define SOURCE_DROPS_MAX 16
 
-enum value_from { FROM_NOTHING, FROM_TEXT, FROM_BODY, FROM_HEADER, FROM_QUERY, FROM_PATH };
+enum value_from {
+	FROM_NOTHING,
+	FROM_TEXT,
+	FROM_BODY,
+	FROM_HEADER,
+	FROM_QUERY,
+	FROM_PATH,
+	FROM_SUBJECT
+};
 
 /* Where in a request a value is. */
 struct source_value {
 	enum value_from from;
-	char *text;                   /* the literal, or the name of the header or parameter */
+	char *text; /* the literal, the name of the header or parameter, or a template */
 	struct json_pointer *pointer; /* of FROM_BODY */
 	unsigned segment;             /* of FROM_PATH, from 1 */
 };
@@ -23,7 +32,8 @@ struct source_plan {
 	char *name;
 	char *preset; /* NULL: none */
 	bool enabled;
-	struct verify *verify;
+	struct source_nats *nats; /* NULL: it is a door */
+	struct verify *verify;    /* NULL: it is none */
 	struct source_value session;
 	struct source_value event;
 	struct source_value event_id;

@@ -61,6 +61,8 @@ static void put_value(const struct source_value *v, const struct arrival *a, str
 		put_parameter(a->query, slice_of(v->text), out);
 	else if (v->from == FROM_PATH)
 		put_segment(a->path, v->segment, out);
+	else if (v->from == FROM_SUBJECT)
+		buf_slice(out, subject_take(slice_of(v->text), a->subject));
 	if (out->failed) {
 		out->len = start;
 		out->failed = false;

@@ -10,6 +10,7 @@
 #include "domain/source_inner.h"
 #include "domain/source_preset.h"
 
+#define STREAM_PRESET "waxum-nats" /* of a source of type nats that names none */
 #define RETENTION_DEFAULT_MS (24LL * 3600 * 1000)
 #define LITERAL_MAX 256 /* bytes of a value that is given as such */
 #define TOKEN_MAX 256   /* bytes of a verify_token */
@@ -17,8 +18,9 @@
 
 /* All members, in the order in which they are kept and shown. */
 #define MEMBERS                                                                                \
-	"name preset enabled session event event_id timestamp data split drop form challenge " \
-	"verify_token id_scope id_retention verify"
+	"name preset type enabled session event event_id timestamp data split drop form "      \
+	"challenge verify_token id_scope id_retention verify " SOURCE_NATS_MEMBERS
+#define DOOR_MEMBERS "form challenge verify_token verify"
 
 static void free_value(struct source_value *v)
 {
@@ -32,6 +34,7 @@ void source_plan_free(struct source_plan *plan)
 		return;
 	free(plan->name);
 	free(plan->preset);
+	source_nats_free(plan->nats);
 	verify_free(plan->verify);
 	free_value(&plan->session);
 	free_value(&plan->event);
@@ -60,7 +63,7 @@ static struct json_pointer *take_pointer(struct members *m, const char *name)
 }
 
 #define VALUE_ALLOWED                                                                          \
-	"a string, or an object with one of body (a JSON Pointer), header, query, path"
+	"a string, or an object with one of body (a JSON Pointer), header, query, path, subject"
 
 static void read_segment(struct members *m, struct source_value *out)
 {
@@ -73,13 +76,16 @@ static void read_segment(struct members *m, struct source_value *out)
 /* Reads the object of a value; `allowed` names its members. */
 static void read_place(struct members *m, struct source_value *out, const char *allowed)
 {
-	static const char *const NAMES[] = {"body", "header", "query", "path"};
-	static const enum value_from FROM[] = {FROM_BODY, FROM_HEADER, FROM_QUERY, FROM_PATH};
+	static const char *const NAMES[] = {"body", "header", "query", "path", "subject"};
+	static const enum value_from FROM[] = {FROM_BODY, FROM_HEADER, FROM_QUERY, FROM_PATH,
+	    FROM_SUBJECT};
+	const char *name = "";
 	size_t count = 0;
 	members_allow(m, allowed);
 	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
 		if (members_get(m, NAMES[i]).ptr != NULL) {
 			out->from = FROM[i];
+			name = NAMES[i];
 			count++;
 		}
 	}
@@ -90,8 +96,11 @@ static void read_place(struct members *m, struct source_value *out, const char *
 	else if (out->from == FROM_PATH)
 		read_segment(m, out);
 	else
-		out->text = members_text(m, out->from == FROM_QUERY ? "query" : "header",
-		    HEADER_NAME_MAX);
+		out->text = members_text(m, name,
+		    out->from == FROM_SUBJECT ? NATS_SUBJECT_MAX : HEADER_NAME_MAX);
+	if (out->from == FROM_SUBJECT && out->text != NULL &&
+	    !subject_is_template(slice_of(out->text)))
+		members_refuse(m, name, "a template with {} once, such as wa.events.{}.*");
 	if (out->from == FROM_HEADER && out->text != NULL && !header_is_name(out->text))
 		members_refuse(m, "header", "the name of a header");
 }
@@ -104,7 +113,7 @@ static void read_value(struct members *m, const char *name, struct source_value 
 		return;
 	(void)snprintf(where, sizeof(where), "%s.", name);
 	if (json_is_object(inner.object)) {
-		read_place(&inner, out, "body header query path");
+		read_place(&inner, out, "body header query path subject");
 		m->err = inner.err;
 	} else if (json_is_string(inner.object)) {
 		out->from = FROM_TEXT;
@@ -125,7 +134,7 @@ static void read_timestamp(struct members *m, struct source_plan *plan)
 		return;
 	}
 	plan->unit = (enum time_unit)members_choice(&inner, "unit", "s ms iso");
-	read_place(&inner, &plan->timestamp, "body header query path unit");
+	read_place(&inner, &plan->timestamp, "body header query path subject unit");
 	m->err = inner.err;
 }
 
@@ -173,10 +182,47 @@ static void check_literals(struct members *m, const struct source_plan *plan)
 		    "find it");
 }
 
+/* Refuses members that only the other type has. */
+static void refuse_others(struct members *m, const char *names, const char *type)
+{
+	struct slice left = slice_of(names);
+	while (left.len > 0 && m->err == OK) {
+		struct slice name = slice_cut(&left, ' ');
+		char field[64];
+		(void)snprintf(field, sizeof(field), "%.*s", (int)name.len, name.ptr);
+		if (members_get(m, field).ptr != NULL)
+			m->err = problem_set(m->p, ERR_INVALID, field,
+			    "%s is for sources of type %s", field, type);
+	}
+}
+
+static void read_door(struct members *m, struct source_plan *plan)
+{
+	refuse_others(m, SOURCE_NATS_MEMBERS, "nats");
+	plan->form = members_text(m, "form", HEADER_NAME_MAX);
+	plan->challenge = (enum source_challenge)members_choice(m, "challenge",
+	    "none meta slack");
+	plan->verify_token = members_text(m, "verify_token", TOKEN_MAX);
+	if (plan->challenge == CHALLENGE_META && plan->verify_token == NULL)
+		members_refuse(m, "verify_token",
+		    "given: what was typed at Meta as its verify token");
+	if (m->err == OK)
+		m->err = verify_new(members_get(m, "verify"), &plan->verify, m->p);
+}
+
+static void read_stream(struct members *m, struct source_plan *plan)
+{
+	refuse_others(m, DOOR_MEMBERS, "http");
+	plan->nats = source_nats_new(m);
+	if (plan->name == NULL && plan->nats != NULL)
+		plan->name = mem_copy(plan->nats->stream, strlen(plan->nats->stream));
+}
+
 static void read_plan(struct members *m, struct source_plan *plan)
 {
+	bool is_stream = members_choice(m, "type", "http nats") == 1;
 	plan->name = members_text(m, "name", SOURCE_NAME_MAX);
-	if (plan->name == NULL)
+	if (plan->name == NULL && !is_stream)
 		members_refuse(m, "name", "given: a string of 1 to 100 bytes");
 	plan->preset = members_text(m, "preset", 64);
 	plan->enabled = members_bool(m, "enabled", true);
@@ -188,20 +234,14 @@ static void read_plan(struct members *m, struct source_plan *plan)
 	if (members_get(m, "split").ptr != NULL)
 		plan->split = take_pointer(m, "split");
 	read_drop(m, plan);
-	plan->form = members_text(m, "form", HEADER_NAME_MAX);
-	plan->challenge = (enum source_challenge)members_choice(m, "challenge",
-	    "none meta slack");
-	plan->verify_token = members_text(m, "verify_token", TOKEN_MAX);
-	if (plan->challenge == CHALLENGE_META && plan->verify_token == NULL)
-		members_refuse(m, "verify_token",
-		    "given: what was typed at Meta as its "
-		    "verify token");
 	plan->by_id = members_choice(m, "id_scope", "event id") == 1;
 	plan->retention_ms = members_duration(m, "id_retention", SOURCE_RETENTION_MAX_MS,
-	    RETENTION_DEFAULT_MS);
+	    is_stream ? 0 : RETENTION_DEFAULT_MS);
 	check_literals(m, plan);
-	if (m->err == OK)
-		m->err = verify_new(members_get(m, "verify"), &plan->verify, m->p);
+	if (is_stream)
+		read_stream(m, plan);
+	else
+		read_door(m, plan);
 }
 
 enum err source_plan_new(struct slice settings, struct source_plan **out, struct problem *p)
@@ -322,6 +362,8 @@ static enum err find_preset(const struct source *s, struct slice given,
 		members_refuse(&m, "preset", "what it was: make a new source for another");
 	if (name == NULL && former != NULL)
 		name = mem_copy(former, strlen(former));
+	if (name == NULL && s->plan == NULL && members_choice(&m, "type", "http nats") == 1)
+		name = mem_copy(STREAM_PRESET, sizeof(STREAM_PRESET) - 1);
 	if (name != NULL && !source_preset_find(slice_of(name), out)) {
 		struct buf allowed = BUF_INIT(512);
 		buf_puts(&allowed, "one of ");

@@ -22,6 +22,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .health = &s->health,
 	    .dispatch = s->dispatch,
 	    .client = s->client,
+	    .policy = &s->config.addresses,
 	    .replayer = s->replayer,
 	    .ordering = s->ordering,
 	    .purge = s->purge,

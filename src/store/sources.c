@@ -126,19 +126,91 @@ enum err sources_get(struct db_txn *txn, const struct vault *vault, const struct
 	return err == ERR_REFUSED ? ERR_CORRUPT : err;
 }
 
+/* The key of a source's place, behind that of the source. */
+static struct slice place_key(const struct uuid *id, char out[UUID_SIZE + 1])
+{
+	memcpy(out, id->bytes, UUID_SIZE);
+	out[UUID_SIZE] = 'p';
+	return (struct slice){out, UUID_SIZE + 1};
+}
+
+static bool is_place(struct slice key)
+{
+	return key.len == UUID_SIZE + 1 && key.ptr[UUID_SIZE] == 'p';
+}
+
+static enum err decode_place(struct slice value, struct source_place *out)
+{
+	struct reader r;
+	enum err err = record_open(value, &r);
+	if (err != OK)
+		return err;
+	struct source_place place = {.stream = get_u64(&r)};
+	place.seq = get_u64(&r);
+	if (r.failed || r.left != 0)
+		return ERR_CORRUPT;
+	*out = place;
+	return OK;
+}
+
+enum err sources_get_place(struct db_txn *txn, const struct uuid *id, struct source_place *out)
+{
+	char key[UUID_SIZE + 1];
+	struct slice value;
+	*out = (struct source_place){0};
+	enum err err = db_get(txn, DB_SOURCES, place_key(id, key), &value);
+	if (err == ERR_NOTFOUND)
+		return OK;
+	return err == OK ? decode_place(value, out) : err;
+}
+
+enum err sources_put_place(struct db_txn *txn, const struct uuid *id,
+    const struct source_place *place)
+{
+	char key[UUID_SIZE + 1];
+	struct buf value = BUF_INIT(64);
+	put_u64(&value, place->stream);
+	put_u64(&value, place->seq);
+	record_seal(&value);
+	enum err err = db_put(txn, DB_SOURCES, place_key(id, key), buf_view(&value));
+	buf_fini(&value);
+	return err;
+}
+
 enum err sources_del(struct db_txn *txn, const struct uuid *id)
 {
-	return db_del(txn, DB_SOURCES, key_of(id));
+	char key[UUID_SIZE + 1];
+	enum err err = db_del(txn, DB_SOURCES, place_key(id, key));
+	return err == OK || err == ERR_NOTFOUND ? db_del(txn, DB_SOURCES, key_of(id)) : err;
 }
 
 enum err sources_check(struct slice key, struct slice value)
 {
 	struct vault_id id;
 	struct source *s = NULL;
+	struct source_place place;
+	if (is_place(key))
+		return decode_place(value, &place);
 	enum err err = key.len == UUID_SIZE ? decode(value, NULL, &id, &s) : ERR_CORRUPT;
 	bool is_same = s == NULL || memcmp(s->id.bytes, key.ptr, UUID_SIZE) == 0;
 	source_free(s);
 	return err == ERR_REFUSED || (err == OK && is_same) ? OK : ERR_CORRUPT;
+}
+
+enum err sources_records(struct db_txn *txn, uint64_t *out)
+{
+	struct db_cursor *cursor = NULL;
+	struct slice key;
+	struct slice value;
+	*out = 0;
+	enum err err = db_cursor(txn, DB_SOURCES, &cursor);
+	if (err != OK)
+		return err;
+	err = db_seek_behind(cursor, SLICE(""), &key, &value);
+	for (; err == OK; err = db_next(cursor, &key, &value))
+		*out += is_place(key) ? 0 : 1;
+	db_cursor_close(cursor);
+	return err == ERR_NOTFOUND ? OK : err;
 }
 
 /* What is loaded, in the order of keys until it is sorted. */
@@ -191,7 +263,7 @@ static enum err load_rows(struct loading *l, struct db *db, const struct vault *
 	if (err == OK) {
 		err = db_seek_behind(cursor, SLICE(""), &key, &value);
 		while (err == OK) {
-			err = load_row(l, vault, value, p);
+			err = is_place(key) ? OK : load_row(l, vault, value, p);
 			if (err == OK)
 				err = db_next(cursor, &key, &value);
 		}

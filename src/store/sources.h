@@ -1,5 +1,6 @@
 /*
- * The sources: their table (id -> record, encrypted as webhooks' are) and a mirror of it in
+ * The sources: their table (id -> record, encrypted as webhooks' are; id and a byte -> how far
+ * its stream was taken) and a mirror of it in
  * memory, which is changed only after the commit that changed the table. Finds by id and by
  * door. With each go figures of this process's time: what came, and why the last was refused.
  */
@@ -57,12 +58,27 @@ void sources_each(const struct sources *all, void (*fn)(void *entry, void *arg),
 MUST_CHECK enum err sources_put(struct db_txn *txn, const struct vault *vault,
     const struct source *s);
 
+/* Counts the records, as this transaction has them. O(sources). */
+MUST_CHECK enum err sources_records(struct db_txn *txn, uint64_t *out);
+
 /* Reads one; *out is the caller's to free. ERR_NOTFOUND, ERR_CORRUPT. */
 MUST_CHECK enum err sources_get(struct db_txn *txn, const struct vault *vault,
     const struct uuid *id, struct source **out);
 
-/* Removes the record. ERR_NOTFOUND. */
+/* Removes the record, and its place. ERR_NOTFOUND. */
 MUST_CHECK enum err sources_del(struct db_txn *txn, const struct uuid *id);
+
+/* How far a source's stream has been taken: a row of its own, in the transaction of the events. */
+struct source_place {
+	uint64_t stream; /* when it was made, as its server says */
+	uint64_t seq;    /* of the last message */
+};
+
+/* Reads it; zeroed where there is none yet. ERR_CORRUPT. */
+MUST_CHECK enum err sources_get_place(struct db_txn *txn, const struct uuid *id,
+    struct source_place *out);
+MUST_CHECK enum err sources_put_place(struct db_txn *txn, const struct uuid *id,
+    const struct source_place *place);
 
 /* Decodes a row as far as that goes without a key: whether it is whole. ERR_CORRUPT. */
 MUST_CHECK enum err sources_check(struct slice key, struct slice value);

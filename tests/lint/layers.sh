@@ -23,8 +23,8 @@ BEGIN {
 	may["jetstream"] = may["nats"] " jetstream"
 	may["dispatch"] = "base domain shares store feed sched courier dispatch"
 	may["jobs"] = may["dispatch"] " jobs"
-	may["api"] = may["jobs"] " http backup api"
-	may["server"] = may["api"] " nats jetstream server"
+	may["api"] = may["jobs"] " http backup nats jetstream api"
+	may["server"] = may["api"] " server"
 	may["cli"] = may["server"] " fsck cli"
 	may["main.c"] = may["cli"]
 
