@@ -31,6 +31,7 @@ struct pull {
 	struct problem problem;    /* of apply, for done */
 	size_t missed;             /* events in the intake of which a mapping found nothing */
 	size_t skipped;            /* messages that cannot be stored, since the last commit */
+	size_t room;               /* messages of the next pull: what a turn has taken lately */
 	bool staged;
 	bool is_full;   /* one did not fit into the intake: those behind it come again */
 	bool is_paused; /* a session has its share: until the timer */
@@ -138,6 +139,7 @@ static void done(struct op *op, enum err result)
 		return;
 	}
 	if (result == OK) {
+		p->room = p->room < PULL_MESSAGES / 2 ? 2 * p->room : PULL_MESSAGES;
 		js_stored(p->js, p->stored);
 		if (was_full)
 			js_again(p->js, "a turn takes no more");
@@ -145,6 +147,7 @@ static void done(struct op *op, enum err result)
 	}
 	const char *why = p->problem.message[0] != '\0' ? p->problem.message : err_text(result);
 	p->is_paused = true;
+	p->room = p->room > 1 ? p->room / 2 : 1; /* fewer may find room where many do not */
 	note_refusal(p, why);
 	reactor_timer_set(p->timer, WAIT_MS);
 	js_again(p->js, "it could not be stored");
@@ -168,7 +171,7 @@ static struct js_room on_room(void *arg)
 	}
 	if (waits)
 		return (struct js_room){0, 0};
-	return (struct js_room){PULL_MESSAGES, PULL_BYTES};
+	return (struct js_room){p->room, PULL_BYTES};
 }
 
 static void stage(struct pull *p)
@@ -354,6 +357,7 @@ static void begin(struct pulls *all, const struct uuid *id)
 	struct pull *p = mem_new(sizeof(*p));
 	p->all = all;
 	p->id = *id;
+	p->room = PULL_MESSAGES;
 	p->of = copy_source(e->source);
 	p->timer = reactor_timer_new(all->api->conf.reactor, on_timer, p);
 	uuid_format(id, name);

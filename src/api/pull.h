@@ -1,7 +1,8 @@
 /*
- * Pulls: the sources of type nats at work. Each takes the messages of its stream (jetstream/js.h)
- * and stores them as events, in one operation of the turn together with how far it is; only what
- * is on disk is acknowledged. So each message becomes its events once, whatever ends when.
+ * Pulls: the sources of type nats at work. Each takes the messages of its stream
+ * (jetstream/js.h) and stores them as events, in one operation of the turn together with how
+ * far it is; only what is on disk is acknowledged. So each message becomes its events once,
+ * whatever ends when.
  *
  * It never: holds more than one pull's messages (PULL_MESSAGES, PULL_BYTES), pulls while the
  * store has no room, goes on behind a message that a session's share has refused.

@@ -36,8 +36,8 @@ void release_source(struct call *c)
 }
 
 /*
- * Whether the call's token reaches the source: a full one, or one for its only session. A source
- * that connects to servers is for full ones.
+ * Whether the call's token reaches the source: a full one, or one for its only session. A
+ * source that connects to servers is for full ones.
  */
 static bool reaches(const struct call *c, const struct source *s)
 {

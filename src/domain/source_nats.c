@@ -139,7 +139,7 @@ bool subject_is_template(struct slice text)
 }
 
 /* Whether a word of the template that stands for one fits. */
-static bool fits(struct slice sign, struct slice word)
+static bool is_meant(struct slice sign, struct slice word)
 {
 	return word.len > 0 &&
 	    (slice_eq(sign, SLICE("*")) || slice_eq(sign, SLICE("{}")) || slice_eq(sign, word));
@@ -179,7 +179,7 @@ struct slice subject_take(struct slice template, struct slice subject)
 		bool is_value = slice_eq(sign, SLICE("{}"));
 		bool is_long = slice_eq(sign, SLICE(">")) || (is_value && !has_rest);
 		struct slice word = take_words(&subject, is_long ? words - signs + 1 : 1);
-		if (!is_long && !fits(sign, word))
+		if (!is_long && !is_meant(sign, word))
 			return (struct slice){0};
 		if (is_value)
 			taken = word;

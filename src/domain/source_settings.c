@@ -214,15 +214,15 @@ static void read_stream(struct members *m, struct source_plan *plan)
 {
 	refuse_others(m, DOOR_MEMBERS, "http");
 	plan->nats = source_nats_new(m);
-	if (plan->name == NULL && plan->nats != NULL)
-		plan->name = mem_copy(plan->nats->stream, strlen(plan->nats->stream));
+	if (plan->name == NULL)
+		members_refuse(m, "name", "given: a string of 1 to 100 bytes");
 }
 
 static void read_plan(struct members *m, struct source_plan *plan)
 {
 	bool is_stream = members_choice(m, "type", "http nats") == 1;
 	plan->name = members_text(m, "name", SOURCE_NAME_MAX);
-	if (plan->name == NULL && !is_stream)
+	if (plan->name == NULL && !is_stream) /* else the stream is named first */
 		members_refuse(m, "name", "given: a string of 1 to 100 bytes");
 	plan->preset = members_text(m, "preset", 64);
 	plan->enabled = members_bool(m, "enabled", true);
@@ -362,8 +362,6 @@ static enum err find_preset(const struct source *s, struct slice given,
 		members_refuse(&m, "preset", "what it was: make a new source for another");
 	if (name == NULL && former != NULL)
 		name = mem_copy(former, strlen(former));
-	if (name == NULL && s->plan == NULL && members_choice(&m, "type", "http nats") == 1)
-		name = mem_copy(STREAM_PRESET, sizeof(STREAM_PRESET) - 1);
 	if (name != NULL && !source_preset_find(slice_of(name), out)) {
 		struct buf allowed = BUF_INIT(512);
 		buf_puts(&allowed, "one of ");
@@ -388,29 +386,67 @@ static bool draws_secret(const struct source *s, const struct source_preset *pre
 	    (type.ptr == NULL || slice_eq(type, json_walk_find(presets, SLICE("type"))));
 }
 
-/* Puts a secret among what is given. */
-static void add_secret(struct slice given, const char *secret, struct buf *out)
+/* Writes `object` with the member `name` set to `value`. */
+static void set_member(struct slice object, const char *name, struct slice value,
+    struct buf *out)
 {
-	struct slice verify = json_walk_find(given, SLICE("verify"));
 	struct json_writer w = JSON_WRITER(out);
-	struct json_walk member = json_walk_in(given);
+	struct json_walk member = json_walk_in(object);
 	json_open_object(&w, NULL);
 	while (json_walk_next(&member)) {
-		if (slice_eq(member.key, SLICE("verify")))
+		if (slice_eq(member.key, slice_of(name)))
 			continue;
 		json_write_name(&w, member.key);
 		json_write_raw(&w, NULL, member.value);
 	}
-	json_open_object(&w, "verify");
-	for (member = json_walk_in(verify); json_walk_next(&member);) {
-		json_write_name(&w, member.key);
-		json_write_raw(&w, NULL, member.value);
-	}
-	json_open_array(&w, "secrets");
+	json_write_raw(&w, name, value);
+	json_close(&w);
+	out->failed = !json_is_whole(&w);
+}
+
+/* The same in place. */
+static void add_member(struct buf *object, const char *name, struct slice value)
+{
+	struct buf with = BUF_INIT(object->max);
+	set_member(buf_view(object), name, value, &with);
+	mem_wipe(object->data, object->len);
+	buf_fini(object);
+	*object = with;
+}
+
+/* Puts a secret of ours among what is given. */
+static void add_secret(struct buf *given, const char *secret)
+{
+	struct buf list = BUF_INIT(256);
+	struct buf verify = BUF_INIT(SOURCE_SETTINGS_MAX);
+	struct json_writer w = JSON_WRITER(&list);
+	json_open_array(&w, NULL);
 	json_write_cstr(&w, NULL, secret);
 	json_close(&w);
-	json_close(&w);
-	json_close(&w);
+	set_member(json_walk_find(buf_view(given), SLICE("verify")), "secrets", buf_view(&list),
+	    &verify);
+	add_member(given, "verify", buf_view(&verify));
+	mem_wipe(list.data, list.len);
+	mem_wipe(verify.data, verify.len);
+	buf_fini(&list);
+	buf_fini(&verify);
+}
+
+/* What a new source of a stream need not say: its name is the stream's, it is waxum's. */
+static void add_defaults(struct buf *given)
+{
+	struct slice stream = json_walk_find(buf_view(given), SLICE("stream"));
+	if (!slice_eq(json_walk_find(buf_view(given), SLICE("type")), SLICE("\"nats\"")))
+		return;
+	if (json_walk_find(buf_view(given), SLICE("name")).ptr == NULL &&
+	    json_is_string(stream)) {
+		struct buf name = BUF_INIT(SOURCE_SETTINGS_MAX); /* what is set moves */
+		buf_slice(&name, stream);
+		add_member(given, "name", buf_view(&name));
+		buf_fini(&name);
+	}
+	if (json_walk_find(buf_view(given), SLICE("preset")).ptr == NULL)
+		add_member(given, "preset", SLICE("\"" STREAM_PRESET "\""));
 }
 
 /* Makes settings and plan of what is given; what the buffers hold is wiped by the caller. */
@@ -419,20 +455,17 @@ static enum err apply(struct source *s, struct buf *given, struct buf *laid,
 {
 	struct source_preset preset;
 	struct source_plan *plan = NULL;
+	if (s->plan == NULL)
+		add_defaults(given);
 	enum err err = find_preset(s, buf_view(given), &preset, p);
 	if (err != OK)
 		return err;
 	struct slice former = s->settings == NULL ? preset.settings : slice_of(s->settings);
 	if (draws_secret(s, &preset, buf_view(given))) {
-		struct buf with = BUF_INIT(2 * SOURCE_SETTINGS_MAX);
 		sign_make_secret(made);
-		add_secret(buf_view(given), made, &with);
-		err = lay_over(buf_view(&with), former, preset.settings, laid, p);
-		mem_wipe(with.data, with.len);
-		buf_fini(&with);
-	} else {
-		err = lay_over(buf_view(given), former, preset.settings, laid, p);
+		add_secret(given, made);
 	}
+	err = lay_over(buf_view(given), former, preset.settings, laid, p);
 	if (err == OK)
 		err = source_plan_new(buf_view(laid), &plan, p);
 	if (err != OK)
@@ -447,7 +480,7 @@ static enum err apply(struct source *s, struct buf *given, struct buf *laid,
 enum err source_apply(struct source *s, struct slice body, char made[SIGN_SECRET_SIZE],
     struct problem *p)
 {
-	struct buf given = BUF_INIT(SOURCE_SETTINGS_MAX);
+	struct buf given = BUF_INIT(2 * SOURCE_SETTINGS_MAX); /* and what is added */
 	struct buf laid = BUF_INIT(SOURCE_SETTINGS_MAX);
 	made[0] = '\0';
 	enum err err = read_given(body, &given, p);

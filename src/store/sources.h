@@ -68,7 +68,7 @@ MUST_CHECK enum err sources_get(struct db_txn *txn, const struct vault *vault,
 /* Removes the record, and its place. ERR_NOTFOUND. */
 MUST_CHECK enum err sources_del(struct db_txn *txn, const struct uuid *id);
 
-/* How far a source's stream has been taken: a row of its own, in the transaction of the events. */
+/* How far a source's stream has been taken: a row, in the transaction of the events. */
 struct source_place {
 	uint64_t stream; /* when it was made, as its server says */
 	uint64_t seq;    /* of the last message */

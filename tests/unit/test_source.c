@@ -102,6 +102,9 @@ static void test_preset_and_what_replaces_it(void **state)
 	source_free(s);
 }
 
+#define GIVEN_SECRET                                                                           \
+	"\"verify_token\":\"t\",\"verify\":{\"secrets\":[\"whsec_MfKQ9r8GKYqrTwjU\"]}"
+
 /* Each preset can be read, with a secret where one has to be given. */
 static void test_presets(void **state)
 {
@@ -116,15 +119,15 @@ static void test_presets(void **state)
 		char made[SIGN_SECRET_SIZE];
 		struct problem p = {0};
 		struct source_preset preset;
+		bool is_stream = slice_eq(name, SLICE("waxum-nats"));
 		bool is_open = slice_eq(name, SLICE("evolution"));
 		struct source *s = source_new(0);
 		assert_true(source_preset_find(name, &preset));
-		(void)snprintf(text, sizeof(text),
-		    "{\"name\":\"n\",\"preset\":\"%.*s\",\"verify_token\":\"t\"%s}",
+		(void)snprintf(text, sizeof(text), "{\"name\":\"n\",\"preset\":\"%.*s\",%s}",
 		    (int)name.len, name.ptr,
-		    preset.makes_secret || is_open
-			? ""
-			: ",\"verify\":{\"secrets\":[\"whsec_MfKQ9r8GKYqrTwjU\"]}");
+		    is_stream ? "\"stream\":\"S\",\"servers\":[\"h\"]"
+			: preset.makes_secret || is_open ? "\"verify_token\":\"t\""
+							 : GIVEN_SECRET);
 		if (source_apply(s, slice_of(text), made, &p) != OK)
 			fail_msg("%s: %s: %s", text, p.field, p.message);
 		assert_int_equal(made[0] != '\0', preset.makes_secret);
@@ -136,7 +139,7 @@ static void test_presets(void **state)
 		source_free(s);
 		count++;
 	}
-	assert_int_equal(count, 13);
+	assert_int_equal(count, 14);
 	buf_fini(&names);
 }
 
@@ -383,6 +386,88 @@ static void test_split(void **state)
 	buf_fini(&out);
 }
 
+static void test_streams(void **state)
+{
+	(void)state;
+	static const char SEED[] = "\"seed\":\"SUA\"";
+	struct source *s = make("{\"type\":\"nats\",\"servers\":[\"nats://h:1\",\"tls://i\"],"
+				"\"stream\":\"WA\",\"subjects\":[\"wa.>\"],\"token\":\"t\"}");
+	const struct source_nats *n = source_nats(s);
+	assert_string_equal(source_name(s), "WA"); /* the stream's, where none is given */
+	assert_string_equal(source_preset(s), "waxum-nats");
+	assert_null(source_verify(s));
+	assert_int_equal(n->server_count, 2);
+	assert_string_equal(n->servers[0].host, "h");
+	assert_int_equal(n->servers[0].port, 1);
+	assert_true(n->servers[1].is_tls);
+	assert_string_equal(n->subjects[0], "wa.>");
+	assert_string_equal(n->token, "t");
+	assert_false(n->has_key);
+	assert_int_equal(source_retention_ms(s), 0);
+	source_free(s);
+	static const struct {
+		const char *more, *field;
+	} BAD[] = {
+	    {SEED, "seed"},
+	    {"\"form\":\"x\"", "form"},
+	    {"\"challenge\":\"meta\"", "challenge"},
+	    {"\"begin\":\"middle\"", "begin"},
+	    {"\"consumer\":\"a b\"", "consumer"},
+	    {"\"event\":{\"subject\":\"{}.{}\"}", "event.subject"},
+	    {"\"name\":\"\"", "name"},
+	    {"\"password\":\"********\"", "password"},
+	};
+	for (size_t i = 0; i < COUNT(BAD); i++) {
+		char text[256];
+		char made[SIGN_SECRET_SIZE];
+		struct problem p = {0};
+		struct source *bad = source_new(0);
+		(void)snprintf(text, sizeof(text),
+		    "{\"type\":\"nats\",\"servers\":[\"h\"],\"stream\":\"S\",%s}", BAD[i].more);
+		assert_int_equal(source_apply(bad, slice_of(text), made, &p), ERR_INVALID);
+		assert_string_equal(p.field, BAD[i].field);
+		source_free(bad);
+	}
+}
+
+static void test_subjects(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *template, *subject, *taken; /* NULL: it does not fit */
+	} TAKES[] = {
+	    {"wa.events.{}.*", "wa.events.s.message", "s"},
+	    {"wa.events.{}.*", "wa.events.loja.da.ana.message", "loja.da.ana"},
+	    {"wa.events.>.{}", "wa.events.loja.da.ana.message", "message"},
+	    {"wa.events.>.{}", "wa.events.s.message", "message"},
+	    {"{}", "a.b.c", "a.b.c"},
+	    {"{}.>", "a.b.c", "a"},
+	    {"*.{}.c", "a.b.c", "b"},
+	    {"wa.events.{}.*", "wa.events.s", NULL},
+	    {"wa.events.{}.*", "wb.events.s.message", NULL},
+	    {"wa.events.{}.x", "wa.events.s.y", NULL},
+	    {"a.*.{}.>", "a.b.c", NULL},
+	    {"{}.a", "a", NULL},
+	    {"{}", "", NULL},
+	};
+	static const char *const BAD[] = {"", "a", "a.*", "{}.{}", "{}.>.>", ".{}", "{}.",
+	    "a..{}", "a{}", "a b.{}", ">"};
+	for (size_t i = 0; i < COUNT(TAKES); i++) {
+		struct slice template = slice_of(TAKES[i].template);
+		assert_true(subject_is_template(template));
+		struct slice taken = subject_take(template, slice_of(TAKES[i].subject));
+		bool good = TAKES[i].taken == NULL ? taken.ptr == NULL
+						   : slice_eq(taken, slice_of(TAKES[i].taken));
+		if (!good)
+			fail_msg("%s of %s: %.*s", TAKES[i].template, TAKES[i].subject,
+			    (int)taken.len, taken.ptr);
+	}
+	for (size_t i = 0; i < COUNT(BAD); i++) {
+		if (subject_is_template(slice_of(BAD[i])))
+			fail_msg("%s is a template", BAD[i]);
+	}
+}
+
 #define KEY_HEX "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
 static void expect_record(const struct vault *vault, bool is_open)
@@ -458,6 +543,8 @@ int main(void)
 	    cmocka_unit_test(test_drop),
 	    cmocka_unit_test(test_repeats),
 	    cmocka_unit_test(test_split),
+	    cmocka_unit_test(test_streams),
+	    cmocka_unit_test(test_subjects),
 	    cmocka_unit_test(test_records),
 	    cmocka_unit_test(test_forms),
 	};
