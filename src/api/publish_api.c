@@ -854,6 +854,7 @@ enum err intake_add(struct intake *in, const struct intake_conf *conf,
 	memcpy(event->name, e->event, sizeof(event->name));
 	item->timestamp_s = timestamp_s;
 	item->has_timestamp = e->has_timestamp;
+	item->missed = e->missed;
 	item->body_at = body_at;
 	item->body_len = in->bodies.len - body_at;
 	if (in->bodies.failed || item->body_len > conf->body_max + EVENT_FRAME_MAX)
