@@ -428,7 +428,8 @@ def rule_expressions():
 
 
 def test_dashboard_and_rules_name_only_what_is_exported(gateway):
-    gateway.api("POST", "/sources", json={"name": "n", "verify": {"type": "none"}})
+    source = gateway.api("POST", "/sources", json={"name": "n", "verify": {"type": "none"}}).json()
+    assert post(gateway, source, {}).ok  # else it has no time of its last request
     wait_until(lambda: "oldest_waiting" in text_of(gateway), what="the first walk's end")
     there = {name.partition("{")[0] for name in samples(gateway)}
     board, rules = dashboard_expressions(), rule_expressions()
