@@ -8,8 +8,8 @@
 
 #include "api/auth.h"
 #include "api/inbound.h"
+#include "api/intake.h"
 #include "api/origin.h"
-#include "api/publish_api.h"
 #include "api/quota.h"
 #include "base/uuid.h"
 #include "dispatch/dispatch.h"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "api/handlers.h"
+#include "api/publish_api.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "domain/json_walk.h"

@@ -48,6 +48,8 @@ static bool check(const struct sending *s)
 	if (!name_is_session(slice_of(s->session)))
 		(void)fprintf(stderr,
 		    "waybill send: SESSION must match [A-Za-z0-9._~-]{1,128}\n");
+	else if (name_is_folded(slice_of(s->session)))
+		(void)fprintf(stderr, "waybill send: SESSION: " NAME_FOLDED "\n");
 	else if (!name_is_event(slice_of(s->event)))
 		(void)fprintf(stderr, "waybill send: EVENT must match [a-z0-9_.]{1,64}\n");
 	else if (remote_check(&s->remote, &p) != OK)

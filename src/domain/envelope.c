@@ -111,6 +111,8 @@ static enum err take_session(struct reading *rd, struct slice path)
 		return refuse(rd, "session_id", "must be a string");
 	if (!name_is_session(session))
 		return refuse(rd, "session_id", "must be 1 to 128 of A-Z a-z 0-9 . _ ~ -");
+	if (name_is_folded(session))
+		return refuse(rd, "session_id", NAME_FOLDED);
 	if (path.len > 0 && !slice_eq(session, path))
 		return refuse(rd, "session_id", "is not the session of the path");
 	copy_name(session, rd->out->session);

@@ -68,7 +68,8 @@ MUST_CHECK enum err json_read_members(struct json_reader *r, struct buf *out,
 /*
  * Appends the value that `text` is, canonical but for the order of members: those of each
  * object are sorted by key, the shorter one first, so that equal values become equal bytes.
- * The error is json_read_value()'s; `out` is then as it was.
+ * Digests of these bytes lie in stores. The error is json_read_value()'s; `out` is then as it
+ * was.
  */
 MUST_CHECK enum err json_sort(struct slice text, struct buf *out);
 

@@ -26,14 +26,26 @@ bool json_is_array(struct slice value)
 	return begins(value, '[');
 }
 
+/* Whether the byte at `end` is escaped: an odd number of backslashes stands before it. */
+static bool is_escaped(const char *start, const char *end)
+{
+	const char *p = end;
+	while (p > start && p[-1] == '\\')
+		p--;
+	return (end - p) % 2 == 1;
+}
+
 /* The length of the string that `s` begins with, its quotes included. */
 static size_t string_len(struct slice s)
 {
-	for (size_t i = 1; i < s.len; i++) {
-		if (s.ptr[i] == '\\')
-			i++;
-		else if (s.ptr[i] == '"')
-			return i + 1;
+	size_t at = 1;
+	while (at < s.len) {
+		const char *quote = memchr(s.ptr + at, '"', s.len - at);
+		if (quote == NULL)
+			break;
+		at = (size_t)(quote - s.ptr) + 1;
+		if (!is_escaped(s.ptr + 1, quote))
+			return at;
 	}
 	return s.len;
 }

@@ -73,6 +73,11 @@ bool name_is_session(struct slice s)
 	return true;
 }
 
+bool name_is_folded(struct slice s)
+{
+	return slice_eq(s, SLICE(".")) || slice_eq(s, SLICE(".."));
+}
+
 bool name_is_event(struct slice s)
 {
 	if (s.len == 0 || s.len > EVENT_MAX)

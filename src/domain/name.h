@@ -13,6 +13,15 @@
 /* Whether `s` is a session id: [A-Za-z0-9._~-]{1,128}. */
 bool name_is_session(struct slice s);
 
+/*
+ * Whether a session id may not begin to be used: "." and "..", which browsers, proxies and URL
+ * libraries take out of a path (RFC 3986 section 5.2.4), percent-encoded too. Sessions of old
+ * that are named so can be read and emptied.
+ */
+bool name_is_folded(struct slice s);
+
+#define NAME_FOLDED "a session id cannot be . or ..: they are folded away in URLs"
+
 /* Whether `s` is a well-formed event name: [a-z0-9_.]{1,64}. */
 bool name_is_event(struct slice s);
 

@@ -15,6 +15,9 @@
 #include "domain/webhook_mask.h"
 
 #define TYPES "hmac token basic waybill none"
+#define HMAC_MEMBERS                                                                           \
+	"type hash encoding header prefix delimiter signed timestamp id unit tolerance "       \
+	"secret_encoding secrets"
 #define TEMPLATE_MAX 256 /* bytes of a template */
 #define PARTS_MAX 16     /* of a template: texts and what stands between them */
 #define PREFIX_MAX 64    /* bytes */
@@ -238,8 +241,7 @@ static void read_hmac(struct members *m, struct verify *v)
 static void read_all(struct members *m, struct verify *v)
 {
 	static const char *const ALLOWED[] = {
-	    [TYPE_HMAC] = "type hash encoding header prefix delimiter signed timestamp id unit "
-			  "tolerance secret_encoding secrets",
+	    [TYPE_HMAC] = HMAC_MEMBERS,
 	    [TYPE_TOKEN] = "type header prefix secrets",
 	    [TYPE_BASIC] = "type secrets",
 	    [TYPE_WAYBILL] = "type secrets",

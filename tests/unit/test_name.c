@@ -50,6 +50,17 @@ static void test_every_byte(void **state)
 	}
 }
 
+static void test_folded(void **state)
+{
+	(void)state;
+	assert_true(name_is_folded(SLICE(".")));
+	assert_true(name_is_folded(SLICE("..")));
+	assert_false(name_is_folded(SLICE("...")));
+	assert_false(name_is_folded(SLICE(".a")));
+	assert_false(name_is_folded(SLICE("")));
+	assert_true(name_is_session(SLICE(".."))); /* what lies in stores stays one */
+}
+
 static void test_lengths(void **state)
 {
 	(void)state;
@@ -91,6 +102,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_events_are_the_contracts),
 	    cmocka_unit_test(test_every_byte),
+	    cmocka_unit_test(test_folded),
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_last_byte_counts),
 	    cmocka_unit_test(test_subscribable),
