@@ -39,6 +39,14 @@ static enum err too_many_deliveries(const struct intake *in, struct problem *p)
 	    in->count, in->deliveries, INTAKE_DELIVERIES_MAX);
 }
 
+static enum err too_many_steps(const struct intake *in, struct problem *p)
+{
+	return problem_set(p, ERR_TOOBIG, "",
+	    "its first %zu events take %llu steps of webhooks' filters, and a batch may take "
+	    "at most %u; nothing of this was stored: split the batch",
+	    in->count, (unsigned long long)in->steps, INTAKE_STEPS_MAX);
+}
+
 /* Refuses the item at `where`, or its member `name`. */
 static enum err refuse(enum err err, const char *where, const char *name, const char *message,
     struct problem *p)
@@ -67,10 +75,11 @@ static void match(struct intake *in, const struct registry *registry)
 	const struct publication *before = in->count > 1 ? &in->items[in->count - 2].publication
 							 : NULL;
 	if (before != NULL && strcmp(before->event.name, p->event.name) == 0 &&
-	    strcmp(before->event.session, p->event.session) == 0)
+	    strcmp(before->event.session, p->event.session) == 0 &&
+	    !registry_has_filters(registry, slice_of(p->event.session)))
 		publication_match_as(p, before);
 	else
-		publication_match(p, registry);
+		in->steps += publication_match(p, registry);
 	in->deliveries += p->event.deliveries;
 }
 
@@ -103,8 +112,8 @@ static void take_keys(struct intake *in, const struct intake_conf *conf,
 	buf_fini(&scope);
 }
 
-/* Takes over one envelope that has been read, and names its webhooks. */
-static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
+/* Takes over one event, and names its webhooks. */
+static enum err take_event(struct intake *in, const struct intake_conf *conf,
     const struct envelope *e, size_t body_at, struct problem *p)
 {
 	struct intake_item *item = add_item(in);
@@ -115,12 +124,23 @@ static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
 	item->has_timestamp = e->has_timestamp;
 	item->body_at = body_at;
 	item->body_len = e->body.len;
+	item->publication.body = e->body; /* moves, until stamp() */
 	match(in, conf->registry);
+	if (in->count > 1 && in->steps > INTAKE_STEPS_MAX)
+		return too_many_steps(in, p);
 	if (in->count > 1 && in->deliveries > INTAKE_DELIVERIES_MAX)
 		return too_many_deliveries(in, p);
-	if (conf->has_key || e->id[0] != '\0')
-		take_keys(in, conf, e, item);
 	return OK;
+}
+
+/* The same of an envelope that has been read, with its keys. */
+static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
+    const struct envelope *e, size_t body_at, struct problem *p)
+{
+	enum err err = take_event(in, conf, e, body_at, p);
+	if (err == OK && (conf->has_key || e->id[0] != '\0'))
+		take_keys(in, conf, e, &in->items[in->count - 1]);
+	return err;
 }
 
 static enum err read_item(struct intake *in, const struct intake_conf *conf,
@@ -313,46 +333,45 @@ enum err intake_read(struct intake *in, const struct intake_conf *conf, enum int
 	return err;
 }
 
-/* Writes the envelope of a source's event. */
-static void write_envelope(const struct source_event *e, int64_t timestamp_s, struct buf *out)
+/* Writes the body of a source's event, and makes it an envelope like those that are read. */
+static void make_envelope(const struct source_event *from, int64_t now_s, struct buf *bodies,
+    struct envelope *out)
 {
-	struct json_writer json = JSON_WRITER(out);
+	size_t start = bodies->len;
+	struct json_writer json = JSON_WRITER(bodies);
+	*out = (struct envelope){.has_timestamp = from->has_timestamp,
+	    .timestamp_s = from->has_timestamp ? from->timestamp_s : now_s};
+	memcpy(out->session, from->session, sizeof(out->session));
+	memcpy(out->event, from->event, sizeof(out->event));
 	json_open_object(&json, NULL);
-	json_write_cstr(&json, "session_id", e->session);
-	json_write_cstr(&json, "event", e->event);
-	json_write_i64(&json, "timestamp", timestamp_s);
-	json_write_raw(&json, "data", buf_view(&e->data));
+	json_write_cstr(&json, "session_id", out->session);
+	json_write_cstr(&json, "event", out->event);
+	json_write_i64(&json, "timestamp", out->timestamp_s);
+	json_write_raw(&json, "data", buf_view(&from->data));
 	json_close(&json);
-	out->failed = !json_is_whole(&json);
+	bodies->failed = !json_is_whole(&json);
+	out->body = (struct slice){bodies->data + start, bodies->len - start};
 }
 
 enum err intake_add(struct intake *in, const struct intake_conf *conf,
     const struct source_event *e, struct slice scope, int64_t key_ms, struct problem *p)
 {
+	struct envelope made;
+	size_t body_at = in->bodies.len;
 	if (in->count == INTAKE_EVENTS_MAX)
 		return too_many_events(p);
-	int64_t timestamp_s = e->has_timestamp ? e->timestamp_s : conf->now_ms / 1000;
-	size_t body_at = in->bodies.len;
-	struct intake_item *item = add_item(in);
-	struct event *event = &item->publication.event;
-	write_envelope(e, timestamp_s, &in->bodies);
-	memcpy(event->session, e->session, sizeof(event->session));
-	memcpy(event->name, e->event, sizeof(event->name));
-	item->timestamp_s = timestamp_s;
-	item->has_timestamp = e->has_timestamp;
-	item->missed = e->missed;
-	item->body_at = body_at;
-	item->body_len = in->bodies.len - body_at;
-	if (in->bodies.failed || item->body_len > conf->body_max + EVENT_FRAME_MAX)
+	make_envelope(e, conf->now_ms / 1000, &in->bodies, &made);
+	if (in->bodies.failed || made.body.len > conf->body_max + EVENT_FRAME_MAX)
 		return too_large("an event in its canonical form", "", "max_body_bytes",
 		    conf->body_max, p);
-	match(in, conf->registry);
-	if (in->count > 1 && in->deliveries > INTAKE_DELIVERIES_MAX)
-		return too_many_deliveries(in, p);
-	if (key_ms > 0) /* the same id is the same event, whatever else is said of it */
-		idempotency_set(&item->key, scope, buf_view(&e->id), SLICE(""), SLICE(""),
-		    conf->now_ms + key_ms);
-	return OK;
+	enum err err = take_event(in, conf, &made, body_at, p);
+	if (err == OK)
+		in->items[in->count - 1].missed = e->missed;
+	if (err == OK && key_ms > 0)
+		/* the same id is the same event, whatever else is said of it */
+		idempotency_set(&in->items[in->count - 1].key, scope, buf_view(&e->id),
+		    SLICE(""), SLICE(""), conf->now_ms + key_ms);
+	return err;
 }
 
 enum err intake_finish(struct intake *in, const struct intake_conf *conf, struct problem *p)

@@ -86,6 +86,8 @@ static const struct route ROUTES[] = {
 	release_webhook, &WEBHOOKS_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks/:id/test", handle_test, release_publish,
 	&PUBLISH_CALL_SIZE, false, NULL},
+    {"POST", "api/v1/sessions/:session/webhooks/:id/filter-test", handle_filter_test, NULL,
+	NULL, false, NULL},
     {"GET", "api/v1/sessions", handle_sessions_list, NULL, NULL, false, "limit cursor"},
     {"GET", "api/v1/sessions/:session/deliveries", handle_deliveries_list, NULL, NULL, false,
 	"webhook_id event_id status event since until limit cursor"},

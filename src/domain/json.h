@@ -107,4 +107,10 @@ enum err json_problem(const struct json_reader *r, enum err err, struct problem 
  */
 void json_put_number(struct slice text, struct buf *out);
 
+/*
+ * Returns the double next to number literal `text` (valid JSON), 0 or infinite where it is
+ * beyond all; of one with more than 17 digits, next to what the first 17 say. O(its bytes).
+ */
+double json_to_double(struct slice text);
+
 #endif

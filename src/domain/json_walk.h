@@ -1,7 +1,6 @@
 /*
  * A walk over canonical JSON, the texts that json_read_value() makes: members and items one by
- * one, strings decoded, nothing checked again. What is no such text is read in some way, within
- * its bounds.
+ * one, strings decoded, nothing checked again (json_scan.h).
  *
  *	struct json_walk w = json_walk_in(value);
  *	while (json_walk_next(&w)) … w.key, w.value …
@@ -13,10 +12,12 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "domain/json_scan.h"
 
 struct json_walk {
-	struct slice left;  /* private */
-	bool in_object;     /* private */
+	struct json_scan scan; /* private, as the next two */
+	bool in_object;
+	bool has_more;
 	struct slice key;   /* escaped, without quotes; empty in an array */
 	struct slice value; /* as all slices: into the text */
 };
@@ -36,7 +37,7 @@ bool json_is_object(struct slice value);
 bool json_is_array(struct slice value);
 
 /*
- * Appends what the string `value` stands for, in UTF-8; a lone surrogate becomes U+FFFD. False
+ * Appends what the string `value` stands for, as json_decode() does. False
  * where it is no string: nothing is appended.
  */
 bool json_text_of(struct slice value, struct buf *out);

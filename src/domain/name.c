@@ -117,10 +117,36 @@ bool name_put_event(struct slice s, char out[EVENT_MAX + 1])
 	return out[0] != '\0';
 }
 
+/* Takes a * off the end; whether there was one. */
+static bool cut_star(struct slice *s)
+{
+	bool has_star = s->len > 0 && s->ptr[s->len - 1] == '*';
+	s->len -= has_star ? 1 : 0;
+	return has_star;
+}
+
+bool name_is_pattern(struct slice s)
+{
+	(void)cut_star(&s); /* with one or without */
+	return name_is_event(s);
+}
+
+bool name_covers(struct slice pattern, struct slice event)
+{
+	if (slice_eq(pattern, SLICE("all")))
+		return true;
+	return cut_star(&pattern) ? slice_starts(event, pattern) : slice_eq(event, pattern);
+}
+
 static bool is_listed(struct slice s, const char *const names[], size_t n)
 {
+	struct slice start = s;
+	bool has_star = cut_star(&start);
 	for (size_t i = 0; i < n; i++) {
-		if (slice_eq(s, slice_of(names[i])))
+		struct slice name = slice_of(names[i]);
+		bool begins = has_star && !slice_eq(name, SLICE("all")) &&
+		    slice_starts(name, start);
+		if (begins || slice_eq(name, s))
 			return true;
 	}
 	return false;

@@ -38,7 +38,16 @@ bool name_put_event(struct slice s, char out[EVENT_MAX + 1]);
 extern const char *const NAME_EVENTS[];
 extern const size_t NAME_EVENTS_COUNT;
 
-/* Whether a webhook may name event `s`: one of NAME_EVENTS or of the `n` configured `extra`. */
+/* Whether `s` can be asked for at all: an event's name, or how one begins and a *. */
+bool name_is_pattern(struct slice s);
+
+/* Whether `pattern`, as name_is_pattern() has it, is for `event`: "all" is for each. */
+bool name_covers(struct slice pattern, struct slice event);
+
+/*
+ * Whether a webhook may ask for `s` without saying that it means it: one of NAME_EVENTS or of
+ * the `n` configured `extra`, or the beginning of one and a *.
+ */
 bool name_is_subscribable(struct slice s, char *const extra[], size_t n);
 
 #endif

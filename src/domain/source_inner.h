@@ -2,7 +2,7 @@
 #ifndef DOMAIN_SOURCE_INNER_H
 #define DOMAIN_SOURCE_INNER_H
 
-#include "domain/pointer.h"
+#include "domain/json_pointer.h"
 #include "domain/source.h"
 
 #define SOURCE_DROPS_MAX 16
@@ -12,9 +12,9 @@ enum value_from { FROM_NOTHING, FROM_TEXT, FROM_BODY, FROM_HEADER, FROM_QUERY, F
 /* Where in a request a value is. */
 struct source_value {
 	enum value_from from;
-	char *text;              /* the literal, or the name of the header or parameter */
-	struct pointer *pointer; /* of FROM_BODY */
-	unsigned segment;        /* of FROM_PATH, from 1 */
+	char *text;                   /* the literal, or the name of the header or parameter */
+	struct json_pointer *pointer; /* of FROM_BODY */
+	unsigned segment;             /* of FROM_PATH, from 1 */
 };
 
 enum time_unit { UNIT_S, UNIT_MS, UNIT_ISO };
@@ -29,9 +29,9 @@ struct source_plan {
 	struct source_value event_id;
 	struct source_value timestamp;
 	enum time_unit unit;
-	struct pointer *data;  /* NULL: the whole */
-	struct pointer *split; /* NULL: one event */
-	struct pointer *drop[SOURCE_DROPS_MAX];
+	struct json_pointer *data;  /* NULL: the whole */
+	struct json_pointer *split; /* NULL: one event */
+	struct json_pointer *drop[SOURCE_DROPS_MAX];
 	size_t drops;
 	char *form;
 	enum source_challenge challenge;

@@ -37,9 +37,9 @@ static void put_parameter(struct slice query, struct slice name, struct buf *out
 }
 
 /* Appends a value of the body as a text: that of a string, the literal of a number or word. */
-static void put_body(const struct pointer *p, struct slice item, struct buf *out)
+static void put_body(const struct json_pointer *p, struct slice item, struct buf *out)
 {
-	struct slice value = pointer_find(p, item);
+	struct slice value = json_pointer_find(p, item);
 	bool is_text = json_text_of(value, out);
 	if (!is_text && value.ptr != NULL && !json_is_object(value) && !json_is_array(value) &&
 	    !slice_eq(value, SLICE("null")))
@@ -91,7 +91,7 @@ static void put_kept(const struct source_plan *plan, struct slice item, struct b
 	buf_slice(out, item);
 	for (size_t i = 0; i < plan->drops; i++) {
 		struct buf left = BUF_INIT(out->max);
-		pointer_leave_out(plan->drop[i], buf_view(out), &left);
+		json_pointer_leave_out(plan->drop[i], buf_view(out), &left);
 		buf_fini(out);
 		*out = left;
 	}
@@ -100,7 +100,7 @@ static void put_kept(const struct source_plan *plan, struct slice item, struct b
 /* Appends what becomes the data: the whole, where it is not where it should be. */
 static void put_data(const struct source_plan *plan, struct slice item, struct buf *out)
 {
-	struct slice data = plan->data == NULL ? item : pointer_find(plan->data, item);
+	struct slice data = plan->data == NULL ? item : json_pointer_find(plan->data, item);
 	buf_slice(out, data.ptr == NULL ? item : data);
 }
 
@@ -186,7 +186,7 @@ void source_split(const struct source *s, struct slice body,
 {
 	struct splitting sp = {fn, arg, false};
 	if (s->plan->split != NULL)
-		pointer_each(s->plan->split, body, take_item, &sp);
+		json_pointer_each(s->plan->split, body, take_item, &sp);
 	if (!sp.found)
 		(void)fn(arg, body);
 }

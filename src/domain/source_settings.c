@@ -23,7 +23,7 @@
 static void free_value(struct source_value *v)
 {
 	free(v->text);
-	pointer_free(v->pointer);
+	json_pointer_free(v->pointer);
 }
 
 void source_plan_free(struct source_plan *plan)
@@ -37,22 +37,22 @@ void source_plan_free(struct source_plan *plan)
 	free_value(&plan->event);
 	free_value(&plan->event_id);
 	free_value(&plan->timestamp);
-	pointer_free(plan->data);
-	pointer_free(plan->split);
+	json_pointer_free(plan->data);
+	json_pointer_free(plan->split);
 	for (size_t i = 0; i < plan->drops; i++)
-		pointer_free(plan->drop[i]);
+		json_pointer_free(plan->drop[i]);
 	free(plan->form);
 	mem_forget(plan->verify_token);
 	free(plan);
 }
 
-static struct pointer *take_pointer(struct members *m, const char *name)
+static struct json_pointer *take_pointer(struct members *m, const char *name)
 {
 	char *text = members_get(m, name).ptr == NULL ||
 		slice_eq(members_get(m, name), SLICE("\"\""))
 	    ? mem_copy("", 0)
-	    : members_text(m, name, POINTER_MAX);
-	struct pointer *p = text == NULL ? NULL : pointer_new(slice_of(text));
+	    : members_text(m, name, JSON_POINTER_MAX);
+	struct json_pointer *p = text == NULL ? NULL : json_pointer_new(slice_of(text));
 	if (p == NULL)
 		members_refuse(m, name, "a JSON Pointer such as \"/data/id\"");
 	free(text);
@@ -145,9 +145,9 @@ static void read_drop(struct members *m, struct source_plan *plan)
 {
 	char *texts[SOURCE_DROPS_MAX] = {0};
 	size_t count = 0;
-	members_texts(m, "drop", SOURCE_DROPS_MAX, POINTER_MAX, texts, &count);
+	members_texts(m, "drop", SOURCE_DROPS_MAX, JSON_POINTER_MAX, texts, &count);
 	for (size_t i = 0; i < count; i++) {
-		struct pointer *p = pointer_new(slice_of(texts[i]));
+		struct json_pointer *p = json_pointer_new(slice_of(texts[i]));
 		if (p == NULL)
 			members_refuse(m, "drop",
 			    "an array of JSON Pointers such as "

@@ -15,6 +15,7 @@ struct webhook_rules {
 	    *extra_events; /* event names beyond the contract's that may be subscribed to */
 	size_t extra_event_count;
 	uint32_t timeout_ms; /* of a new webhook that does not name its own */
+	bool any_event;      /* names that nobody knows may be subscribed to */
 };
 
 /*

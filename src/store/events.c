@@ -429,17 +429,20 @@ enum err history_fill(struct db_txn *txn, bool *more)
 	return err == OK ? migration_write(txn, FILLED_KEY, &place) : err;
 }
 
-void publication_match(struct publication *p, const struct registry *reg)
+uint64_t publication_match(struct publication *p, const struct registry *reg)
 {
 	size_t count = 0;
-	uint64_t *numbers = registry_wanting(reg, slice_of(p->event.session),
-	    slice_of(p->event.name), &count);
+	uint64_t steps = 0;
+	struct slice session = slice_of(p->event.session);
+	uint64_t *numbers = registry_wanting(reg, session, slice_of(p->event.name), p->body,
+	    &steps, &count);
 	if (count > 0)
 		p->targets = mem_array(count, sizeof(*p->targets));
 	for (size_t i = 0; i < count; i++)
 		p->targets[i].webhook = numbers[i];
 	p->event.deliveries = (uint32_t)count;
 	free(numbers);
+	return steps;
 }
 
 void publication_match_as(struct publication *p, const struct publication *same)

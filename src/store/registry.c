@@ -3,7 +3,7 @@
  * lists in the order of their sessions' bytes. A retired webhook leaves its session's list for
  * that of the retired ones, and stays under its number until its queue is purged. Each session
  * has an index of who wants which event, so that publishing costs nothing for those who want
- * something else.
+ * something else; and the pointers of its filters, so that each event is walked over once.
  */
 #include "store/registry.h"
 
@@ -11,9 +11,12 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "domain/name.h"
 #include "store/webhooks.h"
 
-/* The enabled webhooks of a session whose filter has a name. */
+#define DECODED_KEPT (64u << 10) /* bytes, between two events */
+
+/* The enabled webhooks of a session that have a name in `events`. */
 struct wanting {
 	uint64_t *numbers; /* ascending: in order of registration */
 	size_t count;
@@ -22,7 +25,13 @@ struct wanting {
 struct list {
 	struct webhook **webhooks;
 	size_t count;
-	struct map *wanting; /* name of an event, or "all" -> struct wanting */
+	struct map
+	    *wanting;    /* name of an event, its beginning and *, or "all" -> struct wanting */
+	size_t patterns; /* how many of these end with * */
+	struct pointers
+	    *pointers;  /* of the enabled webhooks' filters; NULL: none was ever there */
+	size_t filters; /* how many those are */
+	uint64_t steps; /* of the filters of all its webhooks */
 };
 
 struct registry {
@@ -32,6 +41,7 @@ struct registry {
 	size_t session_count;
 	bool is_loading; /* in_order is put in order at the end */
 	struct list retired;
+	struct buf *decoded; /* strings of the event that filters are asked about */
 	uint64_t last_number;
 	struct registry_figures figures;
 };
@@ -41,6 +51,8 @@ struct registry *registry_new(void)
 	struct registry *reg = mem_new(sizeof(*reg));
 	reg->by_number = map_new();
 	reg->by_session = map_new();
+	reg->decoded = mem_new(sizeof(*reg->decoded));
+	*reg->decoded = BUF_INIT(SIZE_MAX); /* no more than the event has bytes */
 	return reg;
 }
 
@@ -64,6 +76,7 @@ static void free_list(void *value, void *arg)
 	(void)arg;
 	map_each(l->wanting, free_wanting, NULL);
 	map_free(l->wanting);
+	pointers_free(l->pointers);
 	free(l->webhooks);
 	free(l);
 }
@@ -78,6 +91,8 @@ void registry_free(struct registry *reg)
 	map_free(reg->by_number);
 	free(reg->in_order);
 	free(reg->retired.webhooks);
+	buf_fini(reg->decoded);
+	free(reg->decoded);
 	free(reg);
 }
 
@@ -103,6 +118,11 @@ static size_t find_number(const struct wanting *n, uint64_t number)
 	return low;
 }
 
+static size_t is_pattern(const char *name, size_t len)
+{
+	return len > 0 && name[len - 1] == '*' ? 1 : 0;
+}
+
 /* Adds a webhook to those that want `name`; one that is there already stays. */
 static void enter_name(struct list *l, const char *name, uint64_t number)
 {
@@ -111,6 +131,7 @@ static void enter_name(struct list *l, const char *name, uint64_t number)
 	if (n == NULL) {
 		n = mem_new(sizeof(*n));
 		map_put(l->wanting, name, len, n);
+		l->patterns += is_pattern(name, len);
 	}
 	size_t at = find_number(n, number);
 	if (at < n->count && n->numbers[at] == number)
@@ -134,6 +155,7 @@ static void leave_name(struct list *l, const char *name, uint64_t number)
 	if (n->count > 0)
 		return;
 	(void)map_del(l->wanting, name, len); /* is `n` */
+	l->patterns -= is_pattern(name, len);
 	free_wanting(n, NULL);
 }
 
@@ -146,6 +168,31 @@ static void index_names(struct list *l, const struct webhook *w, bool enter)
 		else
 			leave_name(l, w->events[i], w->number);
 	}
+}
+
+/* Has events asked of the filter of `w`, or not any more. */
+static void index_filter(struct list *l, const struct webhook *w, bool enter)
+{
+	if (l->wanting == NULL || w->filter == NULL)
+		return;
+	uint64_t steps = filter_steps(w->filter);
+	l->steps += enter ? steps : -steps;
+	if (!w->enabled)
+		return;
+	if (l->pointers == NULL)
+		l->pointers = pointers_new();
+	if (enter)
+		filter_enter(w->filter, l->pointers);
+	else
+		filter_leave(w->filter, l->pointers);
+	l->filters += enter ? 1 : (size_t)-1;
+}
+
+/* Enters `w` into what its session's list has of all, or takes it out. */
+static void index_webhook(struct list *l, const struct webhook *w, bool enter)
+{
+	index_names(l, w, enter);
+	index_filter(l, w, enter);
 }
 
 static const char *session_of(const struct list *l)
@@ -212,7 +259,7 @@ static void list_add(struct registry *reg, struct webhook *w)
 		l->wanting = map_new();
 		map_put(reg->by_session, w->session, strlen(w->session), l);
 	}
-	index_names(l, w, true);
+	index_webhook(l, w, true);
 	l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(struct webhook *));
 	size_t at = l->count++;
 	/* a session's in order of number; nearly always that is the end */
@@ -226,7 +273,7 @@ static void list_add(struct registry *reg, struct webhook *w)
 static void list_remove(struct registry *reg, const struct webhook *w)
 {
 	struct list *l = list_of(reg, w);
-	index_names(l, w, false);
+	index_webhook(l, w, false);
 	if (l->count == 1 && l != &reg->retired)
 		order_remove(reg, l);
 	size_t kept = 0;
@@ -245,8 +292,8 @@ static void list_remove(struct registry *reg, const struct webhook *w)
 static void list_replace(struct registry *reg, const struct webhook *old, struct webhook *w)
 {
 	struct list *l = list_of(reg, old);
-	index_names(l, old, false);
-	index_names(l, w, true);
+	index_webhook(l, old, false);
+	index_webhook(l, w, true);
 	for (size_t i = 0; i < l->count; i++) {
 		if (l->webhooks[i] == old)
 			l->webhooks[i] = w;
@@ -360,37 +407,100 @@ const struct webhook *registry_first_retired(const struct registry *reg)
 	return reg->retired.count > 0 ? reg->retired.webhooks[0] : NULL;
 }
 
-/* Merges two ascending lists into `out`; a number of both is there once. Returns how many. */
-static size_t merge(const struct wanting *a, const struct wanting *b, uint64_t *out)
+/* Merges ascending `more` into `out`, which has `count` ascending; returns how many then. */
+static size_t merge(uint64_t *out, size_t count, const struct wanting *more)
 {
-	size_t i = 0;
-	size_t k = 0;
-	size_t n = 0;
-	while (i < a->count || k < b->count) {
-		bool of_a = k == b->count || (i < a->count && a->numbers[i] <= b->numbers[k]);
-		uint64_t number = of_a ? a->numbers[i++] : b->numbers[k++];
-		if (n == 0 || out[n - 1] != number)
-			out[n++] = number;
+	size_t i = count;
+	size_t k = more->count;
+	size_t end = count + k;
+	for (size_t at = end; k > 0;) /* from the end, where there is room */
+		out[--at] = i > 0 && out[i - 1] > more->numbers[k - 1] ? out[--i]
+								       : more->numbers[--k];
+	size_t n = i;
+	for (; i < end; i++) {
+		if (n == 0 || out[n - 1] != out[i])
+			out[n++] = out[i];
 	}
 	return n;
 }
 
-uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
-    size_t *count)
+/* What covers the name of an event: itself, "all", and each of its beginnings with a *. */
+struct covering {
+	const struct wanting *lists[EVENT_MAX + 2];
+	size_t count;
+	size_t numbers; /* of all lists */
+};
+
+static void cover(const struct list *l, const char *name, size_t len, struct covering *c)
 {
-	static const struct wanting NOBODY = {0};
+	const struct wanting *n = map_get(l->wanting, name, len);
+	if (n == NULL)
+		return;
+	c->lists[c->count++] = n;
+	c->numbers += n->count;
+}
+
+static void cover_event(const struct list *l, struct slice event, struct covering *c)
+{
+	char pattern[EVENT_MAX + 1];
+	c->count = 0;
+	c->numbers = 0;
+	cover(l, event.ptr, event.len, c);
+	cover(l, "all", 3, c);
+	for (size_t n = 1; l->patterns > 0 && n <= event.len && n <= EVENT_MAX; n++) {
+		memcpy(pattern, event.ptr, n);
+		pattern[n] = '*';
+		cover(l, pattern, n + 1, c);
+	}
+}
+
+bool registry_has_filters(const struct registry *reg, struct slice session)
+{
 	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
+	return l != NULL && l->filters > 0;
+}
+
+uint64_t registry_steps(const struct registry *reg, struct slice session)
+{
+	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
+	return l == NULL ? 0 : l->steps;
+}
+
+/* Takes those whose filters stop the body out of `numbers`; returns how many stay. */
+static size_t filter_out(const struct registry *reg, const struct list *l, struct slice body,
+    uint64_t *steps, uint64_t *numbers, size_t count)
+{
+	size_t kept = 0;
+	bool has_looked = false;
+	for (size_t i = 0; i < count; i++) {
+		const struct webhook *w = registry_get(reg, numbers[i]);
+		if (w->filter != NULL && !has_looked)
+			pointers_look(l->pointers, body, reg->decoded);
+		has_looked = has_looked || w->filter != NULL;
+		if (w->filter == NULL || filter_matches(w->filter, l->pointers, steps))
+			numbers[kept++] = numbers[i];
+	}
+	if (reg->decoded->cap > DECODED_KEPT)
+		buf_fini(reg->decoded);
+	return kept;
+}
+
+uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
+    struct slice body, uint64_t *steps, size_t *count)
+{
+	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
+	struct covering covering;
 	*count = 0;
 	if (l == NULL)
 		return NULL;
-	const struct wanting *some = map_get(l->wanting, event.ptr, event.len);
-	const struct wanting *all = map_get(l->wanting, "all", 3);
-	some = some == NULL ? &NOBODY : some;
-	all = all == NULL ? &NOBODY : all;
-	if (some->count + all->count == 0)
+	cover_event(l, event, &covering);
+	if (covering.numbers == 0)
 		return NULL;
-	uint64_t *out = mem_array(some->count + all->count, sizeof(*out));
-	*count = merge(some, all, out);
+	uint64_t *out = mem_array(covering.numbers, sizeof(*out));
+	for (size_t i = 0; i < covering.count; i++)
+		*count = merge(out, *count, covering.lists[i]);
+	if (l->filters > 0)
+		*count = filter_out(reg, l, body, steps, out, *count);
 	return out;
 }
 

@@ -15,8 +15,8 @@
 
 #include "base/log.h"
 #include "domain/json.h"
+#include "domain/json_pointer.h"
 #include "domain/json_walk.h"
-#include "domain/pointer.h"
 #include "domain/source.h"
 #include "domain/url_form.h"
 
@@ -115,16 +115,16 @@ static void check_pointers(struct slice settings, struct slice body)
 		    ? json_walk_find(w.value, SLICE("body"))
 		    : w.value;
 		(void)json_text_of(given, &text); /* else it is empty: the whole */
-		struct pointer *p = pointer_new(buf_view(&text));
+		struct json_pointer *p = json_pointer_new(buf_view(&text));
 		if (p != NULL) {
-			struct slice found = pointer_find(p, body);
+			struct slice found = json_pointer_find(p, body);
 			if (found.ptr != NULL)
 				check_json(found);
-			pointer_leave_out(p, body, &left);
+			json_pointer_leave_out(p, body, &left);
 			if (text.len > 0)
 				check_json(buf_view(&left));
 		}
-		pointer_free(p);
+		json_pointer_free(p);
 		buf_fini(&text);
 		buf_fini(&left);
 	}

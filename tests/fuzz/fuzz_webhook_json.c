@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char extra_event[] = "our.own_event";
 static char *const EXTRA_EVENTS[] = {extra_event};
-static const struct webhook_rules RULES = {EXTRA_EVENTS, 1, 7000};
+static const struct webhook_rules RULES = {EXTRA_EVENTS, 1, 7000, false};
 
 static void check_json(struct slice text)
 {

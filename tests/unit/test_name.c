@@ -97,6 +97,28 @@ static void test_subscribable(void **state)
 	assert_false(name_is_subscribable(SLICE(""), extra, 2));
 }
 
+static void test_patterns(void **state)
+{
+	(void)state;
+	char one[] = "order.paid";
+	char *const extra[] = {one};
+	assert_true(name_is_subscribable(SLICE("group_*"), NULL, 0));
+	assert_true(name_is_subscribable(SLICE("message*"), NULL, 0));
+	assert_true(name_is_subscribable(SLICE("order.*"), extra, 1));
+	assert_false(name_is_subscribable(SLICE("order.*"), NULL, 0));
+	assert_false(name_is_subscribable(SLICE("all*"), NULL, 0));
+	assert_true(name_is_pattern(SLICE("a")));
+	assert_true(name_is_pattern(SLICE("a*")));
+	assert_false(name_is_pattern(SLICE("*")));
+	assert_false(name_is_pattern(SLICE("a**")));
+	assert_false(name_is_pattern(SLICE("a*b")));
+	assert_true(name_covers(SLICE("all"), SLICE("message")));
+	assert_true(name_covers(SLICE("mess*"), SLICE("message")));
+	assert_true(name_covers(SLICE("message*"), SLICE("message")));
+	assert_false(name_covers(SLICE("messages*"), SLICE("message")));
+	assert_false(name_covers(SLICE("messag"), SLICE("message")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +128,7 @@ int main(void)
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_last_byte_counts),
 	    cmocka_unit_test(test_subscribable),
+	    cmocka_unit_test(test_patterns),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

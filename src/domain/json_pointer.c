@@ -1,5 +1,5 @@
-/* JSON Pointers; see pointer.h. Tokens are kept as keys stand in canonical JSON: escaped. */
-#include "domain/pointer.h"
+/* JSON Pointers; see json_pointer.h. Tokens are kept as keys stand in canonical JSON. */
+#include "domain/json_pointer.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,8 +16,8 @@ struct token {
 	uint64_t index; /* UINT64_MAX: it is no index of an array */
 };
 
-struct pointer {
-	struct token tokens[POINTER_TOKENS_MAX];
+struct json_pointer {
+	struct token tokens[JSON_POINTER_TOKENS];
 	size_t count;
 };
 
@@ -47,8 +47,8 @@ static uint64_t index_of(struct slice text)
 
 static bool take_token(struct slice text, struct token *t)
 {
-	struct buf plain = BUF_INIT(POINTER_MAX);
-	struct buf escaped = BUF_INIT(6 * POINTER_MAX + 2);
+	struct buf plain = BUF_INIT(JSON_POINTER_MAX);
+	struct buf escaped = BUF_INIT(6 * JSON_POINTER_MAX + 2);
 	struct json_writer w = JSON_WRITER(&escaped);
 	bool good = decode_token(text, &plain);
 	if (good) {
@@ -63,19 +63,19 @@ static bool take_token(struct slice text, struct token *t)
 	return good;
 }
 
-struct pointer *pointer_new(struct slice text)
+struct json_pointer *json_pointer_new(struct slice text)
 {
-	if (text.len > POINTER_MAX || (text.len > 0 && text.ptr[0] != '/'))
+	if (text.len > JSON_POINTER_MAX || (text.len > 0 && text.ptr[0] != '/'))
 		return NULL;
-	struct pointer *p = mem_new(sizeof(*p));
+	struct json_pointer *p = mem_new(sizeof(*p));
 	size_t at = 0;
 	while (at < text.len) {
 		const char *from = text.ptr + at + 1;
 		const char *end = memchr(from, '/', text.len - at - 1);
 		size_t len = end == NULL ? text.len - at - 1 : (size_t)(end - from);
-		if (p->count == POINTER_TOKENS_MAX ||
+		if (p->count == JSON_POINTER_TOKENS ||
 		    !take_token((struct slice){from, len}, &p->tokens[p->count])) {
-			pointer_free(p);
+			json_pointer_free(p);
 			return NULL;
 		}
 		p->count++;
@@ -84,7 +84,7 @@ struct pointer *pointer_new(struct slice text)
 	return p;
 }
 
-void pointer_free(struct pointer *p)
+void json_pointer_free(struct json_pointer *p)
 {
 	for (size_t i = 0; p != NULL && i < p->count; i++)
 		free(p->tokens[i].key);
@@ -101,7 +101,7 @@ static bool is_meant(const struct token *t, const struct json_walk *w, uint64_t 
 	return t->index == n;
 }
 
-struct slice pointer_find(const struct pointer *p, struct slice value)
+struct slice json_pointer_find(const struct json_pointer *p, struct slice value)
 {
 	for (size_t i = 0; i < p->count && value.ptr != NULL; i++) {
 		struct json_walk w = json_walk_in(value);
@@ -115,7 +115,7 @@ struct slice pointer_find(const struct pointer *p, struct slice value)
 }
 
 struct each {
-	const struct pointer *p;
+	const struct json_pointer *p;
 	bool (*fn)(void *arg, struct slice found);
 	void *arg;
 };
@@ -133,7 +133,7 @@ static bool walk_each(const struct each *e, size_t at, struct slice value)
 	return true;
 }
 
-void pointer_each(const struct pointer *p, struct slice value,
+void json_pointer_each(const struct json_pointer *p, struct slice value,
     bool (*fn)(void *arg, struct slice found), void *arg)
 {
 	const struct each e = {p, fn, arg};
@@ -141,7 +141,7 @@ void pointer_each(const struct pointer *p, struct slice value,
 }
 
 /* From token `at` on, which is not behind the last; as deep as there are tokens. */
-static void leave_out(const struct pointer *p, size_t at, struct slice value,
+static void leave_out(const struct json_pointer *p, size_t at, struct slice value,
     struct json_writer *out)
 {
 	struct json_walk w = json_walk_in(value);
@@ -167,7 +167,7 @@ static void leave_out(const struct pointer *p, size_t at, struct slice value,
 	json_close(out);
 }
 
-void pointer_leave_out(const struct pointer *p, struct slice value, struct buf *out)
+void json_pointer_leave_out(const struct json_pointer *p, struct slice value, struct buf *out)
 {
 	struct json_writer w = JSON_WRITER(out);
 	if (p->count > 0)

@@ -2,8 +2,8 @@
  * JSON Pointers (RFC 6901) into canonical JSON: "/data/chat", "/items/0/id"; "" is the whole.
  * In a pattern a token that is "*" alone stands for every member or item.
  */
-#ifndef DOMAIN_POINTER_H
-#define DOMAIN_POINTER_H
+#ifndef DOMAIN_JSON_POINTER_H
+#define DOMAIN_JSON_POINTER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,26 +12,26 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-#define POINTER_MAX 512       /* bytes of a pointer */
-#define POINTER_TOKENS_MAX 16 /* of a pointer */
+#define JSON_POINTER_MAX 512   /* bytes of a pointer */
+#define JSON_POINTER_TOKENS 16 /* of a pointer */
 
-struct pointer;
+struct json_pointer;
 
-/* Makes one of its text; NULL where that is none, or over the limits. pointer_free() it. */
-struct pointer *pointer_new(struct slice text);
-void pointer_free(struct pointer *p); /* NULL is fine */
+/* Makes one of its text; NULL where that is none, or too long. json_pointer_free() it. */
+struct json_pointer *json_pointer_new(struct slice text);
+void json_pointer_free(struct json_pointer *p); /* NULL is fine */
 
 /* The value that it points at; ptr is NULL where there is none. O(bytes of `value`). */
-struct slice pointer_find(const struct pointer *p, struct slice value);
+struct slice json_pointer_find(const struct json_pointer *p, struct slice value);
 
 /*
  * Calls `fn` for each value that the pattern `p` means, in their order, until it returns false.
  * O(bytes of `value` for each token).
  */
-void pointer_each(const struct pointer *p, struct slice value,
+void json_pointer_each(const struct json_pointer *p, struct slice value,
     bool (*fn)(void *arg, struct slice found), void *arg);
 
 /* Appends `value` without the members and items that the pattern `p` means. */
-void pointer_leave_out(const struct pointer *p, struct slice value, struct buf *out);
+void json_pointer_leave_out(const struct json_pointer *p, struct slice value, struct buf *out);
 
 #endif
