@@ -20,7 +20,7 @@ document needs beyond that stands in a comment on the line before a block:
   <!-- example: request PORT -->     what a receiver on PORT got last, byte by byte
   <!-- example: wait TEXT -->        repeat the command until it prints TEXT; with --write, wait
                                      until a program in the background has
-  <!-- example: save NAME=KEY -->    NAME is the value of the first "KEY" in the output
+  <!-- example: save NAME=KEY … -->  NAME is the value of the first "KEY" in the output
   <!-- example: needs PROGRAM -->     which may not be installed; `make test` then passes it by
 """
 
@@ -42,7 +42,7 @@ import harness  # noqa: E402  (found by the line before)
 
 DOCUMENTS = (
     "README.md", "docs/api.md", "docs/architecture.md", "docs/filters.md", "docs/migrating.md",
-    "docs/operations.md",
+    "docs/operations.md", "docs/sources.md",
 )
 PATIENCE_S = 20  # for what comes in its own time
 RUNS = {"make run": "etc/run-dev", "make test": None}  # what is run in their place
@@ -199,9 +199,10 @@ class Run:
         for step in block.steps if block.type == "console" else []:
             self._run_step(step, block.notes.get("wait"))
         if "save" in block.notes:
-            name, key = block.notes["save"].split("=")
             printed = "\n".join(line for step in block.steps for line in step.found)
-            self.variables[name] = re.search(f'"{key}":"([^"]*)"', printed).group(1)
+            for pair in block.notes["save"].split():
+                name, key = pair.split("=")
+                self.variables[name] = re.search(f'"{key}":"([^"]*)"', printed).group(1)
 
     def _last_request(self, port):
         request = self.receivers[port].wait_for(1)[-1]

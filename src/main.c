@@ -39,6 +39,22 @@ static const struct command COMMANDS[] = {
 	false},
     {"send", command_send, "[--url URL] [--token T] SESSION EVENT [DATA]",
 	"publishes one event", REMOTE "  DATA             JSON; {} without it\n", false},
+    {"source", command_source,
+	"add|list|show|rotate|remove [--url URL] [--token T] [--preset P] [--name N] "
+	"[--session S] [--secret S] [--verify-token T] [ID]",
+	"makes and shows sources: doors for other senders",
+	REMOTE
+	"  add              makes one, and prints the URL and the secret to paste\n"
+	"  list             all of them, what came, and why the last was refused\n"
+	"  show ID          one of them\n"
+	"  rotate ID        draws it a new URL; the old one is closed\n"
+	"  remove ID        closes it\n"
+	"  --name N         of a new one; needed\n"
+	"  --preset P       what it sends: waha, meta, github, … (docs/sources.md)\n"
+	"  --session S      that all its events are of; else the sender names it\n"
+	"  --secret S       that the sender has made; else one is drawn, if it takes one\n"
+	"  --verify-token T that is typed at Meta\n",
+	false},
     {"backup", command_backup, "[--url URL] [--token T] [--ca-file FILE] DIR",
 	"copies the store of a running gateway", REMOTE, false},
     {"tail", command_tail,

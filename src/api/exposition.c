@@ -3,6 +3,18 @@
 
 #include <stdio.h>
 
+void exposition_label(struct buf *labels, const char *name, struct slice value)
+{
+	buf_printf(labels, "%s%s=\"", labels->len > 0 ? "," : "", name);
+	for (size_t i = 0; i < value.len; i++) {
+		char c = value.ptr[i];
+		if (c == '\\' || c == '"' || c == '\n')
+			buf_putc(labels, '\\');
+		buf_putc(labels, c == '\n' ? 'n' : c);
+	}
+	buf_putc(labels, '"');
+}
+
 void exposition_family(struct buf *out, const char *name, const char *type, const char *help)
 {
 	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);

@@ -1,7 +1,7 @@
 /*
  * Writes Prometheus' text format, version 0.0.4: families of samples, each with its help and
- * type once. Pure: it knows the format, not what is measured. Label values are ours and need no
- * escapes.
+ * type once. Pure: it knows the format, not what is measured. Label values that are ours need
+ * no escapes; others go through exposition_label().
  */
 #ifndef API_EXPOSITION_H
 #define API_EXPOSITION_H
@@ -10,6 +10,9 @@
 #include "base/histogram.h"
 
 #define EXPOSITION_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/* Appends a label to what stands between the braces, its value, in UTF-8, escaped. */
+void exposition_label(struct buf *labels, const char *name, struct slice value);
 
 /* Begins a family: `type` is "counter", "gauge" or "histogram". */
 void exposition_family(struct buf *out, const char *name, const char *type, const char *help);

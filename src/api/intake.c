@@ -365,6 +365,8 @@ enum err intake_add(struct intake *in, const struct intake_conf *conf,
 		return too_large("an event in its canonical form", "", "max_body_bytes",
 		    conf->body_max, p);
 	enum err err = take_event(in, conf, &made, body_at, p);
+	if (err == OK)
+		in->items[in->count - 1].missed = e->missed;
 	if (err == OK && key_ms > 0)
 		/* the same id is the same event, whatever else is said of it */
 		idempotency_set(&in->items[in->count - 1].key, scope, buf_view(&e->id),

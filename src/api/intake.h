@@ -28,6 +28,7 @@ struct intake_item {
 	int64_t timestamp_s;
 	size_t body_at, body_len; /* in the intake's bodies */
 	bool has_timestamp;       /* named by the request */
+	bool missed;              /* of a source: a mapping found nothing */
 	struct idempotency key;   /* of its "id" */
 	size_t repeats; /* 1 + the index of an earlier item with the same key; 0: none */
 	bool repeated;  /* out of apply: it was stored before */

@@ -1,9 +1,11 @@
 /*
  * GET /metrics: every figure of the process in Prometheus' text format. Names and units are
- * by its conventions; no label has values that clients choose. What it costs does not depend
- * on how many webhooks, events or sessions there are.
+ * by its conventions; no label has values that clients choose, but for the names of sources.
+ * What it costs does not depend on how many webhooks, events or sessions there are.
  */
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/exposition.h"
 #include "api/handlers.h"
@@ -14,8 +16,8 @@
 #include "shares/shares.h"
 #include "store/queue.h"
 
-#define METRICS_MAX (256u << 10) /* bytes; there are about 15 KiB */
-#define SHARE_ROWS_MAX 32        /* resources that are shared; there are fewer */
+#define METRICS_MAX (4u << 20) /* bytes; about 20 KiB, and 1.6 MiB for SOURCES_MAX sources */
+#define SHARE_ROWS_MAX 32      /* resources that are shared; there are fewer */
 
 const char *const TURN_PART_NAMES[TURN_PARTS] = {
     [TURN_EVENTS] = "events",
@@ -252,6 +254,61 @@ static void put_lookups(const struct api *api, struct buf *out)
 	exposition_whole(out, ENDED, "result=\"displaced\"", f.displaced);
 }
 
+/* A figure of the sources, a sample for each. */
+struct source_family {
+	const char *name;
+	const char *type;
+	const char *help;
+	size_t at;       /* where in struct source_figures it stands */
+	struct buf *out; /* while they are walked */
+};
+
+static void put_source(void *entry, void *arg)
+{
+	const struct source_entry *e = entry;
+	const struct source_family *f = arg;
+	char id[UUID_TEXT_SIZE];
+	struct buf labels = BUF_INIT(3 * SOURCE_NAME_MAX);
+	uuid_format(&e->source->id, id);
+	exposition_label(&labels, "source", slice_of(id));
+	exposition_label(&labels, "name", slice_of(source_name(e->source)));
+	if (f->at != offsetof(struct source_figures, last_ms)) {
+		uint64_t value;
+		memcpy(&value, (const char *)&e->figures + f->at, sizeof(value));
+		exposition_whole(f->out, f->name, buf_cstr(&labels), value);
+	} else if (e->figures.last_ms > 0) { /* it is left out where nothing has come */
+		exposition_real(f->out, f->name, buf_cstr(&labels),
+		    (double)e->figures.last_ms / 1000);
+	}
+	buf_fini(&labels);
+}
+
+static void put_sources(const struct api *api, struct buf *out)
+{
+	static const struct source_family FAMILIES[] = {
+	    {"waybill_source_events_total", "counter", "Events of a source, stored.",
+		offsetof(struct source_figures, events), NULL},
+	    {"waybill_source_repeats_total", "counter",
+		"Events of a source that were stored before.",
+		offsetof(struct source_figures, repeats), NULL},
+	    {"waybill_source_missed_total", "counter",
+		"Events of a source whose session or name was not where it should be.",
+		offsetof(struct source_figures, missed), NULL},
+	    {"waybill_source_refused_total", "counter",
+		"Requests at a source that were not proven, or could not be read.",
+		offsetof(struct source_figures, refused), NULL},
+	    {"waybill_source_last_received_timestamp_seconds", "gauge",
+		"When a source's last request was taken; nothing, where none has come.",
+		offsetof(struct source_figures, last_ms), NULL},
+	};
+	for (size_t i = 0; i < sizeof(FAMILIES) / sizeof(FAMILIES[0]); i++) {
+		struct source_family f = FAMILIES[i];
+		f.out = out;
+		exposition_family(out, f.name, f.type, f.help);
+		sources_each(api->conf.sources, put_source, &f);
+	}
+}
+
 /* What the gateway itself has lacked. */
 static void put_shortages(const struct dispatch_figures *f, struct buf *out)
 {
@@ -315,6 +372,7 @@ void metrics_reply(struct call *c)
 	put_shares(api, &f, &out);
 	put_lookups(api, &out);
 	put_shortages(&f, &out);
+	put_sources(api, &out);
 	put_log(&out);
 	put_process(api, &out);
 	http_reply(c->http, 200, EXPOSITION_TYPE, buf_view(&out));

@@ -2,6 +2,7 @@
 #include "api/file_reply.h"
 #include "api/handlers.h"
 #include "domain/sign.h"
+#include "domain/source_preset.h"
 
 #define CAPABILITIES_MAX (1u << 22) /* bytes; the settings, of at most 1 MiB, as JSON */
 
@@ -54,12 +55,25 @@ static void write_signature(const struct sign_scheme *s, struct json_writer *jso
 	json_close(json);
 }
 
+static void write_presets(struct json_writer *json)
+{
+	struct buf names = BUF_INIT(CAPABILITIES_MAX);
+	source_preset_names(&names);
+	struct slice left = buf_view(&names);
+	json_open_array(json, "presets");
+	while (left.len > 0)
+		json_write_text(json, NULL, slice_cut(&left, ' '));
+	json_close(json);
+	buf_fini(&names);
+}
+
 void handle_capabilities(struct call *c)
 {
 	struct buf text = BUF_INIT(CAPABILITIES_MAX);
 	struct json_writer json = JSON_WRITER(&text);
 	json_open_object(&json, NULL);
 	write_events(&c->api->conf.rules, &json);
+	write_presets(&json);
 	json_open_array(&json, "signatures");
 	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++)
 		write_signature(&SIGN_SCHEMES[i], &json);

@@ -214,7 +214,6 @@ struct entering {
 	struct intake_conf conf;
 	struct source_event event;
 	struct buf scope;
-	size_t missed;
 	enum err err;
 };
 
@@ -223,14 +222,14 @@ static bool take_item(void *arg, struct slice item)
 	struct entering *n = arg;
 	const struct source *s = n->entry->source;
 	source_map(s, n->arrival, item, &n->event);
-	n->missed += n->event.missed ? 1 : 0;
 	n->err = intake_add(publish_intake(n->call), &n->conf, &n->event, buf_view(&n->scope),
 	    source_retention_ms(s), &n->call->problem);
 	return n->err == OK;
 }
 
 /* Fills the intake with the events of the scratch buffer. */
-static enum err take_events(struct call *c, struct source_entry *e, const struct arrival *a)
+static enum err take_events(struct call *c, const struct source_entry *e,
+    const struct arrival *a)
 {
 	struct entering n = {.call = c,
 	    .entry = e,
@@ -246,8 +245,6 @@ static enum err take_events(struct call *c, struct source_entry *e, const struct
 	source_split(e->source, buf_view(&c->api->scratch), take_item, &n);
 	if (n.err == OK)
 		n.err = intake_finish(in, &n.conf, &c->problem);
-	if (n.err == OK)
-		e->figures.missed += n.missed;
 	buf_fini(&n.event.data);
 	buf_fini(&n.event.id);
 	buf_fini(&n.scope);
@@ -257,11 +254,14 @@ static enum err take_events(struct call *c, struct source_entry *e, const struct
 /* It is on disk: the source's figures follow, if it is still there. */
 static void count_events(struct call *c, size_t fresh)
 {
+	const struct intake *in = publish_intake(c);
 	struct source_entry *e = find_entry(c);
 	if (e == NULL)
 		return;
 	e->figures.events += fresh;
-	e->figures.repeats += publish_intake(c)->count - fresh;
+	e->figures.repeats += in->count - fresh;
+	for (size_t i = 0; i < in->count; i++)
+		e->figures.missed += in->items[i].missed && !in->items[i].repeated ? 1 : 0;
 	e->figures.last_ms = clock_wall_ms();
 }
 

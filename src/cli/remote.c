@@ -12,7 +12,7 @@
 #include "domain/url.h"
 
 #define URL_DEFAULT "http://127.0.0.1:8080"
-#define FLAGS_MAX 8
+#define FLAGS_MAX 12
 #define AUTHORIZATION_MAX 1024 /* bytes; a token has at most 512 */
 
 /* Sets what flag `index` of `flags` says. */

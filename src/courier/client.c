@@ -760,8 +760,29 @@ void client_fetch(struct client_request *q, const char *url, uint32_t timeout_ms
 	start(q, url, timeout_ms, 0);
 }
 
+void client_call(struct client_request *q, const char *method, const char *url,
+    struct slice text, uint32_t timeout_ms, client_data_fn data, client_done_fn done, void *arg)
+{
+	q->done = done;
+	q->data = data;
+	q->arg = arg;
+	q->read = NULL;
+	q->has_own_method = true;
+	MUST(curl_easy_setopt(q->easy, text.len > 0 ? CURLOPT_POST : CURLOPT_HTTPGET, 1L));
+	if (text.len > 0) {
+		MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, text.ptr));
+		MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+		    (curl_off_t)text.len));
+	}
+	MUST(curl_easy_setopt(q->easy, CURLOPT_CUSTOMREQUEST, method));
+	start(q, url, timeout_ms, 0);
+}
+
 static void recycle(struct client *c, struct client_request *q)
 {
+	if (q->has_own_method)
+		MUST(curl_easy_setopt(q->easy, CURLOPT_CUSTOMREQUEST, NULL));
+	q->has_own_method = false;
 	buf_reset(&q->lines);
 	q->line_count = 0;
 	q->last_is_own = false;

@@ -142,6 +142,13 @@ typedef bool (*client_data_fn)(void *arg, struct slice bytes);
 void client_fetch(struct client_request *q, const char *url, uint32_t timeout_ms,
     client_data_fn data, client_done_fn done, void *arg);
 
+/*
+ * The same by any method, with a body where `text` is not empty; it is borrowed until `done`.
+ */
+void client_call(struct client_request *q, const char *method, const char *url,
+    struct slice text, uint32_t timeout_ms, client_data_fn data, client_done_fn done,
+    void *arg);
+
 /* Reports the requests that have ended since the last call. */
 void client_reap(struct client *c);
 

@@ -63,7 +63,8 @@ struct client_request {
 	int final_status; /* of the one that counts, once its headers are complete */
 	uint32_t timeout_ms;
 	bool timed_out;
-	bool has_own_tls; /* to be undone before the next request */
+	bool has_own_tls;    /* to be undone before the next request */
+	bool has_own_method; /* the same */
 	CURLcode code;
 	size_t answer_len;
 	char answer[CLIENT_ANSWER_KEPT];

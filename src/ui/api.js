@@ -90,6 +90,9 @@ export async function call(method, path, options) {
 export const get = (path, signal) => call("GET", path, {signal});
 export const post = (path, body) => call("POST", path, {body});
 
+/* Where others reach a path of this server. */
+export const urlOf = (path) => new URL(path.slice(1), BASE).href;
+
 /* A path below a session: path`…` encodes what is put in. */
 export const path = (texts, ...values) => String.raw({raw: texts}, ...values.map(encodeURIComponent));
 

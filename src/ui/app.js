@@ -8,6 +8,7 @@ import {webhook} from "./webhook.js";
 import {deliveries} from "./deliveries.js";
 import {delivery, event} from "./delivery.js";
 import {deadLetters} from "./dead.js";
+import {sources} from "./sources.js";
 import {tail} from "./tail.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -20,6 +21,7 @@ const VIEWS = [
 	["webhooks", "webhooks", needSession("webhooks")],
 	["deliveries", "deliveries", needSession("deliveries")],
 	["dead", "dead", needSession("dead")],
+	["sources", "sources", sources],
 	["tail", "tail", tail],
 	["events/:id", "deliveries", event],
 	["find/:text", "deliveries", find],

@@ -5,7 +5,7 @@ import {badge, button, data, dialog, h, say, shortId, swap} from "./dom.js";
 let asking = false; // the server what there is to choose from: a second click opens no second dialog
 
 /* A field with its label, a note, and room for what the API says about it. */
-function field(name, label, input, note) {
+export function field(name, label, input, note) {
 	input.id = "f-" + name;
 	input.dataset.field = name;
 	const noteId = `note-${name}`;
@@ -14,8 +14,8 @@ function field(name, label, input, note) {
 		h("p", {id: noteId, class: "note"}, note));
 }
 
-const text = (value, more) => h("input", {value: value ?? "", autocomplete: "off", spellcheck: "false", ...more});
-const choice = (value, options) => h("select", null, options.map(([v, name]) =>
+export const text = (value, more) => h("input", {value: value ?? "", autocomplete: "off", spellcheck: "false", ...more});
+export const choice = (value, options) => h("select", null, options.map(([v, name]) =>
 	h("option", {value: v, selected: v === value}, name)));
 const words = (value) => value.split(/[\s,]+/).filter(Boolean);
 const number = (value) => value.trim() === "" ? null : Number(value);
@@ -66,7 +66,7 @@ function refuse(form, error) {
 }
 
 /* A dialog with a form: `work` is called until it does not throw; resolves to what it returns. */
-function ask(title, verb, fields, work) {
+export function ask(title, verb, fields, work) {
 	return new Promise((resolve) => {
 		let result = null;
 		const form = h("form", {novalidate: true}, fields, h("p", {class: "actions"},
@@ -90,6 +90,16 @@ function ask(title, verb, fields, work) {
 		box.addEventListener("close", () => resolve(result));
 		form.querySelector("input,select,textarea")?.focus();
 	});
+}
+
+/* A text to take along, with a button that does so; `of` tells it from others of its kind. */
+export function copyable(label, value, of) {
+	const shown = text(value, {readonly: true, class: "mono", "aria-label": label ?? "URL of " + of});
+	return h("div", {class: "copy"}, label && h("span", {class: "note"}, label), shown, button("Copy", async () => {
+		shown.select();
+		await navigator.clipboard?.writeText(value);
+		say("Copied.");
+	}, "", {"aria-label": `Copy ${label ?? "URL of " + of}`, "data-k": "copy-" + value}));
 }
 
 const TRIED = 10; // events
@@ -212,14 +222,9 @@ export async function rotateSecret(session, id) {
 		overlap_seconds: number(overlap.value) ?? 0, ...(secret.value && {secret: secret.value})}));
 	if (!answer)
 		return;
-	const shown = text(answer.secret, {readonly: true, class: "mono", "aria-label": "The new secret"});
-	const box = dialog("The new secret", h("p", null, "It is shown this once."), shown,
-		h("p", {class: "actions"}, button("Copy", async () => {
-			shown.select();
-			await navigator.clipboard?.writeText(answer.secret);
-			say("Copied.");
-		}), button("Done", () => box.close(), "primary")));
-	shown.select();
+	const box = dialog("The new secret", h("p", null, "It is shown this once."), copyable("The new secret", answer.secret),
+		h("p", {class: "actions"}, button("Done", () => box.close(), "primary")));
+	box.querySelector("input").select();
 }
 
 /* Sends the past of a webhook again. */

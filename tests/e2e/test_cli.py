@@ -1,5 +1,6 @@
 """The command line: answers on standard output, errors on standard error, exit statuses."""
 
+import hmac
 import json
 import re
 import time
@@ -33,7 +34,10 @@ def test_version():
         ("send",), ("send", "s1"), ("send", "s1", "message", "{}", "stray"), ("send", "--fly"),
         ("listen", "--port"), ("listen", "--port", "x"), ("listen", "--port", "65536"),
         ("listen", "--status", "99"), ("listen", "stray"), ("check-config", "--fly"),
-        ("version", "stray"),
+        ("version", "stray"), ("source",), ("source", "paint"), ("source", "add"),
+        ("source", "add", "--name", "n", "stray"), ("source", "list", "stray"),
+        ("source", "list", "--name", "n"), ("source", "show"), ("source", "show", "../x"),
+        ("source", "remove", "1"), ("source", "rotate", "--fly"),
     ],
 )
 def test_wrong_usage_is_status_2(args):
@@ -247,6 +251,105 @@ def test_send_that_fails_is_status_1(gateway, args, env, words):
     done = send(gateway, *args, **env)
     expect_failure(done, 1)
     assert re.search(words, done.stderr)
+
+
+# source
+
+
+def source(gateway, *args, **env):
+    env = {"WAYBILL_URL": gateway.url, "WAYBILL_TOKEN": gateway.token, **env}
+    return waybill("source", *args, env=env)
+
+
+def rows(done):
+    """What is printed of one source, by its titles."""
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    lines = [line for line in done.stdout.splitlines() if not line.endswith(".")]
+    return {line[:16].strip(): line[16:] for line in lines}
+
+
+def test_source_add_prints_what_is_to_be_pasted(gateway):
+    done = source(gateway, "add", "--preset", "waha", "--name", "Loja S\u00e3o Paulo",
+                  "--session", "loja")
+    shown = rows(done)
+    assert shown["name"] == "Loja S\u00e3o Paulo"
+    assert (shown["preset"], shown["session"]) == ("waha", "loja")
+    assert done.stdout.endswith("The secret is not shown again.\n")
+    body = b'{"event":"message","id":"1"}'
+    right = hmac.new(shown["secret"].encode(), body, "sha512").hexdigest()
+    answer = requests.post(shown["url"], data=body, headers={"X-Webhook-Hmac": right})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["session_id"] == "loja"
+    again = rows(source(gateway, "show", shown["id"]))
+    assert (again["events"], again["url"]) == ("1", shown["url"])
+    assert "secret" not in again and shown["secret"] not in str(again)
+
+
+def test_source_add_takes_what_the_sender_has(gateway):
+    done = source(gateway, "add", "--preset", "meta", "--name", "cloud", "--secret", "app secret",
+                  "--verify-token", "of my choice")
+    shown = rows(done)
+    assert shown["verify_token"] == "of my choice"
+    assert "secret" not in shown and "app secret" not in done.stdout
+    query = {"hub.mode": "subscribe", "hub.verify_token": "of my choice", "hub.challenge": "77"}
+    assert requests.get(shown["url"], params=query).text == "77"
+    right = "sha256=" + hmac.new(b"app secret", b"{}", "sha256").hexdigest()
+    assert requests.post(shown["url"], data=b"{}", headers={"X-Hub-Signature-256": right}).ok
+
+
+def test_source_list_has_all_and_why_the_last_was_refused(gateway):
+    names = [f"n{n}" for n in range(3)] + ['quote " and \\', "two\nlines\u202e"]
+    made = [gateway.api("POST", "/sources", json={"name": name, "preset": "github"}).json()
+            for name in names]
+    assert requests.post(gateway.url + made[1]["path"], data=b"{}").status_code == 401
+    done = source(gateway, "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    title, *lines = done.stdout.splitlines()
+    assert title.split() == ["ID", "PRESET", "EVENTS", "MISSED", "REFUSED", "LAST", "NAME"]
+    at = title.index("NAME")
+    assert [line[:36] for line in lines] == [one["id"] for one in made]
+    assert [line[at:] for line in lines] == [
+        "n0", "n1 (the header with the proof is missing)", "n2", 'quote " and \\',
+        "two\\nlines\\u202e"]
+    assert lines[1].split()[1:5] == ["github", "0", "0", "1"]
+
+
+def test_source_list_goes_on_behind_a_page(gateway):
+    settings = {"verify": {"type": "none"}, "drop": ["/" + "x" * 500] * 16}
+    for n in range(130):  # a page ends behind 1 MiB
+        assert gateway.api("POST", "/sources", json={"name": f"n{n}", **settings}).ok
+    assert gateway.api("GET", "/sources").json()["next_cursor"]
+    lines = source(gateway, "list").stdout.splitlines()[1:]
+    assert [line.split()[-1] for line in lines] == [f"n{n}" for n in range(130)]
+
+
+def test_source_rotate_and_remove(gateway):
+    made = rows(source(gateway, "add", "--name", "n", "--preset", "evolution"))
+    rotated = rows(source(gateway, "rotate", made["id"]))
+    assert rotated["url"] != made["url"]
+    assert requests.post(made["url"], data=b"{}").status_code == 404
+    assert requests.post(rotated["url"], data=b"{}").status_code == 200
+    done = source(gateway, "remove", made["id"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Source removed\n", "")
+    for args in (("show", made["id"]), ("rotate", made["id"]), ("remove", made["id"])):
+        done = source(gateway, *args)
+        expect_failure(done, 1)
+        assert "404" in done.stderr and f"waybill source {args[0]}: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args, env, words",
+    [
+        (("add", "--name", "n", "--preset", "nobody"), {}, "one of waxum waha"),
+        (("add", "--name", "n", "--preset", "stripe"), {}, "verify.secrets"),
+        (("list",), {"WAYBILL_TOKEN": "wrong"}, "401"),
+        (("list",), {"WAYBILL_URL": "http://127.0.0.1:9"}, "connect"),
+    ],
+)
+def test_source_that_fails_is_status_1(gateway, args, env, words):
+    done = source(gateway, *args, **env)
+    expect_failure(done, 1)
+    assert words in done.stderr
 
 
 # listen

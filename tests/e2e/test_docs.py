@@ -1,5 +1,6 @@
 """What the documents show is what the program does, and what the source has is in them."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -70,7 +71,7 @@ def test_every_call_is_in_the_api_and_no_other():
     routes = {f"{method} /{path}" for method, path in rows}
     table = section(text_of("docs", "api.md"), "2. Calls")
     documented = set(re.findall(r"^\| `([A-Z]+ [^`]+)` \|", table, re.M))
-    names = {"{s}": ":session", "{id}": ":id", "{file}": ":file"}
+    names = {"{s}": ":session", "{id}": ":id", "{file}": ":file", "{door}": ":door"}
     assert routes
     assert {re.sub(r"\{\w+\}", lambda m: names[m.group()], c) for c in documented} == routes
 
@@ -80,6 +81,56 @@ def test_every_known_event_is_in_the_api_and_no_other():
     text = section(text_of("docs", "api.md"), "3. Webhooks")
     documented = text.split("Events that may be subscribed to:")[1].split(", and those")[0]
     assert re.findall(r"`(\w+)`", documented) == re.findall(r'"(\w+)"', names)
+
+
+def place(value):
+    """A place of a source's setting, as docs/sources.md has it."""
+    if value is None:
+        return ""
+    text = f"header `{value['header']}`" if "header" in value else f"`{value['body']}`"
+    return text + (f" in {value['unit']}" if "unit" in value else "")
+
+
+BESIDES = ("split", "drop", "form", "challenge", "id_scope", "id_retention")
+
+
+def place_row(name, settings):
+    values = [place(settings.get(key))
+              for key in ("session", "event", "event_id", "timestamp", "data")]
+    besides = [f"`{key}`: `{json.dumps(settings[key])}`" for key in BESIDES if key in settings]
+    return [f"`{name}`", *values, ", ".join(besides)]
+
+
+def proof_row(name, preset):
+    verify = preset["settings"]["verify"]
+    drawn = "drawn" if preset.get("makes_secret") else "given"
+    code, behind = "", f" behind `{verify['prefix']}`" if "prefix" in verify else ""
+    if verify["type"] == "hmac":
+        code = f"{verify.get('hash', 'sha256')}, {verify.get('encoding', 'hex')}"
+    return [f"`{name}`", f"`{verify['type']}`", code,
+            f"`{verify['header']}`{behind}" if "header" in verify else "",
+            f"`{verify['signed']}`" if "signed" in verify else "",
+            "" if verify["type"] == "none" else drawn]
+
+
+def test_every_preset_is_in_sources_as_it_is():
+    presets = json.loads(text_of("src", "domain", "presets.json"))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")]
+            for line in section(text_of("docs", "sources.md"), "4. Presets").splitlines()
+            if line.startswith("| `")]
+    assert rows == [
+        *(place_row(name, preset["settings"]) for name, preset in presets.items()),
+        *(proof_row(name, preset) for name, preset in presets.items()),
+    ]
+    known = {"session", "event", "event_id", "timestamp", "data", "verify", *BESIDES}
+    assert all(set(preset["settings"]) <= known for preset in presets.values())
+
+
+def test_every_member_of_a_source_is_in_sources_and_no_other():
+    names = re.search(r"#define MEMBERS(.*?)\n\n", text_of("src", "domain", "source_settings.c"), re.S)
+    table = section(text_of("docs", "sources.md"), "3. Members").split("A **place**")[0]
+    documented = re.findall(r"^\| `(\w+)` \|", table, re.M)
+    assert sorted(documented) == sorted(re.findall(r"\b[a-z_]+\b", names.group(1)))
 
 
 def messages():

@@ -165,6 +165,9 @@ def test_completion():
     assert complete("serve", "--log-format", "") == ["text", "json"]
     assert {"--url", "--token"} <= set(complete("send", "--"))
     assert complete("version", "-") == []
+    assert complete("source", "") == ["add", "list", "show", "rotate", "remove"]
+    assert complete("source", "r") == ["rotate", "remove"]
+    assert complete("source", "add", "--pre") == ["--preset"]
     assert complete("fsck", f"{ETC}/waybill.serv") == [f"{ETC}/waybill.service"]
 
 

@@ -3,11 +3,13 @@ What /metrics and the statistics say: exact counts after known sequences, promto
 the real output, and dashboard and rules that name only what is really there.
 """
 
+import datetime
 import json
 import re
 import subprocess
 
 import pytest
+import requests
 
 from harness import ROOT, Hold, expect_error, hooks_path, reset, wait_until
 
@@ -138,6 +140,67 @@ def test_repeats_are_no_new_events(gateway, make_receiver):
     found = wait_sample(gateway, outcome("delivered"), 1)
     assert found["waybill_events_published_total"] == 1
     assert found["waybill_events_repeated_total"] == 2
+
+
+def post(gateway, source, body, **headers):
+    return gateway.request("POST", source["path"], token="", json=body, headers=headers)
+
+
+def source_sample(source, name):
+    return (f'waybill_source_{name}{{source="{source["id"]}",'
+            f'name="{source["name"]}"}}')
+
+
+def test_sources_have_figures_each(gateway):
+    proof = {"type": "token", "header": "X-T", "secrets": ["right"]}
+    shop, idle = (
+        gateway.api("POST", "/sources", json={
+            "name": name, "verify": proof, "event": {"body": "/e"}, "session": "s"}).json()
+        for name in ("shop", "idle"))
+    last = source_sample(shop, "last_received_timestamp_seconds")
+    assert last not in samples(gateway)
+    for body in ({"e": "a"}, {"e": "a"}, {"f": 1}):
+        assert post(gateway, shop, body, **{"X-T": "right"}).ok
+    assert post(gateway, shop, {}, **{"X-T": "wrong"}).status_code == 401
+    found = samples(gateway)
+    counted = [[found[source_sample(source, f"{what}_total")]
+                for what in ("events", "repeats", "missed", "refused")]
+               for source in (shop, idle)]
+    assert counted == [[2, 1, 1, 1], [0, 0, 0, 0]]
+    received = gateway.api("GET", f"/sources/{shop['id']}").json()["received"]
+    at = datetime.datetime.fromisoformat(received["last_at"].replace("Z", "+00:00"))
+    assert found[last] == pytest.approx(at.timestamp(), abs=0.001)
+    gateway.api("DELETE", f"/sources/{shop['id']}")
+    assert last not in samples(gateway)
+
+
+def test_names_of_sources_cannot_forge_a_line(gateway):
+    names = ['a"} 1\nwaybill_ready 0 #', "back\\slash", "é\t\r\u2028", "{}"]
+    for name in names:
+        settings = {"name": name, "verify": {"type": "none"}}
+        assert gateway.api("POST", "/sources", json=settings).ok
+    text = text_of(gateway)
+    assert promtool("check", "metrics", text=text) == (0, "")
+    label = r'waybill_source_events_total\{source="[^"]*",name="((?:[^"\\]|\\.)*)"\} 0'
+    unescaped = [re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], found)
+                 for found in re.findall(label, text)]
+    assert unescaped == names
+    assert "\nwaybill_ready 0" not in text
+
+
+@pytest.mark.timeout(120)
+def test_as_many_sources_as_there_can_be_are_all_in_the_metrics(gateway):
+    with requests.Session() as session:
+        headers = {"Authorization": f"Bearer {gateway.token}"}
+        url = f"{gateway.url}/api/v1/sources"
+        for _ in range(1000):
+            settings = {"name": '"' * 100, "verify": {"type": "none"}}
+            assert session.post(url, json=settings, headers=headers).ok
+        one_more = session.post(url, json=settings, headers=headers)
+    expect_error(one_more, 409)
+    text = text_of(gateway)
+    assert text.count("\nwaybill_source_refused_total{") == 1000
+    assert text.endswith("\n") and "process_start_time_seconds " in text
 
 
 def test_what_is_under_way(gateway, make_receiver):
@@ -365,6 +428,8 @@ def rule_expressions():
 
 
 def test_dashboard_and_rules_name_only_what_is_exported(gateway):
+    source = gateway.api("POST", "/sources", json={"name": "n", "verify": {"type": "none"}}).json()
+    assert post(gateway, source, {}).ok  # else it has no time of its last request
     wait_until(lambda: "oldest_waiting" in text_of(gateway), what="the first walk's end")
     there = {name.partition("{")[0] for name in samples(gateway)}
     board, rules = dashboard_expressions(), rule_expressions()

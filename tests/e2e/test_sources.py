@@ -317,6 +317,21 @@ def test_what_cannot_be_mapped_is_taken(gateway, receiver):
     assert "malformed JSON" in received["last_refused"]
 
 
+def test_what_was_missed_is_counted_once(make_gateway):
+    """A repeat is no event that was missed, nor is one that was not stored."""
+    gateway = make_gateway(max_queue_per_session=1)
+    sender = make(gateway, "meta", hub, verify_token="t", verify={"secrets": [SECRET]},
+                  split="/all/*")
+    gateway.register("default", "http://127.0.0.1:9/")
+    gateway.register("full", "http://127.0.0.1:9/")
+    found = {"field": "x", "value": {"metadata": {"phone_number_id": "s"}}}
+    for _ in range(2):
+        assert sender.send({"all": [{"a": 1}, found]}).status_code == 200
+    assert sender.send({"all": [{"a": 2}]}).status_code == 429
+    received = gateway.api("GET", f"/sources/{sender.source['id']}").json()["received"]
+    assert (received["events"], received["repeats"], received["missed"]) == (2, 2, 1)
+
+
 def test_path_behind_the_door(gateway, receiver):
     source = add_source(
         gateway, verify={"type": "none"}, session={"path": 1}, event={"path": 2})

@@ -1,10 +1,12 @@
 """The dashboard: its files as they are served, and what one can do with it in a real browser."""
 
+import hmac
 import json
 import re
 import threading
 
 import pytest
+import requests
 from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.common.keys import Keys
 
@@ -457,6 +459,107 @@ def test_change_disable_enable_rotate_delete(page, make_receiver):
     page.wait_title("Webhooks of shop")
     page.wait_text("no webhook yet")
     expect_error(page.gateway.api("GET", hooks_path("shop", made["id"])), 404)
+
+
+def choose(page, name, value):
+    """Picks an option as a user does: the page hears of it."""
+    page.js("arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))",
+            page.control(name), value)
+
+
+def sources(page):
+    return page.gateway.api("GET", "/sources").json()["sources"]
+
+
+@SLOW
+def test_a_source_is_added_shown_rotated_and_removed(page):
+    page.open()
+    page.click("Sources")
+    page.wait_title("Sources")
+    page.wait_text("No source yet")
+    page.click("Add a source")
+    page.wait(lambda: page.has("dialog"), "the dialog")
+    offered = page.js("return [...document.querySelectorAll('#f-preset option')].map((o) => o.value)")
+    assert offered == ["", *page.gateway.api("GET", "/capabilities").json()["presets"]]
+    choose(page, "Sender", "waha")
+    page.click("Add")
+    page.wait_text("name must be a string", css="dialog .error")
+    page.type("Name", "our WAHA")
+    page.type("Session", "shop")
+    page.click("Add")
+    page.wait_text("The secret is shown this once", css="dialog")
+    [made] = sources(page)
+    url = page.control("URL").get_attribute("value")
+    assert url == page.gateway.url + made["path"]
+    secret = page.control("Secret").get_attribute("value")
+    page.click("Done")
+    page.wait_text("our WAHA", "waha", "session shop")
+    assert secret not in page.js("return document.documentElement.outerHTML")
+
+    body = b'{"event":"message","session":"x"}'
+    right = hmac.new(secret.encode(), body, "sha512").hexdigest()
+    sent = requests.post(url, data=body, headers={"X-Webhook-Hmac": right})
+    assert sent.status_code == 200 and sent.json()["session_id"] == "shop"
+    assert requests.post(url, data=body, headers={"X-Webhook-Hmac": "0"}).status_code == 401
+    page.open("sources")
+    page.wait_text("1, ", "ago", "the signature is wrong")
+    assert page.control("URL of our WAHA").get_attribute("value") == url
+
+    page.click("New URL")
+    page.click("Keep")
+    page.wait_gone("dialog")
+    assert sources(page)[0]["path"] == made["path"]
+    page.click("New URL")
+    page.wait(lambda: page.has("dialog"))
+    page.click("New URL")
+    page.wait_text("To paste at the sender", css="dialog")
+    page.wait(lambda: page.control("URL").get_attribute("value") != url, "another URL")
+    assert page.control("URL").get_attribute("value") == page.gateway.url + sources(page)[0]["path"]
+    assert not page.js("return [...document.querySelectorAll('dialog input')].length > 1")
+    page.click("Done")
+    page.wait_gone("dialog")
+    page.click("Remove")
+    page.wait(lambda: page.has("dialog"))
+    page.click("Remove")
+    page.wait_text("No source yet")
+    assert sources(page) == []
+
+
+@SLOW
+def test_a_source_of_meta_needs_what_the_form_says(page):
+    page.open("sources")
+    page.click("Add a source")
+    page.type("Name", "cloud API")
+    choose(page, "Sender", "meta")
+    page.click("Add")
+    page.wait_text("verify_token must be", css="dialog .error")
+    page.type("Verify token", "of my choice")
+    page.click("Add")
+    page.wait_text("secrets", css="dialog .error")
+    page.wait(lambda: page.focused() == "Secret", "the focus on what is wrong")
+    page.type("Secret", "the app secret")
+    page.click("Add")
+    page.wait_text("To paste at the sender", css="dialog")
+    assert "shown this once" not in page.text("dialog")
+    query = {"hub.mode": "subscribe", "hub.verify_token": "of my choice", "hub.challenge": "9"}
+    assert requests.get(page.control("URL").get_attribute("value"), params=query).text == "9"
+
+
+@SLOW
+@pytest.mark.parametrize("width", [1280, 390])
+def test_hostile_names_of_sources_harm_nothing(page, width):
+    page.browser.look(width, 844)
+    for name in (HOSTILE, TURNED + "gpj.exe", "x" * 100):
+        settings = {"name": name, "verify": {"type": "none"}}
+        assert page.gateway.api("POST", "/sources", json=settings).ok
+    page.open("sources")
+    page.wait_text("<script>window.hacked", "\\u202egpj.exe")
+    assert TURNED not in page.js("return document.body.textContent")
+    assert not page.js("return window.hacked")
+    assert page.js("return document.documentElement.scrollWidth") <= width
+    page.click("Add a source")
+    page.wait(lambda: page.has("dialog"), "the dialog")
+    assert page.js("return document.querySelector('dialog').getBoundingClientRect().right") <= width
 
 
 @SLOW

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import MASK, RFC3339, UUID4, Hold, as_listed, expect_error, hooks_path, verify
+from harness import MASK, RFC3339, ROOT, UUID4, Hold, as_listed, expect_error, hooks_path, verify
 
 HOOK = "http://127.0.0.1:9/hook"  # no event is published for it: it is never contacted
 OTHER = "http://127.0.0.1:9/other"
@@ -136,6 +136,11 @@ def test_capabilities_have_each_signature_and_what_it_adds(gateway, make_receive
         verify(request, SECRET, scheme["name"])
         signed = {name.lower() for name, _ in request.headers}
         assert signed - before == {name.lower() for name in scheme["headers"]}, scheme["name"]
+
+
+def test_capabilities_have_the_presets_of_sources(gateway):
+    presets = json.loads((ROOT / "src" / "domain" / "presets.json").read_text())
+    assert gateway.api("GET", "/capabilities").json()["presets"] == list(presets)
 
 
 def test_capabilities_are_for_any_token_and_for_no_other(make_gateway, tmp_path):

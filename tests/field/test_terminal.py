@@ -145,6 +145,8 @@ def commands(url, tmp_path):
         "backup": ["backup", "--url", url, tmp_path / "copy"],
         "tail": ["tail", "--url", url],
         "top": ["top", "--url", url, "--once"],
+        "source list": ["source", "list", "--url", url],
+        "source add": ["source", "add", "--url", url, "--name", "n"],
     }
 
 
@@ -170,6 +172,18 @@ def test_answer_of_a_server(serve, trick):
     url = serve(202, (trick + "\n").encode())
     done = waybill("send", "--url", url, "s1", "message")
     assert is_safe(done.stdout) and done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS)
+def test_source_of_a_server(serve, trick):
+    received = {"events": trick, "last_at": trick, "last_refused": trick}
+    made = {"id": trick, "name": trick, "preset": trick, "path": trick, "session": {trick: trick},
+            "secret": trick, "verify": {"type": trick}, "received": received}
+    for args, answer in ((["add", "--name", "n"], made), (["list"], {"sources": [made] * 2})):
+        body = json.dumps(answer, ensure_ascii=False).encode()
+        done = waybill("source", args[0], "--url", serve(200, body), *args[1:])
+        assert done.returncode == 0 and is_safe(done.stdout), args
+        assert done.stdout.count("\n") == (11 if args[0] == "add" else 3), done.stdout
 
 
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS)

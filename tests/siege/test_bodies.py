@@ -1,6 +1,7 @@
 """Requests whose bodies never come: of nobody, of one token, of two; also through proxies."""
 
 import contextlib
+import hmac
 
 import pytest
 
@@ -91,6 +92,27 @@ def test_signed_webhooks_that_never_come(make_gateway, besiege):
                 stack.enter_context(gateway.connect(source)).send(head)
         siege.hold()
         siege.expect_refused("bodies", ATTACKERS[0])
+
+
+def test_bodies_at_a_door_that_never_come(make_gateway, besiege):
+    """Who knows a source's door takes that source's share, from however many addresses."""
+    gateway = make_gateway(body_timeout_ms=60000, max_connections=256)
+    attacked, other = (
+        gateway.api("POST", "/sources", json={
+            "name": name, "preset": "github", "verify": {"secrets": ["s3cret"]}}).json()
+        for name in ("attacked", "other"))
+    head = head_of("x", path=attacked["path"]).replace(
+        b"Authorization: Bearer x", b"X-Hub-Signature-256: sha256=" + b"0" * 64)
+    code = "sha256=" + hmac.new(b"s3cret", b"{}", "sha256").hexdigest()
+    with besiege(gateway) as siege, contextlib.ExitStack() as stack:
+        for _ in range(60):
+            for source in ATTACKERS:
+                stack.enter_context(gateway.connect(source)).send(head)
+        siege.hold()
+        siege.expect_refused("bodies", f"source {attacked['id']}")
+        answer = gateway.request("POST", other["path"], token="", data=b"{}",
+                                 headers={"X-Hub-Signature-256": code})
+        assert answer.status_code == 200, answer.text
 
 
 def test_heads_with_wrong_tokens_are_answered(gateway, besiege):

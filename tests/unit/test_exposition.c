@@ -24,6 +24,20 @@ static void test_families_and_samples(void **state)
 	buf_fini(&out);
 }
 
+/* Values that others choose cannot end their label, nor their line. */
+static void test_labels(void **state)
+{
+	(void)state;
+	struct buf labels = BUF_INIT(256);
+	struct buf out = BUF_INIT(256);
+	exposition_label(&labels, "id", SLICE("7"));
+	exposition_label(&labels, "name", SLICE("a\"} 1\nb\\n\u00e9"));
+	exposition_whole(&out, "c", buf_cstr(&labels), 1);
+	assert_string_equal(buf_cstr(&out), "c{id=\"7\",name=\"a\\\"} 1\\nb\\\\n\u00e9\"} 1\n");
+	buf_fini(&labels);
+	buf_fini(&out);
+}
+
 /* Buckets are cumulative, and the last, the count and what was recorded are the same. */
 static void test_histogram(void **state)
 {
@@ -70,6 +84,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_families_and_samples),
+	    cmocka_unit_test(test_labels),
 	    cmocka_unit_test(test_histogram),
 	    cmocka_unit_test(test_histograms_of_a_family),
 	};
