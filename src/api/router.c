@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/str.h"
+#include "base/percent.h"
 #include "store/events.h"
 
 #define SEGMENTS_MAX 8      /* of a path; no call has more */
@@ -187,11 +187,10 @@ static enum err split_path(struct slice raw, struct path *path)
 		if (segment == NULL)
 			return ERR_NOTFOUND;
 		if (c == '%') {
-			int high = i + 2 < raw.len ? str_hex_digit(raw.ptr[i + 1]) : -1;
-			int low = high < 0 ? -1 : str_hex_digit(raw.ptr[i + 2]);
-			if (low < 0)
+			int byte = percent_byte(raw, i);
+			if (byte < 0)
 				return ERR_SYNTAX;
-			c = (char)(high * 16 + low);
+			c = (char)byte;
 			i += 2;
 			path->is_encoded[path->count - 1] = true;
 		}
@@ -251,7 +250,7 @@ static enum err read_names(struct call *c, const struct path *path)
 		if (slice_eq(part, SLICE(":session"))) {
 			if (!name_is_session(segment))
 				return problem_set(&c->problem, ERR_INVALID, "session",
-				    "a session id must match [A-Za-z0-9._~-]{1,128}");
+				    "a session id must be " SESSION_ALLOWED);
 			memcpy(c->session, segment.ptr, segment.len);
 		} else if (slice_eq(part, SLICE(":id")) && uuid_parse(segment, &c->id) != OK) {
 			return problem_set(&c->problem, ERR_NOTFOUND, "",

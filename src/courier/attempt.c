@@ -1,12 +1,22 @@
 /* Request headers of an attempt; see attempt.h. Names and order are the contract's. */
 #include "courier/attempt.h"
 
+#include "base/percent.h"
 #include "base/str.h"
 
 static void put_number(struct client_request *q, struct slice name, int64_t n)
 {
 	char text[STR_I64_SIZE];
 	client_own_header(q, name, str_put_i64(n, text));
+}
+
+/* A name may hold any byte of UTF-8, a header's value ASCII. */
+static void put_session(struct client_request *q, struct slice session)
+{
+	struct buf text = BUF_INIT(PERCENT_GROWTH * session.len);
+	percent_put_visible(&text, session);
+	client_own_header(q, SLICE("X-Webhook-Session"), buf_view(&text));
+	buf_fini(&text);
 }
 
 static void put_header(void *arg, struct slice name, struct slice value)
@@ -24,7 +34,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	uuid_format(&a->delivery->id, delivery_id);
 	client_header(q, SLICE("Content-Type"), SLICE("application/json"));
 	client_own_header(q, SLICE("X-Webhook-Event"), a->event);
-	client_own_header(q, SLICE("X-Webhook-Session"), a->session);
+	put_session(q, a->session);
 	client_own_header(q, SLICE("X-Webhook-Id"), slice_of(event_id));
 	client_own_header(q, SLICE("X-Webhook-Delivery"), slice_of(delivery_id));
 	put_number(q, SLICE("X-Webhook-Attempt"), (int64_t)a->delivery->attempts + 1);

@@ -3,6 +3,7 @@
 
 #include "base/log_out.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "server/listeners.h"
 #include "server/server.h"
 #include "server/settings.h"
@@ -131,7 +132,8 @@ struct usage_conf server_usage_conf(struct server *s)
 	    .allotments = allotments};
 	for (size_t i = 0; i < list->count; i++) {
 		struct usage_allotment *a = &allotments[conf.allotment_count];
-		if (setting_read_store_item(list->items[i], &a->session, &a->bytes))
+		const char *size = setting_read_session(list->items[i], a->session);
+		if (size != NULL && str_size(slice_of(size), &a->bytes) == OK)
 			conf.allotment_count++;
 	}
 	return conf;

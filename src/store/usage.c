@@ -264,11 +264,11 @@ void usage_configure(struct usage *u, const struct usage_conf *conf)
 	u->conf = *conf;
 	for (size_t i = 0; i < conf->allotment_count; i++) {
 		const struct usage_allotment *from = &conf->allotments[i];
-		struct allotment *a = map_get(u->allotments, from->session.ptr,
-		    from->session.len);
+		struct slice session = slice_of(from->session);
+		struct allotment *a = map_get(u->allotments, session.ptr, session.len);
 		if (a == NULL) {
 			a = mem_new(sizeof(*a));
-			map_put(u->allotments, from->session.ptr, from->session.len, a);
+			map_put(u->allotments, session.ptr, session.len, a);
 		}
 		a->bytes = from->bytes;
 	}

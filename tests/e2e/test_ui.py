@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import urllib.parse
 
 import pytest
 from selenium.common.exceptions import JavascriptException
@@ -286,6 +287,30 @@ def test_hostile_data_is_shown_and_harms_nothing(make_page, make_receiver):
         summary.click()
     page.wait_text(HOSTILE, "\\u202egpj.exe", "xxxx")
     assert not page.js("return window.hacked")
+
+
+@SLOW
+@pytest.mark.parametrize("name", ["Loja São Paulo", "a/b?c#d%2F+&", '"\u202eevil"', " ends "])
+def test_a_session_of_any_name_is_one_click_away(make_page, receiver, name):
+    page = make_page()
+    hook = page.gateway.register(name, receiver.url())
+    event = page.gateway.publish(name)
+    receiver.wait_for(1)
+    shown = name.replace("\u202e", "\\u202e").strip()
+    page.open("sessions")
+    page.wait_text(shown)
+    for number, title in enumerate(["Deliveries", "Dead letters"]):
+        page.open("sessions")
+        page.wait_text(shown)
+        page.driver.find_elements("css selector", ".links a")[number].click()
+        page.wait_text(f"{title} of {shown}")
+    for place in open_all(page, urllib.parse.quote(name, safe=""), event["id"]):
+        page.wait(lambda: not page.has("main[aria-busy]"))
+        assert not page.has("[role=alert]"), place
+    page.open("s/..%2F/webhooks")
+    page.wait_text("This session has no webhook yet")
+    page.open("s/%2E%2E/webhooks")
+    page.wait_text("neither . nor ..")
 
 
 def register_many(gateway, session, count):

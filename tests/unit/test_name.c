@@ -5,9 +5,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 #include "base/buf.h"
+#include "base/percent.h"
 #include "domain/name.h"
+#include "support.h"
 
 /* docs/api.md, word by word. */
 static const char CONTRACT[] =
@@ -45,8 +48,9 @@ static void test_every_byte(void **state)
 		char c = (char)i;
 		bool lower = i != 0 &&
 		    strchr("abcdefghijklmnopqrstuvwxyz0123456789_.", i) != NULL;
-		bool upper = i != 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ~-", i) != NULL;
-		expect(c, 1, lower || upper, lower);
+		/* "." alone is no session: as two, it is not either, but as three */
+		expect(c, 1, i >= ' ' && i < 0x7f && c != '.', lower);
+		expect(c, 3, i >= ' ' && i < 0x7f, lower);
 	}
 }
 
@@ -63,9 +67,72 @@ static void test_lengths(void **state)
 static void test_last_byte_counts(void **state)
 {
 	(void)state;
-	assert_false(name_is_session(SLICE("session/")));
+	assert_false(name_is_session(SLICE("session\n")));
+	assert_false(name_is_session(SLICE("session\0")));
+	assert_false(name_is_session(SLICE("session\303")));
 	assert_false(name_is_event(SLICE("message-")));
 	assert_false(name_is_event(SLICE("message\0")));
+}
+
+static const struct {
+	struct slice text;
+	bool good;
+} SESSIONS[] = {
+    {SLICE_INIT("Loja S\303\243o Paulo"), true},
+    {SLICE_INIT("628123456789@s.whatsapp.net"), true},
+    {SLICE_INIT("\360\237\223\261"), true}, /* U+1F4F1 */
+    {SLICE_INIT("say \"hi\" \\ 100% a+b/c,d=e#f?g&h*"), true},
+    {SLICE_INIT(" "), true},
+    {SLICE_INIT(".a"), true},
+    {SLICE_INIT("%2e"), true},
+    {SLICE_INIT("..."), true},
+    {SLICE_INIT("\302\240"), true},     /* U+00A0: no control */
+    {SLICE_INIT("\342\200\256"), true}, /* U+202E: a name may have it, a terminal not */
+    {SLICE_INIT("."), false},
+    {SLICE_INIT(".."), false},
+    {SLICE_INIT("a\302\200"), false}, /* U+0080 */
+    {SLICE_INIT("\302\237z"), false}, /* U+009F */
+    {SLICE_INIT("a\177"), false},
+    {SLICE_INIT("a\377"), false},
+    {SLICE_INIT("\300\257"), false},     /* overlong "/" */
+    {SLICE_INIT("\355\240\200"), false}, /* U+D800 */
+    {SLICE_INIT("\364\220\200\200"), false},
+};
+
+static void test_sessions(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(SESSIONS); i++) {
+		if (name_is_session(SESSIONS[i].text) != SESSIONS[i].good)
+			fail_msg("row %zu", i);
+	}
+}
+
+/* What a list has comes out as it was meant, and is judged decoded. */
+static void test_sessions_of_lists(void **state)
+{
+	(void)state;
+	char out[SESSION_MAX + 1];
+	char longest[3 * SESSION_MAX + 4];
+	for (size_t i = 0; i < COUNT(SESSIONS); i++) {
+		struct buf written = BUF_INIT(PERCENT_GROWTH * SESSION_MAX);
+		percent_put(&written, SESSIONS[i].text);
+		enum err err = name_read_session(buf_view(&written), out);
+		if ((err == OK) != SESSIONS[i].good)
+			fail_msg("row %zu: %d", i, (int)err);
+		if (err == OK)
+			assert_true(slice_eq(slice_of(out), SESSIONS[i].text));
+		buf_fini(&written);
+	}
+	for (size_t i = 0; i < sizeof(longest); i += 3)
+		memcpy(longest + i, "%7e", 3);
+	assert_int_equal(name_read_session((struct slice){longest, 3 * SESSION_MAX}, out), OK);
+	assert_int_equal(name_read_session((struct slice){longest, 3 * SESSION_MAX + 3}, out),
+	    ERR_INVALID);
+	assert_int_equal(name_read_session(SLICE("100%"), out), ERR_INVALID);
+	assert_int_equal(name_read_session(SLICE("a%00"), out), ERR_INVALID);
+	assert_int_equal(name_read_session(SLICE("%2E"), out), ERR_INVALID);
+	assert_int_equal(name_read_session(SLICE(""), out), ERR_INVALID);
 }
 
 static void test_subscribable(void **state)
@@ -93,6 +160,8 @@ int main(void)
 	    cmocka_unit_test(test_every_byte),
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_last_byte_counts),
+	    cmocka_unit_test(test_sessions),
+	    cmocka_unit_test(test_sessions_of_lists),
 	    cmocka_unit_test(test_subscribable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
