@@ -16,6 +16,7 @@
 
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
 static const char *const SWITCH[] = {"off", "on", NULL};
+static const char *const UNKNOWN[] = {"refuse", "ignore", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
 static const char *const TARGETS[] = {"stderr", "syslog", NULL};
 
@@ -54,6 +55,11 @@ static bool is_name_server(const char *item)
 	return !listen_is_tls(item) && listen_parse(item, &addr, &len, &p) == OK &&
 	    (addr.sa.sa_family == AF_INET || addr.sa.sa_family == AF_INET6) &&
 	    addr.in.sin_port != 0; /* where in6 has its too */
+}
+
+static bool is_signature(const char *text)
+{
+	return sign_find_name(slice_of(text)) != NULL;
 }
 
 static bool is_secret(const char *text)
@@ -178,6 +184,10 @@ const struct setting SETTINGS[] = {
 	"1 to 32 waits such as 5s,30s,2m"},
     {.name = "timeout_ms", KIND_INTEGER, AT(timeout_ms), "5000",
 	"an integer from 100 to 30000", WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS},
+    {.name = "default_signature", KIND_TEXT, AT(default_signature), "v1",
+	"v1 or v2", .is_item = is_signature},
+    {.name = "unknown_fields", KIND_CHOICE, AT(unknown_fields), "refuse",
+	"refuse or ignore", .choices = UNKNOWN},
     {.name = "expire", KIND_EXPIRIES, AT(expiries),
 	"presence=2m,chat_presence=2m,qr_code=60s,pair_code=180s",
 	"event=duration, several separated by commas, at most 64"},

@@ -82,7 +82,7 @@ export async function editWebhook(session, w) {
 		return null;
 	asking = true;
 	const can = await get("/capabilities").finally(() => { asking = false; });
-	const is = w ?? {events: ["all"], signature: can.signatures[0].name, ordering: "none", headers: {}, tls_verify: true};
+	const is = w ?? {events: ["all"], signature: can.default_signature, ordering: "none", headers: {}, tls_verify: true};
 	const url = text(is.url, {type: "url", inputmode: "url", required: true, placeholder: "https://example.org/hook"});
 	const events = text(is.events.join(", "), {list: "known-events"});
 	const secret = text("", {placeholder: w?.secret ? "unchanged" : "none"});

@@ -75,6 +75,8 @@ static const struct row {
     {"retry_schedule", {"1ms", "5s, 30s", "7d"}, {"", "5", "5s,", "8d", "0s"}, "1 to 32 waits"},
     {"timeout_ms", {"100", "30000", NULL}, {"", "99", "30001", "-1", "5s", "1e3", "0x64"},
 	"100 to 30000"},
+    {"default_signature", {"v1", "v2", NULL}, {"", "v3", "V1", "v1,v2"}, "v1 or v2"},
+    {"unknown_fields", {"refuse", "ignore", NULL}, {"", "on", "Refuse"}, "refuse or ignore"},
     {"max_in_flight", {"1", "10000", NULL}, {"0", "10001", "99999999999999999999"},
 	"1 to 10000"},
     {"extra_events", {"", "our.event", "a,b"}, {"Our", "a b", ",a", "a,,b"}, "[a-z0-9_.]"},
