@@ -63,6 +63,15 @@ struct route {
 	const char *params; /* of its query, separated by spaces; NULL: none */
 };
 
+/*
+ * Whether the call may see what becomes of deliveries to the webhook of that number: of those
+ * for all sessions with a token for all.
+ */
+static inline bool call_sees(const struct call *c, uint64_t webhook)
+{
+	return c->token == NULL || !webhook_is_for_all(webhook);
+}
+
 /* Sends JSON and ends the call; one that its buffer had no room for is a 500 and a log line. */
 void call_reply(struct call *c, int status, const struct json_writer *json);
 

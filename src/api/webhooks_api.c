@@ -185,6 +185,8 @@ void handle_webhook_create(struct call *c)
 	}
 	uuid_random(&wc->w->id);
 	wc->w->number = registry_take_number(c->api->conf.registry);
+	if (strcmp(c->session, SESSION_ALL) == 0)
+		wc->w->number |= WEBHOOK_FOR_ALL;
 	wc->w->created_ms = clock_wall_ms();
 	wc->w->updated_ms = wc->w->created_ms;
 	call_stage(c, apply_create, done_create);

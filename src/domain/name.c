@@ -73,9 +73,14 @@ static bool is_event_char(char c)
 
 bool name_is_session(struct slice s)
 {
+	return name_is_kept(s) && !slice_eq(s, SLICE(".")) && !slice_eq(s, SLICE("..")) &&
+	    !slice_eq(s, SLICE(SESSION_ALL));
+}
+
+bool name_is_kept(struct slice s)
+{
 	const unsigned char *p = (const unsigned char *)s.ptr;
-	if (s.len == 0 || s.len > SESSION_MAX || slice_eq(s, SLICE(".")) ||
-	    slice_eq(s, SLICE("..")))
+	if (s.len == 0 || s.len > SESSION_MAX)
 		return false;
 	for (size_t i = 0; i < s.len;) {
 		size_t len = session_char(p + i, s.len - i);

@@ -12,16 +12,24 @@
 #define EVENT_MAX 64    /* bytes */
 
 /* What a session id must be, in words. */
-#define SESSION_ALLOWED                                                                        \
-	"1 to 128 bytes of UTF-8 without control characters, and neither . nor .."
+#define SESSION_ALLOWED "1 to 128 bytes of UTF-8 without control characters, and none of . .. *"
+
+/* Stands where a session is named for all of them: the owner of webhooks for all sessions. */
+#define SESSION_ALL "*"
 
 /*
  * Whether `s` is a session id: SESSION_MAX bytes of UTF-8 at most, without the controls of
  * Unicode's category Cc. "." and ".." are none: what is on the way takes them out of a path,
- * however they are written there (WHATWG URL, "dot segments"). Bytes are compared, nothing is
- * normalised.
+ * however they are written there (WHATWG URL, "dot segments"). Nor is SESSION_ALL. Bytes are
+ * compared, nothing is normalised.
  */
 bool name_is_session(struct slice s);
+
+/*
+ * Whether a store may have `s` where a session is named: an id, SESSION_ALL, or what was an id
+ * once, "." and "..".
+ */
+bool name_is_kept(struct slice s);
 
 /* What one must be in a list of ours. */
 #define SESSION_LISTED                                                                         \

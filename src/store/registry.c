@@ -3,7 +3,7 @@
  * lists in the order of their sessions' bytes. A retired webhook leaves its session's list for
  * that of the retired ones, and stays under its number until its queue is purged. Each session
  * has an index of who wants which event, so that publishing costs nothing for those who want
- * something else.
+ * something else. Webhooks for all sessions are those of SESSION_ALL, and match with each.
  */
 #include "store/registry.h"
 
@@ -30,9 +30,10 @@ struct registry {
 	struct map *by_session; /* its list; none is empty */
 	struct list **in_order; /* the same, by the bytes of their sessions' ids */
 	size_t session_count;
-	bool is_loading; /* in_order is put in order at the end */
+	bool is_loading;            /* in_order is put in order at the end */
+	const struct list *for_all; /* of `by_session`, SESSION_ALL's; NULL: it is not there */
 	struct list retired;
-	uint64_t last_number;
+	uint64_t last_number; /* without WEBHOOK_FOR_ALL */
 	struct registry_figures figures;
 };
 
@@ -211,6 +212,8 @@ static void list_add(struct registry *reg, struct webhook *w)
 		l = mem_new(sizeof(*l));
 		l->wanting = map_new();
 		map_put(reg->by_session, w->session, strlen(w->session), l);
+		if (webhook_is_for_all(w->number))
+			reg->for_all = l;
 	}
 	index_names(l, w, true);
 	l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(struct webhook *));
@@ -237,6 +240,8 @@ static void list_remove(struct registry *reg, const struct webhook *w)
 	l->count = kept;
 	if (kept == 0 && l != &reg->retired) {
 		(void)map_del(reg->by_session, w->session, strlen(w->session)); /* is `l` */
+		if (reg->for_all == l)
+			reg->for_all = NULL;
 		free_list(l, NULL);
 	}
 }
@@ -275,8 +280,8 @@ void registry_set(struct registry *reg, struct webhook *w)
 	map_put(reg->by_number, &w->number, sizeof(w->number), w);
 	count_webhook(reg, old, false);
 	count_webhook(reg, w, true);
-	if (w->number > reg->last_number)
-		reg->last_number = w->number;
+	if ((w->number & ~WEBHOOK_FOR_ALL) > reg->last_number)
+		reg->last_number = w->number & ~WEBHOOK_FOR_ALL;
 	webhook_free(old);
 }
 
@@ -335,6 +340,8 @@ const char *registry_next_session(const struct registry *reg, const char *sessio
 	size_t at = find_session(reg, session);
 	if (at < reg->session_count && strcmp(session_of(reg->in_order[at]), session) == 0)
 		at++;
+	if (at < reg->session_count && reg->in_order[at] == reg->for_all)
+		at++;
 	return at < reg->session_count ? session_of(reg->in_order[at]) : NULL;
 }
 
@@ -360,37 +367,62 @@ const struct webhook *registry_first_retired(const struct registry *reg)
 	return reg->retired.count > 0 ? reg->retired.webhooks[0] : NULL;
 }
 
-/* Merges two ascending lists into `out`; a number of both is there once. Returns how many. */
-static size_t merge(const struct wanting *a, const struct wanting *b, uint64_t *out)
+/* The lists of numbers that an event is wanted by: of a session's, and of those for all. */
+#define WANTING_MAX 4
+
+struct wanted {
+	const struct wanting *lists[WANTING_MAX];
+	size_t at[WANTING_MAX]; /* what of each is behind */
+	size_t count;
+	size_t numbers; /* in all of them, twice where a number is in two */
+};
+
+/* Adds those of `l` who want `name`, if there are any. */
+static void add_wanting(struct wanted *all, const struct list *l, struct slice name)
 {
-	size_t i = 0;
-	size_t k = 0;
-	size_t n = 0;
-	while (i < a->count || k < b->count) {
-		bool of_a = k == b->count || (i < a->count && a->numbers[i] <= b->numbers[k]);
-		uint64_t number = of_a ? a->numbers[i++] : b->numbers[k++];
-		if (n == 0 || out[n - 1] != number)
-			out[n++] = number;
+	const struct wanting *n = l == NULL ? NULL : map_get(l->wanting, name.ptr, name.len);
+	if (n == NULL)
+		return;
+	all->lists[all->count++] = n;
+	all->numbers += n->count;
+}
+
+/* Takes the least number that none has passed, off all that have it; false at the end. */
+static bool take_least(struct wanted *all, uint64_t *number)
+{
+	bool found = false;
+	for (size_t i = 0; i < all->count; i++) {
+		const struct wanting *n = all->lists[i];
+		if (all->at[i] < n->count && (!found || n->numbers[all->at[i]] < *number)) {
+			*number = n->numbers[all->at[i]];
+			found = true;
+		}
 	}
-	return n;
+	for (size_t i = 0; found && i < all->count; i++) {
+		const struct wanting *n = all->lists[i];
+		if (all->at[i] < n->count && n->numbers[all->at[i]] == *number)
+			all->at[i]++;
+	}
+	return found;
 }
 
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
     size_t *count)
 {
-	static const struct wanting NOBODY = {0};
 	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
+	const struct list *lists[] = {l, reg->for_all == l ? NULL : reg->for_all};
+	struct wanted all = {.count = 0};
+	uint64_t number = 0;
 	*count = 0;
-	if (l == NULL)
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		add_wanting(&all, lists[i], event);
+		add_wanting(&all, lists[i], SLICE("all"));
+	}
+	if (all.numbers == 0)
 		return NULL;
-	const struct wanting *some = map_get(l->wanting, event.ptr, event.len);
-	const struct wanting *all = map_get(l->wanting, "all", 3);
-	some = some == NULL ? &NOBODY : some;
-	all = all == NULL ? &NOBODY : all;
-	if (some->count + all->count == 0)
-		return NULL;
-	uint64_t *out = mem_array(some->count + all->count, sizeof(*out));
-	*count = merge(some, all, out);
+	uint64_t *out = mem_array(all.numbers, sizeof(*out));
+	while (take_least(&all, &number))
+		out[(*count)++] = number;
 	return out;
 }
 

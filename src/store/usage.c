@@ -207,7 +207,7 @@ static enum err load(struct usage *u, struct db_txn *txn)
 	for (err = db_next(cursor, &key, &value); err == OK;
 	     err = db_next(cursor, &key, &value)) {
 		struct holding h;
-		if (!name_is_session(key) || usage_decode(value, &h) != OK) {
+		if (!name_is_kept(key) || usage_decode(value, &h) != OK) {
 			log_error("what a session holds is corrupt", LOG_V("session", key));
 			continue;
 		}

@@ -91,8 +91,8 @@ export const get = (path, signal) => call("GET", path, {signal});
 export const post = (path, body) => call("POST", path, {body});
 
 /* What a session id must be, and whether a text is one. */
-export const SESSION_ALLOWED = "1 to 128 bytes of UTF-8 without control characters, and neither . nor ..";
-export const isSession = (text) => /^[^\p{Cc}\p{Cs}]+$/u.test(text) && text !== "." && text !== ".."
+export const SESSION_ALLOWED = "1 to 128 bytes of UTF-8 without control characters, and none of . .. *";
+export const isSession = (text) => /^[^\p{Cc}\p{Cs}]+$/u.test(text) && ![".", "..", "*"].includes(text)
 	&& new TextEncoder().encode(text).length <= 128;
 
 /* A path below a session: path`…` encodes what is put in. */

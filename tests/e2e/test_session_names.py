@@ -35,7 +35,7 @@ NAMES = [
     '"' * 128,
 ]
 PLAIN = "Aa0._~-"
-NO_NAMES = [b".", b"..", b"a\n", b"\0", b"\x7f", b"\xc2\x85", b"\xff", b"\xed\xa0\x80", b"x" * 129]
+NO_NAMES = [b".", b"..", b"*", b"a\n", b"\0", b"\x7f", b"\xc2\x85", b"\xff", b"\xed\xa0\x80", b"x" * 129]
 
 
 def quoted(name):
@@ -167,14 +167,14 @@ def test_the_envelope_names_the_session_of_the_path(gateway):
 
 def test_files_and_settings_have_them_percent_encoded(make_gateway, receiver, tmp_path):
     tokens = tmp_path / "tokens"
-    tokens.write_text("scoped-one Loja%20S%C3%A3o%20Paulo a%2Cb%3Dc 62@s.whatsapp.net %2A São\n")
+    tokens.write_text("scoped-one Loja%20S%C3%A3o%20Paulo a%2Cb%3Dc 62@s.whatsapp.net %2A%2A São\n")
     tokens.chmod(0o600)
     gateway = make_gateway(
         tokens_file=tokens,
         session_inbound_secrets="Loja%20São%20Paulo=one,a%2Cb%3Dc=two=too",
         session_store_bytes="%252C=0,%2C=1GiB",
     )
-    for name in ("Loja São Paulo", "a,b=c", "62@s.whatsapp.net", "*", "São"):
+    for name in ("Loja São Paulo", "a,b=c", "62@s.whatsapp.net", "**", "São"):
         answer = gateway.api("GET", hooks_path(name), token="scoped-one")
         assert answer.status_code == 200, name
     for name in ("Loja", "a", "%2A", "Loja%20S%C3%A3o%20Paulo", "demo"):

@@ -123,7 +123,7 @@ static void test_headers(void **state)
 /* Which of some sessions a token reaches, as a text: "", "a b ab", … */
 static void put_reach(const struct auth *a, const char *token, struct buf *out)
 {
-	static const char *const SESSIONS[] = {"a", "b", "ab", "Loja S\303\243o", "*",
+	static const char *const SESSIONS[] = {"a", "b", "ab", "Loja S\303\243o", "**",
 	    "62@s.whatsapp.net", "%20", "+62:1"};
 	const struct auth_token *found = NULL;
 	struct buf header = BUF_INIT(1000);
@@ -156,7 +156,7 @@ static void test_file(void **state)
 	    {"before-a-comment", "b "},
 	    {"with#hash#inside", "ab "},
 	    {"last-without-newline", "all"},
-	    {"names-of-more", "Loja S\303\243o * 62@s.whatsapp.net %20 +62:1 "},
+	    {"names-of-more", "Loja S\303\243o ** 62@s.whatsapp.net %20 +62:1 "},
 	    {"commented-out", "refused"},
 	    {"scoped-token-", "refused"},
 	    {"#commented-out", "refused"},
@@ -178,7 +178,7 @@ static void test_file(void **state)
 		  "#commented-out\n"
 		  "before-a-comment b # a c\r\n"
 		  "with#hash#inside ab #b\n"
-		  "names-of-more Loja%20S\303\243o %2A 62@s.whatsapp.net %2520 +62:1\n"
+		  "names-of-more Loja%20S\303\243o %2A%2A 62@s.whatsapp.net %2520 +62:1\n"
 		  "last-without-newline"),
 	    &p);
 	if (err != OK)
@@ -208,6 +208,7 @@ static void test_bad_files(void **state)
 	    {SLICE_INIT("long-enough a%00"), "line 1: a session"},
 	    {SLICE_INIT("long-enough a b%ff"), "line 1: a session"},
 	    {SLICE_INIT("long-enough %2e."), "line 1: a session"},
+	    {SLICE_INIT("long-enough %2A"), "line 1: a session"},
 	    {SLICE_INIT("long\0enough"), "line 1: "},
 	    {SLICE_INIT("long-enough\rlong-enough"), "line 1: "},
 	    {SLICE_INIT("short#long-enough-with-it"), NULL},
@@ -321,7 +322,7 @@ static void test_reach(void **state)
 	    {"* # a", ""},
 	    {"a%20b", " a%20b"},
 	    {"Loja%20S%C3%A3o S\303\243o", " Loja%20S%C3%A3o S%C3%A3o"},
-	    {"%2a", " %2A"},
+	    {"%2a%2A", " %2A%2A"},
 	};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		char line[100];

@@ -48,8 +48,8 @@ static void test_every_byte(void **state)
 		char c = (char)i;
 		bool lower = i != 0 &&
 		    strchr("abcdefghijklmnopqrstuvwxyz0123456789_.", i) != NULL;
-		/* "." alone is no session: as two, it is not either, but as three */
-		expect(c, 1, i >= ' ' && i < 0x7f && c != '.', lower);
+		/* "." and "*" alone are no sessions, three of them are */
+		expect(c, 1, i >= ' ' && i < 0x7f && c != '.' && c != '*', lower);
 		expect(c, 3, i >= ' ' && i < 0x7f, lower);
 	}
 }
@@ -90,6 +90,8 @@ static const struct {
     {SLICE_INIT("\342\200\256"), true}, /* U+202E: a name may have it, a terminal not */
     {SLICE_INIT("."), false},
     {SLICE_INIT(".."), false},
+    {SLICE_INIT("*"), false},
+    {SLICE_INIT("**"), true},
     {SLICE_INIT("a\302\200"), false}, /* U+0080 */
     {SLICE_INIT("\302\237z"), false}, /* U+009F */
     {SLICE_INIT("a\177"), false},
@@ -106,6 +108,21 @@ static void test_sessions(void **state)
 		if (name_is_session(SESSIONS[i].text) != SESSIONS[i].good)
 			fail_msg("row %zu", i);
 	}
+}
+
+/* A store has those, what was one once, and all. */
+static void test_kept(void **state)
+{
+	(void)state;
+	static const char *const MORE[] = {".", "..", SESSION_ALL};
+	for (size_t i = 0; i < COUNT(SESSIONS); i++) {
+		bool is_more = false;
+		for (size_t k = 0; k < COUNT(MORE); k++)
+			is_more = is_more || slice_eq(SESSIONS[i].text, slice_of(MORE[k]));
+		if (name_is_kept(SESSIONS[i].text) != (SESSIONS[i].good || is_more))
+			fail_msg("row %zu", i);
+	}
+	assert_false(name_is_kept(SLICE("")));
 }
 
 /* What a list has comes out as it was meant, and is judged decoded. */
@@ -161,6 +178,7 @@ int main(void)
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_last_byte_counts),
 	    cmocka_unit_test(test_sessions),
+	    cmocka_unit_test(test_kept),
 	    cmocka_unit_test(test_sessions_of_lists),
 	    cmocka_unit_test(test_subscribable),
 	};
