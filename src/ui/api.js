@@ -98,6 +98,10 @@ export const isSession = (text) => /^[^\p{Cc}\p{Cs}]+$/u.test(text) && ![".", ".
 /* A path below a session: path`…` encodes what is put in. */
 export const path = (texts, ...values) => String.raw({raw: texts}, ...values.map(encodeURIComponent));
 
+/* Stands for all sessions: whose webhooks are of none, and of each. */
+export const ALL = "*";
+export const hooksPath = (session) => session === ALL ? "/webhooks" : path`/sessions/${session}/webhooks`;
+
 export function query(params) {
 	const pairs = Object.entries(params).filter(([, value]) => value !== "" && value !== null && value !== undefined);
 	return pairs.length ? "?" + new URLSearchParams(pairs) : "";

@@ -1,5 +1,5 @@
 /* The frame: which view the address asks for, the search, what is said of the server. */
-import {ApiError, SESSION_ALLOWED, get, isReady, isSession, path, store} from "./api.js";
+import {ALL, ApiError, SESSION_ALLOWED, get, hooksPath, isReady, isSession, path, store} from "./api.js";
 import {data, h, say} from "./dom.js";
 import {overview} from "./overview.js";
 import {sessions, needSession} from "./sessions.js";
@@ -122,9 +122,11 @@ async function show(event) {
 		if (!found)
 			throw new ApiError(404, "there is no such page");
 		if (found.params.s) {
-			if (!isSession(found.params.s))
+			const isAll = found.params.s === ALL && ["webhooks", "dead"].includes(found.section);
+			if (!isAll && !isSession(found.params.s))
 				throw new ApiError(400, `a session id must be ${SESSION_ALLOWED}`);
-			store.session = found.params.s;
+			if (!isAll)
+				store.session = found.params.s;
 		}
 		await found.view(context(found.params, search, signal));
 	} catch (error) {
@@ -169,6 +171,8 @@ async function find(view) {
 		return go(path`events/${id}`);
 	const kinds = version === "4" ? ["webhooks"] : version ? ["events", "deliveries"] : [];
 	const places = version ? await likelySessions(view.signal) : [];
+	if (version === "4" && await orNull(get(`${hooksPath(ALL)}/${id}`, view.signal)))
+		return go(path`s/${ALL}/webhooks/${id}`);
 	for (const session of places) {
 		for (const kind of kinds) {
 			if (await orNull(get(path`/sessions/${session}/${kind}/${id}`, view.signal)))

@@ -1,5 +1,5 @@
 /* The dialogs that register a webhook, change it, give it a new secret, replay its past. */
-import {call, get, path, post} from "./api.js";
+import {call, get, hooksPath, post} from "./api.js";
 import {button, data, dialog, h, say} from "./dom.js";
 
 let asking = false; // the server what there is to choose from: a second click opens no second dialog
@@ -137,8 +137,8 @@ export async function editWebhook(session, w) {
 			field("tls_verify", "Certificate", verify, "Not checked: whoever is in between can read and answer."),
 			field("ca_pem", "Authorities, PEM", pem, "In place of the system's, for this receiver.")),
 	], async () => {
-		const answer = w ? await call("PATCH", path`/sessions/${session}/webhooks/${w.id}`, {body: changed()})
-			: await post(path`/sessions/${session}/webhooks`, changed());
+		const answer = w ? await call("PATCH", `${hooksPath(session)}/${w.id}`, {body: changed()})
+			: await post(hooksPath(session), changed());
 		say(w ? "The webhook is changed." : "The webhook is registered.");
 		return answer;
 	});
@@ -151,7 +151,7 @@ export async function rotateSecret(session, id) {
 	const answer = await ask("New secret", "Rotate", [
 		field("secret", "Secret", secret, "Empty: the server makes one."),
 		field("overlap_seconds", "Overlap, seconds", overlap, "How long both sign, in webhook-signature."),
-	], () => post(path`/sessions/${session}/webhooks/${id}/rotate-secret`, {
+	], () => post(`${hooksPath(session)}/${id}/rotate-secret`, {
 		overlap_seconds: number(overlap.value) ?? 0, ...(secret.value && {secret: secret.value})}));
 	if (!answer)
 		return;
@@ -175,6 +175,6 @@ export function replayPast(session, id) {
 		h("p", null, "The same bytes are sent again, with the same event ids."),
 		field("since", "Events of", since, "By the time at which they were published."),
 		field("status", "Which", status, "Receivers drop what they have seen, by X-Webhook-Id."),
-	], async () => (await post(path`/sessions/${session}/webhooks/${id}/replay`, {
+	], async () => (await post(`${hooksPath(session)}/${id}/replay`, {
 		since: new Date(Date.now() - Number(since.value) * 1000).toISOString(), status: status.value})).replay);
 }

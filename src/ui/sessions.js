@@ -1,5 +1,5 @@
 /* The sessions, and the way to one of them. */
-import {SESSION_ALLOWED, get, isSession, page, path, query, store} from "./api.js";
+import {ALL, SESSION_ALLOWED, get, isSession, page, path, query, store} from "./api.js";
 import {button, card, count, data, h, swap, table} from "./dom.js";
 
 /* The line above all that belongs to one session: which one, and where to go from it. */
@@ -53,5 +53,6 @@ export async function sessions(view) {
 			cursor && button("Load more", more, "more", {"data-k": "more"}));
 	};
 	await more();
-	view.draw("Sessions", h("h1", {tabindex: "-1"}, "Sessions"), sessionBar(view, "webhooks"), card(null, box));
+	view.draw("Sessions", h("h1", {tabindex: "-1"}, "Sessions"), sessionBar(view, "webhooks"), card(null, box),
+		h("p", null, h("a", {href: path`#/s/${ALL}/webhooks`}, "Webhooks for all sessions")));
 }
