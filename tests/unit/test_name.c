@@ -130,7 +130,7 @@ static void test_sessions_of_lists(void **state)
 {
 	(void)state;
 	char out[SESSION_MAX + 1];
-	char longest[3 * SESSION_MAX + 4];
+	char longest[3 * SESSION_MAX + 3];
 	for (size_t i = 0; i < COUNT(SESSIONS); i++) {
 		struct buf written = BUF_INIT(PERCENT_GROWTH * SESSION_MAX);
 		percent_put(&written, SESSIONS[i].text);
