@@ -87,10 +87,22 @@ static bool is_dear_chain(STACK_OF(X509) * chain)
 	return names * constraints > COMPARISONS_MAX;
 }
 
+/* Whether nobody has asked that of this check before. */
+static bool is_first_look(X509_STORE_CTX *check)
+{
+	static int slot = -1; /* made once, for good */
+	if (slot < 0)
+		slot = X509_STORE_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	bool is_first = X509_STORE_CTX_get_ex_data(check, slot) == NULL;
+	panic_if(X509_STORE_CTX_set_ex_data(check, slot, check) != 1, "no room in a check");
+	return is_first;
+}
+
 /* Told of each certificate from the authority's down, of the first before any signature. */
 static int on_certificate(int ok, X509_STORE_CTX *check)
 {
-	if (ok != 1 || !is_dear_chain(X509_STORE_CTX_get0_chain(check)))
+	if (ok != 1 || !is_first_look(check) ||
+	    !is_dear_chain(X509_STORE_CTX_get0_chain(check)))
 		return ok;
 	X509_STORE_CTX_set_error(check, X509_V_ERR_APPLICATION_VERIFICATION);
 	return 0;
@@ -166,7 +178,8 @@ static void on_progress(const SSL *ssl, int where, int value)
 
 void handshake_bound(struct ssl_ctx_st *ctx, const struct reactor *r)
 {
-	panic_if(SSL_CTX_set1_groups_list(ctx, GROUPS) != 1, "no groups for TLS");
+	char *groups = (char *)(uintptr_t)GROUPS; /* which is only read */
+	panic_if(SSL_CTX_set1_groups_list(ctx, groups) != 1, "no groups for TLS");
 	SSL_CTX_set_max_cert_list(ctx, CHAIN_BYTES_MAX);
 	SSL_CTX_set_verify_depth(ctx, CHAIN_DEPTH_MAX);
 	SSL_CTX_set_verify(ctx, SSL_CTX_get_verify_mode(ctx), on_certificate);

@@ -27,6 +27,16 @@ void *mem_resize(void *old, size_t count, size_t size)
 	return p;
 }
 
+void *mem_reach(void *old, size_t *count, size_t index, size_t size)
+{
+	if (index < *count)
+		return old;
+	char *p = mem_resize(old, index + 1, size);
+	memset(p + *count * size, 0, (index + 1 - *count) * size);
+	*count = index + 1;
+	return p;
+}
+
 char *mem_copy(const char *ptr, size_t len)
 {
 	char *p = mem_array(len + 1, 1);

@@ -17,6 +17,12 @@ void *mem_array(size_t count, size_t size);
 /* Resizes `old` (or NULL) to `count` objects of `size` bytes; new bytes are not zeroed. */
 void *mem_resize(void *old, size_t count, size_t size);
 
+/*
+ * Resizes `old` (or NULL) from `*count` objects of `size` bytes where it has none at `index`:
+ * up to that, and those that are new are zeroed.
+ */
+void *mem_reach(void *old, size_t *count, size_t index, size_t size);
+
 /* Returns a NUL-terminated copy of `len` bytes at `ptr`; the caller frees it. */
 char *mem_copy(const char *ptr, size_t len);
 

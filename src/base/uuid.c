@@ -1,5 +1,5 @@
 /*
- * UUIDs of RFC 9562; see id.h. Layout of version 7, most significant bit first:
+ * UUIDs of RFC 9562; see uuid.h. Layout of version 7, most significant bit first:
  *
  *   48 unix_ts_ms | 4 version | 12 rand_a | 2 variant | 62 rand_b
  *

@@ -111,6 +111,7 @@ static void set_age(struct client_request *q)
 static void dial(struct client_request *q)
 {
 	q->opened = false;
+	q->reuses = false;
 	q->failed = false;
 	q->sent = 0;
 	q->dialed = true;
@@ -151,7 +152,7 @@ static void start_race(struct client_request *q)
 	if (q->race == NULL)
 		q->race = race_new(q->client->races, way_route(q->way),
 		    &(struct race_hooks){is_race_over, on_race_won, on_race_lost, q});
-	race_start(q->race, way_port(q->way));
+	race_start(q->race, way_port(q->way), q->taker);
 }
 
 /* What curl tried took no connection; false: nothing else may do so. */
@@ -181,13 +182,13 @@ static void on_way(void *arg)
 /*
  * A connection that was used before has died before a byte of an answer came, or what came was
  * not for this request: that says nothing of the receiver, and nobody can tell whether it has
- * the request. So it is sent once more, at once, on a connection that is new. Not by curl's own
- * way to do so, which tries others that are kept, counts up to five over all requests of a
- * handle (before 8.17) and then fails, and does nothing where sending has failed.
+ * the request. So it is sent once more, at once, on a connection that is new. curl has done by
+ * then what it does itself: where nothing came it tries others, kept ones too, but only five
+ * times over all requests of a handle (before 8.17), and not where sending has failed.
  */
 static bool can_repeat(const struct client_request *q, CURLcode code)
 {
-	if (q->opened || q->repeats || q->body_is_lost)
+	if (!q->reuses || q->repeats || q->body_is_lost)
 		return false;
 	return q->stale || (code != CURLE_OK && q->head_bytes == 0);
 }
@@ -292,6 +293,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 		return CURL_SOCKET_BAD;
 	}
 	q->opened = true;
+	q->reuses = false; /* what curl had begun with has died */
 	q->opened_fd = fd;
 	q->client->sockets++;
 	watch_open(q->client->watches, fd);
@@ -326,10 +328,13 @@ static int on_connection(void *arg, char *remote, char *local, int remote_port, 
 	struct client_request *q = arg;
 	const struct kept_ends ends = {remote, local, remote_port, local_port};
 	q->sent = 0;
-	if (q->opened)
+	q->reuses = !q->opened;
+	if (q->opened) {
 		kept_put(q->client->kept, q->opened_fd, &ends);
-	else
+	} else {
 		q->stale = kept_is_stale(q->client->kept, &ends);
+		drop_prepared(q); /* one that leads there too was free */
+	}
 	return q->stale ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
@@ -364,7 +369,7 @@ static void begin_body(struct client_request *q)
  */
 static bool is_late_farewell(const struct client_request *q)
 {
-	return q->status == LATE_STATUS && !q->opened && !q->repeats;
+	return q->status == LATE_STATUS && q->reuses && !q->repeats;
 }
 
 static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)

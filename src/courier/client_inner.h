@@ -37,6 +37,7 @@ struct client_request {
 	bool takes_over;   /* curl has taken it */
 	bool dialed;       /* curl has it, or has had it */
 	bool opened;       /* a socket was, since curl was given it last */
+	bool reuses;       /* it is sent on a connection that was used before */
 	int opened_fd;     /* the last one that was */
 	bool stale;     /* something that nobody asked for lay on the connection that is kept */
 	bool repeats;   /* it is sent once more, on a connection that is new */

@@ -54,7 +54,7 @@ enum shortage client_find_shortage(const struct client_request *q)
 	if (q->race != NULL && race_shortage(q->race) != SHORT_OF_NOTHING)
 		return race_shortage(q->race); /* or another address might have answered */
 	if (q->timed_out)
-		return SHORT_OF_NOTHING;
+		return q->failed ? q->shortage : SHORT_OF_NOTHING; /* of the first address */
 	if (!q->dialed)
 		return way_status(q->way) == LOOKUP_OURS ? SHORT_OF_RESOLVER : SHORT_OF_NOTHING;
 	if (q->code == CURLE_COULDNT_CONNECT && client_connect_shortage(q) != SHORT_OF_NOTHING)

@@ -225,7 +225,7 @@ bool way_is_found(const struct way *w)
 
 void way_demote(struct way *w)
 {
-	if (w->to.any.sa_family != AF_UNSPEC)
+	if (w->to.any.sa_family != AF_UNSPEC && w->route.count > 1)
 		failures_note(w->ways->failures, &w->to, way_port(w));
 }
 

@@ -47,7 +47,7 @@ void way_stop(struct way *w);
 /* Whether curl has been told an address, and may begin. */
 bool way_is_found(const struct way *w);
 
-/* The current address took no connection: for a while it is tried after the others. */
+/* The current address took no connection: for a while it is tried after the others, if any. */
 void way_demote(struct way *w);
 
 /* A connection to it stood. */

@@ -67,14 +67,16 @@ void failures_note(struct failures *f, const union lookup_address *a, uint16_t p
 {
 	struct failure_key key = key_of(a, port);
 	struct failure *one = map_get(f->by_address, &key, sizeof(key));
-	if (one != NULL)
-		forget(f, one);
-	else if (failures_count(f) >= FAILURES_MAX)
-		forget(f, TAILQ_FIRST(&f->list));
-	one = mem_new(sizeof(*one));
-	one->key = key;
+	if (one != NULL) {
+		TAILQ_REMOVE(&f->list, one, link);
+	} else {
+		if (failures_count(f) >= FAILURES_MAX)
+			forget(f, TAILQ_FIRST(&f->list));
+		one = mem_new(sizeof(*one));
+		one->key = key;
+		map_put(f->by_address, &key, sizeof(key), one);
+	}
 	one->until_ms = clock_mono_ms() + FAILURES_KEPT_MS;
-	map_put(f->by_address, &key, sizeof(key), one);
 	TAILQ_INSERT_TAIL(&f->list, one, link);
 }
 

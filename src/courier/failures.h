@@ -1,5 +1,5 @@
 /*
- * Which addresses took no connection of late, whoever asked: of a name's addresses these are
+ * Which addresses of names with several took no connection of late, whoever asked: they are
  * tried last. What is known of one is forgotten after FAILURES_KEPT_MS, or when it takes one.
  */
 #ifndef COURIER_FAILURES_H

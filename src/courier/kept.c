@@ -62,11 +62,7 @@ void kept_put(struct kept *k, int fd, const struct kept_ends *ends)
 {
 	size_t i = (size_t)fd;
 	kept_drop(k, fd);
-	if (i >= k->fd_count) {
-		k->by_fd = mem_resize(k->by_fd, i + 1, sizeof(struct connection *));
-		while (k->fd_count <= i)
-			k->by_fd[k->fd_count++] = NULL;
-	}
+	k->by_fd = mem_reach(k->by_fd, &k->fd_count, i, sizeof(struct connection *));
 	struct connection *one = mem_new(sizeof(*one));
 	one->fd = fd;
 	one->key_len = put_key(ends, one->key);

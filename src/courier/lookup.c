@@ -106,16 +106,6 @@ const char *lookup_text(enum lookup_status status)
 	return "";
 }
 
-bool lookup_same_address(const union lookup_address *a, const union lookup_address *b)
-{
-	if (a->any.sa_family != b->any.sa_family)
-		return false;
-	if (a->any.sa_family == AF_INET)
-		return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
-	return a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
-	    memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0;
-}
-
 /* Addresses */
 
 /* Reads an address as it is usually written. */

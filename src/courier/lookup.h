@@ -133,7 +133,4 @@ void lookup_figures(const struct lookup *l, struct lookup_figures *out);
 /* Says in words what failed, "no name server answered"; "" for LOOKUP_OK and LOOKUP_NONE. */
 const char *lookup_text(enum lookup_status status);
 
-/* Whether both are the same address, whatever their ports. */
-bool lookup_same_address(const union lookup_address *a, const union lookup_address *b);
-
 #endif

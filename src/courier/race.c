@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "shares/shares.h"
 
 #define PLACE_WAIT_MS 50 /* until a place is asked for again */
 
@@ -31,7 +32,7 @@ struct races {
 	struct reactor *reactor;
 	struct failures *failures;
 	struct runner_list runners;
-	size_t count;
+	struct shares *shares;
 };
 
 struct race {
@@ -42,21 +43,33 @@ struct race {
 	bool has_next; /* `step` runs */
 	struct runner_list runners;
 	size_t count;
+	uint64_t taker;
 	uint16_t port;
-	enum shortage shortage;
+	enum shortage shortage; /* why the next address is not tried yet */
+	bool lacked_ports;      /* for one that was passed over */
 };
 
 struct races *races_new(struct reactor *r, struct failures *failures)
 {
 	struct races *rs = mem_new(sizeof(*rs));
 	*rs = (struct races){.reactor = r, .failures = failures};
+	rs->shares = shares_new(RACE_SOCKETS);
 	TAILQ_INIT(&rs->runners);
 	return rs;
 }
 
 void races_free(struct races *rs)
 {
+	if (rs == NULL)
+		return;
+	shares_free(rs->shares);
 	free(rs);
+}
+
+/* The taker's name among shares. */
+static struct slice taker_of(const struct race *r)
+{
+	return (struct slice){(const char *)&r->taker, sizeof(r->taker)};
 }
 
 /* Takes a runner out of its race; its socket is the caller's. */
@@ -67,7 +80,7 @@ static int leave(struct runner *n)
 	TAILQ_REMOVE(&r->runners, n, own);
 	TAILQ_REMOVE(&r->races->runners, n, all);
 	r->count--;
-	r->races->count--;
+	shares_give(r->races->shares, taker_of(r), 1);
 	reactor_io_free(n->io);
 	free(n);
 	return fd;
@@ -91,17 +104,29 @@ static void wait_for_next(struct race *r, int64_t delay_ms)
 		reactor_timer_set(r->step, delay_ms);
 }
 
+/* Who is to give up a place to `r`, which gets no more of those that are free; NULL: nobody. */
+static struct runner *find_oldest(const struct race *r)
+{
+	const struct races *rs = r->races;
+	bool has_some = shares_held(rs->shares, taker_of(r)) > 0;
+	int64_t since_ms = clock_mono_ms() - RACE_STEP_MS;
+	struct runner *n = TAILQ_FIRST(&rs->runners);
+	while (n != NULL && has_some && n->race->taker != r->taker)
+		n = TAILQ_NEXT(n, all);
+	return n != NULL && n->started_ms <= since_ms ? n : NULL;
+}
+
 /* Makes a place for one more; false: there will be one soon. */
 static bool has_place(struct race *r)
 {
-	struct runner *oldest = TAILQ_FIRST(&r->races->runners);
 	if (r->count >= RACE_OWN) {
-		fail(TAILQ_FIRST(&r->runners));
-	} else if (r->races->count >= RACE_SOCKETS) {
-		struct race *other = oldest->race;
-		if (clock_mono_ms() - oldest->started_ms < RACE_STEP_MS)
+		drop(TAILQ_FIRST(&r->runners));
+	} else if (shares_room(r->races->shares, taker_of(r)) == 0) {
+		struct runner *oldest = find_oldest(r);
+		if (oldest == NULL)
 			return false;
-		fail(oldest);
+		struct race *other = oldest->race;
+		drop(oldest); /* which says nothing of its address */
 		if (other->count == 0 && !other->has_next) /* not from within this call */
 			reactor_timer_fire(other->step);
 	}
@@ -120,7 +145,7 @@ static void add_runner(struct race *r, int fd, const union lookup_address *to)
 	TAILQ_INSERT_TAIL(&r->runners, n, own);
 	TAILQ_INSERT_TAIL(&rs->runners, n, all);
 	r->count++;
-	rs->count++;
+	shares_force(rs->shares, taker_of(r), 1);
 }
 
 /* Begins to connect; -1 with errno. */
@@ -147,14 +172,14 @@ static void run(struct race *r)
 {
 	while (route_has_next(r->route)) {
 		if (!has_place(r)) {
-			r->shortage = SHORT_OF_DESCRIPTORS;
+			r->shortage = SHORT_OF_NOTHING;
 			wait_for_next(r, PLACE_WAIT_MS);
 			return;
 		}
 		const union lookup_address *to = route_peek(r->route);
 		int fd = open_socket(to, r->port);
 		r->shortage = fd < 0 ? shortage_of_connect(errno, &to->any) : SHORT_OF_NOTHING;
-		if (r->shortage != SHORT_OF_NOTHING) {
+		if (shortage_is_everybodys(r->shortage)) {
 			wait_for_next(r, RACE_STEP_MS);
 			return;
 		}
@@ -164,7 +189,10 @@ static void run(struct race *r)
 			wait_for_next(r, RACE_STEP_MS);
 			return;
 		}
-		failures_note(r->races->failures, to, r->port);
+		if (r->shortage == SHORT_OF_NOTHING)
+			failures_note(r->races->failures, to, r->port);
+		else
+			r->lacked_ports = true; /* which says nothing of it, nor of others */
 	}
 }
 
@@ -230,9 +258,10 @@ void race_free(struct race *r)
 	free(r);
 }
 
-void race_start(struct race *r, uint16_t port)
+void race_start(struct race *r, uint16_t port, uint64_t taker)
 {
 	r->port = port;
+	r->taker = taker;
 	r->shortage = SHORT_OF_NOTHING;
 	wait_for_next(r, RACE_STEP_MS);
 }
@@ -247,6 +276,7 @@ bool race_hurry(struct race *r)
 void race_stop(struct race *r)
 {
 	r->has_next = false;
+	r->lacked_ports = false;
 	reactor_timer_clear(r->step);
 	while (!TAILQ_EMPTY(&r->runners))
 		drop(TAILQ_FIRST(&r->runners));
@@ -254,5 +284,7 @@ void race_stop(struct race *r)
 
 enum shortage race_shortage(const struct race *r)
 {
-	return r->has_next ? r->shortage : SHORT_OF_NOTHING;
+	if (r->has_next && r->shortage != SHORT_OF_NOTHING)
+		return r->shortage;
+	return r->lacked_ports ? SHORT_OF_PORTS : SHORT_OF_NOTHING;
 }

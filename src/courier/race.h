@@ -3,9 +3,10 @@
  * next one RACE_STEP_MS after the one before, or at once where that has failed; those that
  * were begun go on beside it. The first address is somebody else's to try.
  *
- * Races share RACE_SOCKETS sockets, of which one may have RACE_OWN. Where all are taken the
- * oldest that has had RACE_STEP_MS gives up its place; until there is one the newcomer waits,
- * and so it does while descriptors are short. Knows nothing of HTTP, judges no address.
+ * Takers share RACE_SOCKETS sockets (shares/share.h); one race may have RACE_OWN of them. Over
+ * its share, the oldest of the taker's own that has had RACE_STEP_MS gives up its place; for a
+ * taker that has none the oldest of all does. Until there is one the newcomer waits, which is
+ * no shortage; so it does while descriptors are short. It knows no HTTP and judges no address.
  */
 #ifndef COURIER_RACE_H
 #define COURIER_RACE_H
@@ -51,8 +52,11 @@ struct race;
 struct race *race_new(struct races *rs, struct route *route, const struct race_hooks *hooks);
 void race_free(struct race *r);
 
-/* Begins with the next address in RACE_STEP_MS; nothing where there is none. */
-void race_start(struct race *r, uint16_t port);
+/*
+ * Begins with the next address in RACE_STEP_MS; nothing where there is none. `taker`: for whom,
+ * as lookups have it.
+ */
+void race_start(struct race *r, uint16_t port, uint64_t taker);
 
 /*
  * The address that somebody else has tried has failed: the next one is tried at once. Returns
@@ -63,7 +67,7 @@ bool race_hurry(struct race *r);
 /* Tries nothing more and closes what is under way. */
 void race_stop(struct race *r);
 
-/* What was lacking when the race could not try its next address. */
+/* What was lacking for an address that the race, not stopped yet, could not try. */
 enum shortage race_shortage(const struct race *r);
 
 #endif

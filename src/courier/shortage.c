@@ -19,6 +19,11 @@ const char *const SHORTAGE_NAMES[SHORTAGES] = {
 
 static atomic_uint_fast64_t failed; /* allocations; curl's threads make some */
 
+bool shortage_is_everybodys(enum shortage s)
+{
+	return s == SHORT_OF_DESCRIPTORS || s == SHORT_OF_MEMORY;
+}
+
 enum shortage shortage_of_errno(int error)
 {
 	if (error == EMFILE || error == ENFILE)

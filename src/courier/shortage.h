@@ -14,13 +14,16 @@ enum shortage {
 	SHORT_OF_NOTHING,
 	SHORT_OF_DESCRIPTORS, /* of this process, or of the system */
 	SHORT_OF_MEMORY,
-	SHORT_OF_RESOLVER, /* a name could not be looked up, for want of descriptors */
+	SHORT_OF_RESOLVER, /* a name could not be looked up: no name server could be asked */
 	SHORT_OF_PORTS,    /* of this machine, to connect to that address from */
 };
 #define SHORTAGES 5
 
 /* "descriptors", …; "nothing". */
 extern const char *const SHORTAGE_NAMES[SHORTAGES];
+
+/* Whether whoever tries next lacks it too, whatever the address. */
+bool shortage_is_everybodys(enum shortage s);
 
 /* What was lacking where a system call ended with this errno. */
 enum shortage shortage_of_errno(int error);

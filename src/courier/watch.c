@@ -41,11 +41,7 @@ static struct watch *watch_of(struct watches *w, int fd)
 {
 	size_t i = (size_t)fd;
 	panic_if(fd < 0, "a watch of no descriptor");
-	if (i >= w->count) {
-		w->by_fd = mem_resize(w->by_fd, i + 1, sizeof(*w->by_fd));
-		while (w->count <= i)
-			w->by_fd[w->count++] = (struct watch){0};
-	}
+	w->by_fd = mem_reach(w->by_fd, &w->count, i, sizeof(*w->by_fd));
 	return &w->by_fd[i];
 }
 

@@ -68,8 +68,8 @@ void dispatch_hold(struct dispatch *d, uint64_t webhook, bool holds);
 void dispatch_forget(struct dispatch *d, uint64_t webhook);
 
 /*
- * Starts what may start now, at most a bounded number. The loop calls it once a turn, after
- * the commit.
+ * Starts what may start now, for at most 10 ms or a little more. The loop calls it once a turn,
+ * after the commit.
  */
 void dispatch_pump(struct dispatch *d);
 

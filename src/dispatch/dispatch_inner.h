@@ -72,7 +72,10 @@ void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address)
 /* Claims start over from the front: something may lie before the place they had reached. */
 void endpoint_rewind(struct endpoint *ep);
 
-/* Starts what may start now, and drops what is too old to be sent; a bounded number. */
+/*
+ * Starts what may start now, drops what is too old to be sent and buries what cannot be read;
+ * what 10 ms and 2 MiB of bodies do not hold is for the next turn.
+ */
 void flights_start_due(struct dispatch *d);
 
 /*

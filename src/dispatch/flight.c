@@ -215,17 +215,15 @@ static void note_result(struct dispatch *d, struct endpoint *ep, const struct cl
 		ep->last_error = mem_copy(r->error, strlen(r->error));
 }
 
-/* A start came to nothing: all rest a moment, so that who has what is lacking can end. */
-static void rest(struct dispatch *d, const struct client_result *r)
+/* A start came to nothing. */
+static void note_shortage(struct dispatch *d, enum shortage of)
 {
-	d->rest_until_ms = clock_mono_ms() + SHORT_REST_MS;
-	d->figures.shortages[r->shortage]++;
+	d->figures.shortages[of]++;
 	if (clock_mono_ms() < d->short_quiet_ms)
 		return;
 	d->short_quiet_ms = clock_mono_ms() + LOG_EVERY_MS;
 	log_warn("attempts wait, and do not count: the gateway is short of something",
-	    LOG_S("of", SHORTAGE_NAMES[r->shortage]),
-	    LOG_N("in_flight", sched_in_flight(d->sched)));
+	    LOG_S("of", SHORTAGE_NAMES[of]), LOG_N("in_flight", sched_in_flight(d->sched)));
 }
 
 /* No attempt was made. The delivery has stayed where it lies, as due as it was. */
@@ -246,13 +244,20 @@ static void lay_back(struct flight *f)
 	endpoint_mark_idle(d, ep);
 }
 
-/* The attempt of `f` was not made for want of something of ours. */
+/*
+ * The attempt of `f` was not made for want of something of ours. Where others lack it too all
+ * rest a moment, so that who has it can end; else they may start.
+ */
 static void take_back(struct flight *f, const struct client_result *r)
 {
 	struct dispatch *d = f->dispatch;
 	f->result = judge_endpoint(r);
 	f->duration_us = r->duration_us;
-	rest(d, r);
+	note_shortage(d, r->shortage);
+	if (shortage_is_everybodys(r->shortage))
+		d->rest_until_ms = clock_mono_ms() + SHORT_REST_MS;
+	else
+		sched_put_off(d->sched, &f->endpoint->sched, clock_wall_ms());
 	lay_back(f);
 }
 
@@ -371,6 +376,16 @@ static bool has_expired(const struct dispatch *d, const struct delivery *deliver
 	    judge_is_expired(&d->conf.judge, e, delivery, now_ms);
 }
 
+/* `f`, which has its slot, makes no attempt: its outcome, which is judged, joins the turn. */
+static void stage_drop(struct flight *f)
+{
+	struct dispatch *d = f->dispatch;
+	d->drops++;
+	sched_finish(d->sched, &f->endpoint->sched, f->settlement.now_ms, RESULT_NONE, 0);
+	f->op.done = finish_drop;
+	turn_stage(d->conf.turn, &f->op);
+}
+
 /*
  * Drops a claimed delivery that has expired: without an attempt, and without a slot. That
  * uses up its endpoint's turn, so that a queue full of them does not hold up the others.
@@ -379,14 +394,11 @@ static void drop_expired(struct dispatch *d, struct endpoint *ep,
     const struct delivery *delivery, const struct event *e, int64_t now_ms)
 {
 	struct flight *f = make_flight(d, ep, delivery);
-	d->drops++;
 	sched_start(d->sched, &ep->sched, now_ms);
-	sched_finish(d->sched, &ep->sched, now_ms, RESULT_NONE, 0);
 	f->event = *e;
-	f->op.done = finish_drop;
 	f->settlement.now_ms = now_ms;
 	judge_expired(registry_get(d->conf.registry, ep->webhook), e, &f->settlement);
-	turn_stage(d->conf.turn, &f->op);
+	stage_drop(f);
 }
 
 /*
@@ -402,57 +414,53 @@ static void bury(struct flight *f, enum err why, int64_t now_ms)
 	    why == OK ? "delivery" : "event", err_text(why == OK ? ERR_CORRUPT : why));
 	if (f->event.session[0] == '\0')
 		(void)snprintf(f->event.session, sizeof(f->event.session), "%s", w->session);
-	d->drops++;
-	sched_finish(d->sched, &f->endpoint->sched, now_ms, RESULT_NONE, 0);
-	f->op.done = finish_drop;
 	f->settlement.now_ms = now_ms;
 	judge_damaged(&d->conf.judge, w, &f->event, words, &f->settlement);
-	turn_stage(d->conf.turn, &f->op);
+	stage_drop(f);
 }
 
-/* The store does not give back an event now: nothing is started for a moment. */
-static void wait_for_store(struct flight *f, enum err err)
+/* Whether it says what the store has, be it nothing of use; else that cannot be read now. */
+static bool is_known(enum err err)
 {
-	log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
-	f->dispatch->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
-	f->result = RESULT_NONE;
-	lay_back(f);
+	return err == OK || err == ERR_NOTFOUND || err == ERR_CORRUPT;
 }
 
-/* Starts the attempt of a claimed delivery. */
-static void take_off(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery,
-    struct db_txn *txn, int64_t now_ms)
+/* Starts the attempt of a claimed delivery. The store's error, and nothing has happened. */
+static enum err take_off(struct dispatch *d, struct endpoint *ep,
+    const struct delivery *delivery, struct db_txn *txn, int64_t now_ms)
 {
 	static const struct uuid NONE;
-	struct delivery known = *delivery;
-	bool damaged = uuid_eq(&known.event_id, &NONE);
-	if (damaged && events_find_of(txn, &known.id, &known.event_id) != OK)
-		known.event_id = NONE;
-	struct flight *f = make_flight(d, ep, &known);
+	struct flight *f = make_flight(d, ep, delivery);
+	struct uuid *event_id = &f->settlement.delivery.event_id;
+	bool damaged = uuid_eq(event_id, &NONE);
+	enum err err = damaged ? events_find_of(txn, &delivery->id, event_id) : OK;
+	if (is_known(err))
+		err = events_get(txn, event_id, &f->event, &f->body);
+	if (!is_known(err)) {
+		flight_free(f);
+		return err;
+	}
 	sched_start(d->sched, &ep->sched, now_ms);
-	enum err err = events_get(txn, &known.event_id, &f->event, &f->body);
 	if (err == OK && !damaged) {
 		start(d, f);
-		return;
+		return OK;
 	}
 	buf_fini(&f->body);
-	if (err == ERR_CORRUPT || err == ERR_NOTFOUND)
+	if (err != OK)
 		memset(f->event.session, 0, sizeof(f->event.session)); /* half read, perhaps */
-	if (damaged || err == ERR_CORRUPT || err == ERR_NOTFOUND)
-		bury(f, damaged ? OK : err, now_ms);
-	else
-		wait_for_store(f, err);
+	bury(f, damaged ? OK : err, now_ms);
+	return OK;
 }
 
-/* Drops a claimed delivery, or starts its attempt. */
-static void take_on(struct dispatch *d, struct endpoint *ep, const struct delivery *delivery,
-    struct db_txn *txn, int64_t now_ms)
+/* Drops a claimed delivery, or starts its attempt. The same error. */
+static enum err take_on(struct dispatch *d, struct endpoint *ep,
+    const struct delivery *delivery, struct db_txn *txn, int64_t now_ms)
 {
 	struct event e;
-	if (has_expired(d, delivery, txn, now_ms, &e))
-		drop_expired(d, ep, delivery, &e, now_ms);
-	else
-		take_off(d, ep, delivery, txn, now_ms);
+	if (!has_expired(d, delivery, txn, now_ms, &e))
+		return take_off(d, ep, delivery, txn, now_ms);
+	drop_expired(d, ep, delivery, &e, now_ms);
+	return OK;
 }
 
 /*
@@ -475,9 +483,12 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	    .skip = flight_exists,
 	    .arg = ep};
 	enum err err = queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
+	if (err == OK && count > 0)
+		err = take_on(d, ep, &delivery, txn, now_ms);
 	if (err != OK) {
 		log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
 		d->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
+		sched_pass(d->sched, &ep->sched); /* what others want may be readable */
 		return false;
 	}
 	ep->place = claim.place;
@@ -491,8 +502,6 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 		endpoint_rewind(ep);
 		return true;
 	}
-	if (count > 0)
-		take_on(d, ep, &delivery, txn, now_ms);
 	sched_set_due(d->sched, &ep->sched, next_due_ms);
 	endpoint_mark_idle(d, ep);
 	return true;

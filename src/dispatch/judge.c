@@ -65,7 +65,7 @@ static void put_error(const struct webhook *w, const struct client_result *r, ch
 }
 
 static struct dead_letter *make_dead_letter(const struct judge *j, const struct webhook *w,
-    const struct event *e, const struct client_result *r, const struct settlement *s)
+    const struct event *e, const char *error, const struct settlement *s)
 {
 	struct dead_letter *dead = mem_new(sizeof(*dead));
 	idgen_take(j->ids, s->now_ms, 1, &dead->id);
@@ -74,7 +74,7 @@ static struct dead_letter *make_dead_letter(const struct judge *j, const struct 
 	dead->webhook_id = w->id;
 	(void)snprintf(dead->webhook_url, sizeof(dead->webhook_url), "%s", w->url);
 	(void)snprintf(dead->event, sizeof(dead->event), "%s", e->name);
-	put_error(w, r, dead->last_error, sizeof(dead->last_error));
+	(void)snprintf(dead->last_error, sizeof(dead->last_error), "%s", error);
 	dead->attempts = s->delivery.attempts;
 	dead->failed_ms = s->now_ms;
 	return dead;
@@ -174,7 +174,7 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
     const struct sched_endpoint *ep, const struct event *e, const struct client_result *r,
     struct settlement *s)
 {
-	char error[DEAD_ERROR_MAX];
+	char error[DEAD_ERROR_MAX + 1];
 	s->delivery.attempts++;
 	s->session = slice_of(e->session);
 	s->fifo = w->fifo;
@@ -186,9 +186,9 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 			s->retry_ms < 0 ? s->now_ms : s->retry_ms))
 			s->verdict = VERDICT_EXPIRED;
 	}
-	if (s->verdict == VERDICT_DEAD)
-		s->dead = make_dead_letter(j, w, e, r, s);
 	put_error(w, r, error, sizeof(error));
+	if (s->verdict == VERDICT_DEAD)
+		s->dead = make_dead_letter(j, w, e, error, s);
 	log_verdict(w, e, s, error, r->duration_us);
 	judge_webhook(j, w, ep, r, s);
 }
@@ -196,7 +196,6 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 void judge_damaged(const struct judge *j, const struct webhook *w, const struct event *e,
     const char *why, struct settlement *s)
 {
-	const struct client_result r = {.error = why};
 	char delivery[UUID_TEXT_SIZE];
 	char webhook[UUID_TEXT_SIZE];
 	uuid_format(&s->delivery.id, delivery);
@@ -204,7 +203,7 @@ void judge_damaged(const struct judge *j, const struct webhook *w, const struct 
 	s->verdict = VERDICT_DEAD;
 	s->is_damaged = true;
 	s->session = slice_of(e->session);
-	s->dead = make_dead_letter(j, w, e, &r, s);
+	s->dead = make_dead_letter(j, w, e, why, s);
 	log_error("delivery is damaged, and dead", LOG_S("session", w->session),
 	    LOG_S("webhook", webhook), LOG_S("delivery", delivery), LOG_S("error", why));
 }

@@ -24,10 +24,23 @@
 #define ACCEPT_PAUSE_MS 100 /* after accept failed for want of descriptors */
 #define ACCEPT_LOG_MS 60000 /* between lines that say so */
 
+/* Which file it is, whatever may bear its name later; as long as something has it open. */
+struct file_id {
+	dev_t device;
+	ino_t number;
+};
+
+/* A socket, and the file of a unix one. */
+struct bound {
+	int fd;
+	struct file_id file;
+};
+
 struct listener {
 	struct listener *next;
 	struct evconnlistener *ev; /* its owner's */
 	char *unix_path;           /* NULL: no unix socket */
+	struct file_id file;
 };
 
 struct listeners {
@@ -124,11 +137,29 @@ static bool is_alive(const union listen_address *addr, socklen_t len)
 	return alive;
 }
 
-static void clear_dead_socket(const union listen_address *addr, socklen_t len)
+/* Tells which socket file bears that name; false: none does. */
+static bool find_file(const char *path, struct file_id *out)
 {
 	struct stat st;
-	if (lstat(addr->un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) && !is_alive(addr, len))
-		(void)unlink(addr->un.sun_path); /* bind() then says what is wrong */
+	if (lstat(path, &st) != 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	*out = (struct file_id){st.st_dev, st.st_ino};
+	return true;
+}
+
+/* Removes the file, but not another that bears its name by now. */
+static void remove_file(const char *path, const struct file_id *file)
+{
+	struct file_id now;
+	if (find_file(path, &now) && now.device == file->device && now.number == file->number)
+		(void)unlink(path); /* gone already is fine */
+}
+
+static void clear_dead_socket(const union listen_address *addr, socklen_t len)
+{
+	struct file_id file;
+	if (find_file(addr->un.sun_path, &file) && !is_alive(addr, len))
+		remove_file(addr->un.sun_path, &file); /* bind() then says what is wrong */
 }
 
 static enum err refuse(const char *where, struct problem *p)
@@ -150,14 +181,16 @@ static enum err bind_inet(int fd, const union listen_address *addr, socklen_t le
 }
 
 /* The file is made with its mode, and nobody can connect before listen(). */
-static enum err bind_unix(int fd, const union listen_address *addr, socklen_t len,
+static enum err bind_unix(struct bound *b, const union listen_address *addr, socklen_t len,
     const struct unix_access *access, const char *where, struct problem *p)
 {
 	const char *path = addr->un.sun_path;
 	clear_dead_socket(addr, len);
 	mode_t before = umask(~access->mode & MODE_BITS);
-	int rc = bind(fd, &addr->sa, len);
+	int rc = bind(b->fd, &addr->sa, len);
 	int saved = errno;
+	if (rc == 0)
+		(void)find_file(path, &b->file); /* one that is gone is not removed */
 	(void)umask(before);
 	errno = saved;
 	if (rc != 0)
@@ -167,24 +200,25 @@ static enum err bind_unix(int fd, const union listen_address *addr, socklen_t le
 		return OK;
 	(void)problem_set(p, ERR_IO, "unix_owner", "unix_owner: cannot give %s away: %s", path,
 	    strerror(errno)); /* returned below */
-	(void)unlink(path);   /* was made above */
+	remove_file(path, &b->file);
 	return ERR_IO;
 }
 
 /* Makes a socket that is bound and does not listen yet. */
 static enum err bind_socket(const struct unix_access *access, const char *where,
-    const union listen_address *addr, socklen_t len, int *out, struct problem *p)
+    const union listen_address *addr, socklen_t len, struct bound *out, struct problem *p)
 {
-	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
+	struct bound b = {
+	    .fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+	if (b.fd < 0)
 		return refuse(where, p);
 	enum err err = addr->sa.sa_family == AF_UNIX
-	    ? bind_unix(fd, addr, len, access, where, p)
-	    : bind_inet(fd, addr, len, where, p);
+	    ? bind_unix(&b, addr, len, access, where, p)
+	    : bind_inet(b.fd, addr, len, where, p);
 	if (err == OK)
-		*out = fd;
+		*out = b;
 	else
-		(void)close(fd); /* was never used */
+		(void)close(b.fd); /* was never used */
 	return err;
 }
 
@@ -214,16 +248,19 @@ enum err listeners_open(struct listeners *ls, const char *where, struct evconnli
 	enum err err = listen_parse(where, &addr, &len, p);
 	if (err != OK)
 		return err;
-	int fd = -1;
-	err = bind_socket(&ls->unix_access, where, &addr, len, &fd, p);
+	struct bound b;
+	err = bind_socket(&ls->unix_access, where, &addr, len, &b, p);
 	if (err != OK)
 		return err;
-	err = watch(ls, fd, where, BACKLOG, ev, shown, p);
-	if (err != OK)
-		(void)close(fd); /* was never used */
-	else if (addr.sa.sa_family == AF_UNIX)
+	err = watch(ls, b.fd, where, BACKLOG, ev, shown, p);
+	if (err != OK) {
+		(void)close(b.fd); /* was never used */
+		return err;
+	}
+	ls->first->file = b.file;
+	if (addr.sa.sa_family == AF_UNIX)
 		ls->first->unix_path = mem_copy(addr.un.sun_path, strlen(addr.un.sun_path));
-	return err;
+	return OK;
 }
 
 enum err listener_try(const char *where, const struct unix_access *unix_access,
@@ -231,20 +268,19 @@ enum err listener_try(const char *where, const struct unix_access *unix_access,
 {
 	union listen_address addr;
 	socklen_t len = 0;
-	struct stat st;
-	int fd = -1;
+	struct bound b;
 	enum err err = listen_parse(where, &addr, &len, p);
 	if (err != OK)
 		return err;
 	bool is_unix = addr.sa.sa_family == AF_UNIX;
-	if (is_unix && lstat(addr.un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
+	if (is_unix && find_file(addr.un.sun_path, &b.file))
 		return OK; /* somebody's who listens, or a dead one, which goes at start */
-	err = bind_socket(unix_access, where, &addr, len, &fd, p);
+	err = bind_socket(unix_access, where, &addr, len, &b, p);
 	if (err != OK) /* closing what was never used leaves errno */
 		return errno == EADDRINUSE && !is_unix ? OK : err;
-	(void)close(fd); /* was never used */
 	if (is_unix)
-		(void)unlink(addr.un.sun_path); /* was made above */
+		remove_file(addr.un.sun_path, &b.file);
+	(void)close(b.fd); /* was never used */
 	return OK;
 }
 
@@ -272,7 +308,7 @@ void listeners_close(struct listeners *ls)
 		struct listener *l = ls->first;
 		ls->first = l->next;
 		if (l->unix_path != NULL)
-			(void)unlink(l->unix_path); /* gone already is fine */
+			remove_file(l->unix_path, &l->file);
 		free(l->unix_path);
 		free(l);
 	}

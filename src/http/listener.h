@@ -3,7 +3,7 @@
  * them, lets them rest when the server is full or descriptors have run out, and
  * closes them. Who gets the connections is up to the owner of each one (evhttp).
  *
- * It never: removes a file that is no socket, or a socket that somebody listens on.
+ * It never: removes a file that is no socket, or a socket that somebody else listens on.
  */
 #ifndef HTTP_LISTENER_H
 #define HTTP_LISTENER_H

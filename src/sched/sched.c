@@ -17,7 +17,7 @@
 #define LOOK_MAX 4 /* of those who wait for a larger share, for each slot that is given back */
 #define LATENCY_SLACK_US 20000 /* latency is rising above twice the usual and this */
 #define LATENCY_CUT 0.9        /* what the window is multiplied by then */
-#define PAUSE_MIN_MS 100       /* the first pause after an overload; each further doubles it */
+#define PAUSE_MIN_MS 100       /* the first pause, or putting off; each further doubles it */
 #define PAUSE_MAX_MS 5000
 #define RECHECK_MS 100 /* between looks at who waits for a share, beside those when slots end */
 #define RECHECK_MAX 64 /* hosts, and sessions, looked at in one */
@@ -440,6 +440,7 @@ void sched_reset(struct sched *s, struct sched_endpoint *e)
 	set_failures(s, e, 0);
 	e->failing_since_ms = 0;
 	e->pause_ms = 0;
+	e->put_off_ms = 0;
 	e->resume_ms = 0;
 	set_circuit(s, e, CIRCUIT_CLOSED);
 	e->window = WINDOW_FIRST;
@@ -694,12 +695,17 @@ static void cut_window(struct sched_endpoint *e, double factor)
 	e->since_cut = 0;
 }
 
+/* The pause that follows one of `pause_ms`. */
+static int64_t next_pause(int64_t pause_ms)
+{
+	int64_t next_ms = pause_ms < PAUSE_MIN_MS ? PAUSE_MIN_MS : 2 * pause_ms;
+	return next_ms < PAUSE_MAX_MS ? next_ms : PAUSE_MAX_MS;
+}
+
 /* Spaces the attempts of a receiver that is asked too often. */
 static void pause_longer(struct sched_endpoint *e, int64_t now_ms)
 {
-	e->pause_ms = e->pause_ms < PAUSE_MIN_MS ? PAUSE_MIN_MS : 2 * e->pause_ms;
-	if (e->pause_ms > PAUSE_MAX_MS)
-		e->pause_ms = PAUSE_MAX_MS;
+	e->pause_ms = next_pause(e->pause_ms);
 	e->resume_ms = now_ms + e->pause_ms;
 }
 
@@ -717,6 +723,7 @@ static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full,
 	set_failures(s, e, 0);
 	set_quick(s, e, e->recent_us <= QUICK_US);
 	e->failing_since_ms = 0;
+	e->put_off_ms = 0;
 	set_circuit(s, e, CIRCUIT_CLOSED);
 	if (!was_closed)
 		e->window = WINDOW_FIRST; /* slow start: it may not bear more yet */
@@ -741,6 +748,7 @@ static void fail(struct sched *s, struct sched_endpoint *e, int64_t now_ms, bool
 		e->failing_since_ms = now_ms;
 	set_failures(s, e, e->failures + 1);
 	set_quick(s, e, false);
+	e->put_off_ms = 0;
 	if (overloaded || e->since_cut >= window_of(e))
 		cut_window(e, 0.5);
 	/*
@@ -811,6 +819,15 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 			unpark(s, line);
 		unpark_some(s, kind, LOOK_MAX);
 	}
+}
+
+void sched_put_off(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
+{
+	if (now_ms < e->resume_ms)
+		return; /* it was, for one that started beside this */
+	e->put_off_ms = next_pause(e->put_off_ms);
+	e->resume_ms = now_ms + e->put_off_ms;
+	arrange(s, e);
 }
 
 int64_t sched_wake(struct sched *s, int64_t now_ms)

@@ -94,8 +94,9 @@ struct sched_endpoint {
 	int64_t opened_ms;        /* wall; when the circuit opened last */
 	int64_t probe_ms;         /* wall; while it is open: when the probe may start */
 	int64_t failing_since_ms; /* wall; of the first failure since a success; 0: none */
-	int64_t resume_ms;        /* wall; nothing starts before: a pause after an overload */
-	int64_t pause_ms;         /* how long the last pause was */
+	int64_t resume_ms;        /* wall; nothing starts before: a pause, or it was put off */
+	int64_t pause_ms;         /* how long the last pause after an overload was */
+	int64_t put_off_ms;       /* for how long it was put off last; 0: no longer */
 	uint32_t failures;        /* in a row */
 	uint32_t in_flight;
 	uint32_t since_cut; /* attempts ended since the window was last cut */
@@ -161,6 +162,12 @@ void sched_pass(struct sched *s, struct sched_endpoint *e);
 /* One attempt of `e` ended: gives the slot back and learns from the result. */
 void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
     enum sched_result result, int64_t latency_us);
+
+/*
+ * An attempt of `e`, which still has its slot, could not be made from here: nothing of it
+ * starts for a moment, each time a longer one until an attempt is made.
+ */
+void sched_put_off(struct sched *s, struct sched_endpoint *e, int64_t now_ms);
 
 /* When sched_next() could next have something that it has not now; SCHED_NEVER. O(log n). */
 int64_t sched_wake(struct sched *s, int64_t now_ms);

@@ -5,7 +5,6 @@ connections that are kept and turn out dead, or have something on them that nobo
 
 import ctypes
 import errno
-import random
 import socket
 import ssl
 import subprocess
@@ -15,6 +14,7 @@ import time
 import pytest
 
 from harness import Hold, Receiver, figure, head, redirect, reset, status, wait_until
+from holes import Hole, free_port
 from name_server import NameServer
 from scheduling import publish_many, wait_for_ids
 
@@ -33,17 +33,6 @@ def make_named_gateway(make_gateway, name_server):
     return make
 
 
-def free_port():
-    """A port that is free at all addresses, and that no connection is given as its own."""
-    while True:
-        port = random.randrange(10000, 30000)
-        try:
-            with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True):
-                return port
-        except OSError:
-            pass  # taken
-
-
 @pytest.fixture
 def receiver(make_receiver):
     """One with neighbours: its port is free at other addresses."""
@@ -58,25 +47,6 @@ def attempt_of(gateway, event, session="s1"):
         what="attempt",
     )
     return delivery["attempts"][0]
-
-
-class Hole:
-    """
-    An address on loopback that drops SYNs: a listener whose backlog is full, as nobody accepts.
-    """
-
-    def __init__(self, host, port):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._sockets = [socket.create_server((host, port), family=family, backlog=0)]
-        for _ in range(8):
-            sock = socket.socket(family)
-            sock.setblocking(False)
-            sock.connect_ex((host, port))
-            self._sockets.append(sock)
-
-    def close(self):
-        for sock in self._sockets:
-            sock.close()
 
 
 @pytest.fixture
@@ -207,6 +177,37 @@ def test_many_holes_do_not_keep_others_from_getting_through(
     gateway.register("s1", receiver.url(host="receiver.test"), timeout_ms=10000)
     wait_for_ids(receiver, publish_many(gateway, "s1", 5))
     assert {r.attempt for r in receiver.requests} == {1}
+
+
+def established(receiver):
+    """How many connections to it stand, at their other end."""
+    there = f"0100007F:{receiver.port:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    return sum(row[2:4] == [there, "01"] for row in rows)
+
+
+def test_won_connection_that_is_not_needed_is_closed(
+    make_named_gateway, receiver, name_server, dig
+):
+    """As one to the same address is kept, which the request goes to."""
+    dig("::1", receiver.port)
+    gateway = make_named_gateway()
+    name_server.names["receiver.test"] = [GOOD]
+    gateway.register("s1", receiver.url(host="receiver.test"), timeout_ms=30000)
+    assert attempt_of(gateway, gateway.publish("s1"))["status"] == 200
+    name_server.names["receiver.test"] = ["::1", GOOD]  # which are tried in this order
+    while receiver.connections == 1:  # the first answer may count for a while
+        hold = Hold()
+        receiver.answer(hold)
+        event = gateway.publish("s1")
+        wait_until(lambda: event["id"] in receiver.ids, what="the request")
+        if receiver.connections == 1:
+            hold.release()
+            assert attempt_of(gateway, event)["status"] == 200
+    wait_until(lambda: established(receiver) == 1, what="the end of the one that was won")
+    hold.release()
+    assert attempt_of(gateway, event)["status"] == 200
 
 
 # Addresses that change
@@ -513,17 +514,23 @@ def few_ports():
             libc.setns(outside.fileno(), CLONE_NEWNET)
 
 
-def test_no_port_to_connect_from_is_nobodys_fault(few_ports, make_gateway, make_receiver):
-    """All that could lead to the receiver are taken: it is delivered to when one is free."""
-    receiver = make_receiver(port=9000)
-    gateway = make_gateway(retry_schedule="1h", circuit_failures=1, listen="127.0.0.1:9001")
-    gateway.register("s1", receiver.url())
+def take_ports(receiver):
+    """All that could lead to it; the connections that have them."""
     taken = []
     try:
         while True:
             taken.append(socket.create_connection((receiver.host, receiver.port)))
     except OSError as error:
         assert error.errno == errno.EADDRNOTAVAIL
+    return taken
+
+
+def test_no_port_to_connect_from_is_nobodys_fault(few_ports, make_gateway, make_receiver):
+    """All that could lead to the receiver are taken: it is delivered to when one is free."""
+    receiver = make_receiver(port=9000)
+    gateway = make_gateway(retry_schedule="1h", circuit_failures=1, listen="127.0.0.1:9001")
+    gateway.register("s1", receiver.url())
+    taken = take_ports(receiver)
     event = gateway.publish("s1")
     wait_until(lambda: figure(gateway, 'waybill_shortage_total{of="ports"}') > 1, what="two tries")
     assert gateway.dlq("s1") == []
@@ -532,6 +539,27 @@ def test_no_port_to_connect_from_is_nobodys_fault(few_ports, make_gateway, make_
     assert [r.attempt for r in receiver.requests] == [1]
     for sock in taken:
         sock.close()
+
+
+def test_no_port_to_one_address_of_two(few_ports, make_gateway, make_receiver, name_server, dig):
+    """Nobody's fault either where the other takes no connection, whichever is tried first."""
+    receiver = make_receiver(port=9000)
+    dig(HOLES[0], receiver.port)
+    name_server.names[".test"] = [HOLES[0], receiver.host]
+    gateway = make_gateway(
+        retry_schedule="1h", listen="127.0.0.1:9001", name_servers=name_server.address
+    )
+    sessions = [f"s{n}" for n in range(6)]
+    for session in sessions:
+        gateway.register(session, receiver.url(host=f"{session}.test"), timeout_ms=1000)
+    taken = take_ports(receiver)
+    for session in sessions:
+        gateway.publish(session)
+    ports = 'waybill_shortage_total{of="ports"}'
+    wait_until(lambda: figure(gateway, ports) > len(sessions), what="tries of each")
+    for sock in taken:
+        sock.close()
+    assert [r.attempt for r in receiver.wait_for(len(sessions))] == [1] * len(sessions)
 
 
 @pytest.mark.parametrize("answer", ["127.0.0.1", None], ids=["known", "unknown"])

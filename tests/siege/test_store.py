@@ -43,7 +43,7 @@ def expect_refusal(answer, session):
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def attack(gateway, step, session="big", timeout=120):
+def attack(gateway, step, session="big", timeout=500):
     """
     Takes steps until one is refused, and then for a while longer. Returns how many requests
     were taken.
@@ -91,7 +91,7 @@ def besieged(besiege, gateway):
 STORES = [("128MiB", 128 * MIB), full("256MiB", 256 * MIB)]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store, store_bytes", STORES)
 @pytest.mark.parametrize("size", [1_000_000, full(100_000)])
 def test_events_that_wait(make_gateway, besiege, make_receiver, store, store_bytes, size):
@@ -112,7 +112,7 @@ def test_events_that_wait(make_gateway, besiege, make_receiver, store, store_byt
         gate.release()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store, store_bytes", STORES)
 def test_large_dead_letters(make_gateway, besiege, make_receiver, store, store_bytes):
     """They stay for days: for as long others have the rest."""
@@ -135,7 +135,7 @@ def test_large_dead_letters(make_gateway, besiege, make_receiver, store, store_b
         assert post(gateway, message(1_000_000)).status_code == 202
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store, store_bytes", [("16MiB", 16 * MIB), full("64MiB", 64 * MIB)])
 def test_small_dead_letters_of_a_long_url(make_gateway, besiege, store, store_bytes):
     """Once dead they are larger than what had waited, and nobody asks then whether they may."""
@@ -173,7 +173,7 @@ UNLIKE = json.dumps(
 ).encode()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store", ["16MiB", full("32MiB"), full("128MiB")])
 @pytest.mark.parametrize("form", ["ids", "keys"])
 def test_keys_of_events_that_nobody_wants(make_gateway, besiege, store, form):
@@ -200,7 +200,7 @@ def test_keys_of_events_that_nobody_wants(make_gateway, besiege, store, form):
         assert post(gateway, message(10)).status_code == 202  # it counts for nothing
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_more_keys_at_once_than_there_is_room_to_write(make_gateway, besiege):
     """Each falls into a page of its own, which is copied: they fail alone, and early."""
     gateway = make_gateway(store_max_bytes="16MiB")
@@ -216,7 +216,7 @@ def test_more_keys_at_once_than_there_is_room_to_write(make_gateway, besiege):
         assert answer.status_code == 202
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store, store_bytes", [("32MiB", 32 * MIB), full("128MiB", 128 * MIB)])
 @pytest.mark.parametrize("size", [300_000, 2_000])
 def test_history_is_nobodys_refusal(make_gateway, besiege, make_receiver, store, store_bytes, size):

@@ -67,6 +67,31 @@ struct store *store_new(uint64_t map_bytes)
 	return s;
 }
 
+int store_file(const struct store *s)
+{
+	char path[100];
+	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", s->dir);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(lseek(fd, 0, SEEK_END) > STORE_META_PAGES * STORE_PAGE_BYTES);
+	return fd;
+}
+
+void store_put_page(int fd, off_t at, const char page[STORE_PAGE_BYTES])
+{
+	assert_int_equal(pwrite(fd, page, STORE_PAGE_BYTES, at), STORE_PAGE_BYTES);
+}
+
+void store_damage(const struct store *s)
+{
+	static const char NOTHING[STORE_PAGE_BYTES];
+	int fd = store_file(s);
+	off_t end = lseek(fd, 0, SEEK_END);
+	for (off_t at = STORE_META_PAGES * (off_t)STORE_PAGE_BYTES; at < end;
+	     at += STORE_PAGE_BYTES)
+		store_put_page(fd, at, NOTHING);
+	assert_int_equal(close(fd), 0);
+}
+
 void store_free(struct store *s)
 {
 	store_close(s);

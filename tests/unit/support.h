@@ -68,6 +68,18 @@ void store_leave(struct store *s, uint64_t bytes);
 size_t store_count(struct store *s, enum db_table t);
 size_t store_count_in(struct db_txn *txn, enum db_table t);
 
+#define STORE_PAGE_BYTES 4096
+#define STORE_META_PAGES 2
+
+/* The store's file, to be read and overwritten under the open store; close() it. */
+int store_file(const struct store *s);
+
+/* Overwrites one page of it. */
+void store_put_page(int fd, off_t at, const char page[STORE_PAGE_BYTES]);
+
+/* Overwrites, under the open store, every page but the first two. */
+void store_damage(const struct store *s);
+
 /* Makes an empty folder; folder_remove() removes it and the files in it. */
 void folder_make(char path[64]);
 void folder_remove(const char *path);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,6 +47,15 @@ struct fixture {
 	struct client_result result; /* its texts are gone, but for `error` */
 	char error[200];
 };
+
+/* libc's, counted. */
+static unsigned sockets_asked;
+
+int socket(int domain, int type, int protocol)
+{
+	sockets_asked++;
+	return (int)syscall(SYS_socket, domain, type, protocol);
+}
 
 static void on_never(void *arg)
 {
@@ -436,8 +446,10 @@ static void test_no_descriptor(void **state)
 	assert_true(client_has_room(f->client));
 	int first = move_receiver(f, 2);
 	descriptors_deny();
+	sockets_asked = 0;
 	send_request(f, client_open(f->client), "");
 	descriptors_allow();
+	assert_int_equal(sockets_asked, 1); /* nothing has died that was used before */
 	assert_int_equal(f->result.status, 0);
 	assert_int_equal(f->result.shortage, SHORT_OF_DESCRIPTORS);
 	assert_string_equal(f->error, "the gateway is short of descriptors");

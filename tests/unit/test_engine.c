@@ -21,8 +21,6 @@
 
 #define LANDED_MAX 1024 /* as in flight.c: outcomes in memory while nothing can be written */
 #define BODY_KEPT_MAX (64u << 10) /* as there: a larger body is read as it is sent */
-#define PAGE_BYTES 4096
-#define META_PAGES 2
 
 /* Turns when there is something to do, for so long; each attempt takes a millisecond. */
 static void live(struct engine *e, int64_t ms, int status)
@@ -522,6 +520,25 @@ static void test_body(void **state)
 	}
 }
 
+/* Of large bodies few start in a turn, as each is signed; the next turn goes on at once. */
+static void test_large_bodies_start_by_turns(void **state)
+{
+	enum { HOOKS = 8, BYTES = 1 << 20 };
+	(void)state;
+	struct engine *e = engine_new();
+	for (uint64_t number = 1; number <= HOOKS; number++)
+		engine_add(e, engine_make(number));
+	engine_start(e);
+	for (uint64_t number = 1; number <= HOOKS; number++)
+		(void)engine_publish(e, number, 1, BYTES);
+	dispatch_pump(e->dispatch);
+	assert_int_equal(dispatch_in_flight(e->dispatch), 2);
+	assert_int_equal(dispatch_delay(e->dispatch), 0);
+	dispatch_pump(e->dispatch);
+	assert_int_equal(dispatch_in_flight(e->dispatch), 4);
+	end(e);
+}
+
 /* However many large bodies are being sent, memory has none of them. */
 static void test_large_bodies_are_not_kept(void **state)
 {
@@ -691,18 +708,129 @@ static void test_endpoints_without_work(void **state)
 	end(e);
 }
 
-/* Overwrites, under the open store, every page but the first two. */
-static void damage(struct engine *e)
+static bool can_read_event(struct engine *e, struct uuid id)
 {
-	static const char NOTHING[PAGE_BYTES];
-	char path[100];
-	(void)snprintf(path, sizeof(path), "%s/waybill.mdb", e->store->dir);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	struct event event;
+	struct db_txn *txn = store_read(e->store);
+	enum err err = events_get(txn, &id, &event, NULL);
+	db_read_end(txn);
+	return err == OK;
+}
+
+static bool can_read_queue(struct engine *e, struct uuid id)
+{
+	struct delivery d;
+	struct db_txn *txn = store_read(e->store);
+	enum err err = queue_get(txn, &id, &d);
+	db_read_end(txn);
+	return err == OK || err == ERR_CORRUPT; /* a record that was spoilt */
+}
+
+/* Overwrites the page with the delivery's event; returns where, and what it had. */
+static off_t damage_event(struct engine *e, struct uuid id, struct uuid event_id,
+    char page[STORE_PAGE_BYTES])
+{
+	static const char NOTHING[STORE_PAGE_BYTES];
+	int fd = store_file(e->store);
 	off_t size = lseek(fd, 0, SEEK_END);
-	assert_true(size > META_PAGES * PAGE_BYTES);
-	for (off_t at = META_PAGES * (off_t)PAGE_BYTES; at < size; at += PAGE_BYTES)
-		assert_int_equal(pwrite(fd, NOTHING, PAGE_BYTES, at), PAGE_BYTES);
+	off_t at = STORE_META_PAGES * (off_t)STORE_PAGE_BYTES;
+	for (; at < size; at += STORE_PAGE_BYTES) {
+		assert_int_equal(pread(fd, page, STORE_PAGE_BYTES, at), STORE_PAGE_BYTES);
+		store_put_page(fd, at, NOTHING);
+		if (can_read_queue(e, id) && !can_read_event(e, event_id))
+			break;
+		store_put_page(fd, at, page);
+	}
+	assert_true(at < size);
 	assert_int_equal(close(fd), 0);
+	return at;
+}
+
+/* An event that cannot be read now waits, as due as it was, until it can be. */
+static void test_event_cannot_be_read_now(void **state)
+{
+	(void)state;
+	for (int damaged = 0; damaged <= 1; damaged++) {
+		char page[STORE_PAGE_BYTES];
+		struct engine *e = begin();
+		struct uuid id = engine_publish(e, HOOK, 1, 10);
+		struct uuid event_id = delivery_of(e, id).event_id;
+		if (damaged) {
+			struct db_txn *txn = store_begin(e->store);
+			assert_int_equal(db_put(txn, DB_DELIVERIES, uuid_slice(&id),
+					     SLICE("no delivery")),
+			    OK);
+			store_commit(txn);
+		}
+		off_t at = damage_event(e, id, event_id, page);
+		for (int n = 0; n < 3; n++) {
+			engine_wait(e, n == 0 ? 0 : 1000);
+			assert_int_equal(dispatch_in_flight(e->dispatch), 0);
+			assert_int_equal(dispatch_delay(e->dispatch), 1000);
+			assert_int_equal(turn_staged(e->turn), 0);
+		}
+		int fd = store_file(e->store);
+		store_put_page(fd, at, page);
+		assert_int_equal(close(fd), 0);
+		live(e, 2000, 200);
+		assert_int_equal(e->client->sent, damaged ? 0 : 1);
+		assert_int_equal(status_of(e, id),
+		    damaged ? DELIVERY_DEAD : DELIVERY_DELIVERED);
+		end(e);
+	}
+}
+
+/* Others, whose events can be read, have their turn meanwhile. */
+static void test_unreadable_event_holds_up_no_other(void **state)
+{
+	(void)state;
+	char page[STORE_PAGE_BYTES];
+	struct engine *e = begin();
+	engine_add(e, engine_make(2));
+	engine_add(e, engine_make(3));
+	struct uuid id = engine_publish(e, HOOK, 1, 10);
+	struct uuid event_id = delivery_of(e, id).event_id;
+	(void)engine_publish(e, 2, 100, 10); /* more than a page has room for */
+	struct uuid other = engine_publish(e, 3, 1, 10);
+	struct uuid other_event = delivery_of(e, other).event_id;
+	(void)damage_event(e, id, event_id, page);
+	assert_true(can_read_event(e, other_event));
+	for (int n = 0; n < 4; n++)
+		engine_wait(e, 1000);
+	assert_non_null(engine_request(e, 3));
+	assert_null(engine_request(e, HOOK));
+	engine_free(e);
+}
+
+/* What others lack too stops all for a moment; what one alone lacks puts that one off. */
+static void test_shortages(void **state)
+{
+	static const struct {
+		enum shortage of;
+		bool all_wait;
+	} ROWS[] = {{SHORT_OF_DESCRIPTORS, true}, {SHORT_OF_MEMORY, true},
+	    {SHORT_OF_RESOLVER, false}, {SHORT_OF_PORTS, false}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		const struct client_result lacks = {.error = "", .shortage = ROWS[i].of};
+		struct engine *e = begin();
+		engine_add(e, engine_make(2));
+		struct uuid id = engine_publish(e, HOOK, 1, 10);
+		engine_wait(e, 0);
+		client_end(engine_request(e, HOOK), &lacks);
+		(void)engine_publish(e, 2, 1, 10);
+		engine_wait(e, 0);
+		assert_null(engine_request(e, HOOK));
+		assert_int_equal(engine_request(e, 2) == NULL, ROWS[i].all_wait);
+		assert_int_equal(figures(e).shortages[ROWS[i].of], 1);
+		assert_in_range(dispatch_delay(e->dispatch), 1, 1000);
+		engine_wait(e, dispatch_delay(e->dispatch));
+		assert_non_null(engine_request(e, HOOK));
+		assert_int_equal(delivery_of(e, id).attempts, 0);
+		live(e, 10, 200);
+		assert_int_equal(status_of(e, id), DELIVERY_DELIVERED);
+		end(e);
+	}
 }
 
 /* On a store that cannot be read it waits, it does not spin. */
@@ -712,7 +840,7 @@ static void test_unreadable_queue(void **state)
 	struct engine *e = begin();
 	(void)engine_publish(e, HOOK, 1, 10);
 	assert_int_equal(dispatch_delay(e->dispatch), 0);
-	damage(e);
+	store_damage(e->store);
 	dispatch_pump(e->dispatch);
 	assert_int_equal(dispatch_in_flight(e->dispatch), 0);
 	assert_int_equal(dispatch_delay(e->dispatch), 1000);
@@ -741,12 +869,16 @@ int main(void)
 	    cmocka_unit_test(test_unreadable_event),
 	    cmocka_unit_test(test_unreadable_delivery),
 	    cmocka_unit_test(test_body),
+	    cmocka_unit_test(test_large_bodies_start_by_turns),
 	    cmocka_unit_test(test_large_bodies_are_not_kept),
 	    cmocka_unit_test(test_large_body_is_lost),
 	    cmocka_unit_test(test_changed),
 	    cmocka_unit_test(test_purged_behind_a_restart),
 	    cmocka_unit_test(test_deleted_keys_are_forgotten),
 	    cmocka_unit_test(test_endpoints_without_work),
+	    cmocka_unit_test(test_event_cannot_be_read_now),
+	    cmocka_unit_test(test_unreadable_event_holds_up_no_other),
+	    cmocka_unit_test(test_shortages),
 	    cmocka_unit_test(test_unreadable_queue),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */

@@ -22,11 +22,11 @@
 #include "base/buf.h"
 #include "base/handshake.h"
 #include "base/reactor.h"
+#include "certificates.h"
 #include "support.h"
 
 #define PIPE_BYTES (64u << 10) /* more than any test sends at once */
 #define STEPS_MAX 100          /* of a handshake, for what needs a few */
-#define DAY_S 86400
 #define INTERMEDIATES_MAX 5
 #define UPDATES 400
 #define RECORDS_A_PASS 64
@@ -60,20 +60,7 @@ static void add_extension(X509 *x, int nid, const char *value)
 /* A certificate for `key`, not yet signed; `issuer` NULL: its own. */
 static X509 *make_certificate(const char *name, EVP_PKEY *key, const X509 *issuer, bool is_ca)
 {
-	X509 *x = X509_new();
-	assert_non_null(x);
-	X509_NAME *subject = X509_get_subject_name(x);
-	assert_int_equal(X509_set_version(x, X509_VERSION_3), 1);
-	assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(x), 1), 1);
-	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(x), -DAY_S));
-	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(x), DAY_S));
-	assert_int_equal(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-			     (const unsigned char *)name, -1, -1, 0),
-	    1);
-	assert_int_equal(X509_set_issuer_name(x,
-			     issuer == NULL ? subject : X509_get_subject_name(issuer)),
-	    1);
-	assert_int_equal(X509_set_pubkey(x, key), 1);
+	X509 *x = begin_certificate(name, key, issuer);
 	add_extension(x, NID_basic_constraints, is_ca ? "critical,CA:TRUE" : "CA:FALSE");
 	return x;
 }

@@ -9,11 +9,13 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -24,6 +26,7 @@
 #define FILLERS 4 /* connections that a backlog of 0 has no room for */
 #define GOOD "127.9.0.1"
 #define BAD "127.9.0.2"
+#define NO_PORTS "127.9.0.9" /* no port is left to connect to it from */
 
 /* One that races. */
 struct racer {
@@ -51,6 +54,19 @@ static union lookup_address address(const char *text)
 	union lookup_address a = {.in = {.sin_family = AF_INET}};
 	assert_int_equal(inet_pton(AF_INET, text, &a.in.sin_addr), 1);
 	return a;
+}
+
+/* libc's, but for NO_PORTS; whether there is a way is asked without a port. */
+int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t len)
+{
+	const struct sockaddr_in *in = to.__sockaddr_in__;
+	const union lookup_address none = address(NO_PORTS);
+	if (in->sin_family == AF_INET && in->sin_port != 0 &&
+	    in->sin_addr.s_addr == none.in.sin_addr.s_addr) {
+		errno = EADDRNOTAVAIL;
+		return -1;
+	}
+	return (int)syscall(SYS_connect, fd, to.__sockaddr__, len);
 }
 
 static const char *hole_name(size_t n)
@@ -147,8 +163,9 @@ static void on_lost(void *arg)
 	r->lost++;
 }
 
-/* Begins at once, as where the first address has failed. */
-static void start(struct fixture *f, struct racer *r, const char *const *texts, size_t count)
+/* Begins at once, as where the first address has failed, for `taker`. */
+static void start_for(struct fixture *f, struct racer *r, uint64_t taker,
+    const char *const *texts, size_t count)
 {
 	union lookup_address list[LOOKUP_ADDRESSES_MAX];
 	*r = (struct racer){.fd = -1};
@@ -157,8 +174,13 @@ static void start(struct fixture *f, struct racer *r, const char *const *texts, 
 	route_set(&r->route, &(struct lookup_answer){.addresses = list, .count = count}, NULL);
 	r->race = race_new(f->races, &r->route,
 	    &(struct race_hooks){is_over, on_won, on_lost, r});
-	race_start(r->race, f->port);
+	race_start(r->race, f->port, taker);
 	assert_true(race_hurry(r->race));
+}
+
+static void start(struct fixture *f, struct racer *r, const char *const *texts, size_t count)
+{
+	start_for(f, r, 0, texts, count);
 }
 
 static void run_until(struct fixture *f, const unsigned *counter)
@@ -247,6 +269,46 @@ static void test_places_change_hands(void **state)
 	}
 }
 
+/* A socket that gave up its place says nothing of the address: another has taken longer. */
+static void test_displaced_has_not_failed(void **state)
+{
+	static const char *const ADDRESSES[] = {"127.9.1.1", "127.9.1.2", "127.9.1.3",
+	    "127.9.1.4", GOOD};
+	struct fixture *f = *state;
+	struct racer r;
+	start(f, &r, ADDRESSES, COUNT(ADDRESSES));
+	run_until(f, &r.won);
+	assert_string_equal(r.to, GOOD);
+	assert_int_equal(failures_count(f->failures), 0);
+	finish(&r);
+}
+
+/* One taker in holes has its share: races of others find places at once. */
+static void test_places_are_shared(void **state)
+{
+	static const char *const DEAD[] = {"127.9.1.1", "127.9.1.2", "127.9.1.3", "127.9.1.4"};
+	static const char *const LATE[] = {GOOD};
+	enum { MANY = 2 * RACE_SOCKETS, PASSES = 10, TAKERS = 4 };
+	struct fixture *f = *state;
+	static struct racer racers[MANY];
+	struct racer late[TAKERS];
+	for (size_t i = 0; i < MANY; i++)
+		start_for(f, &racers[i], 1, DEAD, COUNT(DEAD));
+	reactor_pass(f->reactor, true);
+	for (size_t i = 0; i < TAKERS; i++)
+		start_for(f, &late[i], 2 + i, LATE, COUNT(LATE));
+	for (size_t n = 0; n < PASSES; n++) /* they do not wait for somebody's time to be up */
+		reactor_pass(f->reactor, true);
+	for (size_t i = 0; i < TAKERS; i++) {
+		assert_int_equal(late[i].won, 1);
+		finish(&late[i]);
+	}
+	for (size_t i = 0; i < MANY; i++) {
+		assert_int_equal(race_shortage(racers[i].race), SHORT_OF_NOTHING);
+		finish(&racers[i]);
+	}
+}
+
 /* What could not be tried for want of a descriptor is tried when there is one. */
 static void test_shortage_only_delays(void **state)
 {
@@ -268,6 +330,29 @@ static void test_shortage_only_delays(void **state)
 	finish(&r);
 }
 
+/* An address that no port leads to now is passed over; where no other stands that is told. */
+static void test_ports_of_one_address(void **state)
+{
+	static const char *const WITH_GOOD[] = {NO_PORTS, GOOD};
+	static const char *const WITHOUT[] = {BAD, NO_PORTS, "127.9.0.3"};
+	struct fixture *f = *state;
+	struct racer r;
+	start(f, &r, WITH_GOOD, COUNT(WITH_GOOD));
+	for (int n = 0; n < 10; n++) /* no time is to pass */
+		reactor_pass(f->reactor, true);
+	assert_int_equal(r.won, 1);
+	assert_int_equal(race_shortage(r.race), SHORT_OF_NOTHING);
+	union lookup_address none = address(NO_PORTS);
+	assert_false(failures_has(f->failures, &none, f->port));
+	finish(&r);
+	start(f, &r, WITHOUT, COUNT(WITHOUT));
+	run_until(f, &r.lost);
+	assert_int_equal(race_shortage(r.race), SHORT_OF_PORTS);
+	race_stop(r.race);
+	assert_int_equal(race_shortage(r.race), SHORT_OF_NOTHING);
+	finish(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,7 +360,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_all_that_refuse_have_lost, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_over_means_no_more, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_places_change_hands, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_displaced_has_not_failed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_places_are_shared, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shortage_only_delays, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_ports_of_one_address, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

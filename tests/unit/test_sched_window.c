@@ -122,6 +122,41 @@ static void test_pause(void **state)
 	destroy(f);
 }
 
+/* What cannot be tried from here comes again ever later, until an attempt is made. */
+static void test_put_off(void **state)
+{
+	static const int64_t WAITS_MS[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
+	static const enum sched_result MADE[] = {RESULT_FAILED, RESULT_OK, RESULT_OK};
+	(void)state;
+	struct fixture *f = make(&ROOMY, 1, 2);
+	run(f, 10, RESULT_OK, FAST_US);
+	for (size_t made = 0; made < COUNT(MADE); made++) {
+		uint32_t failures = f->e[0].failures;
+		for (size_t i = 0; i < COUNT(WAITS_MS); i++) {
+			(void)start_all(f);
+			assert_true(f->e[0].in_flight > 0);
+			while (f->e[0].in_flight > 0) { /* together they count once */
+				sched_put_off(f->sched, &f->e[0], f->now_ms);
+				finish(f, 0, RESULT_NONE);
+			}
+			assert_int_equal(offered(f), -1);
+			int64_t wake_ms = sched_wake(f->sched, f->now_ms);
+			assert_int_equal(wake_ms, f->now_ms + WAITS_MS[i]);
+			f->now_ms = wake_ms;
+			assert_int_equal(f->e[0].failures, failures);
+		}
+		assert_true(start_all(f) > 0);
+		finish_all(f, 0, MADE[made]);
+	}
+	(void)start_all(f);
+	sched_put_off(f->sched, &f->e[0], f->now_ms);
+	finish_all(f, 0, RESULT_NONE);
+	assert_int_equal(offered(f), -1);
+	sched_reset(f->sched, &f->e[0]);
+	assert_int_equal(offered(f), 0);
+	destroy(f);
+}
+
 /* Latency that rises narrows it; latency that falls again lets it grow again. */
 static void test_window_and_latency(void **state)
 {
@@ -145,6 +180,7 @@ int main(void)
 	    cmocka_unit_test(test_window_is_cut),
 	    cmocka_unit_test(test_window_and_overload),
 	    cmocka_unit_test(test_pause),
+	    cmocka_unit_test(test_put_off),
 	    cmocka_unit_test(test_window_and_latency),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

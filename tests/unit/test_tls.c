@@ -24,12 +24,12 @@
 #include <unistd.h>
 
 #include "base/reactor.h"
+#include "certificates.h"
 #include "http/tls.h"
 #include "support.h"
 
 #define PASSES_MAX 1000 /* of the loop, for what needs a few */
 #define PATH_SIZE 80
-#define DAY_S 86400
 
 struct fixture {
 	char dir[64];
@@ -56,19 +56,8 @@ static void write_pair(const char *certificate, const char *key, const char *nam
     const char *phrase)
 {
 	EVP_PKEY *pair = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
 	assert_non_null(pair);
-	assert_non_null(x);
-	X509_NAME *subject = X509_get_subject_name(x);
-	assert_int_equal(X509_set_version(x, X509_VERSION_3), 1);
-	assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(x), 1), 1);
-	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(x), -DAY_S));
-	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(x), DAY_S));
-	assert_int_equal(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-			     (const unsigned char *)name, -1, -1, 0),
-	    1);
-	assert_int_equal(X509_set_issuer_name(x, subject), 1);
-	assert_int_equal(X509_set_pubkey(x, pair), 1);
+	X509 *x = begin_certificate(name, pair, NULL);
 	assert_true(X509_sign(x, pair, EVP_sha256()) > 0);
 	FILE *file = fopen(certificate, "w");
 	assert_non_null(file);
