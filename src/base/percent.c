@@ -44,10 +44,24 @@ void percent_put(struct buf *out, struct slice s)
 	}
 }
 
+static bool is_visible(char c)
+{
+	return c > ' ' && c <= '~' && c != '%';
+}
+
+bool percent_is_visible(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (!is_visible(s.ptr[i]))
+			return false;
+	}
+	return true;
+}
+
 void percent_put_visible(struct buf *out, struct slice s)
 {
 	for (size_t i = 0; i < s.len; i++) {
-		if (s.ptr[i] > ' ' && s.ptr[i] <= '~' && s.ptr[i] != '%')
+		if (is_visible(s.ptr[i]))
 			buf_putc(out, s.ptr[i]);
 		else
 			put_encoded(out, s.ptr[i]);

@@ -32,4 +32,7 @@ void percent_put(struct buf *out, struct slice s);
 /* Appends `s` for a header's value: only '%' and what is not visible ASCII is encoded. */
 void percent_put_visible(struct buf *out, struct slice s);
 
+/* Whether that would encode nothing. */
+bool percent_is_visible(struct slice s);
+
 #endif

@@ -14,8 +14,11 @@ static void put_number(struct client_request *q, struct slice name, int64_t n)
 static void put_session(struct client_request *q, struct slice session)
 {
 	struct buf text = BUF_INIT(PERCENT_GROWTH * session.len);
-	percent_put_visible(&text, session);
-	client_own_header(q, SLICE("X-Webhook-Session"), buf_view(&text));
+	if (!percent_is_visible(session)) { /* most are */
+		percent_put_visible(&text, session);
+		session = buf_view(&text);
+	}
+	client_own_header(q, SLICE("X-Webhook-Session"), session);
 	buf_fini(&text);
 }
 

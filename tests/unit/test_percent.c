@@ -32,7 +32,8 @@ static void test_forms(void **state)
 		percent_put(&url, ROWS[i].text);
 		percent_put_visible(&visible, ROWS[i].text);
 		if (!slice_eq(buf_view(&url), slice_of(ROWS[i].url)) ||
-		    !slice_eq(buf_view(&visible), slice_of(ROWS[i].visible)))
+		    !slice_eq(buf_view(&visible), slice_of(ROWS[i].visible)) ||
+		    percent_is_visible(ROWS[i].text) != (visible.len == ROWS[i].text.len))
 			fail_msg("row %zu: %s, %s", i, buf_cstr(&url), buf_cstr(&visible));
 		buf_fini(&url);
 		buf_fini(&visible);
