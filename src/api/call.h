@@ -9,6 +9,7 @@
 #include "api/guard.h"
 #include "base/json_write.h"
 #include "domain/name.h"
+#include "domain/webhook.h"
 
 #define CALL_RETRY_AFTER_S "5"     /* Retry-After of 429, 503 and 507 */
 #define CALL_PAGE_BYTES (1u << 20) /* a page of a list ends behind the entry that passes this */
