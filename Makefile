@@ -80,8 +80,10 @@ all: build/waybill ## build build/waybill; V=1 shows the commands (the default)
 wants = $(if $(filter $(2),$(MAKECMDGOALS)),$(1))
 DEPS := $(strip $(call wants,build,run) $(call wants,test,test asan fuzz soak siege) \
 	$(call wants,bench,bench bench-full bench-instructions))
+# What is not Debian's, and one test's alone: where it cannot be had, that test fails and says so.
 deps:
 	@etc/install-deps $(DEPS)
+	@$(if $(filter test,$(DEPS)),etc/install-nats-server >/dev/null || true)
 
 # $(call keep,TEXT) writes TEXT to the target, unless it is there already.
 keep = $(shell mkdir -p $(@D))$(file >$@.new,$(1))@cmp -s $@.new $@ && rm $@.new || mv $@.new $@

@@ -41,7 +41,8 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import harness  # noqa: E402  (found by the line before)
 
 DOCUMENTS = (
-    "README.md", "docs/api.md", "docs/architecture.md", "docs/migrating.md", "docs/operations.md",
+    "README.md", "docs/api.md", "docs/architecture.md", "docs/filters.md", "docs/migrating.md",
+    "docs/operations.md",
 )
 PATIENCE_S = 20  # for what comes in its own time
 RUNS = {"make run": "etc/run-dev", "make test": None}  # what is run in their place

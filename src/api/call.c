@@ -184,30 +184,45 @@ bool call_has_coding(struct call *c)
 	return false;
 }
 
+/* Answers that a body cannot be inflated, as one of `most` bytes. */
+static void refuse_gzip(struct call *c, enum err err, uint64_t most)
+{
+	char words[160];
+	if (err == ERR_TOOBIG)
+		(void)snprintf(words, sizeof(words),
+		    "the body is over %llu bytes once inflated", (unsigned long long)most);
+	else if (err == ERR_INVALID)
+		(void)snprintf(words, sizeof(words),
+		    "the gzip is flushed too often: it may have %d blocks, and one more for "
+		    "each KiB that it holds",
+		    GUNZIP_BLOCKS);
+	else
+		(void)snprintf(words, sizeof(words),
+		    "Content-Encoding says gzip: the body is none, is damaged or is cut short");
+	call_fail(c, err == ERR_TOOBIG ? 413 : 400, "", words);
+}
+
 bool call_read_body(struct call *c, uint64_t most)
 {
 	char text[CODING_MAX + 1];
-	char words[96];
 	c->body = http_body(c->http);
 	if (!is_gzip(coding_of(c, text)))
 		return true;
-	c->plain = BUF_INIT(most);
+	size_t room = http_input_room(c->http);
+	c->plain = BUF_INIT(room < most ? room : most);
 	enum err err = gunzip(c->body, &c->plain);
 	c->body = buf_view(&c->plain);
-	if (err == ERR_TOOBIG) {
-		(void)snprintf(words, sizeof(words),
-		    "the body is over %llu bytes once inflated", (unsigned long long)most);
-		call_fail(c, 413, "", words);
-	} else if (err != OK) {
-		call_fail(c, 400, "",
-		    "Content-Encoding says gzip: the body is none, is damaged, is cut short, "
-		    "or is of very many tiny blocks");
-	} else if (!http_take_input(c->http, c->plain.len)) {
-		call_fail(c, 429, "",
-		    "too many bytes of requests of this client or token are under way");
-		err = ERR_FULL;
+	bool lacks_room = room < most && err == ERR_TOOBIG;
+	if (err != OK && !lacks_room) {
+		refuse_gzip(c, err, most);
+		return false;
 	}
-	return err == OK;
+	size_t needed = lacks_room ? room + 1 : c->plain.len; /* or more: nobody knows */
+	if (http_take_input(c->http, needed) && !lacks_room)
+		return true;
+	call_fail(c, 429, "",
+	    "too many bytes of requests of this client or token are under way");
+	return false;
 }
 
 bool call_is_ndjson(const struct call *c)

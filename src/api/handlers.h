@@ -33,6 +33,9 @@ void handle_webhook_enable(struct call *c);
 void handle_webhook_disable(struct call *c);
 void release_webhook(struct call *c);
 
+/* filter_api.c: what a filter says of an event */
+void handle_filter_test(struct call *c);
+
 /* dlq_api.c: dead letters */
 void handle_dlq_list(struct call *c);
 void handle_dlq_replay(struct call *c);

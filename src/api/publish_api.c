@@ -307,16 +307,6 @@ static void stage(struct publish_call *pc, int status)
 	call_stage(&pc->call, apply_publish, done_publish);
 }
 
-/* Whether there is a second Idempotency-Key beside `name`: nobody knows which one is meant. */
-static bool has_second_key(const struct call *c, struct slice name)
-{
-	struct buf all = BUF_INIT(2 * KEY_MAX);
-	http_header_list(c->http, "Idempotency-Key", &all);
-	bool has_more = all.failed || slice_trim(buf_view(&all)).len != name.len;
-	buf_fini(&all);
-	return has_more;
-}
-
 /* Checks an Idempotency-Key; false: the call has been answered. */
 static bool check_key(struct call *c)
 {
@@ -324,10 +314,6 @@ static bool check_key(struct call *c)
 	bool valid = name.len <= KEY_MAX;
 	if (name.ptr == NULL)
 		return true;
-	if (valid && has_second_key(c, name)) {
-		call_fail(c, 400, "Idempotency-Key", "is given twice");
-		return false;
-	}
 	for (size_t i = 0; i < name.len; i++)
 		valid = valid && name.ptr[i] >= ' ' && name.ptr[i] <= '~';
 	if (name.len == 0 || !valid) {
@@ -391,7 +377,7 @@ static bool read_body(struct publish_call *pc, enum intake_form form, struct sli
 void handle_publish(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
-	if (call_has_json(c) && call_read_body(c, c->api->conf.body_max) && check_key(c) &&
+	if (call_has_json(c) && check_key(c) && call_read_body(c, c->api->conf.body_max) &&
 	    read_body(pc, INTAKE_ONE, c->body)) {
 		make_key(pc);
 		stage(pc, 202);
@@ -404,8 +390,8 @@ void handle_publish_any(struct call *c)
 	const struct api_conf *conf = &c->api->conf;
 	uint64_t most = conf->body_max > conf->batch_max ? conf->body_max : conf->batch_max;
 	enum intake_form form = call_is_ndjson(c) ? INTAKE_NDJSON : INTAKE_ANY;
-	if ((form == INTAKE_NDJSON || call_has_json(c)) && call_read_body(c, most) &&
-	    check_key(c) && read_body(pc, form, c->body)) {
+	if ((form == INTAKE_NDJSON || call_has_json(c)) && check_key(c) &&
+	    call_read_body(c, most) && read_body(pc, form, c->body)) {
 		make_key(pc);
 		stage(pc, 202);
 	}
@@ -542,6 +528,14 @@ static enum err too_many_deliveries(const struct intake *in, struct problem *p)
 	    in->count, in->deliveries, INTAKE_DELIVERIES_MAX);
 }
 
+static enum err too_many_steps(const struct intake *in, struct problem *p)
+{
+	return problem_set(p, ERR_TOOBIG, "",
+	    "its first %zu events take %llu steps of webhooks' filters, and a batch may take "
+	    "at most %u; nothing of this was stored: split the batch",
+	    in->count, (unsigned long long)in->steps, INTAKE_STEPS_MAX);
+}
+
 /* Refuses the item at `where`, or its member `name`. */
 static enum err refuse(enum err err, const char *where, const char *name, const char *message,
     struct problem *p)
@@ -570,17 +564,25 @@ static void match(struct intake *in, const struct registry *registry)
 	const struct publication *before = in->count > 1 ? &in->items[in->count - 2].publication
 							 : NULL;
 	if (before != NULL && strcmp(before->event.name, p->event.name) == 0 &&
-	    strcmp(before->event.session, p->event.session) == 0)
+	    strcmp(before->event.session, p->event.session) == 0 &&
+	    !registry_has_filters(registry, slice_of(p->event.session)))
 		publication_match_as(p, before);
 	else
-		publication_match(p, registry);
+		in->steps += publication_match(p, registry);
 	in->deliveries += p->event.deliveries;
 }
 
+/* Adds an event's JSON to the sum of the request. */
+static void add_to_sum(struct intake *in, struct slice sorted)
+{
+	const struct slice parts[] = {{(const char *)in->sum, DIGEST_SIZE}, sorted};
+	digest_of(parts, sizeof(parts) / sizeof(parts[0]), in->sum);
+}
+
 /*
- * Makes the key of an event with an "id", and adds to the sum of the request. What a repeat
- * must be equal to is the envelope's JSON, whatever the order of its members: conf->scratch
- * still has it in canonical form.
+ * Makes what repeats are known by: the key of an event with an "id", the sum of a request that
+ * has a key. What a repeat must be equal to is the envelope's JSON, whatever the order of its
+ * members: conf->scratch still has it in canonical form. Both digests lie in stores.
  */
 static void take_keys(struct intake *in, const struct intake_conf *conf,
     const struct envelope *e, struct intake_item *item)
@@ -589,8 +591,8 @@ static void take_keys(struct intake *in, const struct intake_conf *conf,
 	struct buf sorted = BUF_INIT(conf->scratch->len);
 	if (json_sort(buf_view(conf->scratch), &sorted) != OK)
 		log_panic("canonical JSON cannot be read");
-	const struct slice parts[] = {{(const char *)in->sum, DIGEST_SIZE}, buf_view(&sorted)};
-	digest_of(parts, sizeof(parts) / sizeof(parts[0]), in->sum);
+	if (conf->has_key)
+		add_to_sum(in, buf_view(&sorted));
 	buf_printf(&scope, "id:%s", e->session);
 	if (e->id[0] != '\0')
 		idempotency_set(&item->key, buf_view(&scope), slice_of(e->id),
@@ -611,7 +613,10 @@ static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
 	item->has_timestamp = e->has_timestamp;
 	item->body_at = body_at;
 	item->body_len = e->body.len;
+	item->publication.body = e->body; /* moves, until stamp() */
 	match(in, conf->registry);
+	if (in->count > 1 && in->steps > INTAKE_STEPS_MAX)
+		return too_many_steps(in, p);
 	if (in->count > 1 && in->deliveries > INTAKE_DELIVERIES_MAX)
 		return too_many_deliveries(in, p);
 	if (conf->has_key || e->id[0] != '\0')

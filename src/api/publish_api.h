@@ -13,6 +13,7 @@
 
 #define INTAKE_EVENTS_MAX 10000     /* in one request */
 #define INTAKE_DELIVERIES_MAX 50000 /* of a batch; one event alone may make any number */
+#define INTAKE_STEPS_MAX 250000     /* of filters, the same */
 
 enum intake_form {
 	INTAKE_ONE,    /* one envelope */
@@ -38,6 +39,7 @@ struct intake {
 	size_t count;
 	size_t cap;
 	size_t deliveries; /* of all items */
+	uint64_t steps;    /* of filters that were asked for them */
 	struct buf bodies;
 	bool is_batch;
 	unsigned char
@@ -60,7 +62,8 @@ struct intake_conf {
 
 /*
  * Reads `text`. On success every item is matched and stamped. It ends with the event that makes
- * the deliveries too many, so that memory is for so many and one event's. ERR_SYNTAX,
+ * the deliveries, or the steps of filters, too many: memory and time are for so many and one
+ * event's. ERR_SYNTAX,
  * ERR_INVALID, ERR_TOOBIG, ERR_CONFLICT (one id for two events), ERR_REFUSED (a session that
  * the token does not reach), with the problem in words. intake_fini() it either way.
  */

@@ -104,14 +104,17 @@ enum err quota_refuse(const struct quota *q, struct slice session, const char *f
 	struct amount open = amount_of(h.n[USAGE_OPEN]);
 	struct amount keys = amount_of(h.n[USAGE_KEYS]);
 	uint64_t waiting = backlog_of_session(q->backlog, q->registry, session);
+	struct amount reserve = amount_of(waiting * USAGE_LETTER);
 	usage_note_refusal(q->usage, session);
 	return problem_set(p, ERR_FULL, field,
 	    "session %.*s has its share of the store: %llu.%u MiB of events that are not over "
-	    "(%llu deliveries waiting, %llu dead letters) and %llu.%u MiB of idempotency keys; "
+	    "(%llu deliveries waiting, %llu dead letters), %llu.%u MiB of idempotency keys, "
+	    "and %llu.%u MiB kept for the dead letters that those waiting may become; "
 	    "mend or delete the webhooks that fail, replay or drop the dead letters, or wait; "
 	    "nothing of this was stored",
 	    (int)session.len, session.ptr, open.whole, open.tenths, (unsigned long long)waiting,
-	    (unsigned long long)h.n[USAGE_LETTERS], keys.whole, keys.tenths);
+	    (unsigned long long)h.n[USAGE_LETTERS], keys.whole, keys.tenths, reserve.whole,
+	    reserve.tenths);
 }
 
 /* Adds up event by event. */

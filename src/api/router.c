@@ -74,6 +74,8 @@ static const struct route ROUTES[] = {
 	release_webhook, &WEBHOOKS_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks/:id/test", handle_test, release_publish,
 	&PUBLISH_CALL_SIZE, false, NULL},
+    {"POST", "api/v1/sessions/:session/webhooks/:id/filter-test", handle_filter_test, NULL,
+	NULL, false, NULL},
     {"GET", "api/v1/sessions", handle_sessions_list, NULL, NULL, false, "limit cursor"},
     {"GET", "api/v1/sessions/:session/deliveries", handle_deliveries_list, NULL, NULL, false,
 	"webhook_id event_id status event since until limit cursor"},
@@ -110,6 +112,7 @@ static const struct route ROUTES[] = {
 	&WEBHOOKS_CALL_SIZE, false, NULL},
     {"POST", "api/v1/webhooks/:id/rotate-secret", handle_webhook_rotate, release_webhook,
 	&WEBHOOKS_CALL_SIZE, false, NULL},
+    {"POST", "api/v1/webhooks/:id/filter-test", handle_filter_test, NULL, NULL, false, NULL},
     {"POST", "api/v1/webhooks/:id/test", handle_test, release_publish, &PUBLISH_CALL_SIZE,
 	false, NULL},
 };
@@ -278,6 +281,13 @@ static bool is_for_all(const struct route *route)
 	return slice_starts(slice_of(route->pattern), PREFIX);
 }
 
+/* Whether the call makes something in its session, which then is there. */
+static bool begins_session(const struct route *route)
+{
+	return route->handle == handle_publish || route->handle == handle_webhook_in ||
+	    route->handle == handle_webhook_create;
+}
+
 /* Fills session and id from the path. ERR_INVALID for a session, ERR_NOTFOUND for an id. */
 static enum err read_names(struct call *c, const struct path *path)
 {
@@ -291,6 +301,9 @@ static enum err read_names(struct call *c, const struct path *path)
 			if (!name_is_session(segment))
 				return problem_set(&c->problem, ERR_INVALID, "session",
 				    "a session id must be " SESSION_ALLOWED);
+			if (begins_session(c->route) && name_is_folded(segment))
+				return problem_set(&c->problem, ERR_INVALID, "session",
+				    NAME_FOLDED);
 			memcpy(c->session, segment.ptr, segment.len);
 		} else if (slice_eq(part, SLICE(":id")) && uuid_parse(segment, &c->id) != OK) {
 			return problem_set(&c->problem, ERR_NOTFOUND, "",
@@ -358,10 +371,30 @@ static bool is_no_stranger(struct call *c)
 	return why == NULL;
 }
 
+/*
+ * Whether no header that has one value is there twice: which of them counts differs between us,
+ * a proxy and a library. The gate looks at those that say where a request ends, and at Host.
+ */
+static bool has_no_twins(struct call *c)
+{
+	static const char *const SINGLE[] = {"Authorization", "Content-Type", "Idempotency-Key",
+	    "Last-Event-ID", "Origin", "X-Webhook-Signature", "X-Webhook-Signature-Version",
+	    "X-Webhook-Timestamp", "webhook-id", "webhook-signature", "webhook-timestamp"};
+	for (size_t i = 0; i < sizeof(SINGLE) / sizeof(SINGLE[0]); i++) {
+		if (http_header_lines(c->http, SINGLE[i]) > 1) {
+			call_fail(c, 400, SINGLE[i], "is given twice, and may be given once");
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Checks who calls and what for. OK, or the call has been answered. */
 static enum err admit(struct call *c, const struct path *path)
 {
 	struct slice token = http_header(c->http, "Authorization");
+	if (is_api(c->route) && !has_no_twins(c))
+		return ERR_INVALID;
 	if (!is_no_stranger(c))
 		return ERR_REFUSED;
 	if (!c->route->open && !guard_admits(c->api->guard, c))

@@ -20,7 +20,8 @@
 #define LIMIT_MAX 1000        /* webhooks of a page that ?limit= may ask for */
 #define ANSWER_MAX (4u << 16) /* bytes of one webhook's JSON, all of it escaped */
 #define LIST_MAX (CALL_PAGE_BYTES + ANSWER_MAX)
-#define CURSOR_SIZE 21 /* 20 digits, a NUL */
+#define CURSOR_SIZE 21          /* 20 digits, a NUL */
+#define SESSION_STEPS_MAX 65536 /* of filters, for one event; docs/filters.md */
 
 struct webhooks_call;
 
@@ -36,7 +37,9 @@ struct webhooks_call {
 	bool shows_secret;   /* the answer is that of a rotation */
 	bool asks_enable;    /* by hand, whatever it was before */
 	bool enabled_now;
-	bool joins; /* out of apply: one of those that this turn adds to its session */
+	bool joins; /* out of apply: it adds to its session in this turn, as the next two say */
+	uint32_t added; /* webhooks */
+	uint32_t steps; /* of filters */
 };
 
 const size_t WEBHOOKS_CALL_SIZE = sizeof(struct webhooks_call);
@@ -73,9 +76,11 @@ static void explain_exists(struct call *c, enum err err)
 		    "this URL is registered in this session already"); /* returns `err` */
 }
 
-/* How many webhooks of a session were added in this turn, which the registry lacks so far. */
+/* What was added to a session in this turn, and the registry lacks so far. */
 struct joining {
-	uint32_t count;
+	uint32_t requests;
+	uint32_t webhooks;
+	uint64_t steps; /* of filters */
 };
 
 /* Takes the webhook out of those that join. */
@@ -88,11 +93,13 @@ static void leave(struct webhooks_call *wc)
 	if (!wc->joins)
 		return;
 	wc->joins = false;
-	if (--j->count == 0)
+	j->webhooks -= wc->added;
+	j->steps -= wc->steps;
+	if (--j->requests == 0)
 		free(map_del(joining, session, len));
 }
 
-static void join(struct webhooks_call *wc)
+static void join(struct webhooks_call *wc, uint32_t added, uint32_t steps)
 {
 	struct map *joining = wc->call.api->joining;
 	const char *session = wc->call.session;
@@ -101,7 +108,11 @@ static void join(struct webhooks_call *wc)
 		j = mem_new(sizeof(*j));
 		map_put(joining, session, strlen(session), j);
 	}
-	j->count++;
+	j->requests++;
+	j->webhooks += added;
+	j->steps += steps;
+	wc->added = added;
+	wc->steps = steps;
 	wc->joins = true;
 }
 
@@ -115,7 +126,7 @@ static bool has_place(struct call *c)
 	const struct joining *j = map_get(c->api->joining, c->session, strlen(c->session));
 	(void)registry_session(c->api->conf.registry, slice_of(c->session),
 	    &count); /* the list is not asked for */
-	count += j == NULL ? 0 : j->count;
+	count += j == NULL ? 0 : j->webhooks;
 	if (count < c->api->conf.webhooks_per_session)
 		return true;
 	problem_set(&c->problem, ERR_CONFLICT, "",
@@ -124,15 +135,35 @@ static bool has_place(struct call *c)
 	return false;
 }
 
+static uint32_t steps_of(const struct webhook *w)
+{
+	return w->filter == NULL ? 0 : filter_steps(w->filter);
+}
+
+/* The same for `steps` more of filters. */
+static bool has_steps(struct call *c, uint32_t steps)
+{
+	const struct joining *j = map_get(c->api->joining, c->session, strlen(c->session));
+	uint64_t others = registry_steps(c->api->conf.registry, slice_of(c->session)) +
+	    (j == NULL ? 0 : j->steps);
+	if (steps == 0 || others + steps <= SESSION_STEPS_MAX)
+		return true;
+	problem_set(&c->problem, ERR_CONFLICT, "filter",
+	    "the filters of the session's webhooks may take 65536 steps for an event together; "
+	    "without this they take %llu, and this adds %u",
+	    (unsigned long long)others, steps);
+	return false;
+}
+
 static enum err apply_create(struct op *op, struct db_txn *txn)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)op;
 	leave(wc); /* of a transaction that was voided */
-	if (!has_place(&wc->call))
+	if (!has_place(&wc->call) || !has_steps(&wc->call, steps_of(wc->w)))
 		return ERR_CONFLICT;
 	enum err err = webhooks_add(txn, wc->call.api->conf.vault, wc->w);
 	if (err == OK)
-		join(wc);
+		join(wc, 1, steps_of(wc->w));
 	return err;
 }
 
@@ -277,6 +308,7 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 	struct webhooks_call *wc = (struct webhooks_call *)op;
 	const struct vault *vault = wc->call.api->conf.vault;
 	struct webhook *old = NULL;
+	leave(wc);
 	webhook_free(wc->w); /* of a transaction that was voided */
 	wc->w = NULL;
 	enum err err = read_current(wc, txn, &old);
@@ -284,6 +316,11 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 		err = read_current(wc, txn, &wc->w);
 	if (err == OK)
 		err = wc->mutate(wc, wc->w);
+	uint32_t more = err == OK && steps_of(wc->w) > steps_of(old)
+	    ? steps_of(wc->w) - steps_of(old)
+	    : 0;
+	if (err == OK && !has_steps(&wc->call, more))
+		err = ERR_CONFLICT;
 	if (err == OK) {
 		wc->w->updated_ms = clock_wall_ms();
 		(void)webhook_drop_expired(wc->w, clock_wall_ms()); /* written anyway */
@@ -293,6 +330,8 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 		err = wc->w->deleted ? webhooks_retire(txn, vault, wc->w)
 				     : webhooks_change(txn, vault, old, wc->w);
 	}
+	if (err == OK)
+		join(wc, 0, more);
 	webhook_free(old);
 	return err;
 }
@@ -316,6 +355,7 @@ static void done_change(struct op *op, enum err result)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)op;
 	const struct api_conf *conf = &wc->call.api->conf;
+	leave(wc);
 	if (result != OK) {
 		explain_exists(&wc->call, result);
 		call_fail_err(&wc->call, result);

@@ -2,6 +2,8 @@
 #include "base/flag.h"
 
 #include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #define WORD_MAX 40        /* characters; longer ones are not guessed at */
@@ -51,41 +53,37 @@ void flag_guess(struct flag_guess *g, const char *name)
 	}
 }
 
-/* Appends why a flag in words was not liked; `word` is it without its dashes and its value. */
-static void explain_word(const struct option *known, const char *word, struct buf *out)
+/* Says why a flag in words was not liked; `flag` is it without its value. */
+static void explain_word(const struct option *known, const char *flag, char out[FLAG_WHY_SIZE])
 {
+	const char *word = strncmp(flag, "--", 2) == 0 ? flag + 2 : flag;
 	struct flag_guess guess = {.word = word};
 	for (; known->name != NULL; known++) {
 		if (strcmp(known->name, word) == 0) {
-			buf_puts(out, "takes no value");
+			(void)snprintf(out, FLAG_WHY_SIZE, "%s: takes no value", flag);
 			return;
 		}
 		flag_guess(&guess, known->name);
 	}
 	flag_guess(&guess, "help");
-	buf_puts(out, "unknown flag");
-	if (guess.name != NULL)
-		buf_printf(out, "; did you mean --%s?", guess.name);
+	(void)snprintf(out, FLAG_WHY_SIZE, "%s: unknown flag%s%s%s", flag,
+	    guess.name == NULL ? "" : "; did you mean --", guess.name == NULL ? "" : guess.name,
+	    guess.name == NULL ? "" : "?");
 }
 
-void flag_explain(const struct option *known, char *const *argv, int opt, struct buf *out)
+const char *flag_explain(const struct option *known, char *const *argv, int opt,
+    char out[FLAG_WHY_SIZE])
 {
-	/* a letter is in optopt: the argument that it stands in may hold more of them */
-	if (optopt > 0 && optopt < FLAG_FIRST) {
-		buf_printf(out, "-%c: %s", optopt,
-		    opt == ':' ? "needs a value" : "unknown flag");
-		return;
-	}
+	char flag[FLAG_WHY_SIZE / 2];
 	const char *last = argv[optind - 1];
-	size_t len = strcspn(last, "=");
-	buf_printf(out, "%.*s: ", (int)len, last);
-	if (opt == ':') {
-		buf_puts(out, "needs a value");
-		return;
-	}
-	struct buf word = BUF_INIT(len + 1);
-	if (len > 2)
-		buf_append(&word, last + 2, len - 2); /* behind "--" */
-	explain_word(known, buf_cstr(&word), out);
-	buf_fini(&word);
+	(void)snprintf(flag, sizeof(flag), "%.*s", (int)strcspn(last, "="), last);
+	/* a letter is in optopt: the argument that it stands in may hold more of them */
+	if (optopt > 0 && optopt < FLAG_FIRST)
+		(void)snprintf(out, FLAG_WHY_SIZE, "-%c: %s", optopt,
+		    opt == ':' ? "needs a value" : "unknown flag");
+	else if (opt == ':')
+		(void)snprintf(out, FLAG_WHY_SIZE, "%s: needs a value", flag);
+	else
+		explain_word(known, flag, out);
+	return out;
 }

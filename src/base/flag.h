@@ -5,7 +5,7 @@
 #ifndef BASE_FLAG_H
 #define BASE_FLAG_H
 
-#include "base/buf.h"
+#include <stddef.h>
 
 struct option;
 
@@ -24,10 +24,13 @@ struct flag_guess {
  */
 void flag_guess(struct flag_guess *g, const char *name);
 
+#define FLAG_WHY_SIZE 256 /* bytes of words with their NUL: a flag that is longer is cut */
+
 /*
- * Appends why getopt_long() has just given `opt`, '?' or ':'. The flag is named and not its
- * value, which may be a secret. `known` ends with a NULL name.
+ * Says in `out`, which it returns, why getopt_long() has just given `opt`, '?' or ':'. The flag
+ * is named and not its value, which may be a secret. `known` ends with a NULL name.
  */
-void flag_explain(const struct option *known, char *const *argv, int opt, struct buf *out);
+const char *flag_explain(const struct option *known, char *const *argv, int opt,
+    char out[FLAG_WHY_SIZE]);
 
 #endif

@@ -14,7 +14,6 @@
  * some 10 us to build, be it for a byte. Compressors make blocks of many KiB, but where they
  * are flushed.
  */
-#define CALLS_FREE 1000
 #define BYTES_PER_CALL 1024
 
 /* Inflates up to a block's end, or by a step; it is `out` that says when that is too much. */
@@ -32,7 +31,7 @@ static int inflate_block(z_stream *z, struct buf *out)
 /* One member after the other, until nothing is left of the text. */
 static enum err inflate_all(z_stream *z, struct buf *out)
 {
-	for (size_t calls = 0; calls < CALLS_FREE + out->len / BYTES_PER_CALL; calls++) {
+	for (size_t calls = 0; calls < GUNZIP_BLOCKS + out->len / BYTES_PER_CALL; calls++) {
 		int result = inflate_block(z, out);
 		if (out->failed)
 			return ERR_TOOBIG;
@@ -43,7 +42,7 @@ static enum err inflate_all(z_stream *z, struct buf *out)
 		if (result != Z_OK) /* damaged, or Z_BUF_ERROR: there is no more of it */
 			return ERR_SYNTAX;
 	}
-	return ERR_SYNTAX;
+	return ERR_INVALID;
 }
 
 enum err gunzip(struct slice text, struct buf *out)

@@ -6,11 +6,14 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+#define GUNZIP_BLOCKS 1000 /* that are taken of any text */
+
 /*
  * Appends what `text` holds, one member of gzip or several, to `out`. The work is bounded by
  * the limit of `out`, however the text is made. ERR_TOOBIG: it holds more than that.
- * ERR_SYNTAX: it is no gzip, is damaged, ends too early, or is of very many tiny blocks. `out`
- * is then good for nothing.
+ * ERR_SYNTAX: it is no gzip, is damaged, or ends too early. ERR_INVALID: it is of very many
+ * tiny blocks, more than about GUNZIP_BLOCKS and one for each KiB that it holds. `out` is then
+ * good for nothing.
  */
 MUST_CHECK enum err gunzip(struct slice text, struct buf *out);
 

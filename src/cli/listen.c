@@ -19,8 +19,7 @@
 
 #define BODY_MAX EVENT_BODY_MAX /* bytes: what a gateway sends at most */
 #define SHOWN_MAX 2000          /* bytes of a body that are printed */
-#define WHY_MAX 1024
-#define LINES_MAX (1u << 20) /* what is printed of a request: its head is bounded */
+#define LINES_MAX (1u << 20)    /* what is printed of a request: its head is bounded */
 
 struct listener {
 	struct reactor *reactor;
@@ -147,14 +146,6 @@ static bool set_secret(struct listener *l, struct slice secret)
 	return true;
 }
 
-static void refuse_flag(const struct option *options, char **argv, int opt)
-{
-	struct buf why = BUF_INIT(WHY_MAX);
-	flag_explain(options, argv, opt, &why);
-	(void)fprintf(stderr, "waybill listen: %s\n", buf_cstr(&why));
-	buf_fini(&why);
-}
-
 static bool read_options(struct listener *l, int argc, char **argv, uint64_t *port)
 {
 	enum { PORT = FLAG_FIRST, SECRET, STATUS, DELAY };
@@ -162,6 +153,7 @@ static bool read_options(struct listener *l, int argc, char **argv, uint64_t *po
 	    {"secret", required_argument, NULL, SECRET},
 	    {"status", required_argument, NULL, STATUS},
 	    {"delay", required_argument, NULL, DELAY}, {NULL, 0, NULL, 0}};
+	char why[FLAG_WHY_SIZE];
 	optind = 0; /* glibc: start over */
 	opterr = 0;
 	int opt = getopt_long(argc, argv, ":", OPTIONS, NULL);
@@ -176,7 +168,8 @@ static bool read_options(struct listener *l, int argc, char **argv, uint64_t *po
 		else if (opt == SECRET)
 			ok = set_secret(l, slice_of(optarg));
 		else
-			refuse_flag(OPTIONS, argv, opt);
+			(void)fprintf(stderr, "waybill listen: %s\n",
+			    flag_explain(OPTIONS, argv, opt, why));
 		if (!ok)
 			return false;
 	}

@@ -13,7 +13,6 @@
 
 #define URL_DEFAULT "http://127.0.0.1:8080"
 #define FLAGS_MAX 8
-#define WHY_MAX 1024           /* bytes */
 #define AUTHORIZATION_MAX 1024 /* bytes; a token has at most 512 */
 
 /* Sets what flag `index` of `flags` says. */
@@ -23,15 +22,6 @@ static void set_flag(const struct remote_flag *flags, int index)
 		*flags[index].value = optarg;
 	else
 		*flags[index].set = true;
-}
-
-/* Says what is wrong; argv[0] is the command's name. */
-static void refuse_flag(const struct option *options, char **argv, int opt)
-{
-	struct buf why = BUF_INIT(WHY_MAX);
-	flag_explain(options, argv, opt, &why);
-	(void)fprintf(stderr, "waybill %s: %s\n", argv[0], buf_cstr(&why));
-	buf_fini(&why);
 }
 
 bool remote_read_more(struct remote *r, const struct remote_flag *more, int argc, char **argv,
@@ -53,10 +43,12 @@ bool remote_read_more(struct remote *r, const struct remote_flag *more, int argc
 	optind = 0; /* glibc: start over */
 	opterr = 0;
 	int index = 0;
+	char why[FLAG_WHY_SIZE];
 	int opt = getopt_long(argc, argv, ":", options, &index);
 	for (; opt != -1; opt = getopt_long(argc, argv, ":", options, &index)) {
 		if (opt != FLAG_FIRST) {
-			refuse_flag(options, argv, opt);
+			(void)fprintf(stderr, "waybill %s: %s\n", argv[0],
+			    flag_explain(options, argv, opt, why));
 			return false;
 		}
 		set_flag(flags, index);

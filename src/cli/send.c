@@ -48,6 +48,8 @@ static bool check(const struct sending *s)
 	struct problem p;
 	if (!name_is_session(slice_of(s->session)))
 		(void)fprintf(stderr, "waybill send: SESSION must be " SESSION_ALLOWED "\n");
+	else if (name_is_folded(slice_of(s->session)))
+		(void)fprintf(stderr, "waybill send: SESSION: " NAME_FOLDED "\n");
 	else if (!name_is_event(slice_of(s->event)))
 		(void)fprintf(stderr, "waybill send: EVENT must match [a-z0-9_.]{1,64}\n");
 	else if (remote_check(&s->remote, &p) != OK)

@@ -35,7 +35,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	char delivery_id[UUID_TEXT_SIZE];
 	uuid_format(&a->delivery->event_id, event_id);
 	uuid_format(&a->delivery->id, delivery_id);
-	client_header(q, SLICE("Content-Type"), SLICE("application/json"));
+	client_header(q, SLICE("Content-Type"), slice_of(PAYLOAD_TYPES[a->webhook->payload]));
 	client_own_header(q, SLICE("X-Webhook-Event"), a->event);
 	put_session(q, a->session);
 	client_own_header(q, SLICE("X-Webhook-Id"), slice_of(event_id));

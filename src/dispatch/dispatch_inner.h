@@ -33,7 +33,8 @@ struct flight {
 	struct dispatch *dispatch;
 	struct endpoint *endpoint;
 	struct event event;
-	struct buf body;
+	struct buf body;             /* as it is sent */
+	struct payload_body payload; /* how that is made of the event's */
 	struct settlement settlement;
 	enum sched_result result; /* what the endpoint learns from it */
 	int64_t duration_us;

@@ -25,6 +25,7 @@ void flight_free(struct flight *f)
 {
 	TAILQ_REMOVE(&f->endpoint->flights, f, link);
 	buf_fini(&f->body);
+	payload_fini(&f->payload);
 	settlement_fini(&f->settlement);
 	free(f);
 }
@@ -299,12 +300,45 @@ static void make_keys(struct endpoint *ep, const struct webhook *w)
 		ep->previous_key = sign_key_new(slice_of(w->previous_secret));
 }
 
-/* More of a large body is to be sent: memory has no part of it. */
+/* Makes what is sent of the event's body, which it has. */
+static void make_body(struct flight *f, const struct webhook *w)
+{
+	struct payload_body *p = &f->payload;
+	const struct payload_event e = {&f->settlement.delivery.event_id,
+	    slice_of(f->event.session), slice_of(f->event.name), buf_view(&f->body)};
+	payload_make(w->payload, &e, p);
+	if (w->payload == PAYLOAD_ENVELOPE)
+		return;
+	struct buf sent = BUF_INIT(payload_bytes(p));
+	buf_slice(&sent, buf_view(&p->head));
+	buf_append(&sent, f->body.data + p->at, p->len);
+	buf_slice(&sent, p->tail);
+	buf_fini(&f->body);
+	f->body = sent;
+}
+
+/* Copies the bytes from `offset` on of a text in memory. */
+static size_t copy_part(struct slice text, size_t offset, char *out, size_t max)
+{
+	size_t n = text.len - offset < max ? text.len - offset : max;
+	memcpy(out, text.ptr + offset, n);
+	return n;
+}
+
+/* More of a large body is to be sent: memory has no part of what the store has of it. */
 static size_t read_body(void *arg, size_t offset, char *out, size_t max)
 {
 	const struct flight *f = arg;
+	const struct payload_body *p = &f->payload;
 	struct db_txn *txn = NULL;
 	size_t n = 0;
+	if (offset < p->head.len)
+		return copy_part(buf_view(&p->head), offset, out, max);
+	offset -= p->head.len;
+	if (offset >= p->len)
+		return copy_part(p->tail, offset - p->len, out, max);
+	max = p->len - offset < max ? p->len - offset : max;
+	offset += p->at;
 	enum err err = db_read(f->dispatch->conf.db, &txn);
 	if (err == OK) {
 		err = events_read_body(txn, &f->settlement.delivery.event_id, offset, out, max,
@@ -321,6 +355,7 @@ static void start(struct dispatch *d, struct flight *f)
 	struct endpoint *ep = f->endpoint;
 	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
 	make_keys(ep, w);
+	make_body(f, w);
 	struct attempt a = {
 	    .webhook = w,
 	    .delivery = &f->settlement.delivery,

@@ -132,10 +132,10 @@ static void make_notice(const struct judge *j, const struct webhook *w, struct s
 	uuid_format(&w->id, id);
 	(void)snprintf(p->event.session, sizeof(p->event.session), "%s", w->session);
 	(void)snprintf(p->event.name, sizeof(p->event.name), "webhook.disabled");
-	publication_match(p, j->registry);
-	publication_leave_out(p, w->number); /* the registry has it enabled still */
 	write_notice(w, s);
 	p->body = buf_view(&s->notice_body);
+	(void)publication_match(p, j->registry); /* one event may take any number of steps */
+	publication_leave_out(p, w->number);     /* the registry has it enabled still */
 	publication_stamp(p, j->ids, s->now_ms);
 	log_warn("webhook disabled", LOG_S("session", w->session), LOG_S("webhook", id),
 	    LOG_S("reason", s->disable_reason));

@@ -140,6 +140,8 @@ static enum err take_session(struct reading *rd, struct slice path)
 		return refuse(rd, "session_id", "must be " SESSION_ALLOWED);
 	if (value.ptr == NULL)
 		copy_name(path, session);
+	if (name_is_folded(slice_of(session)))
+		return refuse(rd, "session_id", NAME_FOLDED);
 	if (path.len > 0 && !slice_eq(slice_of(session), path))
 		return refuse(rd, "session_id", "is not the session of the path");
 	return OK;

@@ -1,5 +1,5 @@
 /*
- * The JSON reader's values, arrays and top level; json.h has the contract.
+ * The JSON reader's values, arrays, strings and top level; json.h has the contract.
  *
  * Most texts come nearly canonical, so the output is the text with pieces cut out
  * or replaced, never built byte by byte. Between `copied` and `pos` lies what has
@@ -41,6 +41,8 @@ void json_fini(struct json_reader *r)
 		return;
 	free(s->spans);
 	free(s->sorted);
+	free(s->notes);
+	free(s->places);
 	free(s->members);
 	buf_fini(&s->bytes);
 	free(s);
@@ -120,7 +122,8 @@ static enum err read_member(struct json_reader *r, const char *expected)
 {
 	if (json_next(r) != '"')
 		return json_fail(r, expected);
-	struct json_span span = {.key = json_out_pos(r) + 1};
+	struct json_span span = {.key = json_out_pos(r) + 1,
+	    .note = (uint32_t)r->scratch->notes_used};
 	enum err err = json_read_string(r);
 	if (err != OK)
 		return err;
@@ -141,7 +144,8 @@ static enum err read_member(struct json_reader *r, const char *expected)
 static enum err read_object(struct json_reader *r)
 {
 	size_t first = r->scratch->used;
-	size_t start = json_out_pos(r);
+	size_t note = r->scratch->notes_used;
+	json_open_note(r);
 	const char *expected = "a member name in quotes or } expected";
 	enum err err = open_nest(r);
 	if (err != OK)
@@ -156,7 +160,7 @@ static enum err read_object(struct json_reader *r)
 			err = read_separator(r, '}', "a comma or } expected", &more);
 	}
 	r->depth--;
-	return err == OK ? json_order_members(r, start, first) : err;
+	return err == OK ? json_order_members(r, note, first) : err;
 }
 
 static enum err read_word(struct json_reader *r, struct slice word)
@@ -202,10 +206,15 @@ static void begin(struct json_reader *r, struct buf *out)
 	r->out = out;
 	r->depth = 0;
 	r->scratch->used = 0;
+	r->scratch->notes_used = 0;
+	r->scratch->places_used = 0;
 }
 
-/* Completes a value whose reading ended with `err`; `start` is where it began in the output. */
-static enum err finish(struct json_reader *r, enum err err, size_t start)
+/*
+ * Completes a value whose reading ended with `err`; `start` is where it began in the output.
+ * `has_spans`: those of the outermost object are still on the stack.
+ */
+static enum err finish(struct json_reader *r, enum err err, size_t start, bool has_spans)
 {
 	struct buf *out = r->out;
 	if (err == OK)
@@ -214,10 +223,12 @@ static enum err finish(struct json_reader *r, enum err err, size_t start)
 		r->error = "the value is over the size limit";
 		err = ERR_TOOBIG;
 	}
-	if (err == OK)
+	if (err == OK) {
+		json_settle(r, start, has_spans);
 		skip_space(r);
-	else
+	} else {
 		out->len = start;
+	}
 	r->out = NULL;
 	return err;
 }
@@ -227,7 +238,7 @@ enum err json_read_value(struct json_reader *r, struct buf *out)
 	size_t start = out->len;
 	begin(r, out);
 	enum err err = read_value(r);
-	return finish(r, err, start);
+	return finish(r, err, start, false);
 }
 
 enum err json_sort(struct slice text, struct buf *out)
@@ -250,7 +261,7 @@ enum err json_read_members(struct json_reader *r, struct buf *out,
 		err = read_object(r);
 	else
 		r->error = "an object expected";
-	err = finish(r, err, start);
+	err = finish(r, err, start, true);
 	if (err != OK)
 		return err;
 	struct json_scratch *s = r->scratch;
@@ -508,196 +519,4 @@ enum err json_read_string(struct json_reader *r)
 			return json_fail(r, "bytes that are not UTF-8");
 		r->pos += len;
 	}
-}
-
-#define SPANS_FIRST 32        /* members; most events have fewer */
-#define FEW_MEMBERS 32        /* up to here pairs are compared, which is faster than to sort */
-#define INDEX_MAX 4294967294U /* the greatest array index, 2^32 - 2 */
-#define INDEX_DIGITS 10       /* its length */
-
-/* The members of the object in hand. */
-struct members {
-	const char *data; /* the output */
-	struct json_span *spans;
-	size_t count;
-};
-
-void json_push_span(struct json_scratch *s, struct json_span span)
-{
-	if (s->used == s->cap) {
-		s->cap = s->cap > 0 ? s->cap * 2 : SPANS_FIRST;
-		s->spans = mem_resize(s->spans, s->cap, sizeof(*s->spans));
-	}
-	s->spans[s->used++] = span;
-}
-
-bool json_is_index(struct slice key)
-{
-	if (key.len == 0 || key.len > INDEX_DIGITS || (key.ptr[0] == '0' && key.len > 1))
-		return false;
-	uint64_t n = 0;
-	for (size_t i = 0; i < key.len; i++) {
-		if (key.ptr[i] < '0' || key.ptr[i] > '9')
-			return false;
-		n = n * 10 + (uint64_t)(key.ptr[i] - '0');
-	}
-	return n <= INDEX_MAX;
-}
-
-static bool has_index(const struct members *m, size_t i)
-{
-	return json_is_index((struct slice){m->data + m->spans[i].key, m->spans[i].key_len});
-}
-
-static inline bool is_same_key(const char *data, const struct json_span *x,
-    const struct json_span *y)
-{
-	size_t len = x->key_len;
-	return len == y->key_len && memcmp(data + x->key, data + y->key, len) == 0;
-}
-
-/* Orders members by key; 0 for the same key. */
-static int compare_keys(const struct members *m, size_t a, size_t b)
-{
-	const struct json_span *x = &m->spans[a];
-	const struct json_span *y = &m->spans[b];
-	if (x->key_len != y->key_len)
-		return x->key_len < y->key_len ? -1 : 1;
-	return memcmp(m->data + x->key, m->data + y->key, x->key_len);
-}
-
-/* The same, and by position where keys are the same. */
-static int compare_members(const void *a, const void *b, void *arg)
-{
-	size_t x = *(const size_t *)a;
-	size_t y = *(const size_t *)b;
-	int order = compare_keys(arg, x, y);
-	if (order != 0)
-		return order;
-	return x < y ? -1 : 1;
-}
-
-/* Fills s->sorted with the numbers of all members. */
-static void sort_members(struct json_scratch *s, struct members *m)
-{
-	if (m->count > s->sorted_cap) {
-		s->sorted = mem_resize(s->sorted, m->count, sizeof(*s->sorted));
-		s->sorted_cap = m->count;
-	}
-	for (size_t i = 0; i < m->count; i++)
-		s->sorted[i] = i;
-	qsort_r(s->sorted, m->count, sizeof(*s->sorted), compare_members, m);
-}
-
-/* Whether the array indices ascend and come before all other keys. */
-static bool are_indices_in_place(const struct members *m)
-{
-	size_t indices = 0;
-	for (size_t i = 0; i < m->count; i++) {
-		if (!has_index(m, i))
-			continue;
-		if (indices != i || (i > 0 && compare_keys(m, i - 1, i) > 0))
-			return false;
-		indices++;
-	}
-	return true;
-}
-
-static bool has_duplicates(struct json_scratch *s, struct members *m)
-{
-	if (m->count > FEW_MEMBERS) {
-		sort_members(s, m);
-		for (size_t i = 1; i < m->count; i++) {
-			if (compare_keys(m, s->sorted[i - 1], s->sorted[i]) == 0)
-				return true;
-		}
-		return false;
-	}
-	const struct json_span *end = m->spans + m->count;
-	for (const struct json_span *x = m->spans + 1; x < end; x++) {
-		for (const struct json_span *y = m->spans; y < x; y++) {
-			if (is_same_key(m->data, x, y))
-				return true;
-		}
-	}
-	return false;
-}
-
-/* Appends a member to the new object and its new span, relative to the '{', to the stack. */
-static void move_member(struct json_scratch *s, const char *data, struct json_span span)
-{
-	buf_putc(&s->bytes, s->bytes.len == 0 ? '{' : ',');
-	const char *quoted = data + span.key - 1;
-	span.key = s->bytes.len + 1;
-	buf_append(&s->bytes, quoted, span.key_len + span.value_len + strlen("\"\":"));
-	json_push_span(s, span);
-}
-
-/*
- * Moves array indices, in order, or `all`, and marks them as dropped, as all but the first
- * of duplicates, which gets the value of the last.
- */
-static void arrange_members(struct json_scratch *s, struct members *m, size_t first, bool all)
-{
-	sort_members(s, m);
-	size_t end = 0;
-	for (size_t i = 0; i < m->count; i = end) {
-		size_t head = s->sorted[i];
-		size_t last = head;
-		for (end = i + 1; end < m->count; end++) {
-			if (compare_keys(m, head, s->sorted[end]) != 0)
-				break;
-			last = s->sorted[end];
-		}
-		struct json_span winner = m->spans[last];
-		bool moves = all || has_index(m, head);
-		if (moves) {
-			move_member(s, m->data, winner);
-			m->spans = s->spans + first; /* the push may have moved the stack */
-		}
-		for (size_t k = i; k < end; k++)
-			m->spans[s->sorted[k]].key = 0;
-		if (!moves)
-			m->spans[head] = winner;
-	}
-}
-
-/* Puts the object together anew and replaces both its bytes and its spans. */
-static void rebuild(struct json_reader *r, struct members *m, size_t start, size_t first)
-{
-	struct json_scratch *s = r->scratch;
-	size_t top = s->used;
-	s->bytes.max = r->out->max;
-	buf_reset(&s->bytes);
-	arrange_members(s, m, first, r->sorts);
-	for (size_t i = first; i < top; i++) {
-		if (s->spans[i].key != 0)
-			move_member(s, m->data, s->spans[i]);
-	}
-	buf_putc(&s->bytes, '}');
-
-	memcpy(r->out->data + start, s->bytes.data, s->bytes.len);
-	r->out->len = start + s->bytes.len;
-	size_t kept = s->used - top;
-	for (size_t i = 0; i < kept; i++) {
-		s->spans[first + i] = s->spans[top + i];
-		s->spans[first + i].key += start;
-	}
-	s->used = first + kept;
-}
-
-enum err json_order_members(struct json_reader *r, size_t start, size_t first)
-{
-	struct json_scratch *s = r->scratch;
-	if (s->used - first < 2)
-		return OK;
-	json_cut(r, r->pos);
-	if (r->out->failed) {
-		r->error = "the value is over the size limit";
-		return ERR_TOOBIG;
-	}
-	struct members m = {r->out->data, s->spans + first, s->used - first};
-	if (r->sorts || !are_indices_in_place(&m) || has_duplicates(s, &m))
-		rebuild(r, &m, start, first);
-	return OK;
 }

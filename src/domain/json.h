@@ -68,7 +68,8 @@ MUST_CHECK enum err json_read_members(struct json_reader *r, struct buf *out,
 /*
  * Appends the value that `text` is, canonical but for the order of members: those of each
  * object are sorted by key, the shorter one first, so that equal values become equal bytes.
- * The error is json_read_value()'s; `out` is then as it was.
+ * Digests of these bytes lie in stores. The error is json_read_value()'s; `out` is then as it
+ * was.
  */
 MUST_CHECK enum err json_sort(struct slice text, struct buf *out);
 
@@ -105,5 +106,11 @@ enum err json_problem(const struct json_reader *r, enum err err, struct problem 
  * another decimal value. -0 becomes 0. Independent of the locale.
  */
 void json_put_number(struct slice text, struct buf *out);
+
+/*
+ * Returns the double next to number literal `text` (valid JSON), 0 or infinite where it is
+ * beyond all; of one with more than 17 digits, next to what the first 17 say. O(its bytes).
+ */
+double json_to_double(struct slice text);
 
 #endif

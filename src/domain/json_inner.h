@@ -1,5 +1,6 @@
 /*
- * What the files of the JSON reader share: json.c (values, strings, objects) and json_number.c.
+ * What the files of the JSON reader share: json.c (values, strings), json_number.c and
+ * json_order.c (the order of members).
  * For nobody else; json.h is the interface.
  */
 #ifndef DOMAIN_JSON_INNER_H
@@ -7,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -14,9 +16,35 @@
 
 /* A member as it lies in the output: KEY":VALUE, nothing in between. */
 struct json_span {
-	size_t key; /* offset of the byte behind the opening quote; 0 marks a dropped member */
+	size_t key; /* offset of the byte behind the opening quote */
 	size_t key_len;
 	size_t value_len;
+	uint32_t note; /* the first of those for objects in the value, if there is one */
+};
+
+/* Returns the offset behind the member's value. */
+static inline size_t json_span_end(const struct json_span *span)
+{
+	return span->key + span->key_len + 2 + span->value_len;
+}
+
+/*
+ * Says that an object is to be written in another order. Kept small: a text of very small
+ * objects may need one for each.
+ */
+struct json_note {
+	uint32_t start; /* the object's offset in the output */
+	uint32_t end;   /* the one behind it */
+	uint32_t first; /* of its members' places, as they are to stand */
+	uint32_t count; /* of them; 0: its own are in order, some within it are not */
+	uint32_t next;  /* the note behind those of the objects in it */
+};
+
+/* Where a member of such an object lies. */
+struct json_place {
+	uint32_t start; /* the offset of the key's quote in the output */
+	uint32_t end;   /* the one behind the value */
+	uint32_t note;  /* as a span's */
 };
 
 /* Memory that outlives one value, so that thousands of values allocate once. */
@@ -26,9 +54,15 @@ struct json_scratch {
 	size_t cap;
 	size_t *sorted; /* numbers of one object's members, by key */
 	size_t sorted_cap;
+	struct json_note *notes; /* in the order in which their objects begin */
+	size_t notes_used;
+	size_t notes_cap;
+	struct json_place *places;
+	size_t places_used;
+	size_t places_cap;
 	struct json_member *members; /* what json_read_members() hands out */
 	size_t members_cap;
-	struct buf bytes; /* an object while it is put together anew */
+	struct buf bytes; /* the value while it is written in order */
 };
 
 /* Returns the byte at `pos`, or -1 at the end of the text. */
@@ -67,14 +101,23 @@ MUST_CHECK enum err json_read_number(struct json_reader *r);
 /* Pushes a member onto the scratch stack. */
 void json_push_span(struct json_scratch *s, struct json_span span);
 
+/* Opens the note of the object that begins at `pos`. */
+void json_open_note(struct json_reader *r);
+
 /*
- * Brings a complete object into canonical order and drops duplicates: its bytes,
- * which end the output, and its members, which end the scratch stack.
+ * Brings the members of a complete object, which end the scratch stack, into canonical order
+ * and drops duplicates. The bytes stay as they are until json_settle().
  *
- * `start`: offset of its '{' in the output. `first`: its first span.
+ * `note`: the object's own. `first`: its first span.
  * Errors: ERR_TOOBIG when the output has passed its limit.
  * O(n log n) for n members.
  */
-MUST_CHECK enum err json_order_members(struct json_reader *r, size_t start, size_t first);
+MUST_CHECK enum err json_order_members(struct json_reader *r, size_t note, size_t first);
+
+/*
+ * Writes the value that begins at `start` in the output in the order that was noted, if any
+ * was. `has_spans`: it is an object whose spans are on the stack, and they follow. O(bytes).
+ */
+void json_settle(struct json_reader *r, size_t start, bool has_spans);
 
 #endif

@@ -230,6 +230,18 @@ void json_put_number(struct slice text, struct buf *out)
 		buf_slice(out, text);
 }
 
+double json_to_double(struct slice text)
+{
+	struct decimal d;
+	parse_decimal(text, &d);
+	double x = 0;
+	if (d.count > 0 && d.point > HUGE_POINT)
+		x = INFINITY;
+	else if (d.count > 0 && d.point >= TINY_POINT)
+		x = to_double(&d);
+	return d.negative ? -x : x;
+}
+
 /* Moves `pos` over digits; ERR_SYNTAX where there is none. */
 static enum err skip_digits(struct json_reader *r)
 {

@@ -73,8 +73,7 @@ static bool is_event_char(char c)
 
 bool name_is_session(struct slice s)
 {
-	return name_is_kept(s) && !slice_eq(s, SLICE(".")) && !slice_eq(s, SLICE("..")) &&
-	    !slice_eq(s, SLICE(SESSION_ALL));
+	return name_is_kept(s) && !slice_eq(s, SLICE(SESSION_ALL));
 }
 
 bool name_is_kept(struct slice s)
@@ -112,6 +111,11 @@ enum err name_read_session(struct slice written, char out[SESSION_MAX + 1])
 	return OK;
 }
 
+bool name_is_folded(struct slice s)
+{
+	return slice_eq(s, SLICE(".")) || slice_eq(s, SLICE(".."));
+}
+
 bool name_is_event(struct slice s)
 {
 	if (s.len == 0 || s.len > EVENT_MAX)
@@ -123,10 +127,36 @@ bool name_is_event(struct slice s)
 	return true;
 }
 
+/* Takes a * off the end; whether there was one. */
+static bool cut_star(struct slice *s)
+{
+	bool has_star = s->len > 0 && s->ptr[s->len - 1] == '*';
+	s->len -= has_star ? 1 : 0;
+	return has_star;
+}
+
+bool name_is_pattern(struct slice s)
+{
+	(void)cut_star(&s); /* with one or without */
+	return name_is_event(s);
+}
+
+bool name_covers(struct slice pattern, struct slice event)
+{
+	if (slice_eq(pattern, SLICE("all")))
+		return true;
+	return cut_star(&pattern) ? slice_starts(event, pattern) : slice_eq(event, pattern);
+}
+
 static bool is_listed(struct slice s, const char *const names[], size_t n)
 {
+	struct slice start = s;
+	bool has_star = cut_star(&start);
 	for (size_t i = 0; i < n; i++) {
-		if (slice_eq(s, slice_of(names[i])))
+		struct slice name = slice_of(names[i]);
+		bool begins = has_star && !slice_eq(name, SLICE("all")) &&
+		    slice_starts(name, start);
+		if (begins || slice_eq(name, s))
 			return true;
 	}
 	return false;

@@ -12,23 +12,27 @@
 #define EVENT_MAX 64    /* bytes */
 
 /* What a session id must be, in words. */
-#define SESSION_ALLOWED "1 to 128 bytes of UTF-8 without control characters, and none of . .. *"
+#define SESSION_ALLOWED "1 to 128 bytes of UTF-8 without control characters, and not *"
 
 /* Stands where a session is named for all of them: the owner of webhooks for all sessions. */
 #define SESSION_ALL "*"
 
 /*
  * Whether `s` is a session id: SESSION_MAX bytes of UTF-8 at most, without the controls of
- * Unicode's category Cc. "." and ".." are none: what is on the way takes them out of a path,
- * however they are written there (WHATWG URL, "dot segments"). Nor is SESSION_ALL. Bytes are
- * compared, nothing is normalised.
+ * Unicode's category Cc, and not SESSION_ALL. Bytes are compared, nothing is normalised.
  */
 bool name_is_session(struct slice s);
 
 /*
- * Whether a store may have `s` where a session is named: an id, SESSION_ALL, or what was an id
- * once, "." and "..".
+ * Whether a session id may not begin to be used: "." and "..", which browsers, proxies and URL
+ * libraries take out of a path (RFC 3986 section 5.2.4), percent-encoded too. Sessions of old
+ * that are named so can be read and emptied.
  */
+bool name_is_folded(struct slice s);
+
+#define NAME_FOLDED "a session id cannot be . or ..: they are folded away in URLs"
+
+/* Whether a store may have `s` where a session is named: an id, or SESSION_ALL. */
 bool name_is_kept(struct slice s);
 
 /* What one must be in a list of ours. */
@@ -49,7 +53,16 @@ bool name_is_event(struct slice s);
 extern const char *const NAME_EVENTS[];
 extern const size_t NAME_EVENTS_COUNT;
 
-/* Whether a webhook may name event `s`: one of NAME_EVENTS or of the `n` configured `extra`. */
+/* Whether `s` can be asked for at all: an event's name, or how one begins and a *. */
+bool name_is_pattern(struct slice s);
+
+/* Whether `pattern`, as name_is_pattern() has it, is for `event`: "all" is for each. */
+bool name_covers(struct slice pattern, struct slice event);
+
+/*
+ * Whether a webhook may ask for `s` without saying that it means it: one of NAME_EVENTS or of
+ * the `n` configured `extra`, or the beginning of one and a *.
+ */
 bool name_is_subscribable(struct slice s, char *const extra[], size_t n);
 
 #endif

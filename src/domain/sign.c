@@ -141,6 +141,37 @@ static bool starts_like(struct slice s, struct slice prefix)
 	return s.len >= prefix.len && strncasecmp(s.ptr, prefix.ptr, prefix.len) == 0;
 }
 
+/* Whether `s` is in one of the forms of Standard Webhooks, or begins as if it was to be. */
+static bool is_standard(struct slice s)
+{
+	return starts_like(s, WHSEC) || starts_like(s, SLICE("v1,whsec_")) ||
+	    starts_like(s, SLICE("whpk_")) || starts_like(s, SLICE("whsk_"));
+}
+
+/* The length of the quote that `s` begins with, of keyboards or text processors; 0: none. */
+static size_t quote_length(struct slice s)
+{
+	static const struct slice QUOTES[] = {SLICE_INIT("\""), SLICE_INIT("'"),
+	    SLICE_INIT("`"), SLICE_INIT("\xe2\x80\x98"), SLICE_INIT("\xe2\x80\x99"),
+	    SLICE_INIT("\xe2\x80\x9c"), SLICE_INIT("\xe2\x80\x9d")};
+	for (size_t i = 0; i < sizeof(QUOTES) / sizeof(QUOTES[0]); i++) {
+		if (slice_starts(s, QUOTES[i]))
+			return QUOTES[i].len;
+	}
+	return 0;
+}
+
+/* Whether it is one of these in quotes. */
+static bool is_quoted_standard(struct slice s)
+{
+	bool is_quoted = quote_length(s) > 0;
+	for (size_t n = quote_length(s); n > 0; n = quote_length(s)) {
+		s.ptr += n;
+		s.len -= n;
+	}
+	return is_quoted && is_standard(s);
+}
+
 /* Whether what stands behind "whsec_" is base64. */
 static bool has_base64(struct slice secret)
 {
@@ -160,6 +191,15 @@ enum err sign_check_secret(struct slice secret, const char *field, struct proble
 		why = "must not be empty";
 	else if (has_space_around(secret))
 		why = "has white space or a control character around it, which signs as well";
+	else if (is_quoted_standard(secret))
+		why = "must be given without the quotes around it, which sign as well";
+	else if (starts_like(secret, SLICE("whpk_")))
+		why =
+		    "is a public key (whpk_), which does not sign: a secret begins with whsec_";
+	else if (starts_like(secret, SLICE("whsk_")))
+		why =
+		    "is a private key (whsk_), for signatures that are not made here: a secret "
+		    "begins with whsec_";
 	else if (starts_like(secret, SLICE("v1,whsec_")))
 		why = "must begin at whsec_: \"v1,\" is the name of a signature's version";
 	else if (starts_like(secret, WHSEC) && !slice_starts(secret, WHSEC))

@@ -87,7 +87,8 @@ void sign_make_secret(char out[SIGN_SECRET_SIZE]);
 /*
  * Whether receivers will be able to use `secret`: not empty, no white space around it, behind
  * "whsec_" base64 as libraries of Standard Webhooks read it (standard alphabet, padding whole
- * or left out), and nothing in front of that. ERR_INVALID with the problem on `field`.
+ * or left out), nothing in front of that, and none of their keys of other kinds. ERR_INVALID
+ * with the problem on `field`.
  */
 MUST_CHECK enum err sign_check_secret(struct slice secret, const char *field,
     struct problem *p);

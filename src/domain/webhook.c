@@ -2,7 +2,8 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 2   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 3   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 2   the same without payload and filter, which end the open part
  *   version 1   the same fields without a key, the secrets among the others
  *
  * All that stands before the encrypted part is its context: what a key of the operator's has
@@ -14,8 +15,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "domain/json.h"
+#include "domain/name.h"
 
-#define VERSION 2
+#define VERSION 3
 #define VERSION_OPEN 1 /* knew no encryption */
 
 #define FLAG_ENABLED 0x01
@@ -109,14 +112,14 @@ void webhook_free(struct webhook *w)
 	free(w->description);
 	free(w->disabled_reason);
 	free(w->retry);
+	filter_free(w->filter);
 	free(w);
 }
 
 bool webhook_wants(const struct webhook *w, struct slice event)
 {
 	for (size_t i = 0; i < w->event_count; i++) {
-		struct slice name = slice_of(w->events[i]);
-		if (slice_eq(name, event) || slice_eq(name, SLICE("all")))
+		if (name_covers(slice_of(w->events[i]), event))
 			return true;
 	}
 	return false;
@@ -172,6 +175,8 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_text(out, slice_of(w->description));
 	put_text(out, slice_of(w->disabled_reason));
 	encode_lists(w, out);
+	put_u8(out, (uint8_t)w->payload);
+	put_text(out, w->filter == NULL ? SLICE("") : filter_json(w->filter));
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -267,6 +272,29 @@ static void decode_lists(struct reader *r, struct webhook *w, uint8_t version)
 	decode_waits(r, w->retry);
 }
 
+/* Whether a text is one JSON value as the reader makes it. */
+static bool is_canonical(struct slice json)
+{
+	struct json_reader r;
+	struct buf out = BUF_INIT(FILTER_BYTES_MAX);
+	json_init(&r, json);
+	bool good = json_read_value(&r, &out) == OK && json_read_end(&r) == OK &&
+	    slice_eq(buf_view(&out), json);
+	json_fini(&r);
+	buf_fini(&out);
+	return good;
+}
+
+static void decode_filter(struct reader *r, struct webhook *w)
+{
+	struct problem ignored;
+	uint8_t payload = get_u8(r);
+	struct slice json = get_text(r);
+	w->payload = payload < PAYLOADS ? (enum payload)payload : PAYLOAD_ENVELOPE;
+	r->failed = r->failed || payload >= PAYLOADS || (json.len > 0 && !is_canonical(json)) ||
+	    (json.len > 0 && filter_compile(json, "filter", &w->filter, &ignored) != OK);
+}
+
 static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t flags)
 {
 	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
@@ -305,6 +333,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	w->description = copy_optional(r, (flags & FLAG_DESCRIPTION) != 0);
 	w->disabled_reason = copy_optional(r, !w->enabled); /* "" where there was none */
 	decode_lists(r, w, version);
+	if (version == VERSION)
+		decode_filter(r, w);
 	return flags;
 }
 
@@ -358,12 +388,12 @@ static enum err decode(struct reader *r, const struct vault *vault, bool opens,
 	const unsigned char *start = r->ptr;
 	uint8_t version = get_u8(r);
 	*key = (struct vault_id){0};
-	if (version != VERSION && version != VERSION_OPEN)
+	if (version == 0 || version > VERSION)
 		return ERR_CORRUPT;
 	struct rest rest = {.w = webhook_new()};
 	rest.flags = decode_open_part(r, rest.w, version);
 	enum err err = r->failed || r->left != 0 ? ERR_CORRUPT : OK;
-	if (version == VERSION) {
+	if (version != VERSION_OPEN) {
 		struct slice id = get_bytes(r, VAULT_ID_SIZE);
 		memcpy(rest.key.bytes, id.ptr, id.len);
 		rest.context = (struct slice){(const char *)start, (size_t)(r->ptr - start)};

@@ -12,7 +12,9 @@
 #include "base/codec.h"
 #include "base/err.h"
 #include "base/uuid.h"
+#include "domain/filter.h"
 #include "domain/name.h"
+#include "domain/payload.h"
 #include "domain/retry.h"
 #include "domain/sign.h"
 #include "domain/vault.h"
@@ -33,7 +35,8 @@
 #define WEBHOOK_HEADERS_MAX 32
 #define WEBHOOK_HEADERS_BYTES_MAX 40960 /* names and values */
 #define WEBHOOK_CA_MAX 16384            /* bytes of PEM */
-#define WEBHOOK_RECORD_MAX 98304        /* bytes: all of the above at their longest, and room */
+/* bytes: all of the above and a filter at their longest, and room */
+#define WEBHOOK_RECORD_MAX (98304 + FILTER_BYTES_MAX)
 
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
 
@@ -47,9 +50,14 @@ struct webhook {
 	struct uuid id;  /* what clients call it */
 	char *session;
 	char *url;
-	char *
-	    *events; /* the filter, in the client's order; "all" alone stands for every event */
+	/*
+	 * The names of events, in the client's order. "all" alone stands for every event, one
+	 * that ends with * for those that begin so.
+	 */
+	char **events;
 	size_t event_count;
+	struct filter *filter; /* NULL: what `events` lets through */
+	enum payload payload;
 	char *secret;                /* NULL where there is none */
 	char *previous_secret;       /* signs as well until it expires; NULL: none */
 	int64_t previous_expires_ms; /* wall; 0: none */
@@ -89,7 +97,7 @@ struct webhook *webhook_new(void);
 /* Frees it and all it owns, wiping the secret; NULL is fine. */
 void webhook_free(struct webhook *w);
 
-/* Whether the filter lets `event` through. The webhook's state is not asked. */
+/* Whether `events` has `event`. Neither filter nor the webhook's state is asked. */
 bool webhook_wants(const struct webhook *w, struct slice event);
 
 /* Replaces the string `*field` by a copy of `text`, or by NULL. */
@@ -110,7 +118,7 @@ bool webhook_drop_expired(struct webhook *w, int64_t now_ms);
 /* Wipes the secrets and empties the custom headers. */
 void webhook_drop_secrets(struct webhook *w);
 
-/* Empties the filter or the custom headers, whose values it wipes. */
+/* Empties the names of events or the custom headers, whose values it wipes. */
 void webhook_clear_events(struct webhook *w);
 void webhook_clear_headers(struct webhook *w);
 

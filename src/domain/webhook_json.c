@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "domain/header.h"
 #include "domain/json.h"
+#include "domain/json_scan.h"
 #include "domain/name.h"
 #include "domain/pem.h"
 #include "domain/sign.h"
@@ -63,30 +64,43 @@ static enum err unknown_event(const struct webhook_rules *rules, const char *fie
 		buf_printf(&known, "%s%s", i == 0 ? "" : " ", NAME_EVENTS[i]);
 	for (size_t i = 0; i < rules->extra_event_count; i++)
 		buf_printf(&known, " %s", rules->extra_events[i]);
-	enum err err = problem_set(p, ERR_INVALID, field, "unknown event; known are: %s",
+	enum err err = problem_set(p, ERR_INVALID, field,
+	    "unknown event (events_strict false, beside events, takes it); known are: %s",
 	    known.failed ? "those of the documentation and the configuration"
 			 : buf_cstr(&known));
 	buf_fini(&known);
 	return err;
 }
 
-static bool has_event(const struct webhook *w, struct slice name)
+static bool has_event(char *const events[], size_t count, struct slice name)
 {
-	for (size_t i = 0; i < w->event_count; i++) {
-		if (slice_eq(slice_of(w->events[i]), name))
+	for (size_t i = 0; i < count; i++) {
+		if (slice_eq(slice_of(events[i]), name))
 			return true;
 	}
 	return false;
 }
 
-static enum err apply_events(struct webhook *w, const cJSON *value,
-    const struct webhook_rules *rules, struct problem *p)
+/* Checks a name that is wanted, "*" is "all" already; `old` has those of before. */
+static enum err check_event(const struct webhook *old, struct slice name,
+    const struct webhook_rules *rules, const char *field, struct problem *p)
 {
-	int count = cJSON_GetArraySize(value); /* 0 of a null */
-	if ((!cJSON_IsNull(value) && !cJSON_IsArray(value)) || count > EVENTS_MAX)
-		return bad(p, "events", "null or an array of at most 256 event names");
-	webhook_clear_events(w);
-	w->events = mem_array((size_t)count + 1, sizeof(*w->events));
+	if (has_event(old->events, old->event_count, name) ||
+	    name_is_subscribable(name, rules->extra_events, rules->extra_event_count))
+		return OK;
+	if (!rules->any_event)
+		return unknown_event(rules, field, p);
+	if (!name_is_pattern(name))
+		return bad(p, field,
+		    "all, *, or 1 to 64 of a-z 0-9 _ . with or without a * at the end; no "
+		    "other event can be published");
+	return OK;
+}
+
+/* Reads the names into `events`, which has room; named twice is named once. */
+static enum err read_events(const struct webhook *old, const cJSON *value,
+    const struct webhook_rules *rules, struct webhook *out, struct problem *p)
+{
 	int at = 0;
 	const cJSON *item = NULL;
 	cJSON_ArrayForEach(item, value)
@@ -96,14 +110,33 @@ static enum err apply_events(struct webhook *w, const cJSON *value,
 		if (!cJSON_IsString(item))
 			return bad(p, field, "a string");
 		struct slice name = slice_of(item->valuestring);
-		if (!name_is_subscribable(name, rules->extra_events, rules->extra_event_count))
-			return unknown_event(rules, field, p);
-		if (!has_event(w, name)) /* named twice is named once */
-			w->events[w->event_count++] = mem_copy(name.ptr, name.len);
+		if (slice_eq(name, SLICE("*")))
+			name = SLICE("all");
+		enum err err = check_event(old, name, rules, field, p);
+		if (err != OK)
+			return err;
+		if (!has_event(out->events, out->event_count, name))
+			out->events[out->event_count++] = mem_copy(name.ptr, name.len);
 	}
+	return OK;
+}
+
+static enum err apply_events(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	int count = cJSON_GetArraySize(value); /* 0 of a null */
+	if ((!cJSON_IsNull(value) && !cJSON_IsArray(value)) || count > EVENTS_MAX)
+		return bad(p, "events", "null or an array of at most 256 event names");
+	const struct webhook old = *w;
+	w->events = mem_array((size_t)count + 1, sizeof(*w->events));
+	w->event_count = 0;
+	enum err err = read_events(&old, value, rules, w, p);
 	if (w->event_count == 0)
 		w->events[w->event_count++] = mem_copy("all", 3);
-	return OK;
+	for (size_t i = 0; i < old.event_count; i++)
+		free(old.events[i]);
+	free(old.events);
+	return err;
 }
 
 static enum err apply_secret(struct webhook *w, const cJSON *value,
@@ -323,6 +356,45 @@ static enum err apply_tls_verify(struct webhook *w, const cJSON *value,
 	return OK;
 }
 
+static enum err apply_payload(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	const char *text = cJSON_IsString(value) ? value->valuestring : "";
+	if (cJSON_IsNull(value))
+		text = PAYLOAD_NAMES[PAYLOAD_ENVELOPE];
+	for (int i = 0; i < PAYLOADS; i++) {
+		if (strcmp(text, PAYLOAD_NAMES[i]) == 0) {
+			w->payload = (enum payload)i;
+			return OK;
+		}
+	}
+	return bad(p, "payload", "null, \"envelope\", \"data\" or \"cloudevents\"");
+}
+
+/* Is not kept: webhook_apply() has looked at it before all others. */
+static enum err apply_strict(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)w;
+	(void)rules;
+	if (!cJSON_IsNull(value) && !cJSON_IsBool(value))
+		return bad(p, "events_strict", "null, true or false");
+	return OK;
+}
+
+/* Any but null is then compiled from its text, which has digits that cJSON loses. */
+static enum err apply_no_filter(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)value;
+	(void)rules;
+	(void)p;
+	filter_free(w->filter);
+	w->filter = NULL;
+	return OK;
+}
+
 static enum err apply_enabled(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
@@ -338,6 +410,9 @@ static enum err apply_enabled(struct webhook *w, const cJSON *value,
 static const struct field FIELDS[] = {
     {"url", apply_url},
     {"events", apply_events},
+    {"events_strict", apply_strict},
+    {"filter", apply_no_filter},
+    {"payload", apply_payload},
     {"secret", apply_secret},
     {"headers", apply_headers},
     {"signature", apply_signature},
@@ -378,9 +453,9 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 	(void)snprintf(field, sizeof(field), "%.*s", (int)shown_bytes(member->string),
 	    member->string);
 	return problem_set(p, ERR_INVALID, field,
-	    "unknown or read-only field; allowed are url, events, secret, headers, signature, "
-	    "timeout_ms, max_in_flight, ordering, rate_limit, retry, description, "
-	    "ca_pem, tls_verify, enabled");
+	    "unknown or read-only field; allowed are url, events, events_strict, filter, "
+	    "payload, secret, headers, signature, timeout_ms, max_in_flight, ordering, "
+	    "rate_limit, retry, description, ca_pem, tls_verify, enabled");
 }
 
 /* Makes sure that cJSON is given nothing it would read differently from us. */
@@ -432,10 +507,26 @@ static void discard(cJSON *object, struct buf *text)
 	buf_fini(text);
 }
 
+/* Compiles the filter that the body has, if there is one. */
+static enum err apply_filter(struct webhook *w, struct slice canonical, struct problem *p)
+{
+	struct json_scan s = {.text = canonical};
+	struct slice key;
+	enum err err = OK;
+	json_scan_enter(&s);
+	while (err == OK && json_scan_member(&s, &key)) {
+		struct slice value = json_scan_value(&s);
+		if (slice_eq(key, SLICE("filter")) && !slice_eq(value, SLICE("null")))
+			err = filter_compile(value, "filter", &w->filter, p);
+	}
+	return err;
+}
+
 enum err webhook_apply(struct webhook *w, struct slice body, const struct webhook_rules *rules,
     struct problem *p)
 {
 	struct buf canonical = BUF_INIT(WEBHOOK_RECORD_MAX);
+	struct webhook_rules asked = *rules;
 	cJSON *object = NULL;
 	enum err err = read_strictly(body, &canonical, p);
 	if (err != OK)
@@ -445,13 +536,16 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 		err = ERR_INVALID;
 		goto out;
 	}
+	asked.any_event = cJSON_IsFalse(
+			      cJSON_GetObjectItemCaseSensitive(object, "events_strict")) != 0;
 	const cJSON *member = NULL;
 	cJSON_ArrayForEach(member, object)
 	{
-		err = apply_member(w, member, rules, p);
+		err = apply_member(w, member, &asked, p);
 		if (err != OK)
 			goto out;
 	}
+	err = apply_filter(w, buf_view(&canonical), p);
 out:
 	discard(object, &canonical);
 	return err;
@@ -562,6 +656,11 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	uuid_write(json, "id", &w->id);
 	json_write_cstr(json, "url", w->url);
 	write_events(w, json);
+	if (w->filter == NULL)
+		json_write_null(json, "filter");
+	else
+		json_write_raw(json, "filter", filter_json(w->filter));
+	json_write_cstr(json, "payload", PAYLOAD_NAMES[w->payload]);
 	json_write_cstr(json, "secret", w->secret == NULL ? NULL : WEBHOOK_MASK);
 	json_write_time_or_null(json, "previous_secret_expires_at",
 	    overlaps ? w->previous_expires_ms : 0);

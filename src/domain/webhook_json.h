@@ -17,6 +17,7 @@ struct webhook_rules {
 	uint32_t timeout_ms;                 /* of a new webhook that does not name its own */
 	const struct sign_scheme *signature; /* the same; NULL: the first of SIGN_SCHEMES */
 	bool ignores_unknown;                /* what no field is called is passed over */
+	bool any_event;                      /* names that nobody knows may be subscribed to */
 };
 
 /* Gives a new webhook what the rules have for one that says nothing. */

@@ -142,11 +142,17 @@ struct slice http_query(const struct http_request *q); /* raw, without the '?' *
 struct slice http_header(const struct http_request *q, const char *name); /* empty: not there */
 struct slice http_body(struct http_request *q); /* empty, where only the head has come */
 
+/* Up to how many bytes more http_take_input() gives it. */
+size_t http_input_room(const struct http_request *q);
+
 /*
  * Charges the request's taker for so many bytes that were made of its body, until the answer.
  * False: it has no share of HTTP_INPUT left for them.
  */
 bool http_take_input(struct http_request *q, size_t bytes);
+
+/* How many header lines have that name. */
+size_t http_header_lines(const struct http_request *q, const char *name);
 
 /* Appends the values of all header lines of that name, separated by commas. */
 void http_header_list(const struct http_request *q, const char *name, struct buf *out);

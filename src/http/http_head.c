@@ -42,6 +42,16 @@ struct slice http_head_value(struct slice lines, const char *name)
 	return value;
 }
 
+size_t http_head_lines(struct slice lines, const char *name)
+{
+	size_t count = 0;
+	while (lines.len > 0) {
+		struct slice value;
+		count += is_header(take_line(&lines), name, &value) ? 1 : 0;
+	}
+	return count;
+}
+
 void http_head_values(struct slice lines, const char *name, struct buf *out)
 {
 	while (lines.len > 0) {

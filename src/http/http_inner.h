@@ -142,6 +142,9 @@ bool http_ask_head(struct connection *c);
 /* The first value of a header among `lines`; empty: not there. */
 struct slice http_head_value(struct slice lines, const char *name);
 
+/* How many lines of it there are. */
+size_t http_head_lines(struct slice lines, const char *name);
+
 /* Appends all values of it, separated by commas. */
 void http_head_values(struct slice lines, const char *name, struct buf *out);
 

@@ -82,6 +82,19 @@ struct slice http_header(const struct http_request *q, const char *name)
 	return slice_trim(slice_of(evhttp_find_header(headers, name))); /* evhttp leaves tabs */
 }
 
+size_t http_header_lines(const struct http_request *q, const char *name)
+{
+	const struct evkeyval *h = NULL;
+	size_t count = 0;
+	if (q->ev == NULL)
+		return http_head_lines(q->lines, name);
+	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next) {
+		bool differs = ((h->key[0] ^ name[0]) & ~0x20) != 0; /* mostly, in any case */
+		count += !differs && strcasecmp(h->key, name) == 0 ? 1 : 0;
+	}
+	return count;
+}
+
 void http_header_list(const struct http_request *q, const char *name, struct buf *out)
 {
 	const struct evkeyval *h = NULL;

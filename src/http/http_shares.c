@@ -124,6 +124,18 @@ bool http_charge_input(struct connection *c)
 	return may;
 }
 
+size_t http_input_room(const struct http_request *q)
+{
+	const struct connection *c = q->connection;
+	if (c == NULL)
+		return SIZE_MAX;
+	size_t small = c->input < SMALL_BODY ? SMALL_BODY - c->input : 0;
+	uint64_t room = shares_room(shares_of(c, HTTP_INPUT), slice_of(c->taker));
+	size_t owed = c->input - c->charged;
+	size_t left = room > owed ? room - owed : 0;
+	return small > left ? small : left;
+}
+
 bool http_take_input(struct http_request *q, size_t bytes)
 {
 	struct connection *c = q->connection;

@@ -1,30 +1,42 @@
-/* Slices of the queues of those that became fifo, one after the other; see ordering.h. */
+/*
+ * A line of the webhooks whose queues are not in order yet, each in it once. A turn takes a
+ * slice off those at the front, which then go to the end of the line or are done; see
+ * ordering.h.
+ */
 #include "jobs/ordering.h"
 
 #include <stdlib.h>
+#include <sys/queue.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "store/queue.h"
 
 #define SLICE_MAX 1000 /* deliveries that are looked at in a turn */
 
+struct entry {
+	TAILQ_ENTRY(entry) link;
+	uint64_t webhook;
+	struct queue_place place; /* in its queue: all before it is in order */
+	bool again;               /* became fifo once more: another pass, when this one ends */
+
+	/* out of apply() */
+	struct queue_place reached;
+	bool ended; /* the pass */
+};
+
 struct ordering {
 	struct job job; /* first */
 	struct registry *registry;
 	struct dispatch *dispatch;
-	uint64_t *webhooks; /* in the order of their turns */
-	size_t count;
-	size_t cap;
-	struct queue_place place; /* in the first one's queue: all before it is in order */
-
-	/* out of apply() */
-	size_t ordered; /* webhooks whose queues are in order now */
-	struct queue_place reached;
+	TAILQ_HEAD(, entry) line;
+	struct map *entries; /* webhook number -> its entry in the line */
+	size_t reached;      /* out of apply(): of those at the front, how many had a part */
 };
 
 static bool has_more(struct job *j)
 {
-	return ((struct ordering *)j)->count > 0;
+	return !TAILQ_EMPTY(&((struct ordering *)j)->line);
 }
 
 /* Whether it still is one whose queue has to be in order. */
@@ -34,55 +46,62 @@ static bool is_fifo(const struct ordering *o, uint64_t webhook)
 	return w != NULL && w->fifo && !w->deleted;
 }
 
+/* Takes what is left of the slice off one queue. */
+static enum err order(const struct ordering *o, struct db_txn *txn, struct entry *e,
+    size_t *left)
+{
+	bool more = false;
+	enum err err = OK;
+	e->reached = e->place;
+	if (is_fifo(o, e->webhook))
+		err = queue_order(txn, e->webhook, &e->reached, left, &more);
+	else
+		*left -= 1;
+	e->ended = !more;
+	return err;
+}
+
 static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 {
 	struct ordering *o = (struct ordering *)j;
-	o->ordered = 0;
-	o->reached = o->place;
-	while (o->ordered < o->count && max > 0) {
-		bool more = false;
-		uint64_t webhook = o->webhooks[o->ordered];
-		enum err err = OK;
-		if (is_fifo(o, webhook))
-			err = queue_order(txn, webhook, &o->reached, &max, &more);
+	struct entry *e;
+	o->reached = 0;
+	TAILQ_FOREACH(e, &o->line, link) {
+		enum err err = order(o, txn, e, &max);
 		if (err != OK)
 			return err;
-		if (more)
+		o->reached++;
+		if (max == 0)
 			break;
-		o->ordered++;
-		o->reached = (struct queue_place){0};
 	}
 	return OK;
 }
 
-/* Whether the webhook's turn is still to come: it has become fifo once more. */
-static bool comes_again(const struct ordering *o, size_t from, uint64_t webhook)
+/* Sends an entry that had its part to the end of the line, or out of it. */
+static void follow(struct ordering *o, struct entry *e)
 {
-	for (size_t i = from; i < o->count; i++) {
-		if (o->webhooks[i] == webhook)
-			return true;
+	static const struct queue_place FRONT = {0};
+	TAILQ_REMOVE(&o->line, e, link);
+	if (!e->ended || e->again) {
+		e->place = e->ended ? FRONT : e->reached;
+		e->again = e->again && !e->ended;
+		TAILQ_INSERT_TAIL(&o->line, e, link);
+		return;
 	}
-	return false;
+	dispatch_hold(o->dispatch, e->webhook, false);
+	free(map_del(o->entries, &e->webhook, sizeof(e->webhook)));
 }
 
 static void done(struct job *j, enum err result)
 {
 	struct ordering *o = (struct ordering *)j;
-	if (result != OK)
-		return;
-	for (size_t i = 0; i < o->ordered; i++) {
-		if (!comes_again(o, o->ordered, o->webhooks[i]))
-			dispatch_hold(o->dispatch, o->webhooks[i], false);
-	}
-	o->count -= o->ordered;
-	for (size_t i = 0; i < o->count; i++)
-		o->webhooks[i] = o->webhooks[i + o->ordered];
-	o->place = o->reached;
+	for (; result == OK && o->reached > 0; o->reached--)
+		follow(o, TAILQ_FIRST(&o->line));
 }
 
 static void release(struct job *j)
 {
-	free(((struct ordering *)j)->webhooks);
+	map_free_all(((struct ordering *)j)->entries);
 }
 
 static const struct job_kind ORDERING = {.slice_max = SLICE_MAX,
@@ -104,6 +123,8 @@ struct ordering *ordering_new(struct jobs *jobs, struct registry *registry,
 	struct ordering *o = mem_new(sizeof(*o));
 	o->registry = registry;
 	o->dispatch = dispatch;
+	o->entries = map_new();
+	TAILQ_INIT(&o->line);
 	jobs_add(jobs, &o->job, &ORDERING);
 	registry_each(registry, add_fifo, o);
 	return o;
@@ -111,10 +132,14 @@ struct ordering *ordering_new(struct jobs *jobs, struct registry *registry,
 
 void ordering_add(struct ordering *o, uint64_t webhook)
 {
-	if (o->count == o->cap) {
-		o->cap = 2 * o->cap + 8;
-		o->webhooks = mem_resize(o->webhooks, o->cap, sizeof(*o->webhooks));
+	struct entry *e = map_get(o->entries, &webhook, sizeof(webhook));
+	if (e != NULL) {
+		e->again = true;
+		return;
 	}
-	o->webhooks[o->count++] = webhook;
+	e = mem_new(sizeof(*e));
+	e->webhook = webhook;
+	map_put(o->entries, &webhook, sizeof(webhook), e);
+	TAILQ_INSERT_TAIL(&o->line, e, link);
 	dispatch_hold(o->dispatch, webhook, true);
 }

@@ -214,16 +214,6 @@ static void make_options(struct option *options, char (*names)[FLAG_SIZE])
 	}
 }
 
-static enum err refuse_flag(const struct option *options, char **argv, int opt,
-    struct problem *p)
-{
-	struct buf why = BUF_INIT(sizeof(p->message));
-	flag_explain(options, argv, opt, &why);
-	enum err err = problem_set(p, ERR_INVALID, "", "%s", buf_cstr(&why));
-	buf_fini(&why);
-	return err;
-}
-
 /* Walks the flags: in the first pass for -c alone, in the second for the settings. */
 static enum err read_flags(struct config *c, int argc, char **argv, bool settings,
     const char **file, struct problem *p)
@@ -232,6 +222,7 @@ static enum err read_flags(struct config *c, int argc, char **argv, bool setting
 	struct option options[SETTINGS_MAX + 1] = {0};
 	struct reading r = {.config = c};
 	struct problem why;
+	char words[FLAG_WHY_SIZE];
 	make_options(options, names);
 	optind = 0; /* glibc: start over */
 	opterr = 0;
@@ -244,7 +235,8 @@ static enum err read_flags(struct config *c, int argc, char **argv, bool setting
 			continue;
 		}
 		if (opt == '?' || opt == ':')
-			return refuse_flag(options, argv, opt, p);
+			return problem_set(p, ERR_INVALID, "", "%s",
+			    flag_explain(options, argv, opt, words));
 		if (!settings)
 			continue;
 		enum err err = setting_set(&r, &SETTINGS[opt - FLAG_FIRST], slice_of(optarg),

@@ -49,12 +49,17 @@ uint64_t shares_room(const struct shares *s, struct slice taker)
 	return share_room(&s->figures.share, shares_held(s, taker));
 }
 
-void shares_refuse(struct shares *s, struct slice taker)
+void shares_note_refusal(struct shares_figures *f, struct slice taker)
 {
 	size_t len = taker.len < SHARES_NAME_MAX ? taker.len : SHARES_NAME_MAX;
-	s->figures.refused++;
-	memcpy(s->figures.last_refused, taker.ptr, len);
-	s->figures.last_refused[len] = '\0';
+	f->refused++;
+	memcpy(f->last_refused, taker.ptr, len);
+	f->last_refused[len] = '\0';
+}
+
+void shares_refuse(struct shares *s, struct slice taker)
+{
+	shares_note_refusal(&s->figures, taker);
 }
 
 enum err shares_take(struct shares *s, struct slice taker, uint64_t n)

@@ -49,6 +49,9 @@ struct shares_figures {
 	char last_refused[SHARES_NAME_MAX + 1]; /* who was, last; "": nobody */
 };
 
+/* Counts a refusal of `taker` in figures: for who keeps a resource's takers himself. */
+void shares_note_refusal(struct shares_figures *f, struct slice taker);
+
 /* How it stands; borrowed until the next call. */
 const struct shares_figures *shares_figures(const struct shares *s);
 

@@ -22,17 +22,30 @@ uint64_t attempts_row_cost(struct slice record)
 	return record.len + ROW_COST;
 }
 
+/* Writes a row over one that may be there; *old is what that counted for. */
+static enum err replace(struct db_txn *txn, struct slice key, struct slice record,
+    uint64_t *old)
+{
+	struct slice value;
+	enum err err = db_get(txn, DB_ATTEMPTS, key, &value);
+	if (err == OK)
+		*old = attempts_row_cost(value);
+	return err == OK || err == ERR_NOTFOUND ? db_put(txn, DB_ATTEMPTS, key, record) : err;
+}
+
 /* Most come in the order of their keys, whose pages are then filled to the full. */
 enum err attempts_put(struct db_txn *txn, struct slice session, const struct uuid *delivery,
     uint32_t number, struct slice record)
 {
 	unsigned char bytes[KEY_SIZE];
 	struct slice key = make_key(delivery, number, bytes);
+	uint64_t old = 0;
 	enum err err = db_append(txn, DB_ATTEMPTS, key, record);
 	if (err == ERR_EXISTS)
-		err = db_put(txn, DB_ATTEMPTS, key, record);
+		err = replace(txn, key, record, &old);
 	if (err == OK)
-		usage_change(txn, session, USAGE_OPEN, (int64_t)attempts_row_cost(record));
+		usage_change(txn, session, USAGE_OPEN,
+		    (int64_t)attempts_row_cost(record) - (int64_t)old);
 	return err;
 }
 

@@ -2,6 +2,7 @@
 #include "store/dead_letters.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,9 +14,10 @@
 #define ROW_COST 80     /* bytes that its two rows take beside the record and the session */
 #define SHORT_URL 144   /* bytes: what is left of a URL… */
 #define SHORT_ERROR 80  /* …and of an error, where there is no room for more */
+#define FIXED 67        /* bytes of a record's fields but texts, with the lengths of those */
 
-/* Of the fixed fields there are 80 bytes with their lengths and the checksum. */
-_Static_assert(80 + EVENT_MAX + SHORT_URL + SHORT_ERROR + ROW_COST + 2 * SESSION_MAX <=
+_Static_assert(FIXED + RECORD_CHECKSUM + EVENT_MAX + SHORT_URL + SHORT_ERROR + ROW_COST +
+	    2 * SESSION_MAX <=
 	USAGE_LETTER,
     "a short dead letter takes no more than was counted for it");
 
@@ -43,10 +45,8 @@ static void count(struct db_txn *txn, struct slice session, int64_t bytes, int64
 bool dead_letters_has_room(struct db_txn *txn, struct slice session,
     const struct dead_letter *d)
 {
-	struct buf value = BUF_INIT(RECORD_MAX);
-	dead_letter_encode(d, &value);
-	uint64_t cost = dead_letters_cost(session, value.len + RECORD_CHECKSUM);
-	buf_fini(&value);
+	size_t texts = strlen(d->webhook_url) + strlen(d->event) + strlen(d->last_error);
+	uint64_t cost = dead_letters_cost(session, FIXED + texts + RECORD_CHECKSUM);
 	return cost <= USAGE_LETTER || usage_admits(txn, session, cost);
 }
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/record.h"
+#include "store/migration.h"
 #include "store/usage.h"
 
 #define VERSION 2
@@ -389,43 +390,6 @@ enum err history_next(struct db_txn *txn, struct slice session, const struct uui
 
 /* Filling */
 
-/* The last key of DB_EVENTS that was looked at; empty: none yet. */
-struct filled {
-	char bytes[DB_KEY_MAX];
-	size_t len;
-};
-
-static enum err read_filled(struct db_txn *txn, struct filled *p)
-{
-	struct slice value;
-	struct reader r;
-	p->len = 0;
-	enum err err = db_get(txn, DB_META, FILLED_KEY, &value);
-	if (err == ERR_NOTFOUND)
-		return OK;
-	if (err == OK)
-		err = record_open(value, &r);
-	if (err != OK || r.left > sizeof(p->bytes))
-		return err == OK ? ERR_CORRUPT : err;
-	p->len = r.left;
-	memcpy(p->bytes, r.ptr, r.left);
-	return OK;
-}
-
-static enum err write_filled(struct db_txn *txn, const struct filled *p, bool more)
-{
-	struct buf value = BUF_INIT(DB_KEY_MAX + RECORD_CHECKSUM);
-	if (!more) {
-		enum err err = db_del(txn, DB_META, FILLED_KEY);
-		return err == ERR_NOTFOUND ? OK : err;
-	}
-	buf_append(&value, p->bytes, p->len);
-	record_seal(&value);
-	enum err err = db_put(txn, DB_META, FILLED_KEY, buf_view(&value));
-	buf_fini(&value);
-	return err;
-}
-
 /* Enters the event whose first piece this row is; one that cannot be read stays out. */
 static enum err enter(struct db_txn *txn, struct slice key, struct slice value)
 {
@@ -443,38 +407,42 @@ static enum err enter(struct db_txn *txn, struct slice key, struct slice value)
 enum err history_fill(struct db_txn *txn, bool *more)
 {
 	struct db_cursor *cursor = NULL;
-	struct filled place;
+	struct migration_place place;
 	struct slice key;
 	struct slice value;
-	enum err err = read_filled(txn, &place);
+	enum err err = migration_read(txn, FILLED_KEY, &place);
 	if (err == OK)
 		err = db_cursor(txn, DB_EVENTS, &cursor);
 	if (err == OK)
 		err = db_seek_behind(cursor, (struct slice){place.bytes, place.len}, &key,
 		    &value);
 	for (size_t n = 0; err == OK && n < FILL_MAX; n++) {
-		memcpy(place.bytes, key.ptr, key.len);
-		place.len = key.len;
+		migration_set(&place, key);
 		err = enter(txn, key, value);
 		if (err == OK)
 			err = db_next(cursor, &key, &value);
 	}
 	db_cursor_close(cursor);
 	*more = err == OK;
-	return err == OK || err == ERR_NOTFOUND ? write_filled(txn, &place, *more) : err;
+	if (err == ERR_NOTFOUND)
+		return migration_end(txn, FILLED_KEY);
+	return err == OK ? migration_write(txn, FILLED_KEY, &place) : err;
 }
 
-void publication_match(struct publication *p, const struct registry *reg)
+uint64_t publication_match(struct publication *p, const struct registry *reg)
 {
 	size_t count = 0;
-	uint64_t *numbers = registry_wanting(reg, slice_of(p->event.session),
-	    slice_of(p->event.name), &count);
+	uint64_t steps = 0;
+	struct slice session = slice_of(p->event.session);
+	uint64_t *numbers = registry_wanting(reg, session, slice_of(p->event.name), p->body,
+	    &steps, &count);
 	if (count > 0)
 		p->targets = mem_array(count, sizeof(*p->targets));
 	for (size_t i = 0; i < count; i++)
 		p->targets[i].webhook = numbers[i];
 	p->event.deliveries = (uint32_t)count;
 	free(numbers);
+	return steps;
 }
 
 void publication_match_as(struct publication *p, const struct publication *same)

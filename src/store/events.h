@@ -155,12 +155,15 @@ struct publication {
 };
 
 /*
- * Names those of the session's webhooks that are enabled and want the event, whose session
- * and name are set.
+ * Names those of the session's webhooks that are enabled and want the event, whose session,
+ * name and body are set. Returns how many steps of filters that took.
  */
-void publication_match(struct publication *p, const struct registry *reg);
+uint64_t publication_match(struct publication *p, const struct registry *reg);
 
-/* The same, where `same` has been matched, of the same session and name. */
+/*
+ * The same without a look-up, where `same` has been matched, of the same session and name,
+ * and no filter of the session asks for more.
+ */
 void publication_match_as(struct publication *p, const struct publication *same);
 
 /* Takes a webhook out of those that it goes to, if it is among them. */

@@ -322,6 +322,8 @@ static enum err forget(struct db_txn *txn, const unsigned char key[RECORD_DIGEST
 	struct repeat known;
 	enum err err = read_repeat(txn, key, &known);
 	(*dropped)++;
+	if (err == ERR_NOTFOUND)
+		return OK;
 	if (err == OK)
 		err = forget_rest(txn, key, &known, dropped);
 	if (err == OK || err == ERR_NOTFOUND || err == ERR_CORRUPT)

@@ -6,9 +6,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/record.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
+#include "store/migration.h"
 #include "store/retention.h"
 
 #define COUNTED_KEY SLICE("usage_counted") /* in DB_META, while the migration is under way */
@@ -97,32 +97,26 @@ struct place {
 
 static enum err read_place(struct db_txn *txn, struct place *p, bool *begun)
 {
-	struct slice value;
-	struct reader r;
+	struct migration_place kept;
 	*p = (struct place){0};
-	enum err err = db_get(txn, DB_META, COUNTED_KEY, &value);
-	*begun = err != ERR_NOTFOUND;
-	if (err == OK)
-		err = record_open(value, &r);
-	if (err != OK)
-		return err == ERR_NOTFOUND ? OK : err;
-	p->table = get_u8(&r);
-	if (r.failed || p->table >= TABLE_COUNT || r.left > sizeof(p->key))
+	enum err err = migration_read(txn, COUNTED_KEY, &kept);
+	*begun = err == OK && kept.len > 0;
+	if (!*begun)
+		return err;
+	p->table = (unsigned char)kept.bytes[0];
+	p->len = kept.len - 1;
+	if (p->table >= TABLE_COUNT || p->len > sizeof(p->key))
 		return ERR_CORRUPT;
-	p->len = r.left;
-	memcpy(p->key, r.ptr, r.left);
+	memcpy(p->key, kept.bytes + 1, p->len);
 	return OK;
 }
 
 static enum err write_place(struct db_txn *txn, const struct place *p)
 {
-	struct buf value = BUF_INIT(1 + DB_KEY_MAX + RECORD_CHECKSUM);
-	put_u8(&value, (uint8_t)p->table);
-	buf_append(&value, p->key, p->len);
-	record_seal(&value);
-	enum err err = db_put(txn, DB_META, COUNTED_KEY, buf_view(&value));
-	buf_fini(&value);
-	return err;
+	struct migration_place kept = {.len = 1 + p->len};
+	kept.bytes[0] = (char)p->table;
+	memcpy(kept.bytes + 1, p->key, p->len);
+	return migration_write(txn, COUNTED_KEY, &kept);
 }
 
 /* Removes what a count of before has left. */
@@ -225,6 +219,6 @@ enum err recount_fill(struct db_txn *txn, bool *more)
 	if (err == OK)
 		err = db_del(txn, DB_META, BYTES_KEY);
 	if (err == OK || err == ERR_NOTFOUND)
-		err = db_del(txn, DB_META, COUNTED_KEY);
-	return err == ERR_NOTFOUND ? OK : err;
+		err = migration_end(txn, COUNTED_KEY);
+	return err;
 }

@@ -3,7 +3,8 @@
  * lists in the order of their sessions' bytes. A retired webhook leaves its session's list for
  * that of the retired ones, and stays under its number until its queue is purged. Each session
  * has an index of who wants which event, so that publishing costs nothing for those who want
- * something else. Webhooks for all sessions are those of SESSION_ALL, and match with each.
+ * something else; and the pointers of its filters, so that each event is walked over once.
+ * Webhooks for all sessions are those of SESSION_ALL, and match with each.
  */
 #include "store/registry.h"
 
@@ -11,9 +12,12 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "domain/name.h"
 #include "store/webhooks.h"
 
-/* The enabled webhooks of a session whose filter has a name. */
+#define DECODED_KEPT (64u << 10) /* bytes, between two events */
+
+/* The enabled webhooks of a session that have a name in `events`. */
 struct wanting {
 	uint64_t *numbers; /* ascending: in order of registration */
 	size_t count;
@@ -22,7 +26,13 @@ struct wanting {
 struct list {
 	struct webhook **webhooks;
 	size_t count;
-	struct map *wanting; /* name of an event, or "all" -> struct wanting */
+	struct map
+	    *wanting;    /* name of an event, its beginning and *, or "all" -> struct wanting */
+	size_t patterns; /* how many of these end with * */
+	struct pointers
+	    *pointers;  /* of the enabled webhooks' filters; NULL: none was ever there */
+	size_t filters; /* how many those are */
+	uint64_t steps; /* of the filters of all its webhooks */
 };
 
 struct registry {
@@ -33,6 +43,7 @@ struct registry {
 	bool is_loading;            /* in_order is put in order at the end */
 	const struct list *for_all; /* of `by_session`, SESSION_ALL's; NULL: it is not there */
 	struct list retired;
+	struct buf *decoded;  /* strings of the event that filters are asked about */
 	uint64_t last_number; /* without WEBHOOK_FOR_ALL */
 	struct registry_figures figures;
 };
@@ -42,6 +53,8 @@ struct registry *registry_new(void)
 	struct registry *reg = mem_new(sizeof(*reg));
 	reg->by_number = map_new();
 	reg->by_session = map_new();
+	reg->decoded = mem_new(sizeof(*reg->decoded));
+	*reg->decoded = BUF_INIT(SIZE_MAX); /* no more than the event has bytes */
 	return reg;
 }
 
@@ -65,6 +78,7 @@ static void free_list(void *value, void *arg)
 	(void)arg;
 	map_each(l->wanting, free_wanting, NULL);
 	map_free(l->wanting);
+	pointers_free(l->pointers);
 	free(l->webhooks);
 	free(l);
 }
@@ -79,6 +93,8 @@ void registry_free(struct registry *reg)
 	map_free(reg->by_number);
 	free(reg->in_order);
 	free(reg->retired.webhooks);
+	buf_fini(reg->decoded);
+	free(reg->decoded);
 	free(reg);
 }
 
@@ -104,6 +120,11 @@ static size_t find_number(const struct wanting *n, uint64_t number)
 	return low;
 }
 
+static size_t is_pattern(const char *name, size_t len)
+{
+	return len > 0 && name[len - 1] == '*' ? 1 : 0;
+}
+
 /* Adds a webhook to those that want `name`; one that is there already stays. */
 static void enter_name(struct list *l, const char *name, uint64_t number)
 {
@@ -112,6 +133,7 @@ static void enter_name(struct list *l, const char *name, uint64_t number)
 	if (n == NULL) {
 		n = mem_new(sizeof(*n));
 		map_put(l->wanting, name, len, n);
+		l->patterns += is_pattern(name, len);
 	}
 	size_t at = find_number(n, number);
 	if (at < n->count && n->numbers[at] == number)
@@ -135,6 +157,7 @@ static void leave_name(struct list *l, const char *name, uint64_t number)
 	if (n->count > 0)
 		return;
 	(void)map_del(l->wanting, name, len); /* is `n` */
+	l->patterns -= is_pattern(name, len);
 	free_wanting(n, NULL);
 }
 
@@ -147,6 +170,31 @@ static void index_names(struct list *l, const struct webhook *w, bool enter)
 		else
 			leave_name(l, w->events[i], w->number);
 	}
+}
+
+/* Has events asked of the filter of `w`, or not any more. */
+static void index_filter(struct list *l, const struct webhook *w, bool enter)
+{
+	if (l->wanting == NULL || w->filter == NULL)
+		return;
+	uint64_t steps = filter_steps(w->filter);
+	l->steps += enter ? steps : -steps;
+	if (!w->enabled)
+		return;
+	if (l->pointers == NULL)
+		l->pointers = pointers_new();
+	if (enter)
+		filter_enter(w->filter, l->pointers);
+	else
+		filter_leave(w->filter, l->pointers);
+	l->filters += enter ? 1 : (size_t)-1;
+}
+
+/* Enters `w` into what its session's list has of all, or takes it out. */
+static void index_webhook(struct list *l, const struct webhook *w, bool enter)
+{
+	index_names(l, w, enter);
+	index_filter(l, w, enter);
 }
 
 static const char *session_of(const struct list *l)
@@ -215,7 +263,7 @@ static void list_add(struct registry *reg, struct webhook *w)
 		if (webhook_is_for_all(w->number))
 			reg->for_all = l;
 	}
-	index_names(l, w, true);
+	index_webhook(l, w, true);
 	l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(struct webhook *));
 	size_t at = l->count++;
 	/* a session's in order of number; nearly always that is the end */
@@ -229,7 +277,7 @@ static void list_add(struct registry *reg, struct webhook *w)
 static void list_remove(struct registry *reg, const struct webhook *w)
 {
 	struct list *l = list_of(reg, w);
-	index_names(l, w, false);
+	index_webhook(l, w, false);
 	if (l->count == 1 && l != &reg->retired)
 		order_remove(reg, l);
 	size_t kept = 0;
@@ -250,8 +298,8 @@ static void list_remove(struct registry *reg, const struct webhook *w)
 static void list_replace(struct registry *reg, const struct webhook *old, struct webhook *w)
 {
 	struct list *l = list_of(reg, old);
-	index_names(l, old, false);
-	index_names(l, w, true);
+	index_webhook(l, old, false);
+	index_webhook(l, w, true);
 	for (size_t i = 0; i < l->count; i++) {
 		if (l->webhooks[i] == old)
 			l->webhooks[i] = w;
@@ -367,62 +415,127 @@ const struct webhook *registry_first_retired(const struct registry *reg)
 	return reg->retired.count > 0 ? reg->retired.webhooks[0] : NULL;
 }
 
-/* The lists of numbers that an event is wanted by: of a session's, and of those for all. */
-#define WANTING_MAX 4
-
-struct wanted {
-	const struct wanting *lists[WANTING_MAX];
-	size_t at[WANTING_MAX]; /* what of each is behind */
-	size_t count;
-	size_t numbers; /* in all of them, twice where a number is in two */
-};
-
-/* Adds those of `l` who want `name`, if there are any. */
-static void add_wanting(struct wanted *all, const struct list *l, struct slice name)
+/* Merges ascending `more` into `out`, which has `count` ascending; returns how many then. */
+static size_t merge(uint64_t *out, size_t count, const struct wanting *more)
 {
-	const struct wanting *n = l == NULL ? NULL : map_get(l->wanting, name.ptr, name.len);
-	if (n == NULL)
-		return;
-	all->lists[all->count++] = n;
-	all->numbers += n->count;
+	size_t i = count;
+	size_t k = more->count;
+	size_t end = count + k;
+	for (size_t at = end; k > 0;) /* from the end, where there is room */
+		out[--at] = i > 0 && out[i - 1] > more->numbers[k - 1] ? out[--i]
+								       : more->numbers[--k];
+	size_t n = i;
+	for (; i < end; i++) {
+		if (n == 0 || out[n - 1] != out[i])
+			out[n++] = out[i];
+	}
+	return n;
 }
 
-/* Takes the least number that none has passed, off all that have it; false at the end. */
-static bool take_least(struct wanted *all, uint64_t *number)
+/* What covers the name of an event: itself, "all", and each of its beginnings with a *. */
+struct covering {
+	const struct wanting *lists[EVENT_MAX + 2];
+	size_t count;
+	size_t numbers; /* of all lists */
+};
+
+static void cover(const struct list *l, const char *name, size_t len, struct covering *c)
 {
-	bool found = false;
-	for (size_t i = 0; i < all->count; i++) {
-		const struct wanting *n = all->lists[i];
-		if (all->at[i] < n->count && (!found || n->numbers[all->at[i]] < *number)) {
-			*number = n->numbers[all->at[i]];
-			found = true;
-		}
+	const struct wanting *n = map_get(l->wanting, name, len);
+	if (n == NULL)
+		return;
+	c->lists[c->count++] = n;
+	c->numbers += n->count;
+}
+
+static void cover_event(const struct list *l, struct slice event, struct covering *c)
+{
+	char pattern[EVENT_MAX + 1];
+	c->count = 0;
+	c->numbers = 0;
+	cover(l, event.ptr, event.len, c);
+	cover(l, "all", 3, c);
+	for (size_t n = 1; l->patterns > 0 && n <= event.len && n <= EVENT_MAX; n++) {
+		memcpy(pattern, event.ptr, n);
+		pattern[n] = '*';
+		cover(l, pattern, n + 1, c);
 	}
-	for (size_t i = 0; found && i < all->count; i++) {
-		const struct wanting *n = all->lists[i];
-		if (all->at[i] < n->count && n->numbers[all->at[i]] == *number)
-			all->at[i]++;
+}
+
+/* The lists whose webhooks an event of a session is matched with; NULL: there is none. */
+struct matched {
+	const struct list *lists[2];
+};
+
+static struct matched matched_of(const struct registry *reg, struct slice session)
+{
+	const struct list *own = map_get(reg->by_session, session.ptr, session.len);
+	return (struct matched){{own, reg->for_all == own ? NULL : reg->for_all}};
+}
+
+bool registry_has_filters(const struct registry *reg, struct slice session)
+{
+	struct matched m = matched_of(reg, session);
+	return (m.lists[0] != NULL && m.lists[0]->filters > 0) ||
+	    (m.lists[1] != NULL && m.lists[1]->filters > 0);
+}
+
+uint64_t registry_steps(const struct registry *reg, struct slice session)
+{
+	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
+	return l == NULL ? 0 : l->steps;
+}
+
+/* Takes those whose filters stop the body out of `numbers`; returns how many stay. */
+static size_t filter_out(const struct registry *reg, const struct list *l, struct slice body,
+    uint64_t *steps, uint64_t *numbers, size_t count)
+{
+	size_t kept = 0;
+	bool has_looked = false;
+	for (size_t i = 0; i < count; i++) {
+		const struct webhook *w = registry_get(reg, numbers[i]);
+		if (w->filter != NULL && !has_looked)
+			pointers_look(l->pointers, body, reg->decoded);
+		has_looked = has_looked || w->filter != NULL;
+		if (w->filter == NULL || filter_matches(w->filter, l->pointers, steps))
+			numbers[kept++] = numbers[i];
 	}
-	return found;
+	if (reg->decoded->cap > DECODED_KEPT)
+		buf_fini(reg->decoded);
+	return kept;
+}
+
+/* Those of `l` that want the event, to the end of `out`; returns how many. */
+static size_t put_wanting(const struct registry *reg, const struct list *l,
+    const struct covering *c, struct slice body, uint64_t *steps, uint64_t *out)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < c->count; i++)
+		count = merge(out, count, c->lists[i]);
+	return l->filters > 0 ? filter_out(reg, l, body, steps, out, count) : count;
 }
 
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
-    size_t *count)
+    struct slice body, uint64_t *steps, size_t *count)
 {
-	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
-	const struct list *lists[] = {l, reg->for_all == l ? NULL : reg->for_all};
-	struct wanted all = {.count = 0};
-	uint64_t number = 0;
+	struct matched m = matched_of(reg, session);
+	struct covering covering[2];
+	size_t numbers = 0;
 	*count = 0;
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-		add_wanting(&all, lists[i], event);
-		add_wanting(&all, lists[i], SLICE("all"));
+	for (size_t i = 0; i < 2; i++) {
+		if (m.lists[i] == NULL)
+			continue;
+		cover_event(m.lists[i], event, &covering[i]);
+		numbers += covering[i].numbers;
 	}
-	if (all.numbers == 0)
+	if (numbers == 0)
 		return NULL;
-	uint64_t *out = mem_array(all.numbers, sizeof(*out));
-	while (take_least(&all, &number))
-		out[(*count)++] = number;
+	uint64_t *out = mem_array(numbers, sizeof(*out));
+	for (size_t i = 0; i < 2; i++) {
+		if (m.lists[i] != NULL)
+			*count += put_wanting(reg, m.lists[i], &covering[i], body, steps,
+			    out + *count);
+	}
 	return out;
 }
 

@@ -67,11 +67,19 @@ const struct webhook *registry_first_retired(const struct registry *reg);
 
 /*
  * Numbers of the enabled webhooks of the session, then of those for all sessions, that want an
- * event of that name, each in order of registration, *count of them; the caller frees them.
- * NULL where there are none. O(those).
+ * event of that name: their `events` have it, and where they have a filter it lets `body`
+ * through, which is canonical. Each in order of registration, *count of them; the caller frees
+ * them. NULL where `events` of none have it. *steps grows by those that filters took. O(those,
+ * and where one of them has a filter the bytes of the body and *steps).
  */
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
-    size_t *count);
+    struct slice body, uint64_t *steps, size_t *count);
+
+/* Whether an enabled webhook of the session has a filter. O(1). */
+bool registry_has_filters(const struct registry *reg, struct slice session);
+
+/* How many steps the filters of the session's webhooks take together, at most. O(1). */
+uint64_t registry_steps(const struct registry *reg, struct slice session);
 
 /*
  * Takes a number for a new webhook, larger than all before, erased ones too, WEBHOOK_FOR_ALL

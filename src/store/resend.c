@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "base/record.h"
 #include "store/dead_letters.h"
+#include "store/migration.h"
 #include "store/queue.h"
 #include "store/retention.h"
 
@@ -77,49 +77,29 @@ static enum err name_letter(struct db_txn *txn, struct slice key, struct slice v
 	return queue_put(txn, &d);
 }
 
-/* Goes behind the key up to which all were named. ERR_NOTFOUND at the end. */
-static enum err seek_unnamed(struct db_txn *txn, struct db_cursor *cursor, struct slice *key,
-    struct slice *value)
-{
-	struct slice record;
-	struct reader r;
-	enum err err = db_get(txn, DB_META, NAMED_KEY, &record);
-	if (err == ERR_NOTFOUND)
-		return db_next(cursor, key, value);
-	if (err == OK)
-		err = record_open(record, &r);
-	if (err != OK)
-		return err;
-	return db_seek_behind(cursor, get_bytes(&r, r.left), key, value);
-}
-
 enum err resend_name_letters(struct db_txn *txn, bool *more)
 {
 	struct db_cursor *cursor = NULL;
 	struct slice key;
 	struct slice value;
-	struct buf last = BUF_INIT(DB_KEY_MAX + RECORD_CHECKSUM);
-	*more = false;
-	enum err err = db_cursor(txn, DB_DEAD, &cursor);
-	if (err != OK)
-		return err;
+	struct migration_place place;
 	struct dead_letter *dead = mem_new(sizeof(*dead));
-	err = seek_unnamed(txn, cursor, &key, &value);
-	for (int n = 0; err == OK && !*more;) {
-		*more = ++n == NAMED_MAX;
-		buf_reset(&last);
-		buf_slice(&last, key);
+	enum err err = migration_read(txn, NAMED_KEY, &place);
+	if (err == OK)
+		err = db_cursor(txn, DB_DEAD, &cursor);
+	if (err == OK)
+		err = db_seek_behind(cursor, (struct slice){place.bytes, place.len}, &key,
+		    &value);
+	for (int n = 0; err == OK && n < NAMED_MAX; n++) {
+		migration_set(&place, key);
 		err = name_letter(txn, key, value, dead);
-		if (err == OK && !*more)
+		if (err == OK)
 			err = db_next(cursor, &key, &value);
 	}
-	record_seal(&last);
-	if (*more && err == OK)
-		err = db_put(txn, DB_META, NAMED_KEY, buf_view(&last));
-	else if (err == ERR_NOTFOUND)
-		err = db_del(txn, DB_META, NAMED_KEY);
-	buf_fini(&last);
 	free(dead);
 	db_cursor_close(cursor);
-	return err == ERR_NOTFOUND ? OK : err;
+	*more = err == OK;
+	if (err == ERR_NOTFOUND)
+		return migration_end(txn, NAMED_KEY);
+	return err == OK ? migration_write(txn, NAMED_KEY, &place) : err;
 }

@@ -50,6 +50,7 @@ struct usage {
 	struct map *rows;       /* session -> row */
 	SLIST_HEAD(, row) touched;
 	int64_t total[USAGE_KINDS];
+	uint64_t holders; /* sessions that hold something that does not yield */
 	struct usage_room room;
 	uint64_t counted; /* bytes of all kinds, when the room was measured */
 	uint64_t ratio;   /* bytes of pages for UNIT bytes counted */
@@ -155,6 +156,20 @@ static struct row *take_row(struct usage *u, struct slice session)
 	return row;
 }
 
+/* Whether it holds something that does not yield. */
+static bool is_holder(const struct row *row)
+{
+	return row->n[USAGE_OPEN] > 0 || row->n[USAGE_KEYS] > 0;
+}
+
+static void set(struct usage *u, struct row *row, enum usage_kind kind, int64_t n)
+{
+	u->holders -= is_holder(row) ? 1 : 0;
+	u->total[kind] += n - row->n[kind];
+	row->n[kind] = n;
+	u->holders += is_holder(row) ? 1 : 0;
+}
+
 static void flush(void *arg, struct db_txn *txn)
 {
 	struct usage *u = arg;
@@ -176,8 +191,7 @@ static void end_row(struct usage *u, struct row *row, bool committed)
 		int64_t kept = committed ? row->n[k] : row->n[k] - row->change[k];
 		if (committed && kept < 0)
 			kept = 0;
-		u->total[k] += kept - row->n[k];
-		row->n[k] = kept;
+		set(u, row, k, kept);
 		row->change[k] = 0;
 		holds = holds || kept > 0;
 	}
@@ -212,10 +226,8 @@ static enum err load(struct usage *u, struct db_txn *txn)
 			continue;
 		}
 		struct row *row = take_row(u, key);
-		for (int k = 0; k < USAGE_KINDS; k++) {
-			row->n[k] = (int64_t)h.n[k];
-			u->total[k] += row->n[k];
-		}
+		for (int k = 0; k < USAGE_KINDS; k++)
+			set(u, row, k, (int64_t)h.n[k]);
 	}
 	db_cursor_close(cursor);
 	return err == ERR_NOTFOUND ? OK : err;
@@ -277,9 +289,8 @@ void usage_configure(struct usage *u, const struct usage_conf *conf)
 
 static void add(struct usage *u, struct row *row, enum usage_kind kind, int64_t by)
 {
-	row->n[kind] += by;
+	set(u, row, kind, row->n[kind] + by);
 	row->change[kind] += by;
-	u->total[kind] += by;
 	if (kind == USAGE_HISTORY && by > 0) {
 		row->barren = false;
 		row->found = true; /* perhaps behind the walk */
@@ -377,7 +388,7 @@ static struct share share_of(const struct usage *u)
 	uint64_t held = held_of(&total) + waiting * USAGE_LETTER;
 	return (struct share){.capacity = u->room.capacity,
 	    .held = u->room.used_bytes - u->room.traffic_bytes + pages_of(u, held),
-	    .takers = map_count(u->rows)};
+	    .takers = u->holders};
 }
 
 /* What `session` holds that does not yield, and what that may yet become. */
@@ -389,17 +400,25 @@ static uint64_t pages_held(const struct usage *u, struct slice session, const st
 	return pages_of(u, held_of(h) + waiting * USAGE_LETTER);
 }
 
-bool usage_allows_any(const struct usage *u, uint64_t bytes, uint64_t deliveries)
+/* Whether all together hold less than one alone may: then none is over its share (share.h). */
+static bool are_all_below(const struct usage *u, uint64_t more)
 {
-	if (u->room.disk_full || u->conf.per_session > 0 || map_count(u->allotments) > 0)
-		return false;
-	if (!is_measured(u))
-		return true;
-	/* all together hold less than one alone may: none is over its share (share.h) */
 	struct share s = share_of(u);
 	uint64_t open = s.capacity - s.capacity / SHARE_RESERVE;
-	uint64_t more = pages_of(u, bytes + deliveries * USAGE_LETTER);
-	return s.held + more < open / (SHARE_PART + 1) * SHARE_PART;
+	return !is_measured(u) || s.held + more < open / (SHARE_PART + 1) * SHARE_PART;
+}
+
+/* The pages of so many bytes more, and of so many more deliveries as dead letters. */
+static uint64_t pages_of_more(const struct usage *u, uint64_t bytes, uint64_t deliveries)
+{
+	return pages_of(u, bytes + deliveries * USAGE_LETTER);
+}
+
+bool usage_allows_any(const struct usage *u, uint64_t bytes, uint64_t deliveries)
+{
+	return !u->room.disk_full && u->conf.per_session == 0 &&
+	    map_count(u->allotments) == 0 &&
+	    are_all_below(u, pages_of_more(u, bytes, deliveries));
 }
 
 /* By the rule, behind what the operator has set. */
@@ -419,8 +438,7 @@ static enum err by_rule(const struct usage *u, struct slice session, const struc
 enum err usage_allows(const struct usage *u, struct slice session, uint64_t bytes,
     uint64_t deliveries)
 {
-	if ((bytes == 0 && deliveries == 0) || session.len == 0 ||
-	    usage_allows_any(u, bytes, deliveries))
+	if ((bytes == 0 && deliveries == 0) || session.len == 0)
 		return OK;
 	if (u->room.disk_full)
 		return ERR_NOSPACE;
@@ -429,10 +447,10 @@ enum err usage_allows(const struct usage *u, struct slice session, uint64_t byte
 	uint64_t most = a != NULL ? a->bytes : u->conf.per_session;
 	if ((a != NULL || most > 0) && held_of(&h) + bytes > most)
 		return ERR_FULL;
-	if (!is_measured(u))
+	uint64_t more = pages_of_more(u, bytes, deliveries);
+	if (are_all_below(u, more)) /* mostly; to count what waits for one takes longer */
 		return OK;
-	return by_rule(u, session, &h, pages_of(u, bytes + deliveries * USAGE_LETTER),
-	    a != NULL);
+	return by_rule(u, session, &h, more, a != NULL);
 }
 
 bool usage_admits(struct db_txn *txn, struct slice session, uint64_t bytes)
@@ -446,10 +464,7 @@ void usage_note_refusal(struct usage *u, struct slice session)
 	struct row *row = map_get(u->rows, session.ptr, session.len);
 	struct holding h = usage_of(u, session);
 	int64_t now_ms = clock_mono_ms();
-	size_t len = session.len < SHARES_NAME_MAX ? session.len : SHARES_NAME_MAX;
-	u->figures.refused++;
-	memcpy(u->figures.last_refused, session.ptr, len);
-	u->figures.last_refused[len] = '\0';
+	shares_note_refusal(&u->figures, session);
 	if (row != NULL && row->told_ms != 0 && now_ms - row->told_ms < TELL_MS)
 		return;
 	if (row != NULL)

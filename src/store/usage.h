@@ -21,7 +21,8 @@
  *    that are emptier than a quarter).
  *  - A delivery that waits counts for the dead letter that it may become, too: that is written
  *    without asking anybody.
- *  - History is never the reason for a refusal: it yields (retention.h).
+ *  - History is never the reason for a refusal: it yields (retention.h). A session that has
+ *    nothing else takes no part of the room from others.
  */
 #ifndef STORE_USAGE_H
 #define STORE_USAGE_H

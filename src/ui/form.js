@@ -1,6 +1,6 @@
 /* The dialogs that register a webhook, change it, give it a new secret, replay its past. */
-import {call, get, hooksPath, post} from "./api.js";
-import {button, data, dialog, h, say} from "./dom.js";
+import {ALL, call, get, hooksPath, path, post} from "./api.js";
+import {badge, button, data, dialog, h, say, shortId, swap} from "./dom.js";
 
 let asking = false; // the server what there is to choose from: a second click opens no second dialog
 
@@ -26,6 +26,22 @@ function readHeaders(lines) {
 		const at = line.indexOf(":");
 		return at < 0 ? [line.trim(), ""] : [line.slice(0, at).trim(), line.slice(at + 1).trim()];
 	}));
+}
+
+/* A condition, or null where there is none; what is no JSON is refused as the API would. */
+function readFilter(value) {
+	try {
+		return value.trim() ? JSON.parse(value) : null;
+	} catch (error) {
+		throw Object.assign(new Error(`This is no JSON: ${error.message}`), {field: "filter"});
+	}
+}
+
+/* Refuses numbers that a browser rounds: a filter of another id than the one that is seen. */
+function checkNumbers(value) {
+	if (/\d{16}/.test(value.replace(/"(?:[^"\\]|\\.)*"/g, '""')))
+		throw Object.assign(new Error("Numbers of more than 15 digits are set by the API: a browser rounds them."),
+			{field: "filter"});
 }
 
 /* Shows what the API refused, at its field where it names one, and leads there. */
@@ -76,15 +92,40 @@ function ask(title, verb, fields, work) {
 	});
 }
 
+const TRIED = 10; // events
+
+/* Tries what stands in `filter` on the session's last events, and shows which of them match. */
+async function tryFilter(session, w, filter, box) {
+	const of = session === ALL ? (await get("/sessions?limit=1")).sessions[0]?.id ?? "-" : session;
+	const recent = await get(path`/sessions/${of}/deliveries` + "?limit=100");
+	const events = [...new Map(recent.deliveries.map((d) => [d.event_id, d.event]))].slice(0, TRIED);
+	const condition = readFilter(filter.value);
+	checkNumbers(filter.value);
+	const answers = await Promise.all(events.map(([id]) =>
+		post(`${hooksPath(session)}/${w.id}/filter-test`, {event_id: id, filter: condition})));
+	swap(box, events.length === 0 ? h("p", {class: "note"}, "No event is kept to try it on.")
+		: h("ul", null, answers.map((answer, n) => h("li", null,
+			badge(answer.matches ? "delivered" : "cancelled", answer.matches ? "matches" : "does not match"), " ",
+			data(events[n][1]), " ", shortId(events[n][0]), " ", data(answer.why.filter((part) => !part.matches)
+				.map((part) => part.field).join(", "))))));
+}
+
 /* Registers a webhook, or changes `w`: only what differs is sent. Resolves to it, or null. */
 export async function editWebhook(session, w) {
 	if (asking)
 		return null;
 	asking = true;
 	const can = await get("/capabilities").finally(() => { asking = false; });
-	const is = w ?? {events: ["all"], signature: can.default_signature, ordering: "none", headers: {}, tls_verify: true};
+	const is = w ?? {events: ["all"], payload: "envelope", signature: can.default_signature, ordering: "none", headers: {}, tls_verify: true};
 	const url = text(is.url, {type: "url", inputmode: "url", required: true, placeholder: "https://example.org/hook"});
 	const events = text(is.events.join(", "), {list: "known-events"});
+	const strict = choice("true", [["true", "refused, as typos"], ["false", "taken"]]);
+	const filter = h("textarea", {rows: 3, spellcheck: "false",
+		placeholder: '{"path": "/data/chat", "suffix": "@g.us"}'});
+	filter.value = is.filter ? JSON.stringify(is.filter, null, 1) : "";
+	const tried = h("div", {"aria-live": "polite"});
+	const payload = choice(is.payload, [["envelope", "the envelope"], ["data", "its data alone"],
+		["cloudevents", "a CloudEvent"]]);
 	const secret = text("", {placeholder: w?.secret ? "unchanged" : "none"});
 	const description = text(is.description, {maxlength: 500});
 	const signature = choice(is.signature, can.signatures.map(({name, summary}) => [name, `${name}, ${summary}`]));
@@ -102,7 +143,10 @@ export async function editWebhook(session, w) {
 	const values = () => ({
 		url: url.value.trim(),
 		events: words(events.value),
+		...(strict.value === "false" && {events_strict: false}),
+		filter: readFilter(filter.value),
 		description: description.value || null,
+		payload: payload.value,
 		signature: signature.value,
 		ordering: ordering.value,
 		timeout_ms: number(timeout.value),
@@ -121,13 +165,24 @@ export async function editWebhook(session, w) {
 
 	return ask(w ? "Change the webhook" : "Register a webhook", w ? "Save" : "Register", [
 		field("url", "URL", url, "Where events are sent, http or https."),
-		field("events", "Events", events, "Names, separated by commas; “all” is every event."),
+		field("events", "Events", events, "Names, separated by commas; “all” is every event, “group_*” all that begin so."),
 		h("datalist", {id: "known-events"}, can.events.map((value) => h("option", {value}))),
 		field("secret", "Secret", secret, w ? "A new one holds at once; “New secret” gives an overlap."
 			: "Signs each delivery. It is never shown again."),
+		field("filter", "Filter", filter, "A condition in JSON: only events of which it is true. Empty: none."),
+		w && h("p", null, button("Try it on the last events", async (event) => {
+			try {
+				await tryFilter(session, w, filter, tried);
+			} catch (error) {
+				refuse(event.target.form, error);
+			}
+		})),
+		w && tried,
 		field("description", "Description", description, "For people."),
 		h("details", null, h("summary", null, "More settings"),
 			field("headers", "Headers", headers, "Sent with every attempt, one a line."),
+			field("events_strict", "Unknown names", strict, "Names in Events that nobody knows."),
+			field("payload", "Body", payload, "What is sent: docs/filters.md."),
 			field("ordering", "Order", ordering, "With fifo one that fails holds back all behind it."),
 			field("retry", "Waits between attempts", retry, "Such as 5s, 30s, 2m."),
 			field("timeout_ms", "Time-out, ms", timeout, "100 to 30 000."),
@@ -137,8 +192,11 @@ export async function editWebhook(session, w) {
 			field("tls_verify", "Certificate", verify, "Not checked: whoever is in between can read and answer."),
 			field("ca_pem", "Authorities, PEM", pem, "In place of the system's, for this receiver.")),
 	], async () => {
-		const answer = w ? await call("PATCH", `${hooksPath(session)}/${w.id}`, {body: changed()})
-			: await post(hooksPath(session), changed());
+		const fields = changed();
+		if (fields.filter)
+			checkNumbers(filter.value);
+		const answer = w ? await call("PATCH", `${hooksPath(session)}/${w.id}`, {body: fields})
+			: await post(hooksPath(session), fields);
 		say(w ? "The webhook is changed." : "The webhook is registered.");
 		return answer;
 	});

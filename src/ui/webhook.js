@@ -91,6 +91,8 @@ export async function webhook(view) {
 				["Failures in a row", [count(c.consecutive_failures), c.failing_since && [", since ", ago(c.failing_since)]]],
 				["In flight", `${count(w.in_flight)} of ${count(w.max_in_flight)}`],
 				["Events", data(w.events.join(", "))],
+				w.filter && ["Filter", mono(JSON.stringify(w.filter))],
+				w.payload !== "envelope" && ["Body", w.payload],
 				["Signed", w.secret ? w.signature : "no secret"],
 				["Time-out", ms(w.timeout_ms)],
 				["Order", w.ordering],

@@ -24,6 +24,7 @@ class Document:
     def __init__(self, text):
         self.root = yaml.safe_load(text)
         self._resolver = jsonschema.RefResolver.from_schema(self.root)
+        self._named = {}
 
     def resolve(self, thing):
         """What a reference stands for; what is beside it counts as well, as in OpenAPI 3.1."""
@@ -31,6 +32,13 @@ class Document:
             _, target = self._resolver.resolve(thing["$ref"])
             thing = {**target, **{key: v for key, v in thing.items() if key != "$ref"}}
         return thing
+
+    def named(self, reference):
+        """The strategy of what a reference stands for, which may have it in itself."""
+        if reference not in self._named:
+            schema = self.resolve({"$ref": reference})
+            self._named[reference] = st.deferred(lambda: strategy(self, schema))
+        return self._named[reference]
 
     def operations(self):
         return [
@@ -133,6 +141,8 @@ def texts(**limits):
 
 def strategy(document, schema):
     """Values that a schema allows."""
+    if set(schema) == {"$ref"}:
+        return document.named(schema["$ref"])
     schema = {k: v for k, v in document.resolve(schema).items() if k not in ANNOTATIONS}
     if "allOf" in schema:
         return all_of(document, schema)

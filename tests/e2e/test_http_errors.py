@@ -36,6 +36,31 @@ def good_request(gateway, body=EVENT):
     return request_head(gateway, TYPE, b"Content-Length: %d" % len(body)) + body
 
 
+# Headers that may come once
+
+SINGLE = (
+    "Authorization Content-Type Idempotency-Key Last-Event-ID Origin X-Webhook-Signature "
+    "X-Webhook-Signature-Version X-Webhook-Timestamp webhook-id webhook-signature webhook-timestamp"
+).split()
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("values", [("a", "b"), ("a", "a"), ("", "a"), ("a", "")])
+@pytest.mark.parametrize("expects", [False, True])
+def test_header_given_twice_is_named(gateway, name, values, expects):
+    """Which one counts differs from one program to the next; with the head alone, too."""
+    token, kind = f"Bearer {gateway.token}".encode(), b"application/json"
+    good = {"Authorization": token, "Content-Type": kind}
+    for path in ("sessions/s1/events", "events", "sessions/s1/webhook-in"):
+        lines = [f"{n}: ".encode() + v for n, v in good.items() if n != name]
+        lines += [f"{n}: {v}".encode() for n, v in zip((name, name.lower()), values)]
+        lines += [b"Expect: 100-continue"] if expects else []
+        head = b"\r\n".join([f"POST /api/v1/{path} HTTP/1.1".encode(), b"Host: x", LENGTH, *lines])
+        with gateway.connect() as client:
+            client.send(head + b"\r\n\r\n" + (b"" if expects else EVENT))
+            expect_error(client.reply(), 400, name, ["twice"])
+
+
 # Routing
 
 

@@ -449,6 +449,37 @@ def test_form_offers_what_the_server_does(make_page):
 
 
 @SLOW
+def test_a_filter_is_edited_and_what_is_wrong_with_it_is_said(page):
+    made = page.gateway.register("shop", "http://127.0.0.1:9/", filter={"path": "/a", "gt": 1})
+    page.gateway.register("shop", "http://127.0.0.1:9/other")
+    page.gateway.publish("shop", data={"chat": "1@s.us"})
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.wait_text('{"path":"/a","gt":1}')
+    page.click("Change")
+    page.type("Filter", '{"path": "/data/chat"')
+    page.click("Save")
+    page.wait_text("This is no JSON", css="dialog .error")
+    page.type("Filter", '{"path": "/data/id", "equals": 12345678901234567890}')
+    page.click("Save")
+    page.wait_text("more than 15 digits", css="dialog .error")
+    page.type("Filter", '{"all": [{"path": "data", "exists": true}]}')
+    page.click("Save")
+    page.wait_text("filter.all[0].path", css="dialog .error")
+    page.type("Filter", '{"path": "/data/chat", "suffix": "@g.us"}')
+    page.click("Try it on the last events")
+    page.wait(lambda: page.text("dialog li").startswith("does not match message"), "the trial")
+    page.type("Filter", '{"path": "/data/chat", "suffix": "@s.us"}')
+    page.click("Try it on the last events")
+    page.wait(lambda: page.text("dialog li").startswith("matches message"), "the other trial")
+    page.type("Filter", '{"path": "/data/chat", "suffix": "@g.us"}')
+    page.click("Save")
+    page.wait_text('"suffix":"@g.us"', css="main dl")
+    kept = page.gateway.webhook("shop", made["id"])
+    assert kept["filter"] == {"path": "/data/chat", "suffix": "@g.us"}
+    assert kept["payload"] == "envelope"
+
+
+@SLOW
 def test_change_disable_enable_rotate_delete(page, make_receiver):
     receiver = make_receiver()
     made = page.gateway.register("shop", "http://127.0.0.1:9/", secret="s3cret")

@@ -450,7 +450,7 @@ def test_session_names_are_percent_decoded(gateway, spelled, session):
 
 @pytest.mark.parametrize(
     "spelled",
-    ["a%0Ab", "a%C2%85", "a%00b", "%zz", "a%2", "a%", "%C3", "..", "%2e", "x" * 129],
+    ["a%0Ab", "a%C2%85", "a%00b", "%zz", "a%2", "a%", "%C3", "*", "%2A", "x" * 129],
 )
 def test_bad_session_name_is_refused(gateway, spelled):
     with gateway.connect() as client:
@@ -459,6 +459,33 @@ def test_bad_session_name_is_refused(gateway, spelled):
             f"Authorization: Bearer {gateway.token}\r\n\r\n".encode()
         )
         expect_error(client.reply(), 400)
+
+
+@pytest.mark.parametrize("spelled", [".", "..", "%2e", "%2E.", "%2e%2E"])
+def test_session_that_urls_fold_away_is_refused(gateway, spelled):
+    """One of before can be read, and what it has deleted."""
+
+    def call(method, path, body=b""):
+        with gateway.connect() as client:  # a library would fold it
+            client.send(
+                f"{method} /api/v1/{path} HTTP/1.1\r\nHost: x\r\n"
+                f"Authorization: Bearer {gateway.token}\r\nContent-Type: application/json\r\n".encode()
+                + (b"Content-Length: %d\r\n" % len(body) if body else b"") + b"\r\n" + body
+            )
+            return client.reply()
+
+    session = spelled.lower().replace("%2e", ".")
+    event = json.dumps({"session_id": session, "event": "message"}).encode()
+    for path, body in [
+        (f"sessions/{spelled}/webhooks", json.dumps({"url": HOOK}).encode()),
+        (f"sessions/{spelled}/events", b'{"event":"message"}'),
+        (f"sessions/{spelled}/webhook-in", event),
+    ]:
+        expect_error(call("POST", path, body), 400, "session", ["cannot be . or .."])
+    expect_error(call("POST", "events", event), 400, "session_id", ["cannot be . or .."])
+    expect_error(call("POST", "events", b"[%s]" % event), 400, "[0].session_id")
+    assert call("GET", f"sessions/{spelled}/webhooks").status_code == 200
+    assert call("DELETE", f"sessions/{spelled}/webhooks/dlq").status_code == 200
 
 
 BY_ID = [

@@ -64,6 +64,21 @@ def test_it_gets_the_events_of_every_session(gateway, make_receiver):
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
+def test_a_filter_may_choose_sessions(gateway, receiver):
+    """By the name of the session in the envelope, a glob too."""
+    condition = {"path": "/session_id", "matches": "shop-*"}
+    hook = register(gateway, receiver.url(), filter=condition)
+    gateway.register("shop-1", receiver.url("/own"), filter={"path": "/data", "equals": 2})
+    for session, n, count in [("shop-1", 1, 1), ("shop-1", 2, 2), ("other", 2, 0), ("shop-2", 2, 1)]:
+        assert gateway.publish(session, data=n)["deliveries"] == count
+    test = f"{ALL}/{hook['id']}/filter-test"
+    for session, matches in [("shop-9", True), ("other", False)]:
+        given = {"session_id": session, "event": "message"}
+        assert gateway.api("POST", test, json=given).json()["matches"] is matches
+    kept = gateway.publish("shop-3")["id"]
+    assert gateway.api("POST", test, json={"event_id": kept}).json()["matches"] is True
+
+
 def test_they_are_listed_apart(gateway, receiver):
     hook = register(gateway, receiver.url("/all"))
     own = gateway.register("s1", receiver.url("/all"))  # the same URL, once for each
@@ -198,7 +213,7 @@ def calls(webhook, entry):
         ("DELETE", f"/dlq/{entry}"), ("POST", f"/dlq/{entry}/replay"), ("GET", f"/{webhook}"),
         ("PATCH", f"/{webhook}"), ("DELETE", f"/{webhook}"), ("POST", f"/{webhook}/enable"),
         ("POST", f"/{webhook}/disable"), ("POST", f"/{webhook}/rotate-secret"),
-        ("POST", f"/{webhook}/test"), ("POST", f"/{webhook}/replay"),
+        ("POST", f"/{webhook}/test"), ("POST", f"/{webhook}/filter-test"), ("POST", f"/{webhook}/replay"),
         ("GET", f"/{webhook}/replay"), ("DELETE", f"/{webhook}/replay"),
     ]  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What bodies are: marks in front, compressed ones, large ones."""
 
 import gzip
+import zlib
 import json
 import zlib
 
@@ -173,6 +174,45 @@ def test_what_is_inflated_is_charged_until_the_answer(make_gateway):
     assert shares(gateway)["input_bytes"]["refused_total"] == 1
     assert publish(gateway, gzip.compress(TEXT), Content_Encoding="gzip").status_code == 202
     assert shares(gateway)["input_bytes"]["held"] == 0
+
+
+def test_nothing_is_inflated_beyond_the_share(make_gateway):
+    """Its end is not even read: it is damaged, and nobody says so."""
+    gateway = make_gateway(max_input_bytes="1MiB", max_body_bytes="2MiB")
+    body = gzip.compress(event_of_size(1500000))
+    damaged = body[:-8] + bytes(8)
+    expect_error(publish(gateway, damaged[:-4], Content_Encoding="gzip"), 429)
+    answer = publish(gateway, damaged, Content_Encoding="gzip")
+    expect_error(answer, 429, mentions=["under way"])
+    assert int(answer.headers["Retry-After"]) > 0
+    assert shares(gateway)["input_bytes"]["refused_total"] == 2
+    assert shares(gateway)["input_bytes"]["held"] == 0
+
+
+def test_nothing_is_inflated_for_a_key_that_is_none(gateway):
+    expect_error(
+        publish(gateway, b"no gzip", Content_Encoding="gzip", Idempotency_Key="k" * 129),
+        400, "Idempotency-Key",
+    )
+
+
+def flushed(lines, every):
+    """Lines in gzip, flushed behind every so many, as a program does that streams them."""
+    packer = zlib.compressobj(wbits=31)
+    parts = [
+        packer.compress(line) + (packer.flush(zlib.Z_SYNC_FLUSH) if n % every == 0 else b"")
+        for n, line in enumerate(lines, 1)
+    ]
+    return b"".join(parts) + packer.flush()
+
+
+def test_bound_of_blocks_is_named(gateway, receiver):
+    lines = [b'{"session_id":"s1","event":"message","data":%d}\n' % n for n in range(5000)]
+    given = {"Content_Encoding": "gzip", "Content_Type": "application/x-ndjson"}
+    answer = publish(gateway, flushed(lines, 1), "/events", **given)
+    expect_error(answer, 400, mentions=["flush", "1000 blocks", "KiB"])
+    answer = publish(gateway, flushed(lines, 20), "/events", **given)
+    assert answer.status_code == 202, answer.text
 
 
 def test_signature_is_over_what_was_sent(make_gateway, receiver):

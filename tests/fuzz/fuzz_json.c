@@ -1,6 +1,7 @@
 /*
  * Canonical JSON is a fixed point: what the reader makes of any text it takes, it
- * takes again and leaves as it is. An error has a text and an offset in the input.
+ * takes again and leaves as it is. So is sorted JSON, which is no longer and no shorter. An
+ * error has a text and an offset in the input.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,18 @@ static enum err canonical(struct slice text, struct buf *out)
 	return err;
 }
 
+static void check_sorted(struct slice text)
+{
+	struct buf once = BUF_INIT(OUT_MAX);
+	struct buf twice = BUF_INIT(OUT_MAX);
+	must(json_sort(text, &once) == OK);
+	must(once.len == text.len);
+	must(json_sort(buf_view(&once), &twice) == OK);
+	must(slice_eq(buf_view(&once), buf_view(&twice)));
+	buf_fini(&once);
+	buf_fini(&twice);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buf once = BUF_INIT(OUT_MAX);
@@ -39,6 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(canonical(buf_view(&once), &twice) == OK);
 		must(slice_eq(buf_view(&once), buf_view(&twice)));
 	}
+	if (once.len > 0)
+		check_sorted(buf_view(&once));
 	buf_fini(&once);
 	buf_fini(&twice);
 	return 0;

@@ -26,12 +26,12 @@ static bool recode_webhook(struct reader *r, struct buf *out)
 {
 	struct webhook *w = NULL;
 	struct vault_id key;
-	bool is_old = r->left > 0 && r->ptr[0] == 1;
+	bool is_old = r->left > 0 && r->ptr[0] < 3;
 	if (webhook_decode(r, NULL, &key, &w) != OK)
 		return false;
 	webhook_encode(w, NULL, NULL, out);
 	webhook_free(w);
-	return !is_old; /* that form is read, and not written any more */
+	return !is_old; /* these forms are read, and not written any more */
 }
 
 static bool recode_delivery(struct reader *r, struct buf *out)

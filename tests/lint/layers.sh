@@ -19,10 +19,12 @@ BEGIN {
 	may["feed"] = "base domain shares store feed"
 	may["sched"] = "base domain shares sched"
 	may["courier"] = "base domain shares courier"
+	may["nats"] = "base domain shares courier nats"
+	may["jetstream"] = may["nats"] " jetstream"
 	may["dispatch"] = "base domain shares store feed sched courier dispatch"
 	may["jobs"] = may["dispatch"] " jobs"
 	may["api"] = may["jobs"] " http backup api"
-	may["server"] = may["api"] " server"
+	may["server"] = may["api"] " nats jetstream server"
 	may["cli"] = may["server"] " fsck cli"
 	may["main.c"] = may["cli"]
 
@@ -39,6 +41,8 @@ BEGIN {
 	purpose["src/base/handshake.c"] = "openssl: the certificates of peers"
 	purpose["src/http/tls.c"] = "openssl: the errors of libssl"
 	purpose["src/base/digest.c"] = "openssl: SHA-256"
+	purpose["src/courier/wire.c"] = "openssl: the errors of libssl, at connections out"
+	purpose["src/domain/nats_given.c"] = "openssl: Ed25519"
 	purpose["src/domain/pem.c"] = "openssl: certificates"
 	purpose["src/domain/sign.c"] = "openssl: HMAC"
 	purpose["src/domain/vault.c"] = "openssl: AES-GCM"
@@ -61,6 +65,9 @@ function library(header) {
 	# contexts are bounded in one place, be they of listeners or of libcurl.
 	if (header == "openssl/ssl.h" && file == "src/base/handshake.c")
 		return "libssl (bounds)"
+	# as a server, and as a client
+	if (header == "openssl/ssl.h" && file == "src/courier/wire.c")
+		return "libssl (connections out)"
 	if (header ~ /^(openssl\/ssl|event2\/bufferevent_ssl)\.h$/)
 		return "libssl"
 	if (header ~ /^event2\//)

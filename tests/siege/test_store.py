@@ -38,7 +38,7 @@ def expect_refusal(answer, session):
     expect_error(
         answer, 429,
         mentions=[f"session {session} ", "share of the store", "dead letters",
-                  "idempotency keys", "nothing of this was stored"],
+                  "idempotency keys", "kept for the dead letters", "nothing of this was stored"],
     )
     assert int(answer.headers["Retry-After"]) > 0
 

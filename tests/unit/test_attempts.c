@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/record.h"
 #include "store/attempts.h"
+#include "store/usage.h"
 #include "support.h"
 
 static struct uuid delivery_of(const struct event *e, uint32_t k)
@@ -82,6 +83,24 @@ static void test_order(void **state)
 	assert_int_equal(read_all(txn, two, 0, 16, 3).count, 3);
 	assert_int_equal(read_all(txn, two, 70001, 16, 16).count, 0);
 	assert_int_equal(read_all(txn, delivery_of(&e, 3), 0, 16, 16).count, 0);
+	store_commit(txn);
+}
+
+/* A row that is written again counts for what it is now, once. */
+static void test_again_counts_once(void **state)
+{
+	struct store *s = *state;
+	struct event e = {.id = make_id(100), .deliveries = 1};
+	struct db_txn *txn = store_begin(s);
+	put(txn, delivery_of(&e, 1), 1, 100);
+	uint64_t once = usage_of(s->usage, SLICE("s")).n[USAGE_OPEN];
+	assert_true(once > 100);
+	put(txn, delivery_of(&e, 1), 1, 100);
+	assert_true(usage_of(s->usage, SLICE("s")).n[USAGE_OPEN] == once);
+	put(txn, delivery_of(&e, 1), 1, 70);
+	assert_true(usage_of(s->usage, SLICE("s")).n[USAGE_OPEN] == once - 30);
+	put(txn, delivery_of(&e, 1), 1, 120);
+	assert_true(usage_of(s->usage, SLICE("s")).n[USAGE_OPEN] == once + 20);
 	store_commit(txn);
 }
 
@@ -160,6 +179,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_order),
+	    STORE_TEST(test_again_counts_once),
 	    STORE_TEST(test_of_an_event),
 	    STORE_TEST(test_damage),
 	};

@@ -91,7 +91,7 @@ static const struct row {
 	{"s", "=5", "a b=5", "s=", "s=5x", "s=-1", "s=5=5", "a=1,,b=2"},
 	"session=size, sessions percent-encoded"},
     {"session_store_bytes", {"S\303\243o%20P%3d%2C=1", "62@s.whatsapp.net=1,+62=2", NULL},
-	{"s%=5", "s*=5", "s%00=5", "%2e%2E=5", "s\377=5", "a/b=5"},
+	{"s%=5", "s*=5", "s%00=5", "%2A=5", "s\377=5", "a/b=5"},
 	"session=size, sessions percent-encoded"},
     {"idempotency_retention", {"1m", "8d", "24h"}, {"", "59s", "9d", "0s", "60"}, "1m to 8d"},
     {"circuit_open", {"10ms", "1d", "24h"}, {"", "9ms", "2d", "300", "5 m"}, "10ms to 1d"},

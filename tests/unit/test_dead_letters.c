@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/dead_letters.h"
+#include "store/usage.h"
 #include "support.h"
 
 static void put(struct db_txn *txn, const char *session, uint64_t n)
@@ -187,6 +188,30 @@ static void test_oldest(void **state)
 	store_commit(txn);
 }
 
+/* A session that may hold just so much may hold just that, and not a byte more. */
+static void test_room(void **state)
+{
+	struct store *s = *state;
+	struct dead_letter *d = mem_new(sizeof(*d));
+	memset(d->webhook_url, 'u', 1000);
+	memset(d->last_error, 'e', 77);
+	(void)snprintf(d->event, sizeof(d->event), "message");
+	d->id = make_id(1);
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(dead_letters_put(txn, SLICE("some"), d), OK);
+	uint64_t cost = usage_of(s->usage, SLICE("some")).n[USAGE_OPEN];
+	for (uint64_t more = 0; more < 3; more++) {
+		const struct usage_conf conf = {.per_session = cost - 1 + more};
+		usage_configure(s->usage, &conf);
+		assert_int_equal(dead_letters_has_room(txn, SLICE("else"), d), more >= 1);
+	}
+	dead_letter_shorten(d); /* so much was counted for it while it waited */
+	usage_configure(s->usage, &(struct usage_conf){.per_session = 1});
+	assert_true(dead_letters_has_room(txn, SLICE("else"), d));
+	store_commit(txn);
+	free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +220,7 @@ int main(void)
 	    STORE_TEST(test_sessions_are_apart),
 	    STORE_TEST(test_damage),
 	    STORE_TEST(test_oldest),
+	    STORE_TEST(test_room),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,7 +239,7 @@ static void test_refused(void **state)
 	    {"", "{'event':'e','session_id':'a\\nb'}", "session_id", "1 to 128"},
 	    {"", "{'event':'e','session_id':'a\\u0085'}", "session_id", "1 to 128"},
 	    {"", "{'event':'e','session_id':'\\ud83d'}", "session_id", "1 to 128"},
-	    {"", "{'event':'e','session_id':'..'}", "session_id", "none of"},
+	    {"", "{'event':'e','session_id':'..'}", "session_id", "folded"},
 	    {"", "{'event':'e','session_id':'a\\u0000'}", "session_id", "1 to 128"},
 	    {"", "{'event':'e','session_id':'x" SESSION_128 "'}", "session_id", "1 to 128"},
 	    {"s", "{'event':'e','session_id':'t'}", "session_id", "path"},

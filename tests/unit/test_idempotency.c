@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -511,6 +512,32 @@ static void test_malformed_runs(void **state)
 	db_abort(txn);
 }
 
+static unsigned deletions; /* tried, of any row */
+
+int mdb_del(void *txn, unsigned dbi, void *key, void *data);
+
+int mdb_del(void *txn, unsigned dbi, void *key, void *data)
+{
+	int (*lmdb)(void *, unsigned, void *, void *);
+	*(void **)&lmdb = dlsym(RTLD_NEXT, "mdb_del");
+	deletions++;
+	return lmdb(txn, dbi, key, data);
+}
+
+/* Most keys are new: for them there is nothing to remove first. */
+static void test_new_keys_remove_nothing(void **state)
+{
+	struct db_txn *txn = store_begin(*state);
+	struct idempotency k = key_of("s", "a", "r", EXPIRES_MS);
+	deletions = 0;
+	keep(txn, &k, 1);
+	assert_int_equal(deletions, 0);
+	keep(txn, &k, 2);
+	assert_int_equal(deletions, 2); /* its row, and that of its age */
+	check_find(txn, 0, &k, 0, OK, 2);
+	store_commit(txn);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -527,6 +554,7 @@ int main(void)
 	    cmocka_unit_test(test_malformed_records),
 	    STORE_TEST(test_malformed_runs),
 	    STORE_TEST(test_damaged_index),
+	    STORE_TEST(test_new_keys_remove_nothing),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the damage is ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,10 +48,21 @@ static void test_every_byte(void **state)
 		char c = (char)i;
 		bool lower = i != 0 &&
 		    strchr("abcdefghijklmnopqrstuvwxyz0123456789_.", i) != NULL;
-		/* "." and "*" alone are no sessions, three of them are */
-		expect(c, 1, i >= ' ' && i < 0x7f && c != '.' && c != '*', lower);
+		/* "*" alone is no session, three of them are */
+		expect(c, 1, i >= ' ' && i < 0x7f && c != '*', lower);
 		expect(c, 3, i >= ' ' && i < 0x7f, lower);
 	}
+}
+
+static void test_folded(void **state)
+{
+	(void)state;
+	assert_true(name_is_folded(SLICE(".")));
+	assert_true(name_is_folded(SLICE("..")));
+	assert_false(name_is_folded(SLICE("...")));
+	assert_false(name_is_folded(SLICE(".a")));
+	assert_false(name_is_folded(SLICE("")));
+	assert_true(name_is_session(SLICE(".."))); /* what lies in stores stays one */
 }
 
 static void test_lengths(void **state)
@@ -88,8 +99,8 @@ static const struct {
     {SLICE_INIT("..."), true},
     {SLICE_INIT("\302\240"), true},     /* U+00A0: no control */
     {SLICE_INIT("\342\200\256"), true}, /* U+202E: a name may have it, a terminal not */
-    {SLICE_INIT("."), false},
-    {SLICE_INIT(".."), false},
+    {SLICE_INIT("."), true},            /* of before; name_is_folded() */
+    {SLICE_INIT(".."), true},
     {SLICE_INIT("*"), false},
     {SLICE_INIT("**"), true},
     {SLICE_INIT("a\302\200"), false}, /* U+0080 */
@@ -110,16 +121,13 @@ static void test_sessions(void **state)
 	}
 }
 
-/* A store has those, what was one once, and all. */
+/* A store has those, and all. */
 static void test_kept(void **state)
 {
 	(void)state;
-	static const char *const MORE[] = {".", "..", SESSION_ALL};
 	for (size_t i = 0; i < COUNT(SESSIONS); i++) {
-		bool is_more = false;
-		for (size_t k = 0; k < COUNT(MORE); k++)
-			is_more = is_more || slice_eq(SESSIONS[i].text, slice_of(MORE[k]));
-		if (name_is_kept(SESSIONS[i].text) != (SESSIONS[i].good || is_more))
+		bool is_all = slice_eq(SESSIONS[i].text, SLICE(SESSION_ALL));
+		if (name_is_kept(SESSIONS[i].text) != (SESSIONS[i].good || is_all))
 			fail_msg("row %zu", i);
 	}
 	assert_false(name_is_kept(SLICE("")));
@@ -148,7 +156,7 @@ static void test_sessions_of_lists(void **state)
 	    ERR_INVALID);
 	assert_int_equal(name_read_session(SLICE("100%"), out), ERR_INVALID);
 	assert_int_equal(name_read_session(SLICE("a%00"), out), ERR_INVALID);
-	assert_int_equal(name_read_session(SLICE("%2E"), out), ERR_INVALID);
+	assert_int_equal(name_read_session(SLICE("%2A"), out), ERR_INVALID);
 	assert_int_equal(name_read_session(SLICE(""), out), ERR_INVALID);
 }
 
@@ -170,17 +178,41 @@ static void test_subscribable(void **state)
 	assert_false(name_is_subscribable(SLICE(""), extra, 2));
 }
 
+static void test_patterns(void **state)
+{
+	(void)state;
+	char one[] = "order.paid";
+	char *const extra[] = {one};
+	assert_true(name_is_subscribable(SLICE("group_*"), NULL, 0));
+	assert_true(name_is_subscribable(SLICE("message*"), NULL, 0));
+	assert_true(name_is_subscribable(SLICE("order.*"), extra, 1));
+	assert_false(name_is_subscribable(SLICE("order.*"), NULL, 0));
+	assert_false(name_is_subscribable(SLICE("all*"), NULL, 0));
+	assert_true(name_is_pattern(SLICE("a")));
+	assert_true(name_is_pattern(SLICE("a*")));
+	assert_false(name_is_pattern(SLICE("*")));
+	assert_false(name_is_pattern(SLICE("a**")));
+	assert_false(name_is_pattern(SLICE("a*b")));
+	assert_true(name_covers(SLICE("all"), SLICE("message")));
+	assert_true(name_covers(SLICE("mess*"), SLICE("message")));
+	assert_true(name_covers(SLICE("message*"), SLICE("message")));
+	assert_false(name_covers(SLICE("messages*"), SLICE("message")));
+	assert_false(name_covers(SLICE("messag"), SLICE("message")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_events_are_the_contracts),
 	    cmocka_unit_test(test_every_byte),
+	    cmocka_unit_test(test_folded),
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_last_byte_counts),
 	    cmocka_unit_test(test_sessions),
 	    cmocka_unit_test(test_kept),
 	    cmocka_unit_test(test_sessions_of_lists),
 	    cmocka_unit_test(test_subscribable),
+	    cmocka_unit_test(test_patterns),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,8 +202,9 @@ static void test_for_all(void **state)
 	};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		size_t count = 0;
+		uint64_t steps = 0;
 		uint64_t *found = registry_wanting(reg, slice_of(ROWS[i].session),
-		    slice_of(ROWS[i].event), &count);
+		    slice_of(ROWS[i].event), SLICE("{}"), &steps, &count);
 		for (size_t n = 0; n < count; n++) {
 			if (n == 4 || found[n] != ROWS[i].wanting[n])
 				fail_msg("row %zu, %zu", i, n);
@@ -214,11 +215,13 @@ static void test_for_all(void **state)
 	registry_drop(reg, first);
 	registry_drop(reg, second);
 	size_t count = 9;
-	assert_null(registry_wanting(reg, SLICE("other"), SLICE("b"), &count));
+	uint64_t steps = 0;
+	assert_null(
+	    registry_wanting(reg, SLICE("other"), SLICE("b"), SLICE("{}"), &steps, &count));
 	assert_int_equal(count, 0);
 	assert_in_order(reg, "s");
 	set_wanting(reg, 6 | WEBHOOK_FOR_ALL, SESSION_ALL, "b");
-	free(registry_wanting(reg, SLICE("other"), SLICE("b"), &count));
+	free(registry_wanting(reg, SLICE("other"), SLICE("b"), SLICE("{}"), &steps, &count));
 	assert_int_equal(count, 1);
 	registry_free(reg);
 }
@@ -455,7 +458,9 @@ static void assert_wanting(const struct registry *reg, const char *session, cons
 	size_t n = 0;
 	size_t found = 0;
 	struct webhook *const *w = registry_session(reg, slice_of(session), &n);
-	uint64_t *numbers = registry_wanting(reg, slice_of(session), slice_of(event), &count);
+	uint64_t steps = 0;
+	uint64_t *numbers = registry_wanting(reg, slice_of(session), slice_of(event),
+	    SLICE("{}"), &steps, &count);
 	for (size_t i = 0; i < n; i++) {
 		size_t at = 0;
 		if (!w[i]->enabled || !webhook_wants(w[i], slice_of(event)))
@@ -475,7 +480,8 @@ static void assert_wanting(const struct registry *reg, const char *session, cons
 /* Sets webhooks with other filters, enabled or not, retired and dropped, at random. */
 static void test_who_wants_what(void **state)
 {
-	static const char *const NAMES[] = {"all", "message", "receipt", "presence", "qr_code"};
+	static const char *const NAMES[] = {"all", "message", "receipt", "presence", "qr_code",
+	    "m*", "p*", "pre*", "message*"};
 	struct rnd rnd;
 	struct registry *reg = registry_new();
 	(void)state;
@@ -493,7 +499,8 @@ static void test_who_wants_what(void **state)
 			webhook_clear_events(w);
 			w->events = calloc(4, sizeof(*w->events));
 			while (w->event_count < 1 + rnd_next(&rnd) % 3)
-				w->events[w->event_count++] = strdup(NAMES[rnd_next(&rnd) % 5]);
+				w->events[w->event_count++] = strdup(
+				    NAMES[rnd_next(&rnd) % COUNT(NAMES)]);
 			w->enabled = rnd_next(&rnd) % 4 > 0;
 			w->deleted = registry_get(reg, number) != NULL &&
 			    rnd_next(&rnd) % 6 == 0;
@@ -505,6 +512,66 @@ static void test_who_wants_what(void **state)
 		}
 		assert_wanting(reg, "s0", "nobody_wants");
 	}
+	registry_free(reg);
+}
+
+static struct webhook *filtering(uint64_t number, const char *filter)
+{
+	struct problem p;
+	struct webhook *w = make_webhook(number, "s", "http://a/");
+	if (filter != NULL && filter_compile(slice_of(filter), "filter", &w->filter, &p) != OK)
+		fail_msg("%s: %s", filter, p.message);
+	return w;
+}
+
+/* The webhooks that get an event, as "1 3". */
+static void assert_gets(const struct registry *reg, const char *event, const char *expected)
+{
+	size_t count = 0;
+	uint64_t steps = 0;
+	char text[64] = "";
+	uint64_t *numbers = registry_wanting(reg, SLICE("s"), SLICE("message"), slice_of(event),
+	    &steps, &count);
+	for (size_t i = 0; i < count; i++) {
+		size_t len = strlen(text);
+		(void)snprintf(text + len, sizeof(text) - len, i == 0 ? "%d" : " %d",
+		    (int)numbers[i]);
+	}
+	assert_string_equal(text, expected);
+	assert_int_equal(steps > 0, registry_has_filters(reg, SLICE("s")));
+	free(numbers);
+}
+
+#define ONE "{\"path\":\"/data\",\"equals\":1}"
+#define DEEP "{\"path\":\"/data/a/b\",\"exists\":true}"
+
+/* The index of filters follows each change of who serves. */
+static void test_filters(void **state)
+{
+	(void)state;
+	struct registry *reg = registry_new();
+	registry_set(reg, filtering(1, ONE));
+	registry_set(reg, filtering(2, NULL));
+	registry_set(reg, filtering(3, DEEP));
+	assert_int_equal(registry_steps(reg, SLICE("s")), 3);
+	assert_gets(reg, "{\"data\":1}", "1 2");
+	assert_gets(reg, "{\"data\":{\"a\":{\"b\":0}}}", "2 3");
+	registry_set(reg, filtering(3, ONE));
+	assert_gets(reg, "{\"data\":1}", "1 2 3");
+	struct webhook *w = filtering(1, ONE);
+	webhook_set_enabled(w, "by test");
+	registry_set(reg, w);
+	assert_int_equal(registry_steps(reg, SLICE("s")), 2);
+	assert_gets(reg, "{\"data\":1}", "2 3");
+	w = filtering(3, ONE);
+	w->deleted = true;
+	registry_set(reg, w);
+	assert_false(registry_has_filters(reg, SLICE("s")));
+	assert_gets(reg, "{\"data\":1}", "2");
+	registry_drop(reg, 1);
+	assert_int_equal(registry_steps(reg, SLICE("s")), 0);
+	registry_set(reg, filtering(4, DEEP));
+	assert_gets(reg, "{\"data\":{\"a\":{\"b\":\"\\n\"}}}", "2 4");
 	registry_free(reg);
 }
 
@@ -526,6 +593,7 @@ int main(void)
 	    STORE_TEST(test_load_fails),
 	    cmocka_unit_test(test_against_model),
 	    cmocka_unit_test(test_who_wants_what),
+	    cmocka_unit_test(test_filters),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

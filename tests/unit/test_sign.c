@@ -139,7 +139,8 @@ static void test_secrets_to_use(void **state)
 	static const char *const GOOD[] = {"x", "s3cret", "two words", "p\xc3\xa4ss",
 	    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AA==", "whsec_AAE=", "whsec_AAE",
 	    "whsec_+/+/", "whsec", "a whsec_x", "v1,x", "-_", "x\xe2\x80\x8bx", "\xc3\xa4",
-	    "\xe2\x82\xac", "\xf0\x9f\x98\x80", "x\xe2\x80\x83x", "x\xe2", "\x83x"};
+	    "\xe2\x82\xac", "\xf0\x9f\x98\x80", "x\xe2\x80\x83x", "x\xe2", "\x83x",
+	    "\"quoted\"", "'", "\"\"", "a whpk_x", "whpk", "\xe2\x80\x9cx\xe2\x80\x9d"};
 	static const struct {
 		const char *secret, *word;
 	} BAD[] = {
@@ -165,6 +166,20 @@ static void test_secrets_to_use(void **state)
 	    {"V1,WHSEC_AAEC", "v1,"},
 	    {"WHSEC_AAEC", "lower case"},
 	    {"Whsec_AAEC", "lower case"},
+	    {"whpk_AAEC", "public key"},
+	    {"WHPK_AAEC", "public key"},
+	    {"whpk_", "public key"},
+	    {"whsk_AAEC", "private key"},
+	    {"\"whsec_AAEC\"", "without the quotes"},
+	    {"'whsec_AAEC'", "without the quotes"},
+	    {"`whsec_AAEC`", "without the quotes"},
+	    {"\"whsec_AAEC", "without the quotes"},
+	    {"\"'whsec_AAEC'\"", "without the quotes"},
+	    {"\"WHSEC_AAEC\"", "without the quotes"},
+	    {"\"v1,whsec_AAEC\"", "without the quotes"},
+	    {"\"whpk_AAEC\"", "without the quotes"},
+	    {"\xe2\x80\x9cwhsec_AAEC\xe2\x80\x9d", "without the quotes"},
+	    {"whsec_AAEC\"", "base64"},
 	    {"whsec_", "base64"},
 	    {"whsec_====", "base64"},
 	    {"whsec_AA-_", "base64"},

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -452,6 +454,41 @@ static void test_history_yields(void **state)
 	assert_in_range(usage_excess(s->usage), 240000, 240001);
 }
 
+/* Sessions with nothing but history take no part: the fair part is not divided by them. */
+static void test_history_takes_no_part(void **state)
+{
+	struct store *s = *state;
+	char name[16];
+	measure(s, CAPACITY, 0, 1);
+	hold(s, "big", USAGE_OPEN, 900000);
+	hold(s, "small", USAGE_OPEN, 1000);
+	for (int n = 0; n < 1000; n++) {
+		(void)snprintf(name, sizeof(name), "h%d", n);
+		hold(s, name, USAGE_HISTORY, 10);
+	}
+	assert_true(usage_figures(s->usage)->share.takers == 2);
+	assert_int_equal(may(s, "small", 30000), OK); /* a thousandth would be 499 */
+	assert_int_equal(may(s, "h1", 30000), OK);
+	hold(s, "h1", USAGE_KEYS, 5);
+	hold(s, "h2", USAGE_LETTERS, 1); /* their bytes are counted with the open ones */
+	assert_true(usage_figures(s->usage)->share.takers == 3);
+	struct db_txn *txn = store_begin(s);
+	usage_move(txn, SLICE("small"), USAGE_OPEN, USAGE_HISTORY, 1000);
+	usage_change(txn, SLICE("h3"), USAGE_OPEN, 5);
+	usage_change(txn, SLICE("h4"), USAGE_OPEN, 5);
+	assert_true(usage_figures(s->usage)->share.takers == 4);
+	db_abort(txn);
+	assert_true(usage_figures(s->usage)->share.takers == 3);
+	hold(s, "h5", USAGE_KEYS, -5); /* of a damaged record: less than nothing */
+	hold(s, "h5", USAGE_KEYS, 5);
+	assert_true(usage_figures(s->usage)->share.takers == 4);
+	hold(s, "h5", USAGE_KEYS, -5);
+	hold(s, "big", USAGE_OPEN, -900000);
+	hold(s, "small", USAGE_OPEN, -1000);
+	store_reopen(s);
+	assert_true(usage_figures(s->usage)->share.takers == 1);
+}
+
 /* What waits counts for the dead letter that it may become. */
 static void test_waiting_counts_for_more(void **state)
 {
@@ -563,6 +600,32 @@ static void test_operators_limits(void **state)
 	assert_int_equal(may(s, "none", 1), OK);
 }
 
+/*
+ * Where all are far below any share nobody counts what waits for a session's webhooks, of which
+ * there may be many: also where operators have set limits, and for who is near its own.
+ */
+static void test_the_usual_case_is_cheap(void **state)
+{
+	struct store *s = *state;
+	const size_t len = (size_t)sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(page, MAP_FAILED);
+	const struct usage_allotment some[] = {{"much", 950000}};
+	const struct usage_conf conf = {.backlog = s->backlog,
+	    .registry = page, /* who looks into it ends the test */
+	    .per_session = 5000,
+	    .allotments = some,
+	    .allotment_count = COUNT(some)};
+	usage_configure(s->usage, &conf);
+	measure(s, CAPACITY, 0, 1);
+	hold(s, "a", USAGE_OPEN, 3000);
+	assert_int_equal(may(s, "a", 2000), OK);
+	assert_int_equal(may(s, "a", 2001), ERR_FULL);
+	assert_int_equal(may(s, "much", 400000), OK);
+	configure(s, 0, NULL, 0);
+	assert_int_equal(munmap(page, len), 0);
+}
+
 /* What a transaction has added counts within it. */
 static void test_within_a_transaction(void **state)
 {
@@ -615,11 +678,13 @@ int main(void)
 	    STORE_TEST(test_damage),
 	    STORE_TEST(test_share),
 	    STORE_TEST(test_history_yields),
+	    STORE_TEST(test_history_takes_no_part),
 	    STORE_TEST(test_waiting_counts_for_more),
 	    STORE_TEST(test_own_waiting_counts),
 	    STORE_TEST(test_pages),
 	    STORE_TEST(test_disk_full),
 	    STORE_TEST(test_operators_limits),
+	    STORE_TEST(test_the_usual_case_is_cheap),
 	    STORE_TEST(test_within_a_transaction),
 	    STORE_TEST(test_refusals_are_counted),
 	    STORE_TEST(test_nobody_counts),

@@ -58,7 +58,9 @@ static struct webhook *rich_webhook(void)
 	struct webhook *w = make_webhook(0x1234, "s", "http://localhost/");
 	enum err err = apply(w,
 	    "{\"url\":\"https://example.com/hook?a=b\",\"events\":[\"message\",\"receipt\"],"
-	    "\"secret\":\"" SECRET "\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
+	    "\"filter\": {\"path\": \"/data/id\", \"gt\": 9007199254740993},"
+	    "\"payload\":\"data\",\"secret\":\"" SECRET
+	    "\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
 	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,"
 	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],\"description\":\"of \\\"mine\\\"\","
@@ -79,6 +81,8 @@ static void test_write(void **state)
 	assert_string_equal(text,
 	    "{\"id\":\"00000000-0000-0000-0000-000000001234\","
 	    "\"url\":\"https://example.com/hook?a=b\",\"events\":[\"message\",\"receipt\"],"
+	    "\"filter\":{\"path\":\"/data/id\",\"gt\":9007199254740993},"
+	    "\"payload\":\"data\","
 	    "\"secret\":\"********\",\"previous_secret_expires_at\":null,\"enabled\":false,"
 	    "\"disabled_reason\":\"disabled by request\","
 	    "\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
@@ -123,7 +127,7 @@ static void test_write_defaults(void **state)
 	char *text = show(w);
 	assert_string_equal(text,
 	    "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"url\":\"http://a/\","
-	    "\"events\":[\"all\"],\"secret\":null,"
+	    "\"events\":[\"all\"],\"filter\":null,\"payload\":\"envelope\",\"secret\":null,"
 	    "\"previous_secret_expires_at\":null,\"enabled\":true,\"disabled_reason\":null,"
 	    "\"headers\":{},\"signature\":\"v1\",\"timeout_ms\":5000,\"max_in_flight\":16,"
 	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,"
@@ -292,6 +296,17 @@ static void test_refused_fields(void **state)
 	    {"{\"events\":[\"mesage\"]}", "events[0]", " message receipt "},
 	    {"{\"events\":[\"all\",\"message\",\"Message\"]}", "events[2]", " our.own_event"},
 	    {"{\"events\":[\"\"]}", "events[0]", "unknown event"},
+	    {"{\"events\":[\"order.paid\"]}", "events[0]", "events_strict false"},
+	    {"{\"events\":[\"order*\"]}", "events[0]", "events_strict false"},
+	    {"{\"events\":[\"al*\"]}", "events[0]", "events_strict false"},
+	    {"{\"events\":[\"m*e\"],\"events_strict\":false}", "events[0]", "a-z 0-9 _ ."},
+	    {"{\"events\":[\"\"],\"events_strict\":false}", "events[0]", "a-z 0-9 _ ."},
+	    {"{\"events_strict\":0}", "events_strict", "true or false"},
+	    {"{\"filter\":7}", "filter", "must be a condition"},
+	    {"{\"filter\":{\"all\":[{\"path\":\"x\",\"gt\":1}]}}", "filter.all[0].path",
+		"pointer"},
+	    {"{\"payload\":\"Data\"}", "payload", "cloudevents"},
+	    {"{\"payload\":1}", "payload", "cloudevents"},
 	    {"{\"secret\":\"\"}", "secret", "1 to 1024 bytes"},
 	    {"{\"secret\":7}", "secret", "1 to 1024 bytes"},
 	    {"{\"secret\":\"********\"}", "secret", "mask"},
@@ -449,6 +464,49 @@ static void test_unknown_ignored(void **state)
 			fail_msg("row %zu", i);
 		webhook_free(w);
 	}
+}
+
+/* Applies `body` to `w` and expects this list of events to be shown then. */
+static void expect_events(struct webhook *w, const char *body, const char *events)
+{
+	struct problem p;
+	if (apply(w, body, &p) != OK)
+		fail_msg("%s: %s", body, p.message);
+	char *text = show(w);
+	if (strstr(text, events) == NULL)
+		fail_msg("%s: %s", body, text);
+	free(text);
+}
+
+static void test_names_of_events(void **state)
+{
+	(void)state;
+	struct webhook *w = make_webhook(1, "s", "http://a/");
+	struct problem p;
+	expect_events(w, "{\"events\":[\"*\"]}", "\"events\":[\"all\"]");
+	expect_events(w, "{\"events\":[\"*\",\"all\",\"group_*\"]}",
+	    "\"events\":[\"all\",\"group_*\"]");
+	expect_events(w, "{\"events\":[\"our.*\"]}", "\"events\":[\"our.*\"]");
+	expect_events(w, "{\"events\":[\"x.*\",\"y\"],\"events_strict\":false}",
+	    "\"events\":[\"x.*\",\"y\"]");
+	/* what it has is known, whatever the order; and only that */
+	expect_events(w, "{\"events\":[\"message\",\"y\"]}", "\"events\":[\"message\",\"y\"]");
+	assert_int_equal(apply(w, "{\"events\":[\"x.*\"]}", &p), ERR_INVALID);
+	webhook_free(w);
+}
+
+static void test_filter_is_kept(void **state)
+{
+	(void)state;
+	struct webhook *w = rich_webhook();
+	const struct filter *f = w->filter;
+	struct problem p;
+	assert_int_equal(apply(w, "{\"description\":\"x\"}", &p), OK);
+	assert_ptr_equal(w->filter, f);
+	assert_int_equal(apply(w, "{\"filter\":null,\"payload\":null}", &p), OK);
+	assert_null(w->filter);
+	assert_int_equal(w->payload, PAYLOAD_ENVELOPE);
+	webhook_free(w);
 }
 
 /* An unknown event's answer names every event that may be subscribed to. */
@@ -691,6 +749,8 @@ int main(void)
 	    cmocka_unit_test(test_refused_fields),
 	    cmocka_unit_test(test_reserved_headers),
 	    cmocka_unit_test(test_headers_in_all),
+	    cmocka_unit_test(test_names_of_events),
+	    cmocka_unit_test(test_filter_is_kept),
 	    cmocka_unit_test(test_known_events_are_listed),
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_refused_strings),

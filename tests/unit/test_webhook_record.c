@@ -19,6 +19,20 @@
 #include "support.h"
 
 /* All that the rules of the API allow, at its longest. */
+static struct filter *longest_filter(void)
+{
+	struct problem p;
+	struct filter *f = NULL;
+	struct buf json = BUF_INIT(FILTER_BYTES_MAX);
+	buf_puts(&json, "{\"path\":\"/a\",\"equals\":\"");
+	while (json.len < FILTER_BYTES_MAX - 2)
+		buf_putc(&json, 'x');
+	buf_puts(&json, "\"}");
+	assert_int_equal(filter_compile(buf_view(&json), "filter", &f, &p), OK);
+	buf_fini(&json);
+	return f;
+}
+
 static struct webhook *largest_webhook(void)
 {
 	struct webhook *w = webhook_new();
@@ -46,6 +60,8 @@ static struct webhook *largest_webhook(void)
 	w->timeout_ms = UINT32_MAX;
 	w->max_in_flight = UINT32_MAX;
 	w->rate_limit = -HUGE_VAL;
+	w->payload = PAYLOADS - 1;
+	w->filter = longest_filter();
 	return w;
 }
 
@@ -97,6 +113,10 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	assert_int_equal(got->fifo, w->fifo);
 	assert_int_equal(got->enabled, w->enabled);
 	assert_int_equal(got->deleted, w->deleted);
+	assert_int_equal(got->payload, w->payload);
+	assert_int_equal(got->filter == NULL, w->filter == NULL);
+	if (w->filter != NULL)
+		assert_true(slice_eq(filter_json(got->filter), filter_json(w->filter)));
 	compare_lists(got, w);
 }
 
@@ -216,6 +236,64 @@ static void test_webhook_of_version_1(void **state)
 	buf_fini(&b);
 	webhook_free(w);
 	vault_free(vault);
+}
+
+/* The record of version 2, which ends its open part without payload and filter. */
+static void test_webhook_of_version_2(void **state)
+{
+	(void)state;
+	const size_t behind = VAULT_ID_SIZE + 2 +
+	    2; /* no key, two secrets that are not there */
+	struct webhook *w = make_webhook(5, "s", "http://a/");
+	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
+	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
+	webhook_encode(w, NULL, NULL, &now);
+	assert_int_equal(now.data[0], 3);
+	buf_append(&then, now.data, now.len - behind - 3);
+	buf_append(&then, now.data + now.len - behind, behind);
+	then.data[0] = 2;
+	check_record(&then, NULL, &NO_KEY, w);
+	for (size_t len = 0; len < then.len; len++) {
+		struct reader r = reader_of((struct slice){then.data, len});
+		struct vault_id key;
+		struct webhook *none = NULL;
+		if (webhook_decode(&r, NULL, &key, &none) != ERR_CORRUPT || none != NULL)
+			fail_msg("cut to %zu of %zu bytes", len, then.len);
+	}
+	buf_fini(&now);
+	buf_fini(&then);
+	webhook_free(w);
+}
+
+/* A record with a filter that does not compile, or a payload that there is not, is damaged. */
+static void test_bad_filter_is_damage(void **state)
+{
+	(void)state;
+	static const struct {
+		char payload;
+		const char *filter;
+		enum err err;
+	} ROWS[] = {{2, "{\"path\":\"/a\",\"gt\":1}", OK}, {3, "", ERR_CORRUPT},
+	    {0, "{\"path\":\"/a\"}", ERR_CORRUPT}, {0, "{", ERR_CORRUPT},
+	    {0, "{\"path\":\"/a\",\"gt\":1}x", ERR_CORRUPT},
+	    {0, "{\"path\":\"/a\", \"gt\":1}", ERR_CORRUPT}};
+	const size_t behind = VAULT_ID_SIZE + 2 + 2;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		webhook_encode(w, NULL, NULL, &b);
+		b.len -= behind + 3;
+		buf_putc(&b, ROWS[i].payload);
+		put_cstr(&b, ROWS[i].filter);
+		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, behind);
+		struct reader r = reader_of(buf_view(&b));
+		assert_int_equal(webhook_decode(&r, NULL, &key, &got), ROWS[i].err);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
 }
 
 /* A record without any flag, from a store of version 1. */
@@ -347,6 +425,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_webhook_round_trip),
 	    cmocka_unit_test(test_webhook_of_version_1),
+	    cmocka_unit_test(test_webhook_of_version_2),
+	    cmocka_unit_test(test_bad_filter_is_damage),
 	    cmocka_unit_test(test_webhook_of_a_dump),
 	    cmocka_unit_test(test_secrets_are_encrypted),
 	    cmocka_unit_test(test_encrypted_record_is_bound),
