@@ -57,8 +57,9 @@ LIB_SRC := $(wildcard src/*/*.c)
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 DRIVERS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_main.c))
 HELPERS := $(filter-out $(UNITS) $(DRIVERS),$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)))
-# Files that are compiled in (api/embedded.h): NAME=FILE.
-EMBED := $(foreach f,$(sort $(wildcard src/ui/*)),ui/$(notdir $f)=$f) openapi.yaml=docs/openapi.yaml
+# Files that are compiled in (base/embedded.h): NAME=FILE.
+EMBED := $(foreach f,$(sort $(wildcard src/ui/*)),ui/$(notdir $f)=$f) openapi.yaml=docs/openapi.yaml \
+	presets.json=src/domain/presets.json
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c)) \
 	$(patsubst bench/preload/%.c,build/bench/%.so,$(wildcard bench/preload/*.c))

@@ -8,8 +8,8 @@
 
 #include "api/auth.h"
 #include "api/inbound.h"
+#include "api/intake.h"
 #include "api/origin.h"
-#include "api/publish_api.h"
 #include "api/quota.h"
 #include "base/uuid.h"
 #include "dispatch/dispatch.h"
@@ -21,6 +21,7 @@
 #include "jobs/replayer.h"
 #include "store/queue.h"
 #include "store/registry.h"
+#include "store/sources.h"
 #include "store/turn.h"
 
 /* How the process is, kept by the loop. */
@@ -46,6 +47,7 @@ struct api_conf {
 	struct db *db;
 	struct turn *turn;
 	struct registry *registry;
+	struct sources *sources;
 	const struct vault *vault;
 	struct idgen *ids;
 	const struct auth *auth;

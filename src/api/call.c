@@ -230,6 +230,11 @@ bool call_is_ndjson(const struct call *c)
 	return has_body(c) && has_type(c, SLICE("application/x-ndjson"));
 }
 
+bool call_is_form(const struct call *c)
+{
+	return has_body(c) && has_type(c, SLICE("application/x-www-form-urlencoded"));
+}
+
 void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *txn),
     void (*done)(struct op *op, enum err result))
 {

@@ -106,8 +106,9 @@ bool call_has_coding(struct call *c);
  */
 bool call_read_body(struct call *c, uint64_t most);
 
-/* Whether the request says it is application/x-ndjson, and has a body. */
+/* Whether the request says it is application/x-ndjson, or a form, and has a body. */
 bool call_is_ndjson(const struct call *c);
+bool call_is_form(const struct call *c);
 
 /* Stages c->op as INTAKE with these functions. */
 void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *txn),

@@ -12,6 +12,7 @@ extern const size_t WEBHOOKS_CALL_SIZE;
 extern const size_t DLQ_CALL_SIZE;
 extern const size_t DELIVERY_CALL_SIZE;
 extern const size_t REPLAY_CALL_SIZE;
+extern const size_t SOURCES_CALL_SIZE;
 
 /* publish_api.c: publishing */
 void handle_publish(struct call *c);
@@ -21,6 +22,21 @@ void handle_webhook_in(struct call *c);
 bool webhook_in_may_come(struct call *c);
 void handle_test(struct call *c);
 void release_publish(struct call *c);
+
+/* source_in.c: the doors of sources */
+void handle_source_in(struct call *c);
+void handle_source_challenge(struct call *c);
+/* As webhook_in_may_come(). */
+bool source_in_may_come(struct call *c);
+
+/* sources_api.c: making and changing them */
+void handle_source_create(struct call *c);
+void handle_source_list(struct call *c);
+void handle_source_show(struct call *c);
+void handle_source_patch(struct call *c);
+void handle_source_delete(struct call *c);
+void handle_source_rotate(struct call *c);
+void release_source(struct call *c);
 
 /* webhooks_api.c: registering and changing */
 void handle_webhook_create(struct call *c);

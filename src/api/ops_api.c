@@ -1,5 +1,5 @@
 /* The gateway itself: whether it lives, whether it takes events, what it offers. */
-#include "api/embedded.h"
+#include "api/file_reply.h"
 #include "api/handlers.h"
 #include "domain/sign.h"
 
@@ -72,5 +72,5 @@ void handle_capabilities(struct call *c)
 
 void handle_openapi(struct call *c)
 {
-	embedded_reply(c, embedded_find(SLICE("openapi.yaml")));
+	file_reply(c, embedded_find(SLICE("openapi.yaml")));
 }

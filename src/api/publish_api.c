@@ -2,14 +2,13 @@
  * Publishing: one operation of the turn writes all events of a request, or finds that the
  * request or an event of it is a repeat and gives the first answer again.
  */
-#include "api/handlers.h"
+#include "api/publish_api.h"
 
 #include <stdlib.h>
 
+#include "api/handlers.h"
 #include "api/inbound.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -26,6 +25,7 @@ struct publish_call {
 	struct json_writer json; /* onto `answer` */
 	bool repeated;           /* out of apply: the whole request was stored before */
 	int status;              /* of the answer when all is well */
+	void (*after)(struct call *c, size_t fresh); /* NULL: nobody is told */
 };
 
 const size_t PUBLISH_CALL_SIZE = sizeof(struct publish_call);
@@ -261,18 +261,21 @@ static void tell_queued(const struct publish_call *pc)
 	}
 }
 
-/* Counts what is on disk now. */
-static void count_events(const struct publish_call *pc)
+/* Counts what is on disk now; returns how many events of that are new. */
+static size_t count_events(const struct publish_call *pc)
 {
 	struct api_counts *n = &pc->call.api->counts;
+	size_t fresh = 0;
 	for (size_t i = 0; i < pc->intake.count; i++) {
 		const struct intake_item *item = &pc->intake.items[i];
 		bool is_new = !pc->repeated && !item->repeated;
+		fresh += is_new ? 1 : 0;
 		n->events += is_new ? 1 : 0;
 		n->repeats += is_new ? 0 : 1;
 		n->bytes += is_new ? item->publication.body.len : 0;
 		n->deliveries += is_new ? item->publication.event.deliveries : 0;
 	}
+	return fresh;
 }
 
 /* Whether nothing of the request was new. */
@@ -291,7 +294,9 @@ static void done_publish(struct op *op, enum err result)
 		call_fail_err(&pc->call, result);
 		return;
 	}
-	count_events(pc);
+	size_t fresh = count_events(pc);
+	if (pc->after != NULL)
+		pc->after(&pc->call, fresh);
 	if (!pc->repeated)
 		tell_queued(pc);
 	if (is_replay(pc))
@@ -305,6 +310,18 @@ static void stage(struct publish_call *pc, int status)
 	pc->answer = BUF_INIT(ANSWER_MAX);
 	pc->call.op.bytes = intake_bytes(&pc->intake);
 	call_stage(&pc->call, apply_publish, done_publish);
+}
+
+struct intake *publish_intake(struct call *c)
+{
+	return &((struct publish_call *)c)->intake;
+}
+
+void publish_stage(struct call *c, int status, void (*after)(struct call *c, size_t fresh))
+{
+	struct publish_call *pc = (struct publish_call *)c;
+	pc->after = after;
+	stage(pc, status);
 }
 
 /* Checks an Idempotency-Key; false: the call has been answered. */
@@ -346,7 +363,7 @@ static void make_key(struct publish_call *pc)
 	buf_fini(&scope);
 }
 
-static struct intake_conf conf_of(const struct call *c)
+struct intake_conf publish_conf(const struct call *c)
 {
 	return (struct intake_conf){
 	    .session = slice_of(c->session),
@@ -367,7 +384,7 @@ static struct intake_conf conf_of(const struct call *c)
 static bool read_body(struct publish_call *pc, enum intake_form form, struct slice body)
 {
 	struct call *c = &pc->call;
-	struct intake_conf conf = conf_of(c);
+	struct intake_conf conf = publish_conf(c);
 	enum err err = intake_read(&pc->intake, &conf, form, body, &c->problem);
 	if (err != OK)
 		call_fail_err(c, err);
@@ -491,359 +508,9 @@ void handle_test(struct call *c)
 		return;
 	}
 	struct buf body = BUF_INIT(TEST_BODY_MAX);
-	struct intake_conf conf = conf_of(c);
+	struct intake_conf conf = publish_conf(c);
 	write_test(c, w, conf.now_ms / 1000, &body);
 	intake_make(&pc->intake, &conf, "test", buf_view(&body), w);
 	buf_fini(&body);
 	stage(pc, 202);
-}
-
-#define BODIES_MAX (4u * EVENT_BODY_MAX) /* bytes: canonical numbers can be longer than given */
-#define WHERE_SIZE 32                    /* "[9999]." and a NUL */
-#define DELIVERY_BYTES 256               /* written for one delivery, about */
-#define KEY_BYTES 4096 /* the same for an id: it falls into a page of its own */
-
-static struct intake_item *add_item(struct intake *in)
-{
-	if (in->count == in->cap) {
-		in->cap = in->cap == 0 ? 1 : in->cap * 2;
-		in->items = mem_resize(in->items, in->cap, sizeof(*in->items));
-	}
-	struct intake_item *item = &in->items[in->count++];
-	*item = (struct intake_item){0};
-	return item;
-}
-
-static enum err too_many_events(struct problem *p)
-{
-	return problem_set(p, ERR_TOOBIG, "",
-	    "a request may have at most %u events; split the batch", INTAKE_EVENTS_MAX);
-}
-
-static enum err too_many_deliveries(const struct intake *in, struct problem *p)
-{
-	return problem_set(p, ERR_TOOBIG, "",
-	    "its first %zu events make %zu deliveries, and a batch may make at most %u "
-	    "deliveries; nothing of this was stored: split the batch",
-	    in->count, in->deliveries, INTAKE_DELIVERIES_MAX);
-}
-
-static enum err too_many_steps(const struct intake *in, struct problem *p)
-{
-	return problem_set(p, ERR_TOOBIG, "",
-	    "its first %zu events take %llu steps of webhooks' filters, and a batch may take "
-	    "at most %u; nothing of this was stored: split the batch",
-	    in->count, (unsigned long long)in->steps, INTAKE_STEPS_MAX);
-}
-
-/* Refuses the item at `where`, or its member `name`. */
-static enum err refuse(enum err err, const char *where, const char *name, const char *message,
-    struct problem *p)
-{
-	char field[sizeof(p->field)];
-	size_t len = strlen(where);
-	if (name[0] == '\0' && len > 0)
-		len--; /* the dot that would join the name */
-	(void)snprintf(field, sizeof(field), "%.*s%s", (int)len, where, name);
-	return problem_set(p, err, field, "%s", message);
-}
-
-static enum err too_large(const char *what, const char *where, const char *setting,
-    uint64_t most, struct problem *p)
-{
-	char message[160];
-	(void)snprintf(message, sizeof(message), "%s is over %s: at most %llu bytes", what,
-	    setting, (unsigned long long)most);
-	return refuse(ERR_TOOBIG, where, "", message, p);
-}
-
-/* Names the webhooks of the last item; of many alike in a row they are looked up once. */
-static void match(struct intake *in, const struct registry *registry)
-{
-	struct publication *p = &in->items[in->count - 1].publication;
-	const struct publication *before = in->count > 1 ? &in->items[in->count - 2].publication
-							 : NULL;
-	if (before != NULL && strcmp(before->event.name, p->event.name) == 0 &&
-	    strcmp(before->event.session, p->event.session) == 0 &&
-	    !registry_has_filters(registry, slice_of(p->event.session)))
-		publication_match_as(p, before);
-	else
-		in->steps += publication_match(p, registry);
-	in->deliveries += p->event.deliveries;
-}
-
-/* Adds an event's JSON to the sum of the request. */
-static void add_to_sum(struct intake *in, struct slice sorted)
-{
-	const struct slice parts[] = {{(const char *)in->sum, DIGEST_SIZE}, sorted};
-	digest_of(parts, sizeof(parts) / sizeof(parts[0]), in->sum);
-}
-
-/*
- * Makes what repeats are known by: the key of an event with an "id", the sum of a request that
- * has a key. What a repeat must be equal to is the envelope's JSON, whatever the order of its
- * members: conf->scratch still has it in canonical form. Both digests lie in stores.
- */
-static void take_keys(struct intake *in, const struct intake_conf *conf,
-    const struct envelope *e, struct intake_item *item)
-{
-	struct buf scope = BUF_INIT(SESSION_MAX + 8);
-	struct buf sorted = BUF_INIT(conf->scratch->len);
-	if (json_sort(buf_view(conf->scratch), &sorted) != OK)
-		log_panic("canonical JSON cannot be read");
-	if (conf->has_key)
-		add_to_sum(in, buf_view(&sorted));
-	buf_printf(&scope, "id:%s", e->session);
-	if (e->id[0] != '\0')
-		idempotency_set(&item->key, buf_view(&scope), slice_of(e->id),
-		    buf_view(&sorted), buf_view(conf->scratch), conf->now_ms + conf->key_ms);
-	buf_fini(&sorted);
-	buf_fini(&scope);
-}
-
-/* Takes over one envelope that has been read, and names its webhooks. */
-static enum err take_envelope(struct intake *in, const struct intake_conf *conf,
-    const struct envelope *e, size_t body_at, struct problem *p)
-{
-	struct intake_item *item = add_item(in);
-	struct event *event = &item->publication.event;
-	memcpy(event->session, e->session, sizeof(event->session));
-	memcpy(event->name, e->event, sizeof(event->name));
-	item->timestamp_s = e->timestamp_s;
-	item->has_timestamp = e->has_timestamp;
-	item->body_at = body_at;
-	item->body_len = e->body.len;
-	item->publication.body = e->body; /* moves, until stamp() */
-	match(in, conf->registry);
-	if (in->count > 1 && in->steps > INTAKE_STEPS_MAX)
-		return too_many_steps(in, p);
-	if (in->count > 1 && in->deliveries > INTAKE_DELIVERIES_MAX)
-		return too_many_deliveries(in, p);
-	if (conf->has_key || e->id[0] != '\0')
-		take_keys(in, conf, e, item);
-	return OK;
-}
-
-static enum err read_item(struct intake *in, const struct intake_conf *conf,
-    struct json_reader *r, const char *where, struct problem *p)
-{
-	struct envelope e;
-	size_t body_at = in->bodies.len;
-	size_t text_at = r->pos;
-	if (in->count == INTAKE_EVENTS_MAX)
-		return too_many_events(p);
-	enum err err = OK;
-	if (conf->takes_any)
-		err = envelope_read_any(r, conf->session, conf->now_ms / 1000, where,
-		    conf->scratch, &in->bodies, &e, p);
-	else
-		err = envelope_read(r, conf->session, conf->now_ms / 1000, where, conf->scratch,
-		    &in->bodies, &e, p);
-	if (err != OK)
-		return err;
-	if (r->pos - text_at > conf->body_max)
-		return too_large("an event", where, "max_body_bytes", conf->body_max, p);
-	if (e.body.len > conf->body_max + EVENT_FRAME_MAX)
-		return too_large(
-		    "an event in its canonical form, with its numbers written out,", where,
-		    "max_body_bytes", conf->body_max, p);
-	if (conf->session.len == 0 && !auth_reaches(conf->token, slice_of(e.session)))
-		return refuse(ERR_REFUSED, where, "session_id",
-		    "the token does not reach this session", p);
-	return take_envelope(in, conf, &e, body_at, p);
-}
-
-static void name_place(const struct intake *in, char where[WHERE_SIZE])
-{
-	(void)snprintf(where, WHERE_SIZE, "[%zu].", in->count);
-}
-
-static enum err read_array(struct intake *in, const struct intake_conf *conf,
-    struct json_reader *r, struct problem *p)
-{
-	char where[WHERE_SIZE];
-	bool more = false;
-	in->is_batch = true;
-	enum err err = json_read_array(r);
-	for (bool first = true; err == OK; first = false) {
-		err = json_read_item(r, first, &more);
-		if (err != OK || !more)
-			break;
-		name_place(in, where);
-		err = read_item(in, conf, r, where, p);
-		if (err != OK)
-			return err; /* the problem is set */
-	}
-	return err == OK ? OK : json_problem(r, err, p);
-}
-
-/* Reads a whole text of one envelope or, where the form allows it, an array. */
-static enum err read_json(struct intake *in, const struct intake_conf *conf,
-    enum intake_form form, struct slice text, struct problem *p)
-{
-	struct json_reader r;
-	json_init(&r, text);
-	enum err err = OK;
-	bool is_array = form == INTAKE_ANY && json_peek(&r) == '[';
-	if (is_array)
-		err = read_array(in, conf, &r, p);
-	else if (text.len > conf->body_max)
-		err = too_large("the body", "", "max_body_bytes", conf->body_max, p);
-	else
-		err = read_item(in, conf, &r, "", p);
-	/*
-	 * Malformed text comes before a field's fault; of an array, the first item's fault
-	 * counts.
-	 */
-	if (err == OK || (err == ERR_INVALID && !is_array)) {
-		enum err end = json_read_end(&r);
-		if (end != OK && (err == OK || r.error != NULL))
-			err = json_problem(&r, end, p);
-	}
-	json_fini(&r);
-	return err;
-}
-
-static enum err read_line(struct intake *in, const struct intake_conf *conf, struct slice line,
-    struct problem *p)
-{
-	struct json_reader r;
-	char where[WHERE_SIZE];
-	json_init(&r, line);
-	enum err err = OK;
-	if (json_peek(&r) >= 0) { /* an empty line is none */
-		name_place(in, where);
-		err = read_item(in, conf, &r, where, p);
-		if (err == OK) {
-			err = json_read_end(&r);
-			if (err != OK)
-				(void)json_problem(&r, err, p); /* returns `err` */
-		}
-	}
-	json_fini(&r);
-	return err;
-}
-
-/* Takes lines of nothing but blanks off the front of `text`; returns how many they were. */
-static unsigned skip_empty_lines(struct slice *text)
-{
-	size_t end = 0;
-	unsigned count = 0;
-	for (size_t i = 0; i < text->len; i++) {
-		char c = text->ptr[i];
-		if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
-			break;
-		if (c == '\n') {
-			end = i + 1;
-			count++;
-		}
-	}
-	text->ptr += end;
-	text->len -= end;
-	return count;
-}
-
-static enum err read_lines(struct intake *in, const struct intake_conf *conf, struct slice text,
-    struct problem *p)
-{
-	enum err err = OK;
-	in->is_batch = true;
-	for (unsigned number = 1; err == OK && text.len > 0; number++) {
-		number += skip_empty_lines(&text);
-		struct slice line = slice_cut(&text, '\n');
-		err = read_line(in, conf, line, p);
-		if (err != OK) {
-			struct problem why = *p;
-			err = problem_set(p, err, why.field, "line %u: %s", number,
-			    why.message);
-		}
-	}
-	return err;
-}
-
-/* Finds items with the same id: the same event again, or another, which is a conflict. */
-static enum err find_repeats(struct intake *in, struct problem *p)
-{
-	if (in->count < 2)
-		return OK;
-	struct map *seen = map_new();
-	enum err err = OK;
-	for (size_t i = 0; err == OK && i < in->count; i++) {
-		struct intake_item *item = &in->items[i];
-		if (item->key.expires_ms == 0)
-			continue;
-		const struct intake_item *first = map_get(seen, item->key.key, RECORD_DIGEST);
-		if (first == NULL) {
-			map_put(seen, item->key.key, RECORD_DIGEST, item);
-		} else if (memcmp(first->key.request, item->key.request, RECORD_DIGEST) == 0) {
-			item->repeats = (size_t)(first - in->items) + 1;
-		} else {
-			char field[WHERE_SIZE];
-			(void)snprintf(field, sizeof(field), "[%zu].id", i);
-			err = problem_set(p, ERR_CONFLICT, field,
-			    "the same id names another event in this batch");
-		}
-	}
-	map_free(seen);
-	return err;
-}
-
-/* The bodies do not move any more: points each publication at its own, and gives ids. */
-static void stamp(struct intake *in, const struct intake_conf *conf)
-{
-	for (size_t i = 0; i < in->count; i++) {
-		struct intake_item *item = &in->items[i];
-		item->publication.body = (struct slice){in->bodies.data + item->body_at,
-		    item->body_len};
-		publication_stamp(&item->publication, conf->ids, conf->now_ms);
-	}
-}
-
-enum err intake_read(struct intake *in, const struct intake_conf *conf, enum intake_form form,
-    struct slice text, struct problem *p)
-{
-	*in = (struct intake){.bodies = BUF_INIT(BODIES_MAX)};
-	if (form != INTAKE_ONE && text.len > conf->batch_max && text.len > conf->body_max)
-		return too_large("the body", "", "max_batch_bytes", conf->batch_max, p);
-	enum err err = form == INTAKE_NDJSON ? read_lines(in, conf, text, p)
-					     : read_json(in, conf, form, text, p);
-	if (err == OK)
-		err = find_repeats(in, p);
-	if (err == OK)
-		stamp(in, conf);
-	return err;
-}
-
-void intake_make(struct intake *in, const struct intake_conf *conf, const char *event,
-    struct slice body, const struct webhook *w)
-{
-	*in = (struct intake){.bodies = BUF_INIT(BODIES_MAX)};
-	struct intake_item *item = add_item(in);
-	struct event *e = &item->publication.event;
-	(void)snprintf(e->session, sizeof(e->session), "%.*s", (int)conf->session.len,
-	    conf->session.ptr);
-	(void)snprintf(e->name, sizeof(e->name), "%s", event);
-	item->timestamp_s = conf->now_ms / 1000;
-	item->body_len = body.len;
-	buf_slice(&in->bodies, body);
-	publication_address(&item->publication, w);
-	in->deliveries = 1;
-	stamp(in, conf);
-}
-
-size_t intake_bytes(const struct intake *in)
-{
-	size_t keys = 0;
-	for (size_t i = 0; i < in->count; i++)
-		keys += in->items[i].key.expires_ms != 0 ? 1 : 0;
-	return in->bodies.len + in->deliveries * DELIVERY_BYTES + keys * KEY_BYTES;
-}
-
-void intake_fini(struct intake *in)
-{
-	for (size_t i = 0; i < in->count; i++)
-		publication_fini(&in->items[i].publication);
-	free(in->items);
-	buf_fini(&in->bodies);
-	*in = (struct intake){0};
 }

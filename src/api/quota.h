@@ -5,7 +5,7 @@
 #ifndef API_QUOTA_H
 #define API_QUOTA_H
 
-#include "api/publish_api.h"
+#include "api/intake.h"
 #include "store/queue.h"
 #include "store/usage.h"
 

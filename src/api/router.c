@@ -34,6 +34,18 @@ static const struct route ROUTES[] = {
 	NULL},
     {"POST", "api/v1/sessions/:session/webhook-in", handle_webhook_in, release_publish,
 	&PUBLISH_CALL_SIZE, true, NULL},
+    {"POST", "in/:door/*", handle_source_in, release_publish, &PUBLISH_CALL_SIZE, true, NULL},
+    {"GET", "in/:door/*", handle_source_challenge, NULL, NULL, true, NULL},
+    {"POST", "api/v1/sources", handle_source_create, release_source, &SOURCES_CALL_SIZE, false,
+	NULL},
+    {"GET", "api/v1/sources", handle_source_list, NULL, NULL, false, "limit cursor"},
+    {"GET", "api/v1/sources/:id", handle_source_show, NULL, NULL, false, NULL},
+    {"PATCH", "api/v1/sources/:id", handle_source_patch, release_source, &SOURCES_CALL_SIZE,
+	false, NULL},
+    {"DELETE", "api/v1/sources/:id", handle_source_delete, release_source, &SOURCES_CALL_SIZE,
+	false, NULL},
+    {"POST", "api/v1/sources/:id/rotate", handle_source_rotate, release_source,
+	&SOURCES_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/events", handle_publish, release_publish,
 	&PUBLISH_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks", handle_webhook_create, release_webhook,
@@ -128,7 +140,10 @@ struct path {
 	char text[PATH_MAX_BYTES];
 };
 
-/* A row's path in its parts; a part that begins with ':' is a name or an id. */
+/*
+ * A row's path in its parts; a part that begins with ':' is a name or an id, a last one that is
+ * "*" is whatever comes, also nothing.
+ */
 struct pattern {
 	struct slice parts[SEGMENTS_MAX];
 	size_t count;
@@ -240,9 +255,11 @@ static enum err split_path(struct slice raw, struct path *path)
  */
 static bool matches(const struct pattern *pattern, const struct path *path)
 {
-	if (path->count != pattern->count)
+	bool is_open = slice_eq(pattern->parts[pattern->count - 1], SLICE("*"));
+	size_t fixed = pattern->count - (is_open ? 1 : 0);
+	if (is_open ? path->count < fixed : path->count != fixed)
 		return false;
-	for (size_t i = path->count; i-- > 0;) { /* most differ at the end */
+	for (size_t i = fixed; i-- > 0;) { /* most differ at the end */
 		struct slice part = pattern->parts[i];
 		bool is_fixed = part.len == 0 || part.ptr[0] != ':';
 		if (is_fixed && (path->is_encoded[i] || !slice_eq(part, path->segments[i])))
@@ -294,7 +311,7 @@ static enum err read_names(struct call *c, const struct path *path)
 	const struct pattern *pattern = &c->api->patterns[c->route - ROUTES];
 	if (is_for_all(c->route))
 		memcpy(c->session, SESSION_ALL, sizeof(SESSION_ALL));
-	for (size_t i = 0; i < path->count; i++) {
+	for (size_t i = 0; i < path->count && i < pattern->count; i++) {
 		struct slice part = pattern->parts[i];
 		struct slice segment = path->segments[i];
 		if (slice_eq(part, SLICE(":session"))) {
@@ -307,7 +324,8 @@ static enum err read_names(struct call *c, const struct path *path)
 			memcpy(c->session, segment.ptr, segment.len);
 		} else if (slice_eq(part, SLICE(":id")) && uuid_parse(segment, &c->id) != OK) {
 			return problem_set(&c->problem, ERR_NOTFOUND, "",
-			    "no such id in this session");
+			    c->session[0] == '\0' ? "there is no such id"
+						  : "no such id in this session");
 		}
 	}
 	return OK;
@@ -475,7 +493,8 @@ void api_handle(void *arg, struct http_request *q)
 bool api_handle_head(void *arg, struct http_request *q)
 {
 	struct call *c = begin_call(arg, q);
-	if (c == NULL || (c->route->handle == handle_webhook_in && !webhook_in_may_come(c)))
+	if (c == NULL || (c->route->handle == handle_webhook_in && !webhook_in_may_come(c)) ||
+	    (c->route->handle == handle_source_in && !source_in_may_come(c)))
 		return false;
 	free(c); /* nor here: it begins anew with the body */
 	return true;

@@ -2,7 +2,7 @@
  * The dashboard: its files, src/ui, as they were compiled in. They need no token; what they
  * show comes from the API, which does.
  */
-#include "api/embedded.h"
+#include "api/file_reply.h"
 #include "api/handlers.h"
 
 /*
@@ -38,5 +38,5 @@ void handle_ui_file(struct call *c)
 	if (slice_eq(name, SLICE("ui/")))
 		name = SLICE("ui/index.html");
 	add_headers(c);
-	embedded_reply(c, embedded_find(name));
+	file_reply(c, embedded_find(name));
 }

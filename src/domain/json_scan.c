@@ -29,14 +29,29 @@ enum json_type json_type_of(struct slice value)
 	return JSON_NUMBER;
 }
 
+/* Whether the byte at `end` is escaped: an odd number of backslashes stands before it. */
+static bool is_escaped(const char *start, const char *end)
+{
+	const char *p = end;
+	while (p > start && p[-1] == '\\')
+		p--;
+	return (end - p) % 2 == 1;
+}
+
 static void skip_string(struct json_scan *s)
 {
-	const char *p = s->text.ptr;
-	size_t len = s->text.len;
-	size_t pos = s->pos + 1;
-	while (pos < len && p[pos] != '"')
-		pos += p[pos] == '\\' ? 2 : 1;
-	s->pos = pos < len ? pos + 1 : len;
+	const char *start = s->text.ptr + s->pos + 1;
+	const char *end = s->text.ptr + s->text.len;
+	const char *quote = start;
+	do {
+		quote = quote < end ? memchr(quote, '"', (size_t)(end - quote)) : NULL;
+		if (quote == NULL) {
+			s->pos = s->text.len;
+			return;
+		}
+		quote++;
+	} while (is_escaped(start, quote - 1));
+	s->pos = (size_t)(quote - s->text.ptr);
 }
 
 static void skip_nest(struct json_scan *s)

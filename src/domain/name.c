@@ -127,6 +127,46 @@ bool name_is_event(struct slice s)
 	return true;
 }
 
+bool name_put_session(struct slice s, char out[SESSION_MAX + 1])
+{
+	const unsigned char *p = (const unsigned char *)s.ptr;
+	size_t n = 0;
+	for (size_t i = 0; i < s.len;) {
+		size_t len = session_char(p + i, s.len - i);
+		size_t taken = len == 0 ? 1 : len;
+		if (n + taken > SESSION_MAX)
+			break;
+		memcpy(out + n, len == 0 ? "_" : s.ptr + i, taken);
+		i += taken;
+		n += taken;
+	}
+	out[n] = '\0';
+	if (n > 0 &&
+	    (!name_is_session((struct slice){out, n}) ||
+		name_is_folded((struct slice){out, n})))
+		out[0] = '_';
+	return n > 0;
+}
+
+bool name_put_event(struct slice s, char out[EVENT_MAX + 1])
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s.len && n < EVENT_MAX; i++) {
+		char c = s.ptr[i];
+		c = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+		if (is_event_char(c))
+			out[n++] = c;
+		else if (n > 0 && out[n - 1] != '.')
+			out[n++] = '.';
+	}
+	while (n > 0 && out[n - 1] == '.')
+		n--;
+	out[n] = '\0';
+	if (strcmp(out, "all") == 0)
+		out[0] = '\0';
+	return out[0] != '\0';
+}
+
 /* Takes a * off the end; whether there was one. */
 static bool cut_star(struct slice *s)
 {

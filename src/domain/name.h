@@ -49,6 +49,16 @@ MUST_CHECK enum err name_read_session(struct slice written, char out[SESSION_MAX
 /* Whether `s` is a well-formed event name: [a-z0-9_.]{1,64}. */
 bool name_is_event(struct slice s);
 
+/*
+ * Makes names of ours of what others call their sessions and events: bytes that a session's id
+ * cannot have become "_", and so does the first of what may not begin to be one, such as "..".
+ * Of an event's name A-Z are lowered and each run of what it cannot have becomes one ".", but
+ * none at an end. What is too long is cut, within no character. False where nothing is left,
+ * or an event would be "all"; `out` is then empty.
+ */
+bool name_put_session(struct slice s, char out[SESSION_MAX + 1]);
+bool name_put_event(struct slice s, char out[EVENT_MAX + 1]);
+
 /* The events that may be subscribed to without configuration, in the contract's order. */
 extern const char *const NAME_EVENTS[];
 extern const size_t NAME_EVENTS_COUNT;

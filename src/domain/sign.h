@@ -1,7 +1,6 @@
 /*
- * Signatures over delivery bodies: the one user of OpenSSL's MACs. A key is made once
- * per webhook with work and reused (a keyed EVP_MAC context costs half of
- * HMAC() per call). HMAC-SHA256 of RFC 2104; standardwebhooks.com for the third.
+ * Signatures over delivery bodies, HMAC-SHA256 (base/mac.h); standardwebhooks.com for the
+ * third. A key is made once per webhook with work, and used for all its deliveries.
  *
  * SIGN_SCHEMES is the list of what a webhook can choose as its `signature`: whoever signs,
  * verifies, reads or shows a choice asks it. tests/lint/schemes.sh holds the documents to it.

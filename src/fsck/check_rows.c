@@ -12,6 +12,7 @@
 #include "store/recount.h"
 #include "store/replays.h"
 #include "store/retention.h"
+#include "store/sources.h"
 #include "store/webhooks.h"
 
 #define WEBHOOK_KEY_SIZE 8
@@ -619,6 +620,14 @@ static void row_usage(struct check *c, struct slice key, struct slice value)
 		    U(says.n[USAGE_LETTERS]), U(is.n[USAGE_LETTERS]));
 }
 
+/* sources */
+
+static void row_source(struct check *c, struct slice key, struct slice value)
+{
+	if (sources_check(key, value) != OK)
+		check_find(c, "the row is corrupt");
+}
+
 const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_META] = {row_meta, NULL},
     [DB_WEBHOOKS] = {row_webhook, NULL},
@@ -636,6 +645,7 @@ const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_HISTORY] = {row_history, end_sessions},
     [DB_REPLAYS] = {row_replay, NULL},
     [DB_USAGE] = {row_usage, NULL},
+    [DB_SOURCES] = {row_source, NULL},
 };
 
 /* Two sets that must be one: what they hold, and where each was counted. */

@@ -14,6 +14,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .db = s->db,
 	    .turn = s->turn,
 	    .registry = s->registry,
+	    .sources = s->sources,
 	    .vault = s->vault,
 	    .ids = &s->ids,
 	    .auth = s->auth,

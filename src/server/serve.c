@@ -88,6 +88,9 @@ static enum err open_store(struct server *s, struct problem *p)
 		return err;
 	s->registry = registry_new();
 	err = registry_load(s->registry, s->db, s->vault, p);
+	s->sources = sources_new();
+	if (err == OK)
+		err = sources_load(s->sources, s->db, s->vault, p);
 	if (err == OK)
 		err = load_backlog(s, p);
 	if (err == OK)
@@ -321,6 +324,7 @@ static void stop(struct server *s)
 	jobs_free(s->jobs);
 	turn_free(s->turn);
 	registry_free(s->registry);
+	sources_free(s->sources);
 	oldest_free(s->oldest);
 	usage_free(s->usage);
 	backlog_free(s->backlog);

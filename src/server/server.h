@@ -29,6 +29,7 @@ struct server {
 	struct unix_access unix_access;
 	struct db *db;
 	struct registry *registry;
+	struct sources *sources;
 	struct backlog *backlog;
 	struct usage *usage;
 	struct oldest *oldest;

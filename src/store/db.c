@@ -76,6 +76,7 @@ static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_ATTEMPTS] = "attempts",
     [DB_HISTORY] = "history",
     [DB_REPLAYS] = "replays",
+    [DB_SOURCES] = "sources",
     [DB_USAGE] = "usage",
 };
 

@@ -36,6 +36,7 @@ enum db_table {
 	DB_HISTORY,        /* session, event id -> nothing */
 	DB_REPLAYS,        /* webhook number, or kind and session -> replay */
 	DB_USAGE,          /* session -> what it holds of the store */
+	DB_SOURCES,        /* source id -> source */
 	DB_TABLES
 };
 

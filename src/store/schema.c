@@ -19,8 +19,8 @@
 
 typedef enum err (*migrate_fn)(struct db_txn *txn, bool *more);
 
-/* Version 0 is a store without anything: its tables are made by db_open(). */
-static enum err create(struct db_txn *txn, bool *more)
+/* A version that has a table more, which db_open() makes: at first all of them. */
+static enum err make_tables(struct db_txn *txn, bool *more)
 {
 	*more = false;
 	return db_txn_error(txn);
@@ -44,10 +44,11 @@ static enum err count_waiting(struct db_txn *txn, bool *more)
 }
 
 static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {
-    create, digest_urls, count_waiting,
+    make_tables, digest_urls, count_waiting,
     history_fill,        /* to 4; the attempts of before are not known */
     resend_name_letters, /* to 5: dead deliveries name their dead letters */
     recount_fill,        /* to 6: what each session holds; keys of before count for nobody */
+    make_tables,         /* to 7: sources */
 };
 
 enum err schema_version(struct db_txn *txn, uint32_t *out)

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "api/publish_api.h"
+#include "api/intake.h"
 
 #define OUT_MAX (1 << 24) /* bytes; above what the fuzzer's longest input can become */
 #define EACH_MAX 2000     /* bytes of one event */

@@ -44,7 +44,8 @@ BEGIN {
 	purpose["src/courier/wire.c"] = "openssl: the errors of libssl, at connections out"
 	purpose["src/domain/nats_given.c"] = "openssl: Ed25519"
 	purpose["src/domain/pem.c"] = "openssl: certificates"
-	purpose["src/domain/sign.c"] = "openssl: HMAC"
+	purpose["src/base/base64.c"] = "openssl: base64"
+	purpose["src/base/mac.c"] = "openssl: HMAC"
 	purpose["src/domain/vault.c"] = "openssl: AES-GCM"
 }
 

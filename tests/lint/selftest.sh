@@ -54,7 +54,7 @@ make_clean_tree() {
 		printf '#include <event2/%s>\n' http.h buffer.h listener.h >src/http/http.c
 		echo '#include <event2/http.h>' >src/http/http_part.c
 		echo '#include <event2/listener.h>' >src/http/listener.c
-		for purpose in sign vault; do
+		for purpose in pem vault; do
 			echo '#include <openssl/evp.h>' >"src/domain/$purpose.c"
 		done
 		printf '#include <%s>\n' openssl/ssl.h event2/bufferevent_ssl.h >src/http/tls.c

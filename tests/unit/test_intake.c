@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/publish_api.h"
+#include "api/intake.h"
 #include "support.h"
 
 #define NOW_MS 1767143203500

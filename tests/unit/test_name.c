@@ -160,6 +160,37 @@ static void test_sessions_of_lists(void **state)
 	assert_int_equal(name_read_session(SLICE(""), out), ERR_INVALID);
 }
 
+/* What others call their sessions stays as it is where it can. */
+static void test_put_session(void **state)
+{
+	(void)state;
+	static const struct {
+		struct slice given;
+		const char *made; /* "": nothing */
+	} ROWS[] = {
+	    {SLICE_INIT("Loja S\303\243o Paulo"), "Loja S\303\243o Paulo"},
+	    {SLICE_INIT("628@s.whatsapp.net"), "628@s.whatsapp.net"},
+	    {SLICE_INIT("a\nb\0c\177"), "a_b_c_"},
+	    {SLICE_INIT("a\302\205\377"), "a___"},
+	    {SLICE_INIT("."), "_"},
+	    {SLICE_INIT(".."), "_."},
+	    {SLICE_INIT("*"), "_"},
+	    {SLICE_INIT("..."), "..."},
+	    {SLICE_INIT(""), ""},
+	};
+	char out[SESSION_MAX + 1];
+	char longer[SESSION_MAX + 2];
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		if (name_put_session(ROWS[i].given, out) != (ROWS[i].made[0] != '\0') ||
+		    strcmp(out, ROWS[i].made) != 0)
+			fail_msg("row %zu: %s", i, out);
+	}
+	memset(longer, 'x', sizeof(longer));
+	memcpy(longer + SESSION_MAX - 1, "\303\251", 2); /* a character over the end */
+	assert_true(name_put_session((struct slice){longer, sizeof(longer)}, out));
+	assert_int_equal(strlen(out), SESSION_MAX - 1);
+}
+
 static void test_subscribable(void **state)
 {
 	(void)state;
@@ -211,6 +242,7 @@ int main(void)
 	    cmocka_unit_test(test_sessions),
 	    cmocka_unit_test(test_kept),
 	    cmocka_unit_test(test_sessions_of_lists),
+	    cmocka_unit_test(test_put_session),
 	    cmocka_unit_test(test_subscribable),
 	    cmocka_unit_test(test_patterns),
 	};

@@ -4,12 +4,12 @@
  *
  * It never: reads a file system, knows what a file is about.
  */
-#ifndef API_EMBEDDED_H
-#define API_EMBEDDED_H
+#ifndef BASE_EMBEDDED_H
+#define BASE_EMBEDDED_H
 
 #include <stddef.h>
 
-#include "api/call.h"
+#include "base/slice.h"
 
 struct embedded {
 	const char *name; /* by which it is found, "ui/app.js" */
@@ -23,12 +23,5 @@ extern const size_t EMBEDDED_COUNT;
 
 /* Finds a file; NULL where there is none of that name. */
 const struct embedded *embedded_find(struct slice name);
-
-/*
- * Answers with the file: its type by its name's ending, to be asked for again each time
- * (`Cache-Control: no-cache`), 304 where If-None-Match has its ETag. `f` NULL: 404. Ends the
- * call; headers that were added before go with the answer.
- */
-void embedded_reply(struct call *c, const struct embedded *f);
 
 #endif

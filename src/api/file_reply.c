@@ -1,16 +1,7 @@
-/* Files that are compiled in, and the answers that give them out; see embedded.h. */
-#include "api/embedded.h"
+/* Answers with files; see file_reply.h. */
+#include "api/file_reply.h"
 
 #define TAGS_MAX 4096 /* bytes of If-None-Match that are looked at */
-
-const struct embedded *embedded_find(struct slice name)
-{
-	for (size_t i = 0; i < EMBEDDED_COUNT; i++) {
-		if (slice_eq(slice_of(EMBEDDED[i].name), name))
-			return &EMBEDDED[i];
-	}
-	return NULL;
-}
 
 static bool ends_with(const char *name, const char *ending)
 {
@@ -55,7 +46,7 @@ static bool is_known(const struct call *c, const struct embedded *f)
 	return known;
 }
 
-void embedded_reply(struct call *c, const struct embedded *f)
+void file_reply(struct call *c, const struct embedded *f)
 {
 	if (f == NULL) {
 		call_fail(c, 404, "", "there is no such file");

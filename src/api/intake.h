@@ -1,0 +1,93 @@
+/*
+ * Intake: reads what a publisher sends (one envelope, an array of them, or one a line)
+ * into publications that can be written as a whole or not at all.
+ */
+#ifndef API_INTAKE_H
+#define API_INTAKE_H
+
+#include "api/auth.h"
+#include "base/digest.h"
+#include "domain/envelope.h"
+#include "domain/source.h"
+#include "store/events.h"
+#include "store/idempotency.h"
+
+#define INTAKE_EVENTS_MAX 10000     /* in one request */
+#define INTAKE_DELIVERIES_MAX 50000 /* of a batch; one event alone may make any number */
+#define INTAKE_STEPS_MAX 250000     /* of filters, the same */
+
+enum intake_form {
+	INTAKE_ONE,    /* one envelope */
+	INTAKE_ANY,    /* one envelope or an array of them */
+	INTAKE_NDJSON, /* one a line */
+};
+
+/* One event of the request. */
+struct intake_item {
+	struct publication publication;
+	int64_t timestamp_s;
+	size_t body_at, body_len; /* in the intake's bodies */
+	bool has_timestamp;       /* named by the request */
+	struct idempotency key;   /* of its "id" */
+	size_t repeats; /* 1 + the index of an earlier item with the same key; 0: none */
+	bool repeated;  /* out of apply: it was stored before */
+	struct answered answered;     /* out of apply: what its answer says */
+	size_t answer_at, answer_len; /* out of apply: a text of before, in the caller's */
+};
+
+struct intake {
+	struct intake_item *items;
+	size_t count;
+	size_t cap;
+	size_t deliveries; /* of all items */
+	uint64_t steps;    /* of filters that were asked for them */
+	struct buf bodies;
+	bool is_batch;
+	unsigned char
+	    sum[DIGEST_SIZE]; /* with `has_key`: of the events' JSON, in their order */
+};
+
+struct intake_conf {
+	struct slice session; /* of the path; empty: each envelope names its own */
+	const struct auth_token *token;
+	const struct registry *registry;
+	struct idgen *ids;
+	struct buf *scratch;
+	int64_t now_ms;
+	int64_t key_ms;     /* how long an "id" is known */
+	bool has_key;       /* the request as a whole has a key */
+	bool takes_any;     /* an object that is no envelope, too: envelope_read_any() */
+	uint64_t body_max;  /* bytes of one event alone */
+	uint64_t batch_max; /* bytes of a batch */
+};
+
+/*
+ * Reads `text`. On success every item is matched and stamped. It ends with the event that makes
+ * the deliveries, or the steps of filters, too many: memory and time are for so many and one
+ * event's. ERR_SYNTAX,
+ * ERR_INVALID, ERR_TOOBIG, ERR_CONFLICT (one id for two events), ERR_REFUSED (a session that
+ * the token does not reach), with the problem in words. intake_fini() it either way.
+ */
+MUST_CHECK enum err intake_read(struct intake *in, const struct intake_conf *conf,
+    enum intake_form form, struct slice text, struct problem *p);
+
+/* Makes `in` hold one event with this canonical body, for webhook `w` alone. */
+void intake_make(struct intake *in, const struct intake_conf *conf, const char *event,
+    struct slice body, const struct webhook *w);
+
+/*
+ * Adds an event of a source to `in`, whose buffer of bodies the caller has set; intake_finish()
+ * once all are there. `scope` keeps its repeats apart from others'; `key_ms` is how long they
+ * are known, 0: not at all. ERR_TOOBIG with the problem in words.
+ */
+MUST_CHECK enum err intake_add(struct intake *in, const struct intake_conf *conf,
+    const struct source_event *e, struct slice scope, int64_t key_ms, struct problem *p);
+MUST_CHECK enum err intake_finish(struct intake *in, const struct intake_conf *conf,
+    struct problem *p);
+
+/* About how many bytes writing it takes. */
+size_t intake_bytes(const struct intake *in);
+
+void intake_fini(struct intake *in);
+
+#endif

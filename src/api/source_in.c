@@ -1,0 +1,331 @@
+/*
+ * The doors of sources: what a sender posts there is proven, read, mapped and stored, all
+ * events of a request in one commit. What cannot be mapped is taken all the same: a sender that
+ * is refused gives up for good.
+ */
+#include <stdlib.h>
+
+#include "api/handlers.h"
+#include "api/publish_api.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "domain/json_walk.h"
+#include "domain/url_form.h"
+
+#define DOOR_PREFIX SLICE("/in/")
+#define CHALLENGE_MAX 1024
+#define ID_BYTES_MAX (2 * EVENT_BODY_MAX)
+
+/* What the sender's path says behind the door; *door is that. */
+static struct slice rest_of(struct slice path, struct slice *door)
+{
+	path.ptr += DOOR_PREFIX.len;
+	path.len -= DOOR_PREFIX.len;
+	*door = slice_cut(&path, '/');
+	return path;
+}
+
+static struct source_entry *find_entry(struct call *c)
+{
+	struct slice door;
+	(void)rest_of(http_path(c->http), &door);
+	return sources_at_door(c->api->conf.sources, door);
+}
+
+/* Finds the source; NULL: the call has been answered. */
+static struct source_entry *enter(struct call *c)
+{
+	char taker[HTTP_TAKER_SIZE];
+	char id[UUID_TEXT_SIZE];
+	if (!guard_admits(c->api->guard, c))
+		return NULL;
+	struct source_entry *e = find_entry(c);
+	if (e == NULL) {
+		call_fail(c, 404, "", "there is no such source");
+		return NULL;
+	}
+	uuid_format(&e->source->id, id);
+	(void)snprintf(taker, sizeof(taker), "source %s", id);
+	http_set_taker(c->http, slice_of(taker));
+	if (source_is_enabled(e->source))
+		return e;
+	call_fail(c, 403, "", "the source is disabled");
+	return NULL;
+}
+
+static void note_refusal(struct source_entry *e, const char *why)
+{
+	e->figures.refused++;
+	e->figures.last_refused_ms = clock_wall_ms();
+	(void)snprintf(e->figures.last_refused, sizeof(e->figures.last_refused), "%.*s",
+	    (int)sizeof(e->figures.last_refused) - 1, why);
+}
+
+/* Answers what the problem says, and notes it. */
+static void refuse(struct call *c, struct source_entry *e, enum err err)
+{
+	note_refusal(e, c->problem.message);
+	call_fail_err(c, err);
+}
+
+static void refuse_proof(struct call *c, struct source_entry *e, const char *why)
+{
+	note_refusal(e, why);
+	guard_refuse(c->api->guard, c, true, why);
+}
+
+static struct slice header_of(const void *request, const char *name)
+{
+	return http_header(request, name);
+}
+
+static struct arrival arrival_of(struct call *c)
+{
+	struct slice door;
+	return (struct arrival){header_of, c->http, http_query(c->http),
+	    rest_of(http_path(c->http), &door), http_body(c->http)};
+}
+
+bool source_in_may_come(struct call *c)
+{
+	struct source_entry *e = enter(c);
+	if (e == NULL)
+		return false;
+	const struct arrival a = arrival_of(c);
+	if (verify_may(source_verify(e->source), &a))
+		return true;
+	refuse_proof(c, e, "the header with the proof is missing");
+	return false;
+}
+
+/* Writes a field's name as JSON has it, without the quotes around it. */
+static void write_field_name(const struct buf *name, struct json_writer *json)
+{
+	struct buf text = BUF_INIT(6 * name->len + 8);
+	struct json_writer one = JSON_WRITER(&text);
+	json_write_bytes(&one, NULL, buf_view(name));
+	json_write_name(json, (struct slice){text.data + 1, text.len - 2});
+	buf_fini(&text);
+}
+
+/* Copies the members of a text that is a JSON object; false where it is none. */
+static bool write_members(struct slice text, struct json_writer *json)
+{
+	struct json_reader r;
+	struct buf canonical = BUF_INIT(EVENT_BODY_MAX);
+	const struct json_member *members = NULL;
+	size_t count = 0;
+	json_init(&r, text);
+	bool good = json_read_members(&r, &canonical, &members, &count) == OK;
+	for (size_t i = 0; good && i < count; i++) {
+		json_write_name(json, members[i].key);
+		json_write_raw(json, NULL, members[i].value);
+	}
+	json_fini(&r);
+	buf_fini(&canonical);
+	return good;
+}
+
+/*
+ * Makes a form's fields the members of an object; the field that holds JSON gives its members
+ * to it in the place of itself. Of names that are there twice the last counts, as in JSON.
+ */
+static void write_form(struct slice form, const char *json_field, struct buf *out)
+{
+	struct buf name = BUF_INIT(form.len);
+	struct buf value = BUF_INIT(form.len);
+	struct json_writer json = JSON_WRITER(out);
+	json_open_object(&json, NULL);
+	while (url_form_next(&form, &name, &value)) {
+		if (json_field != NULL && slice_eq(buf_view(&name), slice_of(json_field)) &&
+		    write_members(buf_view(&value), &json))
+			continue;
+		write_field_name(&name, &json);
+		json_write_bytes(&json, NULL, buf_view(&value));
+	}
+	json_close(&json);
+	out->failed = !json_is_whole(&json);
+	buf_fini(&name);
+	buf_fini(&value);
+}
+
+/* Reads JSON into the scratch buffer in canonical form. */
+static enum err read_canonical(struct call *c, struct slice text)
+{
+	struct buf *scratch = &c->api->scratch;
+	struct json_reader r;
+	buf_reset(scratch);
+	json_init(&r, text);
+	enum err err = json_read_value(&r, scratch);
+	if (err == OK)
+		err = json_read_end(&r);
+	if (err != OK)
+		(void)json_problem(&r, err, &c->problem); /* returns `err` */
+	json_fini(&r);
+	return err;
+}
+
+/* The same of what the sender sent, in whatever form. */
+static enum err read_body(struct call *c, const struct source *s)
+{
+	uint64_t most = c->api->conf.body_max;
+	if (c->body.len > most)
+		return problem_set(&c->problem, ERR_TOOBIG, "",
+		    "the body is over max_body_bytes: at most %llu bytes",
+		    (unsigned long long)most);
+	if (!call_is_form(c))
+		return read_canonical(c, c->body);
+	struct buf json = BUF_INIT(EVENT_BODY_MAX);
+	write_form(c->body, source_form(s), &json);
+	enum err err = json.failed
+	    ? problem_set(&c->problem, ERR_TOOBIG, "", "the form is over a limit")
+	    : read_canonical(c, buf_view(&json));
+	buf_fini(&json);
+	return err;
+}
+
+/* Whether it is Slack's question whether we are there, which has been answered. */
+static bool answer_slack(struct call *c, const struct source *s)
+{
+	struct slice body = buf_view(&c->api->scratch);
+	if (source_challenge(s) != CHALLENGE_SLACK ||
+	    !slice_eq(json_walk_find(body, SLICE("type")), SLICE("\"url_verification\"")))
+		return false;
+	struct slice challenge = json_walk_find(body, SLICE("challenge"));
+	struct buf text = BUF_INIT(2 * CHALLENGE_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	if (json_is_string(challenge) && challenge.len <= CHALLENGE_MAX)
+		json_write_raw(&json, "challenge", challenge);
+	json_close(&json);
+	call_reply(c, 200, &json);
+	buf_fini(&text);
+	return true;
+}
+
+/* The events of one request, on their way into the intake. */
+struct entering {
+	struct call *call;
+	const struct source_entry *entry;
+	const struct arrival *arrival;
+	struct intake_conf conf;
+	struct source_event event;
+	struct buf scope;
+	size_t missed;
+	enum err err;
+};
+
+static bool take_item(void *arg, struct slice item)
+{
+	struct entering *n = arg;
+	const struct source *s = n->entry->source;
+	source_map(s, n->arrival, item, &n->event);
+	n->missed += n->event.missed ? 1 : 0;
+	n->err = intake_add(publish_intake(n->call), &n->conf, &n->event, buf_view(&n->scope),
+	    source_retention_ms(s), &n->call->problem);
+	return n->err == OK;
+}
+
+/* Fills the intake with the events of the scratch buffer. */
+static enum err take_events(struct call *c, struct source_entry *e, const struct arrival *a)
+{
+	struct entering n = {.call = c,
+	    .entry = e,
+	    .arrival = a,
+	    .conf = publish_conf(c),
+	    .event = {.data = BUF_INIT(2 * EVENT_BODY_MAX), .id = BUF_INIT(ID_BYTES_MAX)},
+	    .scope = BUF_INIT(64)};
+	char id[UUID_TEXT_SIZE];
+	struct intake *in = publish_intake(c);
+	uuid_format(&e->source->id, id);
+	buf_printf(&n.scope, "source:%s", id);
+	*in = (struct intake){.bodies = BUF_INIT(4u * EVENT_BODY_MAX)};
+	source_split(e->source, buf_view(&c->api->scratch), take_item, &n);
+	if (n.err == OK)
+		n.err = intake_finish(in, &n.conf, &c->problem);
+	if (n.err == OK)
+		e->figures.missed += n.missed;
+	buf_fini(&n.event.data);
+	buf_fini(&n.event.id);
+	buf_fini(&n.scope);
+	return n.err;
+}
+
+/* It is on disk: the source's figures follow, if it is still there. */
+static void count_events(struct call *c, size_t fresh)
+{
+	struct source_entry *e = find_entry(c);
+	if (e == NULL)
+		return;
+	e->figures.events += fresh;
+	e->figures.repeats += publish_intake(c)->count - fresh;
+	e->figures.last_ms = clock_wall_ms();
+}
+
+void handle_source_in(struct call *c)
+{
+	const char *why = NULL;
+	struct source_entry *e = enter(c);
+	if (e == NULL)
+		return;
+	const struct arrival a = arrival_of(c);
+	if (!verify_arrival(source_verify(e->source), &a, clock_system_ms(), &why)) {
+		refuse_proof(c, e, why);
+		return;
+	}
+	if (!call_read_body(c, c->api->conf.body_max))
+		return;
+	enum err err = read_body(c, e->source);
+	if (err == OK && answer_slack(c, e->source))
+		return;
+	if (err == OK)
+		err = take_events(c, e, &a);
+	if (err != OK)
+		refuse(c, e, err);
+	else
+		publish_stage(c, 200, count_events);
+}
+
+/* Puts the decoded parameter of that name in `out`. */
+static void find_parameter(struct slice query, struct slice name, struct buf *out)
+{
+	struct buf key = BUF_INIT(query.len);
+	struct buf value = BUF_INIT(query.len);
+	while (url_form_next(&query, &key, &value)) {
+		if (slice_eq(buf_view(&key), name)) {
+			buf_reset(out);
+			buf_slice(out, buf_view(&value));
+		}
+	}
+	buf_fini(&key);
+	buf_fini(&value);
+}
+
+/* Meta's question whether we are there (its Graph API, "Webhooks: verification requests"). */
+void handle_source_challenge(struct call *c)
+{
+	struct source_entry *e = enter(c);
+	if (e == NULL)
+		return;
+	struct buf mode = BUF_INIT(CHALLENGE_MAX);
+	struct buf token = BUF_INIT(CHALLENGE_MAX);
+	struct buf challenge = BUF_INIT(CHALLENGE_MAX);
+	find_parameter(http_query(c->http), SLICE("hub.mode"), &mode);
+	find_parameter(http_query(c->http), SLICE("hub.verify_token"), &token);
+	find_parameter(http_query(c->http), SLICE("hub.challenge"), &challenge);
+	struct slice expected = slice_of(source_verify_token(e->source));
+	if (source_challenge(e->source) != CHALLENGE_META) {
+		http_add_header(c->http, "Allow", "POST");
+		call_fail(c, 405, "", "this source is asked nothing: it takes POST");
+	} else if (!slice_eq(buf_view(&mode), SLICE("subscribe")) ||
+	    !str_same_secret(buf_view(&token), expected)) {
+		note_refusal(e, "the verify token of a challenge is wrong");
+		call_fail(c, 403, "hub.verify_token", "is not this source's verify_token");
+	} else {
+		http_reply(c->http, 200, "text/plain; charset=utf-8", buf_view(&challenge));
+		call_end(c);
+	}
+	buf_fini(&mode);
+	buf_fini(&token);
+	buf_fini(&challenge);
+}

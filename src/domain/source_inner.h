@@ -1,0 +1,48 @@
+/* What the files of a source share: its plan. For nobody else; source.h is the interface. */
+#ifndef DOMAIN_SOURCE_INNER_H
+#define DOMAIN_SOURCE_INNER_H
+
+#include "domain/json_pointer.h"
+#include "domain/source.h"
+
+#define SOURCE_DROPS_MAX 16
+
+enum value_from { FROM_NOTHING, FROM_TEXT, FROM_BODY, FROM_HEADER, FROM_QUERY, FROM_PATH };
+
+/* Where in a request a value is. */
+struct source_value {
+	enum value_from from;
+	char *text;                   /* the literal, or the name of the header or parameter */
+	struct json_pointer *pointer; /* of FROM_BODY */
+	unsigned segment;             /* of FROM_PATH, from 1 */
+};
+
+enum time_unit { UNIT_S, UNIT_MS, UNIT_ISO };
+
+struct source_plan {
+	char *name;
+	char *preset; /* NULL: none */
+	bool enabled;
+	struct verify *verify;
+	struct source_value session;
+	struct source_value event;
+	struct source_value event_id;
+	struct source_value timestamp;
+	enum time_unit unit;
+	struct json_pointer *data;  /* NULL: the whole */
+	struct json_pointer *split; /* NULL: one event */
+	struct json_pointer *drop[SOURCE_DROPS_MAX];
+	size_t drops;
+	char *form;
+	enum source_challenge challenge;
+	char *verify_token;
+	bool by_id; /* repeats have the id alone in common, else event and id */
+	int64_t retention_ms;
+};
+
+/* Makes a plan of whole settings in canonical JSON. ERR_INVALID. */
+MUST_CHECK enum err source_plan_new(struct slice settings, struct source_plan **out,
+    struct problem *p);
+void source_plan_free(struct source_plan *plan); /* NULL is fine */
+
+#endif

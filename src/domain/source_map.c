@@ -1,0 +1,192 @@
+/* How a request becomes events; see source.h. */
+#include <stdlib.h>
+
+#include "base/str.h"
+#include "domain/envelope.h"
+#include "domain/instant.h"
+#include "domain/json_walk.h"
+#include "domain/source_inner.h"
+#include "domain/url_form.h"
+
+#define DEFAULT_SESSION "default"
+#define DEFAULT_EVENT "unknown"
+
+/* Appends the `n`th segment of a path, from 1. */
+static void put_segment(struct slice path, unsigned n, struct buf *out)
+{
+	struct slice segment = {0};
+	for (unsigned i = 0; i < n; i++)
+		segment = slice_cut(&path, '/');
+	if (segment.len > 0)
+		url_decode(segment, false, out);
+}
+
+/* Appends the first parameter of that name. */
+static void put_parameter(struct slice query, struct slice name, struct buf *out)
+{
+	struct buf key = BUF_INIT(query.len);
+	struct buf value = BUF_INIT(query.len);
+	while (url_form_next(&query, &key, &value)) {
+		if (slice_eq(buf_view(&key), name)) {
+			buf_slice(out, buf_view(&value));
+			break;
+		}
+	}
+	buf_fini(&key);
+	buf_fini(&value);
+}
+
+/* Appends a value of the body as a text: that of a string, the literal of a number or word. */
+static void put_body(const struct json_pointer *p, struct slice item, struct buf *out)
+{
+	struct slice value = json_pointer_find(p, item);
+	bool is_text = json_text_of(value, out);
+	if (!is_text && value.ptr != NULL && !json_is_object(value) && !json_is_array(value) &&
+	    !slice_eq(value, SLICE("null")))
+		buf_slice(out, value);
+}
+
+/* Appends the value; nothing where there is none, or it is over the buffer's limit. */
+static void put_value(const struct source_value *v, const struct arrival *a, struct slice item,
+    struct buf *out)
+{
+	size_t start = out->len;
+	if (v->from == FROM_TEXT)
+		buf_puts(out, v->text);
+	else if (v->from == FROM_BODY)
+		put_body(v->pointer, item, out);
+	else if (v->from == FROM_HEADER)
+		buf_slice(out, slice_trim(a->header(a->request, v->text)));
+	else if (v->from == FROM_QUERY)
+		put_parameter(a->query, slice_of(v->text), out);
+	else if (v->from == FROM_PATH)
+		put_segment(a->path, v->segment, out);
+	if (out->failed) {
+		out->len = start;
+		out->failed = false;
+	}
+}
+
+/* Reads a time; false where there is none that can be one of an envelope's. */
+static bool read_time(struct slice text, enum time_unit unit, int64_t *out_s)
+{
+	int64_t ms = 0;
+	uint64_t n = 0;
+	if (unit == UNIT_ISO) {
+		bool good = instant_parse(text, &ms) == OK;
+		*out_s = ms / 1000;
+		return good;
+	}
+	struct slice whole = slice_cut(&text, '.'); /* 1700000000.5 */
+	if (str_u64(whole, &n) != OK)
+		return false;
+	n /= unit == UNIT_MS ? 1000 : 1;
+	*out_s = (int64_t)n;
+	return n <= (uint64_t)ENVELOPE_TIME_MAX;
+}
+
+/* Appends `item` without what is dropped. */
+static void put_kept(const struct source_plan *plan, struct slice item, struct buf *out)
+{
+	buf_slice(out, item);
+	for (size_t i = 0; i < plan->drops; i++) {
+		struct buf left = BUF_INIT(out->max);
+		json_pointer_leave_out(plan->drop[i], buf_view(out), &left);
+		buf_fini(out);
+		*out = left;
+	}
+}
+
+/* Appends what becomes the data: the whole, where it is not where it should be. */
+static void put_data(const struct source_plan *plan, struct slice item, struct buf *out)
+{
+	struct slice data = plan->data == NULL ? item : json_pointer_find(plan->data, item);
+	buf_slice(out, data.ptr == NULL ? item : data);
+}
+
+static void map_data(const struct source_plan *plan, struct slice item, struct buf *out)
+{
+	struct buf kept = BUF_INIT(out->max);
+	if (plan->drops == 0) {
+		put_data(plan, item, out);
+		return;
+	}
+	put_kept(plan, item, &kept);
+	put_data(plan, buf_view(&kept), out);
+	buf_fini(&kept);
+}
+
+static void map_names(const struct source_plan *plan, const struct arrival *a,
+    struct slice item, struct source_event *out)
+{
+	struct buf text = BUF_INIT(SOURCE_ID_MAX);
+	put_value(&plan->session, a, item, &text);
+	if (!name_put_session(buf_view(&text), out->session)) {
+		out->missed = plan->session.from != FROM_NOTHING;
+		memcpy(out->session, DEFAULT_SESSION, sizeof(DEFAULT_SESSION));
+	}
+	buf_reset(&text);
+	put_value(&plan->event, a, item, &text);
+	if (!name_put_event(buf_view(&text), out->event)) {
+		out->missed = out->missed || plan->event.from != FROM_NOTHING;
+		memcpy(out->event, DEFAULT_EVENT, sizeof(DEFAULT_EVENT));
+	}
+	buf_reset(&text);
+	put_value(&plan->timestamp, a, item, &text);
+	out->has_timestamp = read_time(buf_view(&text), plan->unit, &out->timestamp_s);
+	buf_fini(&text);
+}
+
+/*
+ * What repeats have in common: their id, and unless that alone tells events apart, their event;
+ * without an id all that they say.
+ */
+static void map_id(const struct source_plan *plan, const struct arrival *a, struct slice item,
+    struct source_event *out)
+{
+	put_value(&plan->event_id, a, item, &out->id);
+	bool has_id = out->id.len > 0;
+	if (!has_id)
+		buf_slice(&out->id, item);
+	if (!has_id || !plan->by_id) {
+		buf_putc(&out->id, '\0');
+		buf_puts(&out->id, out->event);
+	}
+	buf_putc(&out->id, '\0');
+	buf_puts(&out->id, out->session);
+}
+
+void source_map(const struct source *s, const struct arrival *a, struct slice item,
+    struct source_event *out)
+{
+	const struct source_plan *plan = s->plan;
+	out->missed = false;
+	buf_reset(&out->data);
+	buf_reset(&out->id);
+	map_names(plan, a, item, out);
+	map_id(plan, a, item, out);
+	map_data(plan, item, &out->data);
+}
+
+struct splitting {
+	bool (*fn)(void *arg, struct slice item);
+	void *arg;
+	bool found;
+};
+
+static bool take_item(void *arg, struct slice item)
+{
+	struct splitting *sp = arg;
+	sp->found = true;
+	return sp->fn(sp->arg, item);
+}
+
+void source_split(const struct source *s, struct slice body,
+    bool (*fn)(void *arg, struct slice item), void *arg)
+{
+	struct splitting sp = {fn, arg, false};
+	if (s->plan->split != NULL)
+		json_pointer_each(s->plan->split, body, take_item, &sp);
+	if (!sp.found)
+		(void)fn(arg, body);
+}
