@@ -3,10 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/percent.h"
 #include "base/str.h"
 #include "domain/name.h"
 
@@ -85,15 +87,20 @@ static int compare_sessions(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Orders the sessions, so that the same ones make the same text. */
+/*
+ * Orders the sessions, so that the same ones make the same text; encodes them, so that others
+ * make another.
+ */
 static void name_reach(struct auth_token *t)
 {
-	struct buf text = BUF_INIT(t->session_count * (SESSION_MAX + 1));
+	struct buf text = BUF_INIT(t->session_count * (PERCENT_GROWTH * SESSION_MAX + 1));
 	qsort(t->sessions, t->session_count, sizeof(char *), compare_sessions);
 	for (size_t i = 0; i < t->session_count; i++) {
 		bool repeated = i > 0 && strcmp(t->sessions[i], t->sessions[i - 1]) == 0;
-		if (!repeated)
-			buf_printf(&text, " %s", t->sessions[i]);
+		if (repeated)
+			continue;
+		buf_putc(&text, ' ');
+		percent_put(&text, slice_of(t->sessions[i]));
 	}
 	t->reach = mem_copy(text.data, text.len);
 	buf_fini(&text);
@@ -103,17 +110,18 @@ static void name_reach(struct auth_token *t)
 static enum err add_sessions(struct auth_token *t, struct slice line, unsigned number,
     bool *is_all, struct problem *p)
 {
+	char session[SESSION_MAX + 1];
 	*is_all = false;
 	for (struct slice word = take_word(&line); !ends_line(word); word = take_word(&line)) {
 		if (slice_eq(word, SLICE("*"))) {
 			*is_all = true;
 			continue;
 		}
-		if (!name_is_session(word))
+		if (name_read_session(word, session) != OK)
 			return problem_set(p, ERR_INVALID, "tokens_file",
-			    "line %u: a session id must match [A-Za-z0-9._~-]{1,128}", number);
+			    "line %u: a session id must be " SESSION_LISTED, number);
 		t->sessions = mem_resize(t->sessions, t->session_count + 1, sizeof(char *));
-		t->sessions[t->session_count++] = mem_copy(word.ptr, word.len);
+		t->sessions[t->session_count++] = mem_copy(session, strlen(session));
 	}
 	if (*is_all && t->session_count > 0)
 		return problem_set(p, ERR_INVALID, "tokens_file",

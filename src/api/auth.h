@@ -30,9 +30,10 @@ void auth_free(struct auth *a);
 MUST_CHECK enum err auth_add(struct auth *a, struct slice token, struct problem *p);
 
 /*
- * Adds the tokens of a tokens file: a token a line, followed by session ids for these, by "*"
- * for all; a word that begins with '#' starts a comment. A token with nothing behind it is for
- * all, too: auth_bare_line(). ERR_INVALID with "line N: …".
+ * Adds the tokens of a tokens file: a token a line, followed by session ids for these, as
+ * name_read_session() takes them, by "*" for all; a word that begins with '#' starts a comment.
+ * A token with nothing behind it is for all, too: auth_bare_line(). ERR_INVALID with
+ * "line N: …".
  */
 MUST_CHECK enum err auth_add_file(struct auth *a, struct slice text, struct problem *p);
 

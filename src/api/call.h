@@ -9,6 +9,7 @@
 #include "api/guard.h"
 #include "base/json_write.h"
 #include "domain/name.h"
+#include "domain/webhook.h"
 
 #define CALL_RETRY_AFTER_S "5"     /* Retry-After of 429, 503 and 507 */
 #define CALL_PAGE_BYTES (1u << 20) /* a page of a list ends behind the entry that passes this */
@@ -63,6 +64,15 @@ struct route {
 	bool open;          /* needs no token */
 	const char *params; /* of its query, separated by spaces; NULL: none */
 };
+
+/*
+ * Whether the call may see what becomes of deliveries to the webhook of that number: of those
+ * for all sessions with a token for all.
+ */
+static inline bool call_sees(const struct call *c, uint64_t webhook)
+{
+	return c->token == NULL || !webhook_is_for_all(webhook);
+}
 
 /* Sends JSON and ends the call; one that its buffer had no room for is a 500 and a log line. */
 void call_reply(struct call *c, int status, const struct json_writer *json);

@@ -98,7 +98,7 @@ static bool is_asked_for(struct page *page, const struct delivery *d)
 {
 	const struct filter *f = &page->filter;
 	struct uuid webhook;
-	if (f->has_status && d->status != f->status)
+	if ((f->has_status && d->status != f->status) || !call_sees(page->call, d->webhook))
 		return false;
 	if (!f->has_webhook)
 		return true;
@@ -212,7 +212,7 @@ enum err deliveries_find(struct call *c, struct db_txn *txn, struct delivery *d,
 	enum err err = queue_get(txn, &c->id, d);
 	if (err == OK)
 		err = events_get(txn, &d->event_id, e, NULL);
-	if (err == OK && strcmp(e->session, c->session) != 0)
+	if (err == OK && (strcmp(e->session, c->session) != 0 || !call_sees(c, d->webhook)))
 		err = ERR_NOTFOUND;
 	if (err == ERR_NOTFOUND)
 		return problem_set(&c->problem, err, "", "no such delivery in this session");
@@ -258,6 +258,12 @@ static enum err find(struct delivery_call *dc, struct db_txn *txn)
 	return err;
 }
 
+/* Whose dead letters that of the delivery is among. */
+static struct slice letters_of(const struct delivery_call *dc)
+{
+	return webhook_owner(dc->delivery.webhook, slice_of(dc->call.session));
+}
+
 static enum err apply_retry(struct op *op, struct db_txn *txn)
 {
 	struct delivery_call *dc = (struct delivery_call *)op;
@@ -270,7 +276,7 @@ static enum err apply_retry(struct op *op, struct db_txn *txn)
 		err = problem_set(&dc->call.problem, ERR_CONFLICT, "",
 		    "the webhook of this delivery no longer exists");
 	if (err == OK)
-		err = resend_delivery(txn, slice_of(dc->call.session), &dc->delivery, w->fifo,
+		err = resend_delivery(txn, letters_of(dc), &dc->delivery, w->fifo,
 		    clock_wall_ms());
 	webhook_free(w);
 	if (err == ERR_FULL)
@@ -310,8 +316,7 @@ static enum err apply_cancel(struct op *op, struct db_txn *txn)
 	struct delivery_call *dc = (struct delivery_call *)op;
 	enum err err = find(dc, txn);
 	if (err == OK)
-		err = resend_cancel(txn, slice_of(dc->call.session), &dc->delivery,
-		    clock_wall_ms());
+		err = resend_cancel(txn, letters_of(dc), &dc->delivery, clock_wall_ms());
 	if (err == ERR_CONFLICT)
 		err = problem_set(&dc->call.problem, err, "",
 		    "it is over already: delivered, expired or cancelled");

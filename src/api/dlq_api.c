@@ -31,17 +31,6 @@ struct page {
 	struct uuid webhook;
 };
 
-/* Writes the body as a string; null where the store cannot give it. */
-static void write_payload(struct page *page, const struct dead_letter *d)
-{
-	struct event e;
-	enum err err = events_get(page->txn, &d->event_id, &e, &page->body);
-	if (err == OK)
-		json_write_text(&page->json, "payload", buf_view(&page->body));
-	else
-		json_write_null(&page->json, "payload");
-}
-
 static bool write_entry(void *arg, const struct dead_letter *d)
 {
 	struct page *page = arg;
@@ -51,10 +40,12 @@ static bool write_entry(void *arg, const struct dead_letter *d)
 	page->last = d->id;
 	if (page->of_webhook && !uuid_eq(&page->webhook, &d->webhook_id))
 		return true;
+	struct event e;
+	bool is_kept = events_get(page->txn, &d->event_id, &e, &page->body) == OK;
 	page->count++;
 	json_open_object(json, NULL);
 	uuid_write(json, "id", &d->id);
-	json_write_cstr(json, "session_id", page->call->session);
+	json_write_cstr(json, "session_id", is_kept ? e.session : page->call->session);
 	uuid_write(json, "webhook_id", &d->webhook_id);
 	json_write_bytes_or_null(json, "webhook_url", slice_of(d->webhook_url));
 	uuid_write(json, "event_id", &d->event_id);
@@ -64,7 +55,10 @@ static bool write_entry(void *arg, const struct dead_letter *d)
 	json_write_u64(json, "attempts", d->attempts);
 	json_write_time(json, "failed_at", d->failed_ms);
 	json_write_i64(json, "failed_at_unix", d->failed_ms / 1000);
-	write_payload(page, d);
+	if (is_kept)
+		json_write_text(json, "payload", buf_view(&page->body));
+	else
+		json_write_null(json, "payload");
 	json_close(json);
 	return true;
 }

@@ -52,6 +52,8 @@ static enum err write_deliveries(struct call *c, struct db_txn *txn, const struc
 		enum err err = queue_get(txn, &id, &d);
 		if (err == ERR_NOTFOUND || err == ERR_CORRUPT)
 			continue; /* a damaged one: it is logged, and passed by */
+		if (err == OK && !call_sees(c, d.webhook))
+			continue;
 		if (err == OK)
 			err = delivery_write(&c->api->conf, txn, e, &d, json);
 		if (err != OK)

@@ -29,17 +29,26 @@ static void free_tested(struct tested *t)
 	filter_free(t->filter);
 }
 
+/* The session that the event is of; empty where the webhook is for all: any. */
+static struct slice session_of(const struct call *c)
+{
+	bool is_any = strcmp(c->session, SESSION_ALL) == 0;
+	return is_any ? SLICE("") : slice_of(c->session);
+}
+
 /* Reads an event of the session that is kept. */
 static enum err read_kept(struct call *c, const struct uuid *id, struct tested *t)
 {
 	struct db_txn *txn = NULL;
 	struct event e;
+	struct slice session = session_of(c);
 	enum err err = db_read(c->api->conf.db, &txn);
 	if (err != OK)
 		return err;
 	err = events_get(txn, id, &e, &t->body);
 	db_read_end(txn);
-	if (err == ERR_NOTFOUND || (err == OK && strcmp(e.session, c->session) != 0))
+	if (err == ERR_NOTFOUND ||
+	    (err == OK && session.len > 0 && !slice_eq(slice_of(e.session), session)))
 		return problem_set(&c->problem, ERR_NOTFOUND, "event_id",
 		    "no such event of this session is kept: it went nowhere, is past its "
 		    "retention, or never was");
@@ -97,7 +106,7 @@ static enum err read_given(struct call *c, struct tested *t)
 	struct json_reader r;
 	struct envelope e;
 	json_init(&r, c->body);
-	enum err err = envelope_read(&r, slice_of(c->session), clock_wall_ms() / 1000, "",
+	enum err err = envelope_read(&r, session_of(c), clock_wall_ms() / 1000, "",
 	    &c->api->scratch, &t->body, &e, &c->problem);
 	json_fini(&r);
 	if (err == OK)

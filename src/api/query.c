@@ -2,7 +2,9 @@
 #include "api/query.h"
 
 #include <stdio.h>
+#include <string.h>
 
+#include "base/percent.h"
 #include "base/str.h"
 #include "domain/instant.h"
 
@@ -123,26 +125,23 @@ void query_refuse(struct query *q, const char *name, const char *allowed)
 	call_fail(q->call, 400, field, words);
 }
 
-/* Undoes %XX; a '+' is a '+', as in RFC 3986. False for what is malformed or too long. */
+/* Undoes %XX. False for what is malformed, too long, or has a NUL. */
 static bool decode(struct slice raw, char out[QUERY_TEXT_MAX + 1])
 {
 	size_t len = 0;
-	for (size_t i = 0; i < raw.len; i++) {
-		int byte = (unsigned char)raw.ptr[i];
-		if (byte == '%') {
-			int high = i + 2 < raw.len ? str_hex_digit(raw.ptr[i + 1]) : -1;
-			int low = high < 0 ? -1 : str_hex_digit(raw.ptr[i + 2]);
-			if (low < 0)
-				return false;
-			byte = high * 16 + low;
-			i += 2;
-		}
-		if (len == QUERY_TEXT_MAX || byte == 0)
-			return false;
-		out[len++] = (char)byte;
-	}
+	if (percent_decode(raw, QUERY_TEXT_MAX, out, &len) != OK ||
+	    memchr(out, '\0', len) != NULL)
+		return false;
 	out[len] = '\0';
 	return true;
+}
+
+/* Makes each '+' the space that it stands for where a form's rules hold. */
+static struct slice undo_plus(struct slice raw, struct buf *out)
+{
+	for (size_t i = 0; i < raw.len; i++)
+		buf_putc(out, raw.ptr[i] == '+' ? ' ' : raw.ptr[i]);
+	return buf_view(out);
 }
 
 bool query_text(struct query *q, const char *name, char out[QUERY_TEXT_MAX + 1])
@@ -157,6 +156,20 @@ bool query_text(struct query *q, const char *name, char out[QUERY_TEXT_MAX + 1])
 	}
 	memcpy(out, text, strlen(text) + 1);
 	return true;
+}
+
+bool query_session(struct query *q, const char *name, const char *allowed,
+    char out[QUERY_TEXT_MAX + 1])
+{
+	struct parameter p;
+	if (q->answered || !find(q->call, slice_of(name), &p))
+		return false;
+	struct buf raw = BUF_INIT(p.value.len);
+	bool good = decode(undo_plus(p.value, &raw), out) && name_is_session(slice_of(out));
+	buf_fini(&raw);
+	if (!good)
+		query_refuse(q, name, allowed);
+	return good;
 }
 
 bool query_number(struct query *q, const char *name, uint64_t min, uint64_t max, uint64_t *out)

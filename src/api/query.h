@@ -28,11 +28,21 @@ void query_refuse(struct query *q, const char *name, const char *allowed);
 
 /*
  * Each reads parameter `name` and returns whether it is there and good; else its output is
- * untouched.
+ * untouched. A '+' is a '+', as in RFC 3986.
  */
 bool query_text(struct query *q, const char *name, char out[QUERY_TEXT_MAX + 1]);
 bool query_number(struct query *q, const char *name, uint64_t min, uint64_t max, uint64_t *out);
 bool query_uuid(struct query *q, const char *name, struct uuid *out);
+
+_Static_assert(QUERY_TEXT_MAX >= SESSION_MAX, "a session id fits");
+
+/*
+ * Reads a session id the same way, but that `out` is of no use without one, and that a '+' is a
+ * space: forms, URLSearchParams and Python's urlencode() write a space so, and no client leaves
+ * a '+' as it is but by hand. `allowed`: what it must be.
+ */
+bool query_session(struct query *q, const char *name, const char *allowed,
+    char out[QUERY_TEXT_MAX + 1]);
 
 /* A moment, as instant_parse() reads it, in wall milliseconds. */
 bool query_time(struct query *q, const char *name, int64_t *out_ms);

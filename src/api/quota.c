@@ -15,7 +15,8 @@ struct part {
 	size_t item;      /* its first */
 	uint64_t waiting; /* before the request */
 	uint64_t added;   /* deliveries, by its events so far */
-	uint64_t bytes;   /* the same */
+	uint64_t own;     /* of these to its own webhooks */
+	uint64_t bytes;   /* by its events so far */
 };
 
 static struct part *take_part(struct map *parts, const struct quota *q, const struct intake *in,
@@ -41,6 +42,15 @@ static uint64_t item_bytes(const struct intake_item *item)
 	if (item->publication.event.deliveries > 0)
 		bytes += event_cost(&item->publication.event);
 	return bytes;
+}
+
+/* Those to webhooks for all sessions wait in the queues of these, which are no session's. */
+static uint64_t own_deliveries(const struct publication *p)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < p->event.deliveries; i++)
+		n += webhook_is_for_all(p->targets[i].webhook) ? 0 : 1;
+	return n;
 }
 
 static uint64_t key_bytes(const struct intake *in, bool has_key)
@@ -119,7 +129,8 @@ static enum err add_items(const struct quota *q, const struct intake *in, bool h
 			continue;
 		part->added += item->publication.event.deliveries;
 		part->bytes += item_bytes(item);
-		if (q->most > 0 && part->added > 0 && part->waiting + part->added > q->most)
+		part->own += own_deliveries(&item->publication);
+		if (q->most > 0 && part->own > 0 && part->waiting + part->own > q->most)
 			return refuse_queue(q, in, i, part, p);
 	}
 	return OK;

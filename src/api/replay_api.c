@@ -106,7 +106,8 @@ static enum err read_status(const struct json_member *m, uint8_t *out, struct pr
 	    "what is pending is sent anyway");
 }
 
-static enum err read_member(const struct json_member *m, struct replay *r, struct problem *p)
+static enum err read_member(const struct json_member *m, bool ignores_unknown, struct replay *r,
+    struct problem *p)
 {
 	bool is_null = slice_eq(m->value, SLICE("null")); /* and leaves the default */
 	if (slice_eq(m->key, SLICE("since")))
@@ -115,15 +116,17 @@ static enum err read_member(const struct json_member *m, struct replay *r, struc
 		return is_null ? OK : read_time(m, "until", &r->until_ms, p);
 	if (slice_eq(m->key, SLICE("status")))
 		return is_null ? OK : read_status(m, &r->statuses, p);
+	if (ignores_unknown)
+		return OK;
 	return problem_set(p, ERR_INVALID, "", "allowed are since, until and status");
 }
 
-static enum err read_members(const struct json_member *members, size_t count, struct replay *r,
-    struct problem *p)
+static enum err read_members(const struct json_member *members, size_t count,
+    bool ignores_unknown, struct replay *r, struct problem *p)
 {
 	enum err err = OK;
 	for (size_t i = 0; err == OK && i < count; i++)
-		err = read_member(&members[i], r, p);
+		err = read_member(&members[i], ignores_unknown, r, p);
 	if (err == OK && r->since_ms < 0)
 		err = problem_set(p, ERR_INVALID, "since", "since is needed: " INSTANT_ALLOWED);
 	if (err == OK && r->until_ms <= r->since_ms)
@@ -131,7 +134,8 @@ static enum err read_members(const struct json_member *members, size_t count, st
 	return err;
 }
 
-static enum err read_request(struct slice body, struct replay *r, struct problem *p)
+static enum err read_request(struct slice body, bool ignores_unknown, struct replay *r,
+    struct problem *p)
 {
 	struct json_reader reader;
 	struct buf canonical = BUF_INIT(2 * REQUEST_MAX);
@@ -142,7 +146,7 @@ static enum err read_request(struct slice body, struct replay *r, struct problem
 	if (err == OK)
 		err = json_read_end(&reader);
 	if (err == OK)
-		err = read_members(members, count, r, p);
+		err = read_members(members, count, ignores_unknown, r, p);
 	else
 		(void)json_problem(&reader, err, p); /* returns `err` */
 	json_fini(&reader);
@@ -206,7 +210,8 @@ void handle_replay_start(struct call *c)
 	    .started_ms = now_ms};
 	if (!find_webhook(c, &r->key))
 		return;
-	enum err err = read_request(c->body, r, &c->problem);
+	enum err err = read_request(c->body, c->api->conf.rules.ignores_unknown, r,
+	    &c->problem);
 	if (err == OK && !c->api->conf.health->has_room)
 		err = ERR_NOSPACE;
 	if (err != OK) {

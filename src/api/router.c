@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/str.h"
+#include "base/percent.h"
 #include "store/events.h"
 
 #define SEGMENTS_MAX 8      /* of a path; no call has more */
@@ -96,6 +96,38 @@ static const struct route ROUTES[] = {
 	NULL},
     {"GET", "api/v1/sessions/:session/events/:id", handle_event_show, NULL, NULL, false, NULL},
     {"GET", "api/v1/events/:id", handle_event_show, NULL, NULL, false, NULL},
+    {"POST", "api/v1/webhooks", handle_webhook_create, release_webhook, &WEBHOOKS_CALL_SIZE,
+	false, NULL},
+    {"GET", "api/v1/webhooks", handle_webhook_list, NULL, NULL, false, "limit cursor"},
+    {"GET", "api/v1/webhooks/dlq", handle_dlq_list, NULL, NULL, false,
+	"limit cursor webhook_id"},
+    {"DELETE", "api/v1/webhooks/dlq", handle_dlq_purge, NULL, &DLQ_CALL_SIZE, false,
+	"webhook_id"},
+    {"POST", "api/v1/webhooks/dlq/replay", handle_dlq_replay_all, NULL, &DLQ_CALL_SIZE, false,
+	"webhook_id"},
+    {"DELETE", "api/v1/webhooks/dlq/:id", handle_dlq_delete, NULL, NULL, false, NULL},
+    {"POST", "api/v1/webhooks/dlq/:id/replay", handle_dlq_replay, NULL, &DLQ_CALL_SIZE, false,
+	NULL},
+    {"POST", "api/v1/webhooks/:id/replay", handle_replay_start, NULL, &REPLAY_CALL_SIZE, false,
+	NULL},
+    {"GET", "api/v1/webhooks/:id/replay", handle_replay_show, NULL, &REPLAY_CALL_SIZE, false,
+	NULL},
+    {"DELETE", "api/v1/webhooks/:id/replay", handle_replay_cancel, NULL, &REPLAY_CALL_SIZE,
+	false, NULL},
+    {"GET", "api/v1/webhooks/:id", handle_webhook_show, NULL, NULL, false, NULL},
+    {"PATCH", "api/v1/webhooks/:id", handle_webhook_patch, release_webhook, &WEBHOOKS_CALL_SIZE,
+	false, NULL},
+    {"DELETE", "api/v1/webhooks/:id", handle_webhook_delete, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false, NULL},
+    {"POST", "api/v1/webhooks/:id/enable", handle_webhook_enable, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false, NULL},
+    {"POST", "api/v1/webhooks/:id/disable", handle_webhook_disable, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false, NULL},
+    {"POST", "api/v1/webhooks/:id/rotate-secret", handle_webhook_rotate, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false, NULL},
+    {"POST", "api/v1/webhooks/:id/filter-test", handle_filter_test, NULL, NULL, false, NULL},
+    {"POST", "api/v1/webhooks/:id/test", handle_test, release_publish, &PUBLISH_CALL_SIZE,
+	false, NULL},
 };
 #define ROUTE_COUNT (sizeof(ROUTES) / sizeof(ROUTES[0]))
 
@@ -209,11 +241,10 @@ static enum err split_path(struct slice raw, struct path *path)
 		if (segment == NULL)
 			return ERR_NOTFOUND;
 		if (c == '%') {
-			int high = i + 2 < raw.len ? str_hex_digit(raw.ptr[i + 1]) : -1;
-			int low = high < 0 ? -1 : str_hex_digit(raw.ptr[i + 2]);
-			if (low < 0)
+			int byte = percent_byte(raw, i);
+			if (byte < 0)
 				return ERR_SYNTAX;
-			c = (char)(high * 16 + low);
+			c = (char)byte;
 			i += 2;
 			path->is_encoded[path->count - 1] = true;
 		}
@@ -265,6 +296,13 @@ static const struct route *find_route(const struct api *api, const char *method,
 	return NULL;
 }
 
+/* Whether the call is about webhooks for all sessions. */
+static bool is_for_all(const struct route *route)
+{
+	static const struct slice PREFIX = SLICE_INIT("api/v1/webhooks");
+	return slice_starts(slice_of(route->pattern), PREFIX);
+}
+
 /* Whether the call makes something in its session, which then is there. */
 static bool begins_session(const struct route *route)
 {
@@ -276,13 +314,15 @@ static bool begins_session(const struct route *route)
 static enum err read_names(struct call *c, const struct path *path)
 {
 	const struct pattern *pattern = &c->api->patterns[c->route - ROUTES];
+	if (is_for_all(c->route))
+		memcpy(c->session, SESSION_ALL, sizeof(SESSION_ALL));
 	for (size_t i = 0; i < path->count && i < pattern->count; i++) {
 		struct slice part = pattern->parts[i];
 		struct slice segment = path->segments[i];
 		if (slice_eq(part, SLICE(":session"))) {
 			if (!name_is_session(segment))
 				return problem_set(&c->problem, ERR_INVALID, "session",
-				    "a session id must match [A-Za-z0-9._~-]{1,128}");
+				    "a session id must be " SESSION_ALLOWED);
 			if (begins_session(c->route) && name_is_folded(segment))
 				return problem_set(&c->problem, ERR_INVALID, "session",
 				    NAME_FOLDED);
@@ -391,7 +431,10 @@ static enum err admit(struct call *c, const struct path *path)
 	name_taker(c, c->token_name);
 	enum err err = read_names(c, path);
 	if (err == OK && c->session[0] != '\0' && !auth_reaches(c->token, slice_of(c->session)))
-		err = ERR_REFUSED;
+		err = is_for_all(c->route)
+		    ? problem_set(&c->problem, ERR_REFUSED, "",
+			  "webhooks for all sessions need a token for all")
+		    : ERR_REFUSED;
 	if (err != OK)
 		call_fail_err(c, err);
 	else if ((is_api(c->route) && !query_admit(c)) || !call_has_coding(c))

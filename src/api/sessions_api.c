@@ -12,9 +12,9 @@
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
-#define STEPS_MAX 2000         /* sessions that one call looks at */
-#define WEBHOOKS_MAX 10000     /* a page ends with the session with which it has more */
-#define ANSWER_MAX (96u << 10) /* bytes: a page of the longest names */
+#define STEPS_MAX 2000          /* sessions that one call looks at */
+#define WEBHOOKS_MAX 10000      /* a page ends with the session with which it has more */
+#define ANSWER_MAX (128u << 10) /* bytes: a page of the longest names, all of it escaped */
 
 struct name {
 	char text[SESSION_MAX + 1];
@@ -129,12 +129,8 @@ static bool read_page(struct page *page)
 	struct query q = {.call = page->call};
 	page->limit = PAGE_DEFAULT;
 	(void)query_number(&q, "limit", 1, PAGE_MAX, &page->limit);
-	if (!query_text(&q, "cursor", cursor))
-		return !q.answered;
-	if (name_is_session(slice_of(cursor)))
-		memcpy(page->at.text, cursor, strlen(cursor) + 1);
-	else
-		query_refuse(&q, "cursor", "the next_cursor of an earlier answer");
+	if (query_session(&q, "cursor", "the next_cursor of an earlier answer", cursor))
+		memcpy(page->at.text, cursor, strlen(cursor)); /* was zeroed */
 	return !q.answered;
 }
 

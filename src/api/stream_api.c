@@ -180,15 +180,11 @@ static bool token_reaches(const void *token, struct slice session)
 static bool read_session(struct query *q, struct feed_filter *filter)
 {
 	struct call *c = q->call;
-	char text[QUERY_TEXT_MAX + 1];
-	if (!query_text(q, "session_id", text))
+	char session[QUERY_TEXT_MAX + 1];
+	if (!query_session(q, "session_id", "a session id: " SESSION_ALLOWED, session))
 		return !q->answered;
-	if (!name_is_session(slice_of(text))) {
-		query_refuse(q, "session_id", "a session id: [A-Za-z0-9._~-]{1,128}");
-		return false;
-	}
-	memcpy(filter->session, text, strlen(text));
-	if (auth_reaches(c->token, slice_of(text)))
+	memcpy(filter->session, session, strlen(session));
+	if (auth_reaches(c->token, slice_of(session)))
 		return true;
 	call_fail_err(c, ERR_REFUSED);
 	return false;

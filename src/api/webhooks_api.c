@@ -204,7 +204,7 @@ void handle_webhook_create(struct call *c)
 	}
 	wc->w = webhook_new();
 	webhook_set(&wc->w->session, c->session);
-	wc->w->timeout_ms = c->api->conf.rules.timeout_ms;
+	webhook_set_defaults(wc->w, &c->api->conf.rules);
 	enum err err = webhook_apply(wc->w, c->body, &c->api->conf.rules, &c->problem);
 	if (err == OK)
 		err = webhook_check(wc->w, &c->problem);
@@ -216,6 +216,8 @@ void handle_webhook_create(struct call *c)
 	}
 	uuid_random(&wc->w->id);
 	wc->w->number = registry_take_number(c->api->conf.registry);
+	if (strcmp(c->session, SESSION_ALL) == 0)
+		wc->w->number |= WEBHOOK_FOR_ALL;
 	wc->w->created_ms = clock_wall_ms();
 	wc->w->updated_ms = wc->w->created_ms;
 	call_stage(c, apply_create, done_create);
@@ -441,7 +443,8 @@ void handle_webhook_disable(struct call *c)
 static enum err mutate_rotate(struct webhooks_call *wc, struct webhook *w)
 {
 	struct call *c = &wc->call;
-	return webhook_apply_rotation(w, c->body, clock_wall_ms(), &c->problem);
+	return webhook_apply_rotation(w, c->body, &c->api->conf.rules, clock_wall_ms(),
+	    &c->problem);
 }
 
 void handle_webhook_rotate(struct call *c)

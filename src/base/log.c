@@ -12,13 +12,15 @@
 #include "base/hash.h"
 #include "base/json_write.h"
 #include "base/log_out.h"
-#include "base/mem.h"
+#include "base/printable.h"
 #include "base/str.h"
 
 #define LINE_END_BYTES 2 /* "}" and a newline, kept free for them */
 #define KINDS 1024       /* kinds of lines that are counted apart; more share a count */
 #define BURST_S 10       /* seconds' worth of lines of a kind that may come at once */
-#define SESSION_KINDS 4  /* a session's webhooks together have so many times what one may */
+/* Bytes of a value of `n` in quotes: six for a control, three for a byte of any other. */
+#define QUOTED_MAX(n) (PRINTABLE_GROWTH * (n) + 2)
+#define SESSION_KINDS 4 /* a session's webhooks together have so many times what one may */
 
 static enum log_level least_level = LOG_INFO;
 static enum log_format line_format = LOG_TEXT;
@@ -89,16 +91,17 @@ static bool is_plain(struct slice s)
 	return s.len > 0;
 }
 
-/* Writes `s` in quotes, with '?' for bytes that could spoil a line of UTF-8 or a terminal. */
+/* Writes `s` as JSON that is printable: escapes for what a terminal would act upon. */
 static void write_quoted(struct json_writer *w, const char *name, struct slice s)
 {
-	char *copy = mem_copy(s.ptr, s.len);
-	for (size_t i = 0; i < s.len; i++) {
-		if ((unsigned char)copy[i] >= 0x7f)
-			copy[i] = '?';
-	}
-	json_write_text(w, name, (struct slice){copy, s.len});
-	free(copy);
+	struct buf json = BUF_INIT(QUOTED_MAX(s.len));
+	struct buf shown = BUF_INIT(QUOTED_MAX(s.len));
+	struct json_writer value = JSON_WRITER(&json);
+	json_write_bytes(&value, NULL, s);
+	printable_put(&shown, buf_view(&json), false);
+	json_write_raw(w, name, buf_view(&shown));
+	buf_fini(&json);
+	buf_fini(&shown);
 }
 
 /* key=value; a value that is not plain is put as JSON would have it. */

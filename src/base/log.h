@@ -2,8 +2,10 @@
  * Log lines, one event a line, as logfmt
  * (level=warn msg="delivery deferred" webhook=… status=503) or as JSON.
  * A decision is logged once, where it is taken. WARN means an operator could
- * act. Secrets and bodies are never fields. errno is preserved. Lines are ASCII:
- * values may come from peers, and any other byte is written as '?'.
+ * act. Secrets and bodies are never fields. errno is preserved. Values may come from
+ * peers: what is more than one word of printable ASCII is a JSON string in either form, and
+ * what would move, turn or hide something on a terminal is escaped in it (\u202e). A byte
+ * that is no UTF-8 is U+FFFD.
  *
  * What a peer can cause over and over is limited: of the lines with the same message for the
  * same webhook so many a second are written, ten seconds' worth at once, and for all webhooks

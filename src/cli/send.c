@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/json_write.h"
+#include "base/percent.h"
 #include "base/reactor.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
@@ -46,8 +47,7 @@ static bool check(const struct sending *s)
 {
 	struct problem p;
 	if (!name_is_session(slice_of(s->session)))
-		(void)fprintf(stderr,
-		    "waybill send: SESSION must match [A-Za-z0-9._~-]{1,128}\n");
+		(void)fprintf(stderr, "waybill send: SESSION must be " SESSION_ALLOWED "\n");
 	else if (name_is_folded(slice_of(s->session)))
 		(void)fprintf(stderr, "waybill send: SESSION: " NAME_FOLDED "\n");
 	else if (!name_is_event(slice_of(s->event)))
@@ -96,7 +96,9 @@ static int post(struct sending *s, const struct buf *body)
 	struct buf text = BUF_INIT(8192);
 	client_header(q, SLICE("Content-Type"), SLICE("application/json"));
 	remote_authorize(&s->remote, q);
-	buf_printf(&text, "%s/api/v1/sessions/%s/events", s->remote.url, s->session);
+	buf_printf(&text, "%s/api/v1/sessions/", s->remote.url);
+	percent_put(&text, slice_of(s->session));
+	buf_puts(&text, "/events");
 	const struct client_body whole = {.text = buf_view(body)};
 	client_send(q, buf_cstr(&text), &whole, TIMEOUT_MS, on_answer, s);
 	while (!s->done) {

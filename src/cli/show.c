@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/utf8.h"
+#include "base/printable.h"
 
 bool show_has_colours(void)
 {
@@ -44,70 +44,14 @@ struct slice show_text(const struct show *s, const char *name)
 	return value;
 }
 
-/* The code point of a sequence of `len` bytes. */
-static uint32_t decode(const unsigned char *p, size_t len)
-{
-	uint32_t c = len == 1 ? p[0] : p[0] & (0xffu >> (len + 1));
-	for (size_t i = 1; i < len; i++)
-		c = c << 6 | (p[i] & 0x3fu);
-	return c;
-}
-
-/*
- * Ranges that are not shown as they are: controls, and what Unicode 15 has in general category
- * Cf, Zl and Zp (DerivedGeneralCategory.txt), from and to.
- */
-static const uint32_t HIDDEN[][2] = {{0x0, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0x600, 0x605},
-    {0x61c, 0x61c}, {0x6dd, 0x6dd}, {0x70f, 0x70f}, {0x890, 0x891}, {0x8e2, 0x8e2},
-    {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff},
-    {0xfff9, 0xfffb}, {0x110bd, 0x110bd}, {0x110cd, 0x110cd}, {0x13430, 0x1343f},
-    {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0001, 0xe007f}};
-
-static bool is_hidden(uint32_t c)
-{
-	for (size_t i = 0; i < sizeof(HIDDEN) / sizeof(HIDDEN[0]); i++) {
-		if (c >= HIDDEN[i][0] && c <= HIDDEN[i][1])
-			return true;
-	}
-	return false;
-}
-
-static void put_escaped(struct buf *out, uint32_t c)
-{
-	if (c == '\n' || c == '\r' || c == '\t')
-		buf_puts(out, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
-	else if (c <= 0xffff)
-		buf_printf(out, "\\u%04x", (unsigned)c);
-	else /* the two surrogates of UTF-16 */
-		buf_printf(out, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (c >> 10)),
-		    (unsigned)(0xdc00 + (c & 0x3ff)));
-}
-
-static void put_printable(struct buf *out, struct slice text, bool is_word)
-{
-	const unsigned char *p = (const unsigned char *)text.ptr;
-	const unsigned char *end = p + text.len;
-	while (p < end) {
-		size_t len = *p < 0x80 ? 1 : utf8_len(p, (size_t)(end - p));
-		uint32_t c = decode(p, len == 0 ? 1 : len);
-		if (len == 0)
-			buf_printf(out, "\\x%02x", *p);
-		else if (is_hidden(c) || (is_word && c == ' '))
-			put_escaped(out, c);
-		else
-			buf_append(out, p, len);
-		p += len == 0 ? 1 : len;
-	}
-}
-
 void show_put_line(struct buf *out, struct slice text)
 {
-	put_printable(out, text, false);
+	printable_put(out, text, false);
 }
 
 void show_put_word(struct buf *out, struct slice text)
 {
-	put_printable(out, text, true);
+	printable_put(out, text, true);
 }
 
 void show_print(FILE *out, struct slice text)
@@ -123,5 +67,38 @@ void show_put(struct buf *out, struct slice text, size_t width)
 	for (size_t i = 0; i < text.len; i++)
 		buf_putc(out, text.ptr[i] >= ' ' && text.ptr[i] <= '~' ? text.ptr[i] : '?');
 	for (size_t i = text.len; i < width; i++)
+		buf_putc(out, ' ');
+}
+
+/* Whether the JSON of a string needs neither its quotes nor an escape to be one word. */
+static bool is_plain(struct slice json)
+{
+	for (size_t i = 1; i + 1 < json.len; i++) {
+		if (json.ptr[i] <= ' ' || json.ptr[i] > '~' || json.ptr[i] == '\\')
+			return false;
+	}
+	return json.len > 2 && json.ptr[0] == '"';
+}
+
+/* How many characters `text` has, which is UTF-8. */
+static size_t characters(struct slice text)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < text.len; i++)
+		n += ((unsigned char)text.ptr[i] & 0xc0) != 0x80 ? 1 : 0;
+	return n;
+}
+
+void show_put_name(struct buf *out, struct slice json, size_t width)
+{
+	size_t from = out->len;
+	if (json.len == 0)
+		buf_putc(out, '-');
+	else if (is_plain(json))
+		buf_append(out, json.ptr + 1, json.len - 2);
+	else
+		show_put_line(out, json);
+	for (size_t n = characters((struct slice){out->data + from, out->len - from});
+	     n < width; n++)
 		buf_putc(out, ' ');
 }

@@ -1,7 +1,8 @@
 /*
  * What the commands that show things to people share: colours, and the members of the JSON
  * objects that the API answers with. Whatever came from elsewhere stays within its line and
- * tells a terminal nothing: in columns it is printable ASCII, else show_put_line().
+ * tells a terminal nothing: in columns it is printable ASCII, but for names, else
+ * show_put_line().
  */
 #ifndef CLI_SHOW_H
 #define CLI_SHOW_H
@@ -9,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/printable.h"
 #include "domain/json.h"
 
 /* Whether standard output is a terminal that wants colours (https://no-color.org). */
@@ -38,7 +40,7 @@ struct slice show_text(const struct show *s, const char *name);
  * byte that is no UTF-8 as \xff. JSON stays the JSON that it was. At most SHOW_GROWTH times as
  * long.
  */
-#define SHOW_GROWTH 6
+#define SHOW_GROWTH PRINTABLE_GROWTH
 void show_put_line(struct buf *out, struct slice text);
 
 /* The same for one word of a line: spaces are escaped too. */
@@ -46,6 +48,13 @@ void show_put_word(struct buf *out, struct slice text);
 
 /* Prints `text` as show_put_line() has it. */
 void show_print(FILE *out, struct slice text);
+
+/*
+ * Appends a name that its holder may have put any character into, of which `json` is the JSON,
+ * quotes included: without these where it is one word of printable ASCII, else with them, as
+ * show_put_line() has it; '-' where it is empty. Spaces fill it up to `width` characters.
+ */
+void show_put_name(struct buf *out, struct slice json, size_t width);
 
 /* Appends `text`, each byte that is not printable ASCII as '?', to `width` at least, 0: any. */
 void show_put(struct buf *out, struct slice text, size_t width);

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/percent.h"
 #include "base/reactor.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
 #include "cli/show.h"
 #include "cli/sse.h"
+#include "domain/name.h"
 
 #define NAME "waybill tail"
 #define TIMEOUT_MS 45000 /* between two pieces: three keep-alives */
@@ -76,7 +78,11 @@ static void put_line(const struct tailing *t, struct slice type, const struct sh
 	buf_putc(out, ' ');
 	show_put(out, type, 9);
 	buf_puts(out, t->colours ? "\033[0m" : "");
-	put_field(out, s, "session_id", "", "");
+	struct slice session = show_member(s, "session_id");
+	if (session.len > 0) {
+		buf_putc(out, ' ');
+		show_put_name(out, session, 0);
+	}
 	put_field(out, s, "event", "", "");
 	put_field(out, s, "event_id", "", "");
 	put_field(out, s, "attempt", "attempt=", "");
@@ -153,6 +159,13 @@ static void put_parameter(struct buf *url, const char **mark, const char *name,
 	*mark = "&";
 }
 
+static void put_session(struct buf *url, const char **mark, const char *session)
+{
+	put_parameter(url, mark, "session_id", session == NULL ? NULL : "");
+	if (session != NULL)
+		percent_put(url, slice_of(session));
+}
+
 static void on_again(void *arg)
 {
 	struct tailing *t = arg;
@@ -164,7 +177,7 @@ static void on_again(void *arg)
 	if (t->sse.last_id[0] != '\0')
 		client_header(q, SLICE("Last-Event-ID"), slice_of(t->sse.last_id));
 	buf_printf(&url, "%s/api/v1/events/stream", t->remote.url);
-	put_parameter(&url, &mark, "session_id", t->session);
+	put_session(&url, &mark, t->session);
 	put_parameter(&url, &mark, "webhook_id", t->webhook);
 	put_parameter(&url, &mark, "status", t->status);
 	client_fetch(q, buf_cstr(&url), TIMEOUT_MS, on_data, on_answer, t);
@@ -210,6 +223,14 @@ static bool is_plain(const char *name, const char *value)
 	return false;
 }
 
+static bool is_session(const char *session)
+{
+	if (session == NULL || name_is_session(slice_of(session)))
+		return true;
+	(void)fprintf(stderr, NAME ": --session: " SESSION_ALLOWED "\n");
+	return false;
+}
+
 int command_tail(int argc, char **argv)
 {
 	struct tailing t = {.wait_ms = WAIT_LEAST_MS};
@@ -230,7 +251,7 @@ int command_tail(int argc, char **argv)
 		(void)fprintf(stderr, NAME ": %s\n", p.message);
 		return EXIT_USAGE;
 	}
-	if (!is_plain("session", t.session) || !is_plain("webhook", t.webhook) ||
+	if (!is_session(t.session) || !is_plain("webhook", t.webhook) ||
 	    !is_plain("status", t.status))
 		return EXIT_USAGE;
 	t.colours = show_has_colours();

@@ -110,7 +110,8 @@ static void put_webhook(const struct watching *w, const struct show *s, struct b
 	put_cell(out, s, "consecutive_failures", 6);
 	put_cell(out, s, "failing_since", 24);
 	put_cell(out, s, "last_status", 6);
-	put_cell(out, s, "session_id", 12);
+	show_put_name(out, show_member(s, "session_id"), 12);
+	buf_putc(out, ' ');
 	put_cell(out, s, "webhook_id", 36);
 	put_cell(out, s, "url", 0);
 	struct slice error = show_text(s, "disabled_reason");

@@ -113,9 +113,10 @@ static enum err write_dead(const struct settlement *s, struct db_txn *txn)
 		err = write_attempt(s, txn);
 	if (err != OK)
 		return err;
-	if (!dead_letters_has_room(txn, s->session, s->dead))
+	struct slice owner = webhook_owner(d.webhook, s->session);
+	if (!dead_letters_has_room(txn, owner, s->dead))
 		dead_letter_shorten(s->dead);
-	return dead_letters_put(txn, s->session, s->dead);
+	return dead_letters_put(txn, owner, s->dead);
 }
 
 /* Disables the webhook, unless it is so already, and says so to the session's others. */

@@ -1,8 +1,8 @@
 /*
  * Envelopes: the members that waybill knows are checked and put in the contract's
- * order, the rest passes through as the reader made it canonical. Nothing is
- * decoded: session and event names need no escapes, a timestamp is judged by its
- * canonical digits, so that 1e9 is an integer and 1.5 is not.
+ * order, the rest passes through as the reader made it canonical. Only session
+ * names and ids are decoded: event names need no escapes, a timestamp is judged by
+ * its canonical digits, so that 1e9 is an integer and 1.5 is not.
  */
 #include "domain/envelope.h"
 
@@ -95,6 +95,29 @@ static bool unquote(struct slice value, struct slice *text)
 	return true;
 }
 
+/*
+ * Decodes a canonical string into `out` and a NUL. Only " and \ may be escaped in it: a control
+ * or half of a surrogate is no part of a name. False for those, and past `max` bytes.
+ */
+static bool decode_name(struct slice value, size_t max, char *out)
+{
+	struct slice text;
+	size_t len = 0;
+	if (!unquote(value, &text))
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		bool escaped = text.ptr[i] == '\\';
+		if (escaped)
+			i++; /* something follows */
+		char c = text.ptr[i];
+		if (len == max || (escaped && c != '"' && c != '\\'))
+			return false;
+		out[len++] = c;
+	}
+	out[len] = '\0';
+	return true;
+}
+
 static void copy_name(struct slice s, char *out)
 {
 	memcpy(out, s.ptr, s.len);
@@ -104,18 +127,23 @@ static void copy_name(struct slice s, char *out)
 static enum err take_session(struct reading *rd, struct slice path)
 {
 	struct slice value = rd->known.session;
-	struct slice session = path;
+	char *session = rd->out->session;
+	struct slice text;
 	if (value.ptr == NULL && path.len == 0)
 		return refuse(rd, "session_id", "is required");
-	if (value.ptr != NULL && !unquote(value, &session))
+	if (value.ptr != NULL && !unquote(value, &text))
 		return refuse(rd, "session_id", "must be a string");
-	if (!name_is_session(session))
-		return refuse(rd, "session_id", "must be 1 to 128 of A-Z a-z 0-9 . _ ~ -");
-	if (name_is_folded(session))
+	bool is_good = value.ptr == NULL
+	    ? name_is_session(path)
+	    : decode_name(value, SESSION_MAX, session) && name_is_session(slice_of(session));
+	if (!is_good)
+		return refuse(rd, "session_id", "must be " SESSION_ALLOWED);
+	if (value.ptr == NULL)
+		copy_name(path, session);
+	if (name_is_folded(slice_of(session)))
 		return refuse(rd, "session_id", NAME_FOLDED);
-	if (path.len > 0 && !slice_eq(session, path))
+	if (path.len > 0 && !slice_eq(slice_of(session), path))
 		return refuse(rd, "session_id", "is not the session of the path");
-	copy_name(session, rd->out->session);
 	return OK;
 }
 
@@ -146,32 +174,23 @@ static enum err take_timestamp(struct reading *rd, int64_t now_s)
 	return OK;
 }
 
-/* Takes the id out of its string, in which of printable ASCII only " and \ are escaped. */
+static bool is_id(const char *text)
+{
+	for (const char *c = text; *c != '\0'; c++) {
+		if (*c < ' ' || *c > '~')
+			return false;
+	}
+	return text[0] != '\0';
+}
+
 static enum err take_id(struct reading *rd)
 {
-	static const char RULE[] = "must be a string of 1 to 128 printable ASCII characters";
-	struct slice value = rd->known.id;
-	struct slice text;
 	char *id = rd->out->id;
-	size_t len = 0;
 	id[0] = '\0';
-	if (value.ptr == NULL)
+	if (rd->known.id.ptr == NULL ||
+	    (decode_name(rd->known.id, ENVELOPE_ID_MAX, id) && is_id(id)))
 		return OK;
-	if (!unquote(value, &text) || text.len == 0)
-		return refuse(rd, "id", RULE);
-	for (size_t i = 0; i < text.len; i++) {
-		bool escaped = text.ptr[i] == '\\';
-		if (escaped)
-			i++;
-		char c = text.ptr[i];
-		if (escaped && c != '"' && c != '\\')
-			return refuse(rd, "id", RULE);
-		if (c < ' ' || c > '~' || len == ENVELOPE_ID_MAX)
-			return refuse(rd, "id", RULE);
-		id[len++] = c;
-	}
-	id[len] = '\0';
-	return OK;
+	return refuse(rd, "id", "must be a string of 1 to 128 printable ASCII characters");
 }
 
 static void write_member(struct json_writer *w, const struct json_member *m)
@@ -294,10 +313,10 @@ static enum err wrap(struct reading *rd, const struct json_member *members, size
 /* Whether it is a whole envelope, for another session than that of the path. */
 static bool is_of_another(const struct reading *rd, struct slice path)
 {
-	struct slice session;
+	char session[SESSION_MAX + 1];
 	return rd->known.event.ptr != NULL && rd->known.session.ptr != NULL &&
-	    unquote(rd->known.session, &session) && name_is_session(session) &&
-	    !slice_eq(session, path);
+	    decode_name(rd->known.session, SESSION_MAX, session) &&
+	    name_is_session(slice_of(session)) && !slice_eq(slice_of(session), path);
 }
 
 static enum err read_one(struct json_reader *r, struct slice session, int64_t now_s,

@@ -1,8 +1,13 @@
 /*
  * Names that clients choose; see name.h. The alphabets are written out as
- * ranges: the locale has no say in what a session may be called.
+ * ranges: the locale has no say in what an event may be called.
  */
 #include "domain/name.h"
+
+#include <string.h>
+
+#include "base/percent.h"
+#include "base/utf8.h"
 
 /* Source: docs/api.md; first the published page's, then its successor's. */
 const char *const NAME_EVENTS[] = {
@@ -51,10 +56,14 @@ static bool is_lower_or_digit(char c)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-static bool is_session_char(char c)
+/* The length of the character at `p`, of `left` bytes; 0 for a control or what is no UTF-8. */
+static size_t session_char(const unsigned char *p, size_t left)
 {
-	return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' ||
-	    c == '~' || c == '-';
+	if (p[0] < 0x80)
+		return p[0] >= 0x20 && p[0] != 0x7f ? 1 : 0;
+	size_t len = utf8_len(p, left);
+	bool is_c1 = len == 2 && p[0] == 0xc2 && p[1] <= 0x9f; /* U+0080 to U+009F */
+	return is_c1 ? 0 : len;
 }
 
 static bool is_event_char(char c)
@@ -64,13 +73,42 @@ static bool is_event_char(char c)
 
 bool name_is_session(struct slice s)
 {
+	return name_is_kept(s) && !slice_eq(s, SLICE(SESSION_ALL));
+}
+
+bool name_is_kept(struct slice s)
+{
+	const unsigned char *p = (const unsigned char *)s.ptr;
 	if (s.len == 0 || s.len > SESSION_MAX)
 		return false;
-	for (size_t i = 0; i < s.len; i++) {
-		if (!is_session_char(s.ptr[i]))
+	for (size_t i = 0; i < s.len;) {
+		size_t len = session_char(p + i, s.len - i);
+		if (len == 0)
 			return false;
+		i += len;
 	}
 	return true;
+}
+
+static bool is_listed_char(char c)
+{
+	static const char MARKS[] = "._~-@:+%";
+	return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || (unsigned char)c >= 0x80 ||
+	    (c != '\0' && strchr(MARKS, c) != NULL);
+}
+
+enum err name_read_session(struct slice written, char out[SESSION_MAX + 1])
+{
+	size_t len = 0;
+	for (size_t i = 0; i < written.len; i++) {
+		if (!is_listed_char(written.ptr[i]))
+			return ERR_INVALID;
+	}
+	if (percent_decode(written, SESSION_MAX, out, &len) != OK ||
+	    !name_is_session((struct slice){out, len}))
+		return ERR_INVALID;
+	out[len] = '\0';
+	return OK;
 }
 
 bool name_is_folded(struct slice s)
@@ -91,10 +129,22 @@ bool name_is_event(struct slice s)
 
 bool name_put_session(struct slice s, char out[SESSION_MAX + 1])
 {
+	const unsigned char *p = (const unsigned char *)s.ptr;
 	size_t n = 0;
-	for (; n < s.len && n < SESSION_MAX; n++)
-		out[n] = is_session_char(s.ptr[n]) ? s.ptr[n] : '_';
+	for (size_t i = 0; i < s.len;) {
+		size_t len = session_char(p + i, s.len - i);
+		size_t taken = len == 0 ? 1 : len;
+		if (n + taken > SESSION_MAX)
+			break;
+		memcpy(out + n, len == 0 ? "_" : s.ptr + i, taken);
+		i += taken;
+		n += taken;
+	}
 	out[n] = '\0';
+	if (n > 0 &&
+	    (!name_is_session((struct slice){out, n}) ||
+		name_is_folded((struct slice){out, n})))
+		out[0] = '_';
 	return n > 0;
 }
 

@@ -5,12 +5,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/err.h"
 #include "base/slice.h"
 
 #define SESSION_MAX 128 /* bytes */
 #define EVENT_MAX 64    /* bytes */
 
-/* Whether `s` is a session id: [A-Za-z0-9._~-]{1,128}. */
+/* What a session id must be, in words. */
+#define SESSION_ALLOWED "1 to 128 bytes of UTF-8 without control characters, and not *"
+
+/* Stands where a session is named for all of them: the owner of webhooks for all sessions. */
+#define SESSION_ALL "*"
+
+/*
+ * Whether `s` is a session id: SESSION_MAX bytes of UTF-8 at most, without the controls of
+ * Unicode's category Cc, and not SESSION_ALL. Bytes are compared, nothing is normalised.
+ */
 bool name_is_session(struct slice s);
 
 /*
@@ -22,14 +32,29 @@ bool name_is_folded(struct slice s);
 
 #define NAME_FOLDED "a session id cannot be . or ..: they are folded away in URLs"
 
+/* Whether a store may have `s` where a session is named: an id, or SESSION_ALL. */
+bool name_is_kept(struct slice s);
+
+/* What one must be in a list of ours. */
+#define SESSION_LISTED                                                                         \
+	SESSION_ALLOWED ", percent-encoded but for letters, digits and . _ ~ - @ : +"
+
+/*
+ * Reads a session id out of such a list. Letters, digits, . _ ~ - @ : + and what is not ASCII
+ * stand there as they are, all else percent-encoded: some of it parts what lists hold, and a
+ * "*" in a name reads as more than one. ERR_INVALID for what is none; `out` is of no use then.
+ */
+MUST_CHECK enum err name_read_session(struct slice written, char out[SESSION_MAX + 1]);
+
 /* Whether `s` is a well-formed event name: [a-z0-9_.]{1,64}. */
 bool name_is_event(struct slice s);
 
 /*
  * Makes names of ours of what others call their sessions and events: bytes that a session's id
- * cannot have become "_". Of an event's name A-Z are lowered and each run of what it cannot
- * have becomes one ".", but none at an end. What is too long is cut. False where nothing is
- * left, or an event would be "all"; `out` is then empty.
+ * cannot have become "_", and so does the first of what may not begin to be one, such as "..".
+ * Of an event's name A-Z are lowered and each run of what it cannot have becomes one ".", but
+ * none at an end. What is too long is cut, within no character. False where nothing is left,
+ * or an event would be "all"; `out` is then empty.
  */
 bool name_put_session(struct slice s, char out[SESSION_MAX + 1]);
 bool name_put_event(struct slice s, char out[EVENT_MAX + 1]);

@@ -13,10 +13,17 @@
 #include "base/err.h"
 #include "base/uuid.h"
 #include "domain/filter.h"
+#include "domain/name.h"
 #include "domain/payload.h"
 #include "domain/retry.h"
 #include "domain/sign.h"
 #include "domain/vault.h"
+
+/*
+ * The bit of a webhook's number that says that it is for all sessions: whoever has the number
+ * knows it, also when the record is gone. The bits below are one sequence for all.
+ */
+#define WEBHOOK_FOR_ALL (UINT64_C(1) << 62)
 
 #define WEBHOOK_TIMEOUT_DEFAULT_MS 5000
 #define WEBHOOK_TIMEOUT_MIN_MS 100
@@ -72,6 +79,17 @@ struct webhook {
 	bool enabled;
 	bool deleted; /* its queue is being purged, then the record goes */
 };
+
+static inline bool webhook_is_for_all(uint64_t number)
+{
+	return (number & WEBHOOK_FOR_ALL) != 0;
+}
+
+/* Whose dead letters those of the webhook are, where its event is of `session`. */
+static inline struct slice webhook_owner(uint64_t number, struct slice session)
+{
+	return webhook_is_for_all(number) ? SLICE(SESSION_ALL) : session;
+}
 
 /* Makes a webhook with every default set, `url` and `session` still NULL; webhook_free() it. */
 struct webhook *webhook_new(void);

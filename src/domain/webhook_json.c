@@ -223,12 +223,17 @@ static enum err unknown_signature(struct problem *p)
 	return err;
 }
 
+/* What a webhook signs with that does not say how. */
+static const struct sign_scheme *standard_scheme(const struct webhook_rules *rules)
+{
+	return rules->signature == NULL ? &SIGN_SCHEMES[0] : rules->signature;
+}
+
 static enum err apply_signature(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
-	(void)rules;
 	const char *text = cJSON_IsString(value) ? value->valuestring : "";
-	const struct sign_scheme *scheme = cJSON_IsNull(value) ? &SIGN_SCHEMES[0]
+	const struct sign_scheme *scheme = cJSON_IsNull(value) ? standard_scheme(rules)
 							       : sign_find_name(slice_of(text));
 	if (scheme == NULL)
 		return unknown_signature(p);
@@ -442,6 +447,8 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 		if (strcmp(member->string, FIELDS[i].name) == 0)
 			return FIELDS[i].apply(w, member, rules, p);
 	}
+	if (rules->ignores_unknown)
+		return OK;
 	char field[FIELD_SHOWN_MAX + 1];
 	(void)snprintf(field, sizeof(field), "%.*s", (int)shown_bytes(member->string),
 	    member->string);
@@ -545,16 +552,15 @@ out:
 }
 
 /* Takes the body of a rotation apart into a temporary webhook's secret and the overlap. */
-static enum err apply_rotation(const cJSON *object, struct webhook *w, int64_t now_ms,
-    struct problem *p)
+static enum err apply_rotation(const cJSON *object, struct webhook *w,
+    const struct webhook_rules *rules, int64_t now_ms, struct problem *p)
 {
-	const struct webhook_rules none = {0};
 	const cJSON *secret = cJSON_GetObjectItemCaseSensitive(object, "secret");
 	const cJSON *overlap = cJSON_GetObjectItemCaseSensitive(object, "overlap_seconds");
 	uint32_t overlap_s = OVERLAP_DEFAULT_S;
 	char made[SIGN_SECRET_SIZE];
 	int known = (secret != NULL ? 1 : 0) + (overlap != NULL ? 1 : 0);
-	if (cJSON_GetArraySize(object) != known)
+	if (cJSON_GetArraySize(object) != known && !rules->ignores_unknown)
 		return problem_set(p, ERR_INVALID, "",
 		    "allowed are secret and overlap_seconds");
 	if (overlap != NULL &&
@@ -566,7 +572,7 @@ static enum err apply_rotation(const cJSON *object, struct webhook *w, int64_t n
 	if (makes)
 		sign_make_secret(made);
 	else
-		err = apply_secret(probe, secret, &none, p);
+		err = apply_secret(probe, secret, rules, p);
 	if (err == OK)
 		webhook_rotate_secret(w, makes ? made : probe->secret,
 		    overlap_s == 0 ? 0 : now_ms + (int64_t)overlap_s * 1000);
@@ -575,18 +581,25 @@ static enum err apply_rotation(const cJSON *object, struct webhook *w, int64_t n
 	return err;
 }
 
-enum err webhook_apply_rotation(struct webhook *w, struct slice body, int64_t now_ms,
-    struct problem *p)
+enum err webhook_apply_rotation(struct webhook *w, struct slice body,
+    const struct webhook_rules *rules, int64_t now_ms, struct problem *p)
 {
 	struct buf canonical = BUF_INIT(WEBHOOK_RECORD_MAX);
 	cJSON *object = NULL;
 	enum err err = read_strictly(body.len == 0 ? SLICE("{}") : body, &canonical, p);
 	if (err == OK) {
 		object = parse(&canonical, p);
-		err = object == NULL ? ERR_INVALID : apply_rotation(object, w, now_ms, p);
+		err = object == NULL ? ERR_INVALID
+				     : apply_rotation(object, w, rules, now_ms, p);
 	}
 	discard(object, &canonical);
 	return err;
+}
+
+void webhook_set_defaults(struct webhook *w, const struct webhook_rules *rules)
+{
+	w->timeout_ms = rules->timeout_ms;
+	w->signature = standard_scheme(rules)->code;
 }
 
 enum err webhook_check(const struct webhook *w, struct problem *p)

@@ -14,9 +14,14 @@ struct webhook_rules {
 	char *const
 	    *extra_events; /* event names beyond the contract's that may be subscribed to */
 	size_t extra_event_count;
-	uint32_t timeout_ms; /* of a new webhook that does not name its own */
-	bool any_event;      /* names that nobody knows may be subscribed to */
+	uint32_t timeout_ms;                 /* of a new webhook that does not name its own */
+	const struct sign_scheme *signature; /* the same; NULL: the first of SIGN_SCHEMES */
+	bool ignores_unknown;                /* what no field is called is passed over */
+	bool any_event;                      /* names that nobody knows may be subscribed to */
 };
+
+/* Gives a new webhook what the rules have for one that says nothing. */
+void webhook_set_defaults(struct webhook *w, const struct webhook_rules *rules);
 
 /*
  * Applies the members of the JSON object `body` to `w`: for a new webhook as for a
@@ -33,8 +38,8 @@ MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
  * Applies the body of a rotate-secret call, {"secret"?,"overlap_seconds"?}, or an empty one:
  * `w` then has a new secret, given or made. ERR_SYNTAX, ERR_INVALID with the problem in words.
  */
-MUST_CHECK enum err webhook_apply_rotation(struct webhook *w, struct slice body, int64_t now_ms,
-    struct problem *p);
+MUST_CHECK enum err webhook_apply_rotation(struct webhook *w, struct slice body,
+    const struct webhook_rules *rules, int64_t now_ms, struct problem *p);
 
 /* Checks what no single field shows: that there is a url. ERR_INVALID. */
 MUST_CHECK enum err webhook_check(const struct webhook *w, struct problem *p);

@@ -233,7 +233,10 @@ static bool wants(const struct feed_filter *filter, const struct happening *h)
 	if (filter->has_webhook &&
 	    (!h->has_webhook || !uuid_eq(&filter->webhook, &h->webhook_id)))
 		return false;
-	return filter->reaches == NULL || filter->reaches(filter->arg, slice_of(h->session));
+	if (filter->reaches == NULL)
+		return true;
+	return !webhook_is_for_all(h->webhook) &&
+	    filter->reaches(filter->arg, slice_of(h->session));
 }
 
 void feed_read(struct feed *f, const struct feed_filter *filter, uint64_t *position,

@@ -103,6 +103,13 @@ static void check_url(struct check *c, const struct webhook *w)
 		check_find(c, "it is deleted, and urls still names it");
 }
 
+/* Whether a webhook has, or had, that number. */
+static bool is_known_number(const struct check *c, uint64_t number)
+{
+	number &= ~WEBHOOK_FOR_ALL;
+	return number > 0 && number <= c->last_webhook;
+}
+
 static void row_webhook(struct check *c, struct slice key, struct slice value)
 {
 	struct webhook *w = NULL;
@@ -114,10 +121,12 @@ static void row_webhook(struct check *c, struct slice key, struct slice value)
 	}
 	if (r.failed || r.left != 0 || number != w->number)
 		check_find(c, "the key is not the webhook's number");
-	else if (number == 0 || number > c->last_webhook)
+	else if (!is_known_number(c, number))
 		check_find(c, "the number is not one of 1 to last_webhook of meta");
-	if (!name_is_session(slice_of(w->session)))
+	if (!name_is_kept(slice_of(w->session)))
 		check_find(c, "the session's name is malformed");
+	if (webhook_is_for_all(number) != (strcmp(w->session, SESSION_ALL) == 0))
+		check_find(c, "the number says whether it is for all sessions, and is wrong");
 	check_url(c, w);
 	webhook_free(w);
 }
@@ -196,7 +205,7 @@ static void begin_event(struct check *c, struct slice value)
 		add(&c->answers, &e->id);
 		return;
 	}
-	if (!name_is_session(slice_of(e->session)) || !name_is_event(slice_of(e->name)))
+	if (!name_is_kept(slice_of(e->session)) || !name_is_event(slice_of(e->name)))
 		check_find(c, "the session's or the event's name is malformed");
 	else if (history_find(c->txn, slice_of(e->session), &e->id) == ERR_NOTFOUND)
 		check_find(c, "history does not name it");
@@ -274,7 +283,7 @@ static void row_delivery(struct check *c, struct slice key, struct slice value)
 		check_find(c, "there is no event of it");
 	else if (err == OK && !is_in_range(&e, &d.id))
 		check_find(c, "its id is not of the range behind its event's");
-	if (d.webhook == 0 || d.webhook > c->last_webhook)
+	if (!is_known_number(c, d.webhook))
 		check_find(c, "webhook %llu is not one of 1 to last_webhook of meta",
 		    U(d.webhook));
 	if (d.status == DELIVERY_WAITING && queue_find_place(c->txn, &d) == ERR_NOTFOUND)
@@ -360,8 +369,11 @@ static void check_dead_delivery(struct check *c, struct slice session,
 		check_find(c, "its delivery is of another event");
 	else if (err == OK && memcmp(&d.letter, &dead->id, UUID_SIZE) != 0)
 		check_find(c, "its delivery names another dead letter");
+	uint64_t webhook = err == OK                ? d.webhook
+	    : slice_eq(session, SLICE(SESSION_ALL)) ? WEBHOOK_FOR_ALL
+						    : 0;
 	if (err != ERR_CORRUPT && events_get(c->txn, &dead->event_id, &e, NULL) == OK &&
-	    !slice_eq(slice_of(e.session), session))
+	    !slice_eq(webhook_owner(webhook, slice_of(e.session)), session))
 		check_find(c, "its event is of another session");
 	add(&c->dead_letters, &dead->delivery_id);
 }
@@ -390,7 +402,7 @@ static void row_dead_by_age(struct check *c, struct slice key, struct slice valu
 {
 	struct dead_letter dead;
 	struct uuid id;
-	if (!parse_id(key, &id) || !name_is_session(value))
+	if (!parse_id(key, &id) || !name_is_kept(value))
 		check_find(c, "the row is malformed");
 	else if (dead_letters_get(c->txn, value, &id, &dead) == ERR_NOTFOUND)
 		check_find(c, "there is no such dead letter in its session");
@@ -448,7 +460,7 @@ static void check_answer(struct check *c, const unsigned char digest[RECORD_DIGE
 	struct answer answer = {0};
 	uint64_t cost = 0;
 	struct slice session = slice_of(known->session);
-	if (!name_is_session(session))
+	if (!name_is_kept(session))
 		check_find(c, "the session's name is malformed");
 	else if (idempotency_cost(c->txn, digest, known, &cost) == OK)
 		c->key_bytes += cost * weight_of(session);
@@ -589,7 +601,7 @@ static void row_usage(struct check *c, struct slice key, struct slice value)
 {
 	struct holding says;
 	struct holding is;
-	if (!name_is_session(key) || usage_decode(value, &says) != OK) {
+	if (!name_is_kept(key) || usage_decode(value, &says) != OK) {
 		check_find(c, "the row is corrupt");
 		c->keys_unread = true;
 		return;

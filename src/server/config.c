@@ -58,6 +58,7 @@ void config_free(struct config *c)
 	free(c->tls_client_ca);
 	free(c->unix_owner);
 	free(c->unix_mode);
+	free(c->default_signature);
 	free(c->data);
 }
 

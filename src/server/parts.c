@@ -3,6 +3,7 @@
 
 #include "base/log_out.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "server/listeners.h"
 #include "server/server.h"
 #include "server/settings.h"
@@ -32,7 +33,9 @@ struct api_conf server_api_conf(struct server *s)
 	    .turn_parts = s->turn_parts,
 	    .rules = {.extra_events = s->config.extra_events.items,
 		.extra_event_count = s->config.extra_events.count,
-		.timeout_ms = (uint32_t)s->config.timeout_ms},
+		.timeout_ms = (uint32_t)s->config.timeout_ms,
+		.signature = sign_find_name(slice_of(s->config.default_signature)),
+		.ignores_unknown = s->config.unknown_fields == 1},
 	    .inbound = s->inbound,
 	    .origins = {.origins = s->config.cors_origins.items,
 		.origin_count = s->config.cors_origins.count,
@@ -133,7 +136,8 @@ struct usage_conf server_usage_conf(struct server *s)
 	    .allotments = allotments};
 	for (size_t i = 0; i < list->count; i++) {
 		struct usage_allotment *a = &allotments[conf.allotment_count];
-		if (setting_read_store_item(list->items[i], &a->session, &a->bytes))
+		const char *size = setting_read_session(list->items[i], a->session);
+		if (size != NULL && str_size(slice_of(size), &a->bytes) == OK)
 			conf.allotment_count++;
 	}
 	return conf;

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/settings.h"
 
 #define FILE_MAX (1u << 20) /* bytes */
 
@@ -83,9 +84,11 @@ struct inbound *secrets_load_inbound(const struct config *c)
 	if (c->inbound_secret != NULL)
 		inbound_add(in, SLICE(""), slice_of(c->inbound_secret));
 	for (size_t i = 0; i < c->session_inbound_secrets.count; i++) {
-		const char *item = c->session_inbound_secrets.items[i]; /* "session=secret" */
-		size_t session = strcspn(item, "=");
-		inbound_add(in, (struct slice){item, session}, slice_of(item + session + 1));
+		char session[SESSION_MAX + 1];
+		const char *secret = setting_read_session(c->session_inbound_secrets.items[i],
+		    session);
+		if (secret != NULL) /* as it is in each item of a configuration that was read */
+			inbound_add(in, slice_of(session), slice_of(secret));
 	}
 	return in;
 }

@@ -16,6 +16,7 @@
 
 static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
 static const char *const SWITCH[] = {"off", "on", NULL};
+static const char *const UNKNOWN[] = {"refuse", "ignore", NULL};
 static const char *const FORMATS[] = {"text", "json", NULL};
 static const char *const TARGETS[] = {"stderr", "syslog", NULL};
 
@@ -56,31 +57,38 @@ static bool is_name_server(const char *item)
 	    addr.in.sin_port != 0; /* where in6 has its too */
 }
 
+static bool is_signature(const char *text)
+{
+	return sign_find_name(slice_of(text)) != NULL;
+}
+
 static bool is_secret(const char *text)
 {
 	struct problem p;
 	return sign_check_secret(slice_of(text), "", &p) == OK;
 }
 
-static bool is_inbound_item(const char *item)
+const char *setting_read_session(const char *item, char session[SESSION_MAX + 1])
 {
-	size_t session = strcspn(item, "=");
-	return name_is_session((struct slice){item, session}) && item[session] == '=' &&
-	    is_secret(item + session + 1);
+	size_t len = strcspn(item, "=");
+	if (item[len] != '=' || name_read_session((struct slice){item, len}, session) != OK)
+		return NULL;
+	return item + len + 1;
 }
 
-bool setting_read_store_item(const char *item, struct slice *session, uint64_t *bytes)
+static bool is_inbound_item(const char *item)
 {
-	*session = (struct slice){item, strcspn(item, "=")};
-	return name_is_session(*session) && item[session->len] == '=' &&
-	    str_size(slice_of(item + session->len + 1), bytes) == OK;
+	char session[SESSION_MAX + 1];
+	const char *secret = setting_read_session(item, session);
+	return secret != NULL && is_secret(secret);
 }
 
 static bool is_store_item(const char *item)
 {
-	struct slice session;
+	char session[SESSION_MAX + 1];
 	uint64_t bytes = 0;
-	return setting_read_store_item(item, &session, &bytes);
+	const char *size = setting_read_session(item, session);
+	return size != NULL && str_size(slice_of(size), &bytes) == OK;
 }
 
 /* Whether a URL's credentials hold nothing but what RFC 3986 section 3.2.1 lets them. */
@@ -176,6 +184,10 @@ const struct setting SETTINGS[] = {
 	"1 to 32 waits such as 5s,30s,2m"},
     {.name = "timeout_ms", KIND_INTEGER, AT(timeout_ms), "5000",
 	"an integer from 100 to 30000", WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS},
+    {.name = "default_signature", KIND_TEXT, AT(default_signature), "v1",
+	"v1 or v2", .is_item = is_signature},
+    {.name = "unknown_fields", KIND_CHOICE, AT(unknown_fields), "refuse",
+	"refuse or ignore", .choices = UNKNOWN},
     {.name = "expire", KIND_EXPIRIES, AT(expiries),
 	"presence=2m,chat_presence=2m,qr_code=60s,pair_code=180s",
 	"event=duration, several separated by commas, at most 64"},
@@ -205,7 +217,8 @@ const struct setting SETTINGS[] = {
     {.name = "max_store_per_session", KIND_SIZE, AT(max_store_per_session), "0",
 	"a size from 0 to 16384GiB", 0, 16ULL << 40},
     {.name = "session_store_bytes", KIND_LIST, AT(session_store_bytes), NULL,
-	"session=size, several separated by commas", .is_item = is_store_item},
+	"session=size, sessions percent-encoded, "
+	"several separated by commas", .is_item = is_store_item},
     {.name = "max_body_bytes", KIND_SIZE, AT(max_body_bytes), "4MiB",
 	"a size from 100 bytes to 16MiB", 100, EVENT_GIVEN_MAX},
     {.name = "max_batch_bytes", KIND_SIZE, AT(max_batch_bytes), "8MiB",
@@ -215,7 +228,8 @@ const struct setting SETTINGS[] = {
 	"behind whsec_ base64",
 	.is_item = is_secret},
     {.name = "session_inbound_secrets", KIND_LIST, AT(session_inbound_secrets), NULL,
-	"session=secret, several separated by commas, each secret as inbound_secret",
+	"session=secret, sessions percent-encoded, several separated by commas, "
+	"each secret as inbound_secret",
 	.is_item = is_inbound_item},
     {.name = "max_connections", KIND_INTEGER, AT(max_connections), "1024",
 	"an integer from 1 to 100000", 1, 100000},

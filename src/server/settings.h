@@ -5,6 +5,7 @@
 #ifndef SERVER_SETTINGS_H
 #define SERVER_SETTINGS_H
 
+#include "domain/name.h"
 #include "server/config.h"
 
 enum setting_kind {
@@ -55,8 +56,11 @@ MUST_CHECK enum err setting_set(struct reading *r, const struct setting *s, stru
  */
 bool setting_carry(const struct setting *s, struct config *now, struct config *next);
 
-/* Reads an item of session_store_bytes; *session is borrowed from it. False: it is none. */
-bool setting_read_store_item(const char *item, struct slice *session, uint64_t *bytes);
+/*
+ * Reads "session=value", as session_store_bytes and session_inbound_secrets have it, and
+ * returns the value, borrowed from `item`; NULL: it is none, and `session` of no use.
+ */
+const char *setting_read_session(const char *item, char session[SESSION_MAX + 1]);
 
 /* Frees a list of strings. */
 void setting_clear_list(struct config_list *list);

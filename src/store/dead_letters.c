@@ -141,7 +141,7 @@ enum err dead_letters_decode(struct slice key, struct slice value, struct slice 
 	if (key.len <= 1 + UUID_SIZE)
 		return ERR_CORRUPT;
 	struct slice name = {.ptr = key.ptr, .len = key.len - 1 - UUID_SIZE};
-	if (!name_is_session(name) || !parse_key(key, name, &d->id))
+	if (!name_is_kept(name) || !parse_key(key, name, &d->id))
 		return ERR_CORRUPT;
 	*session = name;
 	return decode(value, d);

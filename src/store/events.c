@@ -321,7 +321,7 @@ bool history_parse_key(struct slice key, struct slice *session, struct uuid *eve
 	if (key.len <= 1 + UUID_SIZE)
 		return false;
 	struct slice name = {.ptr = key.ptr, .len = key.len - 1 - UUID_SIZE};
-	if (key.ptr[name.len] != '\0' || !name_is_session(name))
+	if (key.ptr[name.len] != '\0' || !name_is_kept(name))
 		return false;
 	*session = name;
 	memcpy(event->bytes, key.ptr + name.len + 1, UUID_SIZE);
@@ -399,7 +399,7 @@ static enum err enter(struct db_txn *txn, struct slice key, struct slice value)
 	uint16_t piece = 0;
 	if (!events_parse_key(key, &id, &piece) || piece != 0 ||
 	    events_decode_head(value, &e, &r) != OK || e.deliveries == 0 ||
-	    !name_is_session(slice_of(e.session)))
+	    !name_is_kept(slice_of(e.session)))
 		return OK;
 	return history_put(txn, slice_of(e.session), &id);
 }

@@ -4,6 +4,7 @@
  * that of the retired ones, and stays under its number until its queue is purged. Each session
  * has an index of who wants which event, so that publishing costs nothing for those who want
  * something else; and the pointers of its filters, so that each event is walked over once.
+ * Webhooks for all sessions are those of SESSION_ALL, and match with each.
  */
 #include "store/registry.h"
 
@@ -39,10 +40,11 @@ struct registry {
 	struct map *by_session; /* its list; none is empty */
 	struct list **in_order; /* the same, by the bytes of their sessions' ids */
 	size_t session_count;
-	bool is_loading; /* in_order is put in order at the end */
+	bool is_loading;            /* in_order is put in order at the end */
+	const struct list *for_all; /* of `by_session`, SESSION_ALL's; NULL: it is not there */
 	struct list retired;
-	struct buf *decoded; /* strings of the event that filters are asked about */
-	uint64_t last_number;
+	struct buf *decoded;  /* strings of the event that filters are asked about */
+	uint64_t last_number; /* without WEBHOOK_FOR_ALL */
 	struct registry_figures figures;
 };
 
@@ -258,6 +260,8 @@ static void list_add(struct registry *reg, struct webhook *w)
 		l = mem_new(sizeof(*l));
 		l->wanting = map_new();
 		map_put(reg->by_session, w->session, strlen(w->session), l);
+		if (webhook_is_for_all(w->number))
+			reg->for_all = l;
 	}
 	index_webhook(l, w, true);
 	l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(struct webhook *));
@@ -284,6 +288,8 @@ static void list_remove(struct registry *reg, const struct webhook *w)
 	l->count = kept;
 	if (kept == 0 && l != &reg->retired) {
 		(void)map_del(reg->by_session, w->session, strlen(w->session)); /* is `l` */
+		if (reg->for_all == l)
+			reg->for_all = NULL;
 		free_list(l, NULL);
 	}
 }
@@ -322,8 +328,8 @@ void registry_set(struct registry *reg, struct webhook *w)
 	map_put(reg->by_number, &w->number, sizeof(w->number), w);
 	count_webhook(reg, old, false);
 	count_webhook(reg, w, true);
-	if (w->number > reg->last_number)
-		reg->last_number = w->number;
+	if ((w->number & ~WEBHOOK_FOR_ALL) > reg->last_number)
+		reg->last_number = w->number & ~WEBHOOK_FOR_ALL;
 	webhook_free(old);
 }
 
@@ -381,6 +387,8 @@ const char *registry_next_session(const struct registry *reg, const char *sessio
 {
 	size_t at = find_session(reg, session);
 	if (at < reg->session_count && strcmp(session_of(reg->in_order[at]), session) == 0)
+		at++;
+	if (at < reg->session_count && reg->in_order[at] == reg->for_all)
 		at++;
 	return at < reg->session_count ? session_of(reg->in_order[at]) : NULL;
 }
@@ -454,10 +462,22 @@ static void cover_event(const struct list *l, struct slice event, struct coverin
 	}
 }
 
+/* The lists whose webhooks an event of a session is matched with; NULL: there is none. */
+struct matched {
+	const struct list *lists[2];
+};
+
+static struct matched matched_of(const struct registry *reg, struct slice session)
+{
+	const struct list *own = map_get(reg->by_session, session.ptr, session.len);
+	return (struct matched){{own, reg->for_all == own ? NULL : reg->for_all}};
+}
+
 bool registry_has_filters(const struct registry *reg, struct slice session)
 {
-	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
-	return l != NULL && l->filters > 0;
+	struct matched m = matched_of(reg, session);
+	return (m.lists[0] != NULL && m.lists[0]->filters > 0) ||
+	    (m.lists[1] != NULL && m.lists[1]->filters > 0);
 }
 
 uint64_t registry_steps(const struct registry *reg, struct slice session)
@@ -485,22 +505,37 @@ static size_t filter_out(const struct registry *reg, const struct list *l, struc
 	return kept;
 }
 
+/* Those of `l` that want the event, to the end of `out`; returns how many. */
+static size_t put_wanting(const struct registry *reg, const struct list *l,
+    const struct covering *c, struct slice body, uint64_t *steps, uint64_t *out)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < c->count; i++)
+		count = merge(out, count, c->lists[i]);
+	return l->filters > 0 ? filter_out(reg, l, body, steps, out, count) : count;
+}
+
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
     struct slice body, uint64_t *steps, size_t *count)
 {
-	const struct list *l = map_get(reg->by_session, session.ptr, session.len);
-	struct covering covering;
+	struct matched m = matched_of(reg, session);
+	struct covering covering[2];
+	size_t numbers = 0;
 	*count = 0;
-	if (l == NULL)
+	for (size_t i = 0; i < 2; i++) {
+		if (m.lists[i] == NULL)
+			continue;
+		cover_event(m.lists[i], event, &covering[i]);
+		numbers += covering[i].numbers;
+	}
+	if (numbers == 0)
 		return NULL;
-	cover_event(l, event, &covering);
-	if (covering.numbers == 0)
-		return NULL;
-	uint64_t *out = mem_array(covering.numbers, sizeof(*out));
-	for (size_t i = 0; i < covering.count; i++)
-		*count = merge(out, *count, covering.lists[i]);
-	if (l->filters > 0)
-		*count = filter_out(reg, l, body, steps, out, *count);
+	uint64_t *out = mem_array(numbers, sizeof(*out));
+	for (size_t i = 0; i < 2; i++) {
+		if (m.lists[i] != NULL)
+			*count += put_wanting(reg, m.lists[i], &covering[i], body, steps,
+			    out + *count);
+	}
 	return out;
 }
 

@@ -54,7 +54,8 @@ struct webhook *const *registry_behind(const struct registry *reg, struct slice 
 
 /*
  * Names, until the registry changes, the first session behind `session` ("": the first of all)
- * that has webhooks, in the order of bytes; NULL: there is none. O(log sessions).
+ * that has webhooks, in the order of bytes, SESSION_ALL left out; NULL: there is none. O(log
+ * sessions).
  */
 const char *registry_next_session(const struct registry *reg, const char *session);
 
@@ -65,11 +66,11 @@ const char *registry_next_session(const struct registry *reg, const char *sessio
 const struct webhook *registry_first_retired(const struct registry *reg);
 
 /*
- * Numbers of the session's enabled webhooks that want an event of that name: their `events`
- * have it, and where they have a filter it lets `body` through, which is canonical. In order
- * of registration, *count of them; the caller frees them. NULL where `events` of none have
- * it. *steps grows by those that filters took. O(those, and where one of them has a filter
- * the bytes of the body and *steps).
+ * Numbers of the enabled webhooks of the session, then of those for all sessions, that want an
+ * event of that name: their `events` have it, and where they have a filter it lets `body`
+ * through, which is canonical. Each in order of registration, *count of them; the caller frees
+ * them. NULL where `events` of none have it. *steps grows by those that filters took. O(those,
+ * and where one of them has a filter the bytes of the body and *steps).
  */
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
     struct slice body, uint64_t *steps, size_t *count);
@@ -80,7 +81,10 @@ bool registry_has_filters(const struct registry *reg, struct slice session);
 /* How many steps the filters of the session's webhooks take together, at most. O(1). */
 uint64_t registry_steps(const struct registry *reg, struct slice session);
 
-/* Takes a number for a new webhook, larger than all before, erased ones too. */
+/*
+ * Takes a number for a new webhook, larger than all before, erased ones too, WEBHOOK_FOR_ALL
+ * left out: who makes one for all sessions adds that.
+ */
 uint64_t registry_take_number(struct registry *reg);
 
 struct registry_figures {

@@ -31,7 +31,7 @@ static enum err parse_key(struct slice key, struct replay_key *out)
 	uint8_t kind = get_u8(&r);
 	struct slice session = get_bytes(&r, r.left);
 	if (r.failed || (kind != REPLAY_LETTERS && kind != REPLAY_PURGE) ||
-	    !name_is_session(session))
+	    !name_is_kept(session))
 		return ERR_CORRUPT;
 	out->kind = kind;
 	memcpy(out->session, session.ptr, session.len);

@@ -221,7 +221,7 @@ static enum err load(struct usage *u, struct db_txn *txn)
 	for (err = db_next(cursor, &key, &value); err == OK;
 	     err = db_next(cursor, &key, &value)) {
 		struct holding h;
-		if (!name_is_session(key) || usage_decode(value, &h) != OK) {
+		if (!name_is_kept(key) || usage_decode(value, &h) != OK) {
 			log_error("what a session holds is corrupt", LOG_V("session", key));
 			continue;
 		}
@@ -276,11 +276,11 @@ void usage_configure(struct usage *u, const struct usage_conf *conf)
 	u->conf = *conf;
 	for (size_t i = 0; i < conf->allotment_count; i++) {
 		const struct usage_allotment *from = &conf->allotments[i];
-		struct allotment *a = map_get(u->allotments, from->session.ptr,
-		    from->session.len);
+		struct slice session = slice_of(from->session);
+		struct allotment *a = map_get(u->allotments, session.ptr, session.len);
 		if (a == NULL) {
 			a = mem_new(sizeof(*a));
-			map_put(u->allotments, from->session.ptr, from->session.len, a);
+			map_put(u->allotments, session.ptr, session.len, a);
 		}
 		a->bytes = from->bytes;
 	}

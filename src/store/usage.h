@@ -55,7 +55,7 @@ struct usage;
 
 /* A session that may hold so many bytes, whatever the rule says. */
 struct usage_allotment {
-	struct slice session; /* borrowed until the call returns */
+	char session[SESSION_MAX + 1];
 	uint64_t bytes;
 };
 

@@ -96,6 +96,7 @@ static enum err put_last_number(struct db_txn *txn, uint64_t number)
 {
 	uint64_t last = 0;
 	enum err err = webhooks_last_number(txn, &last);
+	number &= ~WEBHOOK_FOR_ALL;
 	if (err != OK || number <= last)
 		return err;
 	unsigned char value[RECORD_NUMBER];

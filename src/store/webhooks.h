@@ -20,7 +20,10 @@
 MUST_CHECK enum err webhooks_add(struct db_txn *txn, const struct vault *vault,
     const struct webhook *w);
 
-/* Reads the largest number that a webhook ever had, erased ones too; 0 where there was none. */
+/*
+ * Reads the largest number that a webhook ever had, without WEBHOOK_FOR_ALL, erased ones too; 0
+ * where there was none.
+ */
 MUST_CHECK enum err webhooks_last_number(struct db_txn *txn, uint64_t *out);
 
 /* Reads one; *out is the caller's to free. ERR_NOTFOUND, ERR_CORRUPT (a missing key, too). */

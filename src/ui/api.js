@@ -92,9 +92,17 @@ export const post = (path, body) => call("POST", path, {body});
 
 /* Where others reach a path of this server. */
 export const urlOf = (path) => new URL(path.slice(1), BASE).href;
+/* What a session id must be, and whether a text is one. */
+export const SESSION_ALLOWED = "1 to 128 bytes of UTF-8 without control characters, and none of . .. *";
+export const isSession = (text) => /^[^\p{Cc}\p{Cs}]+$/u.test(text) && ![".", "..", "*"].includes(text)
+	&& new TextEncoder().encode(text).length <= 128;
 
 /* A path below a session: path`…` encodes what is put in. */
 export const path = (texts, ...values) => String.raw({raw: texts}, ...values.map(encodeURIComponent));
+
+/* Stands for all sessions: whose webhooks are of none, and of each. */
+export const ALL = "*";
+export const hooksPath = (session) => session === ALL ? "/webhooks" : path`/sessions/${session}/webhooks`;
 
 export function query(params) {
 	const pairs = Object.entries(params).filter(([, value]) => value !== "" && value !== null && value !== undefined);

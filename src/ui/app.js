@@ -1,5 +1,5 @@
 /* The frame: which view the address asks for, the search, what is said of the server. */
-import {ApiError, get, isReady, path, store} from "./api.js";
+import {ALL, ApiError, SESSION_ALLOWED, get, hooksPath, isReady, isSession, path, store} from "./api.js";
 import {data, h, say} from "./dom.js";
 import {overview} from "./overview.js";
 import {sessions, needSession} from "./sessions.js";
@@ -12,7 +12,6 @@ import {sources} from "./sources.js";
 import {tail} from "./tail.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const SESSION = /^[A-Za-z0-9._~-]{1,128}$/;
 
 /* Pattern, the section it belongs to, its view. ":s" is a session. */
 const VIEWS = [
@@ -125,9 +124,11 @@ async function show(event) {
 		if (!found)
 			throw new ApiError(404, "there is no such page");
 		if (found.params.s) {
-			if (!SESSION.test(found.params.s))
-				throw new ApiError(400, "a session id must match [A-Za-z0-9._~-]{1,128}");
-			store.session = found.params.s;
+			const isAll = found.params.s === ALL && ["webhooks", "dead"].includes(found.section);
+			if (!isAll && !isSession(found.params.s))
+				throw new ApiError(400, `a session id must be ${SESSION_ALLOWED}`);
+			if (!isAll)
+				store.session = found.params.s;
 		}
 		await found.view(context(found.params, search, signal));
 	} catch (error) {
@@ -166,12 +167,14 @@ async function find(view) {
 	const go = (to) => location.replace("#/" + to);
 	const id = text.toLowerCase();
 	const version = UUID.exec(id)?.[1];
-	if (!version && SESSION.test(text))
+	if (!version && isSession(text))
 		return go(path`s/${text}/webhooks`);
 	if (version !== "4" && version && await orNull(get(path`/events/${id}`, view.signal)))
 		return go(path`events/${id}`);
 	const kinds = version === "4" ? ["webhooks"] : version ? ["events", "deliveries"] : [];
 	const places = version ? await likelySessions(view.signal) : [];
+	if (version === "4" && await orNull(get(`${hooksPath(ALL)}/${id}`, view.signal)))
+		return go(path`s/${ALL}/webhooks/${id}`);
 	for (const session of places) {
 		for (const kind of kinds) {
 			if (await orNull(get(path`/sessions/${session}/${kind}/${id}`, view.signal)))

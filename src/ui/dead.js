@@ -1,12 +1,12 @@
 /* The dead letters of a session: why each was given up, and the way to send many again at once. */
-import {call, each, page, path, post, query} from "./api.js";
-import {brief, button, card, confirm, count, data, facts, h, mono, say, swap, when} from "./dom.js";
+import {call, each, hooksPath, page, path, post, query} from "./api.js";
+import {brief, button, card, confirm, count, data, facts, h, mono, say, swap, when, whose} from "./dom.js";
 import {eventLink, payload} from "./delivery.js";
 import {sessionBar} from "./sessions.js";
 
 export async function deadLetters(view) {
 	const session = view.params.s;
-	const at = path`/sessions/${session}/webhooks/dlq`;
+	const at = `${hooksPath(session)}/dlq`;
 	const webhook = view.search.get("webhook") ?? "";
 	const picked = new Set();
 	const list = h("ul", {class: "letters", "aria-label": "Dead letters"});
@@ -58,8 +58,8 @@ export async function deadLetters(view) {
 		const more = h("details", {ontoggle: () => {
 			if (more.open && more.children.length === 1) {
 				more.append(facts([
-					["Event", eventLink(session, e.event_id)],
-					["Delivery", h("a", {href: path`#/s/${session}/deliveries/${e.delivery_id}`}, "its attempts")],
+					["Event", eventLink(e.session_id, e.event_id)],
+					["Delivery", h("a", {href: path`#/s/${e.session_id}/deliveries/${e.delivery_id}`}, "its attempts")],
 					["Webhook", h("a", {href: path`#/s/${session}/webhooks/${e.webhook_id}`}, brief(e.webhook_url, 100))],
 					["Id", mono(e.id)],
 				]), ...(e.payload === null ? [h("p", null, "The store could not give the body back.")] : payload(e.payload)));
@@ -93,7 +93,7 @@ export async function deadLetters(view) {
 		draw();
 	};
 	await load(true);
-	view.draw("Dead letters", h("h1", {tabindex: "-1"}, "Dead letters of ", data(session)),
+	view.draw("Dead letters", h("h1", {tabindex: "-1"}, "Dead letters of ", whose(session)),
 		sessionBar(view, "dead"),
 		webhook && h("p", {class: "banner"}, "Only those of webhook ", mono(webhook), ". ",
 			h("a", {href: path`#/s/${session}/dead`}, "Show all")),

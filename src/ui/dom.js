@@ -36,6 +36,9 @@ export function visible(text) {
 /* Text of others in a line of ours: it cannot turn what stands beside it. */
 export const data = (text, cls) => h("bdi", {class: cls ?? "data"}, visible(text));
 
+/* Whose webhooks they are, in words. */
+export const whose = (session) => session === "*" ? "all sessions" : data(session);
+
 /* A line's worth of text, the whole of it in the tooltip. */
 export function brief(text, max = 80, cls = "data") {
 	const whole = String(text);

@@ -1,5 +1,5 @@
 /* The dialogs that register a webhook, change it, give it a new secret, replay its past. */
-import {call, get, path, post} from "./api.js";
+import {ALL, call, get, hooksPath, path, post} from "./api.js";
 import {badge, button, data, dialog, h, say, shortId, swap} from "./dom.js";
 
 let asking = false; // the server what there is to choose from: a second click opens no second dialog
@@ -106,12 +106,13 @@ const TRIED = 10; // events
 
 /* Tries what stands in `filter` on the session's last events, and shows which of them match. */
 async function tryFilter(session, w, filter, box) {
-	const recent = await get(path`/sessions/${session}/deliveries` + "?limit=100");
+	const of = session === ALL ? (await get("/sessions?limit=1")).sessions[0]?.id ?? "-" : session;
+	const recent = await get(path`/sessions/${of}/deliveries` + "?limit=100");
 	const events = [...new Map(recent.deliveries.map((d) => [d.event_id, d.event]))].slice(0, TRIED);
 	const condition = readFilter(filter.value);
 	checkNumbers(filter.value);
 	const answers = await Promise.all(events.map(([id]) =>
-		post(path`/sessions/${session}/webhooks/${w.id}/filter-test`, {event_id: id, filter: condition})));
+		post(`${hooksPath(session)}/${w.id}/filter-test`, {event_id: id, filter: condition})));
 	swap(box, events.length === 0 ? h("p", {class: "note"}, "No event is kept to try it on.")
 		: h("ul", null, answers.map((answer, n) => h("li", null,
 			badge(answer.matches ? "delivered" : "cancelled", answer.matches ? "matches" : "does not match"), " ",
@@ -125,7 +126,7 @@ export async function editWebhook(session, w) {
 		return null;
 	asking = true;
 	const can = await get("/capabilities").finally(() => { asking = false; });
-	const is = w ?? {events: ["all"], payload: "envelope", signature: can.signatures[0].name, ordering: "none", headers: {}, tls_verify: true};
+	const is = w ?? {events: ["all"], payload: "envelope", signature: can.default_signature, ordering: "none", headers: {}, tls_verify: true};
 	const url = text(is.url, {type: "url", inputmode: "url", required: true, placeholder: "https://example.org/hook"});
 	const events = text(is.events.join(", "), {list: "known-events"});
 	const strict = choice("true", [["true", "refused, as typos"], ["false", "taken"]]);
@@ -204,8 +205,8 @@ export async function editWebhook(session, w) {
 		const fields = changed();
 		if (fields.filter)
 			checkNumbers(filter.value);
-		const answer = w ? await call("PATCH", path`/sessions/${session}/webhooks/${w.id}`, {body: fields})
-			: await post(path`/sessions/${session}/webhooks`, fields);
+		const answer = w ? await call("PATCH", `${hooksPath(session)}/${w.id}`, {body: fields})
+			: await post(hooksPath(session), fields);
 		say(w ? "The webhook is changed." : "The webhook is registered.");
 		return answer;
 	});
@@ -218,7 +219,7 @@ export async function rotateSecret(session, id) {
 	const answer = await ask("New secret", "Rotate", [
 		field("secret", "Secret", secret, "Empty: the server makes one."),
 		field("overlap_seconds", "Overlap, seconds", overlap, "How long both sign, in webhook-signature."),
-	], () => post(path`/sessions/${session}/webhooks/${id}/rotate-secret`, {
+	], () => post(`${hooksPath(session)}/${id}/rotate-secret`, {
 		overlap_seconds: number(overlap.value) ?? 0, ...(secret.value && {secret: secret.value})}));
 	if (!answer)
 		return;
@@ -237,6 +238,6 @@ export function replayPast(session, id) {
 		h("p", null, "The same bytes are sent again, with the same event ids."),
 		field("since", "Events of", since, "By the time at which they were published."),
 		field("status", "Which", status, "Receivers drop what they have seen, by X-Webhook-Id."),
-	], async () => (await post(path`/sessions/${session}/webhooks/${id}/replay`, {
+	], async () => (await post(`${hooksPath(session)}/${id}/replay`, {
 		since: new Date(Date.now() - Number(since.value) * 1000).toISOString(), status: status.value})).replay);
 }

@@ -1,7 +1,7 @@
 /* How the server does: rates, latency, backlog over the last hour, and the webhooks that hurt. */
 import {get, path} from "./api.js";
 import {chart} from "./chart.js";
-import {badge, bytes, card, count, data, h, httpStatus, ms, brief, span, swap, table, ago} from "./dom.js";
+import {badge, bytes, card, count, data, h, httpStatus, ms, brief, span, swap, table, ago, whose} from "./dom.js";
 import {sessions} from "./sessions.js";
 
 const rate = (n) => n === null || n === undefined ? "–"
@@ -73,7 +73,7 @@ function worst(top) {
 	return card("Webhooks that need a look", table("Webhooks, those that fail first",
 		["Webhook", "Session", "State", "Waiting", "Failures", "Last answer"], top.map((w) => [
 			h("a", {href: path`#/s/${w.session_id}/webhooks/${w.webhook_id}`}, brief(w.url, 60)),
-			h("a", {href: path`#/s/${w.session_id}/webhooks`}, data(w.session_id)),
+			h("a", {href: path`#/s/${w.session_id}/webhooks`}, whose(w.session_id)),
 			w.enabled ? (w.circuit === "closed" && w.consecutive_failures > 0 ? badge("failing") : badge(w.circuit))
 				: badge("disabled"),
 			count(w.waiting),

@@ -1,12 +1,13 @@
 /* The sessions, and the way to one of them. */
-import {get, page, path, query, store} from "./api.js";
+import {ALL, SESSION_ALLOWED, get, isSession, page, path, query, store} from "./api.js";
 import {button, card, count, data, h, swap, table} from "./dom.js";
 
 /* The line above all that belongs to one session: which one, and where to go from it. */
 export function sessionBar(view, section) {
 	const session = view.params.s ?? "";
-	const input = h("input", {id: "session", value: session, required: true, pattern: "[A-Za-z0-9._~\\-]{1,128}",
-		list: "sessions", autocomplete: "off", spellcheck: "false", title: "A to Z, a to z, 0 to 9 . _ ~ -"});
+	const input = h("input", {id: "session", value: session, required: true, list: "sessions", dir: "auto",
+		autocomplete: "off", spellcheck: "false"});
+	input.addEventListener("input", () => input.setCustomValidity(isSession(input.value) ? "" : SESSION_ALLOWED));
 	const list = h("datalist", {id: "sessions"});
 	input.addEventListener("focus", async () => {
 		if (list.children.length)
@@ -16,7 +17,7 @@ export function sessionBar(view, section) {
 	});
 	return h("form", {class: "bar", onsubmit: (event) => {
 		event.preventDefault();
-		location.hash = path`#/s/${input.value.trim()}/` + section;
+		location.hash = path`#/s/${input.value}/` + section;
 	}}, h("label", {for: "session"}, "Session"), input, list, h("button", null, "Go"));
 }
 
@@ -52,5 +53,6 @@ export async function sessions(view) {
 			cursor && button("Load more", more, "more", {"data-k": "more"}));
 	};
 	await more();
-	view.draw("Sessions", h("h1", {tabindex: "-1"}, "Sessions"), sessionBar(view, "webhooks"), card(null, box));
+	view.draw("Sessions", h("h1", {tabindex: "-1"}, "Sessions"), sessionBar(view, "webhooks"), card(null, box),
+		h("p", null, h("a", {href: path`#/s/${ALL}/webhooks`}, "Webhooks for all sessions")));
 }

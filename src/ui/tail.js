@@ -61,7 +61,7 @@ export async function tail(view) {
 	const start = () => {
 		running?.abort();
 		running = new AbortController();
-		const params = {session_id: session.value.trim(), webhook_id: webhook.value.trim(), status: status.value};
+		const params = {session_id: session.value, webhook_id: webhook.value.trim(), status: status.value};
 		view.remember({session: params.session_id, webhook: params.webhook_id, status: params.status});
 		state.textContent = "connecting…";
 		stream("/events/stream" + query(params), {

@@ -1,7 +1,7 @@
 /* One webhook: how it does, what was said last, and all that can be done with it. */
-import {call, get, path, post} from "./api.js";
-import {ago, badge, brief, button, card, confirm, count, data, facts, h, ms, mono, say, swap, table, when} from "./dom.js";
-import {attemptBox, eventLink} from "./delivery.js";
+import {ALL, call, get, hooksPath, path, post} from "./api.js";
+import {ago, badge, brief, button, card, confirm, count, data, facts, h, ms, mono, say, shortId, swap, table, when, whose} from "./dom.js";
+import {attemptBox} from "./delivery.js";
 import {editWebhook, replayPast, rotateSecret} from "./form.js";
 import {lastAnswer, stateBadge} from "./webhooks.js";
 
@@ -15,7 +15,7 @@ export const DELIVERY_HEADS = ["Made", "Event", "Status", "Attempts", "Last answ
 
 export async function webhook(view) {
 	const {s: session, id} = view.params;
-	const at = path`/sessions/${session}/webhooks/${id}`;
+	const at = `${hooksPath(session)}/${id}`;
 	const title = h("h1", {tabindex: "-1"});
 	const head = h("div", {class: "stack"});
 	const result = h("div", {class: "stack", "aria-live": "polite"});
@@ -34,15 +34,15 @@ export async function webhook(view) {
 		swap(result, card("Test", h("p", null, "Sending…")));
 		const sent = await post(`${at}/test`);
 		const follow = async () => {
-			const event = await get(path`/sessions/${session}/events/${sent.id}`, view.signal);
+			const event = await get(path`/events/${sent.id}`, view.signal);
 			const d = event.deliveries[0];
 			if (d && d.status === "pending" && d.attempts.length === 0)
 				return true;
 			swap(result, card("Test",
-				h("p", null, "Event ", eventLink(session, sent.id), ": ", d ? badge(d.status) : "no delivery",
+				h("p", null, "Event ", h("a", {href: path`#/events/${sent.id}`}, shortId(sent.id)), ": ", d ? badge(d.status) : "no delivery",
 					d?.status === "pending" && [", next attempt ", ago(d.next_attempt_at)]),
 				d?.attempts.length ? attemptBox(d.attempts.at(-1)) : null,
-				d && h("p", {class: "actions"}, h("a", {class: "button", "data-k": "test-delivery",
+				d && session !== ALL && h("p", {class: "actions"}, h("a", {class: "button", "data-k": "test-delivery",
 					href: path`#/s/${session}/deliveries/${d.id}`}, "Open the delivery"))));
 			await load();
 			return false;
@@ -109,9 +109,12 @@ export async function webhook(view) {
 	};
 
 	const load = async () => {
-		let list;
-		[w, list] = await Promise.all([get(at, view.signal),
-			get(path`/sessions/${session}/deliveries` + `?webhook_id=${id}&limit=10`, view.signal)]);
+		let list = {deliveries: []};
+		if (session === ALL)
+			w = await get(at, view.signal);
+		else
+			[w, list] = await Promise.all([get(at, view.signal),
+				get(path`/sessions/${session}/deliveries` + `?webhook_id=${id}&limit=10`, view.signal)]);
 		draw(list);
 	};
 
@@ -123,13 +126,23 @@ export async function webhook(view) {
 		location.hash = path`#/s/${session}/webhooks`;
 	};
 
-	await load();
-	view.draw("Webhook", h("p", {class: "crumbs"}, h("a", {href: path`#/s/${session}/webhooks`}, "Webhooks of ", data(session))),
+	try {
+		await load();
+	} catch (error) { // a delivery's webhook may be one for all sessions
+		if (error.status !== 404 || session === ALL || !await get(`${hooksPath(ALL)}/${id}`, view.signal).catch(() => null))
+			throw error;
+		return location.replace(path`#/s/${ALL}/webhooks/${id}`);
+	}
+	view.draw("Webhook", h("p", {class: "crumbs"}, h("a", {href: path`#/s/${session}/webhooks`}, "Webhooks of ", whose(session))),
 		title, head, result, replay,
-		card("Last answers", recent, h("p", {class: "links"},
-			h("a", {href: path`#/s/${session}/deliveries` + `?webhook=${id}`}, "All its deliveries"),
-			h("a", {href: path`#/s/${session}/dead` + `?webhook=${id}`}, "Its dead letters"),
-			h("a", {href: `#/tail?session=${encodeURIComponent(session)}&webhook=${id}`}, "Live tail"))));
+		session === ALL
+			? card("Last answers", h("p", null, "They are shown with the deliveries of each session."), h("p", {class: "links"},
+				h("a", {href: path`#/s/${session}/dead` + `?webhook=${id}`}, "Its dead letters"),
+				h("a", {href: `#/tail?webhook=${id}`}, "Live tail")))
+			: card("Last answers", recent, h("p", {class: "links"},
+				h("a", {href: path`#/s/${session}/deliveries` + `?webhook=${id}`}, "All its deliveries"),
+				h("a", {href: path`#/s/${session}/dead` + `?webhook=${id}`}, "Its dead letters"),
+				h("a", {href: `#/tail?session=${encodeURIComponent(session)}&webhook=${id}`}, "Live tail"))));
 	if (await followReplay())
 		view.every(1000, followReplay);
 	view.every(4000, load);

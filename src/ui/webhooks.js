@@ -1,6 +1,6 @@
 /* The webhooks of a session: found, paged, and with what their receivers said last. */
-import {all as allOf, each, get, path} from "./api.js";
-import {badge, brief, button, card, count, data, h, httpStatus, ago, swap, table} from "./dom.js";
+import {ALL, all as allOf, each, get, hooksPath, path} from "./api.js";
+import {badge, brief, button, card, count, data, h, httpStatus, ago, swap, table, whose} from "./dom.js";
 import {editWebhook} from "./form.js";
 import {sessionBar} from "./sessions.js";
 
@@ -50,6 +50,8 @@ export async function webhooks(view) {
 	};
 
 	const askAnswers = (shown) => {
+		if (session === ALL)
+			return; // they are with each session's deliveries
 		asked.abort();
 		asked = new AbortController();
 		const signal = AbortSignal.any([asked.signal, view.signal]);
@@ -76,8 +78,9 @@ export async function webhooks(view) {
 				[h("a", {href: path`#/s/${session}/webhooks/${w.id}`}, brief(w.url, 72)),
 					w.description && h("span", {class: "note under"}, brief(w.description, 72))],
 				stateBadge(w), brief(w.events.join(", "), 40), count(w.in_flight),
-				h("span", {id: "answer-" + w.id}, answers.has(w.id) ? lastAnswer(answers.get(w.id)) : "…"),
-			]), all.length ? "No webhook fits." : "This session has no webhook yet. Register one to receive its events."),
+				h("span", {id: "answer-" + w.id}, answers.has(w.id) ? lastAnswer(answers.get(w.id)) : session === ALL ? "–" : "…"),
+			]), all.length ? "No webhook fits." : session === ALL
+				? "There is no webhook for all sessions." : "This session has no webhook yet. Register one to receive its events."),
 			fits.length > PAGE && h("p", {class: "pages"},
 				button("Previous", turn(from - PAGE), "", {"data-k": "prev", disabled: from === 0}),
 				h("span", null, `${count(from + 1)}–${count(from + shown.length)} of ${count(fits.length)}`),
@@ -86,7 +89,7 @@ export async function webhooks(view) {
 	};
 
 	const load = async () => {
-		all = await allOf(path`/sessions/${session}/webhooks`, "webhooks", view.signal);
+		all = await allOf(hooksPath(session), "webhooks", view.signal);
 		answers.clear();
 		draw();
 	};
@@ -95,7 +98,7 @@ export async function webhooks(view) {
 	state.addEventListener("change", filter);
 	await load();
 	view.draw("Webhooks",
-		h("div", {class: "head"}, h("h1", {tabindex: "-1"}, "Webhooks of ", data(session)),
+		h("div", {class: "head"}, h("h1", {tabindex: "-1"}, "Webhooks of ", whose(session)),
 			button("Register a webhook", async () => {
 				const made = await editWebhook(session, null);
 				if (made)

@@ -51,9 +51,14 @@ def wait_until(condition, timeout=10, what="condition"):
         time.sleep(0.01)
 
 
+def session_path(session, *rest):
+    """The API's path of a session, whatever it is called, or of what is below it."""
+    return "/".join(["/sessions", urllib.parse.quote(session, safe=""), *rest])
+
+
 def hooks_path(session, *rest):
     """The API's path of a session's webhooks, or of what is below them."""
-    return "/".join(["/sessions", session, "webhooks", *rest])
+    return session_path(session, "webhooks", *rest)
 
 
 def as_listed(webhook):
@@ -314,7 +319,7 @@ class Gateway:
     def publish(self, session, event="message", **members):
         """Publishes an event (data=…, timestamp=…) and returns the answer."""
         envelope = {"event": event, **members}
-        answer = self.api("POST", f"/sessions/{session}/events", json=envelope)
+        answer = self.api("POST", session_path(session, "events"), json=envelope)
         assert answer.status_code == 202, answer.text
         return answer.json()
 

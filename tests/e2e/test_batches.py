@@ -170,7 +170,7 @@ BAD_ITEMS = [  # with the field that is named, behind the item's place
     (b'{"session_id":"s1","event":"Message"}', ".event"),
     (b'{"session_id":"s1"}', ".event"),
     (b'{"event":"message"}', ".session_id"),
-    (b'{"session_id":"s/1","event":"message"}', ".session_id"),
+    (b'{"session_id":"s\\n1","event":"message"}', ".session_id"),
     (b'{"session_id":"s1","event":"message","timestamp":1.5}', ".timestamp"),
     (b'{"session_id":"s1","event":"message","id":""}', ".id"),
     (b'{"session_id":"s1","event":"message","id":7}', ".id"),

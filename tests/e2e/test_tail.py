@@ -128,7 +128,7 @@ def test_tail_gives_up_where_it_never_came_in(gateway):
 
 
 @pytest.mark.parametrize(
-    "args", [["tail", "x"], ["tail", "--session", "a&b"], ["tail", "--session", ""],
+    "args", [["tail", "x"], ["tail", "--session", "a\n"], ["tail", "--session", ""],
              ["tail", "--lost"], ["top", "x"], ["top", "--count", "0"],
              ["top", "--count", "101"], ["top", "--url", "x"], ["tail", "--url", "x"]]
 )  # fmt: skip

@@ -4,6 +4,7 @@ import hmac
 import json
 import re
 import threading
+import urllib.parse
 
 import pytest
 import requests
@@ -288,6 +289,62 @@ def test_hostile_data_is_shown_and_harms_nothing(make_page, make_receiver):
         summary.click()
     page.wait_text(HOSTILE, "\\u202egpj.exe", "xxxx")
     assert not page.js("return window.hacked")
+
+
+@SLOW
+@pytest.mark.parametrize("name", ["Loja São Paulo", "a/b?c#d%2F+&", '"\u202eevil"', " ends "])
+def test_a_session_of_any_name_is_one_click_away(make_page, receiver, name):
+    page = make_page()
+    hook = page.gateway.register(name, receiver.url())
+    event = page.gateway.publish(name)
+    receiver.wait_for(1)
+    shown = name.replace("\u202e", "\\u202e").strip()
+    page.open("sessions")
+    page.wait_text(shown)
+    for number, title in enumerate(["Deliveries", "Dead letters"]):
+        page.open("sessions")
+        page.wait_text(shown)
+        page.driver.find_elements("css selector", ".links a")[number].click()
+        page.wait_text(f"{title} of {shown}")
+    for place in open_all(page, urllib.parse.quote(name, safe=""), event["id"]):
+        page.wait(lambda: not page.has("main[aria-busy]"))
+        assert not page.has("[role=alert]"), place
+    page.open("s/..%2F/webhooks")
+    page.wait_text("This session has no webhook yet")
+    page.open("s/%2E%2E/webhooks")
+    page.wait_text("none of . .. *")
+
+
+@SLOW
+def test_webhooks_for_all_sessions_are_managed_as_a_sessions(make_page, make_receiver):
+    page = make_page(retry_schedule="20ms")
+    receiver = make_receiver(200, status(500))
+    page.open("sessions")
+    page.click("Webhooks for all sessions")
+    page.wait_text("Webhooks of all sessions", "There is no webhook for all sessions.")
+    page.click("Register a webhook")
+    page.type("URL", receiver.url("/all"), clear=False)
+    page.click("Register")
+    page.wait_text(receiver.url("/all"), "Send a test")
+    page.click("Send a test")
+    page.wait_text("delivered")
+    (hook,) = page.gateway.api("GET", "/webhooks").json()["webhooks"]
+    event = page.gateway.publish("Loja São")
+    letters = wait_until(lambda: page.gateway.api("GET", "/webhooks/dlq").json()["entries"], what="a dead letter")
+    page.open("s/*/dead")
+    page.wait_text("Dead letters of all sessions", "1 dead letters")
+    page.driver.find_element("css selector", "summary").click()
+    page.wait_text(letters[0]["id"])
+    page.driver.find_element("link text", "its attempts").click()
+    page.wait_title("Delivery")
+    page.wait_text("Deliveries of Loja São", "Attempt 2")
+    for place in (f"find/{hook['id']}", f"s/Loja%20S%C3%A3o/webhooks/{hook['id']}"):
+        page.open(place)
+        page.wait_text(receiver.url("/all"), "Webhooks of all sessions")
+    page.open(f"events/{event['id']}")
+    page.wait_text(receiver.url("/all"))
+    page.open("")
+    page.wait_text("all sessions")
 
 
 def register_many(gateway, session, count):

@@ -39,6 +39,20 @@ static struct slice next_line(struct slice *text)
 	return line;
 }
 
+/* Undoes the %XX of a word; those that are there have two digits, as it was taken. */
+static void undo_percent(struct slice word, struct buf *out)
+{
+	for (size_t i = 0; i < word.len; i++) {
+		char c = word.ptr[i];
+		if (c == '%') {
+			const char digits[3] = {word.ptr[i + 1], word.ptr[i + 2]};
+			c = (char)strtoul(digits, NULL, 16);
+			i += 2;
+		}
+		buf_putc(out, c);
+	}
+}
+
 static bool lets_through(const struct auth *a, struct slice token,
     const struct auth_token **out)
 {
@@ -67,10 +81,15 @@ static void check_token(const struct auth *a, struct slice token, struct slice s
 	const struct auth_token *found = NULL;
 	panic_if(!lets_through(a, token, &found), "not let through");
 	struct slice session = next_word(&sessions);
-	panic_if((session.len == 0) != (found == NULL), "scope");
-	for (; session.len > 0; session = next_word(&sessions))
-		panic_if(!auth_reaches(found, session), "does not reach its session");
-	panic_if(found != NULL && auth_reaches(found, SLICE("a session/of nobody")), "reach");
+	bool is_all = session.len == 0 || slice_eq(session, SLICE("*"));
+	panic_if(is_all != (found == NULL), "scope");
+	for (; !is_all && session.len > 0; session = next_word(&sessions)) {
+		struct buf name = BUF_INIT(session.len);
+		undo_percent(session, &name);
+		panic_if(!auth_reaches(found, buf_view(&name)), "does not reach its session");
+		buf_fini(&name);
+	}
+	panic_if(found != NULL && auth_reaches(found, SLICE("a\nsession of nobody")), "reach");
 	struct slice shorter = {token.ptr, token.len - 1};
 	panic_if(shorter.len < AUTH_TOKEN_MIN && lets_through(a, shorter, &found), "too short");
 }

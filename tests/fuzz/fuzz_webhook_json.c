@@ -21,7 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char extra_event[] = "our.own_event";
 static char *const EXTRA_EVENTS[] = {extra_event};
-static const struct webhook_rules RULES = {EXTRA_EVENTS, 1, 7000, false};
+static const struct webhook_rules RULES = {.extra_events = EXTRA_EVENTS,
+    .extra_event_count = 1,
+    .timeout_ms = 7000};
 
 static void check_json(struct slice text)
 {
@@ -97,7 +99,7 @@ static struct webhook *make_webhook(void)
 static enum err apply(struct webhook *w, bool rotate, struct slice body, struct problem *p)
 {
 	*p = (struct problem){.message = ""};
-	return rotate ? webhook_apply_rotation(w, body, NOW_MS, p)
+	return rotate ? webhook_apply_rotation(w, body, &RULES, NOW_MS, p)
 		      : webhook_apply(w, body, &RULES, p);
 }
 

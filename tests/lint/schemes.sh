@@ -1,7 +1,8 @@
 #!/bin/sh
 # Holds the signature schemes to one story: those of the table in src/domain/sign.c, and no
-# others, are what docs/openapi.yaml lets a webhook choose, what docs/api.md says of the field
-# and of signatures, and their codes what docs/architecture.md has of the record.
+# others, are what docs/openapi.yaml lets a webhook choose, what the setting default_signature
+# may be, what docs/api.md says of the field and of signatures, and their codes what
+# docs/architecture.md has of the record.
 # usage: schemes.sh [ROOT]
 set -eu
 cd "${1:-$(dirname "$0")/../..}"
@@ -57,4 +58,9 @@ same "docs/api.md, the table of Signatures" "$tmp/names" <"$tmp/here"
 sed -nE 's/^\| 1 \| signature: ([^|]*) \|.*/\1/p' docs/architecture.md | grep -oE '[0-9]+' \
 	>"$tmp/here" || true
 same "docs/architecture.md, the record's signature" "$tmp/codes" <"$tmp/here"
+
+# Of {.name = "default_signature", …, "NAME or NAME", …}.
+sed -n '/"default_signature"/{n;p;}' src/server/settings.c | grep -oE '"[^"]*"' | tr -d '"' |
+	sed 's/,* or /\n/; s/, */\n/g' >"$tmp/here"
+same "src/server/settings.c, what default_signature may be," "$tmp/names" <"$tmp/here"
 exit $bad

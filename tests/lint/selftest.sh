@@ -98,6 +98,7 @@ make_schemes() {
 		'| `webhook-signature`: `v1,` and base64 | all |' >docs/api.md
 	echo '| 1 | signature: 1 | `01` |' >docs/architecture.md
 	printf '%s\n' '        signature:' '          enum: [v1]' >docs/openapi.yaml
+	printf '%s\n' '{.name = "default_signature", KIND_TEXT,' '	"v1"},' >>src/server/settings.c
 }
 
 # passes SCRIPT: the clean tree is accepted.
@@ -236,6 +237,8 @@ changed schemes.sh src/domain/sign.c "s/^};/$row\\n&/" 'the enum of signature di
 changed schemes.sh src/domain/sign.c "s/^};/$row\\n&/" 'the field signature differs'
 changed schemes.sh src/domain/sign.c "s/^};/$row\\n&/" 'the table of Signatures differs'
 changed schemes.sh src/domain/sign.c "s/^};/$row\\n&/" "the record's signature differs"
+changed schemes.sh src/domain/sign.c "s/^};/$row\\n&/" 'what default_signature may be, differs'
+changed schemes.sh src/server/settings.c 's/"v1"/"v1 or v3"/' 'what default_signature may be, differs'
 changed schemes.sh src/domain/sign.c 's/"v1", S/NAME, S/' 'cannot be read'
 changed schemes.sh src/domain/sign.c 's/SIGN_SCHEMES/OTHERS/' 'cannot be read'
 changed schemes.sh src/domain/sign.h 's/= 1/= 2/' "the record's signature differs"

@@ -120,10 +120,11 @@ static void test_headers(void **state)
 	auth_free(a);
 }
 
-/* Which of the sessions "a", "b" and "ab" a token reaches, as a text: "", "a b ab", … */
+/* Which of some sessions a token reaches, as a text: "", "a b ab", … */
 static void put_reach(const struct auth *a, const char *token, struct buf *out)
 {
-	static const char *const SESSIONS[] = {"a", "b", "ab"};
+	static const char *const SESSIONS[] = {"a", "b", "ab", "Loja S\303\243o", "**",
+	    "62@s.whatsapp.net", "%20", "+62:1"};
 	const struct auth_token *found = NULL;
 	struct buf header = BUF_INIT(1000);
 	buf_reset(out);
@@ -155,6 +156,7 @@ static void test_file(void **state)
 	    {"before-a-comment", "b "},
 	    {"with#hash#inside", "ab "},
 	    {"last-without-newline", "all"},
+	    {"names-of-more", "Loja S\303\243o ** 62@s.whatsapp.net %20 +62:1 "},
 	    {"commented-out", "refused"},
 	    {"scoped-token-", "refused"},
 	    {"#commented-out", "refused"},
@@ -176,11 +178,12 @@ static void test_file(void **state)
 		  "#commented-out\n"
 		  "before-a-comment b # a c\r\n"
 		  "with#hash#inside ab #b\n"
+		  "names-of-more Loja%20S\303\243o %2A%2A 62@s.whatsapp.net %2520 +62:1\n"
 		  "last-without-newline"),
 	    &p);
 	if (err != OK)
 		fail_msg("%s", p.message);
-	assert_int_equal(auth_count(a), 9);
+	assert_int_equal(auth_count(a), 10);
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		put_reach(a, ROWS[i].token, &reach);
 		if (strcmp(buf_cstr(&reach), ROWS[i].reach) != 0)
@@ -201,6 +204,10 @@ static void test_bad_files(void **state)
 	    {SLICE_INIT("# one\n\nlong-enough\nshort\n"), "line 4: "},
 	    {SLICE_INIT("long-enough a/b"), "line 1: a session"},
 	    {SLICE_INIT("long-enough\r\nlong-enough a,b\r\n"), "line 2: a session"},
+	    {SLICE_INIT("long-enough a%"), "line 1: a session"},
+	    {SLICE_INIT("long-enough a%00"), "line 1: a session"},
+	    {SLICE_INIT("long-enough a b%ff"), "line 1: a session"},
+	    {SLICE_INIT("long-enough %2A"), "line 1: a session"},
 	    {SLICE_INIT("long\0enough"), "line 1: "},
 	    {SLICE_INIT("long-enough\rlong-enough"), "line 1: "},
 	    {SLICE_INIT("short#long-enough-with-it"), NULL},
@@ -312,6 +319,9 @@ static void test_reach(void **state)
 	    {"ab", " ab"},
 	    {"*", ""},
 	    {"* # a", ""},
+	    {"a%20b", " a%20b"},
+	    {"Loja%20S%C3%A3o S\303\243o", " Loja%20S%C3%A3o S%C3%A3o"},
+	    {"%2a%2A", " %2A%2A"},
 	};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		char line[100];

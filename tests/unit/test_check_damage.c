@@ -109,7 +109,12 @@ static void webhook_of_other_number(struct sample *m)
 
 static void webhook_of_no_session(struct sample *m)
 {
-	put_webhook(m, 1, make_webhook(1, "a b", "http://host/1"));
+	put_webhook(m, 1, make_webhook(1, "a\nb", "http://host/1"));
+}
+
+static void webhook_of_all_without_its_bit(struct sample *m)
+{
+	put_webhook(m, 1, make_webhook(1, SESSION_ALL, "http://host/1"));
 }
 
 static void webhook_of_other_url(struct sample *m)
@@ -343,7 +348,7 @@ static void age_without_dead(struct sample *m)
 
 static void age_of_no_session(struct sample *m)
 {
-	put_raw(m, DB_DEAD_BY_AGE, "0123456789abcdef", "a b");
+	put_raw(m, DB_DEAD_BY_AGE, "0123456789abcdef", "a\nb");
 }
 
 static void settled_key(const struct uuid *id, uint64_t ms, char out[24])
@@ -541,7 +546,7 @@ static void usage_of_nobody(struct sample *m)
 
 static void usage_of_no_session(struct sample *m)
 {
-	put_usage(m, "a b", (struct holding){.n = {5}});
+	put_usage(m, "a\nb", (struct holding){.n = {5}});
 }
 
 /* Bytes of keys that another session has. */
@@ -569,6 +574,7 @@ static const struct {
     D(last_webhook_zero, "webhook 1 is not one of 1 to last_webhook of meta"),
     D(webhook_of_other_number, "the key is not the webhook's number"),
     D(webhook_of_no_session, "the session's name is malformed"),
+    D(webhook_of_all_without_its_bit, "the number says whether it is for all sessions"),
     D(webhook_of_other_url, "webhooks 0000000000000001: urls does not name it"),
     D(webhook_of_other_url, "webhook 1 is deleted, or has another session or URL"),
     D(webhook_deleted_with_url, "it is deleted, and urls still names it"),

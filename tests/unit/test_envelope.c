@@ -106,6 +106,20 @@ static void test_bodies(void **state)
 	    {"", "{'session_id':'" SESSION_128 "','event':'" EVENT_64 "','timestamp':1}",
 		"{'session_id':'" SESSION_128 "','event':'" EVENT_64 "','timestamp':1,"
 		"'data':{}}"},
+	    /* names need their escapes, and get no others */
+	    {"Loja S\303\243o Paulo", "{'event':'e','timestamp':1}",
+		"{'session_id':'Loja S\303\243o Paulo','event':'e','timestamp':1,'data':{}}"},
+	    {"Loja S\303\243o Paulo",
+		"{'session_id':'Loja\\u0020S\\u00e3o Paulo','event':'e','timestamp':1}",
+		"{'session_id':'Loja S\303\243o Paulo','event':'e','timestamp':1,'data':{}}"},
+	    {"", "{'session_id':'\\ud83d\\udcf1 \\/ % + \\u2028','event':'e','timestamp':1}",
+		"{'session_id':'\360\237\223\261 / % + \342\200\250','event':'e',"
+		"'timestamp':1,'data':{}}"},
+	    {"say \"hi\" \\", "{'event':'e','timestamp':1}",
+		"{'session_id':'say \\'hi\\' \\\\','event':'e','timestamp':1,'data':{}}"},
+	    {"say \"hi\" \\",
+		"{'session_id':'say \\u0022hi\\' \\u005c','event':'e','timestamp':1}",
+		"{'session_id':'say \\'hi\\' \\\\','event':'e','timestamp':1,'data':{}}"},
 	};
 	for (size_t i = 0; i < ROWS_OF(ROWS); i++) {
 		struct fixture f;
@@ -222,13 +236,18 @@ static void test_refused(void **state)
 	    {"", "{'event':'e','session_id':1}", "session_id", "string"},
 	    {"", "{'event':'e','session_id':null}", "session_id", "required"},
 	    {"", "{'event':'e','session_id':''}", "session_id", "1 to 128"},
-	    {"", "{'event':'e','session_id':'a b'}", "session_id", "1 to 128"},
+	    {"", "{'event':'e','session_id':'a\\nb'}", "session_id", "1 to 128"},
+	    {"", "{'event':'e','session_id':'a\\u0085'}", "session_id", "1 to 128"},
+	    {"", "{'event':'e','session_id':'\\ud83d'}", "session_id", "1 to 128"},
+	    {"", "{'event':'e','session_id':'..'}", "session_id", "folded"},
 	    {"", "{'event':'e','session_id':'a\\u0000'}", "session_id", "1 to 128"},
 	    {"", "{'event':'e','session_id':'x" SESSION_128 "'}", "session_id", "1 to 128"},
 	    {"s", "{'event':'e','session_id':'t'}", "session_id", "path"},
 	    {"s", "{'event':'e','session_id':'ss'}", "session_id", "path"},
 	    {"s", "{'event':'e','session_id':7}", "session_id", "string"},
-	    {"s p", "{'event':'e'}", "session_id", "1 to 128"},
+	    {"s\np", "{'event':'e'}", "session_id", "1 to 128"},
+	    {"a\"", "{'event':'e','session_id':'a\\\\'}", "session_id", "path"},
+	    {"a\\", "{'event':'e','session_id':'a\\\\\\\\'}", "session_id", "path"},
 	    {"s", "{}", "event", "required"},
 	    {"s", "{'event':['e']}", "event", "string"},
 	    {"s", "{'event':''}", "event", "1 to 64"},

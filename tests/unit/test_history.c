@@ -104,7 +104,7 @@ static void test_keys(void **state)
 {
 	static const struct slice MALFORMED[] = {SLICE_INIT(""), SLICE_INIT("short"),
 	    SLICE_INIT("\0ghijklmnopqrstuv"), SLICE_INIT("sghijklmnopqrstuv"),
-	    SLICE_INIT("a b\0ghijklmnopqrstuv"), SLICE_INIT("s\0ghijklmnopqrstu")};
+	    SLICE_INIT("a\nb\0ghijklmnopqrstuv"), SLICE_INIT("s\0ghijklmnopqrstu")};
 	static const struct slice KEY = SLICE_INIT("s\0ghijklmnopqrstuv");
 	struct slice session;
 	struct uuid id;

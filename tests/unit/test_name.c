@@ -5,9 +5,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 #include "base/buf.h"
+#include "base/percent.h"
 #include "domain/name.h"
+#include "support.h"
 
 /* docs/api.md, word by word. */
 static const char CONTRACT[] =
@@ -45,8 +48,9 @@ static void test_every_byte(void **state)
 		char c = (char)i;
 		bool lower = i != 0 &&
 		    strchr("abcdefghijklmnopqrstuvwxyz0123456789_.", i) != NULL;
-		bool upper = i != 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ~-", i) != NULL;
-		expect(c, 1, lower || upper, lower);
+		/* "*" alone is no session, three of them are */
+		expect(c, 1, i >= ' ' && i < 0x7f && c != '*', lower);
+		expect(c, 3, i >= ' ' && i < 0x7f, lower);
 	}
 }
 
@@ -74,9 +78,117 @@ static void test_lengths(void **state)
 static void test_last_byte_counts(void **state)
 {
 	(void)state;
-	assert_false(name_is_session(SLICE("session/")));
+	assert_false(name_is_session(SLICE("session\n")));
+	assert_false(name_is_session(SLICE("session\0")));
+	assert_false(name_is_session(SLICE("session\303")));
 	assert_false(name_is_event(SLICE("message-")));
 	assert_false(name_is_event(SLICE("message\0")));
+}
+
+static const struct {
+	struct slice text;
+	bool good;
+} SESSIONS[] = {
+    {SLICE_INIT("Loja S\303\243o Paulo"), true},
+    {SLICE_INIT("628123456789@s.whatsapp.net"), true},
+    {SLICE_INIT("\360\237\223\261"), true}, /* U+1F4F1 */
+    {SLICE_INIT("say \"hi\" \\ 100% a+b/c,d=e#f?g&h*"), true},
+    {SLICE_INIT(" "), true},
+    {SLICE_INIT(".a"), true},
+    {SLICE_INIT("%2e"), true},
+    {SLICE_INIT("..."), true},
+    {SLICE_INIT("\302\240"), true},     /* U+00A0: no control */
+    {SLICE_INIT("\342\200\256"), true}, /* U+202E: a name may have it, a terminal not */
+    {SLICE_INIT("."), true},            /* of before; name_is_folded() */
+    {SLICE_INIT(".."), true},
+    {SLICE_INIT("*"), false},
+    {SLICE_INIT("**"), true},
+    {SLICE_INIT("a\302\200"), false}, /* U+0080 */
+    {SLICE_INIT("\302\237z"), false}, /* U+009F */
+    {SLICE_INIT("a\177"), false},
+    {SLICE_INIT("a\377"), false},
+    {SLICE_INIT("\300\257"), false},     /* overlong "/" */
+    {SLICE_INIT("\355\240\200"), false}, /* U+D800 */
+    {SLICE_INIT("\364\220\200\200"), false},
+};
+
+static void test_sessions(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(SESSIONS); i++) {
+		if (name_is_session(SESSIONS[i].text) != SESSIONS[i].good)
+			fail_msg("row %zu", i);
+	}
+}
+
+/* A store has those, and all. */
+static void test_kept(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(SESSIONS); i++) {
+		bool is_all = slice_eq(SESSIONS[i].text, SLICE(SESSION_ALL));
+		if (name_is_kept(SESSIONS[i].text) != (SESSIONS[i].good || is_all))
+			fail_msg("row %zu", i);
+	}
+	assert_false(name_is_kept(SLICE("")));
+}
+
+/* What a list has comes out as it was meant, and is judged decoded. */
+static void test_sessions_of_lists(void **state)
+{
+	(void)state;
+	char out[SESSION_MAX + 1];
+	char longest[3 * SESSION_MAX + 3];
+	for (size_t i = 0; i < COUNT(SESSIONS); i++) {
+		struct buf written = BUF_INIT(PERCENT_GROWTH * SESSION_MAX);
+		percent_put(&written, SESSIONS[i].text);
+		enum err err = name_read_session(buf_view(&written), out);
+		if ((err == OK) != SESSIONS[i].good)
+			fail_msg("row %zu: %d", i, (int)err);
+		if (err == OK)
+			assert_true(slice_eq(slice_of(out), SESSIONS[i].text));
+		buf_fini(&written);
+	}
+	for (size_t i = 0; i < sizeof(longest); i += 3)
+		memcpy(longest + i, "%7e", 3);
+	assert_int_equal(name_read_session((struct slice){longest, 3 * SESSION_MAX}, out), OK);
+	assert_int_equal(name_read_session((struct slice){longest, 3 * SESSION_MAX + 3}, out),
+	    ERR_INVALID);
+	assert_int_equal(name_read_session(SLICE("100%"), out), ERR_INVALID);
+	assert_int_equal(name_read_session(SLICE("a%00"), out), ERR_INVALID);
+	assert_int_equal(name_read_session(SLICE("%2A"), out), ERR_INVALID);
+	assert_int_equal(name_read_session(SLICE(""), out), ERR_INVALID);
+}
+
+/* What others call their sessions stays as it is where it can. */
+static void test_put_session(void **state)
+{
+	(void)state;
+	static const struct {
+		struct slice given;
+		const char *made; /* "": nothing */
+	} ROWS[] = {
+	    {SLICE_INIT("Loja S\303\243o Paulo"), "Loja S\303\243o Paulo"},
+	    {SLICE_INIT("628@s.whatsapp.net"), "628@s.whatsapp.net"},
+	    {SLICE_INIT("a\nb\0c\177"), "a_b_c_"},
+	    {SLICE_INIT("a\302\205\377"), "a___"},
+	    {SLICE_INIT("."), "_"},
+	    {SLICE_INIT(".."), "_."},
+	    {SLICE_INIT("*"), "_"},
+	    {SLICE_INIT("..."), "..."},
+	    {SLICE_INIT(""), ""},
+	};
+	char out[SESSION_MAX + 1];
+	char longer[SESSION_MAX + 2];
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		if (name_put_session(ROWS[i].given, out) != (ROWS[i].made[0] != '\0') ||
+		    strcmp(out, ROWS[i].made) != 0)
+			fail_msg("row %zu: %s", i, out);
+	}
+	memset(longer, 'x', sizeof(longer));
+	memcpy(longer + SESSION_MAX - 1, "\303\251", 2); /* a character over the end */
+	assert_true(name_put_session((struct slice){longer, sizeof(longer)}, out));
+	assert_int_equal(strlen(out), SESSION_MAX - 1);
 }
 
 static void test_subscribable(void **state)
@@ -127,6 +239,10 @@ int main(void)
 	    cmocka_unit_test(test_folded),
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_last_byte_counts),
+	    cmocka_unit_test(test_sessions),
+	    cmocka_unit_test(test_kept),
+	    cmocka_unit_test(test_sessions_of_lists),
+	    cmocka_unit_test(test_put_session),
 	    cmocka_unit_test(test_subscribable),
 	    cmocka_unit_test(test_patterns),
 	};

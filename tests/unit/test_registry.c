@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/rnd.h"
 #include "store/registry.h"
 #include "store/webhooks.h"
@@ -162,6 +163,66 @@ static void test_behind(void **state)
 	size_t count = 99;
 	assert_null(registry_behind(reg, SLICE("nobody"), 0, &count));
 	assert_int_equal(count, 0);
+	registry_free(reg);
+}
+
+static void set_wanting(struct registry *reg, uint64_t number, const char *session,
+    const char *event)
+{
+	struct webhook *w = make_webhook(number, session, "http://a/");
+	webhook_clear_events(w);
+	w->events = mem_array(1, sizeof(*w->events));
+	w->events[w->event_count++] = mem_copy(event, strlen(event));
+	registry_set(reg, w);
+}
+
+/* Those of SESSION_ALL match with each session, behind its own, and are none in the order. */
+static void test_for_all(void **state)
+{
+	(void)state;
+	const uint64_t first = 2 | WEBHOOK_FOR_ALL;
+	const uint64_t second = 3 | WEBHOOK_FOR_ALL;
+	struct registry *reg = registry_new();
+	set_wanting(reg, 1, "s", "all");
+	set_wanting(reg, second, SESSION_ALL, "all");
+	set_wanting(reg, first, SESSION_ALL, "b");
+	set_wanting(reg, 4, "s", "b");
+	assert_in_order(reg, "s");
+	assert_true(registry_take_number(reg) == 5);
+	const struct {
+		const char *session, *event;
+		uint64_t wanting[5]; /* up to a 0 */
+	} ROWS[] = {
+	    {"s", "a", {1, second}},
+	    {"s", "b", {1, 4, first, second}},
+	    {"other", "a", {second}},
+	    {"other", "b", {first, second}},
+	    {SESSION_ALL, "a", {second}},
+	    {SESSION_ALL, "b", {first, second}},
+	};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		size_t count = 0;
+		uint64_t steps = 0;
+		uint64_t *found = registry_wanting(reg, slice_of(ROWS[i].session),
+		    slice_of(ROWS[i].event), SLICE("{}"), &steps, &count);
+		for (size_t n = 0; n < count; n++) {
+			if (n == 4 || found[n] != ROWS[i].wanting[n])
+				fail_msg("row %zu, %zu", i, n);
+		}
+		assert_true(count > 0 && ROWS[i].wanting[count] == 0);
+		free(found);
+	}
+	registry_drop(reg, first);
+	registry_drop(reg, second);
+	size_t count = 9;
+	uint64_t steps = 0;
+	assert_null(
+	    registry_wanting(reg, SLICE("other"), SLICE("b"), SLICE("{}"), &steps, &count));
+	assert_int_equal(count, 0);
+	assert_in_order(reg, "s");
+	set_wanting(reg, 6 | WEBHOOK_FOR_ALL, SESSION_ALL, "b");
+	free(registry_wanting(reg, SLICE("other"), SLICE("b"), SLICE("{}"), &steps, &count));
+	assert_int_equal(count, 1);
 	registry_free(reg);
 }
 
@@ -522,6 +583,7 @@ int main(void)
 	    cmocka_unit_test(test_replace),
 	    cmocka_unit_test(test_retire_and_drop),
 	    cmocka_unit_test(test_behind),
+	    cmocka_unit_test(test_for_all),
 	    cmocka_unit_test(test_sessions_in_order),
 	    cmocka_unit_test(test_first_retired),
 	    cmocka_unit_test(test_figures),

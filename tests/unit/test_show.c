@@ -48,10 +48,38 @@ static void test_lines(void **state)
 	}
 }
 
+static void test_names(void **state)
+{
+	(void)state;
+	const struct {
+		struct slice json;
+		size_t width;
+		const char *shown;
+	} ROWS[] = {
+	    {SLICE("\"demo\""), 0, "demo"},
+	    {SLICE("\"demo\""), 6, "demo  "},
+	    {SLICE("\"628@s.whatsapp.net\""), 6, "628@s.whatsapp.net"},
+	    {SLICE("\"Loja S\303\243o\""), 12, "\"Loja S\303\243o\"  "},
+	    {SLICE("\"\303\243\""), 0, "\"\303\243\""},
+	    {SLICE("\"a\\\"b\""), 0, "\"a\\\"b\""},
+	    {SLICE("\"a\342\200\256b\""), 0, "\"a\\u202eb\""},
+	    {SLICE("\"\""), 4, "\"\"  "},
+	    {SLICE(""), 3, "-  "},
+	};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct buf out = BUF_INIT(1000);
+		show_put_name(&out, ROWS[i].json, ROWS[i].width);
+		if (strcmp(buf_cstr(&out), ROWS[i].shown) != 0)
+			fail_msg("row %zu: %s", i, buf_cstr(&out));
+		buf_fini(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_lines),
+	    cmocka_unit_test(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

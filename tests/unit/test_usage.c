@@ -350,7 +350,7 @@ static void test_sessions_in_order(void **state)
 	struct db_txn *txn = store_begin(s);
 	for (size_t i = 0; i < COUNT(WANT); i++)
 		usage_change(txn, slice_of(WANT[COUNT(WANT) - 1 - i]), USAGE_OPEN, 1);
-	assert_int_equal(db_put(txn, DB_USAGE, SLICE("a b"), SLICE("no session's")), OK);
+	assert_int_equal(db_put(txn, DB_USAGE, SLICE("a\n"), SLICE("no session's")), OK);
 	store_commit(txn);
 	txn = store_read(s);
 	for (size_t i = 0; i < COUNT(WANT); i++) {
@@ -575,8 +575,8 @@ static void test_disk_full(void **state)
 static void test_operators_limits(void **state)
 {
 	struct store *s = *state;
-	const struct usage_allotment some[] = {{SLICE("much"), 950000}, {SLICE("less"), 1000},
-	    {SLICE("none"), 5}, {SLICE("none"), 0}};
+	const struct usage_allotment some[] = {{"much", 950000}, {"less", 1000}, {"none", 5},
+	    {"none", 0}};
 	configure(s, 5000, some, COUNT(some));
 	assert_int_equal(may(s, "a", 5000), OK); /* nothing is measured yet */
 	assert_int_equal(may(s, "a", 5001), ERR_FULL);
@@ -610,7 +610,7 @@ static void test_the_usual_case_is_cheap(void **state)
 	const size_t len = (size_t)sysconf(_SC_PAGESIZE);
 	void *page = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(page, MAP_FAILED);
-	const struct usage_allotment some[] = {{SLICE("much"), 950000}};
+	const struct usage_allotment some[] = {{"much", 950000}};
 	const struct usage_conf conf = {.backlog = s->backlog,
 	    .registry = page, /* who looks into it ends the test */
 	    .per_session = 5000,

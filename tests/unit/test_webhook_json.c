@@ -24,7 +24,9 @@
 
 static char extra_event[] = "our.own_event";
 static char *const EXTRA_EVENTS[] = {extra_event};
-static const struct webhook_rules RULES = {EXTRA_EVENTS, 1, 7000, false};
+static const struct webhook_rules RULES = {.extra_events = EXTRA_EVENTS,
+    .extra_event_count = 1,
+    .timeout_ms = 7000};
 
 static const struct dispatch_status CLOSED = {.circuit = "closed"};
 #define SHOWN_CLOSED                                                                           \
@@ -394,6 +396,76 @@ static void test_reserved_headers(void **state)
 	}
 }
 
+/* What the rules have for who does not say: for a new webhook, and for a null. */
+static void test_default_signature(void **state)
+{
+	(void)state;
+	const struct {
+		const struct sign_scheme *scheme;
+		enum signature code;
+	} ROWS[] = {{NULL, SIGNATURE_V1}, {sign_find_name(SLICE("v1")), SIGNATURE_V1},
+	    {sign_find_name(SLICE("v2")), SIGNATURE_V2}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		const struct webhook_rules rules = {.timeout_ms = 7000,
+		    .signature = ROWS[i].scheme};
+		struct problem p = {0};
+		struct webhook *w = webhook_new();
+		webhook_set_defaults(w, &rules);
+		assert_int_equal(w->signature, ROWS[i].code);
+		assert_int_equal(w->timeout_ms, 7000);
+		for (int named = 0; named <= 1; named++) {
+			w->signature = named ? SIGNATURE_V1 : SIGNATURE_V2;
+			assert_int_equal(
+			    webhook_apply(w, SLICE("{\"enabled\":true}"), &rules, &p), OK);
+			assert_int_equal(w->signature, named ? SIGNATURE_V1 : SIGNATURE_V2);
+			assert_int_equal(
+			    webhook_apply(w, SLICE("{\"signature\":null}"), &rules, &p), OK);
+			assert_int_equal(w->signature, ROWS[i].code);
+		}
+		webhook_free(w);
+	}
+}
+
+/* Where unknown members are passed over, those that are known are as strict as ever. */
+static void test_unknown_ignored(void **state)
+{
+	(void)state;
+	static const struct webhook_rules LAX = {.timeout_ms = 7000, .ignores_unknown = true};
+	static const char *const TAKEN[] = {
+	    "{\"evnets\":[],\"id\":1,\"created_at\":{},\"URL\":[[]],\"\":null}",
+	    "{\"x\":1,\"description\":\"d\"}",
+	};
+	static const char *const REFUSED[] = {
+	    "{\"x\":1,\"timeout_ms\":1}",
+	    "{\"x\":\"\\u0000\"}",
+	    "{\"x\":\"\\ud800\"}",
+	    "{\"x\":01}",
+	    "[]",
+	};
+	for (size_t i = 0; i < COUNT(TAKEN); i++) {
+		struct problem p = {0};
+		struct webhook *w = rich_webhook();
+		char *before = show(w);
+		assert_int_equal(webhook_apply(w, slice_of(TAKEN[i]), &LAX, &p), OK);
+		char *after = show(w);
+		assert_int_equal(strcmp(before, after) == 0, i == 0);
+		free(before);
+		free(after);
+		assert_int_equal(webhook_apply_rotation(w, slice_of(TAKEN[0]), &LAX, 1, &p),
+		    OK);
+		assert_int_equal(webhook_apply_rotation(w, slice_of(TAKEN[0]), &RULES, 1, &p),
+		    ERR_INVALID);
+		webhook_free(w);
+	}
+	for (size_t i = 0; i < COUNT(REFUSED); i++) {
+		struct problem p = {0};
+		struct webhook *w = rich_webhook();
+		if (webhook_apply(w, slice_of(REFUSED[i]), &LAX, &p) == OK)
+			fail_msg("row %zu", i);
+		webhook_free(w);
+	}
+}
+
 /* Applies `body` to `w` and expects this list of events to be shown then. */
 static void expect_events(struct webhook *w, const char *body, const char *events)
 {
@@ -684,6 +756,8 @@ int main(void)
 	    cmocka_unit_test(test_refused_strings),
 	    cmocka_unit_test(test_malformed),
 	    cmocka_unit_test(test_unknown_field_is_utf8),
+	    cmocka_unit_test(test_default_signature),
+	    cmocka_unit_test(test_unknown_ignored),
 	    cmocka_unit_test(test_nesting_and_size),
 	    cmocka_unit_test(test_secret_stays_inside),
 	};

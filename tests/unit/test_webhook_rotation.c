@@ -20,6 +20,8 @@ static struct webhook *webhook_with(const char *secret)
 	return w;
 }
 
+static const struct webhook_rules RULES;
+
 static void test_given(void **state)
 {
 	(void)state;
@@ -36,7 +38,8 @@ static void test_given(void **state)
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct problem p = {0};
 		struct webhook *w = webhook_with("old");
-		enum err err = webhook_apply_rotation(w, slice_of(ROWS[i].body), NOW_MS, &p);
+		enum err err = webhook_apply_rotation(w, slice_of(ROWS[i].body), &RULES, NOW_MS,
+		    &p);
 		if (err != OK)
 			fail_msg("row %zu: %s", i, p.message);
 		assert_string_equal(w->secret, ROWS[i].secret);
@@ -60,7 +63,8 @@ static void test_made(void **state)
 		struct problem p = {0};
 		assert_true(strlen(w->secret) < sizeof(before));
 		memcpy(before, w->secret, strlen(w->secret) + 1);
-		enum err err = webhook_apply_rotation(w, slice_of(BODIES[i]), NOW_MS, &p);
+		enum err err = webhook_apply_rotation(w, slice_of(BODIES[i]), &RULES, NOW_MS,
+		    &p);
 		if (err != OK)
 			fail_msg("row %zu: %s", i, p.message);
 		assert_int_equal(strncmp(w->secret, "whsec_", 6), 0);
@@ -78,8 +82,8 @@ static void test_first(void **state)
 	(void)state;
 	struct problem p = {0};
 	struct webhook *w = webhook_with(NULL);
-	assert_int_equal(webhook_apply_rotation(w, SLICE("{\"secret\":\"new\"}"), NOW_MS, &p),
-	    OK);
+	assert_int_equal(
+	    webhook_apply_rotation(w, SLICE("{\"secret\":\"new\"}"), &RULES, NOW_MS, &p), OK);
 	assert_string_equal(w->secret, "new");
 	assert_null(w->previous_secret);
 	assert_true(w->previous_expires_ms == 0);
@@ -112,7 +116,8 @@ static void test_refused(void **state)
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct problem p = {0};
 		struct webhook *w = webhook_with("old");
-		enum err err = webhook_apply_rotation(w, slice_of(ROWS[i].body), NOW_MS, &p);
+		enum err err = webhook_apply_rotation(w, slice_of(ROWS[i].body), &RULES, NOW_MS,
+		    &p);
 		if (err != ROWS[i].err || strcmp(p.field, ROWS[i].field) != 0 ||
 		    p.message[0] == '\0')
 			fail_msg("row %zu: %s, %s %s", i, err_text(err), p.field, p.message);
