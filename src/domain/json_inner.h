@@ -7,16 +7,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "domain/json.h"
 
-/* A member as it lies in the output: KEY":VALUE, nothing in between. */
+/*
+ * A member as it lies in the output: KEY":VALUE, nothing in between. A body may be nothing but
+ * members, so that they are small; no output has 4 GiB.
+ */
 struct json_span {
-	size_t key; /* offset of the byte behind the opening quote; 0 marks a dropped member */
-	size_t key_len;
-	size_t value_len;
+	uint32_t key; /* offset of the byte behind the opening quote; 0: a dropped member */
+	uint32_t key_len;
+	uint32_t value_len;
 };
 
 /* Memory that outlives one value, so that thousands of values allocate once. */
@@ -24,7 +28,7 @@ struct json_scratch {
 	struct json_span *spans; /* stack: the members of all objects that are open */
 	size_t used;
 	size_t cap;
-	size_t *sorted; /* numbers of one object's members, by key */
+	uint32_t *sorted; /* numbers of one object's members, by key */
 	size_t sorted_cap;
 	struct json_member *members; /* what json_read_members() hands out */
 	size_t members_cap;
