@@ -184,6 +184,15 @@ bool call_has_coding(struct call *c)
 	return false;
 }
 
+bool call_take_input(struct call *c, size_t bytes)
+{
+	bool may = http_take_input(c->http, bytes);
+	if (!may)
+		call_fail(c, 429, "",
+		    "too many bytes of requests of this client or token are under way");
+	return may;
+}
+
 bool call_read_body(struct call *c, uint64_t most)
 {
 	char text[CODING_MAX + 1];
@@ -202,12 +211,10 @@ bool call_read_body(struct call *c, uint64_t most)
 		call_fail(c, 400, "",
 		    "Content-Encoding says gzip: the body is none, is damaged, is cut short, "
 		    "or is of very many tiny blocks");
-	} else if (!http_take_input(c->http, c->plain.len)) {
-		call_fail(c, 429, "",
-		    "too many bytes of requests of this client or token are under way");
-		err = ERR_FULL;
+	} else {
+		return call_take_input(c, c->plain.len);
 	}
-	return err == OK;
+	return false;
 }
 
 bool call_is_ndjson(const struct call *c)
