@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "server/config.h"
 #include "server/listeners.h"
+#include "server/memory.h"
 #include "server/secrets.h"
 #include "store/folder.h"
 
@@ -29,6 +30,7 @@ int command_check_config(int argc, char **argv)
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
 	usage = usage && err != OK;
 	if (err == OK) {
+		memory_apply(&c);
 		config_warn(&c);
 		err = config_check(&c, &p);
 	}

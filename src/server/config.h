@@ -84,6 +84,7 @@ struct config {
 	uint64_t store_max_bytes;
 	uint64_t backup_stall_ms;
 	uint64_t stream_readers_max;
+	uint64_t given;               /* which settings somebody gave; a bit a setting */
 	struct config_list strangers; /* variables that begin as settings do, and are none */
 };
 

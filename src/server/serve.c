@@ -17,6 +17,7 @@
 #include "base/exit.h"
 #include "jobs/renewal.h"
 #include "server/listeners.h"
+#include "server/memory.h"
 #include "server/secrets.h"
 #include "server/server.h"
 #include "store/events.h"
@@ -347,6 +348,7 @@ int command_serve(int argc, char **argv)
 		return usage ? EXIT_USAGE : EXIT_FAILED;
 	}
 	server_setup_log(&s);
+	memory_apply(&s.config);
 	config_warn(&s.config);
 	forbid_core_dumps(&s.config);
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
