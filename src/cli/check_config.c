@@ -7,7 +7,8 @@
 #include "server/listeners.h"
 #include "server/memory.h"
 #include "server/secrets.h"
-#include "store/folder.h"
+#include "store/registry.h"
+#include "store/schema.h"
 
 /* What the messages call the source: the file where there is one. */
 static const char *source_name(int argc, char **argv)
@@ -17,6 +18,23 @@ static const char *source_name(int argc, char **argv)
 			return argv[i + 1];
 	}
 	return "configuration";
+}
+
+/* Whether a start could open the store and decrypt what is in it. */
+static enum err check_store(const struct config *c, const struct vault *vault,
+    struct problem *p)
+{
+	struct db *db = NULL;
+	enum err err = db_try(c->data, c->store_max_bytes, &db, p);
+	if (err != OK || db == NULL)
+		return err;
+	struct registry *registry = registry_new();
+	err = schema_check(db, p);
+	if (err == OK)
+		err = registry_load(registry, db, vault, p);
+	registry_free(registry);
+	db_close(db);
+	return err;
 }
 
 int command_check_config(int argc, char **argv)
@@ -41,9 +59,9 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = secrets_load_keys(&c, vault, &p);
 	if (err == OK)
-		err = folder_try(c.data, &p);
-	if (err == OK)
 		err = listeners_check(&c, &p);
+	if (err == OK)
+		err = check_store(&c, vault, &p);
 	if (err != OK)
 		(void)fprintf(stderr, "%s%s\n", usage ? "waybill check-config: " : "",
 		    p.message);

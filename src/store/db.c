@@ -53,6 +53,7 @@ struct db {
 	uint64_t least_bytes; /* that the file had once: it never becomes shorter */
 	struct db_txn snapshot;
 	bool readonly;
+	bool in_use; /* it is read while another process writes */
 };
 
 struct db_cursor {
@@ -201,7 +202,8 @@ static int open_file(struct db *db, const char *dir, uint64_t map_bytes)
 	char path[PATH_BYTES];
 	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, dir);
 	if (db->readonly) /* no lock of LMDB's for a reader alone: its file would be made */
-		return open_env(db, path, map_bytes, MDB_RDONLY | MDB_NOLOCK);
+		return open_env(db, path, map_bytes,
+		    MDB_RDONLY | (db->in_use ? 0 : MDB_NOLOCK));
 	int rc = make_file(path, map_bytes);
 	return rc == MDB_SUCCESS ? open_env(db, path, map_bytes, 0) : rc;
 }
@@ -231,12 +233,13 @@ static enum err refuse_lost(const char *dir, const char *how, struct problem *p)
 
 /*
  * Checks, before LMDB maps it, the file that is to be served; none is fine where none ever was.
+ * The pages of one that another process writes are that one's to answer for.
  */
 static enum err check_before(const struct db *db, const char *dir, struct problem *p)
 {
 	struct problem why;
 	struct stat st;
-	int fd = openat(db->folder.fd, FILE_NAME, O_RDONLY | O_CLOEXEC);
+	int fd = openat(db->folder.fd, FILE_NAME, O_RDWR | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return folder_is_marked(&db->folder) ? refuse_lost(dir, "is not", p) : OK;
 	if (fd < 0)
@@ -245,12 +248,12 @@ static enum err check_before(const struct db *db, const char *dir, struct proble
 	enum err err = OK;
 	if (fstat(fd, &st) == 0 && st.st_size == 0)
 		err = refuse_lost(dir, "is empty", p);
-	else if (pages_check_quickly(fd, CHECKED_BYTES, &why) != OK)
+	else if (!db->in_use && pages_check_quickly(fd, CHECKED_BYTES, &why) != OK)
 		err = problem_set(p, ERR_BROKEN, "data",
 		    "the store in %s is damaged: %s; waybill fsck %s says more, and a backup "
 		    "restores it",
 		    dir, why.message, dir);
-	(void)close(fd); /* read-only */
+	(void)close(fd); /* was only read */
 	return err;
 }
 
@@ -312,6 +315,44 @@ enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
 	return OK;
 }
 
+static enum err open_checked(struct db *db, const char *dir, uint64_t max_bytes,
+    struct problem *p)
+{
+	int rc = open_file(db, dir, max_bytes);
+	if (rc == MDB_SUCCESS)
+		return OK;
+	return problem_set(p, ERR_BROKEN, "data",
+	    "cannot open the store in %s: %s; waybill fsck %s may say more", dir,
+	    mdb_strerror(rc), dir);
+}
+
+static bool has_file(const struct db *db)
+{
+	struct stat st;
+	return fstatat(db->folder.fd, FILE_NAME, &st, 0) == 0;
+}
+
+enum err db_try(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
+{
+	struct db *db = new_db(dir, true);
+	*out = NULL;
+	enum err err = folder_try(dir, p);
+	if (err == OK)
+		err = folder_look(&db->folder, dir, &db->in_use, p);
+	bool has_folder = err == OK;
+	if (err == ERR_NOTFOUND) /* it can be made */
+		err = OK;
+	if (has_folder)
+		err = check_before(db, dir, p);
+	if (err == OK && has_folder && has_file(db)) {
+		err = open_checked(db, dir, max_bytes, p);
+		*out = err == OK ? db : NULL;
+	}
+	if (*out == NULL)
+		db_close(db);
+	return err;
+}
+
 enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
 {
 	struct db *db = new_db(dir, false);
@@ -319,15 +360,10 @@ enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct pr
 	enum err err = folder_claim(&db->folder, dir, db->readonly, p);
 	if (err == OK)
 		err = check_before(db, dir, p);
+	if (err == OK)
+		err = open_checked(db, dir, max_bytes, p);
 	if (err != OK)
 		goto fail;
-	int rc = open_file(db, dir, max_bytes);
-	if (rc != MDB_SUCCESS) {
-		err = problem_set(p, ERR_BROKEN, "data",
-		    "cannot open the store in %s: %s; waybill fsck %s may say more", dir,
-		    mdb_strerror(rc), dir);
-		goto fail;
-	}
 	err = folder_sync(&db->folder, dir, p); /* LMDB never does: the new name must last */
 	if (err == OK)
 		err = folder_mark(&db->folder, dir, p);

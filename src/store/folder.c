@@ -62,6 +62,24 @@ enum err folder_claim(struct folder *f, const char *dir, bool readonly, struct p
 	return OK;
 }
 
+enum err folder_look(struct folder *f, const char *dir, bool *in_use, struct problem *p)
+{
+	*f = FOLDER_CLOSED;
+	*in_use = false;
+	enum err err = open_folder(f, dir, true, p);
+	if (err != OK)
+		return err;
+	f->lock_fd = openat(f->fd, LOCK_NAME, O_RDONLY | O_CLOEXEC);
+	if (f->lock_fd < 0 && errno != ENOENT)
+		return problem_set(p, ERR_IO, "data", "cannot read " LOCK_NAME " in %s: %s",
+		    dir, strerror(errno));
+	if (f->lock_fd >= 0 && flock(f->lock_fd, LOCK_SH | LOCK_NB) != 0)
+		*in_use = true;
+	else if (f->lock_fd >= 0)
+		(void)flock(f->lock_fd, LOCK_UN); /* closing it does, too */
+	return OK;
+}
+
 /* Writes the folder above `dir` to `out`, which has room for `dir` and two bytes more. */
 static void name_parent(const char *dir, char *out)
 {

@@ -27,6 +27,14 @@ MUST_CHECK enum err folder_claim(struct folder *f, const char *dir, bool readonl
     struct problem *p);
 
 /*
+ * Opens `dir` to look at what is in it; *in_use says whether another process has the lock. It
+ * takes none, so that a start meanwhile finds it free, and makes no file. ERR_NOTFOUND, ERR_IO,
+ * in words; folder_release() it then too.
+ */
+MUST_CHECK enum err folder_look(struct folder *f, const char *dir, bool *in_use,
+    struct problem *p);
+
+/*
  * Whether folder_claim() would find a folder that it may write in, or could make one. Changes
  * nothing. ERR_IO, with the problem in words.
  */

@@ -69,6 +69,27 @@ enum err schema_version(struct db_txn *txn, uint32_t *out)
 	return OK;
 }
 
+static enum err refuse_newer(uint32_t version, struct problem *p)
+{
+	return problem_set(p, ERR_CONFLICT, "data",
+	    "the store has version %u, this waybill knows up to %u", version, SCHEMA_VERSION);
+}
+
+enum err schema_check(struct db *db, struct problem *p)
+{
+	struct db_txn *txn = NULL;
+	uint32_t version = 0;
+	enum err err = db_read(db, &txn);
+	if (err == OK) {
+		err = schema_version(txn, &version);
+		db_read_end(txn);
+	}
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read the store's version: %s",
+		    err_text(err));
+	return version > SCHEMA_VERSION ? refuse_newer(version, p) : OK;
+}
+
 static enum err write_version(struct db_txn *txn, uint32_t version)
 {
 	struct buf value = BUF_INIT(64);
@@ -89,9 +110,7 @@ static enum err step(struct db *db, bool *done, struct problem *p)
 		return problem_set(p, err, "data", "cannot write the store: %s", err_text(err));
 	err = schema_version(txn, &version);
 	if (err == OK && version > SCHEMA_VERSION)
-		err = problem_set(p, ERR_CONFLICT, "data",
-		    "the store has version %u, this waybill knows up to %u", version,
-		    SCHEMA_VERSION);
+		err = refuse_newer(version, p);
 	*done = version == SCHEMA_VERSION;
 	if (err != OK || *done) {
 		db_abort(txn);

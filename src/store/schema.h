@@ -14,6 +14,9 @@
  */
 MUST_CHECK enum err schema_migrate(struct db *db, struct problem *p);
 
+/* Whether schema_migrate() could: ERR_CONFLICT as there, or the store's error, in words. */
+MUST_CHECK enum err schema_check(struct db *db, struct problem *p);
+
 /* Reads the store's version, 0 where it has none yet. ERR_CORRUPT, the store's error. */
 MUST_CHECK enum err schema_version(struct db_txn *txn, uint32_t *out);
 

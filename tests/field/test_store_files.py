@@ -3,10 +3,11 @@
 import os
 import random
 import shutil
+import subprocess
 
 import pytest
 
-from harness import flags, waybill
+from harness import BINARY, environment, flags, waybill
 
 PAGE = 4096
 
@@ -32,11 +33,29 @@ def serve(gateway):
     )
 
 
+def check(gateway, **options):
+    return waybill("check-config", *flags({"data": gateway.directory / "data", **options}))
+
+
+def contents(gateway):
+    """What is in its folder: names, bytes and times of change."""
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in (gateway.directory / "data").iterdir()
+    }
+
+
 def expect_words(done, gateway, *words):
+    """A start that was refused, as check-config refuses it beforehand."""
     data = gateway.directory / "data"
     assert done.returncode == 1 and done.stdout == "", done
     for word in (str(data), *words):
         assert word in done.stderr, done.stderr
+    before = contents(gateway)
+    checked = check(gateway)
+    assert checked.returncode == 1
+    assert done.stderr.endswith("waybill serve: " + checked.stderr)
+    assert contents(gateway) == before
 
 
 def ended(gateway):
@@ -149,6 +168,56 @@ def test_restored_backup_is_served(stopped, make_gateway):
     shutil.copy(copy / "waybill.mdb", data)
     gateway.start()
     assert gateway.api("GET", "/sessions/s1/webhooks").json()["count"] == 1
+
+
+# check-config
+
+
+def test_store_that_can_be_served_passes(stopped):
+    gateway, path = stopped
+    before = contents(gateway)
+    done = check(gateway)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "configuration: ok\n", "")
+    assert contents(gateway) == before
+    path.with_name("waybill.lock").unlink()  # as a backup has it; none is made
+    path.with_name("waybill.mdb-lock").unlink()
+    assert check(gateway).returncode == 0
+    assert [file.name for file in path.parent.iterdir()] == ["waybill.mdb"]
+
+
+def test_store_that_is_being_served_passes(gateway):
+    """It is looked into all the same, by itself alone: nothing is locked or left behind."""
+    gateway.register("s1", "http://127.0.0.1:9/", secret="s3cret")
+    assert check(gateway).returncode == 0
+    done = check(gateway, store_max_bytes="16MiB")
+    assert (done.returncode, done.stderr) == (0, "")
+    gateway.publish("s1")
+    gateway.stop()
+    gateway.start()
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_webhooks_that_cannot_be_decrypted(make_gateway, running):
+    gateway = make_gateway(secret_key="ab" * 32)
+    gateway.register("s1", "http://127.0.0.1:9/", secret="s3cret")
+    if not running:
+        gateway.stop()
+    assert check(gateway, secret_key="ab" * 32).returncode == 0
+    for options in ({}, {"secret_key": "cd" * 32}):
+        done = check(gateway, **options)
+        assert done.returncode == 1 and "secret_key" in done.stderr, done
+
+
+@pytest.mark.skipif("asan" in str(BINARY), reason="sanitizers map terabytes")
+def test_map_that_there_is_no_room_for(stopped):
+    gateway, _ = stopped
+    for command in ("serve", "check-config"):
+        done = subprocess.run(
+            ["prlimit", f"--as={512 << 20}", BINARY, command,
+             *flags({"data": gateway.directory / "data", "listen": "127.0.0.1:0"})],
+            capture_output=True, text=True, timeout=20, env=environment(),
+        )
+        assert done.returncode == 1 and "Cannot allocate memory" in done.stderr, done
 
 
 # Under a running server

@@ -93,6 +93,9 @@ static void test_newer_is_refused(void **state)
 		write_version(s, VERSIONS[i], 4);
 		assert_int_equal(schema_migrate(s->db, &p), ERR_CONFLICT);
 		assert_non_null(strstr(p.message, number));
+		p.message[0] = '\0';
+		assert_int_equal(schema_check(s->db, &p), ERR_CONFLICT);
+		assert_non_null(strstr(p.message, number));
 		assert_int_equal(read_version(s), VERSIONS[i]);
 	}
 }
