@@ -22,6 +22,12 @@ uint64_t attempts_row_cost(struct slice record)
 	return record.len + ROW_COST;
 }
 
+uint64_t attempts_place(const struct uuid *delivery, uint32_t number)
+{
+	unsigned char key[KEY_SIZE];
+	return record_place(DB_ATTEMPTS, make_key(delivery, number, key));
+}
+
 /* Most come in the order of their keys, whose pages are then filled to the full. */
 enum err attempts_put(struct db_txn *txn, struct slice session, const struct uuid *delivery,
     uint32_t number, struct slice record)
@@ -47,7 +53,7 @@ enum err attempts_decode(struct slice key, struct slice value, struct uuid *deli
 		return ERR_CORRUPT;
 	memcpy(delivery->bytes, id.ptr, UUID_SIZE);
 	*number = n;
-	enum err err = record_open(value, &r);
+	enum err err = record_open(value, record_place(DB_ATTEMPTS, key), &r);
 	return err == OK ? attempt_record_decode(&r, a) : err;
 }
 

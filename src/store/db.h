@@ -19,6 +19,7 @@
 #include "base/slice.h"
 #include "domain/problem.h"
 
+/* Their numbers lie on disk, in checksums (record_place()): new ones come last. */
 enum db_table {
 	DB_META,           /* name -> value: the schema's version */
 	DB_WEBHOOKS,       /* webhook number -> webhook */

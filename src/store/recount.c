@@ -103,7 +103,7 @@ static enum err read_place(struct db_txn *txn, struct place *p, bool *begun)
 	enum err err = db_get(txn, DB_META, COUNTED_KEY, &value);
 	*begun = err != ERR_NOTFOUND;
 	if (err == OK)
-		err = record_open(value, &r);
+		err = record_open(value, record_place(DB_META, COUNTED_KEY), &r);
 	if (err != OK)
 		return err == ERR_NOTFOUND ? OK : err;
 	p->table = get_u8(&r);
@@ -119,7 +119,7 @@ static enum err write_place(struct db_txn *txn, const struct place *p)
 	struct buf value = BUF_INIT(1 + DB_KEY_MAX + RECORD_CHECKSUM);
 	put_u8(&value, (uint8_t)p->table);
 	buf_append(&value, p->key, p->len);
-	record_seal(&value);
+	record_seal(&value, record_place(DB_META, COUNTED_KEY));
 	enum err err = db_put(txn, DB_META, COUNTED_KEY, buf_view(&value));
 	buf_fini(&value);
 	return err;

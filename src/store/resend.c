@@ -87,7 +87,7 @@ static enum err seek_unnamed(struct db_txn *txn, struct db_cursor *cursor, struc
 	if (err == ERR_NOTFOUND)
 		return db_next(cursor, key, value);
 	if (err == OK)
-		err = record_open(record, &r);
+		err = record_open(record, record_place(DB_META, NAMED_KEY), &r);
 	if (err != OK)
 		return err;
 	return db_seek_behind(cursor, get_bytes(&r, r.left), key, value);
@@ -113,7 +113,7 @@ enum err resend_name_letters(struct db_txn *txn, bool *more)
 		if (err == OK && !*more)
 			err = db_next(cursor, &key, &value);
 	}
-	record_seal(&last);
+	record_seal(&last, record_place(DB_META, NAMED_KEY));
 	if (*more && err == OK)
 		err = db_put(txn, DB_META, NAMED_KEY, buf_view(&last));
 	else if (err == ERR_NOTFOUND)

@@ -160,7 +160,7 @@ static void put_row(struct db_txn *txn, struct reader *r)
 		put_key(&key, table, get_u8(r));
 	buf_slice(&value, get_text(r));
 	if ((head & SEALED) != 0)
-		record_seal(&value);
+		record_seal(&value, RECORD_ANYWHERE);
 	if (!r->failed && !key.failed && key.len > 0)
 		panic_if(db_put(txn, table, buf_view(&key), buf_view(&value)) != OK, "put");
 	buf_fini(&key);
