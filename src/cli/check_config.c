@@ -7,6 +7,7 @@
 #include "server/listeners.h"
 #include "server/memory.h"
 #include "server/secrets.h"
+#include "server/serve.h"
 #include "store/registry.h"
 #include "store/schema.h"
 
@@ -25,7 +26,9 @@ static enum err check_store(const struct config *c, const struct vault *vault,
     struct problem *p)
 {
 	struct db *db = NULL;
-	enum err err = db_try(c->data, c->store_max_bytes, &db, p);
+	enum err err = c->make_store == 0 ? db_expect(c->data, p) : OK;
+	if (err == OK)
+		err = db_try(c->data, c->store_max_bytes, &db, p);
 	if (err != OK || db == NULL)
 		return err;
 	struct registry *registry = registry_new();
@@ -63,8 +66,7 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = check_store(&c, vault, &p);
 	if (err != OK)
-		(void)fprintf(stderr, "%s%s\n", usage ? "waybill check-config: " : "",
-		    p.message);
+		serve_explain(usage ? "waybill check-config" : "", c.data, err, &p);
 	else
 		(void)printf("%s: ok\n", source_name(argc, argv));
 	vault_free(vault);

@@ -47,6 +47,7 @@ struct config {
 	uint64_t circuit_failures;
 	uint64_t max_per_host;
 	char *data;
+	uint64_t make_store;   /* 0: a start makes no store where there is none */
 	char *token;           /* NULL: none */
 	char *tokens_file;     /* NULL: none */
 	char *secret_key;      /* NULL: none; hex */

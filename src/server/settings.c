@@ -150,6 +150,8 @@ const struct setting SETTINGS[] = {
 	"USER, USER:GROUP or :GROUP, names or numbers", .fixed = true},
     {.name = "data", KIND_TEXT, AT(data), "var",
 	"a folder for the store", .fixed = true},
+    {.name = "make_store", KIND_CHOICE, AT(make_store), "on",
+	"off or on", .choices = SWITCH, .fixed = true},
     {.name = "token", KIND_TEXT, AT(token), NULL,
 	"8 to 512 printable ASCII characters without spaces"},
     {.name = "tokens_file", KIND_TEXT, AT(tokens_file), NULL,

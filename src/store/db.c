@@ -30,6 +30,7 @@
 #define GROWTH_MAX 4               /* …so often: half as much again */
 #define FILE_NAME "waybill.mdb"
 #define NO_TABLE UINT_MAX /* in place of the handle of a table that the store does not have */
+#define ROW_BYTES_MAX (1u << 20)     /* of a key or a value; a webhook's may have 192 KiB */
 #define CHECKED_BYTES (256ULL << 20) /* a file up to this is checked whole at each start */
 
 struct db_txn {
@@ -52,6 +53,7 @@ struct db {
 	char *dir;
 	uint64_t least_bytes; /* that the file had once: it never becomes shorter */
 	struct db_txn snapshot;
+	bool lost; /* or damaged, which was told */
 	bool readonly;
 	bool in_use; /* it is read while another process writes */
 };
@@ -98,10 +100,20 @@ static enum err err_of(int rc)
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
+	case MDB_PAGE_FULL: /* these two are of LMDB's own counting, which only damage upsets */
+	case MDB_CURSOR_FULL:
 		return ERR_BROKEN;
 	default:
 		return ERR_STORE;
 	}
+}
+
+static void tell_damage(struct db *db, const char *how)
+{
+	db->lost = true;
+	log_error("the store is damaged, waybill fsck says more", LOG_S("data", db->dir),
+	    LOG_S("error", how));
+	fault_doubt();
 }
 
 static enum err db_result(struct db_txn *txn, int rc)
@@ -110,7 +122,9 @@ static enum err db_result(struct db_txn *txn, int rc)
 	if (err == OK || err == ERR_NOTFOUND || err == ERR_EXISTS)
 		return err;
 	txn->db->map_full = rc == MDB_MAP_FULL;
-	if (txn->err == OK && err != ERR_NOSPACE)
+	if (txn->err == OK && err == ERR_BROKEN)
+		tell_damage(txn->db, mdb_strerror(rc));
+	else if (txn->err == OK && err != ERR_NOSPACE)
 		log_error("store operation failed", LOG_S("error", mdb_strerror(rc)));
 	return db_txn_fail(txn, err);
 }
@@ -153,9 +167,7 @@ static int open_tables(struct db *db)
 /* What LMDB finds that it takes for impossible: pages that are damaged. */
 static void on_assertion(MDB_env *env, const char *message)
 {
-	const struct db *db = mdb_env_get_userctx(env);
-	log_error("the store is damaged, waybill fsck says more", LOG_S("data", db->dir),
-	    LOG_S("error", message));
+	tell_damage(mdb_env_get_userctx(env), message);
 	_exit(EXIT_FAILED); /* as abort() would, which LMDB does else, and no core */
 }
 
@@ -171,9 +183,10 @@ static int open_env(struct db *db, const char *path, uint64_t map_bytes, unsigne
 	if (rc == MDB_SUCCESS)
 		rc = mdb_env_set_mapsize(db->env, map_bytes);
 	if (rc == MDB_SUCCESS)
-		rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
+		rc = FAULT_IN_STORE(
+		    mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600));
 	if (rc == MDB_SUCCESS)
-		rc = open_tables(db);
+		rc = FAULT_IN_STORE(open_tables(db));
 	return rc;
 }
 
@@ -231,6 +244,12 @@ static enum err refuse_lost(const char *dir, const char *how, struct problem *p)
 	    dir, how);
 }
 
+/* A file up to how many bytes is checked whole: any where a fault has led to doubt. */
+static uint64_t checked_bytes(const struct db *db)
+{
+	return folder_is_doubted(&db->folder) ? UINT64_MAX : CHECKED_BYTES;
+}
+
 /*
  * Checks, before LMDB maps it, the file that is to be served; none is fine where none ever was.
  * The pages of one that another process writes are that one's to answer for.
@@ -248,7 +267,7 @@ static enum err check_before(const struct db *db, const char *dir, struct proble
 	enum err err = OK;
 	if (fstat(fd, &st) == 0 && st.st_size == 0)
 		err = refuse_lost(dir, "is empty", p);
-	else if (!db->in_use && pages_check_quickly(fd, CHECKED_BYTES, &why) != OK)
+	else if (!db->in_use && pages_check_quickly(fd, checked_bytes(db), &why) != OK)
 		err = problem_set(p, ERR_BROKEN, "data",
 		    "the store in %s is damaged: %s; waybill fsck %s says more, and a backup "
 		    "restores it",
@@ -279,11 +298,12 @@ static const char *loss_of(struct db *db)
 
 bool db_is_there(struct db *db)
 {
-	const char *loss = loss_of(db);
+	const char *loss = db->lost ? NULL : loss_of(db);
 	if (loss != NULL)
 		log_error("the store's file is lost under the server, which ends",
 		    LOG_S("data", db->dir), LOG_S("file", FILE_NAME), LOG_S("why", loss));
-	return loss == NULL;
+	db->lost = db->lost || loss != NULL;
+	return !db->lost;
 }
 
 static struct db *new_db(const char *dir, bool readonly)
@@ -315,12 +335,23 @@ enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
 	return OK;
 }
 
+/* Says where the map is; it moves when it grows. */
+static void watch_map(const struct db *db)
+{
+	MDB_envinfo info;
+	if (mdb_env_info(db->env, &info) == MDB_SUCCESS)
+		fault_set_map(info.me_mapaddr, info.me_mapsize);
+}
+
 static enum err open_checked(struct db *db, const char *dir, uint64_t max_bytes,
     struct problem *p)
 {
+	fault_watch(db->dir, db->readonly ? -1 : folder_open_mark(&db->folder));
 	int rc = open_file(db, dir, max_bytes);
-	if (rc == MDB_SUCCESS)
+	if (rc == MDB_SUCCESS) {
+		watch_map(db);
 		return OK;
+	}
 	return problem_set(p, ERR_BROKEN, "data",
 	    "cannot open the store in %s: %s; waybill fsck %s may say more", dir,
 	    mdb_strerror(rc), dir);
@@ -330,6 +361,18 @@ static bool has_file(const struct db *db)
 {
 	struct stat st;
 	return fstatat(db->folder.fd, FILE_NAME, &st, 0) == 0;
+}
+
+enum err db_expect(const char *dir, struct problem *p)
+{
+	char path[PATH_BYTES];
+	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, dir);
+	if (access(path, F_OK) == 0)
+		return OK;
+	return problem_set(p, ERR_NOTFOUND, "data",
+	    "there is no store in %s, and make_store is off: " FILE_NAME
+	    ": %s. Mount its file system, or restore a backup; make_store = on makes a new one",
+	    dir, strerror(errno));
 }
 
 enum err db_try(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
@@ -369,7 +412,6 @@ enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct pr
 		err = folder_mark(&db->folder, dir, p);
 	if (err != OK)
 		goto fail;
-	fault_watch(db->dir);
 	db_clear_readers(db);
 	*out = db;
 	return OK;
@@ -385,10 +427,9 @@ void db_close(struct db *db)
 	panic_if(db->snapshot.open, "the store was closed with a snapshot open");
 	if (db->read.mdb != NULL)
 		mdb_txn_abort(db->read.mdb);
-	if (!db->readonly)
-		fault_forget();
 	if (db->env != NULL)
 		mdb_env_close(db->env);
+	fault_forget();
 	folder_release(&db->folder);
 	free(db->dir);
 	free(db);
@@ -398,7 +439,7 @@ enum err db_begin(struct db *db, struct db_txn **out)
 {
 	panic_if(db->write.open, "a second write transaction was begun");
 	MDB_txn *mdb = NULL;
-	int rc = mdb_txn_begin(db->env, NULL, 0, &mdb);
+	int rc = FAULT_IN_STORE(mdb_txn_begin(db->env, NULL, 0, &mdb));
 	if (rc != MDB_SUCCESS) {
 		log_error("cannot begin a transaction", LOG_S("error", mdb_strerror(rc)));
 		return err_of(rc);
@@ -471,7 +512,7 @@ enum err db_commit(struct db_txn *txn)
 		db_abort(txn);
 		return err;
 	}
-	int rc = mdb_txn_commit(txn->mdb);
+	int rc = FAULT_IN_STORE(mdb_txn_commit(txn->mdb));
 	end_write(txn, rc == MDB_SUCCESS);
 	if (rc == MDB_SUCCESS)
 		return db_is_there(txn->db) ? OK : ERR_BROKEN;
@@ -486,7 +527,7 @@ void db_abort(struct db_txn *txn)
 {
 	if (!txn->open)
 		return;
-	mdb_txn_abort(txn->mdb);
+	(void)FAULT_IN_STORE((mdb_txn_abort(txn->mdb), 0));
 	end_write(txn, false);
 }
 
@@ -503,6 +544,7 @@ enum err db_grow(struct db *db)
 		log_error("cannot map the store", LOG_S("error", mdb_strerror(rc)));
 		return ERR_BROKEN;
 	}
+	watch_map(db);
 	log_warn("the store grows beyond its largest size",
 	    LOG_N("bytes", info.me_mapsize + step), LOG_N("max_bytes", db->max_bytes));
 	return OK;
@@ -672,6 +714,15 @@ static struct slice slice_of_val(MDB_val v)
 	return (struct slice){.ptr = v.mv_data, .len = v.mv_size};
 }
 
+/* No row of ours is so long: LMDB gives any length that a damaged page says. */
+static enum err take_val(struct db_txn *txn, MDB_val v, struct slice *out)
+{
+	if (v.mv_size > ROW_BYTES_MAX)
+		return db_result(txn, MDB_CORRUPTED);
+	*out = slice_of_val(v);
+	return OK;
+}
+
 enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct slice *value)
 {
 	if (txn->err != OK)
@@ -680,10 +731,9 @@ enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct sl
 		return ERR_NOTFOUND;
 	MDB_val k = val_of(key);
 	MDB_val v = {0};
-	enum err err = db_result(txn, mdb_get(txn->mdb, txn->db->tables[t], &k, &v));
-	if (err == OK)
-		*value = slice_of_val(v);
-	return err;
+	enum err err = db_result(txn,
+	    FAULT_IN_STORE(mdb_get(txn->mdb, txn->db->tables[t], &k, &v)));
+	return err == OK ? take_val(txn, v, value) : err;
 }
 
 static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value,
@@ -693,7 +743,8 @@ static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struc
 		return txn->err;
 	MDB_val k = val_of(key);
 	MDB_val v = val_of(value);
-	return db_result(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags));
+	return db_result(txn,
+	    FAULT_IN_STORE(mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags)));
 }
 
 enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
@@ -711,7 +762,7 @@ enum err db_del(struct db_txn *txn, enum db_table t, struct slice key)
 	if (txn->err != OK)
 		return txn->err;
 	MDB_val k = val_of(key);
-	return db_result(txn, mdb_del(txn->mdb, txn->db->tables[t], &k, NULL));
+	return db_result(txn, FAULT_IN_STORE(mdb_del(txn->mdb, txn->db->tables[t], &k, NULL)));
 }
 
 enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out)
@@ -743,12 +794,10 @@ static enum err move(struct db_cursor *c, MDB_cursor_op op, MDB_val key, struct 
 	if (c->txn->err != OK)
 		return c->txn->err;
 	MDB_val v = {0};
-	enum err err = db_result(c->txn, mdb_cursor_get(c->mdb, &key, &v, op));
-	if (err == OK) {
-		*found = slice_of_val(key);
-		*value = slice_of_val(v);
-	}
-	return err;
+	enum err err = db_result(c->txn, FAULT_IN_STORE(mdb_cursor_get(c->mdb, &key, &v, op)));
+	if (err == OK)
+		err = take_val(c->txn, key, found);
+	return err == OK ? take_val(c->txn, v, value) : err;
 }
 
 enum err db_seek(struct db_cursor *c, struct slice key, struct slice *found,

@@ -62,6 +62,8 @@ MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out
  */
 MUST_CHECK enum err db_open_readonly(const char *dir, struct db **out, struct problem *p);
 
+MUST_CHECK enum err db_expect(const char *dir, struct problem *p); /* a file; ERR_NOTFOUND */
+
 /*
  * Opens for reading the store that db_open() would open, and refuses what that would, but for a
  * store in use: this is to be asked while it is served. Changes nothing in the folder.
@@ -70,7 +72,7 @@ MUST_CHECK enum err db_open_readonly(const char *dir, struct db **out, struct pr
 MUST_CHECK enum err db_try(const char *dir, uint64_t max_bytes, struct db **out,
     struct problem *p);
 
-/* Whether the open file still is the one of its name, and as long as it was. Logs it if not. */
+/* Whether the open file is that of its name, and no damage was met in it. Logs a loss, once. */
 bool db_is_there(struct db *db);
 
 /* Closes it; no transaction may be open. NULL is fine. */
@@ -117,10 +119,9 @@ void db_accompany(struct db *db, enum db_companion_role role, const struct db_co
 void *db_companion_of(const struct db_txn *txn, enum db_companion_role role);
 
 /*
- * Begins reading that may last over turns: it sees the store as it is now, whatever is
- * written meanwhile. At most one at a time: ERR_BUSY. What it borrows stays until its end.
- * While it lasts, no page that is freed can be used again and the file grows instead: its
- * owner ends it when db_usage() says that this cannot go on.
+ * Begins reading that may last over turns: it sees the store as it is now. One at a time, else
+ * ERR_BUSY. What it borrows stays until its end. While it lasts, no page that is freed can be
+ * used again and the file grows: its owner ends it when db_usage() says that this cannot go on.
  */
 MUST_CHECK enum err db_snapshot(struct db *db, struct db_txn **out);
 void db_snapshot_end(struct db_txn *txn);
