@@ -100,8 +100,9 @@ static enum err err_of(int rc)
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
-	case MDB_PAGE_FULL: /* these two are of LMDB's own counting, which only damage upsets */
+	case MDB_PAGE_FULL: /* these are of LMDB's own counting, which only damage upsets… */
 	case MDB_CURSOR_FULL:
+	case MDB_BAD_TXN: /* …and it fails a transaction for it, in silence */
 		return ERR_BROKEN;
 	default:
 		return ERR_STORE;
@@ -518,7 +519,9 @@ enum err db_commit(struct db_txn *txn)
 		return db_is_there(txn->db) ? OK : ERR_BROKEN;
 	txn->db->map_full = rc == MDB_MAP_FULL;
 	log_error("commit failed", LOG_S("error", mdb_strerror(rc)));
-	if (is_broken(txn->db))
+	if (err_of(rc) == ERR_BROKEN || rc == EFBIG || rc == EINVAL) /* to no page of a file */
+		tell_damage(txn->db, mdb_strerror(rc));
+	if (txn->db->lost || is_broken(txn->db))
 		return ERR_BROKEN;
 	return rc == EIO && is_disk_full(txn->db) ? ERR_NOSPACE : err_of(rc);
 }

@@ -159,6 +159,7 @@ def damage(content, draw):
             content[at:at + PAGE] = content[other:other + PAGE]
 
 
+@pytest.mark.skipif("asan" in str(BINARY), reason="sanitizers have words of their own")
 def test_pages_of_a_large_file_that_are_damaged(make_gateway, make_receiver):
     """Nobody looks at all of it at the start: what meets damage later says so, and ends with 1."""
     gateway = make_gateway(drain_timeout_ms=100)
