@@ -191,10 +191,9 @@ def test_pages_of_a_large_file_that_are_damaged(make_gateway, make_receiver):
                 gateway.process.signal(signal.SIGTERM)
         status = gateway.process.wait()
         log = gateway.log_text()
-        # a heap that LMDB has wrecked may be met by others
-        assert status == 0 or (status == 1 or "may be damaged" in log) and "waybill fsck" in log, (
-            seed, status, log[-2000:]
-        )
+        # a heap that LMDB has wrecked may be met by others; a stop may come as it ends
+        has_words = status in (1, -signal.SIGTERM) or "may be damaged" in log
+        assert status == 0 or has_words and "waybill fsck" in log, (seed, status, log[-2000:])
         ends[status] += 1
         if status == 1:
             expect_words(serve(gateway), gateway, "waybill fsck", met)
