@@ -184,6 +184,16 @@ bool call_has_coding(struct call *c)
 	return false;
 }
 
+#define NO_INPUT_SHARE "too many bytes of requests of this client or token are under way"
+
+bool call_take_input(struct call *c, size_t bytes)
+{
+	bool may = http_take_input(c->http, bytes);
+	if (!may)
+		call_fail(c, 429, "", NO_INPUT_SHARE);
+	return may;
+}
+
 /* Answers that a body cannot be inflated, as one of `most` bytes. */
 static void refuse_gzip(struct call *c, enum err err, uint64_t most)
 {
@@ -220,8 +230,7 @@ bool call_read_body(struct call *c, uint64_t most)
 	size_t needed = lacks_room ? room + 1 : c->plain.len; /* or more: nobody knows */
 	if (http_take_input(c->http, needed) && !lacks_room)
 		return true;
-	call_fail(c, 429, "",
-	    "too many bytes of requests of this client or token are under way");
+	call_fail(c, 429, "", NO_INPUT_SHARE);
 	return false;
 }
 

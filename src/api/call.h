@@ -107,6 +107,9 @@ bool call_has_coding(struct call *c);
  */
 bool call_read_body(struct call *c, uint64_t most);
 
+/* Charges for what was made of the body (http_take_input()). False: 429 has been answered. */
+bool call_take_input(struct call *c, size_t bytes);
+
 /* Whether the request says it is application/x-ndjson, or a form, and has a body. */
 bool call_is_ndjson(const struct call *c);
 bool call_is_form(const struct call *c);

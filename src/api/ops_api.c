@@ -22,6 +22,8 @@ void handle_readyz(struct call *c)
 	const struct api_health *health = c->api->conf.health;
 	if (health->stopping)
 		call_fail(c, 503, "", "stopping");
+	else if (!db_is_there(c->api->conf.db)) /* the loop ends in a second at the latest */
+		call_fail(c, 503, "", "the store is lost or damaged; waybill fsck says more");
 	else if (!health->stores)
 		call_fail(c, 503, "", "the store cannot be written");
 	else if (!health->has_room)

@@ -395,6 +395,8 @@ static bool read_body(struct publish_call *pc, enum intake_form form, struct sli
 	enum err err = intake_read(&pc->intake, &conf, form, body, &c->problem);
 	if (err != OK)
 		call_fail_err(c, err);
+	else if (pc->intake.is_batch) /* of small events, which take more than their text */
+		return call_take_input(c, pc->intake.count * sizeof(*pc->intake.items));
 	return err == OK;
 }
 

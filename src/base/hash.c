@@ -20,6 +20,11 @@ uint64_t hash_checksum(const void *bytes, size_t len)
 	return XXH3_64bits(bytes, len);
 }
 
+uint64_t hash_seeded(uint64_t seed, const void *bytes, size_t len)
+{
+	return XXH3_64bits_withSeed(bytes, len, seed);
+}
+
 uint64_t hash_keyed(const struct hash_key *key, const void *bytes, size_t len)
 {
 	return XXH3_64bits_withSecret(bytes, len, key->bytes, sizeof(key->bytes));

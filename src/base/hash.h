@@ -22,6 +22,9 @@ void hash_key_draw(struct hash_key *key);
 /* Hashes without a key: the same everywhere and for good, so it may lie on disk. */
 uint64_t hash_checksum(const void *bytes, size_t len);
 
+/* The same with a number as a seed: another hash for each. */
+uint64_t hash_seeded(uint64_t seed, const void *bytes, size_t len);
+
 /* Hashes under a key. Keys of a process's own: the result must not lie on disk. */
 uint64_t hash_keyed(const struct hash_key *key, const void *bytes, size_t len);
 

@@ -5,8 +5,11 @@
 #include "cli/commands.h"
 #include "server/config.h"
 #include "server/listeners.h"
+#include "server/memory.h"
 #include "server/secrets.h"
-#include "store/folder.h"
+#include "server/serve.h"
+#include "store/registry.h"
+#include "store/schema.h"
 
 /* What the messages call the source: the file where there is one. */
 static const char *source_name(int argc, char **argv)
@@ -16,6 +19,25 @@ static const char *source_name(int argc, char **argv)
 			return argv[i + 1];
 	}
 	return "configuration";
+}
+
+/* Whether a start could open the store and decrypt what is in it. */
+static enum err check_store(const struct config *c, const struct vault *vault,
+    struct problem *p)
+{
+	struct db *db = NULL;
+	enum err err = c->make_store == 0 ? db_expect(c->data, p) : OK;
+	if (err == OK)
+		err = db_try(c->data, c->store_max_bytes, &db, p);
+	if (err != OK || db == NULL)
+		return err;
+	struct registry *registry = registry_new();
+	err = schema_check(db, p);
+	if (err == OK)
+		err = registry_load(registry, db, vault, p);
+	registry_free(registry);
+	db_close(db);
+	return err;
 }
 
 int command_check_config(int argc, char **argv)
@@ -29,6 +51,7 @@ int command_check_config(int argc, char **argv)
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
 	usage = usage && err != OK;
 	if (err == OK) {
+		memory_apply(&c);
 		config_warn(&c);
 		err = config_check(&c, &p);
 	}
@@ -39,12 +62,11 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = secrets_load_keys(&c, vault, &p);
 	if (err == OK)
-		err = folder_try(c.data, &p);
-	if (err == OK)
 		err = listeners_check(&c, &p);
+	if (err == OK)
+		err = check_store(&c, vault, &p);
 	if (err != OK)
-		(void)fprintf(stderr, "%s%s\n", usage ? "waybill check-config: " : "",
-		    p.message);
+		serve_explain(usage ? "waybill check-config" : "", c.data, err, &p);
 	else
 		(void)printf("%s: ok\n", source_name(argc, argv));
 	vault_free(vault);

@@ -48,7 +48,7 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 	};
 	s->attempt = BUF_INIT(ATTEMPT_RECORD_MAX);
 	attempt_record_encode(&a, &s->attempt);
-	record_seal(&s->attempt);
+	record_seal(&s->attempt, attempts_place(&s->delivery.id, s->delivery.attempts));
 }
 
 /* Writes the row of the attempt, unless its session holds all of the store that it may. */

@@ -14,18 +14,21 @@
 #include "base/err.h"
 #include "domain/json.h"
 
-/* A member as it lies in the output: KEY":VALUE, nothing in between. */
+/*
+ * A member as it lies in the output: KEY":VALUE, nothing in between. A body may be nothing but
+ * members, so that they are small; no output has 4 GiB.
+ */
 struct json_span {
-	size_t key; /* offset of the byte behind the opening quote */
-	size_t key_len;
-	size_t value_len;
+	uint32_t key; /* offset of the byte behind the opening quote */
+	uint32_t key_len;
+	uint32_t value_len;
 	uint32_t note; /* the first of those for objects in the value, if there is one */
 };
 
 /* Returns the offset behind the member's value. */
 static inline size_t json_span_end(const struct json_span *span)
 {
-	return span->key + span->key_len + 2 + span->value_len;
+	return (size_t)span->key + span->key_len + 2 + span->value_len;
 }
 
 /*
@@ -52,7 +55,7 @@ struct json_scratch {
 	struct json_span *spans; /* stack: the members of all objects that are open */
 	size_t used;
 	size_t cap;
-	size_t *sorted; /* numbers of one object's members, by key */
+	uint32_t *sorted; /* numbers of one object's members, by key */
 	size_t sorted_cap;
 	struct json_note *notes; /* in the order in which their objects begin */
 	size_t notes_used;

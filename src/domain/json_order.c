@@ -20,7 +20,7 @@
 #define FEW_MEMBERS 32        /* up to here pairs are compared, which is faster than to sort */
 #define INDEX_MAX 4294967294U /* the greatest array index, 2^32 - 2 */
 #define INDEX_DIGITS 10       /* its length */
-#define DROPPED SIZE_MAX      /* the length of the key of a member that goes */
+#define DROPPED UINT32_MAX    /* the length of the key of a member that goes */
 
 /* The members of the object in hand. */
 struct members {
@@ -86,8 +86,8 @@ static int compare_keys(const struct members *m, size_t a, size_t b)
 /* The same, and by position where keys are the same. */
 static int compare_members(const void *a, const void *b, void *arg)
 {
-	size_t x = *(const size_t *)a;
-	size_t y = *(const size_t *)b;
+	uint32_t x = *(const uint32_t *)a;
+	uint32_t y = *(const uint32_t *)b;
 	int order = compare_keys(arg, x, y);
 	if (order != 0)
 		return order;
@@ -102,7 +102,7 @@ static void sort_members(struct json_scratch *s, struct members *m)
 		s->sorted_cap = m->count;
 	}
 	for (size_t i = 0; i < m->count; i++)
-		s->sorted[i] = i;
+		s->sorted[i] = (uint32_t)i;
 	qsort_r(s->sorted, m->count, sizeof(*s->sorted), compare_members, m);
 }
 

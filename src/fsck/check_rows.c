@@ -77,7 +77,8 @@ static void row_meta(struct check *c, struct slice key, struct slice value)
 	for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
 		if (!slice_eq(key, KNOWN[i].name))
 			continue;
-		if (record_open(value, &r) != OK || r.left != KNOWN[i].bytes)
+		if (record_open(value, record_place(DB_META, key), &r) != OK ||
+		    r.left != KNOWN[i].bytes)
 			check_find(c, "the record is corrupt");
 		else if (KNOWN[i].out != NULL)
 			*KNOWN[i].out = get_u64(&r);
@@ -115,7 +116,7 @@ static void row_webhook(struct check *c, struct slice key, struct slice value)
 	struct webhook *w = NULL;
 	struct reader r = reader_of(key);
 	uint64_t number = get_u64(&r);
-	if (webhooks_decode(value, &w) != OK) {
+	if (webhooks_decode(key, value, &w) != OK) {
 		check_find(c, "the record is corrupt");
 		return;
 	}
@@ -244,7 +245,7 @@ static void row_event(struct check *c, struct slice key, struct slice value)
 		end_event(c);
 		c->event.id = id;
 		begin_event(c, value);
-	} else if (record_open(value, &r) != OK) {
+	} else if (record_open(value, record_place(DB_EVENTS, key), &r) != OK) {
 		check_find(c, "the record is corrupt");
 		c->pieces = same ? 0 : c->pieces;
 	} else if (!same) {
@@ -272,9 +273,7 @@ static void row_delivery(struct check *c, struct slice key, struct slice value)
 {
 	struct delivery d;
 	struct event e;
-	struct reader r;
-	if (!parse_id(key, &d.id) || record_open(value, &r) != OK ||
-	    delivery_decode(&r, &d) != OK) {
+	if (!parse_id(key, &d.id) || queue_decode(&d.id, value, &d) != OK) {
 		check_find(c, "the record is corrupt");
 		return;
 	}
@@ -301,10 +300,10 @@ static void end_queue(struct check *c)
 	if (c->queue_rows == 0)
 		return;
 	codec_store_u64(at, c->queue_webhook);
-	enum err err = db_get(c->txn, DB_BACKLOG,
-	    (struct slice){.ptr = (const char *)at, .len = sizeof(at)}, &value);
+	struct slice key = {.ptr = (const char *)at, .len = sizeof(at)};
+	enum err err = db_get(c->txn, DB_BACKLOG, key, &value);
 	if (err == OK)
-		err = record_open_number(value, &counted);
+		err = record_open_number(value, record_place(DB_BACKLOG, key), &counted);
 	if (err == ERR_NOTFOUND || (err == OK && counted != c->queue_rows))
 		check_find(c, "webhook %llu has %llu waiting, backlog counts %llu",
 		    U(c->queue_webhook), U(c->queue_rows), U(counted));
@@ -347,7 +346,8 @@ static void row_backlog(struct check *c, struct slice key, struct slice value)
 {
 	uint64_t counted = 0;
 	c->backlogs++;
-	if (key.len != WEBHOOK_KEY_SIZE || record_open_number(value, &counted) != OK)
+	if (key.len != WEBHOOK_KEY_SIZE ||
+	    record_open_number(value, record_place(DB_BACKLOG, key), &counted) != OK)
 		check_find(c, "the row is corrupt");
 	else if (counted == 0)
 		check_find(c, "nothing waits, so there should be no row");
@@ -478,14 +478,15 @@ static void row_piece(struct check *c, struct slice key, struct slice value)
 	uint16_t piece = 0;
 	struct repeat known;
 	struct reader r;
-	if (!idempotency_parse_piece(key, digest, &piece) || record_open(value, &r) != OK) {
+	if (!idempotency_parse_piece(key, digest, &piece) ||
+	    record_open(value, record_place(DB_REPEATS, key), &r) != OK) {
 		check_find(c, "the record is corrupt");
 		return;
 	}
 	struct slice first = {.ptr = key.ptr, .len = RECORD_DIGEST};
 	enum err err = db_get(c->txn, DB_REPEATS, first, &value);
 	if (err == OK)
-		err = idempotency_decode(value, &known);
+		err = idempotency_decode(first, value, &known);
 	if (err == ERR_NOTFOUND || (err == OK && piece > known.pieces))
 		check_find(c, "there is no key that has it");
 }
@@ -500,7 +501,7 @@ static void row_repeat(struct check *c, struct slice key, struct slice value)
 		row_piece(c, key, value);
 		return;
 	}
-	if (key.len != RECORD_DIGEST || idempotency_decode(value, &known) != OK) {
+	if (key.len != RECORD_DIGEST || idempotency_decode(key, value, &known) != OK) {
 		check_find(c, "the record is corrupt");
 		c->keys_unread = true;
 		return;
@@ -527,7 +528,7 @@ static void row_repeat_by_age(struct check *c, struct slice key, struct slice va
 	}
 	enum err err = db_get(c->txn, DB_REPEATS, digest, &value);
 	if (err == OK)
-		err = idempotency_decode(value, &known);
+		err = idempotency_decode(digest, value, &known);
 	if (err == ERR_NOTFOUND || (err == OK && known.expires_ms != expires_ms))
 		check_find(c, "there is no key in repeats that expires then");
 }
@@ -601,7 +602,7 @@ static void row_usage(struct check *c, struct slice key, struct slice value)
 {
 	struct holding says;
 	struct holding is;
-	if (!name_is_kept(key) || usage_decode(value, &says) != OK) {
+	if (!name_is_kept(key) || usage_decode(key, value, &says) != OK) {
 		check_find(c, "the row is corrupt");
 		c->keys_unread = true;
 		return;

@@ -41,10 +41,8 @@ static bool is_wanted(const struct replay *r, const struct dead_letter *dead)
 static void look_at_delivery(struct replay *r, const struct uuid *id, struct slice value,
     struct batch *b)
 {
-	struct reader reader;
 	struct delivery *d = &b->deliveries[b->count];
-	d->id = *id;
-	if (record_open(value, &reader) != OK || delivery_decode(&reader, d) != OK) {
+	if (queue_decode(id, value, d) != OK) {
 		char text[UUID_TEXT_SIZE];
 		uuid_format(id, text);
 		log_error("delivery cannot be read", LOG_S("delivery", text),

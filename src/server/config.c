@@ -31,6 +31,7 @@ void config_init(struct config *c)
 		panic_if(setting_set(&r, s, slice_of(s->standard), &p) != OK,
 		    "bad default of %s", s->name);
 	}
+	c->given = 0;
 }
 
 void config_free(struct config *c)

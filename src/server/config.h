@@ -47,6 +47,7 @@ struct config {
 	uint64_t circuit_failures;
 	uint64_t max_per_host;
 	char *data;
+	uint64_t make_store;   /* 0: a start makes no store where there is none */
 	char *token;           /* NULL: none */
 	char *tokens_file;     /* NULL: none */
 	char *secret_key;      /* NULL: none; hex */
@@ -86,6 +87,7 @@ struct config {
 	uint64_t store_max_bytes;
 	uint64_t backup_stall_ms;
 	uint64_t stream_readers_max;
+	uint64_t given;               /* which settings somebody gave; a bit a setting */
 	struct config_list strangers; /* variables that begin as settings do, and are none */
 };
 

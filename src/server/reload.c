@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "server/listeners.h"
+#include "server/memory.h"
 #include "server/secrets.h"
 #include "server/server.h"
 #include "server/settings.h"
@@ -79,6 +80,7 @@ void server_reload(struct server *s)
 		config_free(&next);
 		return;
 	}
+	memory_apply(&next);
 	carry_fixed(&s->config, &next);
 	struct config old = s->config;
 	struct auth *old_auth = s->auth;

@@ -17,6 +17,7 @@
 #include "base/exit.h"
 #include "jobs/renewal.h"
 #include "server/listeners.h"
+#include "server/memory.h"
 #include "server/secrets.h"
 #include "server/server.h"
 #include "store/events.h"
@@ -81,7 +82,11 @@ static enum err load_usage(struct server *s, struct problem *p)
 
 static enum err open_store(struct server *s, struct problem *p)
 {
-	enum err err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
+	enum err err = OK;
+	if (s->config.make_store == 0)
+		err = db_expect(s->config.data, p);
+	if (err == OK)
+		err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
 	if (err == OK)
 		err = schema_migrate(s->db, p);
 	if (err != OK)
@@ -336,6 +341,15 @@ static void stop(struct server *s)
 	config_free(&s->config);
 }
 
+void serve_explain(const char *command, const char *data, enum err err, const struct problem *p)
+{
+	bool is_damage = err == ERR_CORRUPT || err == ERR_BROKEN;
+	bool names = is_damage && strstr(p->message, "waybill fsck") == NULL;
+	(void)fprintf(stderr, "%s%s%s%s%s%s\n", command, command[0] == '\0' ? "" : ": ",
+	    p->message, names ? "; waybill fsck " : "", names ? data : "",
+	    names ? " says more" : "");
+}
+
 int command_serve(int argc, char **argv)
 {
 	struct server s = {.argc = argc, .argv = argv};
@@ -351,6 +365,7 @@ int command_serve(int argc, char **argv)
 		return usage ? EXIT_USAGE : EXIT_FAILED;
 	}
 	server_setup_log(&s);
+	memory_apply(&s.config);
 	config_warn(&s.config);
 	forbid_core_dumps(&s.config);
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -358,7 +373,7 @@ int command_serve(int argc, char **argv)
 		log_warn("SIGPIPE cannot be ignored", LOG_S("error", strerror(errno)));
 	err = start(&s, &p);
 	if (err != OK)
-		(void)fprintf(stderr, "waybill serve: %s\n", p.message);
+		serve_explain("waybill serve", s.config.data, err, &p);
 	else
 		err = run(&s);
 	stop(&s);

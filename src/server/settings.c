@@ -158,6 +158,8 @@ const struct setting SETTINGS[] = {
 	"USER, USER:GROUP or :GROUP, names or numbers", .fixed = true},
     {.name = "data", KIND_TEXT, AT(data), "var",
 	"a folder for the store", .fixed = true},
+    {.name = "make_store", KIND_CHOICE, AT(make_store), "on",
+	"off or on", .choices = SWITCH, .fixed = true},
     {.name = "token", KIND_TEXT, AT(token), NULL,
 	"8 to 512 printable ASCII characters without spaces"},
     {.name = "tokens_file", KIND_TEXT, AT(tokens_file), NULL,
@@ -369,12 +371,17 @@ static enum err add_any(void *field, const struct setting *s, struct slice item,
 	return add_expiry(field, s, item, p);
 }
 
+static uint64_t bit_of(const struct setting *s)
+{
+	return 1ULL << (s - SETTINGS);
+}
+
 /* Adds comma-separated items to a list, which the source begins anew. */
 static enum err set_list(struct reading *r, const struct setting *s, struct slice value,
     struct problem *p)
 {
 	void *field = field_of(r->config, s);
-	uint64_t bit = 1ULL << (s - SETTINGS);
+	uint64_t bit = bit_of(s);
 	if (value.len == 0 && s->kind == KIND_LIST && s->standard != NULL)
 		return refuse(s, p); /* such as an address to listen on: none is no choice */
 	if ((r->begun & bit) == 0)
@@ -490,7 +497,7 @@ bool setting_carry(const struct setting *s, struct config *now, struct config *n
 	return !same;
 }
 
-enum err setting_set(struct reading *r, const struct setting *s, struct slice value,
+static enum err set_any(struct reading *r, const struct setting *s, struct slice value,
     struct problem *p)
 {
 	switch (s->kind) {
@@ -513,4 +520,40 @@ enum err setting_set(struct reading *r, const struct setting *s, struct slice va
 		return OK;
 	}
 	return ERR_INVALID;
+}
+
+enum err setting_set(struct reading *r, const struct setting *s, struct slice value,
+    struct problem *p)
+{
+	enum err err = set_any(r, s, value, p);
+	if (err == OK)
+		r->config->given |= bit_of(s);
+	return err;
+}
+
+static const struct setting *number_of_name(const char *name)
+{
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+		const struct setting *s = &SETTINGS[i];
+		if (strcmp(s->name, name) == 0 &&
+		    (s->kind == KIND_INTEGER || s->kind == KIND_SIZE))
+			return s;
+	}
+	log_panic("%s is no setting with a number", name);
+}
+
+uint64_t setting_number(const struct config *c, const char *name)
+{
+	return *(const uint64_t *)((const char *)c + number_of_name(name)->offset);
+}
+
+bool setting_lower(struct config *c, const char *name, uint64_t most)
+{
+	const struct setting *s = number_of_name(name);
+	uint64_t *value = field_of(c, s);
+	most = most > s->min ? most : s->min;
+	if ((c->given & bit_of(s)) != 0 || *value <= most)
+		return false;
+	*value = most;
+	return true;
 }

@@ -56,6 +56,15 @@ MUST_CHECK enum err setting_set(struct reading *r, const struct setting *s, stru
  */
 bool setting_carry(const struct setting *s, struct config *now, struct config *next);
 
+/* The number that `name` has, one of a KIND_INTEGER or KIND_SIZE. */
+uint64_t setting_number(const struct config *c, const char *name);
+
+/*
+ * Lowers such a setting to `most`, but not below what is allowed, where nobody gave it. Says
+ * whether it was above.
+ */
+bool setting_lower(struct config *c, const char *name, uint64_t most);
+
 /*
  * Reads "session=value", as session_store_bytes and session_inbound_secrets have it, and
  * returns the value, borrowed from `item`; NULL: it is none, and `session` of no use.

@@ -58,6 +58,9 @@ MUST_CHECK enum err attempts_put(struct db_txn *txn, struct slice session,
 /* What a row with such a record counts for, in bytes. */
 uint64_t attempts_row_cost(struct slice record);
 
+/* Where the row of an attempt lies, for its record_seal(). */
+uint64_t attempts_place(const struct uuid *delivery, uint32_t number);
+
 /*
  * Calls `fn` with each attempt of a delivery in order of number, those from `first` on, at most
  * `max`; `a` is borrowed for the call. Ends early when `fn` returns false. A row that cannot be

@@ -30,6 +30,7 @@
 #define GROWTH_MAX 4               /* …so often: half as much again */
 #define FILE_NAME "waybill.mdb"
 #define NO_TABLE UINT_MAX /* in place of the handle of a table that the store does not have */
+#define ROW_BYTES_MAX (1u << 20)     /* of a key or a value; a webhook's may have 192 KiB */
 #define CHECKED_BYTES (256ULL << 20) /* a file up to this is checked whole at each start */
 
 struct db_txn {
@@ -52,7 +53,9 @@ struct db {
 	char *dir;
 	uint64_t least_bytes; /* that the file had once: it never becomes shorter */
 	struct db_txn snapshot;
+	bool lost; /* or damaged, which was told */
 	bool readonly;
+	bool in_use; /* it is read while another process writes */
 };
 
 struct db_cursor {
@@ -98,10 +101,21 @@ static enum err err_of(int rc)
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
+	case MDB_PAGE_FULL: /* these are of LMDB's own counting, which only damage upsets… */
+	case MDB_CURSOR_FULL:
+	case MDB_BAD_TXN: /* …and it fails a transaction for it, in silence */
 		return ERR_BROKEN;
 	default:
 		return ERR_STORE;
 	}
+}
+
+static void tell_damage(struct db *db, const char *how)
+{
+	db->lost = true;
+	log_error("the store is damaged, waybill fsck says more", LOG_S("data", db->dir),
+	    LOG_S("error", how));
+	fault_doubt();
 }
 
 static enum err db_result(struct db_txn *txn, int rc)
@@ -110,7 +124,9 @@ static enum err db_result(struct db_txn *txn, int rc)
 	if (err == OK || err == ERR_NOTFOUND || err == ERR_EXISTS)
 		return err;
 	txn->db->map_full = rc == MDB_MAP_FULL;
-	if (txn->err == OK && err != ERR_NOSPACE)
+	if (txn->err == OK && err == ERR_BROKEN)
+		tell_damage(txn->db, mdb_strerror(rc));
+	else if (txn->err == OK && err != ERR_NOSPACE)
 		log_error("store operation failed", LOG_S("error", mdb_strerror(rc)));
 	return db_txn_fail(txn, err);
 }
@@ -153,9 +169,7 @@ static int open_tables(struct db *db)
 /* What LMDB finds that it takes for impossible: pages that are damaged. */
 static void on_assertion(MDB_env *env, const char *message)
 {
-	const struct db *db = mdb_env_get_userctx(env);
-	log_error("the store is damaged, waybill fsck says more", LOG_S("data", db->dir),
-	    LOG_S("error", message));
+	tell_damage(mdb_env_get_userctx(env), message);
 	_exit(EXIT_FAILED); /* as abort() would, which LMDB does else, and no core */
 }
 
@@ -171,9 +185,10 @@ static int open_env(struct db *db, const char *path, uint64_t map_bytes, unsigne
 	if (rc == MDB_SUCCESS)
 		rc = mdb_env_set_mapsize(db->env, map_bytes);
 	if (rc == MDB_SUCCESS)
-		rc = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
+		rc = FAULT_IN_STORE(
+		    mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600));
 	if (rc == MDB_SUCCESS)
-		rc = open_tables(db);
+		rc = FAULT_IN_STORE(open_tables(db));
 	return rc;
 }
 
@@ -202,7 +217,8 @@ static int open_file(struct db *db, const char *dir, uint64_t map_bytes)
 	char path[PATH_BYTES];
 	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, dir);
 	if (db->readonly) /* no lock of LMDB's for a reader alone: its file would be made */
-		return open_env(db, path, map_bytes, MDB_RDONLY | MDB_NOLOCK);
+		return open_env(db, path, map_bytes,
+		    MDB_RDONLY | (db->in_use ? 0 : MDB_NOLOCK));
 	int rc = make_file(path, map_bytes);
 	return rc == MDB_SUCCESS ? open_env(db, path, map_bytes, 0) : rc;
 }
@@ -230,14 +246,21 @@ static enum err refuse_lost(const char *dir, const char *how, struct problem *p)
 	    dir, how);
 }
 
+/* A file up to how many bytes is checked whole: any where a fault has led to doubt. */
+static uint64_t checked_bytes(const struct db *db)
+{
+	return folder_is_doubted(&db->folder) ? UINT64_MAX : CHECKED_BYTES;
+}
+
 /*
  * Checks, before LMDB maps it, the file that is to be served; none is fine where none ever was.
+ * The pages of one that another process writes are that one's to answer for.
  */
 static enum err check_before(const struct db *db, const char *dir, struct problem *p)
 {
 	struct problem why;
 	struct stat st;
-	int fd = openat(db->folder.fd, FILE_NAME, O_RDONLY | O_CLOEXEC);
+	int fd = openat(db->folder.fd, FILE_NAME, O_RDWR | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return folder_is_marked(&db->folder) ? refuse_lost(dir, "is not", p) : OK;
 	if (fd < 0)
@@ -246,12 +269,12 @@ static enum err check_before(const struct db *db, const char *dir, struct proble
 	enum err err = OK;
 	if (fstat(fd, &st) == 0 && st.st_size == 0)
 		err = refuse_lost(dir, "is empty", p);
-	else if (pages_check_quickly(fd, CHECKED_BYTES, &why) != OK)
+	else if (!db->in_use && pages_check_quickly(fd, checked_bytes(db), &why) != OK)
 		err = problem_set(p, ERR_BROKEN, "data",
 		    "the store in %s is damaged: %s; waybill fsck %s says more, and a backup "
 		    "restores it",
 		    dir, why.message, dir);
-	(void)close(fd); /* read-only */
+	(void)close(fd); /* was only read */
 	return err;
 }
 
@@ -277,11 +300,12 @@ static const char *loss_of(struct db *db)
 
 bool db_is_there(struct db *db)
 {
-	const char *loss = loss_of(db);
+	const char *loss = db->lost ? NULL : loss_of(db);
 	if (loss != NULL)
 		log_error("the store's file is lost under the server, which ends",
 		    LOG_S("data", db->dir), LOG_S("file", FILE_NAME), LOG_S("why", loss));
-	return loss == NULL;
+	db->lost = db->lost || loss != NULL;
+	return !db->lost;
 }
 
 static struct db *new_db(const char *dir, bool readonly)
@@ -313,6 +337,67 @@ enum err db_open_readonly(const char *dir, struct db **out, struct problem *p)
 	return OK;
 }
 
+/* Says where the map is; it moves when it grows. */
+static void watch_map(const struct db *db)
+{
+	MDB_envinfo info;
+	if (mdb_env_info(db->env, &info) == MDB_SUCCESS)
+		fault_set_map(info.me_mapaddr, info.me_mapsize);
+}
+
+static enum err open_checked(struct db *db, const char *dir, uint64_t max_bytes,
+    struct problem *p)
+{
+	fault_watch(db->dir, db->readonly ? -1 : folder_open_mark(&db->folder));
+	int rc = open_file(db, dir, max_bytes);
+	if (rc == MDB_SUCCESS) {
+		watch_map(db);
+		return OK;
+	}
+	return problem_set(p, ERR_BROKEN, "data",
+	    "cannot open the store in %s: %s; waybill fsck %s may say more", dir,
+	    mdb_strerror(rc), dir);
+}
+
+static bool has_file(const struct db *db)
+{
+	struct stat st;
+	return fstatat(db->folder.fd, FILE_NAME, &st, 0) == 0;
+}
+
+enum err db_expect(const char *dir, struct problem *p)
+{
+	char path[PATH_BYTES];
+	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME, dir);
+	if (access(path, F_OK) == 0)
+		return OK;
+	return problem_set(p, ERR_NOTFOUND, "data",
+	    "there is no store in %s, and make_store is off: " FILE_NAME
+	    ": %s. Mount its file system, or restore a backup; make_store = on makes a new one",
+	    dir, strerror(errno));
+}
+
+enum err db_try(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
+{
+	struct db *db = new_db(dir, true);
+	*out = NULL;
+	enum err err = folder_try(dir, p);
+	if (err == OK)
+		err = folder_look(&db->folder, dir, &db->in_use, p);
+	bool has_folder = err == OK;
+	if (err == ERR_NOTFOUND) /* it can be made */
+		err = OK;
+	if (has_folder)
+		err = check_before(db, dir, p);
+	if (err == OK && has_folder && has_file(db)) {
+		err = open_checked(db, dir, max_bytes, p);
+		*out = err == OK ? db : NULL;
+	}
+	if (*out == NULL)
+		db_close(db);
+	return err;
+}
+
 enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct problem *p)
 {
 	struct db *db = new_db(dir, false);
@@ -320,21 +405,15 @@ enum err db_open(const char *dir, uint64_t max_bytes, struct db **out, struct pr
 	enum err err = folder_claim(&db->folder, dir, db->readonly, p);
 	if (err == OK)
 		err = check_before(db, dir, p);
+	if (err == OK)
+		err = open_checked(db, dir, max_bytes, p);
 	if (err != OK)
 		goto fail;
-	int rc = open_file(db, dir, max_bytes);
-	if (rc != MDB_SUCCESS) {
-		err = problem_set(p, ERR_BROKEN, "data",
-		    "cannot open the store in %s: %s; waybill fsck %s may say more", dir,
-		    mdb_strerror(rc), dir);
-		goto fail;
-	}
 	err = folder_sync(&db->folder, dir, p); /* LMDB never does: the new name must last */
 	if (err == OK)
 		err = folder_mark(&db->folder, dir, p);
 	if (err != OK)
 		goto fail;
-	fault_watch(db->dir);
 	db_clear_readers(db);
 	*out = db;
 	return OK;
@@ -350,10 +429,9 @@ void db_close(struct db *db)
 	panic_if(db->snapshot.open, "the store was closed with a snapshot open");
 	if (db->read.mdb != NULL)
 		mdb_txn_abort(db->read.mdb);
-	if (!db->readonly)
-		fault_forget();
 	if (db->env != NULL)
 		mdb_env_close(db->env);
+	fault_forget();
 	folder_release(&db->folder);
 	free(db->dir);
 	free(db);
@@ -363,7 +441,7 @@ enum err db_begin(struct db *db, struct db_txn **out)
 {
 	panic_if(db->write.open, "a second write transaction was begun");
 	MDB_txn *mdb = NULL;
-	int rc = mdb_txn_begin(db->env, NULL, 0, &mdb);
+	int rc = FAULT_IN_STORE(mdb_txn_begin(db->env, NULL, 0, &mdb));
 	if (rc != MDB_SUCCESS) {
 		log_error("cannot begin a transaction", LOG_S("error", mdb_strerror(rc)));
 		return err_of(rc);
@@ -436,13 +514,15 @@ enum err db_commit(struct db_txn *txn)
 		db_abort(txn);
 		return err;
 	}
-	int rc = mdb_txn_commit(txn->mdb);
+	int rc = FAULT_IN_STORE(mdb_txn_commit(txn->mdb));
 	end_write(txn, rc == MDB_SUCCESS);
 	if (rc == MDB_SUCCESS)
 		return db_is_there(txn->db) ? OK : ERR_BROKEN;
 	txn->db->map_full = rc == MDB_MAP_FULL;
 	log_error("commit failed", LOG_S("error", mdb_strerror(rc)));
-	if (is_broken(txn->db))
+	if (err_of(rc) == ERR_BROKEN || rc == EFBIG || rc == EINVAL) /* to no page of a file */
+		tell_damage(txn->db, mdb_strerror(rc));
+	if (txn->db->lost || is_broken(txn->db))
 		return ERR_BROKEN;
 	return rc == EIO && is_disk_full(txn->db) ? ERR_NOSPACE : err_of(rc);
 }
@@ -451,7 +531,7 @@ void db_abort(struct db_txn *txn)
 {
 	if (!txn->open)
 		return;
-	mdb_txn_abort(txn->mdb);
+	(void)FAULT_IN_STORE((mdb_txn_abort(txn->mdb), 0));
 	end_write(txn, false);
 }
 
@@ -468,6 +548,7 @@ enum err db_grow(struct db *db)
 		log_error("cannot map the store", LOG_S("error", mdb_strerror(rc)));
 		return ERR_BROKEN;
 	}
+	watch_map(db);
 	log_warn("the store grows beyond its largest size",
 	    LOG_N("bytes", info.me_mapsize + step), LOG_N("max_bytes", db->max_bytes));
 	return OK;
@@ -637,6 +718,15 @@ static struct slice slice_of_val(MDB_val v)
 	return (struct slice){.ptr = v.mv_data, .len = v.mv_size};
 }
 
+/* No row of ours is so long: LMDB gives any length that a damaged page says. */
+static enum err take_val(struct db_txn *txn, MDB_val v, struct slice *out)
+{
+	if (v.mv_size > ROW_BYTES_MAX)
+		return db_result(txn, MDB_CORRUPTED);
+	*out = slice_of_val(v);
+	return OK;
+}
+
 enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct slice *value)
 {
 	if (txn->err != OK)
@@ -645,10 +735,9 @@ enum err db_get(struct db_txn *txn, enum db_table t, struct slice key, struct sl
 		return ERR_NOTFOUND;
 	MDB_val k = val_of(key);
 	MDB_val v = {0};
-	enum err err = db_result(txn, mdb_get(txn->mdb, txn->db->tables[t], &k, &v));
-	if (err == OK)
-		*value = slice_of_val(v);
-	return err;
+	enum err err = db_result(txn,
+	    FAULT_IN_STORE(mdb_get(txn->mdb, txn->db->tables[t], &k, &v)));
+	return err == OK ? take_val(txn, v, value) : err;
 }
 
 static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value,
@@ -658,7 +747,8 @@ static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struc
 		return txn->err;
 	MDB_val k = val_of(key);
 	MDB_val v = val_of(value);
-	return db_result(txn, mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags));
+	return db_result(txn,
+	    FAULT_IN_STORE(mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags)));
 }
 
 enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
@@ -676,7 +766,7 @@ enum err db_del(struct db_txn *txn, enum db_table t, struct slice key)
 	if (txn->err != OK)
 		return txn->err;
 	MDB_val k = val_of(key);
-	return db_result(txn, mdb_del(txn->mdb, txn->db->tables[t], &k, NULL));
+	return db_result(txn, FAULT_IN_STORE(mdb_del(txn->mdb, txn->db->tables[t], &k, NULL)));
 }
 
 enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out)
@@ -708,12 +798,10 @@ static enum err move(struct db_cursor *c, MDB_cursor_op op, MDB_val key, struct 
 	if (c->txn->err != OK)
 		return c->txn->err;
 	MDB_val v = {0};
-	enum err err = db_result(c->txn, mdb_cursor_get(c->mdb, &key, &v, op));
-	if (err == OK) {
-		*found = slice_of_val(key);
-		*value = slice_of_val(v);
-	}
-	return err;
+	enum err err = db_result(c->txn, FAULT_IN_STORE(mdb_cursor_get(c->mdb, &key, &v, op)));
+	if (err == OK)
+		err = take_val(c->txn, key, found);
+	return err == OK ? take_val(c->txn, v, value) : err;
 }
 
 enum err db_seek(struct db_cursor *c, struct slice key, struct slice *found,

@@ -19,6 +19,7 @@
 #include "base/slice.h"
 #include "domain/problem.h"
 
+/* Their numbers lie on disk, in checksums (record_place()): new ones come last. */
 enum db_table {
 	DB_META,           /* name -> value: the schema's version */
 	DB_WEBHOOKS,       /* webhook number -> webhook */
@@ -62,11 +63,20 @@ MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out
  */
 MUST_CHECK enum err db_open_readonly(const char *dir, struct db **out, struct problem *p);
 
-/* Whether the open file still is the one of its name, and as long as it was. Logs it if not. */
+MUST_CHECK enum err db_expect(const char *dir, struct problem *p); /* a file; ERR_NOTFOUND */
+
+/*
+ * Opens for reading the store that db_open() would open, and refuses what that would, but for a
+ * store in use: this is to be asked while it is served. Changes nothing in the folder.
+ * `*out` is NULL where there is none, and none was. ERR_NOTFOUND, ERR_IO, ERR_BROKEN, in words.
+ */
+MUST_CHECK enum err db_try(const char *dir, uint64_t max_bytes, struct db **out,
+    struct problem *p);
+
+/* Whether the open file is that of its name, and no damage was met in it. Logs a loss, once. */
 bool db_is_there(struct db *db);
 
-/* Closes it; no transaction may be open. NULL is fine. */
-void db_close(struct db *db);
+void db_close(struct db *db); /* no transaction may be open; NULL is fine */
 
 /* Begins the one write transaction. ERR_STORE, ERR_NOSPACE, ERR_BROKEN. */
 MUST_CHECK enum err db_begin(struct db *db, struct db_txn **out);
@@ -86,10 +96,7 @@ void db_abort(struct db_txn *txn);
  */
 MUST_CHECK enum err db_grow(struct db *db);
 
-/*
- * Keeps room behind the file's last page, for outcomes on a full disk. Now and then; mostly
- * without a system call. ERR_NOSPACE: the disk has no room for it beyond what is left of it.
- */
+/* Keeps room behind the file's last page, for outcomes on a full disk. ERR_NOSPACE. */
 MUST_CHECK enum err db_reserve(struct db *db);
 
 /* Begins and ends reading; cheap, the reader's slot is kept. At most one at a time. */
@@ -112,10 +119,9 @@ void db_accompany(struct db *db, enum db_companion_role role, const struct db_co
 void *db_companion_of(const struct db_txn *txn, enum db_companion_role role);
 
 /*
- * Begins reading that may last over turns: it sees the store as it is now, whatever is
- * written meanwhile. At most one at a time: ERR_BUSY. What it borrows stays until its end.
- * While it lasts, no page that is freed can be used again and the file grows instead: its
- * owner ends it when db_usage() says that this cannot go on.
+ * Begins reading that may last over turns: it sees the store as it is now. One at a time, else
+ * ERR_BUSY. What it borrows stays until its end. While it lasts, no page that is freed can be
+ * used again and the file grows: its owner ends it when db_usage() says that this cannot go on.
  */
 MUST_CHECK enum err db_snapshot(struct db *db, struct db_txn **out);
 void db_snapshot_end(struct db_txn *txn);
@@ -134,10 +140,7 @@ MUST_CHECK enum err db_get(struct db_txn *txn, enum db_table t, struct slice key
 MUST_CHECK enum err db_put(struct db_txn *txn, enum db_table t, struct slice key,
     struct slice value);
 
-/*
- * Adds a row behind the table's last key: its pages are filled to the full. ERR_EXISTS where
- * `key` does not lie behind it; the sticky error.
- */
+/* The same behind the table's last key, else ERR_EXISTS: its pages are filled to the full. */
 MUST_CHECK enum err db_append(struct db_txn *txn, enum db_table t, struct slice key,
     struct slice value);
 
@@ -149,10 +152,7 @@ MUST_CHECK enum err db_first(struct db_txn *txn, enum db_table t, struct slice *
     struct slice *value);
 MUST_CHECK enum err db_last(struct db_txn *txn, enum db_table t, struct slice *key);
 
-/*
- * Opens a cursor; close it before the transaction ends. ERR_NOTFOUND: db_open_readonly()'s
- * store does not have the table. The sticky error.
- */
+/* Opens a cursor, to be closed before the transaction ends. ERR_NOTFOUND: no such table. */
 MUST_CHECK enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out);
 void db_cursor_close(struct db_cursor *c);
 

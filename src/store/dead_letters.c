@@ -61,9 +61,10 @@ enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct
 	char key[KEY_MAX];
 	struct buf value = BUF_INIT(RECORD_MAX);
 	dead_letter_encode(d, &value);
-	record_seal(&value);
+	struct slice at = make_key(session, &d->id, key);
+	record_seal(&value, record_place(DB_DEAD, at));
 	uint64_t cost = dead_letters_cost(session, value.len);
-	enum err err = db_put(txn, DB_DEAD, make_key(session, &d->id, key), buf_view(&value));
+	enum err err = db_put(txn, DB_DEAD, at, buf_view(&value));
 	buf_fini(&value);
 	if (err == OK)
 		err = db_put(txn, DB_DEAD_BY_AGE, uuid_slice(&d->id), session);
@@ -72,10 +73,10 @@ enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct
 	return err;
 }
 
-static enum err decode(struct slice value, struct dead_letter *out)
+static enum err decode(struct slice key, struct slice value, struct dead_letter *out)
 {
 	struct reader r;
-	enum err err = record_open(value, &r);
+	enum err err = record_open(value, record_place(DB_DEAD, key), &r);
 	return err == OK ? dead_letter_decode(&r, out) : err;
 }
 
@@ -84,9 +85,10 @@ enum err dead_letters_get(struct db_txn *txn, struct slice session, const struct
 {
 	char key[KEY_MAX];
 	struct slice value;
-	enum err err = db_get(txn, DB_DEAD, make_key(session, id, key), &value);
+	struct slice at = make_key(session, id, key);
+	enum err err = db_get(txn, DB_DEAD, at, &value);
 	if (err == OK)
-		err = decode(value, out);
+		err = decode(at, value, out);
 	out->id = *id;
 	return err;
 }
@@ -144,7 +146,7 @@ enum err dead_letters_decode(struct slice key, struct slice value, struct slice 
 	if (!name_is_kept(name) || !parse_key(key, name, &d->id))
 		return ERR_CORRUPT;
 	*session = name;
-	return decode(value, d);
+	return decode(key, value, d);
 }
 
 enum err dead_letters_list(struct db_txn *txn, struct slice session, const struct uuid *before,
@@ -169,7 +171,7 @@ enum err dead_letters_list(struct db_txn *txn, struct slice session, const struc
 			*more = true;
 			break;
 		}
-		if (decode(value, d) != OK) {
+		if (decode(key, value, d) != OK) {
 			log_error("dead letter is corrupt", LOG_V("session", session));
 		} else if (!fn(arg, d)) {
 			*more = true;

@@ -58,8 +58,9 @@ static enum err put_piece(struct db_txn *txn, const struct uuid *id, uint16_t pi
     struct buf *value)
 {
 	unsigned char key[KEY_SIZE];
-	record_seal(value);
-	return db_put(txn, DB_EVENTS, make_key(id, piece, key), buf_view(value));
+	struct slice at = make_key(id, piece, key);
+	record_seal(value, record_place(DB_EVENTS, at));
+	return db_put(txn, DB_EVENTS, at, buf_view(value));
 }
 
 enum err events_put(struct db_txn *txn, const struct event *e, struct slice body)
@@ -84,10 +85,18 @@ enum err events_put(struct db_txn *txn, const struct event *e, struct slice body
 	return err;
 }
 
+/* Opens a piece of an event, the first or a later one. */
+static enum err open_piece(const struct uuid *id, uint16_t piece, struct slice value,
+    struct reader *r)
+{
+	unsigned char key[KEY_SIZE];
+	return record_open(value, record_place(DB_EVENTS, make_key(id, piece, key)), r);
+}
+
 enum err events_decode_head(struct slice value, struct event *e, struct reader *r)
 {
 	struct event head = {0};
-	enum err err = record_open(value, r);
+	enum err err = open_piece(&e->id, 0, value, r);
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(r);
@@ -131,7 +140,7 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 	for (uint16_t piece = 1; body->len < e->body_bytes && !body->failed; piece++) {
 		err = get_piece(txn, id, piece, &value);
 		if (err == OK)
-			err = record_open(value, &r);
+			err = open_piece(id, piece, value, &r);
 		if (err != OK)
 			return err == ERR_NOTFOUND ? ERR_CORRUPT : err;
 		buf_slice(body, get_bytes(&r, r.left));
@@ -175,11 +184,9 @@ static enum err read_head(struct db_txn *txn, const struct uuid *id, struct even
     struct reader *r)
 {
 	struct slice value;
-	enum err err = get_piece(txn, id, 0, &value);
-	if (err == OK)
-		err = events_decode_head(value, e, r);
 	e->id = *id;
-	return err;
+	enum err err = get_piece(txn, id, 0, &value);
+	return err == OK ? events_decode_head(value, e, r) : err;
 }
 
 /* Where in a body a piece begins, and at which of its bytes `offset` is. */
@@ -205,7 +212,7 @@ enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offs
 		err = get_piece(txn, id, piece, &value);
 		if (err == OK)
 			err = piece == 0 ? events_decode_head(value, &e, &r)
-					 : record_open(value, &r);
+					 : open_piece(id, piece, value, &r);
 		if (err != OK || at >= r.left)
 			return err == OK || err == ERR_NOTFOUND ? ERR_CORRUPT : err;
 		(void)get_bytes(&r, at);
@@ -395,13 +402,12 @@ static enum err enter(struct db_txn *txn, struct slice key, struct slice value)
 {
 	struct reader r;
 	struct event e = {0};
-	struct uuid id;
 	uint16_t piece = 0;
-	if (!events_parse_key(key, &id, &piece) || piece != 0 ||
+	if (!events_parse_key(key, &e.id, &piece) || piece != 0 ||
 	    events_decode_head(value, &e, &r) != OK || e.deliveries == 0 ||
 	    !name_is_kept(slice_of(e.session)))
 		return OK;
-	return history_put(txn, slice_of(e.session), &id);
+	return history_put(txn, slice_of(e.session), &e.id);
 }
 
 enum err history_fill(struct db_txn *txn, bool *more)

@@ -88,8 +88,8 @@ MUST_CHECK enum err events_newest_id(struct db_txn *txn, struct uuid *id);
 bool events_parse_key(struct slice key, struct uuid *id, uint16_t *piece);
 
 /*
- * Decodes the record of piece 0, all of *e but its id; what is left in *r then is the body's
- * first bytes. ERR_CORRUPT.
+ * Decodes the record of piece 0 of event e->id, the rest of *e; what is left in *r then is the
+ * body's first bytes. ERR_CORRUPT.
  */
 MUST_CHECK enum err events_decode_head(struct slice value, struct event *e, struct reader *r);
 

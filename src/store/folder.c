@@ -62,6 +62,24 @@ enum err folder_claim(struct folder *f, const char *dir, bool readonly, struct p
 	return OK;
 }
 
+enum err folder_look(struct folder *f, const char *dir, bool *in_use, struct problem *p)
+{
+	*f = FOLDER_CLOSED;
+	*in_use = false;
+	enum err err = open_folder(f, dir, true, p);
+	if (err != OK)
+		return err;
+	f->lock_fd = openat(f->fd, LOCK_NAME, O_RDONLY | O_CLOEXEC);
+	if (f->lock_fd < 0 && errno != ENOENT)
+		return problem_set(p, ERR_IO, "data", "cannot read " LOCK_NAME " in %s: %s",
+		    dir, strerror(errno));
+	if (f->lock_fd >= 0 && flock(f->lock_fd, LOCK_SH | LOCK_NB) != 0)
+		*in_use = true;
+	else if (f->lock_fd >= 0)
+		(void)flock(f->lock_fd, LOCK_UN); /* closing it does, too */
+	return OK;
+}
+
 /* Writes the folder above `dir` to `out`, which has room for `dir` and two bytes more. */
 static void name_parent(const char *dir, char *out)
 {
@@ -108,22 +126,42 @@ void folder_release(struct folder *f)
 {
 	if (f->lock_fd >= 0)
 		(void)close(f->lock_fd); /* releases the lock; nothing was written to it */
+	if (f->mark_fd >= 0)
+		(void)close(f->mark_fd); /* what is written to it is for after a crash alone */
 	if (f->fd >= 0)
 		(void)close(f->fd); /* read-only */
 	*f = FOLDER_CLOSED;
 }
 
-bool folder_is_marked(const struct folder *f)
+/* How long the lock's file is. */
+static off_t mark_bytes(const struct folder *f)
 {
 	struct stat st;
-	return f->lock_fd >= 0 && fstat(f->lock_fd, &st) == 0 && st.st_size > 0;
+	return f->lock_fd >= 0 && fstat(f->lock_fd, &st) == 0 ? st.st_size : 0;
+}
+
+bool folder_is_marked(const struct folder *f)
+{
+	return mark_bytes(f) > 0;
+}
+
+int folder_open_mark(struct folder *f)
+{
+	if (f->mark_fd < 0)
+		f->mark_fd = openat(f->fd, LOCK_NAME, O_WRONLY | O_APPEND | O_CLOEXEC);
+	return f->mark_fd;
+}
+
+bool folder_is_doubted(const struct folder *f)
+{
+	return mark_bytes(f) > (off_t)(sizeof(MARK) - 1);
 }
 
 enum err folder_mark(const struct folder *f, const char *dir, struct problem *p)
 {
-	if (folder_is_marked(f))
+	if (mark_bytes(f) == (off_t)(sizeof(MARK) - 1))
 		return OK;
-	int fd = openat(f->fd, LOCK_NAME, O_WRONLY | O_CLOEXEC);
+	int fd = openat(f->fd, LOCK_NAME, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	bool written = fd >= 0 && write(fd, MARK, sizeof(MARK) - 1) == sizeof(MARK) - 1 &&
 	    fsync(fd) == 0;
 	enum err err = written

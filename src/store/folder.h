@@ -14,9 +14,10 @@
 struct folder {
 	int fd;      /* -1: it is not open */
 	int lock_fd; /* -1: it is not locked */
+	int mark_fd; /* folder_open_mark()'s */
 };
 
-#define FOLDER_CLOSED ((struct folder){.fd = -1, .lock_fd = -1})
+#define FOLDER_CLOSED ((struct folder){.fd = -1, .lock_fd = -1, .mark_fd = -1})
 
 /*
  * Opens `dir` and takes its lock; makes it where it is not there, but not to read only. A
@@ -24,6 +25,14 @@ struct folder {
  * (another process has it), with the problem in words; folder_release() it then too.
  */
 MUST_CHECK enum err folder_claim(struct folder *f, const char *dir, bool readonly,
+    struct problem *p);
+
+/*
+ * Opens `dir` to look at what is in it; *in_use says whether another process has the lock. It
+ * takes none, so that a start meanwhile finds it free, and makes no file. ERR_NOTFOUND, ERR_IO,
+ * in words; folder_release() it then too.
+ */
+MUST_CHECK enum err folder_look(struct folder *f, const char *dir, bool *in_use,
     struct problem *p);
 
 /*
@@ -41,6 +50,14 @@ void folder_release(struct folder *f);
  */
 MUST_CHECK enum err folder_mark(const struct folder *f, const char *dir, struct problem *p);
 bool folder_is_marked(const struct folder *f);
+
+/*
+ * Opens the mark for more to be written behind it: that the store is in doubt.
+ * folder_is_doubted() tells, until the next folder_mark(). -1 where it cannot; released with
+ * the folder.
+ */
+int folder_open_mark(struct folder *f);
+bool folder_is_doubted(const struct folder *f);
 
 /* Makes the names in it last. ERR_IO, with the problem in words. */
 MUST_CHECK enum err folder_sync(const struct folder *f, const char *dir, struct problem *p);

@@ -186,10 +186,10 @@ static enum err decode_body(struct reader *r, struct repeat *out)
 	return r->failed || out->session[0] == '\0' ? ERR_CORRUPT : OK;
 }
 
-enum err idempotency_decode(struct slice value, struct repeat *out)
+enum err idempotency_decode(struct slice key, struct slice value, struct repeat *out)
 {
 	struct reader r;
-	enum err err = record_open(value, &r);
+	enum err err = record_open(value, record_place(DB_REPEATS, key), &r);
 	if (err != OK)
 		return err;
 	*out = (struct repeat){0};
@@ -208,7 +208,7 @@ static enum err read_repeat(struct db_txn *txn, const unsigned char key[RECORD_D
 {
 	struct slice value;
 	enum err err = db_get(txn, DB_REPEATS, digest_slice(key), &value);
-	return err == OK ? idempotency_decode(value, out) : err;
+	return err == OK ? idempotency_decode(digest_slice(key), value, out) : err;
 }
 
 /* Appends the runs of all pieces. ERR_CORRUPT also where one is missing. */
@@ -221,9 +221,10 @@ static enum err read_runs(struct db_txn *txn, const unsigned char key[RECORD_DIG
 	enum err err = OK;
 	buf_slice(out, known->runs);
 	for (uint16_t piece = 1; err == OK && piece <= known->pieces; piece++) {
-		err = db_get(txn, DB_REPEATS, piece_key(key, piece, at), &value);
+		struct slice place = piece_key(key, piece, at);
+		err = db_get(txn, DB_REPEATS, place, &value);
 		if (err == OK)
-			err = record_open(value, &r);
+			err = record_open(value, record_place(DB_REPEATS, place), &r);
 		if (err == OK)
 			buf_slice(out, get_bytes(&r, r.left));
 	}
@@ -351,7 +352,7 @@ static enum err put_piece(struct db_txn *txn, struct slice key, struct buf *valu
 	buf_append(value, runs->ptr, n);
 	runs->ptr += n;
 	runs->len -= n;
-	record_seal(value);
+	record_seal(value, record_place(DB_REPEATS, key));
 	*cost += value->len;
 	enum err err = db_put(txn, DB_REPEATS, key, buf_view(value));
 	buf_reset(value);

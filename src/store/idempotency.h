@@ -91,7 +91,8 @@ struct repeat {
 };
 
 /* Decodes a record of DB_REPEATS. ERR_CORRUPT. */
-MUST_CHECK enum err idempotency_decode(struct slice value, struct repeat *out);
+MUST_CHECK enum err idempotency_decode(struct slice key, struct slice value,
+    struct repeat *out);
 
 /* Decodes all that is kept under `key`: the whole answer. ERR_NOTFOUND, ERR_CORRUPT. */
 MUST_CHECK enum err idempotency_get(struct db_txn *txn, const unsigned char key[RECORD_DIGEST],

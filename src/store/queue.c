@@ -112,21 +112,28 @@ enum err queue_put(struct db_txn *txn, const struct delivery *d)
 {
 	struct buf value = BUF_INIT(RECORD_MAX);
 	delivery_encode(d, &value);
-	record_seal(&value);
+	record_seal(&value, record_place(DB_DELIVERIES, uuid_slice(&d->id)));
 	enum err err = db_put(txn, DB_DELIVERIES, uuid_slice(&d->id), buf_view(&value));
 	buf_fini(&value);
+	return err;
+}
+
+enum err queue_decode(const struct uuid *id, struct slice value, struct delivery *out)
+{
+	struct reader r;
+	enum err err = record_open(value, record_place(DB_DELIVERIES, uuid_slice(id)), &r);
+	if (err == OK)
+		err = delivery_decode(&r, out);
+	out->id = *id;
 	return err;
 }
 
 enum err queue_get(struct db_txn *txn, const struct uuid *id, struct delivery *out)
 {
 	struct slice value;
-	struct reader r;
 	enum err err = db_get(txn, DB_DELIVERIES, uuid_slice(id), &value);
 	if (err == OK)
-		err = record_open(value, &r);
-	if (err == OK)
-		err = delivery_decode(&r, out);
+		err = queue_decode(id, value, out);
 	out->id = *id;
 	return err;
 }
@@ -424,7 +431,8 @@ static void write_number(struct db_txn *txn, uint64_t webhook, int64_t waiting)
 	unsigned char value[RECORD_NUMBER];
 	struct slice at = make_backlog_key(webhook, key);
 	enum err err = waiting > 0
-	    ? db_put(txn, DB_BACKLOG, at, record_seal_number((uint64_t)waiting, value))
+	    ? db_put(txn, DB_BACKLOG, at,
+		  record_seal_number((uint64_t)waiting, record_place(DB_BACKLOG, at), value))
 	    : db_del(txn, DB_BACKLOG, at);
 	if (err != OK && err != ERR_NOTFOUND)
 		(void)db_txn_fail(txn, err); /* is its sticky error already */
@@ -489,7 +497,8 @@ static enum err load(struct backlog *b, struct db_txn *txn)
 		struct reader r = reader_of(key);
 		uint64_t webhook = get_u64(&r);
 		uint64_t waiting = 0;
-		if (r.failed || record_open_number(value, &waiting) != OK) {
+		if (r.failed ||
+		    record_open_number(value, record_place(DB_BACKLOG, key), &waiting) != OK) {
 			log_error("count of waiting deliveries is corrupt",
 			    LOG_N("webhook", webhook));
 			continue;
@@ -627,12 +636,10 @@ void oldest_queued(struct oldest *o, const struct uuid *id)
 		o->from = *id;
 }
 
-static bool is_waiting(struct slice value)
+static bool is_waiting(const struct uuid *id, struct slice value)
 {
 	struct delivery d;
-	struct reader r;
-	return record_open(value, &r) == OK && delivery_decode(&r, &d) == OK &&
-	    d.status == DELIVERY_WAITING;
+	return queue_decode(id, value, &d) == OK && d.status == DELIVERY_WAITING;
 }
 
 static enum err walk_oldest(struct oldest *o, struct db_cursor *cursor)
@@ -644,7 +651,7 @@ static enum err walk_oldest(struct oldest *o, struct db_cursor *cursor)
 	for (int i = 0; err == OK && i < OLDEST_STEP_MAX; i++) {
 		if (key.len == UUID_SIZE)
 			memcpy(o->from.bytes, key.ptr, UUID_SIZE);
-		if (is_waiting(value)) {
+		if (is_waiting(&o->from, value)) {
 			o->known = true;
 			return OK;
 		}

@@ -57,6 +57,10 @@ MUST_CHECK enum err queue_move(struct db_txn *txn, const struct delivery *d,
  */
 MUST_CHECK enum err queue_remove(struct db_txn *txn, const struct delivery *d);
 
+/* Decodes the row of delivery `id`, which *out names either way. ERR_CORRUPT. */
+MUST_CHECK enum err queue_decode(const struct uuid *id, struct slice value,
+    struct delivery *out);
+
 /* Reads the record of one delivery. ERR_NOTFOUND, ERR_CORRUPT. */
 MUST_CHECK enum err queue_get(struct db_txn *txn, const struct uuid *id, struct delivery *out);
 

@@ -31,14 +31,14 @@ static struct slice settled_key(int64_t settled_ms, const struct uuid *id,
 static enum err put_number(struct db_txn *txn, enum db_table t, struct slice key, uint64_t n)
 {
 	unsigned char value[RECORD_NUMBER];
-	return db_put(txn, t, key, record_seal_number(n, value));
+	return db_put(txn, t, key, record_seal_number(n, record_place(t, key), value));
 }
 
 /* Decodes a number; 0 for one that cannot be read. */
-static uint64_t decode_number(struct slice value)
+static uint64_t decode_number(struct slice key, struct slice value)
 {
 	uint64_t n = 0;
-	return record_open_number(value, &n) == OK ? n : 0;
+	return record_open_number(value, record_place(DB_SETTLED, key), &n) == OK ? n : 0;
 }
 
 enum err retention_cost(struct db_txn *txn, const struct event *e, uint64_t *out)
@@ -133,7 +133,7 @@ enum err retention_decode(struct slice key, struct slice value, struct settled *
 {
 	if (!parse_key(key, out))
 		return ERR_CORRUPT;
-	return record_open_number(value, &out->cost);
+	return record_open_number(value, record_place(DB_SETTLED, key), &out->cost);
 }
 
 /* Whether the event was open again behind the entry; one of an old record does not tell. */
@@ -183,7 +183,7 @@ static enum err oldest_settled(struct db_txn *txn, struct settled *out)
 	enum err err = db_first(txn, DB_SETTLED, &key, &value);
 	if (err != OK)
 		return err;
-	out->cost = decode_number(value);
+	out->cost = decode_number(key, value);
 	if (parse_key(key, out))
 		return OK;
 	log_error("key is corrupt, the sweep stops", LOG_S("table", "settled"));

@@ -48,7 +48,8 @@ static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {
     history_fill,        /* to 4; the attempts of before are not known */
     resend_name_letters, /* to 5: dead deliveries name their dead letters */
     recount_fill,        /* to 6: what each session holds; keys of before count for nobody */
-    make_tables,         /* to 7: sources */
+    webhooks_reseal,     /* to 7: checksums cover keys; what goes some day stays as it is */
+    make_tables,         /* to 8: sources */
 };
 
 enum err schema_version(struct db_txn *txn, uint32_t *out)
@@ -60,7 +61,7 @@ enum err schema_version(struct db_txn *txn, uint32_t *out)
 	if (err == ERR_NOTFOUND)
 		return OK;
 	if (err == OK)
-		err = record_open(value, &r);
+		err = record_open(value, RECORD_ANYWHERE, &r);
 	if (err != OK)
 		return err;
 	uint32_t version = get_u32(&r);
@@ -70,11 +71,32 @@ enum err schema_version(struct db_txn *txn, uint32_t *out)
 	return OK;
 }
 
+static enum err refuse_newer(uint32_t version, struct problem *p)
+{
+	return problem_set(p, ERR_CONFLICT, "data",
+	    "the store has version %u, this waybill knows up to %u", version, SCHEMA_VERSION);
+}
+
+enum err schema_check(struct db *db, struct problem *p)
+{
+	struct db_txn *txn = NULL;
+	uint32_t version = 0;
+	enum err err = db_read(db, &txn);
+	if (err == OK) {
+		err = schema_version(txn, &version);
+		db_read_end(txn);
+	}
+	if (err != OK)
+		return problem_set(p, err, "data", "cannot read the store's version: %s",
+		    err_text(err));
+	return version > SCHEMA_VERSION ? refuse_newer(version, p) : OK;
+}
+
 static enum err write_version(struct db_txn *txn, uint32_t version)
 {
 	struct buf value = BUF_INIT(64);
 	put_u32(&value, version);
-	record_seal(&value);
+	record_seal(&value, RECORD_ANYWHERE); /* for the programs of before to read */
 	enum err err = db_put(txn, DB_META, VERSION_KEY, buf_view(&value));
 	buf_fini(&value);
 	return err;
@@ -90,9 +112,7 @@ static enum err step(struct db *db, bool *done, struct problem *p)
 		return problem_set(p, err, "data", "cannot write the store: %s", err_text(err));
 	err = schema_version(txn, &version);
 	if (err == OK && version > SCHEMA_VERSION)
-		err = problem_set(p, ERR_CONFLICT, "data",
-		    "the store has version %u, this waybill knows up to %u", version,
-		    SCHEMA_VERSION);
+		err = refuse_newer(version, p);
 	*done = version == SCHEMA_VERSION;
 	if (err != OK || *done) {
 		db_abort(txn);

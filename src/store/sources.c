@@ -99,7 +99,7 @@ enum err sources_put(struct db_txn *txn, const struct vault *vault, const struct
 	struct buf value = BUF_INIT(2 * SOURCE_RECORD_MAX);
 	rnd_secret(nonce, sizeof(nonce));
 	source_encode(s, vault, nonce, &value);
-	record_seal(&value);
+	record_seal(&value, record_place(DB_SOURCES, key_of(&s->id)));
 	panic_if(value.failed, "source record over its limit");
 	enum err err = db_put(txn, DB_SOURCES, key_of(&s->id), buf_view(&value));
 	mem_wipe(value.data, value.len);
@@ -107,11 +107,12 @@ enum err sources_put(struct db_txn *txn, const struct vault *vault, const struct
 	return err;
 }
 
-static enum err decode(struct slice value, const struct vault *vault, struct vault_id *key,
-    struct source **out)
+/* Decodes the row that lies under `place`; *key names the vault's key. */
+static enum err decode(struct slice place, struct slice value, const struct vault *vault,
+    struct vault_id *key, struct source **out)
 {
 	struct reader r;
-	enum err err = record_open(value, &r);
+	enum err err = record_open(value, record_place(DB_SOURCES, place), &r);
 	return err == OK ? source_decode(&r, vault, key, out) : err;
 }
 
@@ -122,7 +123,7 @@ enum err sources_get(struct db_txn *txn, const struct vault *vault, const struct
 	struct vault_id key;
 	enum err err = db_get(txn, DB_SOURCES, key_of(id), &value);
 	if (err == OK)
-		err = decode(value, vault, &key, out);
+		err = decode(key_of(id), value, vault, &key, out);
 	return err == ERR_REFUSED ? ERR_CORRUPT : err;
 }
 
@@ -139,10 +140,10 @@ static bool is_place(struct slice key)
 	return key.len == UUID_SIZE + 1 && key.ptr[UUID_SIZE] == 'p';
 }
 
-static enum err decode_place(struct slice value, struct source_place *out)
+static enum err decode_place(struct slice key, struct slice value, struct source_place *out)
 {
 	struct reader r;
-	enum err err = record_open(value, &r);
+	enum err err = record_open(value, record_place(DB_SOURCES, key), &r);
 	if (err != OK)
 		return err;
 	struct source_place place = {.stream = get_u64(&r)};
@@ -158,10 +159,11 @@ enum err sources_get_place(struct db_txn *txn, const struct uuid *id, struct sou
 	char key[UUID_SIZE + 1];
 	struct slice value;
 	*out = (struct source_place){0};
-	enum err err = db_get(txn, DB_SOURCES, place_key(id, key), &value);
+	struct slice row = place_key(id, key);
+	enum err err = db_get(txn, DB_SOURCES, row, &value);
 	if (err == ERR_NOTFOUND)
 		return OK;
-	return err == OK ? decode_place(value, out) : err;
+	return err == OK ? decode_place(row, value, out) : err;
 }
 
 enum err sources_put_place(struct db_txn *txn, const struct uuid *id,
@@ -171,8 +173,9 @@ enum err sources_put_place(struct db_txn *txn, const struct uuid *id,
 	struct buf value = BUF_INIT(64);
 	put_u64(&value, place->stream);
 	put_u64(&value, place->seq);
-	record_seal(&value);
-	enum err err = db_put(txn, DB_SOURCES, place_key(id, key), buf_view(&value));
+	struct slice row = place_key(id, key);
+	record_seal(&value, record_place(DB_SOURCES, row));
+	enum err err = db_put(txn, DB_SOURCES, row, buf_view(&value));
 	buf_fini(&value);
 	return err;
 }
@@ -190,8 +193,8 @@ enum err sources_check(struct slice key, struct slice value)
 	struct source *s = NULL;
 	struct source_place place;
 	if (is_place(key))
-		return decode_place(value, &place);
-	enum err err = key.len == UUID_SIZE ? decode(value, NULL, &id, &s) : ERR_CORRUPT;
+		return decode_place(key, value, &place);
+	enum err err = key.len == UUID_SIZE ? decode(key, value, NULL, &id, &s) : ERR_CORRUPT;
 	bool is_same = s == NULL || memcmp(s->id.bytes, key.ptr, UUID_SIZE) == 0;
 	source_free(s);
 	return err == ERR_REFUSED || (err == OK && is_same) ? OK : ERR_CORRUPT;
@@ -221,14 +224,14 @@ struct loading {
 	bool renews; /* one of them is not under the first key */
 };
 
-static enum err load_row(struct loading *l, const struct vault *vault, struct slice value,
-    struct problem *p)
+static enum err load_row(struct loading *l, const struct vault *vault, struct slice row,
+    struct slice value, struct problem *p)
 {
 	char name[VAULT_ID_TEXT_SIZE];
 	struct vault_id current = vault_current(vault);
 	struct vault_id key;
 	struct source *s = NULL;
-	enum err err = decode(value, vault, &key, &s);
+	enum err err = decode(row, value, vault, &key, &s);
 	if (err == ERR_REFUSED) {
 		vault_put_id(&key, name);
 		return problem_set(p, err, "secret_key",
@@ -263,7 +266,7 @@ static enum err load_rows(struct loading *l, struct db *db, const struct vault *
 	if (err == OK) {
 		err = db_seek_behind(cursor, SLICE(""), &key, &value);
 		while (err == OK) {
-			err = is_place(key) ? OK : load_row(l, vault, value, p);
+			err = is_place(key) ? OK : load_row(l, vault, key, value, p);
 			if (err == OK)
 				err = db_next(cursor, &key, &value);
 		}

@@ -78,11 +78,11 @@ static struct holding holding_of(const int64_t n[USAGE_KINDS])
 
 /* Rows on disk */
 
-enum err usage_decode(struct slice value, struct holding *out)
+enum err usage_decode(struct slice session, struct slice value, struct holding *out)
 {
 	struct reader r;
 	struct holding h;
-	enum err err = record_open(value, &r);
+	enum err err = record_open(value, record_place(DB_USAGE, session), &r);
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(&r);
@@ -101,7 +101,7 @@ enum err usage_get(struct db_txn *txn, struct slice session, struct holding *out
 {
 	struct slice value;
 	enum err err = db_get(txn, DB_USAGE, session, &value);
-	return err == OK ? usage_decode(value, out) : err;
+	return err == OK ? usage_decode(session, value, out) : err;
 }
 
 enum err usage_put(struct db_txn *txn, struct slice session, const struct holding *h)
@@ -113,7 +113,7 @@ enum err usage_put(struct db_txn *txn, struct slice session, const struct holdin
 		put_u64(&value, h->n[k]);
 		holds = holds || h->n[k] > 0;
 	}
-	record_seal(&value);
+	record_seal(&value, record_place(DB_USAGE, session));
 	enum err err = holds ? db_put(txn, DB_USAGE, session, buf_view(&value))
 			     : db_del(txn, DB_USAGE, session);
 	buf_fini(&value);
@@ -221,7 +221,7 @@ static enum err load(struct usage *u, struct db_txn *txn)
 	for (err = db_next(cursor, &key, &value); err == OK;
 	     err = db_next(cursor, &key, &value)) {
 		struct holding h;
-		if (!name_is_kept(key) || usage_decode(value, &h) != OK) {
+		if (!name_is_kept(key) || usage_decode(key, value, &h) != OK) {
 			log_error("what a session holds is corrupt", LOG_V("session", key));
 			continue;
 		}

@@ -177,6 +177,6 @@ MUST_CHECK enum err usage_put(struct db_txn *txn, struct slice session,
     const struct holding *h);
 
 /* Decodes the value of a row. ERR_CORRUPT. */
-MUST_CHECK enum err usage_decode(struct slice value, struct holding *out);
+MUST_CHECK enum err usage_decode(struct slice session, struct slice value, struct holding *out);
 
 #endif

@@ -7,6 +7,8 @@
 
 #define KEY_SIZE 8
 #define LAST_NUMBER_KEY SLICE("last_webhook")
+#define RESEALED_KEY SLICE("resealed_webhook") /* the last one, while there are others */
+#define RESEAL_MAX 1000                        /* rows a transaction */
 
 static struct slice make_key(uint64_t number, unsigned char out[KEY_SIZE])
 {
@@ -58,37 +60,51 @@ static enum err put_record(struct db_txn *txn, const struct vault *vault,
 	struct buf value = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
 	rnd_secret(nonce, sizeof(nonce));
 	webhook_encode(w, vault, nonce, &value);
-	record_seal(&value);
+	struct slice at = make_key(w->number, key);
+	record_seal(&value, record_place(DB_WEBHOOKS, at));
 	panic_if(value.failed, "webhook record over its limit");
-	enum err err = db_put(txn, DB_WEBHOOKS, make_key(w->number, key), buf_view(&value));
+	enum err err = db_put(txn, DB_WEBHOOKS, at, buf_view(&value));
 	buf_fini(&value);
 	return err;
 }
 
-enum err webhooks_decode(struct slice value, struct webhook **out)
+enum err webhooks_decode(struct slice key, struct slice value, struct webhook **out)
 {
 	struct reader r;
-	struct vault_id key;
-	enum err err = record_open(value, &r);
-	return err == OK ? webhook_decode_open(&r, &key, out) : err;
+	struct vault_id id;
+	enum err err = record_open(value, record_place(DB_WEBHOOKS, key), &r);
+	return err == OK ? webhook_decode_open(&r, &id, out) : err;
 }
 
-static enum err decode(struct slice value, const struct vault *vault, struct vault_id *key,
-    struct webhook **out)
+static enum err decode(struct slice key, struct slice value, const struct vault *vault,
+    struct vault_id *id, struct webhook **out)
 {
 	struct reader r;
-	enum err err = record_open(value, &r);
-	return err == OK ? webhook_decode(&r, vault, key, out) : err;
+	enum err err = record_open(value, record_place(DB_WEBHOOKS, key), &r);
+	return err == OK ? webhook_decode(&r, vault, id, out) : err;
+}
+
+/* Reads a number of DB_META; 0 where there is none. */
+static enum err get_meta(struct db_txn *txn, struct slice key, uint64_t *out)
+{
+	struct slice value;
+	*out = 0;
+	enum err err = db_get(txn, DB_META, key, &value);
+	if (err == ERR_NOTFOUND)
+		return OK;
+	return err == OK ? record_open_number(value, record_place(DB_META, key), out) : err;
+}
+
+static enum err put_meta(struct db_txn *txn, struct slice key, uint64_t number)
+{
+	unsigned char value[RECORD_NUMBER];
+	return db_put(txn, DB_META, key,
+	    record_seal_number(number, record_place(DB_META, key), value));
 }
 
 enum err webhooks_last_number(struct db_txn *txn, uint64_t *out)
 {
-	struct slice value;
-	*out = 0;
-	enum err err = db_get(txn, DB_META, LAST_NUMBER_KEY, &value);
-	if (err == ERR_NOTFOUND)
-		return OK;
-	return err == OK ? record_open_number(value, out) : err;
+	return get_meta(txn, LAST_NUMBER_KEY, out);
 }
 
 /* Notes that `number` has been given away. */
@@ -99,8 +115,7 @@ static enum err put_last_number(struct db_txn *txn, uint64_t number)
 	number &= ~WEBHOOK_FOR_ALL;
 	if (err != OK || number <= last)
 		return err;
-	unsigned char value[RECORD_NUMBER];
-	return db_put(txn, DB_META, LAST_NUMBER_KEY, record_seal_number(number, value));
+	return put_meta(txn, LAST_NUMBER_KEY, number);
 }
 
 enum err webhooks_add(struct db_txn *txn, const struct vault *vault, const struct webhook *w)
@@ -119,9 +134,10 @@ enum err webhooks_get(struct db_txn *txn, const struct vault *vault, uint64_t nu
 	unsigned char key[KEY_SIZE];
 	struct vault_id id;
 	struct slice value;
-	enum err err = db_get(txn, DB_WEBHOOKS, make_key(number, key), &value);
+	struct slice at = make_key(number, key);
+	enum err err = db_get(txn, DB_WEBHOOKS, at, &value);
 	if (err == OK)
-		err = decode(value, vault, &id, out);
+		err = decode(at, value, vault, &id, out);
 	return err == ERR_REFUSED ? ERR_CORRUPT : err;
 }
 
@@ -129,8 +145,9 @@ enum err webhooks_get_open(struct db_txn *txn, uint64_t number, struct webhook *
 {
 	unsigned char key[KEY_SIZE];
 	struct slice value;
-	enum err err = db_get(txn, DB_WEBHOOKS, make_key(number, key), &value);
-	return err == OK ? webhooks_decode(value, out) : err;
+	struct slice at = make_key(number, key);
+	enum err err = db_get(txn, DB_WEBHOOKS, at, &value);
+	return err == OK ? webhooks_decode(at, value, out) : err;
 }
 
 enum err webhooks_change(struct db_txn *txn, const struct vault *vault,
@@ -162,14 +179,14 @@ enum err webhooks_erase(struct db_txn *txn, uint64_t number)
 }
 
 /* Names the webhook and the key that it would take. */
-static enum err refuse_key(struct slice value, struct problem *p)
+static enum err refuse_key(struct slice at, struct slice value, struct problem *p)
 {
 	char id[UUID_TEXT_SIZE];
 	char name[VAULT_ID_TEXT_SIZE];
 	struct vault_id key;
 	struct webhook *w = NULL;
 	struct reader r;
-	enum err err = record_open(value, &r);
+	enum err err = record_open(value, record_place(DB_WEBHOOKS, at), &r);
 	if (err == OK)
 		err = webhook_decode_open(&r, &key, &w);
 	if (err != OK)
@@ -197,9 +214,9 @@ enum err webhooks_each(struct db_txn *txn, const struct vault *vault,
 	while (err == OK) {
 		struct webhook *w = NULL;
 		struct vault_id id;
-		err = decode(value, vault, &id, &w);
+		err = decode(key, value, vault, &id, &w);
 		if (err == ERR_REFUSED)
-			err = refuse_key(value, p);
+			err = refuse_key(key, value, p);
 		if (err != OK)
 			break;
 		fn(arg, w);
@@ -237,9 +254,10 @@ enum err webhooks_renew(struct db_txn *txn, const struct vault *vault, int64_t n
 	struct webhook *w = NULL;
 	struct slice value;
 	*out = NULL;
+	unsigned char at[KEY_SIZE];
 	enum err err = find_next(txn, last, &value);
 	if (err == OK)
-		err = decode(value, vault, &key, &w);
+		err = decode(make_key(*last, at), value, vault, &key, &w);
 	if (err != OK)
 		return err == ERR_REFUSED ? ERR_CORRUPT : err;
 	bool lost = webhook_drop_expired(w, now_ms);
@@ -278,16 +296,50 @@ enum err webhooks_rebuild_urls(struct db_txn *txn)
 	enum err err = clear_urls(txn);
 	while (err == OK) {
 		struct webhook *w = NULL;
-		struct vault_id key;
-		struct reader r;
+		unsigned char at[KEY_SIZE];
 		err = find_next(txn, &last, &value);
 		if (err == OK)
-			err = record_open(value, &r);
-		if (err == OK)
-			err = webhook_decode_open(&r, &key, &w);
+			err = webhooks_decode(make_key(last, at), value, &w);
 		if (err == OK && !w->deleted)
 			err = put_url(txn, w);
 		webhook_free(w);
 	}
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* Writes one row anew; one that is another webhook's lies where it should not. */
+static enum err reseal(struct db_txn *txn, uint64_t number, struct slice value)
+{
+	unsigned char key[KEY_SIZE];
+	struct slice at = make_key(number, key);
+	struct webhook *w = NULL;
+	enum err err = webhooks_decode(at, value, &w);
+	bool is_own = err == OK && w->number == number;
+	webhook_free(w);
+	if (!is_own)
+		return OK;
+	struct buf sealed = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
+	buf_append(&sealed, value.ptr, value.len - RECORD_CHECKSUM);
+	record_seal(&sealed, record_place(DB_WEBHOOKS, at));
+	err = db_put(txn, DB_WEBHOOKS, at, buf_view(&sealed));
+	buf_fini(&sealed);
+	return err;
+}
+
+enum err webhooks_reseal(struct db_txn *txn, bool *more)
+{
+	uint64_t last = 0;
+	struct slice value;
+	enum err err = get_meta(txn, RESEALED_KEY, &last);
+	for (int n = 0; err == OK && n < RESEAL_MAX; n++) {
+		err = find_next(txn, &last, &value);
+		if (err == OK)
+			err = reseal(txn, last, value);
+	}
+	*more = err == OK;
+	if (err == OK)
+		return put_meta(txn, RESEALED_KEY, last);
+	if (err == ERR_NOTFOUND)
+		err = db_del(txn, DB_META, RESEALED_KEY);
 	return err == ERR_NOTFOUND ? OK : err;
 }

@@ -215,6 +215,16 @@ def test_bound_of_blocks_is_named(gateway, receiver):
     assert answer.status_code == 202, answer.text
 
 
+def test_what_is_kept_of_a_batch_is_charged_until_the_answer(make_gateway):
+    """Tiny events take more while they wait for the commit than their text does."""
+    gateway = make_gateway(max_input_bytes="1MiB")
+    item = b'{"session_id":"s1","event":"message"},'
+    expect_error(publish(gateway, b"[" + item * 4999 + item[:-1] + b"]", "/events"), 429)
+    assert shares(gateway)["input_bytes"]["refused_total"] == 1
+    assert publish(gateway, b"[" + item * 99 + item[:-1] + b"]", "/events").status_code == 202
+    assert shares(gateway)["input_bytes"]["held"] == 0
+
+
 def test_signature_is_over_what_was_sent(make_gateway, receiver):
     """Nothing is inflated for those who cannot sign."""
     from harness import sign_v1

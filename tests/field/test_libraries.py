@@ -17,14 +17,17 @@ from harness import hooks_path
 pytestmark = pytest.mark.timeout(400)  # the first one may fetch them
 HERE = pathlib.Path(__file__).parent / "libraries"
 BUILT = HERE.parents[2] / "build" / "libraries"
-PLACES = {"python": "python", "npm": "npm", "svix": "npm", "go": "verify_go"}
+PLACES = {
+    "python": "python", "python svix": "python_svix", "npm": "npm", "npm svix": "npm",
+    "go": "verify_go",
+}
 
 
 @pytest.fixture(scope="session")
 def installed():
     if not all((BUILT / place).exists() for place in PLACES.values()):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run([HERE / "install"], capture_output=True, timeout=120, check=False)
+            subprocess.run([HERE / "install"], capture_output=True, timeout=240, check=False)
     return BUILT
 
 
@@ -55,8 +58,9 @@ def by_program(*command):
 
 VERIFIERS = {
     "python": by_python,
+    "python svix": by_program(sys.executable, HERE / "verify.py", BUILT / "python_svix"),
     "npm": by_program("node", BUILT / "npm" / "verify.js", "standardwebhooks"),
-    "svix": by_program("node", BUILT / "npm" / "verify.js", "svix"),
+    "npm svix": by_program("node", BUILT / "npm" / "verify.js", "svix"),
     "go": by_program(BUILT / "verify_go"),
 }
 

@@ -1,10 +1,11 @@
 """The order of fifo webhooks, whatever happened to what waits."""
 
+import re
 import uuid
 
 import pytest
 
-from harness import Hold, hooks_path, wait_until
+from harness import Hold, hooks_path, wait_until, waybill
 
 
 def numbers(receiver):
@@ -39,6 +40,24 @@ def damage(gateway, *patterns):
 
 
 # Damage
+
+
+def swap(gateway, one, two):
+    """
+    Swaps what matches the patterns in the stopped store's file, wherever they do: pages that
+    are free have older copies.
+    """
+    file = gateway.directory / "data" / "waybill.mdb"
+    data = file.read_bytes()
+    found = [[m.span() for m in re.finditer(p, data, re.DOTALL)] for p in (one, two)]
+    assert all(found)
+    changed = bytearray(data)
+    for here, there in (found, found[::-1]):
+        for start, end in here:
+            first, last = there[-1]
+            assert end - start == last - first
+            changed[start:end] = data[first:last]
+    file.write_bytes(changed)
 
 
 @pytest.mark.parametrize("what", ["event", "delivery"])
@@ -99,6 +118,38 @@ def test_every_record_of_a_queue_may_be_damaged(make_gateway, make_receiver):
         dead += page["entries"]
         path = page["next_cursor"] and "dlq?limit=200&cursor=" + page["next_cursor"]
     assert {entry["event_id"] for entry in dead} == {event["id"] for event in events}
+
+
+@pytest.mark.parametrize("what", ["bodies", "deliveries"])
+def test_good_record_in_the_place_of_another_is_damage(make_gateway, make_receiver, what):
+    """What is in the file is whole, and not what belongs there: nothing wrong is sent."""
+    gateway = make_gateway(retry_schedule="1h")
+    receiver = make_receiver(500)
+    other = make_receiver(500)
+    webhook = gateway.register("s1", receiver.url())
+    elsewhere = gateway.register("s2", other.url())
+    events = [gateway.publish(s, data=text * 5000) for s, text in (("s1", "a"), ("s2", "b"))]
+    (request,), (request2,) = receiver.wait_for(1), other.wait_for(1)
+    wait_until(lambda: gateway.webhook("s2", elsewhere["id"])["in_flight"] == 0)
+    wait_until(lambda: gateway.webhook("s1", webhook["id"])["in_flight"] == 0)
+    gateway.stop()
+    if what == "bodies":  # their second pieces, with their checksums
+        keys = [uuid.UUID(event["id"]).bytes + b"\0\1" for event in events]
+        swap(gateway, *(rb"(?<=%s)[ab]{500,}\"\}.{8}" % re.escape(key) for key in keys))
+    else:  # the records behind their keys
+        keys = [uuid.UUID(r.header("X-Webhook-Delivery")).bytes for r in (request, request2)]
+        swap(gateway, *(rb"(?<=%s)\x02.{90}" % re.escape(key) for key in keys))
+    done = waybill("fsck", gateway.directory / "data")
+    assert done.returncode == 1 and "the record is corrupt" in done.stdout
+    receiver.answer(200)
+    other.answer(200)
+    gateway.start()
+    for session, hook in (("s1", webhook), ("s2", elsewhere)):
+        gateway.call(session, hook["id"], "enable")  # due at once
+        (letter,) = wait_until(lambda session=session: gateway.dlq(session))
+        assert "cannot be read" in letter["last_error"]
+    assert len(receiver.requests) == 1 and len(other.requests) == 1
+    assert gateway.log_text().count('level=error msg="delivery is damaged, and dead"') == 2
 
 
 # Enabling after an outage

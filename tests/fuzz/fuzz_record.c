@@ -67,10 +67,13 @@ static void check_seal(struct slice bytes)
 	struct buf sealed = BUF_INIT(RECORD_BYTES_MAX);
 	struct reader r;
 	buf_slice(&sealed, bytes);
-	record_seal(&sealed);
-	panic_if(record_open(buf_view(&sealed), &r) != OK || r.left != bytes.len, "sealed");
+	record_seal(&sealed, RECORD_ANYWHERE);
+	panic_if(record_open(buf_view(&sealed), RECORD_ANYWHERE, &r) != OK ||
+		r.left != bytes.len,
+	    "sealed");
 	sealed.data[bytes.len / 2] ^= 0x10;
-	panic_if(record_open(buf_view(&sealed), &r) != ERR_CORRUPT, "a bit changed");
+	panic_if(record_open(buf_view(&sealed), RECORD_ANYWHERE, &r) != ERR_CORRUPT,
+	    "a bit changed");
 	buf_fini(&sealed);
 }
 

@@ -140,6 +140,11 @@ static void put_key(struct buf *key, enum db_table table, unsigned n)
 		buf_append(key, id.bytes, UUID_SIZE);
 		put_u32(key, n / IDS % 4);
 		return;
+	case DB_SOURCES:
+		buf_append(key, id.bytes, UUID_SIZE);
+		if (n / IDS % 2 > 0)
+			buf_putc(key, 'p'); /* how far its stream was taken */
+		return;
 	case DB_DELIVERIES:
 	case DB_DEAD_BY_AGE:
 	case DB_TABLES:
@@ -160,7 +165,7 @@ static void put_row(struct db_txn *txn, struct reader *r)
 		put_key(&key, table, get_u8(r));
 	buf_slice(&value, get_text(r));
 	if ((head & SEALED) != 0)
-		record_seal(&value);
+		record_seal(&value, RECORD_ANYWHERE);
 	if (!r->failed && !key.failed && key.len > 0)
 		panic_if(db_put(txn, table, buf_view(&key), buf_view(&value)) != OK, "put");
 	buf_fini(&key);

@@ -30,7 +30,7 @@ static void put(struct db_txn *txn, struct uuid delivery, uint32_t number, size_
 	struct buf record = BUF_INIT(ATTEMPT_RECORD_MAX);
 	a.url = SLICE("http://a/");
 	attempt_record_encode(&a, &record);
-	record_seal(&record);
+	record_seal(&record, RECORD_ANYWHERE);
 	assert_int_equal(attempts_put(txn, SLICE("s"), &delivery, number, buf_view(&record)),
 	    OK);
 	buf_fini(&record);

@@ -50,9 +50,10 @@ static uint64_t on_disk(struct store *s, uint64_t webhook)
 	uint64_t n = 0;
 	struct db_txn *txn = store_read(s);
 	codec_store_u64(key, webhook);
-	enum err err = db_get(txn, DB_BACKLOG, (struct slice){(const char *)key, 8}, &value);
+	struct slice at = {(const char *)key, 8};
+	enum err err = db_get(txn, DB_BACKLOG, at, &value);
 	if (err == OK)
-		err = record_open_number(value, &n);
+		err = record_open_number(value, record_place(DB_BACKLOG, at), &n);
 	assert_true(err == OK || err == ERR_NOTFOUND);
 	db_read_end(txn);
 	return n;

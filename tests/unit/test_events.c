@@ -295,7 +295,7 @@ static void put_version_1(struct db_txn *txn, const struct event *e)
 		buf_append(&value, rest.ptr, n);
 		rest.ptr += n;
 		rest.len -= n;
-		record_seal(&value);
+		record_seal(&value, RECORD_ANYWHERE);
 		assert_int_equal(db_put(txn, DB_EVENTS,
 				     (struct slice){(const char *)key, sizeof(key)},
 				     buf_view(&value)),

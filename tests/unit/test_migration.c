@@ -44,7 +44,7 @@ static void test_form(void **state)
 	struct migration_place p;
 	struct buf value = BUF_INIT(2 * MIGRATION_PLACE_MAX);
 	buf_puts(&value, "a key");
-	record_seal(&value);
+	record_seal(&value, RECORD_ANYWHERE);
 	assert_int_equal(db_put(txn, DB_META, NAME, buf_view(&value)), OK);
 	assert_int_equal(migration_read(txn, NAME, &p), OK);
 	assert_int_equal(p.len, 5);
@@ -55,7 +55,7 @@ static void test_form(void **state)
 	buf_reset(&value);
 	for (size_t i = 0; i < MIGRATION_PLACE_MAX + 1; i++)
 		buf_putc(&value, 'x');
-	record_seal(&value);
+	record_seal(&value, RECORD_ANYWHERE);
 	assert_int_equal(db_put(txn, DB_META, NAME, buf_view(&value)), OK);
 	assert_int_equal(migration_read(txn, NAME, &p), ERR_CORRUPT);
 	buf_fini(&value);

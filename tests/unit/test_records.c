@@ -221,9 +221,9 @@ static void test_attempt_round_trip(void **state)
 		struct attempt_record got;
 		struct reader r;
 		attempt_record_encode(ROWS[i].put, &b);
-		record_seal(&b);
+		record_seal(&b, RECORD_ANYWHERE);
 		assert_false(b.failed);
-		assert_int_equal(record_open(buf_view(&b), &r), OK);
+		assert_int_equal(record_open(buf_view(&b), RECORD_ANYWHERE, &r), OK);
 		assert_int_equal(attempt_record_decode(&r, &got), OK);
 		if (!same_attempt(&got, ROWS[i].want))
 			fail_msg("row %zu", i);
@@ -426,15 +426,15 @@ static void test_seal(void **state)
 		struct reader r;
 		for (size_t i = 0; i < SIZES[row]; i++)
 			buf_putc(&b, (char)(i * 7));
-		record_seal(&b);
+		record_seal(&b, RECORD_ANYWHERE);
 		assert_int_equal(b.len, SIZES[row] + RECORD_CHECKSUM);
-		assert_int_equal(record_open(buf_view(&b), &r), OK);
+		assert_int_equal(record_open(buf_view(&b), RECORD_ANYWHERE, &r), OK);
 		assert_int_equal(r.left, SIZES[row]);
 		assert_ptr_equal(r.ptr, b.data);
 		assert_false(r.failed);
 		for (size_t bit = 0; bit < b.len * 8; bit++) {
 			b.data[bit / 8] = (char)(b.data[bit / 8] ^ 1 << bit % 8);
-			if (record_open(buf_view(&b), &r) != ERR_CORRUPT)
+			if (record_open(buf_view(&b), RECORD_ANYWHERE, &r) != ERR_CORRUPT)
 				fail_msg("%zu bytes, bit %zu", SIZES[row], bit);
 			b.data[bit / 8] = (char)(b.data[bit / 8] ^ 1 << bit % 8);
 		}
@@ -442,7 +442,8 @@ static void test_seal(void **state)
 			char *copy = malloc(len);
 			if (len > 0)
 				memcpy(copy, b.data, len);
-			if (record_open((struct slice){copy, len}, &r) != ERR_CORRUPT)
+			if (record_open((struct slice){copy, len}, RECORD_ANYWHERE, &r) !=
+			    ERR_CORRUPT)
 				fail_msg("%zu bytes cut to %zu", SIZES[row], len);
 			free(copy);
 		}
@@ -450,12 +451,54 @@ static void test_seal(void **state)
 	}
 }
 
+/* Each place is another: of a table's keys, and of the same key in all tables. */
+static void test_place(void **state)
+{
+	(void)state;
+	static const struct slice KEYS[] = {SLICE_INIT("a"), SLICE_INIT("b"), SLICE_INIT("ab"),
+	    SLICE_INIT("0123456789abcdef"), SLICE_INIT("0123456789abcdeg"),
+	    SLICE_INIT("0123456789abcdef1")};
+	uint64_t places[3 * COUNT(KEYS)];
+	for (size_t i = 0; i < COUNT(places); i++) {
+		struct buf b = BUF_INIT(100);
+		unsigned char number[RECORD_NUMBER];
+		struct reader r;
+		uint64_t n = 0;
+		places[i] = record_place((unsigned)(i % 3), KEYS[i / 3]);
+		assert_int_not_equal(places[i], RECORD_ANYWHERE);
+		buf_slice(&b, SLICE("a record"));
+		record_seal(&b, places[i]);
+		struct slice sealed = record_seal_number(77, places[i], number);
+		assert_int_equal(record_open(buf_view(&b), places[i], &r), OK);
+		assert_int_equal(record_open_number(sealed, places[i], &n), OK);
+		for (size_t k = 0; k < i; k++) {
+			assert_int_equal(record_open(buf_view(&b), places[k], &r), ERR_CORRUPT);
+			assert_int_equal(record_open_number(sealed, places[k], &n),
+			    ERR_CORRUPT);
+		}
+		buf_fini(&b);
+	}
+}
+
+/* What was written without a place is read in each. */
+static void test_old_records(void **state)
+{
+	(void)state;
+	struct buf b = BUF_INIT(100);
+	struct reader r;
+	buf_slice(&b, SLICE("a record"));
+	record_seal(&b, RECORD_ANYWHERE);
+	assert_int_equal(record_open(buf_view(&b), record_place(3, SLICE("key")), &r), OK);
+	assert_int_equal(r.left, 8);
+	buf_fini(&b);
+}
+
 /* The checksum as it lies on disk: XXH3 of nothing, from xxHash's own test vectors. */
 static void test_seal_is_xxh3(void **state)
 {
 	(void)state;
 	struct buf b = BUF_INIT(100);
-	record_seal(&b);
+	record_seal(&b, RECORD_ANYWHERE);
 	assert_memory_equal(b.data, "\x2d\x06\x80\x05\x38\xd3\x94\xc2", RECORD_CHECKSUM);
 	buf_fini(&b);
 }
@@ -497,20 +540,21 @@ static void test_number(void **state)
 		unsigned char bytes[RECORD_NUMBER];
 		struct buf b = BUF_INIT(64);
 		uint64_t got = NUMBERS[i] + 1;
-		struct slice record = record_seal_number(NUMBERS[i], bytes);
+		struct slice record = record_seal_number(NUMBERS[i], RECORD_ANYWHERE, bytes);
 		put_u64(&b, NUMBERS[i]);
-		record_seal(&b);
+		record_seal(&b, RECORD_ANYWHERE);
 		assert_true(slice_eq(record, buf_view(&b)));
-		assert_int_equal(record_open_number(record, &got), OK);
+		assert_int_equal(record_open_number(record, RECORD_ANYWHERE, &got), OK);
 		assert_true(got == NUMBERS[i]);
 		for (size_t len = 0; len < record.len; len++)
 			assert_int_equal(record_open_number((struct slice){record.ptr, len},
-					     &got),
+					     RECORD_ANYWHERE, &got),
 			    ERR_CORRUPT);
 		buf_reset(&b);
 		put_u32(&b, 7);
-		record_seal(&b);
-		assert_int_equal(record_open_number(buf_view(&b), &got), ERR_CORRUPT);
+		record_seal(&b, RECORD_ANYWHERE);
+		assert_int_equal(record_open_number(buf_view(&b), RECORD_ANYWHERE, &got),
+		    ERR_CORRUPT);
 		buf_fini(&b);
 	}
 }
@@ -529,6 +573,8 @@ int main(void)
 	    cmocka_unit_test(test_delivery_status),
 	    cmocka_unit_test(test_damaged),
 	    cmocka_unit_test(test_seal),
+	    cmocka_unit_test(test_place),
+	    cmocka_unit_test(test_old_records),
 	    cmocka_unit_test(test_seal_is_xxh3),
 	    cmocka_unit_test(test_digest),
 	    cmocka_unit_test(test_number),

@@ -218,7 +218,7 @@ static void count_keys(struct db_txn *txn, uint64_t keys[SESSIONS])
 		if (key.len != RECORD_DIGEST)
 			continue;
 		memcpy(digest, key.ptr, RECORD_DIGEST);
-		assert_int_equal(idempotency_decode(value, &known), OK);
+		assert_int_equal(idempotency_decode(key, value, &known), OK);
 		assert_int_equal(idempotency_cost(txn, digest, &known, &cost), OK);
 		for (size_t i = 0; i < SESSIONS; i++)
 			keys[i] += strcmp(known.session, NAMES[i]) == 0 ? cost : 0;

@@ -80,7 +80,7 @@ void world_attempt(struct world *w, const struct delivery *d)
 	    .answer = SLICE("said the receiver")};
 	struct buf record = BUF_INIT(ATTEMPT_RECORD_MAX);
 	attempt_record_encode(&a, &record);
-	record_seal(&record);
+	record_seal(&record, attempts_place(&d->id, d->attempts));
 	assert_int_equal(
 	    attempts_put(w->txn, SLICE("s"), &d->id, d->attempts, buf_view(&record)), OK);
 	buf_fini(&record);
@@ -188,7 +188,7 @@ void world_text_answer(struct world *w, uint64_t n, size_t bytes)
 	buf_append(&value, k.request, RECORD_DIGEST);
 	put_i64(&value, k.expires_ms);
 	buf_append(&value, e.id.bytes, UUID_SIZE);
-	record_seal(&value);
+	record_seal(&value, RECORD_ANYWHERE);
 	assert_int_equal(events_put(w->txn, &e, (struct slice){BODY, bytes}), OK);
 	assert_int_equal(db_put(w->txn, DB_REPEATS,
 			     (struct slice){(const char *)k.key, RECORD_DIGEST},
