@@ -87,11 +87,12 @@ def place(value):
     """A place of a source's setting, as docs/sources.md has it."""
     if value is None:
         return ""
-    text = f"header `{value['header']}`" if "header" in value else f"`{value['body']}`"
+    [kind] = value.keys() & {"header", "subject", "body"}
+    text = f"`{value[kind]}`" if kind == "body" else f"{kind} `{value[kind]}`"
     return text + (f" in {value['unit']}" if "unit" in value else "")
 
 
-BESIDES = ("split", "drop", "form", "challenge", "id_scope", "id_retention")
+BESIDES = ("type", "split", "drop", "form", "challenge", "id_scope", "id_retention")
 
 
 def place_row(name, settings):
@@ -120,17 +121,24 @@ def test_every_preset_is_in_sources_as_it_is():
             if line.startswith("| `")]
     assert rows == [
         *(place_row(name, preset["settings"]) for name, preset in presets.items()),
-        *(proof_row(name, preset) for name, preset in presets.items()),
+        *(proof_row(name, preset) for name, preset in presets.items()
+          if "verify" in preset["settings"]),
     ]
     known = {"session", "event", "event_id", "timestamp", "data", "verify", *BESIDES}
     assert all(set(preset["settings"]) <= known for preset in presets.values())
 
 
 def test_every_member_of_a_source_is_in_sources_and_no_other():
-    names = re.search(r"#define MEMBERS(.*?)\n\n", text_of("src", "domain", "source_settings.c"), re.S)
-    table = section(text_of("docs", "sources.md"), "3. Members").split("A **place**")[0]
-    documented = re.findall(r"^\| `(\w+)` \|", table, re.M)
-    assert sorted(documented) == sorted(re.findall(r"\b[a-z_]+\b", names.group(1)))
+    names = re.search(r"#define MEMBERS(.*?)\n#", text_of("src", "domain", "source_settings.c"), re.S)
+    of_streams = re.search(r"#define SOURCE_NATS_MEMBERS(.*?)\n#",
+                           text_of("src", "domain", "source_nats.h"), re.S)
+    text = text_of("docs", "sources.md")
+    table = section(text, "3. Members").split("A **place**")[0]
+    streams = section(text, "12. Streams of NATS")
+    for rows, words in ((table, names), (streams, of_streams)):
+        cells = re.findall(r"^\| ((?:`\w+`[,; ]*)+) \|", rows, re.M)
+        documented = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+        assert sorted(documented) == sorted(re.findall(r"\b[a-z_]+\b", words.group(1)))
 
 
 def messages():
