@@ -23,6 +23,12 @@
 #include "base/utf8.h"
 #include "domain/json_inner.h"
 
+#define SPANS_FIRST 32        /* members; most events have fewer */
+#define FEW_MEMBERS 32        /* up to here pairs are compared, which is faster than to sort */
+#define INDEX_MAX 4294967294U /* the greatest array index, 2^32 - 2 */
+#define INDEX_DIGITS 10       /* its length */
+#define INTEGER_DIGITS 16     /* one more than what is looked at: a double holds fifteen */
+
 #define STRING(x) #x
 #define NUMBER_TEXT(x) STRING(x)
 
@@ -47,6 +53,28 @@ void json_fini(struct json_reader *r)
 	buf_fini(&s->bytes);
 	free(s);
 	r->scratch = NULL;
+}
+
+void json_push_span(struct json_scratch *s, struct json_span span)
+{
+	if (s->used == s->cap) {
+		s->cap = s->cap > 0 ? s->cap * 2 : SPANS_FIRST;
+		s->spans = mem_resize(s->spans, s->cap, sizeof(*s->spans));
+	}
+	s->spans[s->used++] = span;
+}
+
+bool json_is_index(struct slice key)
+{
+	if (key.len == 0 || key.len > INDEX_DIGITS || (key.ptr[0] == '0' && key.len > 1))
+		return false;
+	uint64_t n = 0;
+	for (size_t i = 0; i < key.len; i++) {
+		if (key.ptr[i] < '0' || key.ptr[i] > '9')
+			return false;
+		n = n * 10 + (uint64_t)(key.ptr[i] - '0');
+	}
+	return n <= INDEX_MAX;
 }
 
 static void skip_space(struct json_reader *r)
@@ -140,12 +168,64 @@ static enum err read_member(struct json_reader *r, const char *expected)
 	return err;
 }
 
+/* Opens the note of the object that begins at `pos`. */
+static void open_note(struct json_reader *r)
+{
+	struct json_scratch *s = r->scratch;
+	if (s->notes_used == s->notes_cap) {
+		s->notes_cap = s->notes_cap > 0 ? s->notes_cap * 2 : SPANS_FIRST;
+		s->notes = mem_resize(s->notes, s->notes_cap, sizeof(*s->notes));
+	}
+	s->notes[s->notes_used++] = (struct json_note){.start = (uint32_t)json_out_pos(r)};
+}
+
+/* Whether a few members are seen at a glance to be in order: no index, none twice. */
+static bool is_in_order(const struct json_reader *r, size_t first)
+{
+	const struct json_span *spans = r->scratch->spans + first;
+	size_t count = r->scratch->used - first;
+	const char *data = r->out->data;
+	if (count > FEW_MEMBERS || r->sorts)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		struct slice key = {data + spans[i].key, spans[i].key_len};
+		if (json_is_index(key))
+			return false;
+		for (size_t k = 0; k < i; k++) {
+			if (spans[k].key_len == key.len &&
+			    memcmp(data + spans[k].key, key.ptr, key.len) == 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Ends an object; mostly it is in order, and so is all in it. */
+static enum err end_object(struct json_reader *r, size_t note, size_t first)
+{
+	struct json_scratch *s = r->scratch;
+	bool plain = s->used - first < 2;
+	if (!plain) {
+		json_cut(r, r->pos);
+		if (r->out->failed) {
+			r->error = "the value is over the size limit";
+			return ERR_TOOBIG;
+		}
+		plain = is_in_order(r, first);
+	}
+	if (plain && s->notes_used == note + 1)
+		s->notes_used--;
+	else
+		json_order_members(r, note, first);
+	return OK;
+}
+
 /* Reads an object and leaves its members on the scratch stack. */
 static enum err read_object(struct json_reader *r)
 {
 	size_t first = r->scratch->used;
 	size_t note = r->scratch->notes_used;
-	json_open_note(r);
+	open_note(r);
 	const char *expected = "a member name in quotes or } expected";
 	enum err err = open_nest(r);
 	if (err != OK)
@@ -160,7 +240,7 @@ static enum err read_object(struct json_reader *r)
 			err = read_separator(r, '}', "a comma or } expected", &more);
 	}
 	r->depth--;
-	return err == OK ? json_order_members(r, note, first) : err;
+	return err == OK ? end_object(r, note, first) : err;
 }
 
 static enum err read_word(struct json_reader *r, struct slice word)
@@ -171,6 +251,23 @@ static enum err read_word(struct json_reader *r, struct slice word)
 		r->pos++;
 	}
 	return OK;
+}
+
+/* Steps over an integer that is canonical as it stands; false: it may be another number. */
+static bool read_integer(struct json_reader *r)
+{
+	size_t pos = r->pos;
+	size_t most = pos + INTEGER_DIGITS;
+	while (pos < r->text.len && pos < most && r->text.ptr[pos] >= '0' &&
+	    r->text.ptr[pos] <= '9')
+		pos++;
+	char next = pos < r->text.len ? r->text.ptr[pos] : '\0';
+	bool has_zero = r->text.ptr[r->pos] == '0' && pos > r->pos + 1;
+	if (pos == r->pos || pos == most || has_zero || next == '.' || next == 'e' ||
+	    next == 'E')
+		return false;
+	r->pos = pos;
+	return true;
 }
 
 static enum err read_value(struct json_reader *r)
@@ -195,7 +292,7 @@ static enum err read_value(struct json_reader *r)
 		return read_word(r, SLICE("null"));
 	}
 	if (c == '-' || (c >= '0' && c <= '9'))
-		return json_read_number(r);
+		return read_integer(r) ? OK : json_read_number(r);
 	return json_fail(r, "a value expected");
 }
 
@@ -224,7 +321,8 @@ static enum err finish(struct json_reader *r, enum err err, size_t start, bool h
 		err = ERR_TOOBIG;
 	}
 	if (err == OK) {
-		json_settle(r, start, has_spans);
+		if (r->scratch->notes_used > 0)
+			json_settle(r, start, has_spans);
 		skip_space(r);
 	} else {
 		out->len = start;

@@ -104,22 +104,16 @@ MUST_CHECK enum err json_read_number(struct json_reader *r);
 /* Pushes a member onto the scratch stack. */
 void json_push_span(struct json_scratch *s, struct json_span span);
 
-/* Opens the note of the object that begins at `pos`. */
-void json_open_note(struct json_reader *r);
-
 /*
- * Brings the members of a complete object, which end the scratch stack, into canonical order
- * and drops duplicates. The bytes stay as they are until json_settle().
- *
- * `note`: the object's own. `first`: its first span.
- * Errors: ERR_TOOBIG when the output has passed its limit.
- * O(n log n) for n members.
+ * Brings the members of a complete object whose bytes are all in the output, and which end the
+ * scratch stack, into canonical order, and drops duplicates. The bytes stay as they are until
+ * json_settle(). `note`: the object's own. `first`: its first span. O(n log n) for n members.
  */
-MUST_CHECK enum err json_order_members(struct json_reader *r, size_t note, size_t first);
+void json_order_members(struct json_reader *r, size_t note, size_t first);
 
 /*
- * Writes the value that begins at `start` in the output in the order that was noted, if any
- * was. `has_spans`: it is an object whose spans are on the stack, and they follow. O(bytes).
+ * Writes the value that begins at `start` in the output in the order that was noted: there is a
+ * note. `has_spans`: it is an object whose spans are on the stack, and they follow. O(bytes).
  */
 void json_settle(struct json_reader *r, size_t start, bool has_spans);
 

@@ -16,11 +16,7 @@
 #include "base/mem.h"
 #include "domain/json_inner.h"
 
-#define SPANS_FIRST 32        /* members; most events have fewer */
-#define FEW_MEMBERS 32        /* up to here pairs are compared, which is faster than to sort */
-#define INDEX_MAX 4294967294U /* the greatest array index, 2^32 - 2 */
-#define INDEX_DIGITS 10       /* its length */
-#define DROPPED UINT32_MAX    /* the length of the key of a member that goes */
+#define DROPPED UINT32_MAX /* the length of the key of a member that goes */
 
 /* The members of the object in hand. */
 struct members {
@@ -29,48 +25,9 @@ struct members {
 	size_t count;
 };
 
-void json_push_span(struct json_scratch *s, struct json_span span)
-{
-	if (s->used == s->cap) {
-		s->cap = s->cap > 0 ? s->cap * 2 : SPANS_FIRST;
-		s->spans = mem_resize(s->spans, s->cap, sizeof(*s->spans));
-	}
-	s->spans[s->used++] = span;
-}
-
-void json_open_note(struct json_reader *r)
-{
-	struct json_scratch *s = r->scratch;
-	if (s->notes_used == s->notes_cap) {
-		s->notes_cap = s->notes_cap > 0 ? s->notes_cap * 2 : SPANS_FIRST;
-		s->notes = mem_resize(s->notes, s->notes_cap, sizeof(*s->notes));
-	}
-	s->notes[s->notes_used++] = (struct json_note){.start = (uint32_t)json_out_pos(r)};
-}
-
-bool json_is_index(struct slice key)
-{
-	if (key.len == 0 || key.len > INDEX_DIGITS || (key.ptr[0] == '0' && key.len > 1))
-		return false;
-	uint64_t n = 0;
-	for (size_t i = 0; i < key.len; i++) {
-		if (key.ptr[i] < '0' || key.ptr[i] > '9')
-			return false;
-		n = n * 10 + (uint64_t)(key.ptr[i] - '0');
-	}
-	return n <= INDEX_MAX;
-}
-
 static bool has_index(const struct members *m, size_t i)
 {
 	return json_is_index((struct slice){m->data + m->spans[i].key, m->spans[i].key_len});
-}
-
-static inline bool is_same_key(const char *data, const struct json_span *x,
-    const struct json_span *y)
-{
-	size_t len = x->key_len;
-	return len == y->key_len && memcmp(data + x->key, data + y->key, len) == 0;
 }
 
 /* Orders members by key; 0 for the same key. */
@@ -122,20 +79,10 @@ static bool are_indices_in_place(const struct members *m)
 
 static bool has_duplicates(struct json_scratch *s, struct members *m)
 {
-	if (m->count > FEW_MEMBERS) {
-		sort_members(s, m);
-		for (size_t i = 1; i < m->count; i++) {
-			if (compare_keys(m, s->sorted[i - 1], s->sorted[i]) == 0)
-				return true;
-		}
-		return false;
-	}
-	const struct json_span *end = m->spans + m->count;
-	for (const struct json_span *x = m->spans + 1; x < end; x++) {
-		for (const struct json_span *y = m->spans; y < x; y++) {
-			if (is_same_key(m->data, x, y))
-				return true;
-		}
+	sort_members(s, m);
+	for (size_t i = 1; i < m->count; i++) {
+		if (compare_keys(m, s->sorted[i - 1], s->sorted[i]) == 0)
+			return true;
 	}
 	return false;
 }
@@ -216,28 +163,19 @@ static bool order_spans(struct json_reader *r, size_t first)
 	return !is_fine;
 }
 
-enum err json_order_members(struct json_reader *r, size_t note, size_t first)
+void json_order_members(struct json_reader *r, size_t note, size_t first)
 {
 	struct json_scratch *s = r->scratch;
-	bool moves = false;
-	if (s->used - first >= 2) {
-		json_cut(r, r->pos);
-		if (r->out->failed) {
-			r->error = "the value is over the size limit";
-			return ERR_TOOBIG;
-		}
-		moves = order_spans(r, first);
-	}
+	bool moves = s->used - first >= 2 && order_spans(r, first);
 	if (!moves && s->notes_used == note + 1) {
 		s->notes_used--; /* neither it nor any within it */
-		return OK;
+		return;
 	}
 	struct json_note *n = &s->notes[note];
 	n->end = (uint32_t)json_out_pos(r);
 	n->next = (uint32_t)s->notes_used;
 	if (moves)
 		keep_places(s, n, first);
-	return OK;
 }
 
 static void put_object(struct json_scratch *s, const char *data, const struct json_note *n);
@@ -286,8 +224,6 @@ void json_settle(struct json_reader *r, size_t start, bool has_spans)
 {
 	struct json_scratch *s = r->scratch;
 	struct buf *out = r->out;
-	if (s->notes_used == 0)
-		return;
 	panic_if(out->len > UINT32_MAX, "a value of more than 4 GiB");
 	s->bytes.max = out->max;
 	buf_reset(&s->bytes);
