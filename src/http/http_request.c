@@ -8,10 +8,12 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "http/http_error.h"
 #include "http/http_inner.h"
 
-#define ERROR_MAX 4096 /* bytes of an error's JSON */
+#define ERROR_MAX 4096         /* bytes of an error's JSON */
+#define LARGE_BODY (64u << 10) /* bytes; from here on no room is left unused */
 
 bool http_may_go_on(const struct http_request *q)
 {
@@ -164,6 +166,26 @@ static void answer_no_room(struct http_request *q)
 	buf_fini(&body);
 }
 
+static void free_copy(const void *bytes, size_t len, void *copy)
+{
+	(void)bytes;
+	(void)len;
+	free(copy);
+}
+
+/* Adds a body; a large one as a piece of just its size, where libevent doubles what it takes. */
+static void add_body(struct evbuffer *out, struct slice body)
+{
+	int rc = 0;
+	if (body.len < LARGE_BODY) {
+		rc = evbuffer_add(out, body.ptr, body.len);
+	} else {
+		char *copy = mem_copy(body.ptr, body.len);
+		rc = evbuffer_add_reference(out, copy, body.len, free_copy, copy);
+	}
+	panic_if(rc != 0, "out of memory");
+}
+
 void http_reply(struct http_request *q, int status, const char *content_type, struct slice body)
 {
 	struct http_server *s = q->server;
@@ -186,8 +208,7 @@ void http_reply(struct http_request *q, int status, const char *content_type, st
 		http_add_header(q, "Connection", "close");
 	if (c != NULL)
 		http_expect_reading(c);
-	panic_if(evbuffer_add(evhttp_request_get_output_buffer(q->ev), body.ptr, body.len) != 0,
-	    "out of memory");
+	add_body(evhttp_request_get_output_buffer(q->ev), body);
 	evhttp_send_reply(q->ev, status, http_phrase(status), NULL);
 	http_release(q);
 }
