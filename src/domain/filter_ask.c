@@ -43,89 +43,19 @@ static bool has_item(struct slice array, struct slice item)
 	return false;
 }
 
-#define EXPONENT_DIGITS_MAX 3 /* doubles have no more */
-
-/* An integer as it is written: digits, perhaps a point among them, then zeros up to `len`. */
-struct integer {
-	bool is_below; /* 0 */
-	struct slice digits;
-	size_t len;
-};
-
-/* Reads e+21, which canonical JSON has where an integer has more than 21 digits. */
-static bool read_exponent(struct slice text, size_t *exponent)
-{
-	size_t from = text.len > 1 && text.ptr[1] == '+' ? 2 : 1;
-	*exponent = 0;
-	if (text.len == 0)
-		return true;
-	for (size_t i = from; i < text.len; i++) {
-		if (text.ptr[i] < '0' || text.ptr[i] > '9')
-			return false;
-		*exponent = *exponent * 10 + (size_t)(text.ptr[i] - '0');
-		if (i == from + EXPONENT_DIGITS_MAX)
-			return false;
-	}
-	return true;
-}
-
-/* Whether the literal is an integer, and which. */
-static bool read_integer(struct slice number, struct integer *out)
-{
-	size_t i = number.ptr[0] == '-' ? 1 : 0;
-	size_t from = i;
-	size_t point = SIZE_MAX;
-	size_t exponent = 0;
-	for (; i < number.len && number.ptr[i] != 'e' && number.ptr[i] != 'E'; i++) {
-		if (number.ptr[i] == '.')
-			point = i;
-	}
-	out->is_below = from == 1;
-	out->digits = (struct slice){number.ptr + from, i - from};
-	if (!read_exponent((struct slice){number.ptr + i, number.len - i}, &exponent) ||
-	    (i < number.len && number.ptr[from] == '0'))
-		return false;
-	size_t behind = point == SIZE_MAX ? 0 : i - point - 1; /* digits, behind the point */
-	out->len = out->digits.len - (behind > 0 ? 1 : 0) - behind + exponent;
-	return behind <= exponent;
-}
-
-/* The next digit; `at` is its place in what is written. */
-static char next_digit(const struct integer *n, size_t *at)
-{
-	if (*at < n->digits.len && n->digits.ptr[*at] == '.')
-		++*at;
-	return *at < n->digits.len ? n->digits.ptr[(*at)++] : '0';
-}
-
-static int compare_integers(const struct integer *a, const struct integer *b)
-{
-	size_t at_a = 0;
-	size_t at_b = 0;
-	if (a->is_below != b->is_below)
-		return a->is_below ? -1 : 1;
-	int order = a->len < b->len ? -1 : a->len > b->len;
-	while (order == 0 && (at_a < a->digits.len || at_b < b->digits.len))
-		order = next_digit(a, &at_a) - next_digit(b, &at_b);
-	return a->is_below ? -order : order;
-}
-
 /* Orders the number found and that of the leaf. */
-static int compare_numbers(const struct filter_leaf *leaf, struct pointers *ps,
-    struct slice found)
+static int compare_numbers(const struct filter_leaf *leaf, struct pointers *ps)
 {
-	struct integer a;
-	struct integer b;
-	if (read_integer(found, &a) && read_integer(leaf->values[0].json, &b))
-		return compare_integers(&a, &b);
+	const struct json_integer *found = pointer_integer(ps, leaf->pointer);
+	if (found != NULL && leaf->is_integer)
+		return json_integer_compare(found, &leaf->integer);
 	double number = pointer_number(ps, leaf->pointer);
 	return number < leaf->number ? -1 : number > leaf->number ? 1 : 0;
 }
 
-static bool holds_number(const struct filter_leaf *leaf, struct pointers *ps,
-    struct slice found)
+static bool holds_number(const struct filter_leaf *leaf, struct pointers *ps)
 {
-	int order = compare_numbers(leaf, ps, found);
+	int order = compare_numbers(leaf, ps);
 	switch (leaf->op) {
 	case FILTER_GT:
 		return order > 0;
@@ -181,7 +111,7 @@ static bool holds(const struct filter_leaf *leaf, struct pointers *ps)
 	case FILTER_MATCHES:
 		return type == JSON_STRING && holds_text(leaf, pointer_text(ps, leaf->pointer));
 	default:
-		return type == JSON_NUMBER && holds_number(leaf, ps, found);
+		return type == JSON_NUMBER && holds_number(leaf, ps);
 	}
 }
 

@@ -333,6 +333,8 @@ static void test_steps(void **state)
 	assert_int_equal(steps_of("{\"all\":[" LEAF ",{\"not\":" LEAF "}]}"), 2);
 	assert_int_equal(steps_of("{\"path\":\"/a/b/c/d\",\"exists\":true}"), 3);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"contains\":\"x\"}"), 65);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"gt\":1e30}"), 1);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"gt\":1e127}"), 3); /* 128 digits */
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"x*y\"}"), 1);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"??*??\"}"), 1);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"*x*\"}"), 65);
