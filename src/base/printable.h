@@ -13,9 +13,9 @@
 #define PRINTABLE_GROWTH 6 /* what is put is at most so many times as long */
 
 /*
- * Appends `text`, in UTF-8. Controls, characters that format and those that part lines are
- * written as JSON would escape them (\u202e), a byte that is no UTF-8 as \xff: JSON stays the
- * JSON that it was. `is_word`: spaces are escaped too.
+ * Appends `text`, in UTF-8. Controls and characters that format, part lines or are drawn as
+ * nothing are written as JSON would escape them (\u202e), a byte that is no UTF-8 as \xff: JSON
+ * stays the JSON that it was. `is_word`: spaces are escaped too.
  */
 void printable_put(struct buf *out, struct slice text, bool is_word);
 

@@ -179,6 +179,12 @@ static enum err compile_operand(struct compiler *c, struct filter_leaf *leaf,
 	if (allowed != NULL)
 		return refuse(c, FILTER_OPERATOR_NAMES[leaf->op], allowed);
 	size_t bytes = value.len;
+	if (leaf->values[0].type == JSON_NUMBER) {
+		leaf->number = json_to_double(value);
+		leaf->is_integer = json_integer_of(value, &leaf->integer);
+		if (leaf->is_integer && leaf->integer.len > bytes)
+			bytes = leaf->integer.len; /* with its zeros */
+	}
 	if (leaf->op == FILTER_CONTAINS)
 		bytes = FILTER_LOOK_MAX;
 	if (leaf->op == FILTER_MATCHES) {
@@ -187,8 +193,6 @@ static enum err compile_operand(struct compiler *c, struct filter_leaf *leaf,
 	}
 	leaf->steps += steps_of(bytes);
 	leaf->wanted = slice_eq(value, SLICE("true"));
-	if (leaf->values[0].type == JSON_NUMBER)
-		leaf->number = json_to_double(value);
 	return OK;
 }
 

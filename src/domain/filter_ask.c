@@ -43,41 +43,19 @@ static bool has_item(struct slice array, struct slice item)
 	return false;
 }
 
-/* Whether the literal has neither fraction nor exponent. */
-static bool is_integer(struct slice number)
-{
-	for (size_t i = number.ptr[0] == '-' ? 1 : 0; i < number.len; i++) {
-		if (number.ptr[i] < '0' || number.ptr[i] > '9')
-			return false;
-	}
-	return true;
-}
-
-/* Orders two canonical integers. */
-static int compare_integers(struct slice a, struct slice b)
-{
-	bool is_below = a.ptr[0] == '-';
-	if (is_below != (b.ptr[0] == '-'))
-		return is_below ? -1 : 1;
-	int order = a.len != b.len ? (a.len < b.len ? -1 : 1) : memcmp(a.ptr, b.ptr, a.len);
-	return is_below ? -order : order;
-}
-
 /* Orders the number found and that of the leaf. */
-static int compare_numbers(const struct filter_leaf *leaf, struct pointers *ps,
-    struct slice found)
+static int compare_numbers(const struct filter_leaf *leaf, struct pointers *ps)
 {
-	struct slice given = leaf->values[0].json;
-	if (is_integer(given) && is_integer(found))
-		return compare_integers(found, given);
+	const struct json_integer *found = pointer_integer(ps, leaf->pointer);
+	if (found != NULL && leaf->is_integer)
+		return json_integer_compare(found, &leaf->integer);
 	double number = pointer_number(ps, leaf->pointer);
 	return number < leaf->number ? -1 : number > leaf->number ? 1 : 0;
 }
 
-static bool holds_number(const struct filter_leaf *leaf, struct pointers *ps,
-    struct slice found)
+static bool holds_number(const struct filter_leaf *leaf, struct pointers *ps)
 {
-	int order = compare_numbers(leaf, ps, found);
+	int order = compare_numbers(leaf, ps);
 	switch (leaf->op) {
 	case FILTER_GT:
 		return order > 0;
@@ -133,7 +111,7 @@ static bool holds(const struct filter_leaf *leaf, struct pointers *ps)
 	case FILTER_MATCHES:
 		return type == JSON_STRING && holds_text(leaf, pointer_text(ps, leaf->pointer));
 	default:
-		return type == JSON_NUMBER && holds_number(leaf, ps, found);
+		return type == JSON_NUMBER && holds_number(leaf, ps);
 	}
 }
 

@@ -7,6 +7,7 @@
 
 #include "domain/filter.h"
 #include "domain/glob.h"
+#include "domain/json.h"
 #include "domain/json_scan.h"
 
 enum filter_kind {
@@ -45,7 +46,9 @@ struct filter_leaf {
 	struct pointer *pointer;
 	struct filter_value *values; /* sorted for `in`; owned */
 	size_t count;
-	double number;      /* of gt … lte */
+	double number;               /* of gt … lte */
+	struct json_integer integer; /* the same, where it is one */
+	bool is_integer;
 	struct glob *glob;  /* of `matches`; owned */
 	bool wanted;        /* of `exists` */
 	struct slice place; /* ".all[2]", the field below that of the filter; owned */

@@ -113,4 +113,20 @@ void json_put_number(struct slice text, struct buf *out);
  */
 double json_to_double(struct slice text);
 
+/*
+ * An integer as canonical JSON writes it: digits, perhaps a point among them, then zeros up to
+ * `len`; e+21 stands where it has more than 21 digits and most are zeros.
+ */
+struct json_integer {
+	bool is_below;       /* 0 */
+	struct slice digits; /* into the number */
+	size_t len;
+};
+
+/* Whether a number is an integer, and which. O(its bytes). */
+bool json_integer_of(struct slice number, struct json_integer *out);
+
+/* Orders two: < 0, 0, > 0. O(the digits of one), and only where both have as many. */
+int json_integer_compare(const struct json_integer *a, const struct json_integer *b);
+
 #endif

@@ -27,6 +27,7 @@
 #define EXPONENT_MAX INT64_C(1000000000000000) /* stands for all above; longer than any text */
 #define PLAIN_POINT_MAX 21 /* Number::toString: up to here without an exponent */
 #define PLAIN_POINT_MIN (-5)
+#define EXPONENT_DIGITS_MAX 3 /* of an integer; doubles have no more */
 
 /* ±0.DIGITS × 10^point */
 struct decimal {
@@ -295,4 +296,61 @@ enum err json_read_number(struct json_reader *r)
 	json_cut(r, from);
 	json_put_number(text, r->out);
 	return OK;
+}
+
+/* Reads e+21, which canonical JSON has where an integer has more than 21 digits. */
+static bool read_exponent(struct slice text, size_t *exponent)
+{
+	size_t from = text.len > 1 && text.ptr[1] == '+' ? 2 : 1;
+	*exponent = 0;
+	if (text.len == 0)
+		return true;
+	for (size_t i = from; i < text.len; i++) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return false;
+		*exponent = *exponent * 10 + (size_t)(text.ptr[i] - '0');
+		if (i == from + EXPONENT_DIGITS_MAX)
+			return false;
+	}
+	return true;
+}
+
+bool json_integer_of(struct slice number, struct json_integer *out)
+{
+	size_t i = number.ptr[0] == '-' ? 1 : 0;
+	size_t from = i;
+	size_t point = SIZE_MAX;
+	size_t exponent = 0;
+	for (; i < number.len && number.ptr[i] != 'e' && number.ptr[i] != 'E'; i++) {
+		if (number.ptr[i] == '.')
+			point = i;
+	}
+	out->is_below = from == 1;
+	out->digits = (struct slice){number.ptr + from, i - from};
+	if (!read_exponent((struct slice){number.ptr + i, number.len - i}, &exponent) ||
+	    (i < number.len && number.ptr[from] == '0'))
+		return false;
+	size_t behind = point == SIZE_MAX ? 0 : i - point - 1; /* digits, behind the point */
+	out->len = out->digits.len - (behind > 0 ? 1 : 0) - behind + exponent;
+	return behind <= exponent;
+}
+
+/* The next digit; `at` is its place in what is written. */
+static char next_digit(const struct json_integer *n, size_t *at)
+{
+	if (*at < n->digits.len && n->digits.ptr[*at] == '.')
+		++*at;
+	return *at < n->digits.len ? n->digits.ptr[(*at)++] : '0';
+}
+
+int json_integer_compare(const struct json_integer *a, const struct json_integer *b)
+{
+	size_t at_a = 0;
+	size_t at_b = 0;
+	if (a->is_below != b->is_below)
+		return a->is_below ? -1 : 1;
+	int order = a->len < b->len ? -1 : a->len > b->len;
+	while (order == 0 && (at_a < a->digits.len || at_b < b->digits.len))
+		order = next_digit(a, &at_a) - next_digit(b, &at_b);
+	return a->is_below ? -order : order;
 }

@@ -1,9 +1,8 @@
 /* Bodies of deliveries; see payload.h. The data is the envelope's last member. */
 #include "domain/payload.h"
 
-#include <string.h>
-
 #include "base/json_write.h"
+#include "base/percent.h"
 #include "base/str.h"
 #include "domain/json_scan.h"
 
@@ -46,18 +45,9 @@ static struct parts find_parts(struct slice envelope)
 /* Writes a session as a segment of a URI. */
 static void write_source(struct slice session, struct json_writer *json)
 {
-	static const char PLAIN[] = "-._~";
 	struct buf source = BUF_INIT(HEAD_MAX);
 	buf_puts(&source, "/sessions/");
-	for (size_t i = 0; i < session.len; i++) {
-		unsigned char c = (unsigned char)session.ptr[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		    (c >= '0' && c <= '9') || (c != '\0' && strchr(PLAIN, c) != NULL);
-		if (plain)
-			buf_putc(&source, (char)c);
-		else
-			buf_printf(&source, "%%%02X", (unsigned)c);
-	}
+	percent_put(&source, session);
 	json_write_text(json, "source", buf_view(&source));
 	buf_fini(&source);
 }

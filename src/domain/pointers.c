@@ -25,7 +25,9 @@ struct pointer {
 	struct slice text;
 	uint64_t decoded; /* the look that made `text` */
 	double number;
-	uint64_t counted;       /* the look that made `number` */
+	uint64_t counted; /* the look that made `number` and `integer` */
+	struct json_integer integer;
+	bool is_integer;
 	struct pointer *parent; /* NULL: the root */
 	size_t refs;            /* how often it was added */
 	size_t children;
@@ -261,11 +263,24 @@ struct slice pointer_text(struct pointers *ps, struct pointer *p)
 	return p->text;
 }
 
+/* Reads the number, however many leaves ask for it, once. */
+static void count(const struct pointers *ps, struct pointer *p)
+{
+	if (p->counted == ps->look)
+		return;
+	p->number = json_to_double(p->value);
+	p->is_integer = json_integer_of(p->value, &p->integer);
+	p->counted = ps->look;
+}
+
 double pointer_number(struct pointers *ps, struct pointer *p)
 {
-	if (p->counted != ps->look) {
-		p->number = json_to_double(p->value);
-		p->counted = ps->look;
-	}
+	count(ps, p);
 	return p->number;
+}
+
+const struct json_integer *pointer_integer(struct pointers *ps, struct pointer *p)
+{
+	count(ps, p);
+	return p->is_integer ? &p->integer : NULL;
 }

@@ -54,4 +54,7 @@ struct slice pointer_text(struct pointers *ps, struct pointer *p);
 /* The same of a number, as the double that is next to it. */
 double pointer_number(struct pointers *ps, struct pointer *p);
 
+/* The same as an integer, until the next look; NULL: it is none. Read once a look. */
+const struct json_integer *pointer_integer(struct pointers *ps, struct pointer *p);
+
 #endif

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import sys
 
 import pytest
 
@@ -13,11 +14,19 @@ STEPS = 65536  # of a session's filters, and what a batch may take
 BATCH_STEPS = 250000
 LOOK = 4096  # bytes of a value that a leaf looks into
 LEAVES = 64
+DIGITS = 100_000  # of a number
+
+sys.set_int_max_str_digits(DIGITS + 1)
 
 
 def leaves(n):
     """Filters of many leaves, with paths of their own, all of which are asked."""
     return {"any": [{"path": f"/data/k{n}_{i}", "gt": 1.5} for i in range(LEAVES)]}
+
+
+def digits(n):
+    """Filters that compare one number, which may have very many digits, with a short one."""
+    return {"any": [{"path": "/data/number", "lt": n + 1} for _ in range(LEAVES)]}
 
 
 def contains(n):
@@ -34,6 +43,7 @@ def glob(n):
 
 KINDS = {
     "leaves": (leaves, 64, {f"k{n}_{i}": 0.5 for n in range(1000) for i in range(0, LEAVES, 8)}),
+    "digits": (digits, 64, {"number": 10**DIGITS}),
     "contains": (contains, 65, {"text": "a" * LOOK}),
     "items": (items, 65, {"list": [1] * (LOOK // 2)}),
     "glob": (glob, 65 + 5 * LEAVES, {"text": "a" * LOOK}),
@@ -52,7 +62,8 @@ def register(gateway, condition, count):
 
 
 @pytest.mark.parametrize(
-    "kind, at_once", [("leaves", 2), ("contains", 2), full("items", 8), full("glob", 8)]
+    "kind, at_once",
+    [("leaves", 2), ("digits", 2), ("contains", 2), full("items", 8), full("glob", 8)],
 )
 def test_filters_that_are_dear_to_ask(make_gateway, besiege, kind, at_once):
     condition, steps, data = KINDS[kind]

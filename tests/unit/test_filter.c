@@ -63,6 +63,7 @@ static bool matches_event(const char *filter, struct slice event, uint64_t *step
 	"\"offline\":true,"                                                                    \
 	"\"data\":{\"chat\":\"120363@g.us\",\"n\":1.0,\"f\":2.5,\"neg\":-3,"                   \
 	"\"big\":12345678901234567890,\"huge\":1e400,\"null\":null,\"yes\":true,\"no\":false," \
+	"\"wide\":1000000000000000000000000000001,\"round\":-2.5e30,"                          \
 	"\"empty\":\"\",\"esc\":\"a\\\"b\\\\n\\u0001\\n\\u00e9\\ud83d\\ude00\","               \
 	"\"lone\":\"\\ud800x\","                                                               \
 	"\"list\":[1,\"two\",\"a\\nb\",null,[1],{\"k\":\"v\"}],\"a/b\":{\"~\":7,\"\":8},"      \
@@ -149,6 +150,17 @@ static const struct {
     {__LINE__, "{\"path\":\"/data/big\",\"gt\":12345678901234567890}", false},
     {__LINE__, "{\"path\":\"/data/big\",\"lt\":1e20}", true},
     {__LINE__, "{\"path\":\"/data/huge\",\"gt\":1e308}", true},
+    /* canonical JSON has an exponent where an integer ends with many zeros */
+    {__LINE__, "{\"path\":\"/data/wide\",\"gt\":1e30}", true},
+    {__LINE__, "{\"path\":\"/data/wide\",\"gt\":1000000000000000000000000000000}", true},
+    {__LINE__, "{\"path\":\"/data/wide\",\"lte\":1000000000000000000000000000001}", true},
+    {__LINE__, "{\"path\":\"/data/wide\",\"lt\":1.1e30}", true},
+    {__LINE__, "{\"path\":\"/data/wide\",\"gt\":1e31}", false},
+    {__LINE__, "{\"path\":\"/data/round\",\"lt\":-2499999999999999999999999999999}", true},
+    {__LINE__, "{\"path\":\"/data/round\",\"gt\":-2500000000000000000000000000001}", true},
+    {__LINE__, "{\"path\":\"/data/round\",\"gte\":-2500000000000000000000000000000}", true},
+    {__LINE__, "{\"path\":\"/data/round\",\"gt\":-2.5e30}", false},
+    {__LINE__, "{\"path\":\"/data/round\",\"lt\":1e30}", true},
     {__LINE__, "{\"path\":\"/data/chat\",\"gt\":0}", false},
     {__LINE__, "{\"path\":\"/data/null\",\"lte\":0}", false},
     {__LINE__, "{\"path\":\"/data/none\",\"lte\":0}", false},
@@ -321,6 +333,8 @@ static void test_steps(void **state)
 	assert_int_equal(steps_of("{\"all\":[" LEAF ",{\"not\":" LEAF "}]}"), 2);
 	assert_int_equal(steps_of("{\"path\":\"/a/b/c/d\",\"exists\":true}"), 3);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"contains\":\"x\"}"), 65);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"gt\":1e30}"), 1);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"gt\":1e127}"), 3); /* 128 digits */
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"x*y\"}"), 1);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"??*??\"}"), 1);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"*x*\"}"), 65);

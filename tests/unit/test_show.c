@@ -29,6 +29,8 @@ static void test_lines(void **state)
 	    {SLICE("\xc2\xa0\xc3\xa4\xe6\xbc\xa2"), "\xc2\xa0\xc3\xa4\xe6\xbc\xa2", NULL},
 	    {SLICE("\xf0\x9f\x8e\x89"), "\xf0\x9f\x8e\x89", NULL},
 	    {SLICE("\xe2\x80\xae\xe2\x81\xa6"), "\\u202e\\u2066", NULL},
+	    {SLICE("a\xe3\x85\xa4\xcd\x8f"), "a\\u3164\\u034f", NULL}, /* drawn as nothing */
+	    {SLICE("\xef\xb8\x8f\xf3\xa0\x84\x80"), "\\ufe0f\\udb40\\udd00", NULL},
 	    {SLICE("\xe2\x80\xa8\xe2\x80\xaf"), "\\u2028\xe2\x80\xaf", NULL},
 	    {SLICE("\xf3\xa0\x81\x81"), "\\udb40\\udc41", NULL},
 	    {SLICE("\x9b\xff\xe2\x80"), "\\x9b\\xff\\xe2\\x80", NULL},
