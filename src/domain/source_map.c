@@ -87,18 +87,6 @@ static bool read_time(struct slice text, enum time_unit unit, int64_t *out_s)
 	return n <= (uint64_t)ENVELOPE_TIME_MAX;
 }
 
-/* Appends `item` without what is dropped. */
-static void put_kept(const struct source_plan *plan, struct slice item, struct buf *out)
-{
-	buf_slice(out, item);
-	for (size_t i = 0; i < plan->drops; i++) {
-		struct buf left = BUF_INIT(out->max);
-		json_pointer_leave_out(plan->drop[i], buf_view(out), &left);
-		buf_fini(out);
-		*out = left;
-	}
-}
-
 /* Appends what becomes the data: the whole, where it is not where it should be. */
 static void put_data(const struct source_plan *plan, struct slice item, struct buf *out)
 {
@@ -113,7 +101,7 @@ static void map_data(const struct source_plan *plan, struct slice item, struct b
 		put_data(plan, item, out);
 		return;
 	}
-	put_kept(plan, item, &kept);
+	json_pointer_leave_out(plan->drop, plan->drops, item, &kept);
 	put_data(plan, buf_view(&kept), out);
 	buf_fini(&kept);
 }

@@ -120,7 +120,7 @@ static void check_pointers(struct slice settings, struct slice body)
 			struct slice found = json_pointer_find(p, body);
 			if (found.ptr != NULL)
 				check_json(found);
-			json_pointer_leave_out(p, body, &left);
+			json_pointer_leave_out(&p, 1, body, &left);
 			if (text.len > 0)
 				check_json(buf_view(&left));
 		}

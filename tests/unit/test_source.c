@@ -318,6 +318,9 @@ static void test_drop(void **state)
 	expect_mapped("{" NONE "\"drop\":[\"/apikey\"],\"data\":{\"body\":\"/d\"}}", &a,
 	    "{\"apikey\":\"s\",\"d\":{\"apikey\":\"mine\"}}",
 	    "default unknown - {\"apikey\":\"mine\"}");
+	/* an index is the one that an item had when it came */
+	expect_mapped("{" NONE "\"drop\":[\"/l/0\",\"/l/1\"]}", &a, "{\"l\":[1,2,3]}",
+	    "default unknown - {\"l\":[3]}");
 	/* what is dropped can be mapped */
 	expect_mapped("{" NONE "\"drop\":[\"/s\"],\"session\":{\"body\":\"/s\"}}", &a,
 	    "{\"s\":\"one\"}", "one unknown - {}");
