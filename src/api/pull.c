@@ -257,8 +257,7 @@ static enum err take_message(struct pull *p, const struct nats_message *m)
 		note_refusal(p,
 		    m->is_skipped ? "a message is over max_body_bytes" : t.problem.message);
 	}
-	buf_fini(&t.event.data);
-	buf_fini(&t.event.id);
+	source_event_fini(&t.event);
 	return t.err;
 }
 

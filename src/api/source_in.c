@@ -245,8 +245,7 @@ static enum err take_events(struct call *c, const struct source_entry *e,
 	source_split(e->source, buf_view(&c->api->scratch), take_item, &n);
 	if (n.err == OK)
 		n.err = intake_finish(in, &n.conf, &c->problem);
-	buf_fini(&n.event.data);
-	buf_fini(&n.event.id);
+	source_event_fini(&n.event);
 	buf_fini(&n.scope);
 	return n.err;
 }
@@ -289,21 +288,6 @@ void handle_source_in(struct call *c)
 		publish_stage(c, 200, count_events);
 }
 
-/* Puts the decoded parameter of that name in `out`. */
-static void find_parameter(struct slice query, struct slice name, struct buf *out)
-{
-	struct buf key = BUF_INIT(query.len);
-	struct buf value = BUF_INIT(query.len);
-	while (url_form_next(&query, &key, &value)) {
-		if (slice_eq(buf_view(&key), name)) {
-			buf_reset(out);
-			buf_slice(out, buf_view(&value));
-		}
-	}
-	buf_fini(&key);
-	buf_fini(&value);
-}
-
 /* Meta's question whether we are there (its Graph API, "Webhooks: verification requests"). */
 void handle_source_challenge(struct call *c)
 {
@@ -313,9 +297,9 @@ void handle_source_challenge(struct call *c)
 	struct buf mode = BUF_INIT(CHALLENGE_MAX);
 	struct buf token = BUF_INIT(CHALLENGE_MAX);
 	struct buf challenge = BUF_INIT(CHALLENGE_MAX);
-	find_parameter(http_query(c->http), SLICE("hub.mode"), &mode);
-	find_parameter(http_query(c->http), SLICE("hub.verify_token"), &token);
-	find_parameter(http_query(c->http), SLICE("hub.challenge"), &challenge);
+	url_form_find(http_query(c->http), SLICE("hub.mode"), &mode);
+	url_form_find(http_query(c->http), SLICE("hub.verify_token"), &token);
+	url_form_find(http_query(c->http), SLICE("hub.challenge"), &challenge);
 	struct slice expected = slice_of(source_verify_token(e->source));
 	if (source_challenge(e->source) != CHALLENGE_META) {
 		http_add_header(c->http, "Allow", "POST");

@@ -159,10 +159,8 @@ static void check_arrival(const struct source *s, const struct arrival *a)
 		panic_if(m.count == 0, "nothing came of it");
 		check_pointers(slice_of(s->settings), buf_view(&body));
 	}
-	buf_fini(&m.event.data);
-	buf_fini(&m.event.id);
-	buf_fini(&m.again.data);
-	buf_fini(&m.again.id);
+	source_event_fini(&m.event);
+	source_event_fini(&m.again);
 	buf_fini(&body);
 }
 
