@@ -432,6 +432,7 @@ def test_tokens_of_sessions(make_gateway, tmp_path):
     expect_error(api("POST", "/sources", json={"name": "n", "verify": {"type": "none"}}), 403,
                  "session")
     assert [s["id"] for s in api("GET", "/sources").json()["sources"]] == [made.json()["id"]]
+    expect_error(api("GET", f"/sources?cursor={other['id']}"), 400, "cursor")
     for method, url in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/rotate")):
         json_body = {"json": {"name": "x"}} if method == "PATCH" else {}
         expect_error(api(method, f"/sources/{other['id']}{url}", **json_body), 404)
