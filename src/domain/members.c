@@ -8,10 +8,12 @@
 
 #define NAME_SHOWN_MAX 40 /* bytes of a member that nobody knows */
 
-/* The problem's field of `name`. */
+/* The problem's field of `name`; of "" the object itself, without the dot behind it. */
 static void name_field(const struct members *m, const char *name, char out[96])
 {
-	(void)snprintf(out, 96, "%s%s", m->where, name);
+	int n = snprintf(out, 96, "%s%s", m->where, name);
+	if (name[0] == '\0' && n > 0)
+		out[n - 1] = '\0';
 }
 
 void members_refuse(struct members *m, const char *name, const char *allowed)
