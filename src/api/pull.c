@@ -75,7 +75,8 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	struct source_place place;
 	struct intake_conf conf = conf_of(p);
 	enum err err = sources_get_place(txn, &p->id, &place);
-	if (err == OK && (place.stream != p->stored.stream || place.seq != p->stored.seq))
+	bool is_other = place.stream != p->stored.stream || place.seq != p->stored.seq;
+	if (err == ERR_NOTFOUND || (err == OK && is_other))
 		return ERR_CONFLICT; /* it was removed, or made anew */
 	p->problem = (struct problem){.message = ""};
 	if (err == OK)
