@@ -14,6 +14,7 @@
 
 #define DOOR_PREFIX SLICE("/in/")
 #define CHALLENGE_MAX 1024
+#define FORM_FIELDS_MAX 1000
 #define ID_BYTES_MAX (2 * EVENT_BODY_MAX)
 
 /* What the sender's path says behind the door; *door is that. */
@@ -132,14 +133,17 @@ static bool write_members(struct slice text, struct json_writer *json)
 /*
  * Makes a form's fields the members of an object; the field that holds JSON gives its members
  * to it in the place of itself. Of names that are there twice the last counts, as in JSON.
+ * Fails `out` where that, or their number, is over its limit.
  */
 static void write_form(struct slice form, const char *json_field, struct buf *out)
 {
 	struct buf name = BUF_INIT(form.len);
 	struct buf value = BUF_INIT(form.len);
 	struct json_writer json = JSON_WRITER(out);
+	size_t fields = 0;
 	json_open_object(&json, NULL);
-	while (url_form_next(&form, &name, &value)) {
+	while (fields <= FORM_FIELDS_MAX && url_form_next(&form, &name, &value)) {
+		fields++;
 		if (json_field != NULL && slice_eq(buf_view(&name), slice_of(json_field)) &&
 		    write_members(buf_view(&value), &json))
 			continue;
@@ -147,7 +151,7 @@ static void write_form(struct slice form, const char *json_field, struct buf *ou
 		json_write_bytes(&json, NULL, buf_view(&value));
 	}
 	json_close(&json);
-	out->failed = !json_is_whole(&json);
+	out->failed = !json_is_whole(&json) || fields > FORM_FIELDS_MAX;
 	buf_fini(&name);
 	buf_fini(&value);
 }
@@ -181,7 +185,9 @@ static enum err read_body(struct call *c, const struct source *s)
 	struct buf json = BUF_INIT(EVENT_BODY_MAX);
 	write_form(c->body, source_form(s), &json);
 	enum err err = json.failed
-	    ? problem_set(&c->problem, ERR_TOOBIG, "", "the form is over a limit")
+	    ? problem_set(&c->problem, ERR_TOOBIG, "",
+		  "a form may have at most %d fields, and %u bytes as JSON", FORM_FIELDS_MAX,
+		  EVENT_BODY_MAX)
 	    : read_canonical(c, buf_view(&json));
 	buf_fini(&json);
 	return err;

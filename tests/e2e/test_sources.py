@@ -296,6 +296,18 @@ def test_form(gateway, receiver):
     assert "do-not-store" not in shown.text
 
 
+def test_fields_of_a_form_are_bounded(gateway):
+    """Fields are made one by one, and millions fit into a body."""
+    sender = Sender(gateway, add_source(gateway, form="j", verify={"type": "none"}))
+    kind = "application/x-www-form-urlencoded"
+    for field in (b"a=1&", b"j={}&", b"&a=%41&"):
+        answer = sender.send(field * 1000, kind=kind)
+        assert answer.status_code == 200, answer.text
+        refused = sender.send(field * 1001, kind=kind)
+        expect_error(refused, 413)
+        assert "1000 fields" in refused.json()["error"]["message"]
+
+
 def test_what_cannot_be_mapped_is_taken(gateway, receiver):
     sender = sender_of(gateway, "evolution")
     gateway.register("default", receiver.url())
