@@ -290,7 +290,7 @@ void handle_source_in(struct call *c)
 		err = take_events(c, e, &a);
 	if (err != OK)
 		refuse(c, e, err);
-	else
+	else if (publish_take_batch(c)) /* of small events, which take more than their text */
 		publish_stage(c, 200, count_events);
 }
 

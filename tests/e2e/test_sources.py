@@ -308,6 +308,15 @@ def test_fields_of_a_form_are_bounded(gateway):
         assert "1000 fields" in refused.json()["error"]["message"]
 
 
+def test_many_parts_take_of_the_sources_share(make_gateway):
+    """An event takes more memory than the two bytes that a part of a body has."""
+    gateway = make_gateway(max_input_bytes="1MiB")
+    sender = Sender(gateway, add_source(gateway, split="/*", verify={"type": "none"}))
+    expect_error(sender.send([1] * 10000), 429)
+    answer = sender.send([1] * 100)
+    assert answer.status_code == 200 and answer.json()["accepted"] == 100
+
+
 def test_what_cannot_be_mapped_is_taken(gateway, receiver):
     sender = sender_of(gateway, "evolution")
     gateway.register("default", receiver.url())
