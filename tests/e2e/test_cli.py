@@ -340,7 +340,7 @@ def test_source_rotate_and_remove(gateway):
 @pytest.mark.parametrize(
     "args, env, words",
     [
-        (("add", "--name", "n", "--preset", "nobody"), {}, "one of waxum waha"),
+        (("add", "--name", "n", "--preset", "nobody"), {}, "one of waxum waxum-nats waha"),
         (("add", "--name", "n", "--preset", "stripe"), {}, "verify.secrets"),
         (("list",), {"WAYBILL_TOKEN": "wrong"}, "401"),
         (("list",), {"WAYBILL_URL": "http://127.0.0.1:9"}, "connect"),
