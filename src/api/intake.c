@@ -71,7 +71,8 @@ static enum err too_large(const char *what, const char *where, const char *setti
 /* Names the webhooks of the last item; of many alike in a row they are looked up once. */
 static void match(struct intake *in, const struct registry *registry)
 {
-	struct publication *p = &in->items[in->count - 1].publication;
+	struct intake_item *item = &in->items[in->count - 1];
+	struct publication *p = &item->publication;
 	const struct publication *before = in->count > 1 ? &in->items[in->count - 2].publication
 							 : NULL;
 	if (before != NULL && strcmp(before->event.name, p->event.name) == 0 &&
@@ -79,7 +80,8 @@ static void match(struct intake *in, const struct registry *registry)
 	    !registry_has_filters(registry, slice_of(p->event.session)))
 		publication_match_as(p, before);
 	else
-		in->steps += publication_match(p, registry);
+		item->steps = publication_match(p, registry);
+	in->steps += item->steps;
 	in->deliveries += p->event.deliveries;
 }
 
@@ -379,6 +381,7 @@ void intake_cut(struct intake *in, size_t count, size_t bytes)
 	while (in->count > count) {
 		struct intake_item *last = &in->items[--in->count];
 		in->deliveries -= last->publication.event.deliveries;
+		in->steps -= last->steps;
 		publication_fini(&last->publication);
 	}
 	in->bodies.len = bytes;

@@ -25,6 +25,7 @@ enum intake_form {
 /* One event of the request. */
 struct intake_item {
 	struct publication publication;
+	uint64_t steps; /* of filters that were asked for it */
 	int64_t timestamp_s;
 	size_t body_at, body_len; /* in the intake's bodies */
 	bool has_timestamp;       /* named by the request */
@@ -41,7 +42,7 @@ struct intake {
 	size_t count;
 	size_t cap;
 	size_t deliveries; /* of all items */
-	uint64_t steps;    /* of filters that were asked for them */
+	uint64_t steps;    /* the same */
 	struct buf bodies;
 	bool is_batch;
 	unsigned char

@@ -387,6 +387,12 @@ struct intake_conf publish_conf(const struct call *c)
 	};
 }
 
+bool publish_take_batch(struct call *c)
+{
+	const struct intake *in = publish_intake(c);
+	return !in->is_batch || call_take_input(c, in->count * sizeof(*in->items));
+}
+
 /* Reads the body; false: the call has been answered. */
 static bool read_body(struct publish_call *pc, enum intake_form form, struct slice body)
 {
@@ -395,9 +401,7 @@ static bool read_body(struct publish_call *pc, enum intake_form form, struct sli
 	enum err err = intake_read(&pc->intake, &conf, form, body, &c->problem);
 	if (err != OK)
 		call_fail_err(c, err);
-	else if (pc->intake.is_batch) /* of small events, which take more than their text */
-		return call_take_input(c, pc->intake.count * sizeof(*pc->intake.items));
-	return err == OK;
+	return err == OK && publish_take_batch(c);
 }
 
 void handle_publish(struct call *c)

@@ -5,13 +5,14 @@
 #include "api/call.h"
 #include "api/intake.h"
 
-/*
- * For calls of PUBLISH_CALL_SIZE that fill their intake themselves: it, what it is read with,
- * and how it is stored. `after`, which may be NULL, is told of it once it is on disk: how many
- * of its events were new.
- */
+/* For calls of PUBLISH_CALL_SIZE that fill their intake themselves: it, and how it is read. */
 struct intake *publish_intake(struct call *c);
 struct intake_conf publish_conf(const struct call *c);
+
+/* Takes the memory of many events from the caller's share; false: the call was answered 429. */
+MUST_CHECK bool publish_take_batch(struct call *c);
+
+/* Stores it. `after`, or NULL, is told once it is on disk how many of its events were new. */
 void publish_stage(struct call *c, int status, void (*after)(struct call *c, size_t fresh));
 
 /*

@@ -75,7 +75,8 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	struct source_place place;
 	struct intake_conf conf = conf_of(p);
 	enum err err = sources_get_place(txn, &p->id, &place);
-	if (err == OK && (place.stream != p->stored.stream || place.seq != p->stored.seq))
+	bool is_other = place.stream != p->stored.stream || place.seq != p->stored.seq;
+	if (err == ERR_NOTFOUND || (err == OK && is_other))
 		return ERR_CONFLICT; /* it was removed, or made anew */
 	p->problem = (struct problem){.message = ""};
 	if (err == OK)
@@ -231,8 +232,11 @@ static enum err read_payload(struct api *api, struct slice payload)
 	return json_is_whole(&w) ? OK : ERR_TOOBIG;
 }
 
-/* Takes the events of a message; the intake is as it was where they do not all fit. */
-static enum err take_message(struct pull *p, const struct nats_message *m)
+/*
+ * Takes the events of a message; the intake is as it was where they do not all fit, and the
+ * source is told why where it `is_first`: else it comes again.
+ */
+static enum err take_message(struct pull *p, const struct nats_message *m, bool is_first)
 {
 	static const struct slice NOTHING = {"", 0};
 	struct api *api = p->all->api;
@@ -254,11 +258,11 @@ static enum err take_message(struct pull *p, const struct nats_message *m)
 		p->missed += t.missed;
 	} else {
 		intake_cut(&p->intake, count, bytes);
+	}
+	if (t.err != OK && is_first)
 		note_refusal(p,
 		    m->is_skipped ? "a message is over max_body_bytes" : t.problem.message);
-	}
-	buf_fini(&t.event.data);
-	buf_fini(&t.event.id);
+	source_event_fini(&t.event);
 	return t.err;
 }
 
@@ -268,7 +272,7 @@ static void on_message(void *arg, const struct js_message *m)
 	if (p->is_full || p->is_over)
 		return; /* it comes again */
 	bool is_first = p->intake.count == 0;
-	if (take_message(p, m->message) != OK) {
+	if (take_message(p, m->message, is_first) != OK) {
 		if (!is_first) { /* perhaps it fits alone */
 			p->is_full = true;
 			return;

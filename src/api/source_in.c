@@ -14,6 +14,7 @@
 
 #define DOOR_PREFIX SLICE("/in/")
 #define CHALLENGE_MAX 1024
+#define FORM_FIELDS_MAX 1000
 #define ID_BYTES_MAX (2 * EVENT_BODY_MAX)
 
 /* What the sender's path says behind the door; *door is that. */
@@ -132,14 +133,17 @@ static bool write_members(struct slice text, struct json_writer *json)
 /*
  * Makes a form's fields the members of an object; the field that holds JSON gives its members
  * to it in the place of itself. Of names that are there twice the last counts, as in JSON.
+ * Fails `out` where that, or their number, is over its limit.
  */
 static void write_form(struct slice form, const char *json_field, struct buf *out)
 {
 	struct buf name = BUF_INIT(form.len);
 	struct buf value = BUF_INIT(form.len);
 	struct json_writer json = JSON_WRITER(out);
+	size_t fields = 0;
 	json_open_object(&json, NULL);
-	while (url_form_next(&form, &name, &value)) {
+	while (fields <= FORM_FIELDS_MAX && url_form_next(&form, &name, &value)) {
+		fields++;
 		if (json_field != NULL && slice_eq(buf_view(&name), slice_of(json_field)) &&
 		    write_members(buf_view(&value), &json))
 			continue;
@@ -147,7 +151,7 @@ static void write_form(struct slice form, const char *json_field, struct buf *ou
 		json_write_bytes(&json, NULL, buf_view(&value));
 	}
 	json_close(&json);
-	out->failed = !json_is_whole(&json);
+	out->failed = !json_is_whole(&json) || fields > FORM_FIELDS_MAX;
 	buf_fini(&name);
 	buf_fini(&value);
 }
@@ -181,7 +185,9 @@ static enum err read_body(struct call *c, const struct source *s)
 	struct buf json = BUF_INIT(EVENT_BODY_MAX);
 	write_form(c->body, source_form(s), &json);
 	enum err err = json.failed
-	    ? problem_set(&c->problem, ERR_TOOBIG, "", "the form is over a limit")
+	    ? problem_set(&c->problem, ERR_TOOBIG, "",
+		  "a form may have at most %d fields, and %u bytes as JSON", FORM_FIELDS_MAX,
+		  EVENT_BODY_MAX)
 	    : read_canonical(c, buf_view(&json));
 	buf_fini(&json);
 	return err;
@@ -245,8 +251,7 @@ static enum err take_events(struct call *c, const struct source_entry *e,
 	source_split(e->source, buf_view(&c->api->scratch), take_item, &n);
 	if (n.err == OK)
 		n.err = intake_finish(in, &n.conf, &c->problem);
-	buf_fini(&n.event.data);
-	buf_fini(&n.event.id);
+	source_event_fini(&n.event);
 	buf_fini(&n.scope);
 	return n.err;
 }
@@ -285,23 +290,8 @@ void handle_source_in(struct call *c)
 		err = take_events(c, e, &a);
 	if (err != OK)
 		refuse(c, e, err);
-	else
+	else if (publish_take_batch(c)) /* of small events, which take more than their text */
 		publish_stage(c, 200, count_events);
-}
-
-/* Puts the decoded parameter of that name in `out`. */
-static void find_parameter(struct slice query, struct slice name, struct buf *out)
-{
-	struct buf key = BUF_INIT(query.len);
-	struct buf value = BUF_INIT(query.len);
-	while (url_form_next(&query, &key, &value)) {
-		if (slice_eq(buf_view(&key), name)) {
-			buf_reset(out);
-			buf_slice(out, buf_view(&value));
-		}
-	}
-	buf_fini(&key);
-	buf_fini(&value);
 }
 
 /* Meta's question whether we are there (its Graph API, "Webhooks: verification requests"). */
@@ -313,9 +303,9 @@ void handle_source_challenge(struct call *c)
 	struct buf mode = BUF_INIT(CHALLENGE_MAX);
 	struct buf token = BUF_INIT(CHALLENGE_MAX);
 	struct buf challenge = BUF_INIT(CHALLENGE_MAX);
-	find_parameter(http_query(c->http), SLICE("hub.mode"), &mode);
-	find_parameter(http_query(c->http), SLICE("hub.verify_token"), &token);
-	find_parameter(http_query(c->http), SLICE("hub.challenge"), &challenge);
+	url_form_find(http_query(c->http), SLICE("hub.mode"), &mode);
+	url_form_find(http_query(c->http), SLICE("hub.verify_token"), &token);
+	url_form_find(http_query(c->http), SLICE("hub.challenge"), &challenge);
 	struct slice expected = slice_of(source_verify_token(e->source));
 	if (source_challenge(e->source) != CHALLENGE_META) {
 		http_add_header(c->http, "Allow", "POST");

@@ -209,9 +209,10 @@ void handle_source_list(struct call *c)
 	struct query q = {.call = c};
 	(void)query_number(&q, "limit", 1, LIMIT_MAX, &limit);
 	bool is_given = query_text(&q, "cursor", cursor);
-	if (is_given &&
-	    (uuid_parse(slice_of(cursor), &behind) != OK ||
-		sources_find(c->api->conf.sources, &behind) == NULL))
+	const struct source_entry *e = NULL;
+	if (is_given && uuid_parse(slice_of(cursor), &behind) == OK)
+		e = sources_find(c->api->conf.sources, &behind);
+	if (is_given && (e == NULL || !reaches(c, e->source)))
 		query_refuse(&q, "cursor",
 		    "the next_cursor of an earlier answer, whose last source is still there");
 	if (!q.answered)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/json_write.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "domain/json_walk.h"
@@ -140,36 +141,69 @@ void json_pointer_each(const struct json_pointer *p, struct slice value,
 	(void)walk_each(&e, 0, value);
 }
 
-/* From token `at` on, which is not behind the last; as deep as there are tokens. */
-static void leave_out(const struct json_pointer *p, size_t at, struct slice value,
-    struct json_writer *out)
+/* Patterns whose members are left out, all in one pass: each means what was there before. */
+struct leaving {
+	struct json_pointer *const *patterns;
+	size_t count;
+	struct json_writer *out;
+};
+
+/*
+ * Which of the patterns of `set` go on behind the member that the walk stands at; *gone: one of
+ * them ends there.
+ */
+static uint32_t sort_out(const struct leaving *l, uint32_t set, size_t at,
+    const struct json_walk *w, uint64_t n, bool *gone)
+{
+	uint32_t deeper = 0;
+	*gone = false;
+	for (size_t i = 0; i < l->count; i++) {
+		const struct json_pointer *p = l->patterns[i];
+		if ((set >> i & 1) == 0 || !is_meant(&p->tokens[at], w, n, true))
+			continue;
+		if (at + 1 == p->count)
+			*gone = true;
+		else
+			deeper |= UINT32_C(1) << i;
+	}
+	return deeper;
+}
+
+/* From token `at` on, which no pattern of `set` has behind its last; as deep as they are. */
+static void leave_out(const struct leaving *l, uint32_t set, size_t at, struct slice value)
 {
 	struct json_walk w = json_walk_in(value);
-	if (!w.in_object && !json_is_array(value)) {
-		json_write_raw(out, NULL, value);
+	if (set == 0 || (!w.in_object && !json_is_array(value))) {
+		json_write_raw(l->out, NULL, value);
 		return;
 	}
 	if (w.in_object)
-		json_open_object(out, NULL);
+		json_open_object(l->out, NULL);
 	else
-		json_open_array(out, NULL);
+		json_open_array(l->out, NULL);
 	for (uint64_t n = 0; json_walk_next(&w); n++) {
-		bool meant = is_meant(&p->tokens[at], &w, n, true);
-		if (meant && at + 1 == p->count)
+		bool gone = false;
+		uint32_t deeper = sort_out(l, set, at, &w, n, &gone);
+		if (gone)
 			continue;
 		if (w.in_object)
-			json_write_name(out, w.key);
-		if (meant)
-			leave_out(p, at + 1, w.value, out);
-		else
-			json_write_raw(out, NULL, w.value);
+			json_write_name(l->out, w.key);
+		leave_out(l, deeper, at + 1, w.value);
 	}
-	json_close(out);
+	json_close(l->out);
 }
 
-void json_pointer_leave_out(const struct json_pointer *p, struct slice value, struct buf *out)
+void json_pointer_leave_out(struct json_pointer *const patterns[], size_t count,
+    struct slice value, struct buf *out)
 {
 	struct json_writer w = JSON_WRITER(out);
-	if (p->count > 0)
-		leave_out(p, 0, value, &w);
+	const struct leaving l = {patterns, count, &w};
+	uint32_t set = 0;
+	panic_if(count > JSON_POINTER_PATTERNS, "more patterns than a set holds");
+	for (size_t i = 0; i < count; i++) {
+		if (patterns[i]->count == 0)
+			return; /* the whole */
+		set |= UINT32_C(1) << i;
+	}
+	leave_out(&l, set, 0, value);
 }

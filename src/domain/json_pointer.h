@@ -12,8 +12,9 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-#define JSON_POINTER_MAX 512   /* bytes of a pointer */
-#define JSON_POINTER_TOKENS 16 /* of a pointer */
+#define JSON_POINTER_MAX 512     /* bytes of a pointer */
+#define JSON_POINTER_TOKENS 16   /* of a pointer */
+#define JSON_POINTER_PATTERNS 32 /* that are left out at once */
 
 struct json_pointer;
 
@@ -31,7 +32,12 @@ struct slice json_pointer_find(const struct json_pointer *p, struct slice value)
 void json_pointer_each(const struct json_pointer *p, struct slice value,
     bool (*fn)(void *arg, struct slice found), void *arg);
 
-/* Appends `value` without the members and items that the pattern `p` means. */
-void json_pointer_leave_out(const struct json_pointer *p, struct slice value, struct buf *out);
+/*
+ * Appends `value` without the members and items that any of the patterns means: an index is
+ * the one that an item has in `value`. Nothing where one of them is "". At most
+ * JSON_POINTER_PATTERNS; O(bytes of `value` for each token, members for each pattern).
+ */
+void json_pointer_leave_out(struct json_pointer *const patterns[], size_t count,
+    struct slice value, struct buf *out);
 
 #endif

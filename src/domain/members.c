@@ -4,14 +4,17 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/utf8.h"
 #include "domain/json_walk.h"
 
 #define NAME_SHOWN_MAX 40 /* bytes of a member that nobody knows */
 
-/* The problem's field of `name`. */
+/* The problem's field of `name`; of "" the object itself, without the dot behind it. */
 static void name_field(const struct members *m, const char *name, char out[96])
 {
-	(void)snprintf(out, 96, "%s%s", m->where, name);
+	int n = snprintf(out, 96, "%s%s", m->where, name);
+	if (name[0] == '\0' && n > 0)
+		out[n - 1] = '\0';
 }
 
 void members_refuse(struct members *m, const char *name, const char *allowed)
@@ -58,12 +61,25 @@ struct slice members_get(const struct members *m, const char *name)
 	return value;
 }
 
-/* Takes the string `value`; NULL where it is none of 1 to `max` bytes, or has a NUL. */
+/* Whether it is UTF-8 without a NUL: half a surrogate pair, which JSON can escape, is not. */
+static bool is_utf8(struct slice s)
+{
+	const unsigned char *p = (const unsigned char *)s.ptr;
+	size_t len = 0;
+	for (size_t i = 0; i < s.len; i += len) {
+		len = p[i] < 0x80 ? 1 : utf8_len(p + i, s.len - i);
+		if (len == 0 || p[i] == '\0')
+			return false;
+	}
+	return true;
+}
+
+/* Takes the string `value`; NULL where it is none of 1 to `max` bytes, or no is_utf8(). */
 static char *take_text(struct slice value, size_t max)
 {
 	struct buf text = BUF_INIT(max);
 	bool good = json_text_of(value, &text) && !text.failed && text.len > 0 &&
-	    memchr(text.data, '\0', text.len) == NULL;
+	    is_utf8(buf_view(&text));
 	char *copy = good ? mem_copy(text.data, text.len) : NULL;
 	if (text.data != NULL)
 		mem_wipe(text.data, text.len); /* it may be a secret */
@@ -78,7 +94,7 @@ char *members_text(struct members *m, const char *name, size_t max)
 	if (value.ptr == NULL || m->err != OK)
 		return NULL;
 	char *text = take_text(value, max);
-	(void)snprintf(allowed, sizeof(allowed), "a string of 1 to %zu bytes", max);
+	(void)snprintf(allowed, sizeof(allowed), "a string of 1 to %zu bytes of UTF-8", max);
 	if (text == NULL)
 		members_refuse(m, name, allowed);
 	return text;
@@ -153,7 +169,7 @@ void members_texts(struct members *m, const char *name, size_t count_max, size_t
 			out[(*count)++] = text;
 	}
 	(void)snprintf(allowed, sizeof(allowed),
-	    "an array of at most %zu strings of 1 to %zu bytes", count_max, max);
+	    "an array of at most %zu strings of 1 to %zu bytes of UTF-8", count_max, max);
 	if (!good)
 		members_refuse(m, name, allowed);
 }

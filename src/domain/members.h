@@ -29,7 +29,7 @@ void members_allow(struct members *m, const char *names);
 /* The value of `name`; ptr is NULL where it is missing. */
 struct slice members_get(const struct members *m, const char *name);
 
-/* A copy of the string `name`, of 1 to `max` bytes; NULL where it is missing. To be freed. */
+/* A copy of the string `name`, 1 to `max` bytes of UTF-8, to be freed; NULL where missing. */
 char *members_text(struct members *m, const char *name, size_t max);
 
 /* Which of `names`, separated by spaces, the string `name` is; 0, the first, where missing. */

@@ -31,6 +31,7 @@
 #define SOURCE_RECORD_MAX 40960   /* bytes: with the rest of a record, and room */
 #define SOURCE_NAME_MAX 100       /* bytes */
 #define SOURCE_ID_MAX 1024        /* bytes of an event's id that count */
+#define SOURCE_VALUES 4           /* session, event, id and time */
 #define SOURCE_RETENTION_MAX_MS (8LL * 24 * 3600 * 1000)
 
 struct source_plan; /* its settings, ready for use */
@@ -100,11 +101,18 @@ struct source_event {
 	struct buf data; /* canonical JSON */
 	struct buf id;   /* what repeats have in common */
 	bool missed;     /* a mapping found nothing, or what cannot be used */
+	struct buf parameters[SOURCE_VALUES]; /* private, as the one below: of the query */
+	bool has_parameters;
 };
 
-/* Maps an item of the body of `a`. `out` is emptied first; its buffers are the caller's. */
+/*
+ * Maps an item of the body of `a`. `out` has the limits of `data` and `id` set, else it is
+ * zeroed; one for all items of `a`, each replaces the one before. source_event_fini() it.
+ */
 void source_map(const struct source *s, const struct arrival *a, struct slice item,
     struct source_event *out);
+
+void source_event_fini(struct source_event *e);
 
 /* Writes the members that the API shows, from "id" on: secrets as masks. */
 void source_write(const struct source *s, struct json_writer *json);

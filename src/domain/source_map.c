@@ -21,21 +21,6 @@ static void put_segment(struct slice path, unsigned n, struct buf *out)
 		url_decode(segment, false, out);
 }
 
-/* Appends the first parameter of that name. */
-static void put_parameter(struct slice query, struct slice name, struct buf *out)
-{
-	struct buf key = BUF_INIT(query.len);
-	struct buf value = BUF_INIT(query.len);
-	while (url_form_next(&query, &key, &value)) {
-		if (slice_eq(buf_view(&key), name)) {
-			buf_slice(out, buf_view(&value));
-			break;
-		}
-	}
-	buf_fini(&key);
-	buf_fini(&value);
-}
-
 /* Appends a value of the body as a text: that of a string, the literal of a number or word. */
 static void put_body(const struct json_pointer *p, struct slice item, struct buf *out)
 {
@@ -46,10 +31,34 @@ static void put_body(const struct json_pointer *p, struct slice item, struct buf
 		buf_slice(out, value);
 }
 
-/* Appends the value; nothing where there is none, or it is over the buffer's limit. */
-static void put_value(const struct source_value *v, const struct arrival *a, struct slice item,
-    struct buf *out)
+/* Where the four values of a plan are; their order is that of source_event's parameters. */
+enum value { VALUE_SESSION, VALUE_EVENT, VALUE_ID, VALUE_TIME };
+
+static const struct source_value *value_of(const struct source_plan *plan, enum value which)
 {
+	const struct source_value *const all[SOURCE_VALUES] = {&plan->session, &plan->event,
+	    &plan->event_id, &plan->timestamp};
+	return all[which];
+}
+
+/* Looks the query's parameters up, once for all items: there may be thousands of both. */
+static void find_parameters(const struct source_plan *plan, const struct arrival *a,
+    struct source_event *out)
+{
+	out->has_parameters = true;
+	for (size_t i = 0; i < SOURCE_VALUES; i++) {
+		const struct source_value *v = value_of(plan, (enum value)i);
+		out->parameters[i] = BUF_INIT(a->query.len);
+		if (v->from == FROM_QUERY)
+			url_form_find(a->query, slice_of(v->text), &out->parameters[i]);
+	}
+}
+
+/* Appends the value; nothing where there is none, or it is over the buffer's limit. */
+static void put_value(const struct source_plan *plan, enum value which, const struct arrival *a,
+    struct slice item, const struct source_event *event, struct buf *out)
+{
+	const struct source_value *v = value_of(plan, which);
 	size_t start = out->len;
 	if (v->from == FROM_TEXT)
 		buf_puts(out, v->text);
@@ -58,7 +67,7 @@ static void put_value(const struct source_value *v, const struct arrival *a, str
 	else if (v->from == FROM_HEADER)
 		buf_slice(out, slice_trim(a->header(a->request, v->text)));
 	else if (v->from == FROM_QUERY)
-		put_parameter(a->query, slice_of(v->text), out);
+		buf_slice(out, buf_view(&event->parameters[which]));
 	else if (v->from == FROM_PATH)
 		put_segment(a->path, v->segment, out);
 	else if (v->from == FROM_SUBJECT)
@@ -87,18 +96,6 @@ static bool read_time(struct slice text, enum time_unit unit, int64_t *out_s)
 	return n <= (uint64_t)ENVELOPE_TIME_MAX;
 }
 
-/* Appends `item` without what is dropped. */
-static void put_kept(const struct source_plan *plan, struct slice item, struct buf *out)
-{
-	buf_slice(out, item);
-	for (size_t i = 0; i < plan->drops; i++) {
-		struct buf left = BUF_INIT(out->max);
-		json_pointer_leave_out(plan->drop[i], buf_view(out), &left);
-		buf_fini(out);
-		*out = left;
-	}
-}
-
 /* Appends what becomes the data: the whole, where it is not where it should be. */
 static void put_data(const struct source_plan *plan, struct slice item, struct buf *out)
 {
@@ -113,7 +110,7 @@ static void map_data(const struct source_plan *plan, struct slice item, struct b
 		put_data(plan, item, out);
 		return;
 	}
-	put_kept(plan, item, &kept);
+	json_pointer_leave_out(plan->drop, plan->drops, item, &kept);
 	put_data(plan, buf_view(&kept), out);
 	buf_fini(&kept);
 }
@@ -122,19 +119,19 @@ static void map_names(const struct source_plan *plan, const struct arrival *a,
     struct slice item, struct source_event *out)
 {
 	struct buf text = BUF_INIT(SOURCE_ID_MAX);
-	put_value(&plan->session, a, item, &text);
+	put_value(plan, VALUE_SESSION, a, item, out, &text);
 	if (!name_put_session(buf_view(&text), out->session)) {
 		out->missed = plan->session.from != FROM_NOTHING;
 		memcpy(out->session, DEFAULT_SESSION, sizeof(DEFAULT_SESSION));
 	}
 	buf_reset(&text);
-	put_value(&plan->event, a, item, &text);
+	put_value(plan, VALUE_EVENT, a, item, out, &text);
 	if (!name_put_event(buf_view(&text), out->event)) {
 		out->missed = out->missed || plan->event.from != FROM_NOTHING;
 		memcpy(out->event, DEFAULT_EVENT, sizeof(DEFAULT_EVENT));
 	}
 	buf_reset(&text);
-	put_value(&plan->timestamp, a, item, &text);
+	put_value(plan, VALUE_TIME, a, item, out, &text);
 	out->has_timestamp = read_time(buf_view(&text), plan->unit, &out->timestamp_s);
 	buf_fini(&text);
 }
@@ -146,10 +143,11 @@ static void map_names(const struct source_plan *plan, const struct arrival *a,
 static void map_id(const struct source_plan *plan, const struct arrival *a, struct slice item,
     struct source_event *out)
 {
-	put_value(&plan->event_id, a, item, &out->id);
-	bool has_id = out->id.len > 0;
-	if (!has_id)
-		buf_slice(&out->id, item);
+	struct buf id = BUF_INIT(SOURCE_ID_MAX);
+	put_value(plan, VALUE_ID, a, item, out, &id);
+	bool has_id = id.len > 0;
+	buf_slice(&out->id, has_id ? buf_view(&id) : item);
+	buf_fini(&id);
 	if (!has_id || !plan->by_id) {
 		buf_putc(&out->id, '\0');
 		buf_puts(&out->id, out->event);
@@ -163,11 +161,21 @@ void source_map(const struct source *s, const struct arrival *a, struct slice it
 {
 	const struct source_plan *plan = s->plan;
 	out->missed = false;
+	if (!out->has_parameters)
+		find_parameters(plan, a, out);
 	buf_reset(&out->data);
 	buf_reset(&out->id);
 	map_names(plan, a, item, out);
 	map_id(plan, a, item, out);
 	map_data(plan, item, &out->data);
+}
+
+void source_event_fini(struct source_event *e)
+{
+	buf_fini(&e->data);
+	buf_fini(&e->id);
+	for (size_t i = 0; i < SOURCE_VALUES; i++)
+		buf_fini(&e->parameters[i]);
 }
 
 struct splitting {

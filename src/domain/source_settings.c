@@ -9,6 +9,7 @@
 #include "domain/members.h"
 #include "domain/source_inner.h"
 #include "domain/source_preset.h"
+#include "domain/webhook_mask.h"
 
 #define STREAM_PRESET "waxum-nats" /* of a source of type nats that names none */
 #define RETENTION_DEFAULT_MS (24LL * 3600 * 1000)
@@ -173,7 +174,8 @@ static void check_literals(struct members *m, const struct source_plan *plan)
 	const struct source_value *session = &plan->session;
 	const struct source_value *event = &plan->event;
 	if (session->from == FROM_TEXT && session->text != NULL &&
-	    !name_is_session(slice_of(session->text)))
+	    (!name_is_session(slice_of(session->text)) ||
+		name_is_folded(slice_of(session->text))))
 		members_refuse(m, "session", "the id of a session, or where to find it");
 	if (event->from == FROM_TEXT && event->text != NULL &&
 	    (!name_is_event(slice_of(event->text)) || strcmp(event->text, "all") == 0))
@@ -206,6 +208,9 @@ static void read_door(struct members *m, struct source_plan *plan)
 	if (plan->challenge == CHALLENGE_META && plan->verify_token == NULL)
 		members_refuse(m, "verify_token",
 		    "given: what was typed at Meta as its verify token");
+	if (plan->verify_token != NULL && strcmp(plan->verify_token, WEBHOOK_MASK) == 0)
+		members_refuse(m, "verify_token",
+		    "the token itself, not the mask that answers show");
 	if (m->err == OK)
 		m->err = verify_new(members_get(m, "verify"), &plan->verify, m->p);
 }

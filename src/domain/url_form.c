@@ -29,3 +29,17 @@ bool url_form_next(struct slice *left, struct buf *name, struct buf *value)
 	}
 	return false;
 }
+
+void url_form_find(struct slice form, struct slice name, struct buf *out)
+{
+	struct buf key = BUF_INIT(form.len);
+	struct buf value = BUF_INIT(form.len);
+	while (url_form_next(&form, &key, &value)) {
+		if (slice_eq(buf_view(&key), name)) {
+			buf_slice(out, buf_view(&value));
+			break;
+		}
+	}
+	buf_fini(&key);
+	buf_fini(&value);
+}

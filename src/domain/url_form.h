@@ -19,4 +19,7 @@ void url_decode(struct slice text, bool plus, struct buf *out);
  */
 bool url_form_next(struct slice *left, struct buf *name, struct buf *value);
 
+/* Appends the decoded value of the first pair of that name; nothing where there is none. */
+void url_form_find(struct slice form, struct slice name, struct buf *out);
+
 #endif

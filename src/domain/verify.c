@@ -133,13 +133,12 @@ static bool take_part(struct slice *left, struct part *out)
 	return plain > 0;
 }
 
-static bool has_part(const struct verify *v, enum part_kind kind)
+static size_t count_parts(const struct verify *v, enum part_kind kind)
 {
-	for (size_t i = 0; i < v->part_count; i++) {
-		if (v->parts[i].kind == kind)
-			return true;
-	}
-	return false;
+	size_t count = 0;
+	for (size_t i = 0; i < v->part_count; i++)
+		count += v->parts[i].kind == kind ? 1 : 0;
+	return count;
 }
 
 static void read_template(struct members *m, struct verify *v)
@@ -153,13 +152,13 @@ static void read_template(struct members *m, struct verify *v)
 		good = v->part_count < PARTS_MAX && take_part(&left, &v->parts[v->part_count]);
 		v->part_count += good ? 1 : 0;
 	}
-	if (!good || !has_part(v, PART_BODY))
+	if (!good || count_parts(v, PART_BODY) != 1) /* the loop waits for each */
 		members_refuse(m, "signed",
-		    "a template with {body}, perhaps {timestamp} and {id}, such as "
+		    "a template with {body} once, perhaps {timestamp} and {id}, such as "
 		    "\"{timestamp}.{body}\"");
-	if (has_part(v, PART_TIMESTAMP) && v->timestamp.header == NULL)
+	if (count_parts(v, PART_TIMESTAMP) > 0 && v->timestamp.header == NULL)
 		members_refuse(m, "timestamp", "given, as the template has {timestamp}");
-	if (has_part(v, PART_ID) && v->id.header == NULL)
+	if (count_parts(v, PART_ID) > 0 && v->id.header == NULL)
 		members_refuse(m, "id", "given, as the template has {id}");
 }
 

@@ -160,7 +160,10 @@ enum err sources_get_place(struct db_txn *txn, const struct uuid *id, struct sou
 	struct slice value;
 	*out = (struct source_place){0};
 	struct slice row = place_key(id, key);
-	enum err err = db_get(txn, DB_SOURCES, row, &value);
+	enum err err = db_get(txn, DB_SOURCES, key_of(id), &value);
+	if (err != OK)
+		return err;
+	err = db_get(txn, DB_SOURCES, row, &value);
 	if (err == ERR_NOTFOUND)
 		return OK;
 	return err == OK ? decode_place(row, value, out) : err;

@@ -74,7 +74,7 @@ struct source_place {
 	uint64_t seq;    /* of the last message */
 };
 
-/* Reads it; zeroed where there is none yet. ERR_CORRUPT. */
+/* Reads it; zeroed where there is none yet. ERR_NOTFOUND: no such source; ERR_CORRUPT. */
 MUST_CHECK enum err sources_get_place(struct db_txn *txn, const struct uuid *id,
     struct source_place *out);
 MUST_CHECK enum err sources_put_place(struct db_txn *txn, const struct uuid *id,

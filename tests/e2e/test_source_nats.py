@@ -82,6 +82,18 @@ def test_waxums_events(gateway, receiver, server):
     assert shown["received"]["missed"] == 0
 
 
+def test_more_events_than_a_turn_takes(gateway, server):
+    """What does not fit comes again: that refuses nothing, and loses nothing."""
+    server.client().make_stream("WA_EVENTS", "wa.events.>")
+    server.client().publish("wa.events.s.e", [json.dumps({"l": [n] * 6000}).encode()
+                                              for n in range(4)])
+    source = add(gateway, server, split="/l/*")
+    wait_until(lambda: show(gateway, source)["received"]["events"] == 24000, timeout=30,
+               what="all events")
+    received = show(gateway, source)["received"]
+    assert (received["refused"], received["last_refused"]) == (0, None)
+
+
 def test_kills_in_the_midst(make_gateway, receiver, server):
     """kill -9 at any moment: nothing is lost, nothing comes twice."""
     gateway = make_gateway()

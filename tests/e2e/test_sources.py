@@ -296,6 +296,27 @@ def test_form(gateway, receiver):
     assert "do-not-store" not in shown.text
 
 
+def test_fields_of_a_form_are_bounded(gateway):
+    """Fields are made one by one, and millions fit into a body."""
+    sender = Sender(gateway, add_source(gateway, form="j", verify={"type": "none"}))
+    kind = "application/x-www-form-urlencoded"
+    for field in (b"a=1&", b"j={}&", b"&a=%41&"):
+        answer = sender.send(field * 1000, kind=kind)
+        assert answer.status_code == 200, answer.text
+        refused = sender.send(field * 1001, kind=kind)
+        expect_error(refused, 413)
+        assert "1000 fields" in refused.json()["error"]["message"]
+
+
+def test_many_parts_take_of_the_sources_share(make_gateway):
+    """An event takes more memory than the two bytes that a part of a body has."""
+    gateway = make_gateway(max_input_bytes="1MiB")
+    sender = Sender(gateway, add_source(gateway, split="/*", verify={"type": "none"}))
+    expect_error(sender.send([1] * 10000), 429)
+    answer = sender.send([1] * 100)
+    assert answer.status_code == 200 and answer.json()["accepted"] == 100
+
+
 def test_what_cannot_be_mapped_is_taken(gateway, receiver):
     sender = sender_of(gateway, "evolution")
     gateway.register("default", receiver.url())
@@ -432,6 +453,7 @@ def test_tokens_of_sessions(make_gateway, tmp_path):
     expect_error(api("POST", "/sources", json={"name": "n", "verify": {"type": "none"}}), 403,
                  "session")
     assert [s["id"] for s in api("GET", "/sources").json()["sources"]] == [made.json()["id"]]
+    expect_error(api("GET", f"/sources?cursor={other['id']}"), 400, "cursor")
     for method, url in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/rotate")):
         json_body = {"json": {"name": "x"}} if method == "PATCH" else {}
         expect_error(api(method, f"/sources/{other['id']}{url}", **json_body), 404)

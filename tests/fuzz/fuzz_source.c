@@ -120,7 +120,7 @@ static void check_pointers(struct slice settings, struct slice body)
 			struct slice found = json_pointer_find(p, body);
 			if (found.ptr != NULL)
 				check_json(found);
-			json_pointer_leave_out(p, body, &left);
+			json_pointer_leave_out(&p, 1, body, &left);
 			if (text.len > 0)
 				check_json(buf_view(&left));
 		}
@@ -159,10 +159,8 @@ static void check_arrival(const struct source *s, const struct arrival *a)
 		panic_if(m.count == 0, "nothing came of it");
 		check_pointers(slice_of(s->settings), buf_view(&body));
 	}
-	buf_fini(&m.event.data);
-	buf_fini(&m.event.id);
-	buf_fini(&m.again.data);
-	buf_fini(&m.again.id);
+	source_event_fini(&m.event);
+	source_event_fini(&m.again);
 	buf_fini(&body);
 }
 

@@ -487,6 +487,36 @@ static void test_make(void **state)
 	intake_fini(&f->in);
 }
 
+/* What is cut off again leaves nothing behind: neither deliveries nor steps of filters. */
+static void test_cut(void **state)
+{
+	struct fixture *f = *state;
+	struct webhook *w = make_webhook(9, "s", "http://a/9");
+	struct source_event e = {.session = "s",
+	    .event = "message",
+	    .data = BUF_INIT(BODY_MAX)};
+	assert_int_equal(filter_compile(SLICE("{\"path\":\"/data\",\"equals\":1}"), "filter",
+			     &w->filter, &f->p),
+	    OK);
+	registry_set(f->registry, w);
+	buf_puts(&e.data, "1");
+	f->in = (struct intake){.bodies = BUF_INIT(TEXT_MAX)};
+	assert_int_equal(intake_add(&f->in, &f->conf, &e, SLICE(""), 0, &f->p), OK);
+	size_t bytes = f->in.bodies.len;
+	assert_int_equal(f->in.deliveries, 2);
+	assert_int_equal(f->in.steps, 1);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(intake_add(&f->in, &f->conf, &e, SLICE(""), 0, &f->p), OK);
+	assert_int_equal(f->in.steps, 4);
+	intake_cut(&f->in, 1, bytes);
+	assert_int_equal(f->in.count, 1);
+	assert_int_equal(f->in.deliveries, 2);
+	assert_int_equal(f->in.steps, 1);
+	assert_int_equal(f->in.bodies.len, bytes);
+	intake_fini(&f->in);
+	source_event_fini(&e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +533,7 @@ int main(void)
 	    INTAKE_TEST(test_digests_stay),
 	    INTAKE_TEST(test_sum_is_for_a_key),
 	    INTAKE_TEST(test_make),
+	    INTAKE_TEST(test_cut),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

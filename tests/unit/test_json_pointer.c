@@ -152,7 +152,7 @@ static void expect_left(const char *text, const char *pattern, const char *expec
 	struct buf out = BUF_INIT(OUT_MAX);
 	struct json_pointer *p = json_pointer_new(slice_of(pattern));
 	assert_non_null(p);
-	json_pointer_leave_out(p, slice_of(text), &out);
+	json_pointer_leave_out(&p, 1, slice_of(text), &out);
 	assert_string_equal(buf_cstr(&out), expected);
 	json_pointer_free(p);
 	buf_fini(&out);
@@ -172,6 +172,38 @@ static void test_leave_out(void **state)
 	expect_left("[1,2,3]", "/1", "[1,3]");
 	expect_left("17", "/a", "17");
 	expect_left("{\"k\\\"l\":1,\"m\":2}", "/k\"l", "{\"m\":2}");
+}
+
+/* Of several patterns each means what was there before any other left something out. */
+static void test_leave_out_several(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *patterns[4];
+		const char *text;
+		const char *expected;
+	} CASES[] = {
+	    {{"/0", "/1"}, "[1,2,3]", "[3]"},
+	    {{"/1", "/0"}, "[1,2,3]", "[3]"},
+	    {{"/l/*/0", "/l/0/1", "/k"}, "{\"k\":1,\"l\":[[1,2,3],[4,5]]}",
+		"{\"l\":[[3],[5]]}"},
+	    {{"/a", "/a/b"}, "{\"a\":{\"b\":1},\"c\":2}", "{\"c\":2}"},
+	    {{"/a/b", "/a/c/d", "/*/e"}, "{\"a\":{\"b\":1,\"c\":{\"d\":2},\"e\":3,\"f\":4}}",
+		"{\"a\":{\"c\":{},\"f\":4}}"},
+	    {{"/a", ""}, "{\"a\":1,\"b\":2}", ""},
+	};
+	for (size_t i = 0; i < COUNT(CASES); i++) {
+		struct json_pointer *p[4];
+		struct buf out = BUF_INIT(OUT_MAX);
+		size_t n = 0;
+		for (; n < COUNT(p) && CASES[i].patterns[n] != NULL; n++)
+			p[n] = json_pointer_new(slice_of(CASES[i].patterns[n]));
+		json_pointer_leave_out(p, n, slice_of(CASES[i].text), &out);
+		assert_string_equal(buf_cstr(&out), CASES[i].expected);
+		while (n > 0)
+			json_pointer_free(p[--n]);
+		buf_fini(&out);
+	}
 }
 
 /* Canonical JSON of any text, then its string's meaning. */
@@ -250,6 +282,7 @@ int main(void)
 	    cmocka_unit_test(test_each),
 	    cmocka_unit_test(test_each_ends_when_told),
 	    cmocka_unit_test(test_leave_out),
+	    cmocka_unit_test(test_leave_out_several),
 	    cmocka_unit_test(test_strings),
 	    cmocka_unit_test(test_find_member),
 	    cmocka_unit_test(test_no_json),

@@ -159,11 +159,16 @@ static void test_problems(void **state)
 	    {"{" NONE "\"nmae\":1}", "nmae", ERR_INVALID},
 	    {"{" NONE "\"id\":\"x\"}", "id", ERR_INVALID},
 	    {"{" NONE "\"preset\":\"nobody\"}", "preset", ERR_INVALID},
+	    {"{\"name\":\"a\\ud800b\",\"verify\":{\"type\":\"none\"}}", "name", ERR_INVALID},
+	    {"{" NONE "\"form\":\"\\udc00\"}", "form", ERR_INVALID},
+	    {"{" NONE "\"drop\":[\"/a\\ud83dx\"]}", "drop", ERR_INVALID},
 	    {"{" NONE "\"session\":17}", "session", ERR_INVALID},
-	    {"{" NONE "\"session\":{}}", "session.", ERR_INVALID},
+	    {"{" NONE "\"session\":\"..\"}", "session", ERR_INVALID},
+	    {"{" NONE "\"session\":\".\"}", "session", ERR_INVALID},
+	    {"{" NONE "\"verify_token\":\"********\"}", "verify_token", ERR_INVALID},
+	    {"{" NONE "\"session\":{}}", "session", ERR_INVALID},
 	    {"{" NONE "\"session\":{\"body\":\"a\"}}", "session.body", ERR_INVALID},
-	    {"{" NONE "\"session\":{\"body\":\"/a\",\"query\":\"b\"}}", "session.",
-		ERR_INVALID},
+	    {"{" NONE "\"session\":{\"body\":\"/a\",\"query\":\"b\"}}", "session", ERR_INVALID},
 	    {"{" NONE "\"session\":{\"cookie\":\"b\"}}", "session.cookie", ERR_INVALID},
 	    {"{" NONE "\"session\":{\"header\":\"a b\"}}", "session.header", ERR_INVALID},
 	    {"{" NONE "\"session\":{\"path\":0}}", "session.path", ERR_INVALID},
@@ -257,8 +262,7 @@ static void expect_mapped(const char *settings, const struct arrival *a, const c
 	buf_puts(&out, e.missed ? " !" : "");
 	assert_string_equal(buf_cstr(&out), expected);
 	buf_fini(&out);
-	buf_fini(&e.data);
-	buf_fini(&e.id);
+	source_event_fini(&e);
 	source_free(s);
 }
 
@@ -287,6 +291,30 @@ static void test_map(void **state)
 	    "628 true 1700000000 {\"n\":628,\"b\":true,\"t\":1700000000999}");
 	expect_mapped("{" NONE "\"timestamp\":{\"body\":\"/t\"}}", &a,
 	    "{\"t\":\"1700000000.5\"}", "default unknown 1700000000 {\"t\":\"1700000000.5\"}");
+}
+
+/* A query is read once for all items, not for each: it may have thousands of parameters. */
+static void test_query_is_read_once(void **state)
+{
+	(void)state;
+	char query[] = "s=one&e=two&i=three";
+	const struct arrival a = {.header = header_of,
+	    .request = NO_HEAD,
+	    .query = {query, 19}};
+	struct source *s = make("{" NONE "\"session\":{\"query\":\"s\"},\"event\":{\"query\":"
+				"\"e\"},\"event_id\":{\"query\":\"i\"}}");
+	struct source_event e = {.data = BUF_INIT(OUT_MAX), .id = BUF_INIT(OUT_MAX)};
+	source_map(s, &a, SLICE("1"), &e);
+	memset(query, '&', 19);
+	for (int i = 0; i < 2; i++) {
+		assert_string_equal(e.session, "one");
+		assert_string_equal(e.event, "two");
+		assert_true(slice_eq(buf_view(&e.id), SLICE("three\0two\0one")));
+		assert_false(e.missed);
+		source_map(s, &a, SLICE("2"), &e);
+	}
+	source_event_fini(&e);
+	source_free(s);
 }
 
 static void test_map_finds_nothing(void **state)
@@ -318,6 +346,9 @@ static void test_drop(void **state)
 	expect_mapped("{" NONE "\"drop\":[\"/apikey\"],\"data\":{\"body\":\"/d\"}}", &a,
 	    "{\"apikey\":\"s\",\"d\":{\"apikey\":\"mine\"}}",
 	    "default unknown - {\"apikey\":\"mine\"}");
+	/* an index is the one that an item had when it came */
+	expect_mapped("{" NONE "\"drop\":[\"/l/0\",\"/l/1\"]}", &a, "{\"l\":[1,2,3]}",
+	    "default unknown - {\"l\":[3]}");
 	/* what is dropped can be mapped */
 	expect_mapped("{" NONE "\"drop\":[\"/s\"],\"session\":{\"body\":\"/s\"}}", &a,
 	    "{\"s\":\"one\"}", "one unknown - {}");
@@ -335,10 +366,8 @@ static bool are_repeats(const char *settings, const char *one, const char *other
 		source_map(s, &a, slice_of(i == 0 ? one : other), &e[i]);
 	}
 	bool same = slice_eq(buf_view(&e[0].id), buf_view(&e[1].id));
-	for (size_t i = 0; i < 2; i++) {
-		buf_fini(&e[i].data);
-		buf_fini(&e[i].id);
-	}
+	source_event_fini(&e[0]);
+	source_event_fini(&e[1]);
 	source_free(s);
 	return same;
 }
@@ -364,6 +393,22 @@ static void test_repeats(void **state)
 	/* another session's is another */
 	assert_false(are_repeats("{" NAMED ",\"session\":{\"body\":\"/s\"}}",
 	    "{\"s\":\"a\",\"i\":\"1\"}", "{\"s\":\"b\",\"i\":\"1\"}"));
+}
+
+/* An id of 1024 bytes counts, a longer one is none (docs/sources.md, 11). */
+static void test_long_ids(void **state)
+{
+	(void)state;
+	for (size_t len = 1024; len <= 1025; len++) {
+		char one[1100];
+		char other[1100];
+		char id[1026] = "";
+		memset(id, 'x', len);
+		(void)snprintf(one, sizeof(one), "{\"i\":\"%s\",\"x\":1}", id);
+		(void)snprintf(other, sizeof(other), "{\"i\":\"%s\",\"x\":2}", id);
+		assert_int_equal(are_repeats("{" NAMED "}", one, other), len == 1024);
+		assert_true(are_repeats("{" NAMED "}", one, one));
+	}
 }
 
 static bool count_item(void *arg, struct slice item)
@@ -539,9 +584,11 @@ int main(void)
 	    cmocka_unit_test(test_problems),
 	    cmocka_unit_test(test_settings_together),
 	    cmocka_unit_test(test_map),
+	    cmocka_unit_test(test_query_is_read_once),
 	    cmocka_unit_test(test_map_finds_nothing),
 	    cmocka_unit_test(test_drop),
 	    cmocka_unit_test(test_repeats),
+	    cmocka_unit_test(test_long_ids),
 	    cmocka_unit_test(test_split),
 	    cmocka_unit_test(test_streams),
 	    cmocka_unit_test(test_subjects),

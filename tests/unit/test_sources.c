@@ -138,6 +138,32 @@ static void test_records(void **state)
 	source_free(s);
 }
 
+/* How far a stream was taken is there with its source, and never without. */
+static void test_places(void **state)
+{
+	struct store *st = *state;
+	struct source *s = make("one", 1);
+	struct source_place place = {1, 2};
+	struct db_txn *txn = store_begin(st);
+	uint64_t count = 0;
+	assert_int_equal(sources_get_place(txn, &s->id, &place), ERR_NOTFOUND);
+	assert_int_equal(sources_put(txn, NULL, s), OK);
+	assert_int_equal(sources_get_place(txn, &s->id, &place), OK);
+	assert_true(place.stream == 0 && place.seq == 0);
+	place = (struct source_place){3, 4};
+	assert_int_equal(sources_put_place(txn, &s->id, &place), OK);
+	place = (struct source_place){0};
+	assert_int_equal(sources_get_place(txn, &s->id, &place), OK);
+	assert_true(place.stream == 3 && place.seq == 4);
+	assert_int_equal(sources_records(txn, &count), OK);
+	assert_int_equal(count, 1);
+	assert_int_equal(sources_del(txn, &s->id), OK);
+	assert_int_equal(sources_get_place(txn, &s->id, &place), ERR_NOTFOUND);
+	store_commit(txn);
+	assert_int_equal(store_count(st, DB_SOURCES), 0);
+	source_free(s);
+}
+
 /* Whether any record of the table holds the secret as it is. */
 static bool shows_secret(struct store *st)
 {
@@ -219,6 +245,7 @@ int main(void)
 	    STORE_TEST(test_load),
 	    cmocka_unit_test(test_mirror),
 	    STORE_TEST(test_records),
+	    STORE_TEST(test_places),
 	    STORE_TEST(test_keys),
 	    STORE_TEST(test_damage),
 	};

@@ -212,6 +212,9 @@ static void test_problems(void **state)
 	    {"{\"type\":\"hmac\",\"header\":\"X\",\"secrets\":[\"s\"],\"signed\":\"a\"}",
 		"verify.signed"},
 	    {"{\"type\":\"hmac\",\"header\":\"X\",\"secrets\":[\"s\"],\"signed\":"
+	     "\"{body}.{body}\"}",
+		"verify.signed"},
+	    {"{\"type\":\"hmac\",\"header\":\"X\",\"secrets\":[\"s\"],\"signed\":"
 	     "\"{timestamp}{body}\"}",
 		"verify.timestamp"},
 	    {"{\"type\":\"hmac\",\"header\":\"X\",\"secrets\":[\"s\"],\"signed\":"
