@@ -107,10 +107,34 @@ static bool check_body(struct call *c)
 	return false;
 }
 
+struct counting {
+	const char *session;
+	size_t count;
+};
+
+static void count_same(void *entry, void *arg)
+{
+	const struct source_entry *e = entry;
+	struct counting *c = arg;
+	c->count += strcmp(source_session(e->source), c->session) == 0 ? 1 : 0;
+}
+
+/* Whether the session of `s`, if that is a literal, has as many sources as it may. */
+static bool has_its_share(const struct call *c, const struct source *s)
+{
+	struct counting same = {.session = source_session(s)};
+	if (same.session[0] != '\0')
+		sources_each(c->api->conf.sources, count_same, &same);
+	return same.count >= SOURCES_SESSION_MAX;
+}
+
 static enum err apply_create(struct op *op, struct db_txn *txn)
 {
 	struct sources_call *sc = (struct sources_call *)op;
 	uint64_t count = 0;
+	if (has_its_share(&sc->call, sc->s))
+		return problem_set(&sc->call.problem, ERR_CONFLICT, "session",
+		    "the session has as many sources as it can have: %d", SOURCES_SESSION_MAX);
 	enum err err = sources_records(txn, &count);
 	if (err == OK && count >= SOURCES_MAX)
 		return problem_set(&sc->call.problem, ERR_CONFLICT, "",

@@ -173,7 +173,7 @@ static void free_copy(const void *bytes, size_t len, void *copy)
 	free(copy);
 }
 
-/* Adds a body; a large one as a piece of just its size, where libevent doubles what it takes. */
+/* Adds a body; a large one as a piece of just its size: libevent would take up to twice it. */
 static void add_body(struct evbuffer *out, struct slice body)
 {
 	int rc = 0;

@@ -10,7 +10,8 @@
 #include "domain/source.h"
 #include "store/db.h"
 
-#define SOURCES_MAX 1000 /* of a store: all are in memory, each has metrics of its own */
+#define SOURCES_MAX 1000       /* of a store: all are in memory, each has metrics of its own */
+#define SOURCES_SESSION_MAX 50 /* of these, with the same session as a literal */
 
 struct source_figures {
 	uint64_t events;         /* stored for the first time */

@@ -462,6 +462,17 @@ def test_tokens_of_sessions(make_gateway, tmp_path):
     assert api("DELETE", f"/sources/{made.json()['id']}").status_code == 200
 
 
+def test_a_session_has_its_share_of_sources(gateway):
+    """Who reaches one session does not use up the doors of all."""
+    settings = {"name": "n", "verify": {"type": "none"}}
+    for _ in range(50):
+        add_source(gateway, session="one", **settings)
+    expect_error(gateway.api("POST", "/sources", json={**settings, "session": "one"}), 409,
+                 "session", ["50"])
+    add_source(gateway, session="two", **settings)
+    add_source(gateway, **settings)
+
+
 def test_pages(gateway):
     ids = [add_source(gateway, name=str(n), verify={"type": "none"})["id"] for n in range(5)]
     seen, cursor = [], ""
