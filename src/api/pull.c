@@ -124,6 +124,15 @@ static void note_refusal(struct pull *p, const char *why)
 	    (int)sizeof(e->figures.last_refused) - 1, why);
 }
 
+/* Says how many messages are pulled next: more where all fitted, fewer where they did not. */
+static void set_room(struct pull *p, bool fitted)
+{
+	if (fitted)
+		p->room = p->room < PULL_MESSAGES / 2 ? 2 * p->room : PULL_MESSAGES;
+	else
+		p->room = p->room > 1 ? p->room / 2 : 1;
+}
+
 static void done(struct op *op, enum err result)
 {
 	struct pull *p = (struct pull *)op;
@@ -140,7 +149,7 @@ static void done(struct op *op, enum err result)
 		return;
 	}
 	if (result == OK) {
-		p->room = p->room < PULL_MESSAGES / 2 ? 2 * p->room : PULL_MESSAGES;
+		set_room(p, !was_full);
 		js_stored(p->js, p->stored);
 		if (was_full)
 			js_again(p->js, "a turn takes no more");
@@ -148,7 +157,7 @@ static void done(struct op *op, enum err result)
 	}
 	const char *why = p->problem.message[0] != '\0' ? p->problem.message : err_text(result);
 	p->is_paused = true;
-	p->room = p->room > 1 ? p->room / 2 : 1; /* fewer may find room where many do not */
+	set_room(p, false);
 	note_refusal(p, why);
 	reactor_timer_set(p->timer, WAIT_MS);
 	js_again(p->js, "it could not be stored");

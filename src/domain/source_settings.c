@@ -184,6 +184,27 @@ static void check_literals(struct members *m, const struct source_plan *plan)
 		    "find it");
 }
 
+/* Refuses a place that what comes to this type of source does not have. */
+static void check_place(struct members *m, const char *name, const struct source_value *v,
+    bool is_stream)
+{
+	bool is_request = v->from == FROM_HEADER || v->from == FROM_QUERY ||
+	    v->from == FROM_PATH;
+	if (is_stream && is_request)
+		members_refuse(m, name,
+		    "a literal, or in the body or the subject of a message");
+	else if (!is_stream && v->from == FROM_SUBJECT)
+		members_refuse(m, name, "a literal, or in a request, which has no subject");
+}
+
+static void check_places(struct members *m, const struct source_plan *plan, bool is_stream)
+{
+	check_place(m, "session", &plan->session, is_stream);
+	check_place(m, "event", &plan->event, is_stream);
+	check_place(m, "event_id", &plan->event_id, is_stream);
+	check_place(m, "timestamp", &plan->timestamp, is_stream);
+}
+
 /* Refuses members that only the other type has. */
 static void refuse_others(struct members *m, const char *names, const char *type)
 {
@@ -243,6 +264,7 @@ static void read_plan(struct members *m, struct source_plan *plan)
 	plan->retention_ms = members_duration(m, "id_retention", SOURCE_RETENTION_MAX_MS,
 	    is_stream ? 0 : RETENTION_DEFAULT_MS);
 	check_literals(m, plan);
+	check_places(m, plan, is_stream);
 	if (is_stream)
 		read_stream(m, plan);
 	else

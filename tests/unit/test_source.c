@@ -187,6 +187,7 @@ static void test_problems(void **state)
 	    {"{" NONE "\"id_scope\":\"x\"}", "id_scope", ERR_INVALID},
 	    {"{" NONE "\"id_retention\":\"9d\"}", "id_retention", ERR_INVALID},
 	    {"{" NONE "\"enabled\":1}", "enabled", ERR_INVALID},
+	    {"{" NONE "\"event\":{\"subject\":\"{}.a\"}}", "event", ERR_INVALID},
 	};
 	for (size_t i = 0; i < COUNT(BAD); i++) {
 		char made[SIGN_SECRET_SIZE];
@@ -455,6 +456,9 @@ static void test_streams(void **state)
 	} BAD[] = {
 	    {SEED, "seed"},
 	    {"\"form\":\"x\"", "form"},
+	    {"\"session\":{\"header\":\"X\"}", "session"},
+	    {"\"event_id\":{\"path\":1}", "event_id"},
+	    {"\"timestamp\":{\"query\":\"t\",\"unit\":\"s\"}", "timestamp"},
 	    {"\"challenge\":\"meta\"", "challenge"},
 	    {"\"begin\":\"middle\"", "begin"},
 	    {"\"consumer\":\"a b\"", "consumer"},
