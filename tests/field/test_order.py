@@ -42,6 +42,10 @@ def damage(gateway, *patterns):
 # Damage
 
 
+# A delivery's record with its checksum: no letter yet, times of this century (store/queue.c).
+DELIVERY = rb"\x02.{17}\0{7}.(?:\0\0\x01.{5}){4}.{12}\0{16}.{8}"
+
+
 def swap(gateway, one, two):
     """
     Swaps what matches the patterns in the stopped store's file, wherever they do: pages that
@@ -136,9 +140,9 @@ def test_good_record_in_the_place_of_another_is_damage(make_gateway, make_receiv
     if what == "bodies":  # their second pieces, with their checksums
         keys = [uuid.UUID(event["id"]).bytes + b"\0\1" for event in events]
         swap(gateway, *(rb"(?<=%s)[ab]{500,}\"\}.{8}" % re.escape(key) for key in keys))
-    else:  # the records behind their keys
+    else:  # the records behind their keys; what a page has left of an older one is none
         keys = [uuid.UUID(r.header("X-Webhook-Delivery")).bytes for r in (request, request2)]
-        swap(gateway, *(rb"(?<=%s)\x02.{90}" % re.escape(key) for key in keys))
+        swap(gateway, *(rb"(?<=%s)%s" % (re.escape(key), DELIVERY) for key in keys))
     done = waybill("fsck", gateway.directory / "data")
     assert done.returncode == 1 and "the record is corrupt" in done.stdout
     receiver.answer(200)
