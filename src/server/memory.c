@@ -15,8 +15,10 @@
 #define LIMIT_MAX 64     /* bytes of a file that has one number */
 #define PATH_BYTES 4096
 #define BASE_BYTES (8u << 20)      /* the program, the feed and some thousand webhooks */
-#define MAP_FROM_BYTES (128 << 10) /* blocks of this size are given back when they are freed… */
-#define TRIM_BYTES (1 << 20)       /* …and so much of smaller ones together */
+#define FEW_BYTES (512u << 20)     /* below, blocks are given back when they are freed… */
+#define MAP_FROM_FEW (128 << 10)   /* …from this size on… */
+#define MAP_FROM_BYTES (512 << 10) /* …else from this one: each costs what mapping takes */
+#define TRIM_BYTES (1 << 20)       /* and so much of smaller ones together */
 
 const char *const MEMORY_SOURCES[] = {"machine", "cgroup", "rlimit"};
 
@@ -155,10 +157,10 @@ uint64_t memory_wanted(const struct config *c)
 }
 
 /* What large bodies and answers took is not to stay in the heap, between what is small. */
-static void give_back(void)
+static void give_back(uint64_t bytes)
 {
 #ifdef __GLIBC__ /* others give it back by themselves */
-	(void)mallopt(M_MMAP_THRESHOLD, MAP_FROM_BYTES);
+	(void)mallopt(M_MMAP_THRESHOLD, bytes < FEW_BYTES ? MAP_FROM_FEW : MAP_FROM_BYTES);
 	(void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
 #endif
 }
@@ -181,5 +183,5 @@ void memory_apply(struct config *c)
 		log_warn("the settings allow more than there is of memory",
 		    LOG_N("bytes", m.bytes), LOG_S("of", MEMORY_SOURCES[m.source]),
 		    LOG_N("wanted_bytes", wanted));
-	give_back();
+	give_back(m.bytes);
 }
