@@ -117,11 +117,8 @@ static void note_stored(struct pull *p)
 static void note_refusal(struct pull *p, const char *why)
 {
 	struct source_entry *e = entry_of(p);
-	if (e == NULL)
-		return;
-	e->figures.last_refused_ms = clock_wall_ms();
-	(void)snprintf(e->figures.last_refused, sizeof(e->figures.last_refused), "%.*s",
-	    (int)sizeof(e->figures.last_refused) - 1, why);
+	if (e != NULL)
+		sources_note_refusal(e, why);
 }
 
 /* Says how many messages are pulled next: more where all fitted, fewer where they did not. */
@@ -226,14 +223,9 @@ static bool take_item(void *arg, struct slice item)
 static enum err read_payload(struct api *api, struct slice payload)
 {
 	struct buf *scratch = &api->scratch;
-	struct json_reader r;
+	struct problem ignored;
 	buf_reset(scratch);
-	json_init(&r, payload);
-	enum err err = json_read_value(&r, scratch);
-	if (err == OK)
-		err = json_read_end(&r);
-	json_fini(&r);
-	if (err == OK)
+	if (json_read_whole(payload, scratch, &ignored) == OK)
 		return OK;
 	struct json_writer w = JSON_WRITER(scratch);
 	buf_reset(scratch);

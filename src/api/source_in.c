@@ -57,9 +57,7 @@ static struct source_entry *enter(struct call *c)
 static void note_refusal(struct source_entry *e, const char *why)
 {
 	e->figures.refused++;
-	e->figures.last_refused_ms = clock_wall_ms();
-	(void)snprintf(e->figures.last_refused, sizeof(e->figures.last_refused), "%.*s",
-	    (int)sizeof(e->figures.last_refused) - 1, why);
+	sources_note_refusal(e, why);
 }
 
 /* Answers what the problem says, and notes it. */
@@ -159,17 +157,8 @@ static void write_form(struct slice form, const char *json_field, struct buf *ou
 /* Reads JSON into the scratch buffer in canonical form. */
 static enum err read_canonical(struct call *c, struct slice text)
 {
-	struct buf *scratch = &c->api->scratch;
-	struct json_reader r;
-	buf_reset(scratch);
-	json_init(&r, text);
-	enum err err = json_read_value(&r, scratch);
-	if (err == OK)
-		err = json_read_end(&r);
-	if (err != OK)
-		(void)json_problem(&r, err, &c->problem); /* returns `err` */
-	json_fini(&r);
-	return err;
+	buf_reset(&c->api->scratch);
+	return json_read_whole(text, &c->api->scratch, &c->problem);
 }
 
 /* The same of what the sender sent, in whatever form. */

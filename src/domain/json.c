@@ -618,3 +618,16 @@ enum err json_read_string(struct json_reader *r)
 		r->pos += len;
 	}
 }
+
+enum err json_read_whole(struct slice text, struct buf *out, struct problem *p)
+{
+	struct json_reader r;
+	json_init(&r, text);
+	enum err err = json_read_value(&r, out);
+	if (err == OK)
+		err = json_read_end(&r);
+	if (err != OK)
+		(void)json_problem(&r, err, p); /* returns `err` */
+	json_fini(&r);
+	return err;
+}

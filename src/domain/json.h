@@ -101,6 +101,12 @@ MUST_CHECK enum err json_read_end(struct json_reader *r);
 enum err json_problem(const struct json_reader *r, enum err err, struct problem *p);
 
 /*
+ * Reads a text that is one value and nothing else, and appends it to `out`. The errors are
+ * json_read_value()'s, with the problem in words; `out` may then hold some of it.
+ */
+MUST_CHECK enum err json_read_whole(struct slice text, struct buf *out, struct problem *p);
+
+/*
  * Appends number literal `text` (valid JSON) in its canonical form: as
  * Number.prototype.toString prints the double, or as it came where that would be
  * another decimal value. -0 becomes 0. Independent of the locale.

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -76,6 +77,14 @@ struct source_entry *sources_find(const struct sources *all, const struct uuid *
 struct source_entry *sources_at_door(const struct sources *all, struct slice door)
 {
 	return map_get(all->by_door, door.ptr, door.len);
+}
+
+void sources_note_refusal(struct source_entry *e, const char *why)
+{
+	struct source_figures *f = &e->figures;
+	f->last_refused_ms = clock_wall_ms();
+	(void)snprintf(f->last_refused, sizeof(f->last_refused), "%.*s",
+	    (int)sizeof(f->last_refused) - 1, why);
 }
 
 size_t sources_count(const struct sources *all)

@@ -50,6 +50,9 @@ void sources_drop(struct sources *all, const struct uuid *id);
 struct source_entry *sources_find(const struct sources *all, const struct uuid *id);
 struct source_entry *sources_at_door(const struct sources *all, struct slice door);
 
+/* Notes that something was refused just now, and why; who counts it is another matter. */
+void sources_note_refusal(struct source_entry *e, const char *why);
+
 size_t sources_count(const struct sources *all);
 
 /* Calls `fn` with each struct source_entry, in the order in which they were made. */
