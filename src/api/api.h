@@ -96,6 +96,10 @@ void api_set_server(struct api *api, const struct http_server *http);
  * readers come back with tokens that are checked anew.
  */
 void api_configure(struct api *api, const struct api_conf *conf);
+
+/* The source of that id, one of the configuration, was made, changed or removed. */
+void api_source_changed(struct api *api, const struct uuid *id);
+
 /* Answers the requests that are held back, and holds none from now on. NULL is fine. */
 void api_stop(struct api *api);
 /*

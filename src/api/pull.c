@@ -74,7 +74,7 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	struct pull *p = (struct pull *)op;
 	struct source_place place;
 	struct intake_conf conf = conf_of(p);
-	enum err err = sources_get_place(txn, &p->id, &place);
+	enum err err = sources_get_place(txn, p->of, &place);
 	bool is_other = place.stream != p->stored.stream || place.seq != p->stored.seq;
 	if (err == ERR_NOTFOUND || (err == OK && is_other))
 		return ERR_CONFLICT; /* it was removed, or made anew */
@@ -86,7 +86,7 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	if (err != OK)
 		return err;
 	place = (struct source_place){p->at.stream, p->at.seq};
-	return sources_put_place(txn, &p->id, &place);
+	return sources_put_place(txn, p->of, &place);
 }
 
 static void begin(struct pulls *all, const struct uuid *id);
@@ -302,7 +302,7 @@ static enum err read_place(struct pull *p)
 	enum err err = db_read(p->all->api->conf.db, &txn);
 	if (err != OK)
 		return err;
-	err = sources_get_place(txn, &p->id, &place);
+	err = sources_get_place(txn, p->of, &place);
 	db_read_end(txn);
 	p->stored = (struct js_position){place.stream, place.seq};
 	p->at = p->stored;
@@ -345,6 +345,7 @@ static struct source *copy_source(const struct source *s)
 	struct problem ignored = {.message = ""};
 	struct source *copy = source_new(s->created_ms);
 	copy->id = s->id;
+	copy->is_configured = s->is_configured;
 	panic_if(source_apply(copy, slice_of(s->settings), made, &ignored) != OK,
 	    "a source's settings cannot be read again");
 	return copy;

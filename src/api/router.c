@@ -194,6 +194,11 @@ void api_configure(struct api *api, const struct api_conf *conf)
 	streams_configure(api->streams);
 }
 
+void api_source_changed(struct api *api, const struct uuid *id)
+{
+	pulls_changed(api->pulls, id);
+}
+
 void api_free(struct api *api)
 {
 	if (api == NULL)

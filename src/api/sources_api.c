@@ -97,6 +97,16 @@ static struct source_entry *find(struct call *c)
 	return NULL;
 }
 
+/* The same, but not one of the configuration: that is not changed by calls. */
+static bool may_change(struct call *c)
+{
+	const struct source_entry *e = find(c);
+	if (e != NULL && e->source->is_configured)
+		call_fail(c, 409, "",
+		    "the source is one of the configuration: change it there, then reload");
+	return e != NULL && !e->source->is_configured;
+}
+
 static bool check_body(struct call *c)
 {
 	if (!call_has_json(c) || !call_read_body(c, SOURCE_REQUEST_MAX))
@@ -271,7 +281,7 @@ static void stage_change(struct call *c, mutate_fn mutate)
 {
 	struct sources_call *sc = (struct sources_call *)c;
 	sc->mutate = mutate;
-	if (find(c) != NULL)
+	if (may_change(c))
 		call_stage(c, apply_change, done_write);
 }
 
@@ -317,6 +327,6 @@ static void done_delete(struct op *op, enum err result)
 
 void handle_source_delete(struct call *c)
 {
-	if (find(c) != NULL)
+	if (may_change(c))
 		call_stage(c, apply_delete, done_delete);
 }

@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "server/config.h"
+#include "server/configured.h"
 #include "server/listeners.h"
 #include "server/memory.h"
 #include "server/secrets.h"
@@ -12,7 +13,7 @@
 #include "store/schema.h"
 
 /* What the messages call the source: the file where there is one. */
-static const char *source_name(int argc, char **argv)
+static const char *configuration_name(int argc, char **argv)
 {
 	for (int i = 1; i + 1 < argc; i++) {
 		if (argv[i][0] == '-' && argv[i][1] == 'c' && argv[i][2] == '\0')
@@ -47,6 +48,7 @@ int command_check_config(int argc, char **argv)
 	bool usage = false;
 	struct auth *auth = auth_new();
 	struct vault *vault = vault_new();
+	struct configured sources = {0};
 	config_init(&c);
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
 	usage = usage && err != OK;
@@ -60,6 +62,8 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = listeners_check_exposure(&c, auth_count(auth), &p);
 	if (err == OK)
+		err = configured_load(&c, &sources, &p);
+	if (err == OK)
 		err = secrets_load_keys(&c, vault, &p);
 	if (err == OK)
 		err = listeners_check(&c, &p);
@@ -68,9 +72,10 @@ int command_check_config(int argc, char **argv)
 	if (err != OK)
 		serve_explain(usage ? "waybill check-config" : "", c.data, err, &p);
 	else
-		(void)printf("%s: ok\n", source_name(argc, argv));
+		(void)printf("%s: ok\n", configuration_name(argc, argv));
 	vault_free(vault);
 	auth_free(auth);
+	configured_free(&sources);
 	config_free(&c);
 	if (err == OK)
 		return EXIT_OK;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/digest.h"
 #include "base/mem.h"
 #include "base/rnd.h"
 #include "base/str.h"
@@ -31,6 +32,17 @@ void source_free(struct source *s)
 	source_plan_free(s->plan);
 	mem_wipe(s->door, sizeof(s->door));
 	free(s);
+}
+
+void source_configure(struct source *s)
+{
+	unsigned char digest[DIGEST_SIZE];
+	const struct slice parts[] = {SLICE("source "), slice_of(source_name(s))};
+	digest_of(parts, sizeof(parts) / sizeof(parts[0]), digest);
+	memcpy(s->id.bytes, digest, UUID_SIZE);
+	s->id.bytes[6] = (uint8_t)((s->id.bytes[6] & 0x0f) | 0x80); /* version 8, of our own */
+	s->id.bytes[8] = (uint8_t)((s->id.bytes[8] & 0x3f) | 0x80);
+	s->is_configured = true;
 }
 
 void source_draw_door(struct source *s)
@@ -109,6 +121,8 @@ void source_write(const struct source *s, struct json_writer *json)
 	(void)snprintf(path, sizeof(path), "/in/%s", s->door);
 	uuid_write(json, "id", &s->id);
 	json_write_cstr(json, "path", s->plan->nats == NULL ? path : NULL);
+	if (s->is_configured)
+		json_write_bool(json, "configured", true);
 	while (json_walk_next(&w)) {
 		json_write_name(json, w.key);
 		if (slice_eq(w.key, SLICE("verify")))

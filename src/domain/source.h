@@ -43,6 +43,7 @@ struct source {
 	struct source_plan *plan;
 	int64_t created_ms; /* wall */
 	int64_t updated_ms; /* wall */
+	bool is_configured; /* by the settings of the process: it has no record */
 };
 
 enum source_challenge { CHALLENGE_NONE, CHALLENGE_META, CHALLENGE_SLACK };
@@ -52,6 +53,9 @@ struct source *source_new(int64_t now_ms);
 
 /* Wipes and frees; NULL is fine. */
 void source_free(struct source *s);
+
+/* Makes it one of the configuration. Its id is made of its name: the same at each start. */
+void source_configure(struct source *s);
 
 /* Draws a new door: the old one is closed from then on. */
 void source_draw_door(struct source *s);

@@ -49,6 +49,7 @@ void config_free(struct config *c)
 	setting_clear_list(&c->trusted_proxies);
 	setting_clear_list(&c->name_servers);
 	setting_clear_list(&c->strangers);
+	setting_clear_list(&c->sources);
 	mem_forget(c->proxy); /* its URL may have a password */
 	free(c->tokens_file);
 	free(c->secret_key_file);

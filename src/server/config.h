@@ -73,6 +73,7 @@ struct config {
 	uint64_t max_output_bytes;
 	uint64_t send_timeout_ms;
 	struct config_list trusted_proxies; /* networks, and "unix" */
+	struct config_list sources;         /* JSON, see configured.h */
 	uint64_t max_in_flight;
 	uint64_t max_webhooks_per_session;
 	uint64_t max_queue_per_session;         /* deliveries; 0: any number */

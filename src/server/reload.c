@@ -22,7 +22,7 @@ static void carry_fixed(struct config *now, struct config *next)
 }
 
 static enum err read_anew(struct server *s, struct config *next, struct auth *auth,
-    struct problem *p)
+    struct configured *sources, struct problem *p)
 {
 	bool usage = false;
 	enum err err = config_read(next, s->argc, s->argv, environ, &usage, p);
@@ -30,6 +30,8 @@ static enum err read_anew(struct server *s, struct config *next, struct auth *au
 		err = config_check(next, p);
 	if (err == OK)
 		err = secrets_load_tokens(next, auth, p);
+	if (err == OK)
+		err = configured_load(next, sources, p);
 	/* by the listeners that are open, whatever the new list */
 	struct config open = *next;
 	open.listen = server_listen(s);
@@ -73,10 +75,12 @@ void server_reload(struct server *s)
 	struct config next;
 	struct problem p;
 	struct auth *auth = auth_new();
+	struct configured sources = {0};
 	config_init(&next);
-	if (read_anew(s, &next, auth, &p) != OK) {
+	if (read_anew(s, &next, auth, &sources, &p) != OK) {
 		log_error("the configuration was not reloaded", LOG_S("error", p.message));
 		auth_free(auth);
+		configured_free(&sources);
 		config_free(&next);
 		return;
 	}
@@ -89,6 +93,8 @@ void server_reload(struct server *s)
 	s->auth = auth;
 	s->inbound = secrets_load_inbound(&s->config);
 	configure(s);
+	configured_set(&sources, s->sources, s->api);
+	configured_free(&sources);
 	config_warn(&s->config);
 	auth_free(old_auth);
 	inbound_free(old_inbound);

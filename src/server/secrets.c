@@ -10,8 +10,6 @@
 #include "base/mem.h"
 #include "server/settings.h"
 
-#define FILE_MAX (1u << 20) /* bytes */
-
 static void check_mode(const char *path, const char *name)
 {
 	struct stat st;
@@ -20,14 +18,10 @@ static void check_mode(const char *path, const char *name)
 		    LOG_S("file", path), LOG_S("setting", name));
 }
 
-/*
- * Appends the bytes of the file that setting `name` names to `out`, whose limit is FILE_MAX;
- * the caller forgets them with forget_file(). ERR_IO, ERR_TOOBIG.
- */
-static enum err read_file(const char *path, const char *name, struct buf *out,
+enum err secrets_read_file(const char *path, const char *name, struct buf *out,
     struct problem *p)
 {
-	(void)buf_reserve(out, FILE_MAX); /* one that grew would leave them behind */
+	(void)buf_reserve(out, SECRETS_FILE_MAX); /* one that grew would leave them behind */
 	enum err err = file_read(path, out);
 	if (err == ERR_TOOBIG)
 		return problem_set(p, err, name, "%s: %s: is over 1 MiB", name, path);
@@ -38,8 +32,7 @@ static enum err read_file(const char *path, const char *name, struct buf *out,
 	return OK;
 }
 
-/* Wipes and frees. */
-static void forget_file(struct buf *text)
+void secrets_forget(struct buf *text)
 {
 	if (text->len > 0)
 		mem_wipe(text->data, text->len);
@@ -65,16 +58,16 @@ static enum err add_tokens(struct auth *auth, struct slice text, const char *pat
 
 enum err secrets_load_tokens(const struct config *c, struct auth *auth, struct problem *p)
 {
-	struct buf text = BUF_INIT(FILE_MAX);
+	struct buf text = BUF_INIT(SECRETS_FILE_MAX);
 	enum err err = OK;
 	if (c->token != NULL)
 		err = auth_add(auth, slice_of(c->token), p);
 	if (err == OK && c->tokens_file != NULL) {
-		err = read_file(c->tokens_file, "tokens_file", &text, p);
+		err = secrets_read_file(c->tokens_file, "tokens_file", &text, p);
 		if (err == OK)
 			err = add_tokens(auth, buf_view(&text), c->tokens_file, p);
 	}
-	forget_file(&text);
+	secrets_forget(&text);
 	return err;
 }
 
@@ -119,16 +112,16 @@ static enum err add_lines(struct vault *vault, struct slice text, const char *pa
 
 enum err secrets_load_keys(const struct config *c, struct vault *vault, struct problem *p)
 {
-	struct buf text = BUF_INIT(FILE_MAX);
+	struct buf text = BUF_INIT(SECRETS_FILE_MAX);
 	struct problem why;
 	enum err err = OK;
 	if (c->secret_key != NULL && vault_add(vault, slice_of(c->secret_key), &why) != OK)
 		return problem_set(p, ERR_INVALID, "secret_key", "secret_key: %s", why.message);
 	if (c->secret_key_file == NULL)
 		return OK;
-	err = read_file(c->secret_key_file, "secret_key_file", &text, p);
+	err = secrets_read_file(c->secret_key_file, "secret_key_file", &text, p);
 	if (err == OK)
 		err = add_lines(vault, buf_view(&text), c->secret_key_file, p);
-	forget_file(&text);
+	secrets_forget(&text);
 	return err;
 }

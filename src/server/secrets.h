@@ -11,6 +11,19 @@
 #include "domain/vault.h"
 #include "server/config.h"
 
+#define SECRETS_FILE_MAX (1u << 20) /* bytes */
+
+/*
+ * Appends the bytes of the file that setting `name` names to `out`, whose limit is
+ * SECRETS_FILE_MAX; the caller forgets them with secrets_forget(). ERR_IO, ERR_TOOBIG, with the
+ * problem in words.
+ */
+MUST_CHECK enum err secrets_read_file(const char *path, const char *name, struct buf *out,
+    struct problem *p);
+
+/* Wipes and frees. */
+void secrets_forget(struct buf *text);
+
 /*
  * Adds `token` and the tokens of `tokens_file` to `auth`; a file without any is an error.
  * ERR_IO, ERR_INVALID or ERR_TOOBIG, with the problem in words.

@@ -96,6 +96,7 @@ static enum err open_store(struct server *s, struct problem *p)
 	s->sources = sources_new();
 	if (err == OK)
 		err = sources_load(s->sources, s->db, s->vault, p);
+	configured_set(&s->configured, s->sources, NULL);
 	if (err == OK)
 		err = load_backlog(s, p);
 	if (err == OK)
@@ -270,6 +271,8 @@ static enum err start(struct server *s, struct problem *p)
 	if (err == OK)
 		err = check_exposure(s, p);
 	if (err == OK)
+		err = configured_load(&s->config, &s->configured, p);
+	if (err == OK)
 		err = secrets_load_keys(&s->config, s->vault, p);
 	if (err == OK)
 		err = listeners_unix_access(&s->config, &s->unix_access, p);
@@ -330,6 +333,7 @@ static void stop(struct server *s)
 	turn_free(s->turn);
 	registry_free(s->registry);
 	sources_free(s->sources);
+	configured_free(&s->configured);
 	oldest_free(s->oldest);
 	usage_free(s->usage);
 	backlog_free(s->backlog);

@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "jobs/sweep.h"
 #include "server/config.h"
+#include "server/configured.h"
 #include "server/descriptors.h"
 #include "server/loop.h"
 #include "server/supervisor.h"
@@ -30,6 +31,7 @@ struct server {
 	struct db *db;
 	struct registry *registry;
 	struct sources *sources;
+	struct configured configured; /* until they are among the sources */
 	struct backlog *backlog;
 	struct usage *usage;
 	struct oldest *oldest;

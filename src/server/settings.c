@@ -8,7 +8,10 @@
 #include "api/origin.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "domain/json.h"
+#include "domain/json_walk.h"
 #include "domain/name.h"
+#include "domain/source.h"
 #include "domain/url.h"
 #include "domain/webhook.h"
 #include "http/listen_address.h"
@@ -66,6 +69,18 @@ static bool is_secret(const char *text)
 {
 	struct problem p;
 	return sign_check_secret(slice_of(text), "", &p) == OK;
+}
+
+/* Whether it is a JSON object; what it says is configured_load()'s to read. */
+static bool is_object(const char *item)
+{
+	struct buf canonical = BUF_INIT(SOURCE_SETTINGS_MAX);
+	struct problem p;
+	bool good = json_read_whole(slice_of(item), &canonical, &p) == OK &&
+	    json_is_object(buf_view(&canonical));
+	mem_wipe(canonical.data, canonical.len);
+	buf_fini(&canonical);
+	return good;
 }
 
 const char *setting_read_session(const char *item, char session[SESSION_MAX + 1])
@@ -225,6 +240,9 @@ const struct setting SETTINGS[] = {
 	"a size from 100 bytes to 16MiB", 100, EVENT_GIVEN_MAX},
     {.name = "max_batch_bytes", KIND_SIZE, AT(max_batch_bytes), "8MiB",
 	"a size from 100 bytes to 32MiB", 100, 2 * EVENT_GIVEN_MAX},
+    {.name = "source", KIND_LIST, AT(sources), NULL,
+	"a source of type nats as a JSON object, one a value",
+	.is_item = is_object, .is_whole = true},
     {.name = "inbound_secret", KIND_TEXT, AT(inbound_secret), NULL,
 	"the secret that signs what comes to webhook-in, without white space around it, "
 	"behind whsec_ base64",
@@ -312,7 +330,7 @@ static enum err add_item(struct config_list *list, const struct setting *s, stru
 {
 	char *copy = mem_copy(item.ptr, item.len);
 	if (!s->is_item(copy)) {
-		free(copy);
+		mem_forget(copy);
 		return refuse(s, p);
 	}
 	list->items = mem_resize(list->items, list->count + 1, sizeof(char *));
@@ -388,8 +406,12 @@ static enum err set_list(struct reading *r, const struct setting *s, struct slic
 		clear_items(field, s->kind);
 	r->begun |= bit;
 	enum err err = OK;
-	while (err == OK && value.len > 0)
-		err = add_any(field, s, slice_trim(slice_cut(&value, ',')), p);
+	while (err == OK && value.len > 0) {
+		struct slice item = s->is_whole ? value : slice_cut(&value, ',');
+		if (s->is_whole)
+			value.len = 0;
+		err = add_any(field, s, slice_trim(item), p);
+	}
 	return err;
 }
 

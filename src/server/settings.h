@@ -29,6 +29,7 @@ struct setting {
 	uint64_t min, max;                 /* of numbers, and of durations in milliseconds */
 	const char *const *choices;        /* KIND_CHOICE: ends with NULL */
 	bool (*is_item)(const char *item); /* KIND_LIST, KIND_TEXT: whether it will do */
+	bool is_whole;                     /* KIND_LIST: a value is one item, commas and all */
 	bool fixed;                        /* read at start only: no reload changes it */
 };
 

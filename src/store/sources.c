@@ -149,7 +149,14 @@ static bool is_place(struct slice key)
 	return key.len == UUID_SIZE + 1 && key.ptr[UUID_SIZE] == 'p';
 }
 
-static enum err decode_place(struct slice key, struct slice value, struct source_place *out)
+/* The stream's name, as its row has it. */
+static const char *stream_of(const struct source *s)
+{
+	return source_nats(s) == NULL ? "" : source_nats(s)->stream;
+}
+
+static enum err decode_place(struct slice key, struct slice value, struct source_place *out,
+    struct slice *stream)
 {
 	struct reader r;
 	enum err err = record_open(value, record_place(DB_SOURCES, key), &r);
@@ -157,35 +164,43 @@ static enum err decode_place(struct slice key, struct slice value, struct source
 		return err;
 	struct source_place place = {.stream = get_u64(&r)};
 	place.seq = get_u64(&r);
+	*stream = get_text(&r);
 	if (r.failed || r.left != 0)
 		return ERR_CORRUPT;
 	*out = place;
 	return OK;
 }
 
-enum err sources_get_place(struct db_txn *txn, const struct uuid *id, struct source_place *out)
+enum err sources_get_place(struct db_txn *txn, const struct source *s, struct source_place *out)
 {
 	char key[UUID_SIZE + 1];
 	struct slice value;
+	struct slice stream;
+	struct source_place place;
+	enum err err = OK;
 	*out = (struct source_place){0};
-	struct slice row = place_key(id, key);
-	enum err err = db_get(txn, DB_SOURCES, key_of(id), &value);
+	struct slice row = place_key(&s->id, key);
+	if (!s->is_configured)
+		err = db_get(txn, DB_SOURCES, key_of(&s->id), &value);
 	if (err != OK)
 		return err;
 	err = db_get(txn, DB_SOURCES, row, &value);
-	if (err == ERR_NOTFOUND)
-		return OK;
-	return err == OK ? decode_place(row, value, out) : err;
+	if (err == OK)
+		err = decode_place(row, value, &place, &stream);
+	if (err == OK && slice_eq(stream, slice_of(stream_of(s))))
+		*out = place;
+	return err == ERR_NOTFOUND ? OK : err;
 }
 
-enum err sources_put_place(struct db_txn *txn, const struct uuid *id,
+enum err sources_put_place(struct db_txn *txn, const struct source *s,
     const struct source_place *place)
 {
 	char key[UUID_SIZE + 1];
-	struct buf value = BUF_INIT(64);
+	struct buf value = BUF_INIT(64 + NATS_NAME_MAX);
 	put_u64(&value, place->stream);
 	put_u64(&value, place->seq);
-	struct slice row = place_key(id, key);
+	put_text(&value, slice_of(stream_of(s)));
+	struct slice row = place_key(&s->id, key);
 	record_seal(&value, record_place(DB_SOURCES, row));
 	enum err err = db_put(txn, DB_SOURCES, row, buf_view(&value));
 	buf_fini(&value);
@@ -204,8 +219,9 @@ enum err sources_check(struct slice key, struct slice value)
 	struct vault_id id;
 	struct source *s = NULL;
 	struct source_place place;
+	struct slice stream;
 	if (is_place(key))
-		return decode_place(key, value, &place);
+		return decode_place(key, value, &place, &stream);
 	enum err err = key.len == UUID_SIZE ? decode(key, value, NULL, &id, &s) : ERR_CORRUPT;
 	bool is_same = s == NULL || memcmp(s->id.bytes, key.ptr, UUID_SIZE) == 0;
 	source_free(s);

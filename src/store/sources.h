@@ -72,16 +72,23 @@ MUST_CHECK enum err sources_get(struct db_txn *txn, const struct vault *vault,
 /* Removes the record, and its place. ERR_NOTFOUND. */
 MUST_CHECK enum err sources_del(struct db_txn *txn, const struct uuid *id);
 
-/* How far a source's stream has been taken: a row, in the transaction of the events. */
+/*
+ * How far a source's stream has been taken: a row, in the transaction of the events. It names
+ * the stream, and is none of another one that the source takes now. One of the configuration
+ * keeps its row when it is removed there: it goes on once it is back.
+ */
 struct source_place {
 	uint64_t stream; /* when it was made, as its server says */
 	uint64_t seq;    /* of the last message */
 };
 
-/* Reads it; zeroed where there is none yet. ERR_NOTFOUND: no such source; ERR_CORRUPT. */
-MUST_CHECK enum err sources_get_place(struct db_txn *txn, const struct uuid *id,
+/*
+ * Reads that of the stream of `s`; zeroed where there is none yet. ERR_NOTFOUND: no such source
+ * any more; ERR_CORRUPT.
+ */
+MUST_CHECK enum err sources_get_place(struct db_txn *txn, const struct source *s,
     struct source_place *out);
-MUST_CHECK enum err sources_put_place(struct db_txn *txn, const struct uuid *id,
+MUST_CHECK enum err sources_put_place(struct db_txn *txn, const struct source *s,
     const struct source_place *place);
 
 /* Decodes a row as far as that goes without a key: whether it is whole. ERR_CORRUPT. */

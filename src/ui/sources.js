@@ -57,13 +57,13 @@ export async function sources(view) {
 		return [
 			[brief(s.name, 60, "strong"), h("span", {class: "note under"}, data(s.preset ?? "no preset"),
 				typeof s.session === "string" && [", session ", data(s.session)])],
-			copyable(null, urlOf(s.path), s.name),
+			s.path === null ? h("span", null, "stream ", data(s.stream)) : copyable(null, urlOf(s.path), s.name),
 			s.enabled === false ? badge("disabled") : h("span", null, count(r.events), r.last_at && [", ", ago(r.last_at)]),
 			r.missed ? h("b", null, count(r.missed)) : "–",
 			r.refused ? h("span", {class: "why"}, count(r.refused), ", ", ago(r.last_refused_at), ": ",
 				brief(r.last_refused, 100)) : "–",
-			h("span", {class: "links"},
-				button("New URL", () => rotate(s), "", {"data-k": "rotate-" + s.id}),
+			s.configured ? h("span", {class: "note"}, "in the configuration") : h("span", {class: "links"},
+				s.path !== null && button("New URL", () => rotate(s), "", {"data-k": "rotate-" + s.id}),
 				button("Remove", () => remove(s), "danger", {"data-k": "remove-" + s.id})),
 		];
 	};

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from harness import ROOT, waybill
+from nats_server import USER, NatsKey, creds
 
 sys.path.insert(0, str(ROOT / "docs"))
 
@@ -232,6 +233,9 @@ def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path, tls_op
     for name, file in files.items():
         text = re.sub(rf"^{name} = .*", f"{name} = {file}", text, flags=re.M)
     text = re.sub(r"^ca_file = .*", f"ca_file = {DEBIANS_AUTHORITIES}", text, flags=re.M)
+    login = tmp_path / "nats.creds"
+    login.write_text(creds("e30.e30.e30", NatsKey(USER, "docs").seed))
+    text = re.sub(r"(?<=_file\":\")[^\"]+", str(login), text)
     path = tmp_path / "waybill.conf"
     path.write_text(text)
     done = waybill("check-config", "-c", path)

@@ -4,12 +4,13 @@ once, in order, whatever is killed or lost.
 """
 
 import json
+import signal
 import threading
 import time
 
 import pytest
 
-from harness import Hold, expect_error, wait_until
+from harness import Hold, expect_error, wait_until, waybill
 from nats_server import NatsServer
 
 
@@ -266,3 +267,189 @@ def test_a_server_that_may_not_be_reached(make_gateway, server):
     source = add(gateway, server)
     wait_until(lambda: show(gateway, source)["connection"]["error"], what="an error")
     assert "not allowed" in show(gateway, source)["connection"]["error"]
+
+
+def test_another_stream_is_begun_anew(gateway, receiver, server):
+    """A position is one of its stream: of servers or of other settings a change keeps it."""
+    server.client().make_stream("WA_EVENTS", "wa.events.>")
+    server.client().make_stream("OTHER", "other.>")
+    gateway.register("s", receiver.url(), ordering="fifo")
+    source = add(gateway, server, session="s")
+    url = f"/sources/{source['id']}"
+    publish(server, 1, 20, "s")
+    wait_numbers(receiver, 20)
+    server.client().publish("other.s.message", [envelope(n) for n in range(101, 141)])
+    gateway.api("PATCH", url, json={"stream": "OTHER"})
+    assert wait_numbers(receiver, 60)[20:] == list(range(101, 141))
+    port = server.url.rpartition(":")[2]
+    gateway.api("PATCH", url, json={"servers": [f"nats://localhost:{port}"], "event": "e"})
+    server.client().publish("other.s.message", [envelope(n) for n in range(141, 151)])
+    assert wait_numbers(receiver, 70)[60:] == list(range(141, 151))
+    # and back: what was taken before is begun where `begin` says, now the end
+    wait_until(lambda: show(gateway, source)["connection"]["sequence"] == 50, what="its place")
+    gateway.api("PATCH", url, json={"stream": "WA_EVENTS", "begin": "end"})
+    wait_until(lambda: show(gateway, source)["connection"]["sequence"] == 20, what="the end")
+    publish(server, 21, 25, "s")
+    assert wait_numbers(receiver, 75)[70:] == list(range(21, 26))
+
+
+@pytest.mark.parametrize("count", [3, 20, 30])
+def test_a_stream_of_the_same_name_made_anew(make_gateway, receiver, server, count):
+    """Whether it has fewer messages than were taken, as many or more: all of them come."""
+    gateway = make_gateway()
+    server.client().make_stream("WA_EVENTS", "wa.events.>")
+    gateway.register("s", receiver.url(), ordering="fifo")
+    source = add(gateway, server)
+    publish(server, 1, 20, "s")
+    wait_numbers(receiver, 20)
+    wait_until(lambda: show(gateway, source)["connection"]["sequence"] == 20, what="its place")
+    gateway.kill()
+    server.client().ask("STREAM.DELETE.WA_EVENTS")
+    server.client().make_stream("WA_EVENTS", "wa.events.>")
+    publish(server, 101, 100 + count, "s")
+    gateway.start()
+    assert wait_numbers(receiver, 20 + count)[20:] == list(range(101, 101 + count))
+    assert "was made anew" in gateway.log_text()
+    shown = show(gateway, source)
+    assert (shown["connection"]["sequence"], shown["connection"]["lost"]) == (count, 0)
+
+
+def line(server, **settings):
+    settings = {"type": "nats", "servers": [server.url], "stream": "WA_EVENTS", **settings}
+    return f"source = {json.dumps(settings)}"
+
+
+def write(directory, *lines):
+    path = directory / "waybill.conf"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def configured(make_gateway, tmp_path):
+    """Starts a gateway with a file of these lines."""
+
+    def make(*lines, **options):
+        gateway = make_gateway(config=write(tmp_path, *lines), **options)
+        gateway.config = tmp_path / "waybill.conf"
+        return gateway
+
+    return make
+
+
+def reload(gateway, *lines):
+    write(gateway.config.parent, *lines)
+    seen = len(gateway.log_text())
+    gateway.process.signal(signal.SIGHUP)
+    wait_until(lambda: "reloaded" in gateway.log_text()[seen:], what="a reload")
+    return gateway.log_text()[seen:]
+
+
+def sources_of(gateway):
+    return gateway.api("GET", "/sources").json()["sources"]
+
+
+def test_configured(configured, receiver, server):
+    """One of the configuration goes on where it was, over restarts and while it is not there."""
+    server.client().make_stream("WA_EVENTS", "wa.events.>")
+    gateway = configured(line(server))
+    gateway.register("s", receiver.url(), ordering="fifo")
+    publish(server, 1, 20, "s")
+    assert wait_numbers(receiver, 20) == list(range(1, 21))
+    [source] = sources_of(gateway)
+    assert (source["name"], source["configured"], source["path"]) == ("WA_EVENTS", True, None)
+    for change in (("PATCH", "", {"enabled": False}), ("DELETE", "", None),
+                   ("POST", "/rotate", None)):
+        answer = gateway.api(change[0], f"/sources/{source['id']}{change[1]}", json=change[2])
+        expect_error(answer, 409)
+        assert "configuration" in answer.json()["error"]["message"]
+    gateway.kill()
+    publish(server, 21, 40, "s")
+    gateway.start()
+    assert wait_numbers(receiver, 40) == list(range(1, 41))
+    assert [s["id"] for s in sources_of(gateway)] == [source["id"]]
+    reload(gateway, "")
+    assert sources_of(gateway) == []
+    expect_error(gateway.api("GET", f"/sources/{source['id']}"), 404)
+    publish(server, 41, 60, "s")
+    reload(gateway, line(server, event="renamed"))
+    assert wait_numbers(receiver, 60) == list(range(1, 61))
+    assert {body["event"] for body in bodies(receiver)[40:]} == {"renamed"}
+    # another name is another source, from the beginning
+    reload(gateway, line(server, name="another"))
+    assert wait_numbers(receiver, 120)[60:] == list(range(1, 61))
+    assert sources_of(gateway)[0]["id"] != source["id"]
+    gateway.stop()
+    checked = waybill("fsck", gateway.directory / "data")
+    assert (checked.returncode, "sources         2 rows" in checked.stdout) == (0, True), checked
+
+
+def test_a_reload_leaves_alone_what_is_as_it_was(configured, receiver, server):
+    server.client().make_stream("WA_EVENTS", "wa.events.>")
+    server.client().make_stream("OTHER", "other.>")
+    gateway = configured(line(server))
+    gateway.register("s", receiver.url(), ordering="fifo")
+    publish(server, 1, 20, "s")
+    wait_numbers(receiver, 20)
+    made = add(gateway, server, stream="OTHER")
+    log = reload(gateway, line(server), line(server, name="two", stream="OTHER"))
+    wait_until(lambda: len(sources_of(gateway)) == 3, what="the second one")
+    assert not [ln for ln in log.splitlines() if "NATS connection lost" in ln]
+    [first] = [s for s in sources_of(gateway) if s["name"] == "WA_EVENTS"]
+    assert first["received"]["events"] == 20
+    assert "configured" not in show(gateway, made)
+    bad = reload_fails(gateway, line(server), line(server))
+    assert "name must tell them apart" in bad
+    assert len(sources_of(gateway)) == 3
+
+
+def reload_fails(gateway, *lines):
+    log = reload(gateway, *lines)
+    assert "was not reloaded" in log
+    return log
+
+
+def test_logins_in_files(configured, receiver, tmp_path):
+    server = NatsServer(tmp_path / "nats", "authorization { token: secret-of-the-server }\n")
+    try:
+        client = server.client(auth_token="secret-of-the-server")
+        client.make_stream("WA_EVENTS", "wa.events.>")
+        file = tmp_path / "token"
+        file.write_text("wrong\n")
+        file.chmod(0o600)
+        gateway = configured(line(server, token_file=str(file)))
+        gateway.register("s", receiver.url())
+        wait_until(lambda: sources_of(gateway)[0]["connection"]["error"], what="an error")
+        file.write_text("secret-of-the-server\n")
+        reload(gateway, line(server, token_file=str(file)))
+        client.publish("wa.events.s.message", [envelope(1, "s")])
+        assert wait_numbers(receiver, 1) == [1]
+        shown = gateway.api("GET", "/sources").text
+        assert "secret-of-the-server" not in shown + gateway.log_text()
+        assert sources_of(gateway)[0]["token"] == "********"
+        gateway.kill()
+        files = (gateway.directory / "data").iterdir()
+        stored = b"".join(path.read_bytes() for path in files if path.is_file())
+        assert b"secret-of-the-server" not in stored
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({"type": "http", "stream": None}, "source 1: type must be nats"),
+    ({"servers": []}, "source 1: servers must be"),
+    ({"creds_file": "/nonexistent"}, "source 1: creds_file: /nonexistent: cannot be read"),
+    ({"creds_file": 1}, "source 1: creds_file must be the path of a file"),
+    ({"token": "t", "token_file": "/etc/hostname"}, "source 1: token is given twice"),
+    ({"ca_pem_file": "/etc/hostname"}, "source 1: ca_pem must be certificates"),
+    ({"stream_file": "/etc/hostname"}, "source 1: stream_file: unknown"),
+])
+def test_problems_of_the_configuration(server, tmp_path, settings, words):
+    def check(text):
+        path = write(tmp_path, text)
+        return waybill("check-config", "-c", path, "--data", tmp_path / "none")
+
+    bad = check(line(server, **settings))
+    assert bad.returncode == 1
+    assert words in bad.stderr
+    assert check(line(server)).returncode == 0

@@ -380,6 +380,29 @@ static void test_environment(void **state)
 	}
 }
 
+/* A source is one value, commas and all; the lines of a file add up. */
+static void test_sources(void **state)
+{
+	struct fixture *f = *state;
+	struct problem p = {0};
+	assert_int_equal(config_read_text(&f->config, "f",
+			     SLICE("source = {\"a\":1, \"b\":[2,3]}\nsource={\"c\":4}\n"), &p),
+	    OK);
+	assert_int_equal(f->config.sources.count, 2);
+	assert_string_equal(f->config.sources.items[0], "{\"a\":1, \"b\":[2,3]}");
+	assert_string_equal(f->config.sources.items[1], "{\"c\":4}");
+	static const char *const BAD[] = {"{", "[{}]", "1", "{} {}", "{\"a\":1},{\"b\":2}",
+	    "x=y"};
+	for (size_t i = 0; i < COUNT(BAD); i++) {
+		char line[64];
+		(void)snprintf(line, sizeof(line), "\nsource = %s\n", BAD[i]);
+		assert_int_equal(config_read_text(&f->config, "f", slice_of(line), &p),
+		    ERR_INVALID);
+		assert_string_equal(p.message,
+		    "f:2: source: must be a source of type nats as a JSON object, one a value");
+	}
+}
+
 static void test_command_lines(void **state)
 {
 	struct fixture *f = *state;
@@ -425,6 +448,7 @@ int main(void)
 	    CONFIG_TEST(test_expiries_are_limited),
 	    CONFIG_TEST(test_environment),
 	    CONFIG_TEST(test_proxies),
+	    CONFIG_TEST(test_sources),
 	    CONFIG_TEST(test_command_lines),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
