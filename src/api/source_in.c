@@ -41,7 +41,7 @@ static struct source_entry *enter(struct call *c)
 	if (!guard_admits(c->api->guard, c))
 		return NULL;
 	struct source_entry *e = find_entry(c);
-	if (e == NULL || source_nats(e->source) != NULL) { /* which has no door */
+	if (e == NULL || source_is_stream(e->source)) { /* which has no door */
 		call_fail(c, 404, "", "there is no such source");
 		return NULL;
 	}
@@ -50,7 +50,10 @@ static struct source_entry *enter(struct call *c)
 	http_set_taker(c->http, slice_of(taker));
 	if (source_is_enabled(e->source))
 		return e;
-	call_fail(c, 403, "", "the source is disabled");
+	call_fail(c, 403, "",
+	    source_refusal(e->source) == NULL
+		? "the source is disabled"
+		: "the source is disabled: this version of waybill does not take its settings");
 	return NULL;
 }
 

@@ -417,6 +417,9 @@ void handle_webhook_delete(struct call *c)
 
 static enum err mutate_enable(struct webhooks_call *wc, struct webhook *w)
 {
+	enum err err = webhook_check_enable(w, &wc->call.problem);
+	if (err != OK)
+		return err;
 	wc->asks_enable = true;
 	webhook_set_enabled(w, NULL);
 	return OK;

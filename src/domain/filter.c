@@ -355,6 +355,20 @@ enum err filter_compile(struct slice json, const char *field, struct filter **ou
 	return OK;
 }
 
+struct filter *filter_keep(struct slice json)
+{
+	struct filter *f = mem_new(sizeof(*f));
+	f->texts = BUF_INIT(FILTER_BYTES_MAX);
+	f->json = mem_copy(json.ptr, json.len);
+	f->json_len = json.len;
+	return f;
+}
+
+bool filter_is_kept(const struct filter *f)
+{
+	return f != NULL && f->node_count == 0;
+}
+
 void filter_free(struct filter *f)
 {
 	if (f == NULL)

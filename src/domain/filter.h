@@ -35,6 +35,15 @@ struct filter;
 MUST_CHECK enum err filter_compile(struct slice json, const char *field, struct filter **out,
     struct problem *p);
 
+/*
+ * Keeps one of a record that this version does not take: it has its JSON, asks nothing and lets
+ * nothing through. The caller's to free.
+ */
+struct filter *filter_keep(struct slice json);
+
+/* Whether it is such a one; NULL: no. */
+bool filter_is_kept(const struct filter *f);
+
 /* Frees it, which is in no use any more; NULL is fine. */
 void filter_free(struct filter *f);
 

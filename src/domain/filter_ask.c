@@ -136,7 +136,7 @@ static bool ask(const struct filter *f, size_t at, struct pointers *ps, uint64_t
 
 bool filter_matches(const struct filter *f, struct pointers *ps, uint64_t *steps)
 {
-	return ask(f, 0, ps, steps);
+	return !filter_is_kept(f) && ask(f, 0, ps, steps);
 }
 
 /* Writes a string's first bytes, whole characters, or another value as it is. */

@@ -68,6 +68,11 @@ const char *source_session(const struct source *s)
 	return s->plan->session.from == FROM_TEXT ? s->plan->session.text : "";
 }
 
+bool source_is_stream(const struct source *s)
+{
+	return s->plan->is_stream;
+}
+
 const struct source_nats *source_nats(const struct source *s)
 {
 	return s->plan->nats;
@@ -86,6 +91,11 @@ enum source_challenge source_challenge(const struct source *s)
 bool source_is_enabled(const struct source *s)
 {
 	return s->plan->enabled;
+}
+
+const char *source_refusal(const struct source *s)
+{
+	return s->plan->refused;
 }
 
 const char *source_verify_token(const struct source *s)
@@ -120,10 +130,16 @@ void source_write(const struct source *s, struct json_writer *json)
 	struct json_walk w = json_walk_in(slice_of(s->settings));
 	(void)snprintf(path, sizeof(path), "/in/%s", s->door);
 	uuid_write(json, "id", &s->id);
-	json_write_cstr(json, "path", s->plan->nats == NULL ? path : NULL);
+	json_write_cstr(json, "path", s->plan->is_stream ? NULL : path);
 	if (s->is_configured)
 		json_write_bool(json, "configured", true);
+	if (s->plan->refused != NULL) {
+		json_write_bool(json, "enabled", false);
+		json_write_cstr(json, "problem", s->plan->refused);
+	}
 	while (json_walk_next(&w)) {
+		if (s->plan->refused != NULL && slice_eq(w.key, SLICE("enabled")))
+			continue;
 		json_write_name(json, w.key);
 		if (slice_eq(w.key, SLICE("verify")))
 			verify_write_masked(w.value, NULL, json);
@@ -177,7 +193,7 @@ enum err source_decode(struct reader *r, const struct vault *vault, struct vault
 {
 	struct buf settings = BUF_INIT(SOURCE_RECORD_MAX);
 	struct slice context = {(const char *)r->ptr, r->left};
-	struct problem ignored = {.message = ""};
+	struct problem why = {.message = ""};
 	struct source *s = mem_new(sizeof(*s));
 	*out = NULL;
 	uint32_t len = decode_open(r, s, key);
@@ -190,8 +206,8 @@ enum err source_decode(struct reader *r, const struct vault *vault, struct vault
 		err = vault_decrypt(vault, key, context, rest, &settings);
 	if (err == OK) {
 		s->settings = mem_copy(settings.data, settings.len);
-		err = source_plan_new(slice_of(s->settings), &s->plan, &ignored);
-		err = err == OK ? OK : ERR_CORRUPT; /* what we wrote could be read */
+		if (source_plan_new(slice_of(s->settings), &s->plan, &why) != OK)
+			s->plan = source_plan_refused(slice_of(s->settings), why.message);
 	}
 	mem_wipe(settings.data, settings.len);
 	buf_fini(&settings);

@@ -77,11 +77,20 @@ const char *source_session(const struct source *s);
 /* How its sender proves itself; NULL where it has no door. */
 const struct verify *source_verify(const struct source *s);
 
-/* The stream that it takes; NULL where it has a door. */
+/* Whether it takes a stream, and has no door. */
+bool source_is_stream(const struct source *s);
+
+/* The stream that it takes; NULL where it has a door, or its settings are not taken. */
 const struct source_nats *source_nats(const struct source *s);
 
 enum source_challenge source_challenge(const struct source *s);
 bool source_is_enabled(const struct source *s);
+
+/*
+ * Why this version does not take its settings, which an earlier one took: it is disabled then,
+ * and a change mends it. NULL: it does.
+ */
+const char *source_refusal(const struct source *s);
 
 /* What a challenge of Meta's has to name; "" where the source has none. */
 const char *source_verify_token(const struct source *s);

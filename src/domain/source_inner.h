@@ -32,6 +32,8 @@ struct source_plan {
 	char *name;
 	char *preset; /* NULL: none */
 	bool enabled;
+	bool is_stream;
+	char *refused;            /* why this version does not take it; NULL: it does */
 	struct source_nats *nats; /* NULL: it is a door */
 	struct verify *verify;    /* NULL: it is none */
 	struct source_value session;
@@ -53,6 +55,10 @@ struct source_plan {
 /* Makes a plan of whole settings in canonical JSON. ERR_INVALID. */
 MUST_CHECK enum err source_plan_new(struct slice settings, struct source_plan **out,
     struct problem *p);
+
+/* Makes one of settings that are not taken, `why`: its name and preset, and disabled. */
+struct source_plan *source_plan_refused(struct slice settings, const char *why);
+
 void source_plan_free(struct source_plan *plan); /* NULL is fine */
 
 #endif

@@ -35,6 +35,7 @@ void source_plan_free(struct source_plan *plan)
 		return;
 	free(plan->name);
 	free(plan->preset);
+	free(plan->refused);
 	source_nats_free(plan->nats);
 	verify_free(plan->verify);
 	free_value(&plan->session);
@@ -247,6 +248,7 @@ static void read_stream(struct members *m, struct source_plan *plan)
 static void read_plan(struct members *m, struct source_plan *plan)
 {
 	bool is_stream = members_choice(m, "type", "http nats") == 1;
+	plan->is_stream = is_stream;
 	plan->name = members_text(m, "name", SOURCE_NAME_MAX);
 	if (plan->name == NULL && !is_stream) /* else the stream is named first */
 		members_refuse(m, "name", "given: a string of 1 to 100 bytes");
@@ -282,6 +284,25 @@ enum err source_plan_new(struct slice settings, struct source_plan **out, struct
 	else
 		source_plan_free(plan);
 	return m.err;
+}
+
+static char *text_or_none(struct slice settings, const char *name, size_t max)
+{
+	struct problem ignored;
+	struct members m = {settings, "", &ignored, OK};
+	return members_text(&m, name, max);
+}
+
+struct source_plan *source_plan_refused(struct slice settings, const char *why)
+{
+	struct source_plan *plan = mem_new(sizeof(*plan));
+	plan->name = text_or_none(settings, "name", SOURCE_NAME_MAX);
+	if (plan->name == NULL)
+		plan->name = mem_copy("", 0);
+	plan->preset = text_or_none(settings, "preset", 64);
+	plan->is_stream = slice_eq(json_walk_find(settings, SLICE("type")), SLICE("\"nats\""));
+	plan->refused = mem_copy(why, strlen(why));
+	return plan;
 }
 
 static bool is_null(struct slice value)

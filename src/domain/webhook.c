@@ -69,6 +69,14 @@ void webhook_set(char **field, const char *text)
 	mem_forget(old); /* one of the fields is the secret */
 }
 
+enum err webhook_check_enable(const struct webhook *w, struct problem *p)
+{
+	if (!filter_is_kept(w->filter))
+		return OK;
+	return problem_set(p, ERR_INVALID, "filter",
+	    "this version does not take the webhook's filter: give it another, or null, first");
+}
+
 void webhook_set_enabled(struct webhook *w, const char *reason)
 {
 	w->enabled = reason == NULL;
@@ -287,12 +295,18 @@ static bool is_canonical(struct slice json)
 
 static void decode_filter(struct reader *r, struct webhook *w)
 {
-	struct problem ignored;
+	struct problem why;
 	uint8_t payload = get_u8(r);
 	struct slice json = get_text(r);
 	w->payload = payload < PAYLOADS ? (enum payload)payload : PAYLOAD_ENVELOPE;
-	r->failed = r->failed || payload >= PAYLOADS || (json.len > 0 && !is_canonical(json)) ||
-	    (json.len > 0 && filter_compile(json, "filter", &w->filter, &ignored) != OK);
+	r->failed = r->failed || payload >= PAYLOADS || (json.len > 0 && !is_canonical(json));
+	if (r->failed || json.len == 0)
+		return;
+	if (filter_compile(json, "filter", &w->filter, &why) == OK)
+		return;
+	w->filter = filter_keep(json); /* of a version that took it */
+	if (w->enabled)
+		webhook_set_enabled(w, WEBHOOK_DISABLED_BY_FILTER);
 }
 
 static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t flags)

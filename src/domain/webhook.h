@@ -39,6 +39,7 @@
 #define WEBHOOK_RECORD_MAX (98304 + FILTER_BYTES_MAX)
 
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
+#define WEBHOOK_DISABLED_BY_FILTER "this version does not take its filter: give it another"
 
 struct webhook_header {
 	char *name;
@@ -102,6 +103,12 @@ bool webhook_wants(const struct webhook *w, struct slice event);
 
 /* Replaces the string `*field` by a copy of `text`, or by NULL. */
 void webhook_set(char **field, const char *text);
+
+/*
+ * Says in `p` why it cannot be enabled, where that is so: ERR_INVALID, as this version does not
+ * take its filter.
+ */
+MUST_CHECK enum err webhook_check_enable(const struct webhook *w, struct problem *p);
 
 /* Sets enabled, or disabled with a reason; `reason` is NULL for enabled. */
 void webhook_set_enabled(struct webhook *w, const char *reason);

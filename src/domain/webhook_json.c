@@ -546,6 +546,8 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 			goto out;
 	}
 	err = apply_filter(w, buf_view(&canonical), p);
+	if (err == OK && w->enabled)
+		err = webhook_check_enable(w, p);
 out:
 	discard(object, &canonical);
 	return err;

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "domain/name.h"
@@ -335,6 +336,11 @@ void registry_set(struct registry *reg, struct webhook *w)
 
 static void load_one(void *arg, struct webhook *w)
 {
+	char id[UUID_TEXT_SIZE];
+	uuid_format(&w->id, id);
+	if (filter_is_kept(w->filter) && !w->deleted)
+		log_warn("this version does not take a webhook's filter: it is disabled",
+		    LOG_S("session", w->session), LOG_S("webhook", id));
 	registry_set(arg, w);
 }
 

@@ -271,6 +271,9 @@ static enum err load_row(struct loading *l, const struct vault *vault, struct sl
 		return problem_set(p, err, "data",
 		    "the record of a source is damaged; "
 		    "waybill fsck says which");
+	if (source_refusal(s) != NULL)
+		log_warn("this version does not take a source's settings: it is disabled",
+		    LOG_S("source", source_name(s)), LOG_S("error", source_refusal(s)));
 	if (l->count == l->cap) {
 		l->cap = l->cap == 0 ? 16 : l->cap * 2;
 		l->list = mem_resize(l->list, l->cap, sizeof(*l->list));

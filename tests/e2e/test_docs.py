@@ -234,7 +234,7 @@ def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path, tls_op
         text = re.sub(rf"^{name} = .*", f"{name} = {file}", text, flags=re.M)
     text = re.sub(r"^ca_file = .*", f"ca_file = {DEBIANS_AUTHORITIES}", text, flags=re.M)
     login = tmp_path / "nats.creds"
-    login.write_text(creds("e30.e30.e30", NatsKey(USER, "docs").seed))
+    login.write_text(creds("eyJ9.e30.e30", NatsKey(USER, "docs").seed))
     text = re.sub(r"(?<=_file\":\")[^\"]+", str(login), text)
     path = tmp_path / "waybill.conf"
     path.write_text(text)

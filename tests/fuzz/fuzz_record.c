@@ -29,9 +29,11 @@ static bool recode_webhook(struct reader *r, struct buf *out)
 	bool is_old = r->left > 0 && r->ptr[0] < 3;
 	if (webhook_decode(r, NULL, &key, &w) != OK)
 		return false;
+	bool is_kept = filter_is_kept(w->filter); /* which disables it */
 	webhook_encode(w, NULL, NULL, out);
 	webhook_free(w);
-	return !is_old; /* these forms are read, and not written any more */
+	/* old forms are read, and not written any more */
+	return !is_old && !is_kept;
 }
 
 static bool recode_delivery(struct reader *r, struct buf *out)

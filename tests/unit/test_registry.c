@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rnd.h"
+#include "domain/webhook_json.h"
 #include "store/registry.h"
 #include "store/webhooks.h"
 #include "support.h"
@@ -378,6 +380,41 @@ static void test_load(void **state)
 	registry_free(reg);
 }
 
+/* A filter of a version that took more stops no start; a change of the webhook mends it. */
+static void test_load_with_a_filter_that_is_not_taken(void **state)
+{
+	struct store *s = *state;
+	struct problem p = {0};
+	struct webhook_rules rules = {.timeout_ms = 5000};
+	struct registry *reg = registry_new();
+	struct webhook *w = make_webhook(1, "s", "http://a/");
+	uint64_t steps = 0;
+	size_t count = 7;
+	w->filter = filter_keep(SLICE("{\"path\":\"/a\",\"nope\":1}"));
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
+	store_commit(txn);
+	webhook_free(w);
+	log_setup(LOG_ERROR, LOG_TEXT);
+	assert_int_equal(registry_load(reg, s->db, NULL, &p), OK);
+	assert_int_equal(registry_figures(reg).disabled, 1);
+	assert_null(registry_wanting(reg, SLICE("s"), SLICE("message"),
+	    SLICE("{\"event\":\"message\"}"), &steps, &count));
+
+	txn = store_begin(s);
+	assert_int_equal(webhooks_get(txn, NULL, 1, &w), OK);
+	assert_int_equal(webhook_apply(w, SLICE("{\"enabled\":true}"), &rules, &p),
+	    ERR_INVALID);
+	assert_string_equal(p.field, "filter");
+	assert_int_equal(
+	    webhook_apply(w, SLICE("{\"filter\":null,\"enabled\":true}"), &rules, &p), OK);
+	assert_true(w->enabled);
+	assert_null(w->filter);
+	store_commit(txn);
+	webhook_free(w);
+	registry_free(reg);
+}
+
 /* A number is never given twice, also not that of a webhook erased before a restart. */
 static void test_numbers_are_not_reused(void **state)
 {
@@ -589,6 +626,7 @@ int main(void)
 	    cmocka_unit_test(test_figures),
 	    cmocka_unit_test(test_each),
 	    STORE_TEST(test_load),
+	    STORE_TEST(test_load_with_a_filter_that_is_not_taken),
 	    STORE_TEST(test_numbers_are_not_reused),
 	    STORE_TEST(test_load_fails),
 	    cmocka_unit_test(test_against_model),

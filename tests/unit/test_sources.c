@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "store/sources.h"
 #include "support.h"
 
@@ -228,6 +229,62 @@ static void test_place_of_a_configured_one(void **state)
 	source_free(again);
 }
 
+/* Settings of a version that took more stop no start: a change mends the source. */
+static void test_settings_that_are_not_taken(void **state)
+{
+	static const char *const SETTINGS[] = {
+	    "{\"name\":\"n\",\"split\":\"x\",\"verify\":{\"type\":\"none\"}}",
+	    "{\"name\":\"n\",\"split\":\"x\",\"enabled\":true,\"verify\":{\"type\":\"token\","
+	    "\"header\":\"h\",\"secrets\":[\"" SECRET "\"]}}",
+	    "{\"name\":\"n\",\"type\":\"nats\",\"split\":\"x\",\"servers\":[\"h\"],"
+	    "\"stream\":\"s\",\"token\":\"" SECRET "\"}"};
+	struct store *st = *state;
+	for (size_t i = 0; i < COUNT(SETTINGS); i++) {
+		struct sources *all = sources_new();
+		struct source *s = source_new(1);
+		struct source *got = NULL;
+		struct problem p = {0};
+		char made[SIGN_SECRET_SIZE];
+		struct buf shown = BUF_INIT(4096);
+		struct json_writer json = JSON_WRITER(&shown);
+		struct uuid id = s->id;
+		s->settings = mem_copy(SETTINGS[i], strlen(SETTINGS[i]));
+		struct db_txn *txn = store_begin(st);
+		assert_int_equal(sources_put(txn, NULL, s), OK);
+		store_commit(txn);
+		source_free(s);
+		assert_int_equal(sources_load(all, st->db, NULL, &p), OK);
+		const struct source *there = sources_find(all, &id)->source;
+		assert_string_equal(source_name(there), "n");
+		assert_non_null(strstr(source_refusal(there), "split"));
+		assert_false(source_is_enabled(there));
+		assert_null(source_nats(there));
+		assert_int_equal(source_is_stream(there), i == 2);
+		json_open_object(&json, NULL);
+		source_write(there, &json);
+		json_close(&json);
+		json_expect_whole(&json);
+		assert_non_null(
+		    strstr(buf_cstr(&shown), "\"enabled\":false,\"problem\":\"split"));
+		assert_null(strstr(buf_cstr(&shown), SECRET));
+		assert_null(strstr(buf_cstr(&shown), "\"enabled\":true"));
+		buf_fini(&shown);
+
+		txn = store_begin(st);
+		assert_int_equal(sources_get(txn, NULL, &id, &got), OK);
+		assert_int_equal(source_apply(got, SLICE("{\"event\":\"e\"}"), made, &p),
+		    ERR_INVALID);
+		assert_string_equal(p.field, "split");
+		assert_int_equal(source_apply(got, SLICE("{\"split\":null}"), made, &p), OK);
+		assert_null(source_refusal(got));
+		assert_true(source_is_enabled(got));
+		assert_int_equal(sources_del(txn, &id), OK);
+		store_commit(txn);
+		source_free(got);
+		sources_free(all);
+	}
+}
+
 /* Whether any record of the table holds the secret as it is. */
 static bool shows_secret(struct store *st)
 {
@@ -312,6 +369,7 @@ int main(void)
 	    STORE_TEST(test_places),
 	    STORE_TEST(test_place_in_another_stream),
 	    STORE_TEST(test_place_of_a_configured_one),
+	    STORE_TEST(test_settings_that_are_not_taken),
 	    STORE_TEST(test_keys),
 	    STORE_TEST(test_damage),
 	};

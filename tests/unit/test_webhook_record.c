@@ -265,7 +265,7 @@ static void test_webhook_of_version_2(void **state)
 	webhook_free(w);
 }
 
-/* A record with a filter that does not compile, or a payload that there is not, is damaged. */
+/* A record with a filter that is no canonical JSON, or a payload of no kind, is damaged. */
 static void test_bad_filter_is_damage(void **state)
 {
 	(void)state;
@@ -274,8 +274,7 @@ static void test_bad_filter_is_damage(void **state)
 		const char *filter;
 		enum err err;
 	} ROWS[] = {{2, "{\"path\":\"/a\",\"gt\":1}", OK}, {3, "", ERR_CORRUPT},
-	    {0, "{\"path\":\"/a\"}", ERR_CORRUPT}, {0, "{", ERR_CORRUPT},
-	    {0, "{\"path\":\"/a\",\"gt\":1}x", ERR_CORRUPT},
+	    {0, "{", ERR_CORRUPT}, {0, "{\"path\":\"/a\",\"gt\":1}x", ERR_CORRUPT},
 	    {0, "{\"path\":\"/a\", \"gt\":1}", ERR_CORRUPT}};
 	const size_t behind = VAULT_ID_SIZE + 2 + 2;
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
@@ -290,6 +289,41 @@ static void test_bad_filter_is_damage(void **state)
 		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, behind);
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got), ROWS[i].err);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
+}
+
+/*
+ * A filter that this version does not take disables its webhook, and no more: it is shown, and
+ * written back, until there is another.
+ */
+static void test_filter_that_is_not_taken(void **state)
+{
+	(void)state;
+	static const char *const FILTERS[] = {"{\"path\":\"/a\"}", "{}", "[]", "7",
+	    "{\"path\":\"/a\",\"nope\":1}"};
+	for (size_t i = 0; i < COUNT(FILTERS); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		struct problem p = {0};
+		w->filter = filter_keep(slice_of(FILTERS[i]));
+		webhook_encode(w, NULL, NULL, &b);
+		struct reader r = reader_of(buf_view(&b));
+		assert_int_equal(webhook_decode(&r, NULL, &key, &got), OK);
+		assert_true(filter_is_kept(got->filter));
+		assert_true(slice_eq(filter_json(got->filter), slice_of(FILTERS[i])));
+		assert_int_equal(filter_steps(got->filter), 0);
+		assert_false(got->enabled);
+		assert_string_equal(got->disabled_reason, WEBHOOK_DISABLED_BY_FILTER);
+		assert_int_equal(webhook_check_enable(got, &p), ERR_INVALID);
+		assert_string_equal(p.field, "filter");
+		filter_free(got->filter);
+		got->filter = NULL;
+		assert_int_equal(webhook_check_enable(got, &p), OK);
 		webhook_free(got);
 		webhook_free(w);
 		buf_fini(&b);
@@ -427,6 +461,7 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_1),
 	    cmocka_unit_test(test_webhook_of_version_2),
 	    cmocka_unit_test(test_bad_filter_is_damage),
+	    cmocka_unit_test(test_filter_that_is_not_taken),
 	    cmocka_unit_test(test_webhook_of_a_dump),
 	    cmocka_unit_test(test_secrets_are_encrypted),
 	    cmocka_unit_test(test_encrypted_record_is_bound),
