@@ -262,11 +262,25 @@ static void count_events(struct call *c, size_t fresh)
 	e->figures.last_ms = clock_wall_ms();
 }
 
+/* Whether the body may be hashed with each secret; else the call has been answered. */
+static bool may_be_hashed(struct call *c, struct source_entry *e)
+{
+	size_t most = verify_body_max(source_verify(e->source));
+	if (http_body(c->http).len <= most)
+		return true;
+	refuse(c, e,
+	    problem_set(&c->problem, ERR_TOOBIG, "",
+		"with as many secrets as the source has a body is at most %zu bytes: take "
+		"those out that nobody uses any more",
+		most));
+	return false;
+}
+
 void handle_source_in(struct call *c)
 {
 	const char *why = NULL;
 	struct source_entry *e = enter(c);
-	if (e == NULL)
+	if (e == NULL || !may_be_hashed(c, e))
 		return;
 	const struct arrival a = arrival_of(c);
 	if (!verify_arrival(source_verify(e->source), &a, clock_system_ms(), &why)) {

@@ -141,63 +141,131 @@ void json_pointer_each(const struct json_pointer *p, struct slice value,
 	(void)walk_each(&e, 0, value);
 }
 
-/* Patterns whose members are left out, all in one pass: each means what was there before. */
-struct leaving {
-	struct json_pointer *const *patterns;
-	size_t count;
-	struct json_writer *out;
+/*
+ * What the patterns of a set say of the members at one depth. It is made once for many objects
+ * and arrays there: those in an array are mostly met with the same set.
+ */
+struct level {
+	uint32_t set;  /* bit i: pattern i goes on down to here; 0: not made yet */
+	uint32_t any;  /* of these, those that mean every member here */
+	uint32_t ends; /* those whose last token this is */
+	uint64_t keys; /* the others' tokens, as bit_of() has them */
+	uint64_t last; /* the highest index among them */
+	bool has_index;
+	size_t named; /* how many the others are: their tokens, and which patterns have these */
+	const struct token *tokens[JSON_POINTER_PATTERNS];
+	uint32_t bits[JSON_POINTER_PATTERNS];
 };
 
 /*
- * Which of the patterns of `set` go on behind the member that the walk stands at; *gone: one of
- * them ends there.
+ * Patterns whose members are left out, all in one pass: each means what was there before. What
+ * stays is copied in pieces that are as long as can be.
  */
-static uint32_t sort_out(const struct leaving *l, uint32_t set, size_t at,
-    const struct json_walk *w, uint64_t n, bool *gone)
+struct leaving {
+	struct json_pointer *const *patterns;
+	size_t count;
+	struct level levels[JSON_POINTER_TOKENS];
+	const char *copied; /* the value up to here is in `out`, or left out */
+	struct buf *out;
+};
+
+/* One bit of 64 for a key: by its length and its first byte. */
+static uint64_t bit_of(struct slice key)
 {
-	uint32_t deeper = 0;
-	*gone = false;
-	for (size_t i = 0; i < l->count; i++) {
-		const struct json_pointer *p = l->patterns[i];
-		if ((set >> i & 1) == 0 || !is_meant(&p->tokens[at], w, n, true))
-			continue;
-		if (at + 1 == p->count)
-			*gone = true;
-		else
-			deeper |= UINT32_C(1) << i;
-	}
-	return deeper;
+	size_t first = key.len == 0 ? 0 : (unsigned char)key.ptr[0];
+	return UINT64_C(1) << ((first ^ key.len << 3) & 63);
 }
 
-/* From token `at` on, which no pattern of `set` has behind its last; as deep as they are. */
-static void leave_out(const struct leaving *l, uint32_t set, size_t at, struct slice value)
+static void make_level(const struct leaving *l, uint32_t set, size_t at, struct level *out)
 {
+	*out = (struct level){.set = set};
+	for (size_t i = 0; i < l->count; i++) {
+		uint32_t bit = UINT32_C(1) << i;
+		const struct json_pointer *p = l->patterns[i];
+		if ((set & bit) == 0)
+			continue;
+		const struct token *t = &p->tokens[at];
+		out->ends |= at + 1 == p->count ? bit : 0;
+		if (t->is_any) {
+			out->any |= bit;
+			continue;
+		}
+		out->tokens[out->named] = t;
+		out->bits[out->named++] = bit;
+		out->keys |= bit_of((struct slice){t->key, t->len});
+		if (t->index != UINT64_MAX) {
+			out->has_index = true;
+			out->last = t->index > out->last ? t->index : out->last;
+		}
+	}
+}
+
+/* Which patterns of the level mean the member that the walk stands at, the `n`th. */
+static uint32_t who_mean(const struct level *level, const struct json_walk *w, uint64_t n)
+{
+	uint32_t meant = level->any;
+	bool can_be = w->in_object ? (level->keys & bit_of(w->key)) != 0
+				   : level->has_index && n <= level->last;
+	bool is_over = !can_be;
+	for (size_t i = 0; !is_over && i < level->named; i++) {
+		const struct token *t = level->tokens[i];
+		bool is_it = w->in_object
+		    ? t->len == w->key.len && memcmp(t->key, w->key.ptr, t->len) == 0
+		    : t->index == n;
+		meant |= is_it ? level->bits[i] : 0;
+		is_over = (meant & level->ends) != 0; /* it is left out: all else is one */
+	}
+	return meant;
+}
+
+/* Leaves out what stands between the two. */
+static void cut(struct leaving *l, const char *from, const char *to)
+{
+	buf_append(l->out, l->copied, (size_t)(from - l->copied));
+	l->copied = to;
+}
+
+/* The same of the member that the walk stands at, with the comma before it, if it has one. */
+static void cut_member(struct leaving *l, const struct json_walk *w, bool is_behind)
+{
+	const char *start = w->in_object ? w->key.ptr - 1 : w->value.ptr;
+	const char *end = w->value.ptr + w->value.len;
+	if (is_behind)
+		start--;
+	else if (*end == ',')
+		end++;
+	cut(l, start, end);
+}
+
+/* From token `at` on, which each pattern of `set` has; as deep as they are. */
+static void leave_out(struct leaving *l, uint32_t set, size_t at, struct slice value)
+{
+	struct level *level = &l->levels[at];
 	struct json_walk w = json_walk_in(value);
-	if (set == 0 || (!w.in_object && !json_is_array(value))) {
-		json_write_raw(l->out, NULL, value);
+	bool is_behind = false; /* a member that stays */
+	if (level->set != set)
+		make_level(l, set, at, level);
+	if ((level->any & level->ends) != 0) { /* all of them */
+		cut(l, value.ptr + 1, value.ptr + value.len - 1);
 		return;
 	}
-	if (w.in_object)
-		json_open_object(l->out, NULL);
-	else
-		json_open_array(l->out, NULL);
 	for (uint64_t n = 0; json_walk_next(&w); n++) {
-		bool gone = false;
-		uint32_t deeper = sort_out(l, set, at, &w, n, &gone);
-		if (gone)
+		uint32_t meant = who_mean(level, &w, n);
+		if ((meant & level->ends) != 0) {
+			cut_member(l, &w, is_behind);
 			continue;
-		if (w.in_object)
-			json_write_name(l->out, w.key);
-		leave_out(l, deeper, at + 1, w.value);
+		}
+		is_behind = true;
+		bool is_deep = json_is_object(w.value) || json_is_array(w.value);
+		if (meant != 0 && is_deep)
+			leave_out(l, meant, at + 1, w.value);
 	}
-	json_close(l->out);
 }
 
 void json_pointer_leave_out(struct json_pointer *const patterns[], size_t count,
     struct slice value, struct buf *out)
 {
-	struct json_writer w = JSON_WRITER(out);
-	const struct leaving l = {patterns, count, &w};
+	struct leaving l = {patterns, count, .copied = value.ptr, .out = out};
 	uint32_t set = 0;
 	panic_if(count > JSON_POINTER_PATTERNS, "more patterns than a set holds");
 	for (size_t i = 0; i < count; i++) {
@@ -205,5 +273,7 @@ void json_pointer_leave_out(struct json_pointer *const patterns[], size_t count,
 			return; /* the whole */
 		set |= UINT32_C(1) << i;
 	}
-	leave_out(&l, set, 0, value);
+	if (set != 0 && (json_is_object(value) || json_is_array(value)))
+		leave_out(&l, set, 0, value);
+	cut(&l, value.ptr + value.len, NULL);
 }

@@ -35,7 +35,8 @@ void json_pointer_each(const struct json_pointer *p, struct slice value,
 /*
  * Appends `value` without the members and items that any of the patterns means: an index is
  * the one that an item has in `value`. Nothing where one of them is "". At most
- * JSON_POINTER_PATTERNS; O(bytes of `value` for each token, members for each pattern).
+ * JSON_POINTER_PATTERNS; O(bytes of `value` for each token, and for a member that may be meant
+ * the patterns).
  */
 void json_pointer_leave_out(struct json_pointer *const patterns[], size_t count,
     struct slice value, struct buf *out);

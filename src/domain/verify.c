@@ -296,6 +296,12 @@ bool verify_may(const struct verify *v, const struct arrival *a)
 	return v->type == TYPE_NONE || header_of(a, v->proof.header).len > 0;
 }
 
+size_t verify_body_max(const struct verify *v)
+{
+	bool is_hashed = v->type == TYPE_HMAC || v->type == TYPE_WAYBILL;
+	return is_hashed ? VERIFY_HASHED_MAX / v->secret_count : SIZE_MAX;
+}
+
 /* Cuts the prefix off; false where `s` does not begin so. */
 static bool strip_prefix(struct slice *s, const char *prefix)
 {

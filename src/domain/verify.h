@@ -18,6 +18,8 @@
 
 #define VERIFY_SECRETS_MAX 8   /* of one source: for rotations */
 #define VERIFY_SECRET_MAX 1024 /* bytes */
+/* bytes that a wrong proof hashes: 16 MiB, the longest body, for both secrets of a rotation */
+#define VERIFY_HASHED_MAX (32u << 20)
 #define VERIFY_TOLERANCE_DEFAULT_MS (5LL * 60 * 1000)
 
 struct verify;
@@ -33,6 +35,9 @@ void verify_free(struct verify *v);
 
 /* Whether a head alone may be a sender's: it has the header that a proof stands in. */
 bool verify_may(const struct verify *v, const struct arrival *a);
+
+/* How long a body may be, so that its proof hashes no more than VERIFY_HASHED_MAX. */
+size_t verify_body_max(const struct verify *v);
 
 /*
  * Whether `a` is proven at `now_ms`, wall. False: *why says what is wrong, a constant that

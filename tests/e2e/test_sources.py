@@ -557,3 +557,22 @@ def test_kills_lose_nothing(make_gateway, receiver):
     wait_until(lambda: set(answered) <= set(arrived().values()), timeout=30, what="all events")
     values = list(arrived().values())
     assert len(values) == len(set(values))  # a repeat is no event
+
+
+def test_a_body_is_hashed_with_few_secrets_or_it_is_short(make_gateway):
+    """A wrong proof costs a turn 32 MiB of hashing at most: the body, for each secret."""
+    gateway = make_gateway(max_body_bytes="16MiB", max_batch_bytes="16MiB")
+    verify = {"type": "hmac", "hash": "sha512", "header": "X-Sig",
+              "secrets": [f"secret {n}" for n in range(8)]}
+    made = gateway.api("POST", "/sources", json={"name": "n", "verify": verify}).json()
+    body = json.dumps({"d": "x" * (4 << 20)}).encode()
+    signed = {"X-Sig": hmac.new(b"secret 1", body, "sha512").hexdigest(),
+              "Content-Type": "application/json"}
+    answer = gateway.request("POST", made["path"], data=body, headers=signed)
+    expect_error(answer, 413)
+    assert "at most 4194304 bytes" in answer.json()["error"]["message"]
+    shown = gateway.api("GET", f"/sources/{made['id']}").json()["received"]
+    assert (shown["refused"], shown["events"]) == (1, 0)
+    gateway.api("PATCH", f"/sources/{made['id']}",
+                json={"verify": {"secrets": verify["secrets"][:2]}})
+    assert gateway.request("POST", made["path"], data=body, headers=signed).status_code == 200
