@@ -33,11 +33,19 @@ static struct source_entry *find_entry(struct call *c)
 	return sources_at_door(c->api->conf.sources, door);
 }
 
-/* Finds the source; NULL: the call has been answered. */
+/* Who has what a proven request takes. */
+static struct slice name_taker(const struct source *s, char out[HTTP_TAKER_SIZE])
+{
+	char id[UUID_TEXT_SIZE];
+	uuid_format(&s->id, id);
+	(void)snprintf(out, HTTP_TAKER_SIZE, "source %s", id);
+	return slice_of(out);
+}
+
+/* Finds the source, whose guest the request is; NULL: the call has been answered. */
 static struct source_entry *enter(struct call *c)
 {
 	char taker[HTTP_TAKER_SIZE];
-	char id[UUID_TEXT_SIZE];
 	if (!guard_admits(c->api->guard, c))
 		return NULL;
 	struct source_entry *e = find_entry(c);
@@ -45,9 +53,7 @@ static struct source_entry *enter(struct call *c)
 		call_fail(c, 404, "", "there is no such source");
 		return NULL;
 	}
-	uuid_format(&e->source->id, id);
-	(void)snprintf(taker, sizeof(taker), "source %s", id);
-	http_set_taker(c->http, slice_of(taker));
+	http_set_guest_of(c->http, name_taker(e->source, taker));
 	if (source_is_enabled(e->source))
 		return e;
 	call_fail(c, 403, "",
@@ -279,6 +285,7 @@ static bool may_be_hashed(struct call *c, struct source_entry *e)
 void handle_source_in(struct call *c)
 {
 	const char *why = NULL;
+	char taker[HTTP_TAKER_SIZE];
 	struct source_entry *e = enter(c);
 	if (e == NULL || !may_be_hashed(c, e))
 		return;
@@ -287,6 +294,7 @@ void handle_source_in(struct call *c)
 		refuse_proof(c, e, why);
 		return;
 	}
+	http_set_taker(c->http, name_taker(e->source, taker));
 	if (!call_read_body(c, c->api->conf.body_max))
 		return;
 	enum err err = read_body(c, e->source);

@@ -165,6 +165,12 @@ const struct cidr *http_peer(const struct http_request *q);
  * HTTP_TAKER_SIZE. Without it that is the connection's client.
  */
 void http_set_taker(struct http_request *q, struct slice taker);
+
+/*
+ * The same of a request that is not proven to be the taker's: until http_set_taker() it is one
+ * of its guests, by whoever was named before, and they share what the taker may have.
+ */
+void http_set_guest_of(struct http_request *q, struct slice taker);
 struct slice http_taker(const struct http_request *q); /* borrowed; empty: it is gone */
 
 /*

@@ -47,6 +47,7 @@ struct connection {
 	struct visitor visitor;
 	char client[HTTP_TAKER_SIZE]; /* whose the connection is */
 	char taker[HTTP_TAKER_SIZE];  /* whose the request is that is under way */
+	char guest[HTTP_TAKER_SIZE];  /* who it is of within the taker's share; "": all of it */
 	bool has_body;                /* its taker has one of HTTP_BODIES */
 	size_t charged;               /* and so many of HTTP_INPUT */
 	size_t output;                /* and so many of HTTP_OUTPUT */

@@ -131,6 +131,13 @@ void http_set_taker(struct http_request *q, struct slice taker)
 		http_charge_to(c, taker);
 }
 
+void http_set_guest_of(struct http_request *q, struct slice taker)
+{
+	struct connection *c = q->connection;
+	if (c != NULL)
+		http_charge_guest(c, taker);
+}
+
 struct slice http_taker(const struct http_request *q)
 {
 	const struct connection *c = q->connection;

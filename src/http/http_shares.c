@@ -23,17 +23,73 @@ static struct shares *shares_of(const struct connection *c, enum http_resource w
 	return c->server->resources[what].shares;
 }
 
+/* What the guests of the taker of `c` hold; NULL: nothing. */
+static struct shares *guests_of(const struct connection *c, enum http_resource what)
+{
+	return map_get(c->server->resources[what].guests, c->taker, strlen(c->taker));
+}
+
+/* Takes so many for the taker, and within its share for the guest. */
+static void force(struct connection *c, enum http_resource what, uint64_t n)
+{
+	struct shares *guests = guests_of(c, what);
+	shares_force(shares_of(c, what), slice_of(c->taker), n);
+	if (c->guest[0] == '\0' || n == 0)
+		return;
+	if (guests == NULL) {
+		guests = shares_new(0);
+		map_put(c->server->resources[what].guests, c->taker, strlen(c->taker), guests);
+	}
+	shares_force(guests, slice_of(c->guest), n);
+}
+
+static void give(struct connection *c, enum http_resource what, uint64_t n)
+{
+	struct shares *guests = guests_of(c, what);
+	shares_give(shares_of(c, what), slice_of(c->taker), n);
+	if (c->guest[0] == '\0' || n == 0)
+		return;
+	shares_give(guests, slice_of(c->guest), n);
+	if (shares_figures(guests)->share.held == 0)
+		shares_free(
+		    map_del(c->server->resources[what].guests, c->taker, strlen(c->taker)));
+}
+
+/* How much more it may have: of what its taker may, a guest has a share in turn. */
+static uint64_t room(const struct connection *c, enum http_resource what)
+{
+	uint64_t most = shares_room(shares_of(c, what), slice_of(c->taker));
+	struct shares *guests = guests_of(c, what);
+	if (c->guest[0] == '\0' || guests == NULL)
+		return most;
+	struct share share = shares_figures(guests)->share;
+	share.capacity = share.held + most;
+	uint64_t own = share_room(&share, shares_held(guests, slice_of(c->guest)));
+	return own < most ? own : most;
+}
+
+static void free_guests(void *guests, void *arg)
+{
+	(void)arg;
+	shares_free(guests);
+}
+
 void http_open_shares(struct http_server *s)
 {
-	for (size_t i = 0; i < HTTP_RESOURCES; i++)
+	for (size_t i = 0; i < HTTP_RESOURCES; i++) {
 		s->resources[i].shares = shares_new(0);
+		s->resources[i].guests = map_new();
+	}
 	s->kept = shares_new(HTTP_PLACES_KEPT);
 }
 
 void http_close_shares(struct http_server *s)
 {
-	for (size_t i = 0; i < HTTP_RESOURCES; i++)
+	for (size_t i = 0; i < HTTP_RESOURCES; i++) {
 		shares_free(s->resources[i].shares);
+		map_each(s->resources[i].guests, free_guests, NULL);
+		map_free(s->resources[i].guests);
+	}
 	shares_free(s->kept);
 }
 
@@ -63,40 +119,63 @@ void http_note_refusal(struct http_server *s, enum http_resource what, const cha
 
 static void give_all(struct connection *c)
 {
-	struct slice taker = slice_of(c->taker);
-	shares_give(shares_of(c, HTTP_BODIES), taker, c->has_body ? 1 : 0);
-	shares_give(shares_of(c, HTTP_INPUT), taker, c->charged);
-	shares_give(shares_of(c, HTTP_OUTPUT), taker, c->output);
+	give(c, HTTP_BODIES, c->has_body ? 1 : 0);
+	give(c, HTTP_INPUT, c->charged);
+	give(c, HTTP_OUTPUT, c->output);
 }
 
 static void force_all(struct connection *c)
 {
-	struct slice taker = slice_of(c->taker);
-	shares_force(shares_of(c, HTTP_BODIES), taker, c->has_body ? 1 : 0);
-	shares_force(shares_of(c, HTTP_INPUT), taker, c->charged);
-	shares_force(shares_of(c, HTTP_OUTPUT), taker, c->output);
+	force(c, HTTP_BODIES, c->has_body ? 1 : 0);
+	force(c, HTTP_INPUT, c->charged);
+	force(c, HTTP_OUTPUT, c->output);
+}
+
+/* Copies a taker's name, cut to its size. */
+static void set_name(struct slice name, char out[HTTP_TAKER_SIZE])
+{
+	size_t len = name.len < HTTP_TAKER_SIZE ? name.len : HTTP_TAKER_SIZE - 1;
+	memcpy(out, name.ptr, len);
+	out[len] = '\0';
+}
+
+/* Whether the taker's name is that one, as far as it is kept. */
+static bool is_taker(const struct connection *c, struct slice taker)
+{
+	taker.len = taker.len < HTTP_TAKER_SIZE ? taker.len : HTTP_TAKER_SIZE - 1;
+	return slice_eq(taker, slice_of(c->taker));
 }
 
 void http_charge_to(struct connection *c, struct slice taker)
 {
-	taker.len = taker.len < HTTP_TAKER_SIZE ? taker.len : HTTP_TAKER_SIZE - 1;
-	if (slice_eq(taker, slice_of(c->taker)))
+	if (is_taker(c, taker) && c->guest[0] == '\0')
 		return;
 	give_all(c);
-	memcpy(c->taker, taker.ptr, taker.len);
-	c->taker[taker.len] = '\0';
+	set_name(taker, c->taker);
+	c->guest[0] = '\0';
+	force_all(c);
+}
+
+void http_charge_guest(struct connection *c, struct slice taker)
+{
+	if (is_taker(c, taker))
+		return;
+	give_all(c);
+	if (c->guest[0] == '\0')
+		set_name(slice_of(c->taker), c->guest);
+	set_name(taker, c->taker);
 	force_all(c);
 }
 
 bool http_charge_body(struct connection *c)
 {
-	if (shares_room(shares_of(c, HTTP_BODIES), slice_of(c->taker)) == 0) {
+	if (room(c, HTTP_BODIES) == 0) {
 		http_note_refusal(c->server, HTTP_BODIES, c->taker);
 		http_refuse(c, 429,
 		    "Too many requests of this client or token wait for their bodies.");
 		return false;
 	}
-	shares_force(shares_of(c, HTTP_BODIES), slice_of(c->taker), 1);
+	force(c, HTTP_BODIES, 1);
 	c->has_body = true;
 	return true;
 }
@@ -104,13 +183,12 @@ bool http_charge_body(struct connection *c)
 /* Charges for what is not charged of a connection's input; false: there is no share left. */
 static bool take_input(struct connection *c)
 {
-	struct shares *input = shares_of(c, HTTP_INPUT);
 	size_t more = c->input - c->charged;
-	if (c->input > SMALL_BODY && shares_room(input, slice_of(c->taker)) < more) {
+	if (c->input > SMALL_BODY && room(c, HTTP_INPUT) < more) {
 		http_note_refusal(c->server, HTTP_INPUT, c->taker);
 		return false;
 	}
-	shares_force(input, slice_of(c->taker), more);
+	force(c, HTTP_INPUT, more);
 	c->charged = c->input;
 	return true;
 }
@@ -130,9 +208,9 @@ size_t http_input_room(const struct http_request *q)
 	if (c == NULL)
 		return SIZE_MAX;
 	size_t small = c->input < SMALL_BODY ? SMALL_BODY - c->input : 0;
-	uint64_t room = shares_room(shares_of(c, HTTP_INPUT), slice_of(c->taker));
+	uint64_t most = room(c, HTTP_INPUT);
 	size_t owed = c->input - c->charged;
-	size_t left = room > owed ? room - owed : 0;
+	size_t left = most > owed ? most - owed : 0;
 	return small > left ? small : left;
 }
 
@@ -151,14 +229,14 @@ bool http_take_input(struct http_request *q, size_t bytes)
 void http_end_body(struct connection *c)
 {
 	if (c->has_body)
-		shares_give(shares_of(c, HTTP_BODIES), slice_of(c->taker), 1);
+		give(c, HTTP_BODIES, 1);
 	c->has_body = false;
 }
 
 void http_forget_input(struct connection *c)
 {
 	http_end_body(c);
-	shares_give(shares_of(c, HTTP_INPUT), slice_of(c->taker), c->charged);
+	give(c, HTTP_INPUT, c->charged);
 	c->charged = 0;
 	c->input = 0;
 	buf_fini(&c->head);
@@ -167,19 +245,17 @@ void http_forget_input(struct connection *c)
 /* What is small is not charged: most answers are, and leave at once. */
 void http_charge_output(struct connection *c, size_t length)
 {
-	struct shares *output = shares_of(c, HTTP_OUTPUT);
 	size_t due = length > SMALL_ANSWER ? length : 0;
 	if (due > c->output)
-		shares_force(output, slice_of(c->taker), due - c->output);
+		force(c, HTTP_OUTPUT, due - c->output);
 	else
-		shares_give(output, slice_of(c->taker), c->output - due);
+		give(c, HTTP_OUTPUT, c->output - due);
 	c->output = due;
 }
 
 bool http_may_answer(struct connection *c, size_t bytes)
 {
-	if (bytes <= SMALL_ANSWER ||
-	    bytes <= shares_room(shares_of(c, HTTP_OUTPUT), slice_of(c->taker)))
+	if (bytes <= SMALL_ANSWER || bytes <= room(c, HTTP_OUTPUT))
 		return true;
 	http_note_refusal(c->server, HTTP_OUTPUT, c->taker);
 	return false;

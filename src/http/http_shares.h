@@ -12,6 +12,8 @@ struct connection;
 /* Something that takers share, and when the log has last said that one was refused of it. */
 struct resource {
 	struct shares *shares;
+	struct map
+	    *guests; /* taker -> struct shares of its guests; only those that hold some */
 	int64_t quiet_until_ms; /* monotonic; no line before, */
 	int64_t quiet_named_ms; /* nor before this if it would name */
 	char named[HTTP_TAKER_SIZE];
@@ -28,6 +30,9 @@ void http_note_refusal(struct http_server *s, enum http_resource what, const cha
 
 /* Has the taker of a connection's request charged from now on, also for what it has already. */
 void http_charge_to(struct connection *c, struct slice taker);
+
+/* The same as a guest of the taker: whoever was charged before. */
+void http_charge_guest(struct connection *c, struct slice taker);
 
 /*
  * Charges the request's taker for a body that begins, for what has come of it. False: it may

@@ -115,6 +115,34 @@ def test_bodies_at_a_door_that_never_come(make_gateway, besiege):
         assert answer.status_code == 200, answer.text
 
 
+def test_a_sender_whose_door_others_know(make_gateway, besiege):
+    """What is not proven yet is shared by clients: the sender's own address has its part."""
+    gateway = make_gateway(body_timeout_ms=60000, max_connections=256)
+    source = gateway.api("POST", "/sources", json={
+        "name": "attacked", "preset": "github", "verify": {"secrets": ["s3cret"]}}).json()
+
+    def head(body, code):
+        return head_of("x", len(body), source["path"]).replace(
+            b"Authorization: Bearer x", b"X-Hub-Signature-256: sha256=" + code.encode())
+
+    forged = head(b"x" * 1000, "0" * 64)
+    with besiege(gateway) as siege, contextlib.ExitStack() as stack:
+        for _ in range(60):
+            for address in ATTACKERS:
+                stack.enter_context(gateway.connect(address)).send(forged)
+        siege.hold()
+        siege.expect_refused("bodies", f"source {source['id']}")
+        for n in range(20):  # its body comes behind its head
+            body = b'{"n":%d}' % n
+            held = shares(gateway)["bodies"]["held"]
+            client = stack.enter_context(gateway.connect("127.0.0.99"))
+            client.send(head(body, hmac.new(b"s3cret", body, "sha256").hexdigest()))
+            wait_until(lambda: shares(gateway)["bodies"]["held"] > held, what="one more body")
+            client.send(body)
+            assert client.reply().status_code == 200
+            client.close()
+
+
 def test_heads_with_wrong_tokens_are_answered(gateway, besiege):
     """Each is told so, though its body has not come."""
     with besiege(gateway) as siege, contextlib.ExitStack() as stack:
