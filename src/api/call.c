@@ -14,6 +14,28 @@
 
 #define CODING_MAX 64 /* bytes of a Content-Encoding that is worth to be named */
 
+bool call_is_for_all(const struct call *c)
+{
+	return strcmp(c->session, SESSION_ALL) == 0;
+}
+
+const char *call_where(const struct call *c)
+{
+	return call_is_for_all(c) ? "among those for all sessions" : "in this session";
+}
+
+const struct webhook *call_find_webhook(struct call *c)
+{
+	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session),
+	    &c->id);
+	if (w == NULL) {
+		(void)problem_set(&c->problem, ERR_NOTFOUND, "", "no such webhook %s",
+		    call_where(c)); /* returns the error */
+		call_fail_err(c, ERR_NOTFOUND);
+	}
+	return w;
+}
+
 static void write_error(struct json_writer *w, int status, const char *field,
     const char *message)
 {

@@ -74,6 +74,15 @@ static inline bool call_sees(const struct call *c, uint64_t webhook)
 	return c->token == NULL || !webhook_is_for_all(webhook);
 }
 
+/* Whether the call is about the webhooks for all sessions, which stand for its session then. */
+bool call_is_for_all(const struct call *c);
+
+/* Where what the path names is looked for, as words behind "no such webhook". */
+const char *call_where(const struct call *c);
+
+/* Finds the webhook of the path; NULL: the call has been answered with 404. */
+const struct webhook *call_find_webhook(struct call *c);
+
 /* Sends JSON and ends the call; one that its buffer had no room for is a 500 and a log line. */
 void call_reply(struct call *c, int status, const struct json_writer *json);
 

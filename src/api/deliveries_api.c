@@ -280,7 +280,7 @@ static enum err apply_retry(struct op *op, struct db_txn *txn)
 		    clock_wall_ms());
 	webhook_free(w);
 	if (err == ERR_FULL)
-		return quota_refuse(&dc->call.api->conf.quota, slice_of(dc->call.session), "",
+		return quota_refuse(&dc->call.api->conf.quota, letters_of(dc), "",
 		    &dc->call.problem);
 	return err;
 }

@@ -131,8 +131,8 @@ const size_t DLQ_CALL_SIZE = sizeof(struct dlq_call);
 static void fail_one(struct call *c, enum err result)
 {
 	if (result == ERR_NOTFOUND && c->problem.message[0] == '\0')
-		(void)problem_set(&c->problem, result, "",
-		    "no such dead letter in this session"); /* returns `result` */
+		(void)problem_set(&c->problem, result, "", "no such dead letter %s",
+		    call_where(c)); /* returns `result` */
 	call_fail_err(c, result);
 }
 
@@ -211,7 +211,8 @@ static enum err apply_job(struct op *op, struct db_txn *txn)
 	enum err err = replays_get(txn, &dc->job.key, &other);
 	if (err == OK)
 		return problem_set(&dc->call.problem, ERR_CONFLICT, "",
-		    "one of this session's dead letters is under way: wait for its end");
+		    "one of %s dead letters is under way: wait for its end",
+		    call_is_for_all(&dc->call) ? "these" : "this session's");
 	if (err != ERR_NOTFOUND && err != ERR_CORRUPT)
 		return err;
 	err = replay_count_letters(txn, &dc->job, COUNTED_MAX, &dc->count, &dc->more);

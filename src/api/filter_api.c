@@ -32,8 +32,7 @@ static void free_tested(struct tested *t)
 /* The session that the event is of; empty where the webhook is for all: any. */
 static struct slice session_of(const struct call *c)
 {
-	bool is_any = strcmp(c->session, SESSION_ALL) == 0;
-	return is_any ? SLICE("") : slice_of(c->session);
+	return call_is_for_all(c) ? SLICE("") : slice_of(c->session);
 }
 
 /* Reads an event of the session that is kept. */
@@ -50,8 +49,9 @@ static enum err read_kept(struct call *c, const struct uuid *id, struct tested *
 	if (err == ERR_NOTFOUND ||
 	    (err == OK && session.len > 0 && !slice_eq(slice_of(e.session), session)))
 		return problem_set(&c->problem, ERR_NOTFOUND, "event_id",
-		    "no such event of this session is kept: it went nowhere, is past its "
-		    "retention, or never was");
+		    "no such event%s is kept: it went nowhere, is past its retention, or never "
+		    "was",
+		    call_is_for_all(c) ? "" : " of this session");
 	if (err == OK)
 		memcpy(t->name, e.name, sizeof(t->name));
 	return err;
@@ -182,13 +182,10 @@ static void answer(struct call *c, const struct webhook *w, struct tested *t)
 
 void handle_filter_test(struct call *c)
 {
-	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session),
-	    &c->id);
+	const struct webhook *w = call_find_webhook(c);
 	struct tested t = {.body = BUF_INIT(EVENT_BODY_MAX), .text = BUF_INIT(EVENT_BODY_MAX)};
-	if (w == NULL) {
-		call_fail(c, 404, "", "no such webhook in this session");
+	if (w == NULL)
 		return;
-	}
 	if (!call_has_json(c) || !call_read_body(c, c->api->conf.body_max))
 		return;
 	enum err err = read_request(c, &t);

@@ -40,10 +40,11 @@ static void put_events(const struct api *api, struct buf *out)
 	    "Deliveries made of stored events.", n->deliveries);
 }
 
-/* Deliveries that were cancelled: with their webhooks, and by calls. */
+/* Deliveries that were cancelled: with their webhooks, by calls, given up when published. */
 uint64_t metrics_cancelled(const struct api *api)
 {
-	return purge_cancelled(api->conf.purge) + api->counts.cancelled;
+	return purge_cancelled(api->conf.purge) + api->counts.cancelled +
+	    usage_given_up(api->conf.quota.usage);
 }
 
 static void put_deliveries(const struct api *api, const struct dispatch_figures *f,
@@ -60,6 +61,11 @@ static void put_deliveries(const struct api *api, const struct dispatch_figures 
 	exposition_whole(out, OUTCOMES, "outcome=\"dead\"", f->dead);
 	exposition_whole(out, OUTCOMES, "outcome=\"expired\"", f->expired);
 	exposition_whole(out, OUTCOMES, "outcome=\"cancelled\"", metrics_cancelled(api));
+	exposition_family(out, "waybill_deliveries_given_up_total", "counter",
+	    "Cancelled when published: the webhooks for all sessions had their share of the "
+	    "store.");
+	exposition_whole(out, "waybill_deliveries_given_up_total", "",
+	    usage_given_up(api->conf.quota.usage));
 	exposition_family(out, ATTEMPTS, "counter",
 	    "Attempts that ended, by the receiver's status; none: no answer came.");
 	for (size_t i = 0; i < DISPATCH_CLASSES; i++) {

@@ -512,12 +512,11 @@ static void write_test(const struct call *c, const struct webhook *w, int64_t no
 void handle_test(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
-	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session),
-	    &c->id);
-	if (w == NULL || !w->enabled) {
-		call_fail(c, w == NULL ? 404 : 409, "",
-		    w == NULL ? "no such webhook in this session"
-			      : "the webhook is disabled; enable it first");
+	const struct webhook *w = call_find_webhook(c);
+	if (w == NULL)
+		return;
+	if (!w->enabled) {
+		call_fail(c, 409, "", "the webhook is disabled; enable it first");
 		return;
 	}
 	struct buf body = BUF_INIT(TEST_BODY_MAX);

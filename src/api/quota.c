@@ -10,13 +10,18 @@
 #define FIELD_SIZE 40 /* "[9999].session_id" and a NUL */
 #define MIB (1u << 20)
 
+/* What a taker would hold more. */
+struct more {
+	uint64_t bytes;
+	uint64_t deliveries;
+};
+
 /* A session of the request. */
 struct part {
 	size_t item;      /* its first */
 	uint64_t waiting; /* before the request */
-	uint64_t added;   /* deliveries, by its events so far */
-	uint64_t own;     /* of these to its own webhooks */
-	uint64_t bytes;   /* by its events so far */
+	uint64_t own;     /* deliveries to its own webhooks, by its events so far */
+	struct more more; /* by its events so far, as far as it pays for them */
 };
 
 static struct part *take_part(struct map *parts, const struct quota *q, const struct intake *in,
@@ -51,6 +56,24 @@ static uint64_t own_deliveries(const struct publication *p)
 	for (uint32_t i = 0; i < p->event.deliveries; i++)
 		n += webhook_is_for_all(p->targets[i].webhook) ? 0 : 1;
 	return n;
+}
+
+/* Of the deliveries of an event those that `owner` pays for. */
+static uint64_t paid_by(const struct publication *p, struct slice owner)
+{
+	uint64_t n = 0;
+	struct slice session = slice_of(p->event.session);
+	for (uint32_t i = 0; i < p->event.deliveries; i++)
+		n += slice_eq(webhook_owner(p->targets[i].webhook, session), owner) ? 1 : 0;
+	return n;
+}
+
+/* Adds what `owner` would hold of an event (event_charge()). */
+static void add_event(struct more *more, const struct publication *p, struct slice owner)
+{
+	uint64_t deliveries = paid_by(p, owner);
+	more->deliveries += deliveries;
+	more->bytes += deliveries > 0 ? event_cost(&p->event) : 0;
 }
 
 static uint64_t key_bytes(const struct intake *in, bool has_key)
@@ -105,14 +128,18 @@ enum err quota_refuse(const struct quota *q, struct slice session, const char *f
 	struct amount keys = amount_of(h.n[USAGE_KEYS]);
 	uint64_t waiting = backlog_of_session(q->backlog, q->registry, session);
 	struct amount reserve = amount_of(waiting * USAGE_LETTER);
+	char who[SESSION_MAX + 16] = "the webhooks for all sessions have their";
+	if (!slice_eq(session, SLICE(SESSION_ALL)))
+		(void)snprintf(who, sizeof(who), "session %.*s has its", (int)session.len,
+		    session.ptr);
 	usage_note_refusal(q->usage, session);
 	return problem_set(p, ERR_FULL, field,
-	    "session %.*s has its share of the store: %llu.%u MiB of events that are not over "
+	    "%s share of the store: %llu.%u MiB of events that are not over "
 	    "(%llu deliveries waiting, %llu dead letters), %llu.%u MiB of idempotency keys, "
 	    "and %llu.%u MiB kept for the dead letters that those waiting may become; "
 	    "mend or delete the webhooks that fail, replay or drop the dead letters, or wait; "
 	    "nothing of this was stored",
-	    (int)session.len, session.ptr, open.whole, open.tenths, (unsigned long long)waiting,
+	    who, open.whole, open.tenths, (unsigned long long)waiting,
 	    (unsigned long long)h.n[USAGE_LETTERS], keys.whole, keys.tenths, reserve.whole,
 	    reserve.tenths);
 }
@@ -124,11 +151,12 @@ static enum err add_items(const struct quota *q, const struct intake *in, bool h
 	for (size_t i = 0; i < in->count; i++) {
 		const struct intake_item *item = &in->items[i];
 		struct part *part = take_part(parts, q, in, i);
-		part->bytes += i == 0 ? key_bytes(in, has_key) : 0;
+		part->more.bytes += i == 0 ? key_bytes(in, has_key) : 0;
 		if (item->repeated)
 			continue;
-		part->added += item->publication.event.deliveries;
-		part->bytes += item_bytes(item);
+		part->more.bytes += item->key.expires_ms == 0 ? 0 : IDEMPOTENCY_COST;
+		add_event(&part->more, &item->publication,
+		    slice_of(item->publication.event.session));
 		part->own += own_deliveries(&item->publication);
 		if (q->most > 0 && part->own > 0 && part->waiting + part->own > q->most)
 			return refuse_queue(q, in, i, part, p);
@@ -153,11 +181,29 @@ static void check_share(void *value, void *arg)
 	struct slice session = slice_of(l->intake->items[part->item].publication.event.session);
 	if (l->err != OK)
 		return;
-	l->err = usage_allows(l->quota->usage, session, part->bytes, part->added);
+	l->err = usage_allows(l->quota->usage, session, part->more.bytes,
+	    part->more.deliveries);
 	if (l->err != ERR_FULL)
 		return;
 	name_field(l->intake, part->item, field);
 	l->err = quota_refuse(l->quota, session, field, l->problem);
+}
+
+/*
+ * Whether the store has room for what would wait for the webhooks for all sessions. That these
+ * have their share is no reason for a refusal: publication_write() gives those deliveries up.
+ */
+static enum err check_for_all(const struct quota *q, const struct intake *in)
+{
+	struct more more = {0};
+	for (size_t i = 0; i < in->count; i++) {
+		if (!in->items[i].repeated)
+			add_event(&more, &in->items[i].publication, SLICE(SESSION_ALL));
+	}
+	return usage_allows(q->usage, SLICE(SESSION_ALL), more.bytes, more.deliveries) ==
+		ERR_NOSPACE
+	    ? ERR_NOSPACE
+	    : OK;
 }
 
 static enum err check_sessions(const struct quota *q, const struct intake *in, bool has_key,
@@ -168,7 +214,7 @@ static enum err check_sessions(const struct quota *q, const struct intake *in, b
 	look.err = add_items(q, in, has_key, parts, p);
 	map_each(parts, check_share, &look);
 	map_free_all(parts);
-	return look.err;
+	return look.err == OK ? check_for_all(q, in) : look.err;
 }
 
 /* Whether nobody is near any limit, whatever the request: the usual case, cheap. */

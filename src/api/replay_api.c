@@ -67,14 +67,10 @@ static void answer(struct call *c, int status, const struct replay *r)
 /* Finds the webhook of the path; false: the call has been answered with 404. */
 static bool find_webhook(struct call *c, struct replay_key *key)
 {
-	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session),
-	    &c->id);
-	if (w == NULL) {
-		call_fail(c, 404, "", "no such webhook in this session");
-		return false;
-	}
-	*key = (struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = w->number};
-	return true;
+	const struct webhook *w = call_find_webhook(c);
+	if (w != NULL)
+		*key = (struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = w->number};
+	return w != NULL;
 }
 
 /* What is between the quotes of a string; a number as it is. */

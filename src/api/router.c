@@ -333,9 +333,11 @@ static enum err read_names(struct call *c, const struct path *path)
 				    NAME_FOLDED);
 			memcpy(c->session, segment.ptr, segment.len);
 		} else if (slice_eq(part, SLICE(":id")) && uuid_parse(segment, &c->id) != OK) {
-			return problem_set(&c->problem, ERR_NOTFOUND, "",
-			    c->session[0] == '\0' ? "there is no such id"
-						  : "no such id in this session");
+			if (c->session[0] == '\0')
+				return problem_set(&c->problem, ERR_NOTFOUND, "",
+				    "there is no such id");
+			return problem_set(&c->problem, ERR_NOTFOUND, "", "no such id %s",
+			    call_where(c));
 		}
 	}
 	return OK;

@@ -72,8 +72,9 @@ static void answer_webhook(struct call *c, const struct webhook *w)
 static void explain_exists(struct call *c, enum err err)
 {
 	if (err == ERR_EXISTS)
-		(void)problem_set(&c->problem, err, "url",
-		    "this URL is registered in this session already"); /* returns `err` */
+		(void)problem_set(&c->problem, err, "url", "this URL is registered %s already",
+		    call_is_for_all(c) ? "for all sessions"
+				       : "in this session"); /* returns `err` */
 }
 
 /* What was added to a session in this turn, and the registry lacks so far. */
@@ -130,7 +131,8 @@ static bool has_place(struct call *c)
 	if (count < c->api->conf.webhooks_per_session)
 		return true;
 	problem_set(&c->problem, ERR_CONFLICT, "",
-	    "the session has as many webhooks as max_webhooks_per_session allows: %u",
+	    "%s as many webhooks as max_webhooks_per_session allows: %u",
+	    call_is_for_all(c) ? "all sessions together have" : "the session has",
 	    c->api->conf.webhooks_per_session);
 	return false;
 }
@@ -149,8 +151,9 @@ static bool has_steps(struct call *c, uint32_t steps)
 	if (steps == 0 || others + steps <= SESSION_STEPS_MAX)
 		return true;
 	problem_set(&c->problem, ERR_CONFLICT, "filter",
-	    "the filters of the session's webhooks may take 65536 steps for an event together; "
+	    "the filters of the %s may take 65536 steps for an event together; "
 	    "without this they take %llu, and this adds %u",
+	    call_is_for_all(c) ? "webhooks for all sessions" : "session's webhooks",
 	    (unsigned long long)others, steps);
 	return false;
 }
@@ -216,7 +219,7 @@ void handle_webhook_create(struct call *c)
 	}
 	uuid_random(&wc->w->id);
 	wc->w->number = registry_take_number(c->api->conf.registry);
-	if (strcmp(c->session, SESSION_ALL) == 0)
+	if (call_is_for_all(c))
 		wc->w->number |= WEBHOOK_FOR_ALL;
 	wc->w->created_ms = clock_wall_ms();
 	wc->w->updated_ms = wc->w->created_ms;
@@ -274,19 +277,9 @@ void handle_webhook_list(struct call *c)
 		answer_list(c, after, limit);
 }
 
-/* Finds the webhook of the path; NULL: the call has been answered with 404. */
-static const struct webhook *find(struct call *c)
-{
-	const struct webhook *w = registry_find(c->api->conf.registry, slice_of(c->session),
-	    &c->id);
-	if (w == NULL)
-		call_fail(c, 404, "", "no such webhook in this session");
-	return w;
-}
-
 void handle_webhook_show(struct call *c)
 {
-	const struct webhook *w = find(c);
+	const struct webhook *w = call_find_webhook(c);
 	if (w != NULL)
 		answer_webhook(c, w);
 }
@@ -382,7 +375,7 @@ static void done_change(struct op *op, enum err result)
 static void stage_change(struct call *c, mutate_fn mutate, const char *message)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)c;
-	const struct webhook *w = find(c);
+	const struct webhook *w = call_find_webhook(c);
 	if (w == NULL)
 		return;
 	wc->number = w->number;

@@ -51,13 +51,19 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 	record_seal(&s->attempt, attempts_place(&s->delivery.id, s->delivery.attempts));
 }
 
-/* Writes the row of the attempt, unless its session holds all of the store that it may. */
+/* Writes the row of the attempt, unless its owner holds all of the store that it may. */
 static enum err write_attempt(const struct settlement *s, struct db_txn *txn)
 {
+	struct event e = {0};
 	struct slice record = buf_view(&s->attempt);
-	if (record.len == 0 || !usage_admits(txn, s->session, attempts_row_cost(record)))
+	struct slice owner = webhook_owner(s->delivery.webhook, s->session);
+	if (record.len == 0 || !usage_admits(txn, owner, attempts_row_cost(record)))
 		return OK;
-	return attempts_put(txn, s->session, &s->delivery.id, s->delivery.attempts, record);
+	enum err err = events_get(txn, &s->delivery.event_id, &e, NULL);
+	if (err == ERR_NOTFOUND || err == ERR_CORRUPT)
+		return OK; /* nobody could pay for it */
+	return err == OK ? attempts_put(txn, &e, &s->delivery.id, s->delivery.attempts, record)
+			 : err;
 }
 
 /*

@@ -43,6 +43,7 @@ struct check {
 
 	/* DB_HISTORY and DB_DEAD: the session whose rows are being passed; "": none yet */
 	char session[SESSION_MAX + 1];
+	bool passed_for_all; /* an event that counts for SESSION_ALL was among them */
 
 	/*
 	 * DB_REPEATS and DB_USAGE: bytes of keys, each times a number that its session's digest

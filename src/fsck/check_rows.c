@@ -51,9 +51,20 @@ static void pass_session(struct check *c, struct slice session)
 		check_find(c, "usage has no row of its session");
 }
 
+/* The same of a row that counts for the webhooks for all sessions, once. */
+static void pass_for_all(struct check *c)
+{
+	struct slice value;
+	if (!c->passed_for_all &&
+	    db_get(c->txn, DB_USAGE, SLICE(SESSION_ALL), &value) == ERR_NOTFOUND)
+		check_find(c, "usage has no row of " SESSION_ALL);
+	c->passed_for_all = true;
+}
+
 static void end_sessions(struct check *c)
 {
 	c->session[0] = '\0';
+	c->passed_for_all = false;
 }
 
 static bool parse_id(struct slice key, struct uuid *id)
@@ -174,6 +185,7 @@ static bool was_replayed(struct check *c, const struct event *e)
 static void check_deliveries(struct check *c, const struct event *e)
 {
 	uint32_t open = 0;
+	uint32_t open_all = 0;
 	bool readable = true;
 	for (uint32_t n = 1; n <= e->deliveries; n++) {
 		struct delivery d;
@@ -184,12 +196,16 @@ static void check_deliveries(struct check *c, const struct event *e)
 			check_find(c, "there is no record of its delivery %u of %u", n,
 			    e->deliveries);
 		readable = readable && err == OK;
-		open += err == OK && (d.status == DELIVERY_WAITING || d.status == DELIVERY_DEAD)
-		    ? 1
-		    : 0;
+		bool is_open = err == OK &&
+		    (d.status == DELIVERY_WAITING || d.status == DELIVERY_DEAD);
+		open += is_open ? 1 : 0;
+		open_all += is_open && webhook_is_for_all(d.webhook) ? 1 : 0;
 	}
 	if (readable && open != e->open)
 		check_find(c, "it counts %u open deliveries, there are %u", e->open, open);
+	if (readable && open_all < e->open_all) /* more: from before they were counted */
+		check_find(c, "it counts %u open for all sessions, there are %u", e->open_all,
+		    open_all);
 }
 
 static void begin_event(struct check *c, struct slice value)
@@ -566,8 +582,12 @@ static void row_history(struct check *c, struct slice key, struct slice value)
 		check_find(c, "the row is malformed");
 		return;
 	}
-	pass_session(c, session);
 	enum err err = events_get(c->txn, &id, &e, NULL);
+	bool for_all_pay = err == OK && e.open_all > 0;
+	if (!for_all_pay || e.open > e.open_all)
+		pass_session(c, session);
+	if (for_all_pay)
+		pass_for_all(c);
 	if (err == ERR_NOTFOUND)
 		check_find(c, "there is no such event");
 	else if (err == OK && (e.deliveries == 0 || !slice_eq(slice_of(e.session), session)))

@@ -40,7 +40,7 @@ uint64_t attempts_place(const struct uuid *delivery, uint32_t number)
 }
 
 /* Most come in the order of their keys, whose pages are then filled to the full. */
-enum err attempts_put(struct db_txn *txn, struct slice session, const struct uuid *delivery,
+enum err attempts_put(struct db_txn *txn, const struct event *e, const struct uuid *delivery,
     uint32_t number, struct slice record)
 {
 	unsigned char bytes[KEY_SIZE];
@@ -50,8 +50,7 @@ enum err attempts_put(struct db_txn *txn, struct slice session, const struct uui
 	if (err == ERR_EXISTS)
 		err = replace(txn, key, record, &old);
 	if (err == OK)
-		usage_change(txn, session, USAGE_OPEN,
-		    (int64_t)attempts_row_cost(record) - (int64_t)old);
+		event_charge(txn, e, (int64_t)attempts_row_cost(record) - (int64_t)old);
 	return err;
 }
 

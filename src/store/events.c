@@ -1,9 +1,9 @@
 /*
  * Events in pieces. The record of piece 0: version (1), created_ms (8), settled_ms (8),
- * deliveries (4), open (4), body_bytes (4), session (2 + n), name (2 + n), then
+ * deliveries (4), open_all (2), open (2), body_bytes (4), session (2 + n), name (2 + n), then
  * body bytes up to the piece's limit; of the others: body bytes alone. Each is
  * sealed (record.h). To change it: raise VERSION and decode the old form as well;
- * version 1 has no settled_ms.
+ * version 1 has no settled_ms. Where open_all was not kept yet there is a 0: the session pays.
  */
 #include "store/events.h"
 
@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/record.h"
 #include "store/migration.h"
+#include "store/retention.h"
 #include "store/usage.h"
 
 #define VERSION 2
@@ -48,7 +49,8 @@ static void encode_head(const struct event *e, struct buf *out)
 	put_i64(out, e->created_ms);
 	put_i64(out, e->settled_ms);
 	put_u32(out, e->deliveries);
-	put_u32(out, e->open);
+	put_u16(out, (uint16_t)e->open_all);
+	put_u16(out, (uint16_t)e->open);
 	put_u32(out, e->body_bytes);
 	put_text(out, slice_of(e->session));
 	put_text(out, slice_of(e->name));
@@ -105,11 +107,12 @@ enum err events_decode_head(struct slice value, struct event *e, struct reader *
 	head.created_ms = get_i64(r);
 	head.settled_ms = version == VERSION ? get_i64(r) : 0;
 	head.deliveries = get_u32(r);
-	head.open = get_u32(r);
+	head.open_all = get_u16(r);
+	head.open = get_u16(r);
 	head.body_bytes = get_u32(r);
 	get_cstr(r, head.session, SESSION_MAX);
 	get_cstr(r, head.name, EVENT_MAX);
-	if (r->failed || head.deliveries > EVENT_DELIVERIES_MAX ||
+	if (r->failed || head.deliveries > EVENT_DELIVERIES_MAX || head.open_all > head.open ||
 	    head.body_bytes > STORED_BODY_MAX)
 		return ERR_CORRUPT;
 	head.id = e->id; /* is the key's */
@@ -246,33 +249,51 @@ static enum err write_head(struct db_txn *txn, const struct event *e, struct rea
 	return err;
 }
 
-enum err events_release(struct db_txn *txn, const struct uuid *id, int64_t now_ms,
-    struct event *left)
+enum err events_release(struct db_txn *txn, const struct delivery *d, int64_t now_ms,
+    struct event *before, struct event *left)
 {
 	struct reader r;
-	enum err err = read_for_change(txn, id, left, &r);
+	enum err err = read_for_change(txn, &d->event_id, before, &r);
 	if (err != OK)
 		return err;
+	*left = *before;
 	left->open -= left->open > 0 ? 1 : 0;
+	if (webhook_is_for_all(d->webhook) && left->open_all > 0)
+		left->open_all--;
+	if (left->open_all > left->open) /* damaged: what is counted of it stays possible */
+		left->open_all = left->open;
 	if (left->open == 0) /* later than any time before: each has an entry of its own */
 		left->settled_ms = now_ms > left->settled_ms ? now_ms : left->settled_ms + 1;
 	return write_head(txn, left, &r);
 }
 
-enum err events_reopen(struct db_txn *txn, const struct uuid *id, struct event *before)
+enum err events_reopen(struct db_txn *txn, const struct delivery *d, struct event *before,
+    struct event *now)
 {
 	struct reader r;
-	enum err err = read_for_change(txn, id, before, &r);
+	enum err err = read_for_change(txn, &d->event_id, before, &r);
 	if (err != OK)
 		return err;
-	struct event open = *before;
-	open.open++;
-	return write_head(txn, &open, &r);
+	*now = *before;
+	now->open += now->open < EVENT_DELIVERIES_MAX ? 1 : 0;
+	if (webhook_is_for_all(d->webhook) && now->open_all < now->open)
+		now->open_all++;
+	return write_head(txn, now, &r);
 }
 
 uint64_t event_cost(const struct event *e)
 {
 	return e->body_bytes + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST;
+}
+
+void event_charge(struct db_txn *txn, const struct event *e, int64_t bytes)
+{
+	if (e->open == 0)
+		usage_change(txn, slice_of(e->session), USAGE_HISTORY, bytes);
+	if (e->open > e->open_all)
+		usage_change(txn, slice_of(e->session), USAGE_OPEN, bytes);
+	if (e->open_all > 0)
+		usage_change(txn, SLICE(SESSION_ALL), USAGE_OPEN, bytes);
 }
 
 enum err events_drop(struct db_txn *txn, const struct uuid *id)
@@ -500,21 +521,41 @@ static struct delivery make_delivery(const struct publication *p, uint32_t n)
 	return d;
 }
 
+/*
+ * Says in *e how many of the deliveries to webhooks for all sessions are open: all that go
+ * there, or none where these have no room for the event. False: they are cancelled.
+ */
+static bool open_for_all(struct db_txn *txn, const struct publication *p, struct event *e)
+{
+	e->open_all = 0;
+	for (uint32_t n = 0; n < e->deliveries; n++)
+		e->open_all += webhook_is_for_all(p->targets[n].webhook) ? 1 : 0;
+	if (usage_admits_waiting(txn, SLICE(SESSION_ALL), event_cost(e), e->open_all))
+		return true;
+	e->open -= e->open_all;
+	e->open_all = 0;
+	e->settled_ms = e->open == 0 ? e->created_ms : 0;
+	return false;
+}
+
 enum err publication_write(struct db_txn *txn, const struct publication *p)
 {
-	if (p->event.deliveries == 0)
+	struct event e = p->event;
+	if (e.deliveries == 0)
 		return OK;
-	struct slice session = slice_of(p->event.session);
-	enum err err = events_put(txn, &p->event, p->body);
+	bool opens_for_all = open_for_all(txn, p, &e);
+	enum err err = events_put(txn, &e, p->body);
 	if (err == OK)
-		err = history_put(txn, session, &p->event.id);
+		err = history_put(txn, slice_of(e.session), &e.id);
 	if (err == OK)
-		usage_change(txn, session, USAGE_OPEN, (int64_t)event_cost(&p->event));
-	for (uint32_t n = 0; err == OK && n < p->event.deliveries; n++) {
+		event_charge(txn, &e, (int64_t)event_cost(&e));
+	for (uint32_t n = 0; err == OK && n < e.deliveries; n++) {
 		struct delivery d = make_delivery(p, n);
-		err = queue_add(txn, &d);
+		bool waits = opens_for_all || !webhook_is_for_all(d.webhook);
+		d.status = waits ? DELIVERY_WAITING : DELIVERY_CANCELLED;
+		err = waits ? queue_add(txn, &d) : queue_put(txn, &d);
 	}
-	return err;
+	return err == OK && e.open == 0 ? retention_enter(txn, &e) : err;
 }
 
 struct queue_place publication_place(const struct publication *p, uint32_t n)

@@ -34,8 +34,9 @@ struct event {
 	char name[EVENT_MAX + 1];
 	int64_t created_ms; /* wall */
 	uint32_t
-	    deliveries; /* made when it was published; their ids are the range behind `id` */
-	uint32_t open;  /* of these, waiting or dead: while there are any, it stays */
+	    deliveries;    /* made when it was published; their ids are the range behind `id` */
+	uint32_t open;     /* of these, waiting or dead: while there are any, it stays */
+	uint32_t open_all; /* of the open ones, those to webhooks for all sessions */
 	uint32_t body_bytes;
 	int64_t settled_ms; /* wall; when the last of them was over; 0: it never was */
 };
@@ -61,18 +62,19 @@ MUST_CHECK enum err events_read_body(struct db_txn *txn, const struct uuid *id, 
     char *out, size_t max, size_t *n);
 
 /*
- * One delivery less is open at `now_ms`; *left is the event as it is then, with `open` 0 when
- * that was the last. ERR_NOTFOUND where there is no such event, or one that cannot be read.
+ * Delivery `d` of its event is open no more at `now_ms`; *before is the event as it was, *left
+ * as it is then, with `open` 0 when that was the last. ERR_NOTFOUND where there is no such
+ * event, or one that cannot be read.
  */
-MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id, int64_t now_ms,
-    struct event *left);
+MUST_CHECK enum err events_release(struct db_txn *txn, const struct delivery *d, int64_t now_ms,
+    struct event *before, struct event *left);
 
 /*
- * One delivery more is open: one that was over is sent again. *before is the event as it was.
- * ERR_NOTFOUND as in events_release().
+ * Delivery `d`, which was over, is open again: it is sent again. *before and *now are its event
+ * as it was and as it is. ERR_NOTFOUND as in events_release().
  */
-MUST_CHECK enum err events_reopen(struct db_txn *txn, const struct uuid *id,
-    struct event *before);
+MUST_CHECK enum err events_reopen(struct db_txn *txn, const struct delivery *d,
+    struct event *before, struct event *now);
 
 /*
  * Finds which event a delivery is of, by its id alone. ERR_NOTFOUND where that is not there or
@@ -95,6 +97,12 @@ MUST_CHECK enum err events_decode_head(struct slice value, struct event *e, stru
 
 /* What an event counts for, in bytes, with its deliveries and without their attempts. */
 uint64_t event_cost(const struct event *e);
+
+/*
+ * Adds `bytes` to what is held by each who pays for `e`: its session while a delivery to one of
+ * its webhooks is open, SESSION_ALL while one to a webhook for all is; then it is history.
+ */
+void event_charge(struct db_txn *txn, const struct event *e, int64_t bytes);
 
 /* Removes an event, its deliveries' records apart. ERR_NOTFOUND. */
 MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
@@ -175,7 +183,10 @@ void publication_address(struct publication *p, const struct webhook *w);
 /* Gives the event its id and time, and each delivery the id behind it. */
 void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms);
 
-/* Writes the event and its deliveries; one that goes nowhere is not written. */
+/*
+ * Writes the event and its deliveries; one that goes nowhere is not written. Where SESSION_ALL
+ * may hold no more, those to webhooks for all sessions are cancelled, and counted (usage.h).
+ */
 MUST_CHECK enum err publication_write(struct db_txn *txn, const struct publication *p);
 
 /* The place in its webhook's queue of delivery `n`, 0 … deliveries - 1. */

@@ -19,17 +19,27 @@
 static const enum db_table TABLES[] = {DB_HISTORY, DB_DEAD};
 #define TABLE_COUNT (sizeof(TABLES) / sizeof(TABLES[0]))
 
-/* Adds what one event counts for. ERR_NOTFOUND, ERR_CORRUPT. */
-static enum err add_event(struct db_txn *txn, const struct uuid *id, struct holding *h)
+/*
+ * Adds what one event counts for: for its session, or (for_all) for SESSION_ALL, as one that
+ * waits for a webhook for all sessions. ERR_NOTFOUND, ERR_CORRUPT.
+ */
+static enum err add_event(struct db_txn *txn, const struct uuid *id, bool for_all,
+    struct holding *h)
 {
 	struct event e = {.id = *id};
 	uint64_t cost = 0;
 	enum err err = events_get(txn, id, &e, NULL);
 	if (err == OK)
 		err = retention_cost(txn, &e, &cost);
-	if (err == OK)
-		h->n[e.open > 0 ? USAGE_OPEN : USAGE_HISTORY] += cost;
-	return err;
+	if (err != OK)
+		return err;
+	if (for_all)
+		h->n[USAGE_OPEN] += e.open_all > 0 ? cost : 0;
+	else if (e.open == 0)
+		h->n[USAGE_HISTORY] += cost;
+	else
+		h->n[USAGE_OPEN] += e.open > e.open_all ? cost : 0;
+	return OK;
 }
 
 /* The session that a row of one of the tables belongs to; false for a malformed one. */
@@ -43,7 +53,7 @@ static enum err add_row(struct db_txn *txn, enum db_table t, struct slice sessio
     const struct uuid *id, struct slice value, struct holding *h)
 {
 	if (t == DB_HISTORY)
-		return add_event(txn, id, h);
+		return add_event(txn, id, false, h);
 	h->n[USAGE_OPEN] += dead_letters_cost(session, value.len);
 	h->n[USAGE_LETTERS]++;
 	return OK;
@@ -75,12 +85,35 @@ static enum err count_table(struct db_txn *txn, enum db_table t, struct slice se
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
+/* Adds what waits for the webhooks for all sessions, of all events. */
+static enum err count_for_all(struct db_txn *txn, struct holding *h)
+{
+	struct db_cursor *cursor = NULL;
+	struct slice key;
+	struct slice value;
+	struct slice session;
+	struct uuid id;
+	enum err err = db_cursor(txn, DB_HISTORY, &cursor);
+	while (err == OK) {
+		err = db_next(cursor, &key, &value);
+		if (err == OK && parse_row(key, &session, &id)) {
+			err = add_event(txn, &id, true, h);
+			if (err == ERR_NOTFOUND)
+				err = ERR_CORRUPT;
+		}
+	}
+	db_cursor_close(cursor);
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
 enum err recount_session(struct db_txn *txn, struct slice session, struct holding *out)
 {
 	struct holding h = {0};
 	enum err err = OK;
 	for (size_t i = 0; err == OK && i < TABLE_COUNT; i++)
 		err = count_table(txn, TABLES[i], session, &h);
+	if (err == OK && slice_eq(session, SLICE(SESSION_ALL)))
+		err = count_for_all(txn, &h);
 	if (err == OK)
 		*out = h;
 	return err;

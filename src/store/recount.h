@@ -9,8 +9,8 @@
 #include "store/usage.h"
 
 /*
- * Counts what `session` holds but its keys. O(its events and dead letters). ERR_CORRUPT where
- * one of its events cannot be read: then nobody can say.
+ * Counts what `session` holds but its keys. O(its events and dead letters); SESSION_ALL:
+ * O(all events). ERR_CORRUPT where one of these events cannot be read: then nobody can say.
  */
 MUST_CHECK enum err recount_session(struct db_txn *txn, struct slice session,
     struct holding *out);

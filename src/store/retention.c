@@ -49,53 +49,77 @@ enum err retention_cost(struct db_txn *txn, const struct event *e, uint64_t *out
 	return err;
 }
 
-/* Enters an event that has no open delivery any more. */
-static enum err enter(struct db_txn *txn, const struct event *e)
+enum err retention_enter(struct db_txn *txn, const struct event *e)
 {
 	unsigned char key[KEY_SIZE];
 	uint64_t cost = 0;
 	enum err err = retention_cost(txn, e, &cost);
-	if (err == OK)
-		err = put_number(txn, DB_SETTLED, settled_key(e->settled_ms, &e->id, key),
-		    cost);
-	if (err == OK)
-		usage_move(txn, slice_of(e->session), USAGE_OPEN, USAGE_HISTORY, cost);
+	return err == OK
+	    ? put_number(txn, DB_SETTLED, settled_key(e->settled_ms, &e->id, key), cost)
+	    : err;
+}
+
+/* Whether the same pay for an event at two times (event_charge()). */
+static bool is_paid_alike(const struct event *a, const struct event *b)
+{
+	return (a->open == 0) == (b->open == 0) && (a->open_all > 0) == (b->open_all > 0) &&
+	    (a->open > a->open_all) == (b->open > b->open_all);
+}
+
+/* From now on those pay for an event who do so as it is now. */
+static enum err recharge(struct db_txn *txn, const struct event *before,
+    const struct event *now)
+{
+	uint64_t cost = 0;
+	if (is_paid_alike(before, now))
+		return OK;
+	enum err err = retention_cost(txn, now, &cost);
+	event_charge(txn, before, -(int64_t)cost);
+	event_charge(txn, now, (int64_t)cost);
 	return err;
 }
 
 enum err retention_settle(struct db_txn *txn, const struct delivery *d, int64_t now_ms)
 {
+	struct event before = {0};
 	struct event left = {0};
 	enum err err = queue_put(txn, d);
 	if (err == OK)
-		err = events_release(txn, &d->event_id, now_ms, &left);
+		err = events_release(txn, d, now_ms, &before, &left);
+	if (err == OK)
+		err = recharge(txn, &before, &left);
 	if (err == OK && left.open == 0)
-		return enter(txn, &left);
+		return retention_enter(txn, &left);
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-/* Whether the session of an event that is over may hold it as one that is open. */
-static enum err may_reopen(struct db_txn *txn, const struct event *e, uint64_t *cost)
+/* Whether who is to pay for an event again, as `d` is open again, may hold it. */
+static enum err may_reopen(struct db_txn *txn, const struct event *e, const struct delivery *d)
 {
 	const struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
-	enum err err = retention_cost(txn, e, cost);
-	return err == OK ? usage_allows(u, slice_of(e->session), *cost, 1) : err;
+	bool for_all = webhook_is_for_all(d->webhook);
+	bool pays = for_all ? e->open_all > 0 : e->open > e->open_all;
+	uint64_t cost = 0;
+	enum err err = pays ? OK : retention_cost(txn, e, &cost);
+	if (err != OK || pays)
+		return err;
+	return usage_allows(u, webhook_owner(d->webhook, slice_of(e->session)), cost, 1);
 }
 
 enum err retention_reopen(struct db_txn *txn, const struct delivery *d)
 {
 	unsigned char key[KEY_SIZE];
 	struct event e = {0};
-	uint64_t cost = 0;
+	struct event now = {0};
 	enum err err = events_get(txn, &d->event_id, &e, NULL);
-	bool is_over = err == OK && e.open == 0;
-	if (is_over)
-		err = may_reopen(txn, &e, &cost);
+	if (err == OK)
+		err = may_reopen(txn, &e, d);
 	if (err == OK || err == ERR_CORRUPT) /* which it logs */
-		err = events_reopen(txn, &d->event_id, &e);
-	if (err != OK || !is_over)
+		err = events_reopen(txn, d, &e, &now);
+	if (err == OK)
+		err = recharge(txn, &e, &now);
+	if (err != OK || e.open > 0)
 		return err;
-	usage_move(txn, slice_of(e.session), USAGE_HISTORY, USAGE_OPEN, cost);
 	/* of an old record nobody knows when it was settled: that entry is overtaken */
 	if (e.settled_ms != 0)
 		err = db_del(txn, DB_SETTLED, settled_key(e.settled_ms, &e.id, key));
@@ -159,7 +183,7 @@ static enum err drop_event(struct db_txn *txn, const struct event *e, size_t *dr
 		err = history_del(txn, slice_of(e->session), &e->id);
 	if (err != OK && err != ERR_NOTFOUND)
 		return err;
-	usage_change(txn, slice_of(e->session), USAGE_HISTORY, -(int64_t)cost);
+	event_charge(txn, e, -(int64_t)cost);
 	return events_drop(txn, &e->id);
 }
 

@@ -34,10 +34,17 @@ MUST_CHECK enum err retention_settle(struct db_txn *txn, const struct delivery *
 /*
  * The event of `d`, a delivery that is over, is open again: it is kept, and counts as open,
  * until it is settled anew. ERR_NOTFOUND where there is no such event, or one that cannot be
- * read. ERR_FULL, ERR_NOSPACE: its session may hold no more (usage.h). Nothing is written then.
+ * read. ERR_FULL, ERR_NOSPACE: whose webhook it goes to may hold no more (usage.h). Nothing is
+ * written then.
  * The caller writes the delivery.
  */
 MUST_CHECK enum err retention_reopen(struct db_txn *txn, const struct delivery *d);
+
+/*
+ * Enters an event whose last open delivery is over since e->settled_ms among those that are
+ * swept. The sticky error.
+ */
+MUST_CHECK enum err retention_enter(struct db_txn *txn, const struct event *e);
 
 /* Cancels at most `max` deliveries of `webhook`; *cancelled says how many. */
 MUST_CHECK enum err retention_cancel_queue(struct db_txn *txn, uint64_t webhook, int64_t now_ms,

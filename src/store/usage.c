@@ -21,6 +21,7 @@
 #define RATIO_MIN (UNIT / 2)    /* what is counted is an estimate: it may be too much… */
 #define RATIO_MAX (4 * UNIT)    /* …and pages have a quarter of what fits, or more */
 #define HISTORY_PERCENT 75      /* of the capacity: above, history goes early */
+#define FOR_ALL_PERCENT 50      /* of the capacity: below the above, so that history stays */
 #define PAGE_BYTES 4096         /* about what is copied of a page */
 #define KEY_BYTES 256           /* bytes of pages that a new key has, about */
 #define COPIES 2                /* of a page there are so many until one is free again */
@@ -52,8 +53,10 @@ struct usage {
 	int64_t total[USAGE_KINDS];
 	uint64_t holders; /* sessions that hold something that does not yield */
 	struct usage_room room;
-	uint64_t counted; /* bytes of all kinds, when the room was measured */
-	uint64_t ratio;   /* bytes of pages for UNIT bytes counted */
+	uint64_t counted;      /* bytes of all kinds, when the room was measured */
+	uint64_t ratio;        /* bytes of pages for UNIT bytes counted */
+	uint64_t given_up;     /* deliveries that usage_admits_waiting() did not admit */
+	uint64_t given_up_now; /* of these, in the open transaction */
 	struct shares_figures figures;
 };
 
@@ -203,6 +206,8 @@ static void end_row(struct usage *u, struct row *row, bool committed)
 static void on_ended(void *arg, bool committed)
 {
 	struct usage *u = arg;
+	u->given_up -= committed ? 0 : u->given_up_now;
+	u->given_up_now = 0;
 	while (!SLIST_EMPTY(&u->touched)) {
 		struct row *row = SLIST_FIRST(&u->touched);
 		SLIST_REMOVE_HEAD(&u->touched, link);
@@ -312,17 +317,6 @@ void usage_change(struct db_txn *txn, struct slice session, enum usage_kind kind
 	struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
 	if (session.len > 0)
 		add(u, touch(u, session), kind, by);
-}
-
-void usage_move(struct db_txn *txn, struct slice session, enum usage_kind from,
-    enum usage_kind to, uint64_t n)
-{
-	struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
-	if (session.len == 0)
-		return;
-	struct row *row = touch(u, session);
-	add(u, row, from, -(int64_t)n);
-	add(u, row, to, (int64_t)n);
 }
 
 struct holding usage_of(const struct usage *u, struct slice session)
@@ -444,10 +438,14 @@ enum err usage_allows(const struct usage *u, struct slice session, uint64_t byte
 		return ERR_NOSPACE;
 	const struct allotment *a = map_get(u->allotments, session.ptr, session.len);
 	struct holding h = usage_of(u, session);
-	uint64_t most = a != NULL ? a->bytes : u->conf.per_session;
+	bool is_for_all = slice_eq(session, SLICE(SESSION_ALL));
+	uint64_t most = a != NULL ? a->bytes : is_for_all ? 0 : u->conf.per_session;
+	uint64_t more = pages_of_more(u, bytes, deliveries);
 	if ((a != NULL || most > 0) && held_of(&h) + bytes > most)
 		return ERR_FULL;
-	uint64_t more = pages_of_more(u, bytes, deliveries);
+	if (is_for_all && is_measured(u) &&
+	    pages_held(u, session, &h) + more > u->room.capacity / 100 * FOR_ALL_PERCENT)
+		return ERR_FULL;
 	if (are_all_below(u, more)) /* mostly; to count what waits for one takes longer */
 		return OK;
 	return by_rule(u, session, &h, more, a != NULL);
@@ -457,6 +455,23 @@ bool usage_admits(struct db_txn *txn, struct slice session, uint64_t bytes)
 {
 	const struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
 	return usage_allows(u, session, bytes, 0) == OK;
+}
+
+bool usage_admits_waiting(struct db_txn *txn, struct slice session, uint64_t bytes,
+    uint64_t deliveries)
+{
+	struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
+	if (deliveries == 0 || usage_allows(u, session, bytes, deliveries) == OK)
+		return true;
+	u->given_up += deliveries;
+	u->given_up_now += deliveries;
+	usage_note_refusal(u, session);
+	return false;
+}
+
+uint64_t usage_given_up(const struct usage *u)
+{
+	return u->given_up;
 }
 
 void usage_note_refusal(struct usage *u, struct slice session)

@@ -19,6 +19,11 @@
  *  - Bytes are counted as rows have them; pages are larger than what lies in them, so the rule
  *    takes them times what all pages have for each byte counted (at most 4: LMDB joins pages
  *    that are emptier than a quarter).
+ *  - The webhooks for all sessions have a share as a session has, under the name SESSION_ALL.
+ *    An event that waits for both counts for both (events.h, event_charge()): so neither comes
+ *    to hold more than was asked for when the other is done with it. The ratio above evens out
+ *    what is counted twice. They hold half of the capacity at most: what they have no room for
+ *    is cancelled, and history, which says so, is to find some.
  *  - A delivery that waits counts for the dead letter that it may become, too: that is written
  *    without asking anybody.
  *  - History is never the reason for a refusal: it yields (retention.h). A session that has
@@ -97,10 +102,6 @@ void usage_measure(struct usage *u, const struct usage_room *room);
  */
 void usage_change(struct db_txn *txn, struct slice session, enum usage_kind kind, int64_t by);
 
-/* Turns `n` bytes of one kind into another. */
-void usage_move(struct db_txn *txn, struct slice session, enum usage_kind from,
-    enum usage_kind to, uint64_t n);
-
 /* What a session holds, and all together. */
 struct holding usage_of(const struct usage *u, struct slice session);
 struct holding usage_total(const struct usage *u);
@@ -118,6 +119,16 @@ bool usage_allows_any(const struct usage *u, uint64_t bytes, uint64_t deliveries
 
 /* The same for what is written within a transaction. */
 bool usage_admits(struct db_txn *txn, struct slice session, uint64_t bytes);
+
+/*
+ * The same for an event of `bytes` of which `deliveries` wait; one that is not admitted is
+ * counted as given up. None are always admitted.
+ */
+bool usage_admits_waiting(struct db_txn *txn, struct slice session, uint64_t bytes,
+    uint64_t deliveries);
+
+/* Deliveries that were given up so, since it was made. */
+uint64_t usage_given_up(const struct usage *u);
 
 /* Counts that a session was refused, and says so in the log, once a minute a session. */
 void usage_note_refusal(struct usage *u, struct slice session);

@@ -282,3 +282,44 @@ def test_max_webhooks_count_apart(make_gateway, receiver):
         register(gateway, receiver.url(f"/{n}"))
         gateway.register("s1", receiver.url(f"/{n}"))
     expect_error(gateway.api("POST", ALL, json={"url": receiver.url("/2")}), 409)
+
+
+ABSENT = "00000000-0000-4000-8000-000000000000"
+NOWHERE = [
+    ("GET", f"/{ABSENT}"), ("PATCH", f"/{ABSENT}"), ("DELETE", f"/{ABSENT}"),
+    ("POST", f"/{ABSENT}/enable"), ("POST", f"/{ABSENT}/disable"), ("POST", f"/{ABSENT}/test"),
+    ("POST", f"/{ABSENT}/rotate-secret"), ("POST", f"/{ABSENT}/filter-test"),
+    ("POST", f"/{ABSENT}/replay"), ("GET", f"/{ABSENT}/replay"), ("DELETE", f"/{ABSENT}/replay"),
+    ("POST", f"/dlq/{ABSENT}/replay"), ("DELETE", f"/dlq/{ABSENT}"), ("GET", "/none"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method, path", NOWHERE)
+def test_answers_speak_of_no_session(gateway, method, path):
+    answer = gateway.api(method, ALL + path, json={} if method in ("POST", "PATCH") else None)
+    expect_error(answer, 404, mentions=["no such ", " among those for all sessions"])
+    assert "session " not in answer.json()["error"]["message"]
+
+
+def test_refusals_speak_of_all_sessions(make_gateway, receiver):
+    gateway = make_gateway(max_webhooks_per_session=2)
+    hook = register(gateway, receiver.url())
+    twice = gateway.api("POST", ALL, json={"url": receiver.url()})
+    expect_error(twice, 409, mentions=["is registered for all sessions already"])
+    absent = gateway.api(
+        "POST", f"{ALL}/{hook['id']}/filter-test", json={"event_id": ABSENT}
+    )
+    expect_error(absent, 404, mentions=["no such event is kept"])
+    register(gateway, receiver.url("/2"))
+    third = gateway.api("POST", ALL, json={"url": receiver.url("/3")})
+    expect_error(third, 409, mentions=["all sessions together have as many webhooks as max_"])
+
+
+def test_too_many_steps_are_those_of_all_sessions(gateway):
+    dear = {"any": [{"path": f"/data/{n}", "contains": "x"} for n in range(64)]}
+    for n in range(100):
+        body = {"url": f"http://127.0.0.1:9/{n}", "filter": dear}
+        answer = gateway.api("POST", ALL, json=body)
+        if answer.status_code != 200:
+            break
+    expect_error(answer, 409, mentions=["the filters of the webhooks for all sessions may take"])

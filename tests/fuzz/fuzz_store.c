@@ -303,10 +303,11 @@ static void check_release(struct db_txn *txn, const struct uuid *id)
 	struct event before;
 	struct event after;
 	struct event left;
+	struct delivery d = {.event_id = *id};
 	struct buf body = BUF_INIT(BODY_MAX);
 	struct buf same = BUF_INIT(BODY_MAX);
 	if (events_get(txn, id, &before, &body) == OK) {
-		panic_if(events_release(txn, id, NOW_MS, &left) != OK, "release");
+		panic_if(events_release(txn, &d, NOW_MS, &before, &left) != OK, "release");
 		panic_if(events_get(txn, id, &after, &same) != OK, "gone");
 		panic_if(!slice_eq(buf_view(&body), buf_view(&same)), "another body");
 		panic_if(after.open != before.open - (before.open > 0 ? 1 : 0), "open");

@@ -12,10 +12,11 @@ import time
 import pytest
 
 from harness import Hold, expect_error, hooks_path, wait_until, waybill
-from siege import full
+from siege import IS_FULL, full
 
 GO_ON_S = 2  # how long the attack goes on where it is refused
 MIB = 1 << 20
+FULL = pytest.mark.skipif(not IS_FULL, reason="only in the full siege")
 
 
 def metric(gateway, name):
@@ -110,6 +111,61 @@ def test_events_that_wait(make_gateway, besiege, make_receiver, store, store_byt
         wait_until(lambda: usage(gateway, "big")["open_bytes"] == 0, 30, "an empty queue")
         assert post(gateway, message(size)).status_code == 202
         gate.release()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("answer", ["hangs", pytest.param("is dead", marks=FULL)])
+@pytest.mark.parametrize("store, store_bytes", [("64MiB", 64 * MIB), full("256MiB", 256 * MIB)])
+def test_webhook_for_all_that_is_down(
+    make_gateway, besiege, make_receiver, store, store_bytes, answer
+):
+    """
+    What waits for it, or died of it, is its own share's: sessions publish far more than the
+    store holds. What there is no room for is cancelled, counted, and can be had again.
+    """
+    size = 100_000
+    gate = Hold()
+    down, receiver = make_receiver(gate if answer == "hangs" else 500), make_receiver()
+    gateway = make_gateway(
+        store_max_bytes=store, retry_schedule="1ms", circuit_failures=1000000
+    )
+    attacked = {"not": {"path": "/session_id", "equals": "healthy"}}
+    for_all = gateway.api(
+        "POST", "/webhooks", json={"url": down.url(), "timeout_ms": 30000, "filter": attacked}
+    )
+    assert for_all.status_code == 200, for_all.text
+    gateway.register("big", receiver.url(), max_in_flight=64)
+    with besieged(besiege, gateway) as siege:
+        sent = 0
+        while sent * size < 2 * store_bytes:
+            taken = post(gateway, message(size), "big" if sent % 2 else "other")
+            assert taken.status_code == 202, taken.text  # nobody but * is refused
+            assert taken.json()["deliveries"] == 1 + sent % 2
+            sent += 1
+        siege.hold()
+        given_up = metric(gateway, "waybill_deliveries_given_up_total")
+        assert sent / 2 < given_up < sent  # at first there was room
+        assert metric(gateway, 'waybill_deliveries_total{outcome="cancelled"}') == given_up
+        assert share(gateway, "held") <= share(gateway, "capacity")
+        assert metric(gateway, "waybill_store_has_room") == 1
+        assert re.search(r'share is used up".* resource=store taker=\*', gateway.log_text())
+        wait_until(lambda: usage(gateway, "big")["waiting"] == 0, 60, "its own deliveries")
+        assert usage(gateway, "big")["open_bytes"] == 0
+        outcomes = gateway.api("GET", "/stats").json()["deliveries"]
+        kept = outcomes["waiting"] + outcomes["dead"]
+        assert 0.35 * store_bytes < kept * size < 0.5 * store_bytes
+        last = taken.json()["id"]
+        session = "big" if sent % 2 == 0 else "other"
+        shown = gateway.api("GET", f"/sessions/{session}/events/{last}").json()["deliveries"]
+        assert shown[-1]["status"] == "cancelled" and shown[-1]["attempts"] == []
+        again = gateway.api("POST", f"/sessions/{session}/deliveries/{shown[-1]['id']}/retry")
+        expect_error(again, 429, mentions=["webhooks for all sessions have their share"])
+        down.answer(200)
+        gate.release()
+        replay = f"/webhooks/{for_all.json()['id']}/replay"
+        replayed = gateway.api("POST", replay, json={"status": "failed", "since": 1})
+        assert replayed.status_code == 202, replayed.text
+        wait_until(lambda: last in down.ids, 120, "what had been given up")
 
 
 @pytest.mark.timeout(600)

@@ -187,8 +187,21 @@ static void piece_corrupt(struct sample *m)
 
 static void event_released_too_often(struct sample *m)
 {
+	struct event before;
 	struct event left;
-	assert_int_equal(events_release(m->w.txn, &m->waiting, 1, &left), OK);
+	struct delivery d = {.event_id = m->waiting};
+	assert_int_equal(events_release(m->w.txn, &d, 1, &before, &left), OK);
+}
+
+/* An event that says it waits for a webhook for all sessions. */
+static void event_open_for_all(struct sample *m)
+{
+	struct event e;
+	struct buf body = BUF_INIT(WORLD_BODY_MAX);
+	assert_int_equal(events_get(m->w.txn, &m->waiting, &e, &body), OK);
+	e.open_all = 1;
+	assert_int_equal(events_put(m->w.txn, &e, buf_view(&body)), OK);
+	buf_fini(&body);
 }
 
 static void delivery_missing(struct sample *m)
@@ -589,6 +602,9 @@ static const struct {
     D(piece_too_many, "its pieces have 10008 bytes of body, it counts 10000"),
     D(piece_corrupt, "events"),
     D(event_released_too_often, "it counts 0 open deliveries, there are 1"),
+    D(event_open_for_all, "it counts 1 open for all sessions, there are 0"),
+    D(event_open_for_all, "usage has no row of *"),
+    D(event_open_for_all, "bytes that are open, there are"),
     D(delivery_missing, "there is no record of its delivery 2 of 2"),
     D(event_missing, "there is no event of it"),
     D(delivery_out_of_range, "its id is not of the range behind its event's"),

@@ -155,9 +155,10 @@ static void test_not_found(void **state)
 	struct uuid id = make_id(7);
 	struct buf body = BUF_INIT(100);
 	struct event e;
+	struct delivery d = {.event_id = id};
 	assert_int_equal(events_get(txn, &id, &e, &body), ERR_NOTFOUND);
 	assert_int_equal(events_get(txn, &id, &e, NULL), ERR_NOTFOUND);
-	assert_int_equal(events_release(txn, &id, 5, &e), ERR_NOTFOUND);
+	assert_int_equal(events_release(txn, &d, 5, &e, &e), ERR_NOTFOUND);
 	assert_int_equal(events_drop(txn, &id), ERR_NOTFOUND);
 	assert_int_equal(db_txn_error(txn), OK);
 	buf_fini(&body);
@@ -177,9 +178,12 @@ static void test_release_counts(void **state)
 	size_t all = count_pieces(txn);
 	store_commit(txn);
 	for (int released = 1; released <= 4; released++) {
+		struct event before = {0};
 		struct event left = {0};
+		struct delivery d = {.event_id = events[1].id};
 		txn = store_begin(s);
-		assert_int_equal(events_release(txn, &events[1].id, 77, &left), OK);
+		assert_int_equal(events_release(txn, &d, 77, &before, &left), OK);
+		assert_int_equal(before.open, events[1].open);
 		store_commit(txn);
 		events[1].open -= events[1].open > 0 ? 1 : 0;
 		events[1].settled_ms = released < 3 ? 0 : 77 + released - 3; /* each its own */
@@ -259,7 +263,8 @@ static void test_damage(void **state)
 			if (piece > 0)
 				assert_int_equal(events_get(txn, &e.id, &got, NULL), OK);
 			enum err release = piece == 0 ? ERR_NOTFOUND : OK;
-			assert_int_equal(events_release(txn, &e.id, 5, &got), release);
+			struct delivery d = {.event_id = e.id};
+			assert_int_equal(events_release(txn, &d, 5, &got, &got), release);
 			assert_int_equal(events_drop(txn, &e.id),
 			    removed && piece == 0 ? ERR_NOTFOUND : OK);
 			if (piece > 0) /* else nobody knows how many pieces belong to it */
@@ -311,15 +316,17 @@ static void test_version_1(void **state)
 	static const size_t SIZES[] = {0, 100, 3946, 3947, 3955, 10000};
 	struct store *s = *state;
 	for (size_t i = 0; i < COUNT(SIZES); i++) {
+		struct event before;
 		struct event left;
 		struct event e = make_event(9, "session", "message", SIZES[i]);
+		struct delivery d = {.event_id = e.id};
 		struct db_txn *txn = store_begin(s);
 		put_version_1(txn, &e);
 		check_event(txn, &e);
 		for (e.open = 3; e.open > 0;) {
 			e.open--;
 			e.settled_ms = e.open == 0 ? 77 : 0;
-			assert_int_equal(events_release(txn, &e.id, 77, &left), OK);
+			assert_int_equal(events_release(txn, &d, 77, &before, &left), OK);
 			assert_true(left.settled_ms == e.settled_ms);
 			check_event(txn, &e);
 		}

@@ -153,9 +153,9 @@ static void test_attempts_go_too(void **state)
 	uint64_t without = bytes_of(txn);
 	publish(txn, 1, 1, 10);
 	struct delivery d = get_delivery(txn, 1, 1);
+	struct event e = {.session = "s", .open = 1};
 	for (uint32_t n = 1; n <= 3; n++)
-		assert_int_equal(
-		    attempts_put(txn, SLICE("s"), &d.id, n, SLICE("a sealed record")), OK);
+		assert_int_equal(attempts_put(txn, &e, &d.id, n, SLICE("a sealed record")), OK);
 	settle(txn, 1, 1, 60);
 	assert_true(bytes_of(txn) >= 2 * without + 3 * sizeof("a sealed record"));
 	/* entry, delivery, three attempts; and the other's two */
@@ -246,9 +246,10 @@ static void open_again(struct db_txn *txn, uint64_t n)
 	assert_int_equal(events_get(txn, &id, &e, &body), OK);
 	uint64_t cost = 0;
 	assert_int_equal(retention_cost(txn, &e, &cost), OK);
+	event_charge(txn, &e, -(int64_t)cost);
 	e.open = 1;
 	assert_int_equal(events_put(txn, &e, buf_view(&body)), OK);
-	usage_move(txn, SLICE("s"), USAGE_HISTORY, USAGE_OPEN, cost);
+	event_charge(txn, &e, (int64_t)cost);
 	struct delivery d = get_delivery(txn, n, 1);
 	d.status = DELIVERY_WAITING;
 	assert_int_equal(queue_add(txn, &d), OK);

@@ -250,8 +250,7 @@ static void put_version_5(struct db_txn *txn, uint64_t n)
 	(void)snprintf(e.session, sizeof(e.session), "s%u", (unsigned)(n % V5_SESSIONS));
 	assert_int_equal(events_put(txn, &e, SLICE("body")), OK);
 	assert_int_equal(history_put(txn, slice_of(e.session), &e.id), OK);
-	assert_int_equal(attempts_put(txn, slice_of(e.session), &d.id, 1, SLICE("attempt")),
-	    OK);
+	assert_int_equal(attempts_put(txn, &e, &d.id, 1, SLICE("attempt")), OK);
 	if (n % 5 != 0)
 		return;
 	struct dead_letter dead = {.id = make_id(10 * n + 2), .delivery_id = d.id};

@@ -28,12 +28,13 @@
 #include "store/usage.h"
 #include "support.h"
 
-#define SESSIONS 5
+#define SESSIONS 6
 #define EVENTS_MAX 60        /* that the model knows at a time: the oldest are forgotten */
 #define BODY_MAX 9000        /* bytes: up to three pieces */
 #define SMALL_MAP (3u << 20) /* bytes: soon full */
 
-static const char *const NAMES[SESSIONS] = {"a", "b", "session-with-a-longer-name", "c", "d"};
+static const char *const NAMES[SESSIONS] = {"a", "b", "session-with-a-longer-name", "c", "d",
+    SESSION_ALL};
 
 static struct slice name_of(size_t session)
 {
@@ -71,7 +72,7 @@ static struct uuid take_id(struct model *m)
 static void publish(struct model *m)
 {
 	static const char BODY[BODY_MAX] = {0};
-	struct target targets[3] = {{.webhook = 1}, {.webhook = 2}, {.webhook = 3}};
+	struct target targets[3];
 	size_t slot = m->count++ % EVENTS_MAX;
 	size_t session = pick(m, SESSIONS);
 	struct publication p = {.targets = targets, .body = {BODY, pick(m, BODY_MAX)}};
@@ -79,6 +80,9 @@ static void publish(struct model *m)
 	p.event.deliveries = (uint32_t)pick(m, 4); /* none too: then nothing is written */
 	p.event.open = p.event.deliveries;
 	p.event.body_bytes = (uint32_t)p.body.len;
+	for (size_t i = 0; i < 3; i++) /* what is SESSION_ALL's goes to webhooks for all */
+		targets[i].webhook = (i + 1) |
+		    (session == SESSIONS - 1 || pick(m, 3) == 0 ? WEBHOOK_FOR_ALL : 0);
 	(void)snprintf(p.event.session, sizeof(p.event.session), "%s", NAMES[session]);
 	m->events[slot].id = p.event.id;
 	m->events[slot].session = session;
@@ -102,12 +106,15 @@ static void keep_key(struct model *m)
 	answer_fini(&a);
 }
 
-static void attempt(struct model *m, size_t session, struct delivery *d)
+static void attempt(struct model *m, struct delivery *d)
 {
 	static const char RECORD[2000] = {0};
+	struct event e = {0};
 	d->attempts++;
 	if (m->err == OK)
-		m->err = attempts_put(m->txn, name_of(session), &d->id, d->attempts,
+		m->err = events_get(m->txn, &d->event_id, &e, NULL);
+	if (m->err == OK)
+		m->err = attempts_put(m->txn, &e, &d->id, d->attempts,
 		    (struct slice){RECORD, 20 + pick(m, 1000)});
 }
 
@@ -123,7 +130,8 @@ static void bury(struct model *m, size_t session, struct delivery *d)
 	if (m->err == OK)
 		m->err = queue_put(m->txn, d);
 	if (m->err == OK)
-		m->err = dead_letters_put(m->txn, name_of(session), dead);
+		m->err = dead_letters_put(m->txn, webhook_owner(d->webhook, name_of(session)),
+		    dead);
 	free(dead);
 }
 
@@ -134,12 +142,12 @@ static void move_waiting(struct model *m, size_t session, struct delivery *d)
 	uint64_t outcome = pick(m, 3);
 	if (outcome == 0) {
 		d->place_ms += 5;
-		attempt(m, session, d);
+		attempt(m, d);
 		m->err = m->err == OK ? queue_move(m->txn, d, old_ms) : m->err;
 		return;
 	}
 	m->err = queue_remove(m->txn, d);
-	attempt(m, session, d);
+	attempt(m, d);
 	if (outcome == 1) {
 		bury(m, session, d);
 		return;
@@ -164,9 +172,11 @@ static void move_one(struct model *m)
 	if (d.status == DELIVERY_WAITING && pick(m, 5) > 0)
 		move_waiting(m, session, &d);
 	else if (pick(m, 2) == 0)
-		m->err = resend_delivery(m->txn, name_of(session), &d, false, m->now_ms);
+		m->err = resend_delivery(m->txn, webhook_owner(d.webhook, name_of(session)), &d,
+		    false, m->now_ms);
 	else
-		m->err = resend_cancel(m->txn, name_of(session), &d, m->now_ms);
+		m->err = resend_cancel(m->txn, webhook_owner(d.webhook, name_of(session)), &d,
+		    m->now_ms);
 	if (m->err == ERR_NOTFOUND || m->err == ERR_CONFLICT)
 		m->err = OK;
 }
@@ -319,8 +329,8 @@ static void test_kinds(void **state)
 	usage_change(txn, SLICE("s"), USAGE_OPEN, 100);
 	usage_change(txn, SLICE("s"), USAGE_KEYS, 20);
 	usage_change(txn, SLICE(""), USAGE_OPEN, 7); /* of nobody */
-	usage_move(txn, SLICE("s"), USAGE_OPEN, USAGE_HISTORY, 30);
-	usage_move(txn, SLICE(""), USAGE_OPEN, USAGE_HISTORY, 30);
+	usage_change(txn, SLICE("s"), USAGE_OPEN, -30);
+	usage_change(txn, SLICE("s"), USAGE_HISTORY, 30);
 	struct holding want = {
 	    .n = {[USAGE_OPEN] = 70, [USAGE_KEYS] = 20, [USAGE_HISTORY] = 30}};
 	struct holding got = usage_of(s->usage, SLICE("s"));
@@ -473,7 +483,8 @@ static void test_history_takes_no_part(void **state)
 	hold(s, "h2", USAGE_LETTERS, 1); /* their bytes are counted with the open ones */
 	assert_true(usage_figures(s->usage)->share.takers == 3);
 	struct db_txn *txn = store_begin(s);
-	usage_move(txn, SLICE("small"), USAGE_OPEN, USAGE_HISTORY, 1000);
+	usage_change(txn, SLICE("small"), USAGE_OPEN, -1000);
+	usage_change(txn, SLICE("small"), USAGE_HISTORY, 1000);
 	usage_change(txn, SLICE("h3"), USAGE_OPEN, 5);
 	usage_change(txn, SLICE("h4"), USAGE_OPEN, 5);
 	assert_true(usage_figures(s->usage)->share.takers == 4);
@@ -655,6 +666,109 @@ static void test_refusals_are_counted(void **state)
 	assert_string_equal(f->last_refused, "a");
 }
 
+/* Writes event `n` of session "a" to webhook 1, where it is `own`, and to one for all. */
+static void publish_to_all(struct store *s, uint64_t n, bool own)
+{
+	static const char BODY[10000] = {0};
+	struct target targets[2] = {{.webhook = own ? 1 : WEBHOOK_FOR_ALL | 2},
+	    {.webhook = WEBHOOK_FOR_ALL | 2}};
+	struct publication p = {.targets = targets,
+	    .body = {BODY, sizeof(BODY)},
+	    .event = {.id = make_id(100 * n),
+		.session = "a",
+		.name = "message",
+		.created_ms = 1,
+		.deliveries = own ? 2 : 1,
+		.open = own ? 2 : 1,
+		.body_bytes = sizeof(BODY)}};
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(publication_write(txn, &p), OK);
+	store_commit(txn);
+}
+
+static uint64_t held(const struct store *s, const char *session, enum usage_kind kind)
+{
+	return usage_of(s->usage, slice_of(session)).n[kind];
+}
+
+/* Delivers, or sends again, delivery `k` of event `n`. */
+static enum err step_delivery(struct store *s, uint64_t n, uint32_t k, bool again)
+{
+	struct delivery d;
+	struct uuid id = make_id(100 * n + k);
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(queue_get(txn, &id, &d), OK);
+	if (!again)
+		assert_int_equal(queue_remove(txn, &d), OK);
+	d.status = again ? d.status : DELIVERY_DELIVERED;
+	enum err err = again ? resend_delivery(txn, SLICE("a"), &d, false, 5)
+			     : retention_settle(txn, &d, 5);
+	store_commit(txn);
+	return err;
+}
+
+/* Each pays for as long as a delivery of its own is open; then it is the session's history. */
+static void test_who_pays(void **state)
+{
+	struct store *s = *state;
+	publish_to_all(s, 1, true);
+	uint64_t cost = held(s, "a", USAGE_OPEN);
+	assert_true(cost > 10000 && held(s, SESSION_ALL, USAGE_OPEN) == cost);
+	assert_int_equal(step_delivery(s, 1, 1, false), OK);
+	assert_true(held(s, "a", USAGE_OPEN) == 0 && held(s, "a", USAGE_HISTORY) == 0);
+	assert_true(held(s, SESSION_ALL, USAGE_OPEN) == cost);
+	assert_int_equal(step_delivery(s, 1, 2, false), OK);
+	assert_true(held(s, SESSION_ALL, USAGE_OPEN) == 0);
+	assert_true(held(s, "a", USAGE_OPEN) == 0 && held(s, "a", USAGE_HISTORY) == cost);
+	assert_int_equal(step_delivery(s, 1, 2, true), OK);
+	assert_true(held(s, SESSION_ALL, USAGE_OPEN) == cost);
+	assert_true(held(s, "a", USAGE_OPEN) == 0 && held(s, "a", USAGE_HISTORY) == 0);
+	assert_int_equal(step_delivery(s, 1, 1, true), OK);
+	assert_true(held(s, "a", USAGE_OPEN) == cost);
+	publish_to_all(s, 2, false);
+	assert_true(held(s, "a", USAGE_OPEN) == cost);
+	assert_all_agree(s);
+}
+
+static enum delivery_status status_of(struct store *s, uint64_t id)
+{
+	struct delivery d;
+	struct uuid delivery = make_id(id);
+	struct db_txn *txn = store_read(s);
+	assert_int_equal(queue_get(txn, &delivery, &d), OK);
+	db_read_end(txn);
+	return d.status;
+}
+
+/* What webhooks for all sessions have no room for is cancelled; nobody is refused for it. */
+static void test_for_all_has_its_share(void **state)
+{
+	struct store *s = *state;
+	measure(s, CAPACITY, 0, 1);
+	hold(s, SESSION_ALL, USAGE_OPEN, 480000);
+	publish_to_all(s, 1, true);
+	assert_int_equal(status_of(s, 102), DELIVERY_WAITING);
+	publish_to_all(s, 2, true); /* beyond half */
+	assert_int_equal(status_of(s, 201), DELIVERY_WAITING);
+	assert_int_equal(status_of(s, 202), DELIVERY_CANCELLED);
+	publish_to_all(s, 3, false); /* over at once */
+	assert_int_equal(status_of(s, 301), DELIVERY_CANCELLED);
+	assert_true(held(s, "a", USAGE_HISTORY) > 10000);
+	assert_true(usage_given_up(s->usage) == 2);
+	assert_int_equal(may(s, "a", 100000), OK);
+	assert_int_equal(step_delivery(s, 3, 1, true), ERR_FULL);
+	hold(s, SESSION_ALL, USAGE_OPEN, -480000);
+	assert_int_equal(step_delivery(s, 3, 1, true), OK);
+	assert_int_equal(status_of(s, 301), DELIVERY_WAITING);
+	assert_all_agree(s);
+	struct db_txn *txn = store_begin(s);
+	assert_false(usage_admits_waiting(txn, SLICE(SESSION_ALL), CAPACITY, 1));
+	assert_true(usage_admits_waiting(txn, SLICE(SESSION_ALL), CAPACITY, 0));
+	assert_true(usage_given_up(s->usage) == 3);
+	db_abort(txn); /* of what is not committed nothing was given up */
+	assert_true(usage_given_up(s->usage) == 2);
+}
+
 static void change_uncounted(void *arg)
 {
 	struct store *s = arg;
@@ -687,6 +801,8 @@ int main(void)
 	    STORE_TEST(test_the_usual_case_is_cheap),
 	    STORE_TEST(test_within_a_transaction),
 	    STORE_TEST(test_refusals_are_counted),
+	    STORE_TEST(test_who_pays),
+	    STORE_TEST(test_for_all_has_its_share),
 	    STORE_TEST(test_nobody_counts),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* full stores and damage are ours */

@@ -79,10 +79,11 @@ void world_attempt(struct world *w, const struct delivery *d)
 	    .error = SLICE(""),
 	    .answer = SLICE("said the receiver")};
 	struct buf record = BUF_INIT(ATTEMPT_RECORD_MAX);
+	struct event e = {0};
+	assert_int_equal(events_get(w->txn, &d->event_id, &e, NULL), OK);
 	attempt_record_encode(&a, &record);
 	record_seal(&record, attempts_place(&d->id, d->attempts));
-	assert_int_equal(
-	    attempts_put(w->txn, SLICE("s"), &d->id, d->attempts, buf_view(&record)), OK);
+	assert_int_equal(attempts_put(w->txn, &e, &d->id, d->attempts, buf_view(&record)), OK);
 	buf_fini(&record);
 }
 
