@@ -51,6 +51,7 @@ struct connection {
 	size_t charged;               /* and so many of HTTP_INPUT */
 	size_t output;                /* and so many of HTTP_OUTPUT */
 	size_t input;                 /* bytes of the request so far */
+	size_t input_most;            /* of them that may lie unread; 0: no limit is near */
 	size_t taken;                 /* bytes of the answer that the client took of late */
 	struct buf head;              /* of the request, where it came in pieces */
 	struct http_request *request; /* the one that is to be answered */

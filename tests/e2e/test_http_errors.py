@@ -1,5 +1,7 @@
 """The HTTP layer: refusals are the API's JSON, what is ambiguous is refused (section 6)."""
 
+import threading
+
 import pytest
 
 from harness import event_of_size, expect_error
@@ -311,6 +313,20 @@ def test_pipelined_requests_are_answered_in_their_order(gateway):
     with gateway.connect() as client:
         client.send(good_request(gateway) + get + bad + missing + good_request(gateway) + get)
         assert [client.reply().status_code for _ in range(6)] == [202, 200, 400, 404, 202, 200]
+
+
+def test_large_bodies_behind_each_other_are_all_taken(gateway):
+    """Each is more than lies unread of a connection between its requests."""
+    body = event_of_size(200_000)
+    whole = good_request(gateway, body)
+    parts = [body[at : at + 5000] for at in range(0, len(body), 5000)]
+    pieces = request_head(gateway, *CHUNKED_HEAD) + chunked(*parts)
+    with gateway.connect() as client:
+        sender = threading.Thread(target=client.send, args=(whole + pieces + whole + EVENT,))
+        sender.start()  # it waits until most is read
+        assert [client.reply().status_code for _ in range(3)] == [202] * 3
+        expect_error(client.reply(), 400)  # what is left over is no request
+        sender.join()
 
 
 def test_ambiguous_request_behind_a_good_one_is_refused(gateway, receiver):
