@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "base/map.h"
+#include "base/str.h"
 #include "http/gate.h"
 #include "http/http.h"
 #include "http/http_shares.h"
@@ -105,6 +106,8 @@ struct http_server {
 	uint64_t full_reads;         /* http_full_reads() */
 	struct http_figures figures; /* but the open connections */
 	bool stopped;
+	int64_t date_s; /* when `date` was true */
+	char date[STR_HTTP_DATE_SIZE];
 };
 
 /* An answer is on its way: the client has to take some of it in each send_timeout_ms. */

@@ -7,8 +7,10 @@
 #include <strings.h>
 #include <sys/queue.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "http/http_error.h"
 #include "http/http_inner.h"
 
@@ -198,6 +200,17 @@ static void add_body(struct evbuffer *out, struct slice body)
 	panic_if(rc != 0, "out of memory");
 }
 
+/* evhttp would put it into words for each answer: it is the same for a second. */
+static void add_date(struct http_request *q)
+{
+	struct http_server *s = q->server;
+	int64_t now_s = clock_system_ms() / 1000;
+	if (s->date[0] == '\0' || now_s != s->date_s)
+		str_http_date(now_s * 1000, s->date);
+	s->date_s = now_s;
+	http_add_header(q, "Date", s->date);
+}
+
 void http_reply(struct http_request *q, int status, const char *content_type, struct slice body)
 {
 	struct http_server *s = q->server;
@@ -218,6 +231,7 @@ void http_reply(struct http_request *q, int status, const char *content_type, st
 		http_add_header(q, "Content-Type", content_type);
 	if (s->stopped)
 		http_add_header(q, "Connection", "close");
+	add_date(q);
 	if (c != NULL)
 		http_expect_reading(c);
 	add_body(evhttp_request_get_output_buffer(q->ev), body);

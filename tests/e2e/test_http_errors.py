@@ -1,6 +1,8 @@
 """The HTTP layer: refusals are the API's JSON, what is ambiguous is refused (section 6)."""
 
+import email.utils
 import threading
+import time
 
 import pytest
 
@@ -340,6 +342,18 @@ def test_ambiguous_request_behind_a_good_one_is_refused(gateway, receiver):
         assert client.is_closed()
     last = gateway.publish("s1", "message")
     assert receiver.wait_for(2)[1].id == last["id"]
+
+
+def test_each_answer_has_the_date_of_its_second(gateway):
+    dates = []
+    with gateway.connect() as client:
+        for request in (good_request(gateway), good_request(gateway, b"{")):
+            client.send(request)
+            date = email.utils.parsedate_to_datetime(client.reply().headers["Date"]).timestamp()
+            assert abs(date - time.time()) < 5
+            dates.append(date)
+            time.sleep(1.1)
+    assert dates[0] < dates[1]
 
 
 def test_connection_outlives_an_error_of_the_api(gateway):
