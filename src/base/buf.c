@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 
@@ -39,21 +38,6 @@ bool buf_grow(struct buf *b, size_t n)
 	}
 	make_room(b, n);
 	return true;
-}
-
-void buf_append(struct buf *b, const void *bytes, size_t n)
-{
-	if (n == 0 || !buf_reserve(b, n))
-		return;
-	memcpy(b->data + b->len, bytes, n);
-	b->len += n;
-}
-
-void buf_putc(struct buf *b, char c)
-{
-	if (!buf_reserve(b, 1))
-		return;
-	b->data[b->len++] = c;
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

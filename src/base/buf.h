@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/slice.h"
@@ -47,8 +48,19 @@ static inline bool buf_reserve(struct buf *b, size_t n)
 	return fits || buf_grow(b, n);
 }
 
-void buf_append(struct buf *b, const void *bytes, size_t n);
-void buf_putc(struct buf *b, char c);
+/* Here, since most are a few bytes of a record, and the compiler knows how many. */
+static inline void buf_append(struct buf *b, const void *bytes, size_t n)
+{
+	if (n == 0 || !buf_reserve(b, n))
+		return;
+	memcpy(b->data + b->len, bytes, n);
+	b->len += n;
+}
+
+static inline void buf_putc(struct buf *b, char c)
+{
+	buf_append(b, &c, 1);
+}
 
 static inline void buf_slice(struct buf *b, struct slice s)
 {

@@ -24,7 +24,7 @@ static int inflate_block(z_stream *z, struct buf *out)
 	z->avail_out = sizeof(step);
 	int result = inflate(z, Z_BLOCK);
 	panic_if(result == Z_MEM_ERROR, "out of memory");
-	buf_append(out, step, sizeof(step) - z->avail_out);
+	buf_slice(out, (struct slice){(const char *)step, sizeof(step) - z->avail_out});
 	return result;
 }
 

@@ -130,12 +130,26 @@ bool str_same_secret(struct slice a, struct slice b)
 	return diff == 0;
 }
 
-void str_time(int64_t wall_ms, char out[STR_TIME_SIZE])
+/* The nearest time that four digits of a year can name. */
+static int64_t bound_ms(int64_t wall_ms)
 {
 	if (wall_ms < 0)
-		wall_ms = 0;
-	if (wall_ms > YEAR_9999_END_MS)
-		wall_ms = YEAR_9999_END_MS;
+		return 0;
+	return wall_ms > YEAR_9999_END_MS ? YEAR_9999_END_MS : wall_ms;
+}
+
+void str_http_date(int64_t wall_ms, char out[STR_HTTP_DATE_SIZE])
+{
+	struct tm tm = {0};
+	time_t secs = (time_t)(bound_ms(wall_ms) / 1000);
+	(void)gmtime_r(&secs, &tm); /* cannot fail within these years */
+	/* the names are English: no program of ours sets a locale */
+	(void)strftime(out, STR_HTTP_DATE_SIZE, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+}
+
+void str_time(int64_t wall_ms, char out[STR_TIME_SIZE])
+{
+	wall_ms = bound_ms(wall_ms);
 	time_t secs = (time_t)(wall_ms / 1000);
 	struct tm tm = {0};
 	(void)gmtime_r(&secs, &tm); /* cannot fail within these years */

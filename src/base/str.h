@@ -58,4 +58,9 @@ bool str_same_secret(struct slice a, struct slice b);
  */
 void str_time(int64_t wall_ms, char out[STR_TIME_SIZE]);
 
+#define STR_HTTP_DATE_SIZE 30 /* "Sat, 31 Jan 2026 12:00:00 GMT" and a NUL */
+
+/* The same as a header of HTTP has it (RFC 9110 section 5.6.7), in whole seconds. */
+void str_http_date(int64_t wall_ms, char out[STR_HTTP_DATE_SIZE]);
+
 #endif

@@ -174,7 +174,7 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
     const struct sched_endpoint *ep, const struct event *e, const struct client_result *r,
     struct settlement *s)
 {
-	char error[DEAD_ERROR_MAX + 1];
+	char error[DEAD_ERROR_MAX + 1] = "";
 	s->delivery.attempts++;
 	s->session = slice_of(e->session);
 	s->fifo = w->fifo;
@@ -186,7 +186,8 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 			s->retry_ms < 0 ? s->now_ms : s->retry_ms))
 			s->verdict = VERDICT_EXPIRED;
 	}
-	put_error(w, r, error, sizeof(error));
+	if (s->verdict != VERDICT_DELIVERED || log_enabled(LOG_DEBUG)) /* all who ask for it */
+		put_error(w, r, error, sizeof(error));
 	if (s->verdict == VERDICT_DEAD)
 		s->dead = make_dead_letter(j, w, e, error, s);
 	log_verdict(w, e, s, error, r->duration_us);

@@ -53,14 +53,22 @@ static void read_on(struct connection *c)
 		reactor_nudge(c->server->reactor, bufferevent_getfd(c->bev));
 }
 
-/* Bytes of input that may lie unread: what the request still needs, and a little ahead. */
+/*
+ * Bytes of input that may lie unread: what the request still needs, and a little ahead. One
+ * that the next reading cannot reach is not set: libevent begins to read anew, timer and all,
+ * whenever an input that has a limit changes, as it does with each line of a head.
+ */
 static void set_input_limit(struct connection *c)
 {
-	size_t most = HEAD_MAX_BYTES + INPUT_SLACK;
-	if (c->state == GATE_BODY)
+	size_t most = 0;
+	if (evbuffer_get_length(bufferevent_get_input(c->bev)) >= INPUT_SLACK / 2)
+		most = HEAD_MAX_BYTES + INPUT_SLACK;
+	if (most > 0 && c->state == GATE_BODY)
 		most += (size_t)(c->gate.is_chunked ? c->server->limits.body_max
 						    : c->gate.length);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, most);
+	if (most != c->input_most)
+		bufferevent_setwatermark(c->bev, EV_READ, 0, most);
+	c->input_most = most;
 	read_on(c);
 }
 
@@ -162,8 +170,6 @@ static void enter(struct connection *c, enum gate_state state, bool was_idle)
 	}
 	if (state == GATE_BODY && !c->refused)
 		(void)http_charge_input(c); /* refused, if it may not have it */
-	if (state != before && !c->refused)
-		set_input_limit(c);
 }
 
 /*
@@ -228,6 +234,8 @@ static void scan(struct connection *c, size_t from)
 		c->gate.leading = 0;
 	}
 	enter(c, state, was_idle);
+	if (!c->refused)
+		set_input_limit(c);
 }
 
 /* Runs inside every change of the input, before evhttp reads it. */
@@ -241,6 +249,8 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 		drain_input(c);
 	else if (c->state < GATE_DONE)
 		scan(c, info->orig_size);
+	else
+		set_input_limit(c);
 }
 
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)

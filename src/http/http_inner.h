@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "base/map.h"
+#include "base/str.h"
 #include "http/gate.h"
 #include "http/http.h"
 #include "http/http_shares.h"
@@ -52,6 +53,7 @@ struct connection {
 	size_t charged;               /* and so many of HTTP_INPUT */
 	size_t output;                /* and so many of HTTP_OUTPUT */
 	size_t input;                 /* bytes of the request so far */
+	size_t input_most;            /* of them that may lie unread; 0: no limit is near */
 	size_t taken;                 /* bytes of the answer that the client took of late */
 	struct buf head;              /* of the request, where it came in pieces */
 	struct http_request *request; /* the one that is to be answered */
@@ -105,6 +107,8 @@ struct http_server {
 	uint64_t full_reads;         /* http_full_reads() */
 	struct http_figures figures; /* but the open connections */
 	bool stopped;
+	int64_t date_s; /* when `date` was true */
+	char date[STR_HTTP_DATE_SIZE];
 };
 
 /* An answer is on its way: the client has to take some of it in each send_timeout_ms. */

@@ -7,8 +7,10 @@
 #include <strings.h>
 #include <sys/queue.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "http/http_error.h"
 #include "http/http_inner.h"
 
@@ -76,38 +78,50 @@ struct slice http_query(const struct http_request *q)
 	return q->query;
 }
 
+static const struct evkeyval *first_line(const struct http_request *q)
+{
+	return TAILQ_FIRST(evhttp_request_get_input_headers(q->ev));
+}
+
+/* The first line of a name from `h` on; NULL: there is none. */
+static const struct evkeyval *find_line(const struct evkeyval *h, const char *name)
+{
+	for (; h != NULL; h = TAILQ_NEXT(h, next)) {
+		bool differs = ((h->key[0] ^ name[0]) & ~0x20) != 0; /* mostly, in any case */
+		if (!differs && strcasecmp(h->key, name) == 0)
+			break;
+	}
+	return h;
+}
+
 struct slice http_header(const struct http_request *q, const char *name)
 {
 	if (q->ev == NULL)
 		return http_head_value(q->lines, name);
-	const struct evkeyvalq *headers = evhttp_request_get_input_headers(q->ev);
-	return slice_trim(slice_of(evhttp_find_header(headers, name))); /* evhttp leaves tabs */
+	const struct evkeyval *h = find_line(first_line(q), name);
+	return h == NULL ? slice_of(NULL) : slice_trim(slice_of(h->value)); /* it leaves tabs */
 }
 
 size_t http_header_lines(const struct http_request *q, const char *name)
 {
-	const struct evkeyval *h = NULL;
 	size_t count = 0;
 	if (q->ev == NULL)
 		return http_head_lines(q->lines, name);
-	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next) {
-		bool differs = ((h->key[0] ^ name[0]) & ~0x20) != 0; /* mostly, in any case */
-		count += !differs && strcasecmp(h->key, name) == 0 ? 1 : 0;
-	}
+	const struct evkeyval *h = find_line(first_line(q), name);
+	for (; h != NULL; h = find_line(TAILQ_NEXT(h, next), name))
+		count++;
 	return count;
 }
 
 void http_header_list(const struct http_request *q, const char *name, struct buf *out)
 {
-	const struct evkeyval *h = NULL;
 	if (q->ev == NULL) {
 		http_head_values(q->lines, name, out);
 		return;
 	}
-	TAILQ_FOREACH(h, evhttp_request_get_input_headers(q->ev), next) {
-		if (strcasecmp(h->key, name) == 0)
-			buf_printf(out, "%s%s", out->len > 0 ? "," : "", h->value);
-	}
+	const struct evkeyval *h = find_line(first_line(q), name);
+	for (; h != NULL; h = find_line(TAILQ_NEXT(h, next), name))
+		buf_printf(out, "%s%s", out->len > 0 ? "," : "", h->value);
 }
 
 const struct cidr *http_peer(const struct http_request *q)
@@ -193,6 +207,17 @@ static void add_body(struct evbuffer *out, struct slice body)
 	panic_if(rc != 0, "out of memory");
 }
 
+/* evhttp would put it into words for each answer: it is the same for a second. */
+static void add_date(struct http_request *q)
+{
+	struct http_server *s = q->server;
+	int64_t now_s = clock_system_ms() / 1000;
+	if (s->date[0] == '\0' || now_s != s->date_s)
+		str_http_date(now_s * 1000, s->date);
+	s->date_s = now_s;
+	http_add_header(q, "Date", s->date);
+}
+
 void http_reply(struct http_request *q, int status, const char *content_type, struct slice body)
 {
 	struct http_server *s = q->server;
@@ -213,6 +238,7 @@ void http_reply(struct http_request *q, int status, const char *content_type, st
 		http_add_header(q, "Content-Type", content_type);
 	if (s->stopped)
 		http_add_header(q, "Connection", "close");
+	add_date(q);
 	if (c != NULL)
 		http_expect_reading(c);
 	add_body(evhttp_request_get_output_buffer(q->ev), body);

@@ -1,5 +1,9 @@
 """The HTTP layer: refusals are the API's JSON, what is ambiguous is refused (section 6)."""
 
+import email.utils
+import threading
+import time
+
 import pytest
 
 from harness import event_of_size, expect_error
@@ -313,6 +317,20 @@ def test_pipelined_requests_are_answered_in_their_order(gateway):
         assert [client.reply().status_code for _ in range(6)] == [202, 200, 400, 404, 202, 200]
 
 
+def test_large_bodies_behind_each_other_are_all_taken(gateway):
+    """Each is more than lies unread of a connection between its requests."""
+    body = event_of_size(200_000)
+    whole = good_request(gateway, body)
+    parts = [body[at : at + 5000] for at in range(0, len(body), 5000)]
+    pieces = request_head(gateway, *CHUNKED_HEAD) + chunked(*parts)
+    with gateway.connect() as client:
+        sender = threading.Thread(target=client.send, args=(whole + pieces + whole + EVENT,))
+        sender.start()  # it waits until most is read
+        assert [client.reply().status_code for _ in range(3)] == [202] * 3
+        expect_error(client.reply(), 400)  # what is left over is no request
+        sender.join()
+
+
 def test_ambiguous_request_behind_a_good_one_is_refused(gateway, receiver):
     """In one segment, so that the first is being answered when the second is there already."""
     gateway.register("s1", receiver.url(), ordering="fifo")
@@ -324,6 +342,18 @@ def test_ambiguous_request_behind_a_good_one_is_refused(gateway, receiver):
         assert client.is_closed()
     last = gateway.publish("s1", "message")
     assert receiver.wait_for(2)[1].id == last["id"]
+
+
+def test_each_answer_has_the_date_of_its_second(gateway):
+    dates = []
+    with gateway.connect() as client:
+        for request in (good_request(gateway), good_request(gateway, b"{")):
+            client.send(request)
+            date = email.utils.parsedate_to_datetime(client.reply().headers["Date"]).timestamp()
+            assert abs(date - time.time()) < 5
+            dates.append(date)
+            time.sleep(1.1)
+    assert dates[0] < dates[1]
 
 
 def test_connection_outlives_an_error_of_the_api(gateway):

@@ -214,6 +214,28 @@ static void test_time(void **state)
 	}
 }
 
+/* The first is RFC 9110's own example. */
+static void test_http_date(void **state)
+{
+	static const struct {
+		int64_t wall_ms;
+		const char *text;
+	} ROWS[] = {
+	    {784111777999, "Sun, 06 Nov 1994 08:49:37 GMT"},
+	    {0, "Thu, 01 Jan 1970 00:00:00 GMT"},
+	    {951782400000, "Tue, 29 Feb 2000 00:00:00 GMT"},
+	    {253402300799999, "Fri, 31 Dec 9999 23:59:59 GMT"},
+	    {INT64_MAX, "Fri, 31 Dec 9999 23:59:59 GMT"},
+	    {-1, "Thu, 01 Jan 1970 00:00:00 GMT"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		char text[STR_HTTP_DATE_SIZE];
+		str_http_date(ROWS[i].wall_ms, text);
+		assert_string_equal(text, ROWS[i].text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +247,7 @@ int main(void)
 	    cmocka_unit_test(test_hex),
 	    cmocka_unit_test(test_same_secret),
 	    cmocka_unit_test(test_time),
+	    cmocka_unit_test(test_http_date),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
