@@ -31,6 +31,7 @@
 #define URL_TEXT_MAX 8192     /* bytes of a URL that is kept parsed */
 #define BACKSTOP_MS 60000L    /* curl's own time-outs, behind ours */
 #define IDLE_MAX_S 60L        /* what has been idle for longer is not used again */
+#define UNASKED_MAX 1024      /* bytes of a body before which no curl asks for leave */
 #define LATE_STATUS 408
 #define POOL_MAX 256   /* idle request objects kept */
 #define SPARE_MS 10000 /* after a socket could not be had: connections are saved… */
@@ -739,8 +740,8 @@ void client_send(struct client_request *q, const char *url, const struct client_
 	q->done = done;
 	q->data = NULL;
 	q->arg = arg;
-	add_line(q, SLICE("Expect"), SLICE(":"),
-	    SLICE("")); /* else large bodies wait up to a second */
+	if (body->text.len > UNASKED_MAX) /* curl would wait up to a second for the answer */
+		add_line(q, SLICE("Expect"), SLICE(":"), SLICE(""));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_POST, 1L));
 	q->read = body->read;
 	MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS,

@@ -139,6 +139,26 @@ static void measure(const struct client_request *q, struct client_result *r)
 		    moment(easy, CURLINFO_STARTTRANSFER_TIME_T));
 }
 
+/* Puts a port behind the text of an address, which is shorter than INET6_ADDRSTRLEN. */
+static void put_address(const char *host, int64_t port, char out[ADDRESS_MAX])
+{
+	char digits[STR_I64_SIZE];
+	struct slice number = str_put_i64(port, digits);
+	bool is_ipv6 = strchr(host, ':') != NULL;
+	size_t len = strlen(host);
+	char *at = out;
+	if (len + number.len + sizeof("[]:") > ADDRESS_MAX)
+		return;
+	if (is_ipv6)
+		*at++ = '[';
+	memcpy(at, host, len);
+	at += len;
+	if (is_ipv6)
+		*at++ = ']';
+	*at++ = ':';
+	memcpy(at, digits, number.len + 1);
+}
+
 /* The address that was asked for last, though no connection came of it. */
 static void name_tried(const struct sockaddr_storage *tried, char out[ADDRESS_MAX])
 {
@@ -150,10 +170,10 @@ static void name_tried(const struct sockaddr_storage *tried, char out[ADDRESS_MA
 	} a = {.any = *tried};
 	if (tried->ss_family == AF_INET6 &&
 	    inet_ntop(AF_INET6, &a.in6.sin6_addr, host, sizeof(host)) != NULL)
-		(void)snprintf(out, ADDRESS_MAX, "[%s]:%u", host, ntohs(a.in6.sin6_port));
+		put_address(host, ntohs(a.in6.sin6_port), out);
 	else if (tried->ss_family == AF_INET &&
 	    inet_ntop(AF_INET, &a.in.sin_addr, host, sizeof(host)) != NULL)
-		(void)snprintf(out, ADDRESS_MAX, "%s:%u", host, ntohs(a.in.sin_port));
+		put_address(host, ntohs(a.in.sin_port), out);
 }
 
 /* Puts into `out` where it was connected to, or tried: "127.0.0.1:9000", "": nowhere. */
@@ -169,10 +189,8 @@ static void name_address(const struct client_request *q, char out[ADDRESS_MAX])
 	    host[0] == '\0' ||
 	    curl_easy_getinfo(easy, CURLINFO_PRIMARY_PORT, &port) != CURLE_OK)
 		name_tried(&q->tried, out);
-	else if (strchr(host, ':') != NULL)
-		(void)snprintf(out, ADDRESS_MAX, "[%s]:%ld", host, port);
 	else
-		(void)snprintf(out, ADDRESS_MAX, "%s:%ld", host, port);
+		put_address(host, port, out);
 }
 
 /* The value of the last header `name` of the head that counts, NULL: none. */

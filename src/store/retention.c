@@ -28,10 +28,13 @@ static struct slice settled_key(int64_t settled_ms, const struct uuid *id,
 	return (struct slice){.ptr = (const char *)out, .len = KEY_SIZE};
 }
 
+/* Enters a number; most come in the order of their times, behind all others. */
 static enum err put_number(struct db_txn *txn, enum db_table t, struct slice key, uint64_t n)
 {
 	unsigned char value[RECORD_NUMBER];
-	return db_put(txn, t, key, record_seal_number(n, record_place(t, key), value));
+	struct slice sealed = record_seal_number(n, record_place(t, key), value);
+	enum err err = db_append(txn, t, key, sealed);
+	return err == ERR_EXISTS ? db_put(txn, t, key, sealed) : err;
 }
 
 /* Decodes a number; 0 for one that cannot be read. */

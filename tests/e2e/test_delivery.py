@@ -39,6 +39,17 @@ def test_request_has_the_contracts_headers(gateway, receiver):
     assert request.header("Expect") is None
 
 
+@pytest.mark.parametrize("size", [900, 1024, 1025, 2000, 1_048_576, 3_000_000])
+def test_no_body_waits_for_leave(gateway, receiver, size):
+    """curl asks for it from a size on that depends on its version."""
+    gateway.register("s1", receiver.url())
+    frame = b'{"session_id":"s1","event":"message","timestamp":1700000000,"data":""}'
+    gateway.publish("s1", timestamp=1700000000, data="x" * (size - len(frame)))
+    (request,) = receiver.wait_for(1)
+    assert len(request.body) == size
+    assert request.header("Expect") is None
+
+
 def test_without_a_secret_nothing_is_signed(gateway, receiver):
     gateway.register("s1", receiver.url())
     gateway.publish("s1")

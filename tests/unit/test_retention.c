@@ -191,6 +191,30 @@ static void test_sweep_by_age(void **state)
 	store_commit(txn);
 }
 
+/* Events of one turn, whose time is the same, and one behind which the clock was set back. */
+static void test_settled_in_any_order(void **state)
+{
+	static const struct {
+		uint64_t event;
+		int64_t at_ms;
+	} ROWS[] = {{4, 50}, {1, 50}, {6, 50}, {2, 60}, {5, 55}, {3, 40}};
+	static const uint64_t BY_AGE[] = {3, 1, 4, 6, 5, 2};
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	for (uint64_t n = 1; n <= COUNT(ROWS); n++)
+		publish(txn, n, 1, 100);
+	for (size_t i = 0; i < COUNT(ROWS); i++)
+		settle(txn, ROWS[i].event, 1, ROWS[i].at_ms);
+	assert_int_equal(store_count_in(txn, DB_SETTLED), COUNT(ROWS));
+	for (size_t i = 0; i < COUNT(BY_AGE); i++) {
+		assert_true(has_event(txn, BY_AGE[i]));
+		assert_true(sweep(txn, &(struct retention){0}, 100, 1) > 0);
+		assert_false(has_event(txn, BY_AGE[i]));
+	}
+	assert_empty(txn);
+	store_commit(txn);
+}
+
 static void test_sweep_by_size(void **state)
 {
 	struct store *s = *state;
@@ -694,6 +718,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_entered_with_the_last_delivery),
 	    STORE_TEST(test_sweep_by_age),
+	    STORE_TEST(test_settled_in_any_order),
 	    STORE_TEST(test_sweep_by_size),
 	    STORE_TEST(test_slices),
 	    STORE_TEST(test_open_again),
