@@ -183,6 +183,7 @@ define RUN_TESTS
 endef
 
 test: $(call ALL_TESTS,release) $(BENCHES) ## install what is missing, build, check everything
+	$(LINT_FUZZ)
 	@tests/lint/all.sh
 	$(call RUN_TESTS,release)
 	@echo 'waybill: all tests passed'
@@ -244,7 +245,12 @@ first-hour: deb ## do what docs/first-hour.md says, as root, and make its pictur
 screenshots: build/waybill ## make docs/screenshots/*.png anew, about 4 minutes
 	@PYTHONDONTWRITEBYTECODE=1 docs/screenshots.py
 
+# All else that is tested is compiled by gcc: so a harness that clang refuses is seen at once.
+LINT_FUZZ = @! command -v $(CLANG) >/dev/null || \
+	$(CLANG) $(FLAGS) -Werror -fsyntax-only tests/fuzz/*.c
+
 lint: ## check format, layers, sizes, banned calls; cppcheck, shellcheck
+	$(LINT_FUZZ)
 	@tests/lint/all.sh
 
 tidy: $(LIB_SRC:src/%.c=build/tidy/%.ok) ## clang-tidy over src, about a minute the first time

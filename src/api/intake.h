@@ -14,7 +14,7 @@
 
 #define INTAKE_EVENTS_MAX 10000     /* in one request */
 #define INTAKE_DELIVERIES_MAX 50000 /* of a batch; one event alone may make any number */
-#define INTAKE_STEPS_MAX 250000     /* of filters, the same */
+#define INTAKE_STEPS_MAX 131072     /* of filters, the same: as many as one event takes */
 
 enum intake_form {
 	INTAKE_ONE,    /* one envelope */

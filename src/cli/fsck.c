@@ -26,6 +26,18 @@ static void print_rows(const struct check_result *result)
 		    (unsigned long long)result->rows[t]);
 }
 
+/* What the last line says behind the folder. */
+static void print_verdict(const struct check_result *result)
+{
+	if (result->other_version > 0)
+		(void)printf("not checked, as it is of version %u\n", result->other_version);
+	else if (result->findings > 0)
+		(void)printf("damaged, %llu finding%s\n", (unsigned long long)result->findings,
+		    result->findings == 1 ? "" : "s");
+	else
+		(void)printf("sound\n");
+}
+
 int fsck_run(const char *command, const char *dir, bool brief)
 {
 	struct db *db = NULL;
@@ -42,13 +54,12 @@ int fsck_run(const char *command, const char *dir, bool brief)
 	db_close(db);
 	if (shown > SHOWN_MAX)
 		(void)printf("... and %llu more\n", (unsigned long long)(shown - SHOWN_MAX));
-	if (!brief || result.findings > 0)
+	if (result.other_version == 0 && (!brief || result.findings > 0))
 		print_rows(&result);
-	if (result.findings > 0)
-		(void)printf("%s: damaged, %llu findings\n", dir,
-		    (unsigned long long)result.findings);
-	else if (!brief)
-		(void)printf("%s: sound\n", dir);
+	if (!brief || result.findings > 0) {
+		(void)printf("%s: ", dir);
+		print_verdict(&result);
+	}
 	bool written = fflush(stdout) == 0;
 	return result.findings == 0 && written ? EXIT_OK : EXIT_FAILED;
 }

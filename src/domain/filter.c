@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/search.h"
 #include "domain/filter_inner.h"
 #include "domain/json.h"
 
 #define GLOB_MAX 512  /* bytes */
 #define PLACE_SIZE 96 /* as problem.field */
+#define ITEMS_COST 2  /* a byte takes so many times as long where it may be an array's */
 #define IN_STEPS 10   /* comparisons of a search among FILTER_VALUES_MAX */
 
 #define CONDITION                                                                              \
@@ -186,7 +188,9 @@ static enum err compile_operand(struct compiler *c, struct filter_leaf *leaf,
 			bytes = leaf->integer.len; /* with its zeros */
 	}
 	if (leaf->op == FILTER_CONTAINS)
-		bytes = FILTER_LOOK_MAX;
+		bytes = (leaf->values[0].text.len > SEARCH_QUICK_MAX ? SEARCH_LONG_COST
+								     : ITEMS_COST) *
+		    FILTER_LOOK_MAX;
 	if (leaf->op == FILTER_MATCHES) {
 		leaf->glob = glob_new(leaf->values[0].text);
 		bytes = glob_bytes(leaf->glob, FILTER_LOOK_MAX);

@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/search.h"
+
+#define PART_BYTES 64 /* as many take as long as to begin a search */
+#define ANY_COST 2    /* where there is a `?` a byte takes so many times as long */
 
 /* What stands between two stars. */
 struct part {
@@ -109,7 +113,8 @@ static bool take_first(const struct glob *g, const struct part *p, struct slice 
 	if (p->len == 0)
 		return true;
 	if (!p->has_any) {
-		const char *found = memmem(text->ptr, text->len, g->bytes + p->at, p->len);
+		const char *found = search_find(*text,
+		    (struct slice){g->bytes + p->at, p->len});
 		size_t n = found == NULL ? 0 : (size_t)(found - text->ptr) + p->len;
 		text->ptr += n;
 		text->len -= n;
@@ -140,11 +145,15 @@ bool glob_matches(const struct glob *g, struct slice text)
 
 size_t glob_bytes(const struct glob *g, size_t len)
 {
+	size_t bytes = g->len;
 	size_t longest = 0;
 	for (size_t i = 1; i + 1 < g->count; i++) {
 		const struct part *p = &g->parts[i];
-		size_t times = p->has_any ? p->len : p->len > 0;
+		size_t times = p->has_any       ? ANY_COST * p->len
+		    : p->len > SEARCH_QUICK_MAX ? SEARCH_LONG_COST
+						: p->len > 0;
 		longest = times > longest ? times : longest;
+		bytes += p->len > 0 ? PART_BYTES : 0;
 	}
-	return g->len + longest * len;
+	return bytes + longest * len;
 }

@@ -22,7 +22,7 @@ void glob_free(struct glob *g);
 /* Whether it matches all of `text`, which is UTF-8. */
 bool glob_matches(const struct glob *g, struct slice text);
 
-/* How many bytes it compares of a text of `len` bytes, at most. */
+/* How many bytes of a text of `len` it compares at most: as many as a search does meanwhile. */
 size_t glob_bytes(const struct glob *g, size_t len);
 
 #endif

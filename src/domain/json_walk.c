@@ -1,26 +1,6 @@
 /* Steps over canonical JSON; see json_walk.h. json_scan.h knows where values end. */
 #include "domain/json_walk.h"
 
-static bool begins(struct slice value, char c)
-{
-	return value.len >= 2 && value.ptr[0] == c;
-}
-
-bool json_is_string(struct slice value)
-{
-	return begins(value, '"');
-}
-
-bool json_is_object(struct slice value)
-{
-	return begins(value, '{');
-}
-
-bool json_is_array(struct slice value)
-{
-	return begins(value, '[');
-}
-
 struct json_walk json_walk_in(struct slice value)
 {
 	struct json_walk w = {.in_object = json_is_object(value)};

@@ -32,9 +32,20 @@ bool json_walk_next(struct json_walk *w);
 struct slice json_walk_find(struct slice object, struct slice key);
 
 /* Whether the value is a string, an object, an array. */
-bool json_is_string(struct slice value);
-bool json_is_object(struct slice value);
-bool json_is_array(struct slice value);
+static inline bool json_is_string(struct slice value)
+{
+	return json_type_of(value) == JSON_STRING;
+}
+
+static inline bool json_is_object(struct slice value)
+{
+	return json_type_of(value) == JSON_OBJECT;
+}
+
+static inline bool json_is_array(struct slice value)
+{
+	return json_type_of(value) == JSON_ARRAY;
+}
 
 /*
  * Appends what the string `value` stands for, as json_decode() does. False

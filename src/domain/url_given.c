@@ -7,18 +7,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/str.h"
+#include "base/percent.h"
 #include "domain/url.h"
-
-/* The value of the %XX at `at`, or -1 where there is none. */
-static int encoded_at(struct slice s, size_t at)
-{
-	if (at + 2 >= s.len || s.ptr[at] != '%')
-		return -1;
-	int high = str_hex_digit((unsigned char)s.ptr[at + 1]);
-	int low = str_hex_digit((unsigned char)s.ptr[at + 2]);
-	return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
 
 /* Path and query. White space, controls, '\' and '#' are left for url_check() to refuse. */
 static void put_rest(struct slice rest, struct buf *out)
@@ -27,7 +17,7 @@ static void put_rest(struct slice rest, struct buf *out)
 	for (size_t i = 0; i < rest.len; i++) {
 		unsigned char c = (unsigned char)rest.ptr[i];
 		bool is_stray = c >= 0x80 || (c != '\0' && strchr(STRAY, c) != NULL) ||
-		    (c == '%' && encoded_at(rest, i) < 0);
+		    (c == '%' && percent_byte(rest, i) < 0);
 		if (is_stray)
 			buf_printf(out, "%%%02X", c);
 		else
@@ -45,7 +35,7 @@ static bool is_host_byte(unsigned char c)
 static bool decode_host(struct slice host, struct buf *out)
 {
 	for (size_t i = 0; i < host.len; i++) {
-		int c = encoded_at(host, i);
+		int c = host.ptr[i] == '%' ? percent_byte(host, i) : -1;
 		i += c >= 0 ? 2 : 0;
 		c = c >= 0 ? c : (unsigned char)host.ptr[i];
 		if (!is_host_byte((unsigned char)c))

@@ -82,12 +82,14 @@ static bool check_version(struct check *c, struct db *db)
 		check_find(c, "there is no version, though there are rows");
 	if (version == 0 || version == SCHEMA_VERSION)
 		return true;
+	c->result->other_version = version;
 	if (version > SCHEMA_VERSION)
 		check_find(c, "the store has version %u, this waybill knows up to %u", version,
 		    SCHEMA_VERSION);
 	else
 		check_find(c,
-		    "the store has version %u: a start of waybill serve brings it to %u",
+		    "the store has version %u: a start of waybill serve brings it to %u; "
+		    "before that, the waybill that wrote it can check it",
 		    version, SCHEMA_VERSION);
 	return false;
 }

@@ -20,6 +20,7 @@ typedef void (*check_found_fn)(void *arg, const char *finding);
 struct check_result {
 	uint64_t rows[DB_TABLES]; /* that were walked */
 	uint64_t findings;
+	uint32_t other_version; /* the store's, where it is another: then no row was; else 0 */
 };
 
 /*

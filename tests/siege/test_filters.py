@@ -11,7 +11,7 @@ from harness import hooks_path
 from siege import full
 
 STEPS = 65536  # of a session's filters, and what a batch may take
-BATCH_STEPS = 250000
+BATCH_STEPS = 131072
 LOOK = 4096  # bytes of a value that a leaf looks into
 LEAVES = 64
 DIGITS = 100_000  # of a number
@@ -44,9 +44,9 @@ def glob(n):
 KINDS = {
     "leaves": (leaves, 64, {f"k{n}_{i}": 0.5 for n in range(1000) for i in range(0, LEAVES, 8)}),
     "digits": (digits, 64, {"number": 10**DIGITS}),
-    "contains": (contains, 65, {"text": "a" * LOOK}),
-    "items": (items, 65, {"list": [1] * (LOOK // 2)}),
-    "glob": (glob, 65 + 5 * LEAVES, {"text": "a" * LOOK}),
+    "contains": (contains, 129, {"text": "a" * LOOK}),
+    "items": (items, 129, {"list": [1] * (LOOK // 2)}),
+    "glob": (glob, 2 + 5 * 128, {"text": "a" * LOOK}),
 }
 
 

@@ -5,9 +5,14 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/exit.h"
 #include "base/record.h"
+#include "cli/commands.h"
+#include "cli/fsck.h"
 #include "fsck/check.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
@@ -753,11 +758,60 @@ static void test_swapped_values_are_found(void **state)
 	buf_fini(&f.text);
 }
 
+/* What `waybill fsck` prints about the store. */
+static void print_of(const struct store *s, char *out, size_t size)
+{
+	FILE *file = tmpfile();
+	int before = dup(STDOUT_FILENO);
+	assert_true(file != NULL && before >= 0);
+	(void)fflush(stdout);
+	assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0);
+	assert_int_equal(fsck_run("fsck", s->dir, false), EXIT_FAILED);
+	assert_true(dup2(before, STDOUT_FILENO) >= 0);
+	(void)close(before);
+	rewind(file);
+	out[fread(out, 1, size - 1, file)] = '\0';
+	(void)fclose(file);
+}
+
+/* A store of another version is not damaged; and one finding is one. */
+static void test_verdicts(void **state)
+{
+	static const struct {
+		uint32_t version;
+		const char *want;
+	} ROWS[] = {
+	    {SCHEMA_VERSION - 1, ": not checked, as it is of version "},
+	    {SCHEMA_VERSION + 1, ": not checked, as it is of version "},
+	    {SCHEMA_VERSION, ": damaged, 1 finding\n"},
+	};
+	struct store *s = *state;
+	struct sample m;
+	char text[4096];
+	sample_make(s, &m);
+	store_commit(m.w.txn);
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct db_txn *txn = store_begin(s);
+		put_number(txn, DB_META, SLICE("schema"), ROWS[i].version, 4);
+		if (ROWS[i].version == SCHEMA_VERSION)
+			put_number(txn, DB_META, SLICE("stray"), 1, 8);
+		store_commit(txn);
+		store_close(s);
+		print_of(s, text, sizeof(text));
+		store_open(s, STORE_MAP_BYTES);
+		if (strstr(text, ROWS[i].want) == NULL)
+			fail_msg("%s", text);
+		bool has_rows = strstr(text, " rows\n") != NULL;
+		assert_int_equal(has_rows, ROWS[i].version == SCHEMA_VERSION);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_each_damage_is_found),
 	    STORE_TEST(test_swapped_values_are_found),
+	    STORE_TEST(test_verdicts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -326,19 +326,24 @@ static uint32_t steps_of(const char *filter)
 	return steps;
 }
 
+#define WORD_65 "12345678901234567890123456789012345678901234567890123456789012345"
+
 static void test_steps(void **state)
 {
 	(void)state;
 	assert_int_equal(steps_of(LEAF), 1);
 	assert_int_equal(steps_of("{\"all\":[" LEAF ",{\"not\":" LEAF "}]}"), 2);
 	assert_int_equal(steps_of("{\"path\":\"/a/b/c/d\",\"exists\":true}"), 3);
-	assert_int_equal(steps_of("{\"path\":\"/a\",\"contains\":\"x\"}"), 65);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"contains\":\"x\"}"), 129);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"gt\":1e30}"), 1);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"gt\":1e127}"), 3); /* 128 digits */
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"x*y\"}"), 1);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"??*??\"}"), 1);
-	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"*x*\"}"), 65);
-	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"*x?*\"}"), 129);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"*x*\"}"), 66);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"**x*yz*\"}"), 67);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"*x?*\"}"), 258);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"contains\":\"" WORD_65 "\"}"), 257);
+	assert_int_equal(steps_of("{\"path\":\"/a\",\"matches\":\"*" WORD_65 "*\"}"), 259);
 	assert_int_equal(steps_of("{\"path\":\"/a\",\"in\":[\"x\",\"y\"]}"), 1);
 }
 
