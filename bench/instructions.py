@@ -4,13 +4,17 @@ Counts the instructions that an event takes from its publishing to its delivery,
 waybill, of its parts alone and of the bare loop of them all; prints what has changed since
 the figures in bench/instructions.txt, and writes these there.
 
-usage: bench/instructions.py [--events N] [--runs N] [--out FILE] [--data DIR]
+usage: bench/instructions.py [--events N] [--runs N] [--only NAME,…] [--out FILE] [--data DIR]
 
 It is the same script each time: 64 connections publish N (10000) events of 250 bytes, each waiting
 for its 202, to one webhook with a secret. Valgrind's callgrind counts; what a tenth of the events
 takes is taken off, and with it the start, so that all figures are those of the steady state. Under
 valgrind waybill is so slow that all 64 wait for it at every pass: the passes are alike,
 and so are the figures, to a fraction of a per cent (it is run twice, and the spread printed).
+
+Beside these are the same events with an id each, and the same that come to a source: of the preset
+openwa, with its HMAC, with repeats known by their ids and (no_repeats) without. --only measures
+some columns, and keeps the others' figures.
 """
 
 import argparse
@@ -28,7 +32,9 @@ END_S = 1800  # for a part under valgrind
 TARGET = 1.3  # of waybill, to the sum of the parts
 LIBRARIES = ("waybill", "libcurl", "libevent", "liblmdb", "libcrypto", "libc", "other")
 PARTS = ("evhttp", "curl", "lmdb", "sign")
-COLUMNS = ("waybill", *PARTS, "parts", "loop")
+DOORS = ("with_id", "source", "no_repeats")
+COLUMNS = ("waybill", *PARTS, "parts", "loop", *DOORS)
+DOOR_TARGET = 1.2  # of an event that comes to a source, to one that is published likewise
 
 
 def library_of(path):
@@ -71,18 +77,30 @@ class Script:
         self.file = self.machine.new_file("callgrind")
         return ["valgrind", "--tool=callgrind", "--quiet", f"--callgrind-out-file={self.file}"]
 
-    def publish(self, gateway, events):
+    def publish(self, gateway, events, *options):
         return self.machine.load(gateway, "--connections", 64, "--requests", events,
-                                 "--seconds", 600)
+                                 "--seconds", 600, *options)
 
-    def waybill(self, events):
+    def waybill(self, events, *options, source=None):
         sink = Sink(self.machine)
         gateway = Waybill(self.machine, prefix=self.callgrind(),
                           flags=["--store-max-bytes", MAP_MAX])
         gateway.register(f"{sink.url}/hook")
-        self.publish(gateway, events)
+        if source is not None:
+            made = gateway.add_source(preset="openwa", **source)
+            options = ("--door", made["path"], "--secret", made["secret"])
+        self.publish(gateway, events, *options)
         sink.wait_for(events)
         gateway.stop()
+
+    def with_id(self, events):
+        self.waybill(events, "--ids")
+
+    def source(self, events):
+        self.waybill(events, source={})
+
+    def no_repeats(self, events):
+        self.waybill(events, source={"id_retention": "0s"})
 
     def loop(self, events):
         sink = Sink(self.machine)
@@ -137,14 +155,15 @@ def write(path, figures, spread):
     lines = [
         "# Instructions for each event 1:1, in user space, by library; `make bench-instructions`",
         "# writes this. \"waybill\" is each program's own code; \"parts\" is the sum of those",
-        "# before it, each alone; \"loop\" the bare loop of them all.",
+        "# before it, each alone; \"loop\" the bare loop of them all. \"with_id\": published with",
+        "# an id; \"source\", \"no_repeats\": through a source of the preset openwa.",
         f"# {version_of('gcc', '--version')}; {versions}",
         f"# two runs of waybill differed by {spread:.2f} %" if spread is not None else "#",
-        "", f"{'':10}" + "".join(f"{name:>10}" for name in COLUMNS),
+        "", f"{'':10}" + "".join(f"{name:>11}" for name in COLUMNS),
     ]
     for row in ("total", *LIBRARIES):
         cells = [total(figures[c]) if row == "total" else figures[c][row] for c in COLUMNS]
-        lines.append(f"{row:10}" + "".join(f"{value:10.0f}" for value in cells))
+        lines.append(f"{row:10}" + "".join(f"{value:11.0f}" for value in cells))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -172,19 +191,26 @@ def main(argv):
     parser = argparse.ArgumentParser(usage=__doc__[__doc__.index("usage: ") + 7:])
     parser.add_argument("--events", type=int, default=10000)
     parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=COLUMNS)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "bench" / "instructions.txt")
     parser.add_argument("--data", type=pathlib.Path, default=ROOT / "var")
     args = parser.parse_args(argv)
     before = read(args.out)
+    figures = {column: {row: before.get((row, column), 0) for row in LIBRARIES}
+               for column in COLUMNS}
+    runs = []
     machine = Machine(args.data)
     try:
-        runs = [measure(machine, "waybill", args.events) for _ in range(args.runs)]
-        figures = {name: measure(machine, name, args.events)
-                   for name in (*PARTS, "loop")}
+        if "waybill" in args.only:
+            runs = [measure(machine, "waybill", args.events) for _ in range(args.runs)]
+        for name in (*PARTS, "loop", *DOORS):
+            if name in args.only:
+                figures[name] = measure(machine, name, args.events)
     finally:
         machine.close()
     runs.sort(key=total)
-    figures["waybill"] = runs[0]
+    if runs:
+        figures["waybill"] = runs[0]
     figures["parts"] = {row: sum(figures[part][row] for part in PARTS)
                         for row in LIBRARIES}
     spread = (total(runs[-1]) / total(runs[0]) - 1) * 100 if len(runs) > 1 else None
@@ -192,6 +218,10 @@ def main(argv):
     print_changes(before, read(args.out))
     times = total(figures["waybill"]) / total(figures["parts"])
     print(f"waybill takes {times:.2f} times what its parts do; the target is at most {TARGET}")
+    for door, like in (("source", "with_id"), ("no_repeats", "waybill")):
+        times = total(figures[door]) / total(figures[like])
+        print(f"{door} takes {times:.2f} times what {like} does; the target is at most "
+              f"{DOOR_TARGET}")
     if spread is not None:
         print(f"{len(runs)} runs differed by {spread:.2f} %")
     return 0

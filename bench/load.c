@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/hmac.h"
 #include "lib/net.h"
 #include "lib/publisher.h"
 #include "lib/requests.h"
@@ -16,13 +17,15 @@ static const char USAGE[] =
     "usage: load --port P [--token T] [--connections N] [--pipeline D] [--seconds T]\n"
     "            [--requests M] [--rate R] [--warm-up T] [--prefix NAME] [--first F]\n"
     "            [--step S] [--sessions K] [--random] [--body BYTES] [--body-max BYTES]\n"
-    "            [--batch N | --register URL [--in-flight N]]\n"
+    "            [--batch N | --register URL [--in-flight N] | --ids |\n"
+    "             --door PATH --secret S]\n"
     "  It stops at the first of T seconds and M requests; with a rate, R are begun a second.\n"
     "  Of each connection D may be without an answer. Latency is from when a request was to\n"
     "  be sent, not from when a connection was free for it.\n"
     "  The K sessions are NAMEf, NAMEf+s, …, in turn or at random. Each request publishes an\n"
-    "  event, a batch of them, or registers a webhook, {n} in whose URL is the session's\n"
-    "  number and 127.1.{host} an address for it. The token may be in WAYBILL_TOKEN instead.\n";
+    "  event, perhaps with an id, a batch of them, or registers a webhook, {n} in whose URL\n"
+    "  is the session's number and 127.1.{host} an address for it; or it sends an event to a\n"
+    "  source of the preset openwa. The token may be in WAYBILL_TOKEN instead.\n";
 
 #define TOKEN_MAX 256
 #define NUMBER_MAX 10000000u /* of anything there can be many of */
@@ -61,6 +64,9 @@ static const struct option OPTIONS[] = {
     {"batch", required_argument, NULL, 'a'},
     {"register", required_argument, NULL, 'u'},
     {"in-flight", required_argument, NULL, 'i'},
+    {"ids", no_argument, NULL, 'I'},
+    {"door", required_argument, NULL, 'D'},
+    {"secret", required_argument, NULL, 'e'},
     {0},
 };
 
@@ -78,6 +84,15 @@ static void set_text(int c, struct requests *r)
 		return;
 	case 'r':
 		r->is_random = true;
+		return;
+	case 'I':
+		r->has_ids = true;
+		return;
+	case 'D':
+		r->door = optarg;
+		return;
+	case 'e':
+		r->mac = hmac_new(optarg);
 		return;
 	default:
 		(void)fputs(USAGE, stderr);
@@ -150,13 +165,15 @@ int main(int argc, char **argv)
 	for (int c = 0; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;)
 		set_option(c, &p, &q);
 	p.make = q.url != NULL ? requests_webhook
+	    : q.door != NULL   ? requests_sent
 	    : q.batch > 0      ? requests_batch
 			       : requests_event;
 	q.batch = q.batch > 0 ? q.batch : 1;
 	p.request_max = requests_max(&q);
 	bool is_usable = optind == argc && p.depth > 0 && p.port > 0 && p.connections > 0 &&
 	    q.sessions > 0 && q.token != NULL && strlen(q.token) <= TOKEN_MAX &&
-	    strlen(q.prefix) <= TOKEN_MAX && p.request_max <= PUBLISHER_REQUEST_MAX;
+	    strlen(q.prefix) <= TOKEN_MAX && (q.door == NULL) == (q.mac == NULL) &&
+	    p.request_max <= PUBLISHER_REQUEST_MAX;
 	if (!is_usable) {
 		(void)fputs(USAGE, stderr);
 		return 2;
@@ -169,5 +186,7 @@ int main(int argc, char **argv)
 	print_result(r, q.batch);
 	int status = r->unanswered == 0 && r->refused == 0 ? 0 : 1;
 	free(r);
+	if (q.mac != NULL)
+		hmac_free(q.mac);
 	return status;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hmac.h"
 #include "net.h"
 #include "publisher.h"
 
@@ -72,9 +73,35 @@ size_t requests_event(void *arg, uint64_t n, uint64_t due_us, char *out)
 	char path[HEAD_ROOM / 2];
 	(void)snprintf(path, sizeof(path), "sessions/%s%" PRIu64 "/events", r->prefix,
 	    session_of(r, n));
-	out[HEAD_ROOM] = '{';
-	size_t end = write_event(r, n, due_us, out, HEAD_ROOM + 1);
-	return finish(r, path, "application/json", end - HEAD_ROOM, out);
+	size_t len = HEAD_ROOM;
+	out[len++] = '{';
+	if (r->has_ids)
+		len += (size_t)snprintf(out + len, room_of(len), "\"id\":\"e%" PRIu64 "\",", n);
+	len = write_event(r, n, due_us, out, len);
+	return finish(r, path, "application/json", len - HEAD_ROOM, out);
+}
+
+size_t requests_sent(void *arg, uint64_t n, uint64_t due_us, char *out)
+{
+	struct requests *r = arg;
+	char code[HMAC_TEXT_SIZE];
+	size_t len = HEAD_ROOM;
+	len += (size_t)snprintf(out + len, room_of(len),
+	    "{\"sessionId\":\"%s%" PRIu64 "\",\"idempotencyKey\":\"e%" PRIu64
+	    "\",\"timestamp\":\"2026-01-02T03:04:05.678Z\",",
+	    r->prefix, session_of(r, n), n);
+	len = write_event(r, n, due_us, out, len);
+	hmac_begin(r->mac);
+	hmac_add(r->mac, out + HEAD_ROOM, len - HEAD_ROOM);
+	hmac_end(r->mac, code);
+	int head = snprintf(out, HEAD_ROOM,
+	    "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nX-OpenWA-Signature: %s\r\n"
+	    "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+	    r->door, code, len - HEAD_ROOM);
+	if (head < 0 || head >= HEAD_ROOM)
+		net_die("a head is too long");
+	memmove(out + head, out + HEAD_ROOM, len - HEAD_ROOM);
+	return (size_t)head + len - HEAD_ROOM;
 }
 
 size_t requests_batch(void *arg, uint64_t n, uint64_t due_us, char *out)

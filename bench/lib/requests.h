@@ -18,7 +18,10 @@ struct requests {
 	uint64_t warm_up_us; /* events of that time have no stamp: they are not measured */
 	uint64_t start_us;   /* of the first one; 0 before */
 	uint64_t batch;      /* events in a request */
-	const char *url;     /* of webhooks; see requests_webhook() */
+	bool has_ids;        /* each event has an id of its own */
+	const char *door;    /* path of a source of the preset openwa; see requests_sent() */
+	struct evp_mac_ctx_st *mac; /* with its secret */
+	const char *url;            /* of webhooks; see requests_webhook() */
 	unsigned max_in_flight;
 };
 
@@ -28,6 +31,9 @@ struct requests {
  */
 size_t requests_event(void *arg, uint64_t n, uint64_t due_us, char *out);
 size_t requests_batch(void *arg, uint64_t n, uint64_t due_us, char *out);
+
+/* Sends the event to the source's door, in its gateway's words, with its id and its proof. */
+size_t requests_sent(void *arg, uint64_t n, uint64_t due_us, char *out);
 
 /*
  * Registers a webhook in the session. In its URL {n} is the session's number, and {host}

@@ -157,8 +157,14 @@ class Waybill(Process):
 
     def register(self, url, session="bench0", **fields):
         fields = {"url": url, "secret": SECRET, "max_in_flight": 64, **fields}
+        return self.make(f"sessions/{session}/webhooks", fields)
+
+    def add_source(self, **fields):
+        return self.make("sources", {"name": "bench", **fields})
+
+    def make(self, path, fields):
         request = urllib.request.Request(
-            f"{self.url}/api/v1/sessions/{session}/webhooks", json.dumps(fields).encode(),
+            f"{self.url}/api/v1/{path}", json.dumps(fields).encode(),
             {"Authorization": f"Bearer {self.machine.token}",
              "Content-Type": "application/json"},
         )

@@ -194,16 +194,19 @@ static bool is_gzip(struct slice coding)
 bool call_has_coding(struct call *c)
 {
 	char text[CODING_MAX + 1];
-	char words[2 * CODING_MAX];
 	struct slice coding = coding_of(c, text);
 	if (coding.len == 0 || is_gzip(coding) || !has_body(c))
 		return true;
-	(void)snprintf(words, sizeof(words),
+	(void)problem_set(&c->problem, ERR_INVALID, "",
 	    "Content-Encoding %.*s is not known here; gzip is, and none at all",
 	    (int)coding.len, coding.ptr);
-	http_add_header(c->http, "Accept-Encoding", "gzip"); /* RFC 9110 section 15.5.16 */
-	call_fail(c, 415, "", words);
 	return false;
+}
+
+void call_fail_coding(struct call *c)
+{
+	http_add_header(c->http, "Accept-Encoding", "gzip"); /* RFC 9110 section 15.5.16 */
+	call_fail(c, 415, "", c->problem.message);
 }
 
 #define NO_INPUT_SHARE "too many bytes of requests of this client or token are under way"
@@ -216,44 +219,46 @@ bool call_take_input(struct call *c, size_t bytes)
 	return may;
 }
 
-/* Answers that a body cannot be inflated, as one of `most` bytes. */
-static void refuse_gzip(struct call *c, enum err err, uint64_t most)
+/* Says that a body cannot be inflated, as one of `most` bytes. */
+static enum err refuse_gzip(struct call *c, enum err err, uint64_t most)
 {
-	char words[160];
 	if (err == ERR_TOOBIG)
-		(void)snprintf(words, sizeof(words),
+		return problem_set(&c->problem, err, "",
 		    "the body is over %llu bytes once inflated", (unsigned long long)most);
-	else if (err == ERR_INVALID)
-		(void)snprintf(words, sizeof(words),
+	if (err == ERR_INVALID)
+		return problem_set(&c->problem, err, "",
 		    "the gzip is flushed too often: it may have %d blocks, and one more for "
 		    "each KiB that it holds",
 		    GUNZIP_BLOCKS);
-	else
-		(void)snprintf(words, sizeof(words),
-		    "Content-Encoding says gzip: the body is none, is damaged or is cut short");
-	call_fail(c, err == ERR_TOOBIG ? 413 : 400, "", words);
+	return problem_set(&c->problem, ERR_SYNTAX, "",
+	    "Content-Encoding says gzip: the body is none, is damaged or is cut short");
 }
 
-bool call_read_body(struct call *c, uint64_t most)
+enum err call_inflate(struct call *c, uint64_t most)
 {
 	char text[CODING_MAX + 1];
 	c->body = http_body(c->http);
 	if (!is_gzip(coding_of(c, text)))
-		return true;
+		return OK;
 	size_t room = http_input_room(c->http);
 	c->plain = BUF_INIT(room < most ? room : most);
 	enum err err = gunzip(c->body, &c->plain);
 	c->body = buf_view(&c->plain);
 	bool lacks_room = room < most && err == ERR_TOOBIG;
-	if (err != OK && !lacks_room) {
-		refuse_gzip(c, err, most);
-		return false;
-	}
+	if (err != OK && !lacks_room)
+		return refuse_gzip(c, err, most);
 	size_t needed = lacks_room ? room + 1 : c->plain.len; /* or more: nobody knows */
 	if (http_take_input(c->http, needed) && !lacks_room)
-		return true;
-	call_fail(c, 429, "", NO_INPUT_SHARE);
-	return false;
+		return OK;
+	return problem_set(&c->problem, ERR_FULL, "", NO_INPUT_SHARE);
+}
+
+bool call_read_body(struct call *c, uint64_t most)
+{
+	enum err err = call_inflate(c, most);
+	if (err != OK)
+		call_fail_err(c, err);
+	return err == OK;
 }
 
 bool call_is_ndjson(const struct call *c)

@@ -105,16 +105,23 @@ void call_succeed(struct call *c, const char *message);
 bool call_has_json(struct call *c);
 
 /*
- * Whether the body, if there is one, is in a coding that call_read_body() can undo; else it has
- * been answered with 415. The head alone is enough to ask.
+ * Whether the body, if there is one, is in a coding that call_read_body() can undo; else its
+ * problem is set, for call_fail_coding() to answer with 415. The head alone is enough to ask.
  */
 bool call_has_coding(struct call *c);
+void call_fail_coding(struct call *c);
 
 /*
  * Reads the body into c->body, unpacked: there it may have `most` bytes. False: the call has
  * been answered, with 400, 413 or 429.
  */
 bool call_read_body(struct call *c, uint64_t most);
+
+/*
+ * The same without an answer: ERR_SYNTAX, ERR_INVALID, ERR_TOOBIG, or ERR_FULL where there is
+ * no share left, with the problem in words.
+ */
+MUST_CHECK enum err call_inflate(struct call *c, uint64_t most);
 
 /* Charges for what was made of the body (http_take_input()). False: 429 has been answered. */
 bool call_take_input(struct call *c, size_t bytes);

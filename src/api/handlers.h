@@ -29,6 +29,9 @@ void handle_source_challenge(struct call *c);
 /* As webhook_in_may_come(). */
 bool source_in_may_come(struct call *c);
 
+/* Counts the request at a door as refused, for what its problem says; it answers nothing. */
+void source_in_note(struct call *c);
+
 /* sources_api.c: making and changing them */
 void handle_source_create(struct call *c);
 void handle_source_list(struct call *c);

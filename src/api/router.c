@@ -419,6 +419,17 @@ static bool has_no_twins(struct call *c)
 	return true;
 }
 
+/* Whether the body's coding is known here; else the call has been answered. */
+static bool may_be_read(struct call *c)
+{
+	if (call_has_coding(c))
+		return true;
+	if (c->route->handle == handle_source_in)
+		source_in_note(c);
+	call_fail_coding(c);
+	return false;
+}
+
 /* Checks who calls and what for. OK, or the call has been answered. */
 static enum err admit(struct call *c, const struct path *path)
 {
@@ -444,7 +455,7 @@ static enum err admit(struct call *c, const struct path *path)
 		    : ERR_REFUSED;
 	if (err != OK)
 		call_fail_err(c, err);
-	else if ((is_api(c->route) && !query_admit(c)) || !call_has_coding(c))
+	else if ((is_api(c->route) && !query_admit(c)) || !may_be_read(c))
 		err = ERR_INVALID;
 	return err;
 }

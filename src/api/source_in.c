@@ -97,6 +97,13 @@ static struct arrival arrival_of(struct call *c)
 	    .body = http_body(c->http)};
 }
 
+void source_in_note(struct call *c)
+{
+	struct source_entry *e = find_entry(c);
+	if (e != NULL && !source_is_stream(e->source) && source_is_enabled(e->source))
+		note_refusal(e, c->problem.message);
+}
+
 bool source_in_may_come(struct call *c)
 {
 	struct source_entry *e = enter(c);
@@ -191,19 +198,26 @@ static enum err read_body(struct call *c, const struct source *s)
 	return err;
 }
 
-/* Whether it is Slack's question whether we are there, which has been answered. */
-static bool answer_slack(struct call *c, const struct source *s)
+/* Answers Slack's question whether we are there; false where it is none. */
+static bool answer_slack(struct call *c, struct source_entry *e)
 {
+	const struct source *s = e->source;
 	struct slice body = buf_view(&c->api->scratch);
 	if (source_challenge(s) != CHALLENGE_SLACK ||
 	    !slice_eq(json_walk_find(body, SLICE("type")), SLICE("\"url_verification\"")))
 		return false;
 	struct slice challenge = json_walk_find(body, SLICE("challenge"));
+	if (!json_is_string(challenge) || challenge.len > CHALLENGE_MAX) {
+		refuse(c, e,
+		    problem_set(&c->problem, ERR_INVALID, "challenge",
+			"challenge must be given, a string of at most %d bytes",
+			CHALLENGE_MAX - 2));
+		return true;
+	}
 	struct buf text = BUF_INIT(2 * CHALLENGE_MAX);
 	struct json_writer json = JSON_WRITER(&text);
 	json_open_object(&json, NULL);
-	if (json_is_string(challenge) && challenge.len <= CHALLENGE_MAX)
-		json_write_raw(&json, "challenge", challenge);
+	json_write_raw(&json, "challenge", challenge);
 	json_close(&json);
 	call_reply(c, 200, &json);
 	buf_fini(&text);
@@ -295,10 +309,14 @@ void handle_source_in(struct call *c)
 		return;
 	}
 	http_set_taker(c->http, name_taker(e->source, taker));
-	if (!call_read_body(c, c->api->conf.body_max))
+	enum err err = call_inflate(c, c->api->conf.body_max);
+	if (err == ERR_FULL) { /* not the sender's fault */
+		call_fail_err(c, err);
 		return;
-	enum err err = read_body(c, e->source);
-	if (err == OK && answer_slack(c, e->source))
+	}
+	if (err == OK)
+		err = read_body(c, e->source);
+	if (err == OK && answer_slack(c, e))
 		return;
 	if (err == OK)
 		err = take_events(c, e, &a);
@@ -328,6 +346,10 @@ void handle_source_challenge(struct call *c)
 	    !str_same_secret(buf_view(&token), expected)) {
 		note_refusal(e, "the verify token of a challenge is wrong");
 		call_fail(c, 403, "hub.verify_token", "is not this source's verify_token");
+	} else if (challenge.failed || challenge.len == 0) {
+		refuse(c, e,
+		    problem_set(&c->problem, ERR_INVALID, "hub.challenge",
+			"hub.challenge must be given, 1 to %d bytes", CHALLENGE_MAX));
 	} else {
 		http_reply(c->http, 200, "text/plain; charset=utf-8", buf_view(&challenge));
 		call_end(c);

@@ -32,10 +32,10 @@ static struct shares *guests_of(const struct connection *c, enum http_resource w
 /* Takes so many for the taker, and within its share for the guest. */
 static void force(struct connection *c, enum http_resource what, uint64_t n)
 {
-	struct shares *guests = guests_of(c, what);
 	shares_force(shares_of(c, what), slice_of(c->taker), n);
 	if (c->guest[0] == '\0' || n == 0)
 		return;
+	struct shares *guests = guests_of(c, what);
 	if (guests == NULL) {
 		guests = shares_new(0);
 		map_put(c->server->resources[what].guests, c->taker, strlen(c->taker), guests);
@@ -45,10 +45,10 @@ static void force(struct connection *c, enum http_resource what, uint64_t n)
 
 static void give(struct connection *c, enum http_resource what, uint64_t n)
 {
-	struct shares *guests = guests_of(c, what);
 	shares_give(shares_of(c, what), slice_of(c->taker), n);
 	if (c->guest[0] == '\0' || n == 0)
 		return;
+	struct shares *guests = guests_of(c, what);
 	shares_give(guests, slice_of(c->guest), n);
 	if (shares_figures(guests)->share.held == 0)
 		shares_free(
@@ -59,8 +59,8 @@ static void give(struct connection *c, enum http_resource what, uint64_t n)
 static uint64_t room(const struct connection *c, enum http_resource what)
 {
 	uint64_t most = shares_room(shares_of(c, what), slice_of(c->taker));
-	struct shares *guests = guests_of(c, what);
-	if (c->guest[0] == '\0' || guests == NULL)
+	struct shares *guests = c->guest[0] == '\0' ? NULL : guests_of(c, what);
+	if (guests == NULL)
 		return most;
 	struct share share = shares_figures(guests)->share;
 	share.capacity = share.held + most;

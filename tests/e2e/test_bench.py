@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import instructions  # noqa: E402  (found by the line before)
 import run as bench  # noqa: E402
-from suite.machine import SECRET, Failure, Machine, Sink  # noqa: E402
+from suite.machine import SECRET, Failure, Machine, Sink, Waybill  # noqa: E402
 
 pytestmark = pytest.mark.skipif("asan" in BINARY, reason="they measure what is installed")
 NAMES = [scenario.name for scenario in bench.SCENARIOS]
@@ -123,6 +123,22 @@ def test_pipelined_requests_are_each_answered_once(machine, depth):
     assert result["measured"] == 1000
 
 
+def test_events_come_to_a_source_as_they_are_published(machine):
+    """The same events, with the preset's proof: all are taken, delivered, and told apart."""
+    sink = Sink(machine)
+    gateway = Waybill(machine)
+    gateway.register(f"{sink.url}/hook")
+    made = gateway.add_source(preset="openwa")
+    door = ("--door", made["path"], "--secret", made["secret"])
+    assert machine.load(gateway, "--requests", 200, *door)["accepted"] == 200
+    assert sink.wait_for(200)["unique"] == 200
+    machine.load(gateway, "--requests", 200, *door)  # repeats, each answered as it was
+    machine.load(gateway, "--requests", 100, "--ids")
+    assert sink.wait_for(300)["unique"] == 300
+    with pytest.raises(Failure, match="not everything was accepted"):
+        machine.load(gateway, "--requests", 5, *door[:-1], "another secret")
+
+
 # What counts instructions
 
 CALLGRIND = """\
@@ -162,8 +178,10 @@ def test_instructions_are_kept_and_compared_with_the_last(tmp_path):
     first = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env).stdout
     assert re.search(r"^waybill  total +\d+  \(new\)$", first, re.M)
     kept = instructions.read(out)
-    assert kept["total", "parts"] < kept["total", "waybill"]
+    assert kept["total", "parts"] < kept["total", "waybill"] < kept["total", "source"]
     old = f"{kept['total', 'lmdb']:.0f}"
     out.write_text(out.read_text().replace(old, f"{int(old) * 2}"))
+    command += ["--only", "lmdb"]
     second = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env).stdout
     assert re.search(rf"^lmdb     total .* it was {int(old) * 2}\)$", second, re.M), second
+    assert instructions.read(out)["total", "source"] == kept["total", "source"]

@@ -4,6 +4,7 @@ their documentation says, with Python's own HMAC; what a receiver gets is compar
 """
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -576,3 +577,53 @@ def test_a_body_is_hashed_with_few_secrets_or_it_is_short(make_gateway):
     gateway.api("PATCH", f"/sources/{made['id']}",
                 json={"verify": {"secrets": verify["secrets"][:2]}})
     assert gateway.request("POST", made["path"], data=body, headers=signed).status_code == 200
+
+
+def test_what_cannot_be_inflated_is_counted(gateway):
+    made = gateway.api("POST", "/sources", json={
+        "name": "n", "verify": {"type": "none"}}).json()
+
+    def send(body, coding, status):
+        answer = gateway.request("POST", made["path"], data=body, headers={
+            "Content-Type": "application/json", "Content-Encoding": coding})
+        expect_error(answer, status)
+        return answer.json()["error"]["message"]
+
+    bomb = gzip.compress(b'{"a":"' + b"x" * (5 << 20) + b'"}')
+    for n, (body, coding, status) in enumerate((
+        (b"{}", "gzip", 400), (gzip.compress(b"{}")[:-3], "gzip", 400), (bomb, "gzip", 413),
+        (b"{}", "br", 415), (b"{}", "gzip, gzip", 415),
+    ), 1):
+        message = send(body, coding, status)
+        received = gateway.api("GET", f"/sources/{made['id']}").json()["received"]
+        assert (received["refused"], received["last_refused"]) == (n, message)
+    gateway.api("PATCH", f"/sources/{made['id']}", json={"enabled": False})
+    send(b"{}", "br", 415)
+    assert gateway.api("GET", f"/sources/{made['id']}").json()["received"]["refused"] == 5
+
+
+@pytest.mark.parametrize("challenge, good", [
+    ("x" * 1024, True), ("x" * 1025, False), ("", False), (None, False)])
+def test_challenges_are_short(gateway, challenge, good):
+    """One that is not answered is refused in words, not with an empty 200."""
+    meta = gateway.api("POST", "/sources", json={
+        "name": "m", "verify": {"type": "none"}, "challenge": "meta",
+        "verify_token": "t"}).json()
+    query = {"hub.mode": "subscribe", "hub.verify_token": "t"}
+    if challenge is not None:
+        query["hub.challenge"] = challenge
+    answer = gateway.request("GET", f"{meta['path']}?{urllib.parse.urlencode(query)}")
+    slack = gateway.api("POST", "/sources", json={
+        "name": "s", "verify": {"type": "none"}, "challenge": "slack"}).json()
+    body = {"type": "url_verification", "challenge": challenge and challenge[2:]}
+    other = gateway.request("POST", slack["path"], json=body)
+    if good:
+        assert (answer.status_code, answer.text) == (200, challenge)
+        assert (other.status_code, other.json()) == (200, {"challenge": challenge[2:]})
+        return
+    expect_error(answer, 400, "hub.challenge")
+    if challenge != "":
+        expect_error(other, 400, "challenge")
+    for made in (meta,) if challenge == "" else (meta, slack):
+        received = gateway.api("GET", f"/sources/{made['id']}").json()["received"]
+        assert (received["refused"], received["events"]) == (1, 0)
