@@ -58,7 +58,7 @@ export async function sources(view) {
 			[brief(s.name, 60, "strong"), h("span", {class: "note under"}, data(s.preset ?? "no preset"),
 				typeof s.session === "string" && [", session ", data(s.session)])],
 			s.path === null ? h("span", null, "stream ", data(s.stream)) : copyable(null, urlOf(s.path), s.name),
-			s.enabled === false ? badge("disabled") : h("span", null, count(r.events), r.last_at && [", ", ago(r.last_at)]),
+			s.enabled === false ? h("span", null, badge("disabled"), s.problem && [" ", brief(s.problem, 100)]) : h("span", null, count(r.events), r.last_at && [", ", ago(r.last_at)]),
 			r.missed ? h("b", null, count(r.missed)) : "–",
 			r.refused ? h("span", {class: "why"}, count(r.refused), ", ", ago(r.last_refused_at), ": ",
 				brief(r.last_refused, 100)) : "–",
