@@ -164,7 +164,7 @@ static void move_one(struct model *m)
 	if (d.status == DELIVERY_WAITING && pick(m, 5) > 0)
 		move_waiting(m, session, &d);
 	else if (pick(m, 2) == 0)
-		m->err = resend_delivery(m->txn, name_of(session), &d, false, m->now_ms);
+		m->err = resend_delivery(m->txn, name_of(session), &d, &NO_ORDER, m->now_ms);
 	else
 		m->err = resend_cancel(m->txn, name_of(session), &d, m->now_ms);
 	if (m->err == ERR_NOTFOUND || m->err == ERR_CONFLICT)
