@@ -89,7 +89,7 @@ def test_twenty_chats_and_one_that_fails_over_kills(make_gateway, make_receiver)
     check_order(receiver, ids)
     assert arrived(receiver, first) == first[:1], "the first holds back the others of its chat"
     gateway.stop()
-    expect_sound(gateway)
+    expect_sound(gateway.directory / "data")
     gateway.start()
     receiver.answer(failing(set()))
     check_order(receiver, {ALONE: first})
