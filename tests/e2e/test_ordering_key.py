@@ -304,6 +304,16 @@ def test_many_large_ones_are_sent_again_once_and_in_order(gateway, make_receiver
     assert [r.id for r in receiver.requests[count:]] == ids
 
 
+def test_the_test_event_has_a_lane_too(gateway, make_receiver):
+    receiver = make_receiver(200)
+    webhook = gateway.register("s1", receiver.url(), ordering={"key": "/data/webhook_id"})
+    gateway.call("s1", webhook["id"], "test")
+    gateway.call("s1", webhook["id"], "test")
+    first, second = receiver.wait_for(2)
+    assert first.event == second.event == "test"
+    assert first.id < second.id
+
+
 def test_a_webhook_for_all_sessions(gateway, make_receiver):
     receiver = make_receiver(failing(set(), seed=4))
     answer = gateway.api(

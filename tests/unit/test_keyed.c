@@ -149,6 +149,7 @@ static void test_lane_is_busy_until_the_commit(void **state)
 	for (int n = 0; n < 3; n++) {
 		assert_int_equal(engine_turn(e), ERR_STORE);
 		assert_sent(e, "2");
+		assert_int_equal(dispatch_in_flight(e->dispatch), 2); /* with its slot */
 	}
 	edges.disk_fails = false;
 	settle(e);
