@@ -19,7 +19,7 @@
 #include "jobs/ordering.h"
 #include "jobs/purge.h"
 #include "jobs/replayer.h"
-#include "store/queue.h"
+#include "store/oldest.h"
 #include "store/registry.h"
 #include "store/sources.h"
 #include "store/turn.h"

@@ -276,8 +276,7 @@ static enum err apply_retry(struct op *op, struct db_txn *txn)
 		err = problem_set(&dc->call.problem, ERR_CONFLICT, "",
 		    "the webhook of this delivery no longer exists");
 	if (err == OK)
-		err = resend_delivery(txn, letters_of(dc), &dc->delivery, w->fifo,
-		    clock_wall_ms());
+		err = resend_delivery(txn, letters_of(dc), &dc->delivery, w, clock_wall_ms());
 	webhook_free(w);
 	if (err == ERR_FULL)
 		return quota_refuse(&dc->call.api->conf.quota, letters_of(dc), "",

@@ -150,8 +150,7 @@ static enum err replay(struct dlq_call *dc, struct db_txn *txn, const struct dea
 		err = problem_set(&dc->call.problem, ERR_NOTFOUND, "",
 		    "the webhook of this entry no longer exists");
 	if (err == OK)
-		err = resend_delivery(txn, slice_of(dc->call.session), d, w->fifo,
-		    clock_wall_ms());
+		err = resend_delivery(txn, slice_of(dc->call.session), d, w, clock_wall_ms());
 	webhook_free(w);
 	return err;
 }

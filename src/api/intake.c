@@ -409,6 +409,7 @@ void intake_make(struct intake *in, const struct intake_conf *conf, const char *
 	item->timestamp_s = conf->now_ms / 1000;
 	item->body_len = body.len;
 	buf_slice(&in->bodies, body);
+	item->publication.body = body; /* moves, in stamp() */
 	publication_address(&item->publication, w);
 	in->deliveries = 1;
 	stamp(in, conf);

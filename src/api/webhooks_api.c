@@ -315,6 +315,7 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 	if (err == OK && !has_steps(&wc->call, more))
 		err = ERR_CONFLICT;
 	if (err == OK) {
+		webhook_note_order(wc->w, old);
 		wc->w->updated_ms = clock_wall_ms();
 		(void)webhook_drop_expired(wc->w, clock_wall_ms()); /* written anyway */
 		wc->enabled_now = wc->w->enabled && (wc->asks_enable || !old->enabled);
@@ -356,13 +357,13 @@ static void done_change(struct op *op, enum err result)
 	}
 	const struct webhook *w = wc->w;
 	const struct webhook *old = registry_get(conf->registry, wc->number);
-	bool fifo_now = w->fifo && old != NULL && !old->fifo;
+	bool reorders = w->unordered != 0 && old != NULL && w->unordered != old->unordered;
 	if (old != NULL && old->enabled && !w->enabled)
 		feed_tell_disabled(conf->feed, w, clock_wall_ms());
 	registry_set(conf->registry, wc->w);
 	wc->w = NULL;
 	dispatch_changed(conf->dispatch, wc->number, wc->enabled_now);
-	if (fifo_now)
+	if (reorders)
 		ordering_add(conf->ordering, wc->number);
 	if (wc->shows_secret)
 		answer_rotation(&wc->call, w);

@@ -44,6 +44,7 @@ static void free_endpoint(void *value, void *arg)
 	while (!TAILQ_EMPTY(&ep->flights))
 		flight_free(TAILQ_FIRST(&ep->flights));
 	drop_keys(ep);
+	lanes_free(ep->lanes);
 	free(ep->last_error);
 	tenants_give_back(d->tenants, ep->sched.tenant);
 	free(ep);
@@ -91,13 +92,16 @@ void endpoint_mark_idle(struct dispatch *d, struct endpoint *ep)
 		forget_endpoint(d, TAILQ_FIRST(&d->idle));
 }
 
-/* A fifo webhook has one attempt in flight, the next only after its outcome is on disk. */
+/*
+ * A fifo webhook has one attempt in flight, the next only after its outcome is on disk. Nothing
+ * starts whose queue is still in another order.
+ */
 static struct sched_limits limits_of(const struct webhook *w, bool is_held)
 {
 	return (struct sched_limits){
 	    .max_in_flight = w->fifo ? 1 : w->max_in_flight,
 	    .rate = w->rate_limit,
-	    .enabled = w->enabled && !w->deleted && !is_held,
+	    .enabled = w->enabled && !w->deleted && !is_held && w->unordered == 0,
 	};
 }
 
@@ -109,6 +113,17 @@ static struct endpoint *find_endpoint(const struct dispatch *d, uint64_t webhook
 static struct sched_tenant *take_tenant(struct dispatch *d, const struct webhook *w)
 {
 	return tenants_take(d->tenants, slice_of(w->session), w->url);
+}
+
+static void follow_order(struct endpoint *ep, const struct webhook *w)
+{
+	ep->fifo = w->fifo;
+	if (w->key != NULL && ep->lanes == NULL)
+		ep->lanes = lanes_new();
+	if (w->key != NULL)
+		return;
+	lanes_free(ep->lanes);
+	ep->lanes = NULL;
 }
 
 /* Finds or makes the endpoint of a webhook; NULL where there is no such webhook. */
@@ -123,7 +138,7 @@ static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
 	TAILQ_INIT(&ep->flights);
 	map_put(d->endpoints, &ep->webhook, sizeof(ep->webhook), ep);
 	struct sched_limits limits = limits_of(w, false);
-	ep->fifo = w->fifo;
+	follow_order(ep, w);
 	sched_add(d->sched, &ep->sched, take_tenant(d, w), &limits, clock_wall_ms());
 	if (w->failing_since_ms != 0)
 		sched_resume_failing(d->sched, &ep->sched, w->failing_since_ms);
@@ -142,6 +157,17 @@ void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address)
 void endpoint_rewind(struct endpoint *ep)
 {
 	ep->place = (struct queue_place){0};
+	if (ep->lanes != NULL)
+		lanes_look_all(ep->lanes);
+}
+
+void endpoint_look(struct dispatch *d, struct endpoint *ep, uint16_t lane)
+{
+	int64_t now_ms = clock_wall_ms(); /* when it is claimed, it shows what is due */
+	lanes_look(ep->lanes, lane);
+	if (now_ms < ep->sched.due_ms)
+		sched_set_due(d->sched, &ep->sched, now_ms);
+	endpoint_mark_idle(d, ep);
 }
 
 void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_place *place)
@@ -151,6 +177,10 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
 		oldest_queued(d->conf.oldest, &place->id);
 	if (ep == NULL)
 		return;
+	if (ep->lanes != NULL) {
+		endpoint_look(d, ep, place->lane);
+		return;
+	}
 	if (!queue_place_before(&ep->place, place))
 		endpoint_rewind(ep);
 	/* a fifo place may lie ahead of the clock: when it is claimed, it shows what is due */
@@ -165,9 +195,12 @@ static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct
 {
 	struct sched_tenant *old = ep->sched.tenant;
 	struct sched_limits limits = limits_of(w, ep->is_held);
+	bool had_lanes = ep->lanes != NULL;
 	drop_keys(ep);
+	follow_order(ep, w);
+	if (had_lanes != (ep->lanes != NULL)) /* what waited for others may be due */
+		sched_set_due(d->sched, &ep->sched, 0);
 	endpoint_rewind(ep);
-	ep->fifo = w->fifo;
 	sched_move(d->sched, &ep->sched, take_tenant(d, w));
 	tenants_give_back(d->tenants, old);
 	sched_limit(d->sched, &ep->sched, &limits);
@@ -201,11 +234,14 @@ void dispatch_hold(struct dispatch *d, uint64_t webhook, bool holds)
 	if (w == NULL || ep == NULL)
 		return; /* it has no work */
 	ep->is_held = holds;
+	if (!holds && ep->lanes != NULL)
+		flights_find_lanes(d, ep);
 	struct sched_limits limits = limits_of(w, holds);
 	sched_limit(d->sched, &ep->sched, &limits);
-	if (!holds && ep->sched.due_ms != SCHED_NEVER) {
+	if (!holds && (ep->sched.due_ms != SCHED_NEVER || ep->lanes != NULL)) {
 		endpoint_rewind(ep);
 		sched_set_due(d->sched, &ep->sched, 0); /* a claim shows when it really is */
+		endpoint_mark_idle(d, ep);
 	}
 }
 

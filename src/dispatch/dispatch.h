@@ -21,7 +21,7 @@
 #include "dispatch/judge.h"
 #include "feed/feed.h"
 #include "sched/sched.h"
-#include "store/queue.h"
+#include "store/oldest.h"
 #include "store/registry.h"
 #include "store/turn.h"
 
@@ -61,7 +61,10 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
  */
 void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now);
 
-/* Holds the webhook's attempts, or lets them go on, whatever else says that they may start. */
+/*
+ * Holds the webhook's attempts, or lets them go on, whatever else says that they may start:
+ * what waits for it has been put in order meanwhile.
+ */
 void dispatch_hold(struct dispatch *d, uint64_t webhook, bool holds);
 
 /* The webhook, a retired one, is gone from store and registry, and so is its queue. */

@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/lanes.h"
 #include "dispatch/tenants.h"
 #include "domain/sign.h"
 
@@ -21,6 +22,7 @@ struct endpoint {
 	struct sign_key *previous_key; /* the same of the secret before */
 	char *last_error; /* of the last attempt; NULL: it succeeded, or there was none */
 	int last_status;
+	struct lanes *lanes; /* NULL: its webhook has no key */
 	bool fifo;
 	bool is_held; /* nothing starts: its queue is being put in order */
 	bool idle;
@@ -70,6 +72,9 @@ void endpoint_mark_idle(struct dispatch *d, struct endpoint *ep);
 /* An attempt of `ep` went to `address`: that is its host from now on. */
 void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address);
 
+/* Something of that lane of a webhook with a key may have become due. */
+void endpoint_look(struct dispatch *d, struct endpoint *ep, uint16_t lane);
+
 /* Claims start over from the front: something may lie before the place they had reached. */
 void endpoint_rewind(struct endpoint *ep);
 
@@ -87,6 +92,11 @@ bool flights_have_room(const struct dispatch *d);
 
 /* Whether the endpoint has a flight of that delivery. `ep`: an endpoint. */
 bool flight_exists(void *ep, const struct uuid *id);
+
+/*
+ * The queue was put in order: the flights of `ep` learn in which lanes their deliveries are.
+ */
+void flights_find_lanes(struct dispatch *d, struct endpoint *ep);
 
 /* Forgets a flight, whatever came of it. */
 void flight_free(struct flight *f);

@@ -107,7 +107,7 @@ static void follow_settlement(struct dispatch *d, struct endpoint *ep, struct se
 		dispatch_queued(d, s->notice.targets[n].webhook, &place);
 	}
 	if (s->verdict == VERDICT_RETRY) {
-		s->delivery.place_ms = s->fifo ? s->delivery.place_ms : s->retry_ms;
+		s->delivery.place_ms = s->keeps_place ? s->delivery.place_ms : s->retry_ms;
 		struct queue_place place = queue_place_of(&s->delivery);
 		dispatch_queued(d, ep->webhook, &place);
 	}
@@ -163,7 +163,11 @@ static void finish_flight(struct flight *f, enum err result)
 	}
 	if (result == ERR_NOTFOUND)
 		look_again(d, ep, &f->settlement.delivery);
+	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
+	uint16_t lane = f->settlement.delivery.lane;
 	flight_free(f);
+	if (ep->lanes != NULL && w != NULL && !w->deleted)
+		endpoint_look(d, ep, lane); /* the next one in it may go */
 	endpoint_mark_idle(d, ep);
 }
 
@@ -190,13 +194,13 @@ static void finish_drop(struct op *op, enum err result)
 
 /*
  * It was delivered: the next may have its slot, though that is not on disk yet, and the outcome
- * may wait for others to share a flush. Not so where the next attempt depends on it: with fifo,
- * or after a failure.
+ * may wait for others to share a flush. Not so where the next attempt depends on it: where
+ * there is an order, or after a failure.
  */
 static void land(struct flight *f)
 {
-	if (f->endpoint->fifo || f->result != RESULT_OK || f->settlement.changes_webhook ||
-	    turn_staged(f->dispatch->conf.turn) >= LANDED_MAX)
+	if (f->endpoint->fifo || f->endpoint->lanes != NULL || f->result != RESULT_OK ||
+	    f->settlement.changes_webhook || turn_staged(f->dispatch->conf.turn) >= LANDED_MAX)
 		return;
 	f->landed = true;
 	f->op.may_wait = true;
@@ -498,6 +502,72 @@ static enum err take_on(struct dispatch *d, struct endpoint *ep,
 	return OK;
 }
 
+/* Marks the lanes whose next delivery has to wait for one of these flights. */
+static void mark_busy(const struct endpoint *ep, bool busy[LANES])
+{
+	const struct flight *f;
+	TAILQ_FOREACH(f, &ep->flights, link) {
+		uint16_t lane = f->settlement.delivery.lane;
+		/* one that makes no attempt is in nobody's way, nor in that of the next such */
+		if (lane < LANES && f->op.done != finish_drop)
+			busy[lane] = true;
+	}
+}
+
+/*
+ * Claims as queue_claim() does, for a webhook with a key: the first of the lane whose turn it
+ * is, if that is due. Each look finds one, or a lane that need not be looked at soon: LANES at
+ * most.
+ */
+static enum err claim_lane(struct endpoint *ep, struct db_txn *txn, int64_t now_ms,
+    struct delivery *out, size_t *count)
+{
+	bool busy[LANES] = {false};
+	mark_busy(ep, busy);
+	uint16_t lane = lanes_next(ep->lanes, busy, now_ms);
+	for (; lane < LANES && *count == 0; lane = lanes_next(ep->lanes, busy, now_ms)) {
+		uint16_t found = LANES;
+		enum err err = queue_lane(txn, ep->webhook, lane, flight_exists, ep, out,
+		    &found);
+		if (err != OK)
+			return err;
+		if (found != lane) {
+			lanes_set_empty(ep->lanes, lane, found);
+			continue;
+		}
+		if (out->due_ms > now_ms && out->queued_ms >= ep->forced_ms) {
+			lanes_set_due(ep->lanes, lane, out->due_ms);
+			continue;
+		}
+		lanes_take(ep->lanes, lane);
+		*count = 1;
+	}
+	return OK;
+}
+
+/* When the first of the lanes is due that need not wait for a flight. */
+static int64_t wake_lanes(const struct endpoint *ep)
+{
+	bool busy[LANES] = {false};
+	mark_busy(ep, busy);
+	return lanes_wake(ep->lanes, busy);
+}
+
+void flights_find_lanes(struct dispatch *d, struct endpoint *ep)
+{
+	struct flight *f;
+	struct db_txn *txn = NULL;
+	enum err err = TAILQ_EMPTY(&ep->flights) ? ERR_NOTFOUND : db_read(d->conf.db, &txn);
+	if (err != OK)
+		return; /* none, or they keep those that they had */
+	TAILQ_FOREACH(f, &ep->flights, link) {
+		struct delivery now;
+		if (queue_get(txn, &f->settlement.delivery.id, &now) == OK)
+			f->settlement.delivery.lane = now.lane;
+	}
+	db_read_end(txn);
+}
+
 /*
  * Claims the next due delivery of `ep` and takes it on. True when it did, or when `ep` has
  * moved to a later time or to the end of its line; false when claiming is over for this turn.
@@ -517,7 +587,9 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	    .place = ep->place,
 	    .skip = flight_exists,
 	    .arg = ep};
-	enum err err = queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
+	enum err err = ep->lanes != NULL
+	    ? claim_lane(ep, txn, now_ms, &delivery, &count)
+	    : queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
 	if (err == OK && count > 0)
 		err = take_on(d, ep, &delivery, txn, now_ms);
 	if (err != OK) {
@@ -527,13 +599,15 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 		return false;
 	}
 	ep->place = claim.place;
+	if (ep->lanes != NULL)
+		next_due_ms = wake_lanes(ep);
 	if (count == 0 && next_due_ms <= now_ms) { /* passed many: goes on from its place */
 		sched_pass(d->sched, &ep->sched);
 		return true;
 	}
-	if (count == 0 && ep->forced_ms != 0) {
-		ep->forced_ms =
-		    0; /* all of it was passed once: the ordinary due times count again */
+	bool passed_all = count == 0 && (ep->lanes == NULL || TAILQ_EMPTY(&ep->flights));
+	if (passed_all && ep->forced_ms != 0) { /* the ordinary due times count again */
+		ep->forced_ms = 0;
 		endpoint_rewind(ep);
 		return true;
 	}

@@ -177,7 +177,7 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 	char error[DEAD_ERROR_MAX + 1] = "";
 	s->delivery.attempts++;
 	s->session = slice_of(e->session);
-	s->fifo = w->fifo;
+	s->keeps_place = webhook_keeps_places(w);
 	s->verdict = VERDICT_DELIVERED;
 	if (retry_outcome(r->status) != OUTCOME_DELIVERED) {
 		s->retry_ms = next_attempt(j, w, &s->delivery, r, s->now_ms);

@@ -82,6 +82,7 @@ static enum err find_waiting(struct settlement *s, struct db_txn *txn)
 	if (now.status != DELIVERY_WAITING || now.replays != s->delivery.replays)
 		return ERR_NOTFOUND;
 	s->delivery.place_ms = now.place_ms;
+	s->delivery.lane = now.lane;
 	return OK;
 }
 
@@ -101,7 +102,7 @@ static enum err write_retry(const struct settlement *s, struct db_txn *txn)
 	struct delivery d = s->delivery;
 	d.due_ms = s->retry_ms;
 	d.queued_ms = s->now_ms;
-	if (!s->fifo)
+	if (!s->keeps_place)
 		d.place_ms = s->retry_ms;
 	enum err err = queue_move(txn, &d, s->delivery.place_ms);
 	return err == OK ? write_attempt(s, txn) : err;

@@ -25,7 +25,7 @@ struct settlement {
 	int64_t now_ms;            /* wall */
 	int64_t retry_ms;          /* VERDICT_RETRY: the new due time, wall */
 	bool is_damaged;           /* VERDICT_DEAD: it cannot be read, and is written anew */
-	bool fifo;                 /* VERDICT_RETRY: it keeps its place in the queue */
+	bool keeps_place;          /* VERDICT_RETRY: in the queue */
 	struct slice session;      /* the event's; borrowed until applied */
 	struct dead_letter *dead;  /* VERDICT_DEAD: owned */
 	struct buf attempt;        /* its record, sealed; empty: none is kept. Owned */

@@ -35,7 +35,8 @@ struct delivery {
 	uint64_t webhook;   /* the webhook's number */
 	int64_t created_ms; /* wall */
 	int64_t
-	    place_ms; /* its place in the queue: the due time, or for fifo what it was first */
+	    place_ms; /* its place in the queue: the due time, or what it was first, in order */
+	uint16_t lane;     /* of its webhook's queue (domain/lane.h), before its place */
 	int64_t due_ms;    /* wall; when the next attempt may start */
 	int64_t queued_ms; /* wall; when it was given that due time */
 	uint32_t attempts; /* made so far, over all replays */

@@ -2,8 +2,9 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 3   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 2   the same without payload and filter, which end the open part
+ *   version 4   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 3   the same without the key of its ordering, which ends the open part
+ *   version 2   the same without payload and filter, which stand before that
  *   version 1   the same fields without a key, the secrets among the others
  *
  * All that stands before the encrypted part is its context: what a key of the operator's has
@@ -18,8 +19,9 @@
 #include "domain/json.h"
 #include "domain/name.h"
 
-#define VERSION 3
-#define VERSION_OPEN 1 /* knew no encryption */
+#define VERSION 4
+#define VERSION_FILTER 3 /* the first with payload and filter */
+#define VERSION_OPEN 1   /* knew no encryption */
 
 #define FLAG_ENABLED 0x01
 #define FLAG_DELETED 0x02
@@ -121,7 +123,17 @@ void webhook_free(struct webhook *w)
 	free(w->disabled_reason);
 	free(w->retry);
 	filter_free(w->filter);
+	lane_key_free(w->key);
 	free(w);
+}
+
+void webhook_note_order(struct webhook *w, const struct webhook *old)
+{
+	w->unordered = old->unordered;
+	if (lane_key_same(w->key, old->key) && (!w->fifo || old->fifo))
+		return;
+	if (++w->unordered == 0)
+		w->unordered = 1;
 }
 
 bool webhook_wants(const struct webhook *w, struct slice event)
@@ -185,6 +197,8 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	encode_lists(w, out);
 	put_u8(out, (uint8_t)w->payload);
 	put_text(out, w->filter == NULL ? SLICE("") : filter_json(w->filter));
+	put_u32(out, w->unordered);
+	put_text(out, w->key == NULL ? SLICE("") : lane_key_json(w->key));
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -309,6 +323,17 @@ static void decode_filter(struct reader *r, struct webhook *w)
 		webhook_set_enabled(w, WEBHOOK_DISABLED_BY_FILTER);
 }
 
+static void decode_order(struct reader *r, struct webhook *w)
+{
+	w->unordered = get_u32(r);
+	struct slice json = get_text(r);
+	if (json.len == 0 || r->failed)
+		return;
+	if (is_canonical(json))
+		w->key = lane_key_new(json);
+	r->failed = w->key == NULL || w->fifo;
+}
+
 static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t flags)
 {
 	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
@@ -347,8 +372,10 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	w->description = copy_optional(r, (flags & FLAG_DESCRIPTION) != 0);
 	w->disabled_reason = copy_optional(r, !w->enabled); /* "" where there was none */
 	decode_lists(r, w, version);
-	if (version == VERSION)
+	if (version >= VERSION_FILTER)
 		decode_filter(r, w);
+	if (version == VERSION)
+		decode_order(r, w);
 	return flags;
 }
 

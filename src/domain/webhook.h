@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/uuid.h"
 #include "domain/filter.h"
+#include "domain/lane.h"
 #include "domain/name.h"
 #include "domain/payload.h"
 #include "domain/retry.h"
@@ -75,8 +76,14 @@ struct webhook {
 	uint32_t timeout_ms;
 	uint32_t max_in_flight;
 	enum signature signature;
-	bool fifo;
-	bool tls_insecure; /* the receiver's certificate is not checked */
+	/*
+	 * Not 0 while its queue is not in the order that is wanted: how often that was changed
+	 * since it was. Nothing of it starts meanwhile.
+	 */
+	uint32_t unordered;
+	struct lane_key *key; /* deliveries are in order within each lane of it; NULL: none */
+	bool fifo;            /* all of them are; then there is no key */
+	bool tls_insecure;    /* the receiver's certificate is not checked */
 	bool enabled;
 	bool deleted; /* its queue is being purged, then the record goes */
 };
@@ -97,6 +104,18 @@ struct webhook *webhook_new(void);
 
 /* Frees it and all it owns, wiping the secret; NULL is fine. */
 void webhook_free(struct webhook *w);
+
+/* Whether a delivery that fails keeps its place in the queue, ahead of those behind it. */
+static inline bool webhook_keeps_places(const struct webhook *w)
+{
+	return w->fifo || w->key != NULL;
+}
+
+/*
+ * Gives `w`, which replaces `old`, the number of its queue's order: another one where what
+ * waits has to change places, or lanes.
+ */
+void webhook_note_order(struct webhook *w, const struct webhook *old);
 
 /* Whether `events` has `event`. Neither filter nor the webhook's state is asked. */
 bool webhook_wants(const struct webhook *w, struct slice event);

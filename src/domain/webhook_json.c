@@ -280,9 +280,15 @@ static enum err apply_ordering(struct webhook *w, const cJSON *value,
 	const char *text = cJSON_IsString(value) ? value->valuestring : "";
 	if (cJSON_IsNull(value))
 		text = "none";
-	if (strcmp(text, "none") != 0 && strcmp(text, "fifo") != 0)
-		return bad(p, "ordering", "null, \"none\" or \"fifo\"");
+	bool has_key = cJSON_IsObject(value) && cJSON_GetArraySize(value) == 1 &&
+	    cJSON_GetObjectItemCaseSensitive(value, "key") != NULL;
+	if (strcmp(text, "none") != 0 && strcmp(text, "fifo") != 0 && !has_key)
+		return bad(p, "ordering",
+		    "null, \"none\", \"fifo\" or an object with key alone, a JSON pointer "
+		    "such as /data/chat");
 	w->fifo = strcmp(text, "fifo") == 0;
+	lane_key_free(w->key);
+	w->key = NULL; /* is then made of its text, as it is kept */
 	return OK;
 }
 
@@ -507,8 +513,23 @@ static void discard(cJSON *object, struct buf *text)
 	buf_fini(text);
 }
 
-/* Compiles the filter that the body has, if there is one. */
-static enum err apply_filter(struct webhook *w, struct slice canonical, struct problem *p)
+/* Makes the key of an ordering that is an object, with `key` alone. */
+static enum err apply_key(struct webhook *w, struct slice ordering, struct problem *p)
+{
+	struct json_scan s = {.text = ordering};
+	struct slice name;
+	json_scan_enter(&s);
+	if (json_scan_member(&s, &name))
+		w->key = lane_key_new(json_scan_value(&s));
+	if (w->key == NULL)
+		return bad(p, "ordering.key",
+		    "a JSON pointer into the event such as /data/chat: a / before each name, "
+		    "in which ~0 stands for ~ and ~1 for /; at most 16 names and 512 bytes");
+	return OK;
+}
+
+/* Compiles the filter and the key that the body has, if there are any. */
+static enum err apply_compiled(struct webhook *w, struct slice canonical, struct problem *p)
 {
 	struct json_scan s = {.text = canonical};
 	struct slice key;
@@ -518,6 +539,8 @@ static enum err apply_filter(struct webhook *w, struct slice canonical, struct p
 		struct slice value = json_scan_value(&s);
 		if (slice_eq(key, SLICE("filter")) && !slice_eq(value, SLICE("null")))
 			err = filter_compile(value, "filter", &w->filter, p);
+		if (slice_eq(key, SLICE("ordering")) && json_type_of(value) == JSON_OBJECT)
+			err = apply_key(w, value, p);
 	}
 	return err;
 }
@@ -545,7 +568,7 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 		if (err != OK)
 			goto out;
 	}
-	err = apply_filter(w, buf_view(&canonical), p);
+	err = apply_compiled(w, buf_view(&canonical), p);
 	if (err == OK && w->enabled)
 		err = webhook_check_enable(w, p);
 out:
@@ -643,6 +666,17 @@ static void write_retry(const struct webhook *w, struct json_writer *json)
 	json_close(json);
 }
 
+static void write_ordering(const struct webhook *w, struct json_writer *json)
+{
+	if (w->key == NULL) {
+		json_write_cstr(json, "ordering", w->fifo ? "fifo" : "none");
+		return;
+	}
+	json_open_object(json, "ordering");
+	json_write_raw(json, "key", lane_key_json(w->key));
+	json_close(json);
+}
+
 static void write_rate(const struct webhook *w, struct json_writer *json)
 {
 	if (w->rate_limit > 0)
@@ -672,7 +706,7 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	json_write_cstr(json, "signature", sign_find_code(w->signature)->name);
 	json_write_u64(json, "timeout_ms", w->timeout_ms);
 	json_write_u64(json, "max_in_flight", w->max_in_flight);
-	json_write_cstr(json, "ordering", w->fifo ? "fifo" : "none");
+	write_ordering(w, json);
 	write_rate(w, json);
 	write_retry(w, json);
 	if (form == WEBHOOK_WHOLE)

@@ -36,7 +36,8 @@ struct check {
 	/* DB_QUEUE: the webhook whose rows are being passed */
 	uint64_t queue_webhook;
 	uint64_t queue_rows; /* so far */
-	uint64_t queues;     /* webhooks that had any */
+	bool queue_has_lanes;
+	uint64_t queues; /* webhooks that had any */
 
 	/* DB_BACKLOG */
 	uint64_t backlogs; /* rows */

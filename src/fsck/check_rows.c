@@ -334,6 +334,8 @@ static void begin_queue(struct check *c, uint64_t number)
 	c->queues++;
 	if (webhooks_get_open(c->txn, number, &w) == ERR_NOTFOUND)
 		check_find(c, "there is no webhook %llu", U(number));
+	/* what cannot be read may have any, and so may what is being put in order */
+	c->queue_has_lanes = w == NULL || w->key != NULL || w->unordered != 0 || w->deleted;
 	webhook_free(w);
 }
 
@@ -351,10 +353,13 @@ static void row_queue(struct check *c, struct slice key, struct slice value)
 		check_find(c, "there is no record of the delivery");
 	else if (err == OK && d.status != DELIVERY_WAITING)
 		check_find(c, "the delivery does not wait");
-	else if (err == OK && (d.webhook != number || d.place_ms != place.place_ms))
+	else if (err == OK &&
+	    (d.webhook != number || d.place_ms != place.place_ms || d.lane != place.lane))
 		check_find(c, "the delivery is another webhook's, or has another place");
 	if (number != c->queue_webhook)
 		begin_queue(c, number);
+	if (place.lane > (c->queue_has_lanes ? LANE_MAX : LANE_NONE))
+		check_find(c, "it is in lane %u, which its webhook does not have", place.lane);
 	c->queue_rows++;
 }
 

@@ -10,11 +10,13 @@
 #include "base/mem.h"
 #include "base/record.h"
 #include "store/dead_letters.h"
+#include "store/events.h"
 #include "store/resend.h"
 #include "store/retention.h"
 #include "store/webhooks.h"
 
-#define LOOK_MAX 2000 /* rows looked at a turn, most of them of others */
+#define LOOK_MAX 2000            /* rows looked at a turn, most of them of others */
+#define KEY_BYTES_MAX (4u << 20) /* of events read for their lanes; then the slice is over */
 
 /* Where a replay was before it looked at a delivery. */
 struct mark {
@@ -84,14 +86,25 @@ static enum err gather_deliveries(struct db_txn *txn, struct replay *r,
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
+/* How much of its event is read to find the lane of `d`. */
+static size_t key_bytes_of(struct db_txn *txn, const struct webhook *w,
+    const struct delivery *d)
+{
+	struct event e = {.body_bytes = 0};
+	if (w->key != NULL && events_get(txn, &d->event_id, &e, NULL) != OK)
+		return 0; /* nothing of it can be read */
+	return e.body_bytes;
+}
+
 /*
  * Puts `d` into its queue, unless its event is gone. s->full where its session may hold no more
  * of the store.
  */
 static enum err send_again(struct db_txn *txn, struct slice session, struct delivery *d,
-    bool fifo, struct replay *r, struct replay_slice *s)
+    const struct webhook *w, struct replay *r, struct replay_slice *s)
 {
-	enum err err = resend_delivery(txn, session, d, fifo, s->now_ms);
+	s->key_bytes += key_bytes_of(txn, w, d);
+	enum err err = resend_delivery(txn, session, d, w, s->now_ms);
 	s->full = err == ERR_FULL || (err == ERR_NOSPACE && db_txn_error(txn) == OK);
 	if (err != OK)
 		return err == ERR_NOTFOUND || s->full ? OK : err;
@@ -111,11 +124,14 @@ static enum err run_deliveries(struct db_txn *txn, struct replay *r, struct repl
 	if (err == OK)
 		err = gather_deliveries(txn, r, s, b, &s->ended);
 	for (size_t i = 0; err == OK && i < b->count && !s->full; i++) {
-		err = send_again(txn, slice_of(w->session), &b->deliveries[i], w->fifo, r, s);
-		if (s->full) { /* goes on there */
+		bool enough = s->key_bytes >= KEY_BYTES_MAX;
+		if (!enough)
+			err = send_again(txn, slice_of(w->session), &b->deliveries[i], w, r, s);
+		if (s->full || enough) { /* goes on there */
 			r->position = b->marks[i].position;
 			r->looked_at = b->marks[i].looked_at;
 			s->ended = false;
+			break;
 		}
 	}
 	webhook_free(w);
@@ -192,7 +208,7 @@ static enum err replay_letter(struct db_txn *txn, struct replay *r, const struct
 		err = webhooks_get_open(txn, d.webhook, &w);
 	d.letter = *letter;
 	if (err == OK && !w->deleted && d.status == DELIVERY_DEAD)
-		err = send_again(txn, session, &d, w->fifo, r, s);
+		err = send_again(txn, session, &d, w, r, s);
 	webhook_free(w);
 	return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 }
@@ -205,6 +221,12 @@ static enum err run_letters(struct db_txn *txn, struct replay *r, struct replay_
 	struct dead_letter *dead = mem_new(sizeof(*dead));
 	r->looked_at += b->count;
 	for (size_t i = 0; err == OK && i < b->count; i++) {
+		if (s->key_bytes >= KEY_BYTES_MAX) { /* goes on there */
+			r->position = b->letters[i - 1];
+			r->looked_at -= b->count - i;
+			s->ended = false;
+			break;
+		}
 		if (r->key.kind == REPLAY_LETTERS) {
 			err = replay_letter(txn, r, &b->letters[i], s, dead);
 			continue;
@@ -222,6 +244,7 @@ enum err replay_slice_run(struct db_txn *txn, struct replay *r, struct replay_sl
 	struct batch *b = mem_new(sizeof(*b));
 	enum err err = OK;
 	s->queued_count = 0;
+	s->key_bytes = 0;
 	s->ended = false;
 	s->full = false;
 	switch (r->key.kind) {

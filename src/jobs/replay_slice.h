@@ -24,8 +24,9 @@ struct replay_slice {
 	size_t max;                               /* at most so many, to REPLAY_SLICE_MAX */
 	struct replayed queued[REPLAY_SLICE_MAX]; /* out */
 	size_t queued_count;                      /* out */
-	bool ended;                               /* out: nothing is left behind the position */
-	bool full; /* out: the session may hold no more of the store; it goes on later */
+	size_t key_bytes; /* out: of events that were read for their lanes */
+	bool ended;       /* out: nothing is left behind the position */
+	bool full;        /* out: the session may hold no more of the store; it goes on later */
 };
 
 /*

@@ -11,7 +11,7 @@
 #include "courier/client.h"
 #include "dispatch/dispatch.h"
 #include "jobs/job.h"
-#include "store/queue.h"
+#include "store/oldest.h"
 #include "store/usage.h"
 
 struct loop_conf {

@@ -141,7 +141,7 @@ static enum err make_jobs(struct server *s, struct problem *p)
 	renewal_add(s->jobs, &renewal);
 	s->replayer = replayer_new(s->jobs, &replayer);
 	s->purge = purge_new(s->jobs, s->registry, s->dispatch);
-	s->ordering = ordering_new(s->jobs, s->registry, s->dispatch);
+	s->ordering = ordering_new(s->jobs, s->registry, s->vault, s->dispatch);
 	enum err err = replayer_load(s->replayer);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the queue: %s", err_text(err));

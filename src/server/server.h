@@ -12,7 +12,7 @@
 #include "server/descriptors.h"
 #include "server/loop.h"
 #include "server/supervisor.h"
-#include "store/queue.h"
+#include "store/oldest.h"
 #include "store/usage.h"
 
 struct server {

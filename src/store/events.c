@@ -461,14 +461,17 @@ uint64_t publication_match(struct publication *p, const struct registry *reg)
 	size_t count = 0;
 	uint64_t steps = 0;
 	struct slice session = slice_of(p->event.session);
+	uint8_t *lanes = NULL;
 	uint64_t *numbers = registry_wanting(reg, session, slice_of(p->event.name), p->body,
-	    &steps, &count);
+	    &steps, &count, &lanes);
 	if (count > 0)
 		p->targets = mem_array(count, sizeof(*p->targets));
 	for (size_t i = 0; i < count; i++)
-		p->targets[i].webhook = numbers[i];
+		p->targets[i] = (struct target){numbers[i],
+		    lanes == NULL ? LANE_NONE : lanes[i]};
 	p->event.deliveries = (uint32_t)count;
 	free(numbers);
+	free(lanes);
 	return steps;
 }
 
@@ -495,6 +498,8 @@ void publication_address(struct publication *p, const struct webhook *w)
 {
 	p->targets = mem_new(sizeof(*p->targets));
 	p->targets[0].webhook = w->number;
+	if (w->key != NULL)
+		p->targets[0].lane = lane_key_find(w->key, p->body);
 	p->event.deliveries = 1;
 }
 
@@ -511,6 +516,7 @@ static struct delivery make_delivery(const struct publication *p, uint32_t n)
 	struct delivery d = {
 	    .event_id = p->event.id,
 	    .webhook = p->targets[n].webhook,
+	    .lane = p->targets[n].lane,
 	    .created_ms = p->event.created_ms,
 	    .place_ms = p->event.created_ms,
 	    .due_ms = p->event.created_ms,

@@ -154,6 +154,7 @@ MUST_CHECK enum err history_fill(struct db_txn *txn, bool *more);
 /* A webhook that a publication goes to. */
 struct target {
 	uint64_t webhook; /* its number */
+	uint16_t lane;    /* in its queue (domain/lane.h) */
 };
 
 struct publication {
@@ -164,7 +165,8 @@ struct publication {
 
 /*
  * Names those of the session's webhooks that are enabled and want the event, whose session,
- * name and body are set. Returns how many steps of filters that took.
+ * name and body are set, and the lanes that it has in their queues. Returns how many steps of
+ * filters that took.
  */
 uint64_t publication_match(struct publication *p, const struct registry *reg);
 

@@ -1,6 +1,6 @@
 /*
  * Places and records of waiting deliveries; see queue.h. A worked key, of webhook
- * 3, due 2026-01-01T00:00:00.000Z: 0000000000000003 0000019b76da2c00 and the 16
+ * 3, lane 7, due 2026-01-01T00:00:00.000Z: 0000000000000003 0007019b76da2c00 and the 16
  * bytes of the delivery's id.
  */
 #include "store/queue.h"
@@ -14,9 +14,26 @@
 #include "base/record.h"
 
 #define KEY_SIZE (8 + 8 + UUID_SIZE)
-#define PASSED_MAX 1000       /* rows that one claim passes by: bounds its work */
-#define OLDEST_STEP_MAX 20000 /* deliveries a step of the oldest: some milliseconds */
-#define RECORD_MAX 128        /* bytes; a delivery's record has a fixed size below it */
+#define PASSED_MAX 1000 /* rows that one claim passes by: bounds its work */
+#define RECORD_MAX 128  /* bytes; a delivery's record has a fixed size below it */
+
+/*
+ * A place as it lies on disk: the lane above 48 bits of time, which last beyond the year 10000.
+ * What was written before there were lanes is in LANE_NONE.
+ */
+#define TIME_BITS 48
+#define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
+
+static uint64_t pack_place(uint16_t lane, int64_t place_ms)
+{
+	return (uint64_t)lane << TIME_BITS | ((uint64_t)place_ms & TIME_MASK);
+}
+
+static int64_t unpack_place(uint64_t packed, uint16_t *lane)
+{
+	*lane = (uint16_t)(packed >> TIME_BITS);
+	return (int64_t)(packed & TIME_MASK);
+}
 
 /*
  * The record of a delivery. To change it: raise DELIVERY_VERSION, decode the old one below as
@@ -32,7 +49,7 @@ void delivery_encode(const struct delivery *d, struct buf *out)
 	buf_append(out, d->event_id.bytes, UUID_SIZE);
 	put_u64(out, d->webhook);
 	put_i64(out, d->created_ms);
-	put_i64(out, d->place_ms);
+	put_u64(out, pack_place(d->lane, d->place_ms));
 	put_i64(out, d->due_ms);
 	put_i64(out, d->queued_ms);
 	put_u32(out, d->attempts);
@@ -62,7 +79,7 @@ enum err delivery_decode(struct reader *r, struct delivery *d)
 	struct slice event = get_bytes(r, UUID_SIZE);
 	d->webhook = get_u64(r);
 	d->created_ms = get_i64(r);
-	d->place_ms = get_i64(r);
+	d->place_ms = unpack_place(get_u64(r), &d->lane);
 	d->due_ms = get_i64(r);
 	d->queued_ms = get_i64(r);
 	d->attempts = get_u32(r);
@@ -81,7 +98,7 @@ static struct slice make_key(uint64_t webhook, const struct queue_place *place,
     unsigned char out[KEY_SIZE])
 {
 	codec_store_u64(out, webhook);
-	codec_store_u64(out + 8, (uint64_t)place->place_ms);
+	codec_store_u64(out + 8, pack_place(place->lane, place->place_ms));
 	memcpy(out + 16, place->id.bytes, UUID_SIZE);
 	return (struct slice){.ptr = (const char *)out, .len = KEY_SIZE};
 }
@@ -90,7 +107,7 @@ bool queue_parse_key(struct slice key, uint64_t *webhook, struct queue_place *pl
 {
 	struct reader r = reader_of(key);
 	*webhook = get_u64(&r);
-	place->place_ms = get_i64(&r);
+	place->place_ms = unpack_place(get_u64(&r), &place->lane);
 	struct slice id = get_bytes(&r, UUID_SIZE);
 	memcpy(place->id.bytes, id.ptr, id.len);
 	return !r.failed && r.left == 0;
@@ -98,6 +115,8 @@ bool queue_parse_key(struct slice key, uint64_t *webhook, struct queue_place *pl
 
 bool queue_place_before(const struct queue_place *a, const struct queue_place *b)
 {
+	if (a->lane != b->lane)
+		return a->lane < b->lane;
 	if (a->place_ms != b->place_ms)
 		return a->place_ms < b->place_ms;
 	return uuid_before(&a->id, &b->id);
@@ -105,7 +124,7 @@ bool queue_place_before(const struct queue_place *a, const struct queue_place *b
 
 struct queue_place queue_place_of(const struct delivery *d)
 {
-	return (struct queue_place){.place_ms = d->place_ms, .id = d->id};
+	return (struct queue_place){.place_ms = d->place_ms, .id = d->id, .lane = d->lane};
 }
 
 enum err queue_put(struct db_txn *txn, const struct delivery *d)
@@ -157,11 +176,11 @@ enum err queue_add(struct db_txn *txn, const struct delivery *d)
 	return err;
 }
 
-static enum err remove_place(struct db_txn *txn, const struct delivery *d, int64_t place_ms)
+static enum err remove_place(struct db_txn *txn, uint64_t webhook,
+    const struct queue_place *place)
 {
 	unsigned char key[KEY_SIZE];
-	struct queue_place place = {.place_ms = place_ms, .id = d->id};
-	return db_del(txn, DB_QUEUE, make_key(d->webhook, &place, key));
+	return db_del(txn, DB_QUEUE, make_key(webhook, place, key));
 }
 
 enum err queue_find_place(struct db_txn *txn, const struct delivery *d)
@@ -174,13 +193,16 @@ enum err queue_find_place(struct db_txn *txn, const struct delivery *d)
 
 enum err queue_move(struct db_txn *txn, const struct delivery *d, int64_t old_place_ms)
 {
-	enum err err = remove_place(txn, d, old_place_ms);
+	struct queue_place old = queue_place_of(d);
+	old.place_ms = old_place_ms;
+	enum err err = remove_place(txn, d->webhook, &old);
 	return err == OK ? put_place(txn, d) : err;
 }
 
 enum err queue_remove(struct db_txn *txn, const struct delivery *d)
 {
-	enum err err = remove_place(txn, d, d->place_ms);
+	struct queue_place place = queue_place_of(d);
+	enum err err = remove_place(txn, d->webhook, &place);
 	if (err == OK)
 		backlog_change(txn, d->webhook, -1);
 	return err;
@@ -207,7 +229,8 @@ static enum err read_row(struct db_txn *txn, uint64_t webhook, const struct queu
 	    LOG_S("error", err_text(err)));
 	*out = (struct delivery){.id = place->id,
 	    .webhook = webhook,
-	    .place_ms = place->place_ms};
+	    .place_ms = place->place_ms,
+	    .lane = place->lane};
 	return err;
 }
 
@@ -284,6 +307,44 @@ enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery 
 	if (c->forced_ms != 0 && *count > 0)
 		*next_due_ms = c->now_ms; /* the places behind do not tell what is forced */
 	return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* Walks from `lane` on to the first that `skip` lets through. */
+static enum err walk_lane(struct db_cursor *cursor, uint64_t webhook, uint16_t lane,
+    bool (*skip)(void *arg, const struct uuid *id), void *arg, struct queue_place *out)
+{
+	struct queue_place place = {.lane = lane};
+	struct slice key;
+	struct slice value;
+	unsigned char from[KEY_SIZE];
+	uint64_t owner = 0;
+	enum err err = db_seek(cursor, make_key(webhook, &place, from), &key, &value);
+	for (; err == OK; err = db_next(cursor, &key, &value)) {
+		if (!queue_parse_key(key, &owner, &place) || owner != webhook)
+			return ERR_NOTFOUND;
+		if (!skip(arg, &place.id))
+			break;
+	}
+	*out = place;
+	return err;
+}
+
+enum err queue_lane(struct db_txn *txn, uint64_t webhook, uint16_t lane,
+    bool (*skip)(void *arg, const struct uuid *id), void *arg, struct delivery *out,
+    uint16_t *found)
+{
+	struct db_cursor *cursor = NULL;
+	struct queue_place place = {0};
+	enum err err = db_cursor(txn, DB_QUEUE, &cursor);
+	if (err != OK)
+		return err;
+	err = walk_lane(cursor, webhook, lane, skip, arg, &place);
+	db_cursor_close(cursor);
+	*found = err == OK ? place.lane : LANES;
+	if (err != OK || place.lane != lane)
+		return err == ERR_NOTFOUND ? OK : err;
+	err = read_row(txn, webhook, &place, out);
+	return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 }
 
 enum err queue_heads(struct db_txn *txn,
@@ -369,33 +430,59 @@ enum err queue_first(struct db_txn *txn, uint64_t webhook, struct delivery *out)
 	out->id = place.id;
 	out->webhook = webhook;
 	out->place_ms = place.place_ms;
+	out->lane = place.lane;
 	return OK;
 }
 
-/* Puts the delivery at `place` where it was at first; one that cannot be read stays. */
-static enum err order_row(struct db_txn *txn, const struct queue_place *place)
+/* Whether the place alone says that its delivery has no other. */
+static bool is_in_order(const struct queue_order *order, const struct queue_place *place)
 {
-	struct delivery d;
-	if (uuid_time(&place->id) == place->place_ms)
-		return OK; /* it is there: its id says when it was published */
-	enum err err = queue_get(txn, &place->id, &d);
-	if (err != OK)
-		return err == ERR_CORRUPT || err == ERR_NOTFOUND ? OK : err;
-	if (d.replays > 0 || d.created_ms == place->place_ms)
-		return OK;
-	d.place_ms = d.created_ms;
-	return queue_move(txn, &d, place->place_ms);
+	if (order->lane != NULL || place->lane != LANE_NONE)
+		return false;
+	/* its id says when it was published */
+	return !order->by_publishing || uuid_time(&place->id) == place->place_ms;
 }
 
-enum err queue_order(struct db_txn *txn, uint64_t webhook, struct queue_place *place,
-    size_t *max, bool *more)
+/*
+ * Puts the delivery at `place` where it belongs; one that cannot be read stays. *cost is what
+ * that took.
+ */
+static enum err order_row(struct db_txn *txn, const struct queue_order *order,
+    const struct queue_place *place, size_t *cost)
+{
+	struct delivery d;
+	uint16_t lane = LANE_NONE;
+	*cost = 1;
+	if (is_in_order(order, place))
+		return OK;
+	enum err err = queue_get(txn, &place->id, &d);
+	if (err == ERR_CORRUPT || err == ERR_NOTFOUND)
+		return OK;
+	if (err == OK && order->lane != NULL)
+		err = order->lane(order->arg, txn, &d, &lane, cost);
+	if (err != OK)
+		return err;
+	if (!order->by_publishing)
+		d.place_ms = d.due_ms;
+	else if (d.replays == 0)
+		d.place_ms = d.created_ms;
+	d.lane = lane;
+	if (d.lane == place->lane && d.place_ms == place->place_ms)
+		return OK;
+	err = remove_place(txn, d.webhook, place);
+	return err == OK ? put_place(txn, &d) : err;
+}
+
+enum err queue_order(struct db_txn *txn, uint64_t webhook, const struct queue_order *order,
+    struct queue_place *place, size_t *max, bool *more)
 {
 	enum err err = OK;
 	while (err == OK && *max > 0) {
+		size_t cost = 1;
 		err = next_place(txn, webhook, place);
 		if (err == OK)
-			err = order_row(txn, place);
-		*max -= 1;
+			err = order_row(txn, order, place, &cost);
+		*max -= cost < *max ? cost : *max;
 	}
 	*more = err != ERR_NOTFOUND;
 	return err == ERR_NOTFOUND ? OK : err;
@@ -606,85 +693,4 @@ enum err backlog_recount(struct db_txn *txn)
 		log_info("waiting deliveries counted", LOG_N("deliveries", c.deliveries),
 		    LOG_N("webhooks", c.webhooks));
 	return err == OK ? db_txn_error(txn) : err;
-}
-
-/* The oldest */
-
-struct oldest {
-	struct db *db;
-	const struct backlog *backlog;
-	struct uuid from; /* nothing before it waits */
-	bool known;       /* a walk has come to its end */
-};
-
-struct oldest *oldest_new(struct db *db, const struct backlog *backlog)
-{
-	struct oldest *o = mem_new(sizeof(*o));
-	o->db = db;
-	o->backlog = backlog;
-	return o;
-}
-
-void oldest_free(struct oldest *o)
-{
-	free(o);
-}
-
-void oldest_queued(struct oldest *o, const struct uuid *id)
-{
-	if (uuid_before(id, &o->from))
-		o->from = *id;
-}
-
-static bool is_waiting(const struct uuid *id, struct slice value)
-{
-	struct delivery d;
-	return queue_decode(id, value, &d) == OK && d.status == DELIVERY_WAITING;
-}
-
-static enum err walk_oldest(struct oldest *o, struct db_cursor *cursor)
-{
-	struct slice key;
-	struct slice value;
-	struct slice from = {(const char *)o->from.bytes, UUID_SIZE};
-	enum err err = db_seek(cursor, from, &key, &value);
-	for (int i = 0; err == OK && i < OLDEST_STEP_MAX; i++) {
-		if (key.len == UUID_SIZE)
-			memcpy(o->from.bytes, key.ptr, UUID_SIZE);
-		if (is_waiting(&o->from, value)) {
-			o->known = true;
-			return OK;
-		}
-		err = db_next(cursor, &key, &value);
-	}
-	if (err == ERR_NOTFOUND)
-		o->known = true;
-	return err == ERR_NOTFOUND ? OK : err;
-}
-
-void oldest_step(struct oldest *o)
-{
-	struct db_txn *txn = NULL;
-	struct db_cursor *cursor = NULL;
-	if (backlog_total(o->backlog) == 0)
-		o->known = true;
-	enum err err = db_read(o->db, &txn);
-	if (err == OK)
-		err = db_cursor(txn, DB_DELIVERIES, &cursor);
-	if (err == OK) {
-		err = walk_oldest(o, cursor);
-		db_cursor_close(cursor);
-	}
-	if (txn != NULL)
-		db_read_end(txn);
-	if (err != OK)
-		log_error("cannot look for the oldest delivery", LOG_S("error", err_text(err)));
-}
-
-bool oldest_created(const struct oldest *o, int64_t *created_ms)
-{
-	if (!o->known)
-		return false;
-	*created_ms = backlog_total(o->backlog) == 0 ? 0 : uuid_time(&o->from);
-	return true;
 }

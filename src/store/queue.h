@@ -3,8 +3,9 @@
  * order in which they fall due.
  *
  * Two tables: DB_DELIVERIES has the record (key: delivery id), DB_QUEUE its
- * place (key: webhook number, due time, delivery id; no value); how many places each
- * webhook has is kept by the backlog below. One index per
+ * place (key: webhook number, lane and due time, delivery id; no value); how many places each
+ * webhook has is kept by the backlog below. A webhook whose ordering has no key has one lane,
+ * LANE_NONE. One index per
  * webhook and not one global: a pass must not walk past the thousands of due
  * rows of a dead endpoint to find the next one's.
  *
@@ -18,6 +19,7 @@
 
 #include "base/codec.h"
 #include "domain/delivery.h"
+#include "domain/lane.h"
 #include "store/db.h"
 #include "store/registry.h"
 
@@ -27,6 +29,7 @@
 struct queue_place {
 	int64_t place_ms; /* delivery.place_ms */
 	struct uuid id;
+	uint16_t lane; /* delivery.lane; it comes first */
 };
 
 /* Appends the record of `d`. */
@@ -45,8 +48,8 @@ bool queue_place_before(const struct queue_place *a, const struct queue_place *b
 MUST_CHECK enum err queue_add(struct db_txn *txn, const struct delivery *d);
 
 /*
- * Moves a waiting delivery from `old_place_ms` to the place in `d`, with the rest of
- * `d`. ERR_NOTFOUND where it is not in the queue.
+ * Moves a waiting delivery from `old_place_ms` of its lane to the place in `d`, with the rest
+ * of `d`. ERR_NOTFOUND where it is not in the queue.
  */
 MUST_CHECK enum err queue_move(struct db_txn *txn, const struct delivery *d,
     int64_t old_place_ms);
@@ -97,6 +100,15 @@ struct queue_claim {
 MUST_CHECK enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery *out,
     size_t *count, int64_t *next_due_ms);
 
+/*
+ * Looks for the first delivery of `webhook` in `lane` that `skip` lets through. *found is the
+ * lane, and *out as of queue_first(), due or not; or, where there is none in it, the next one
+ * with any, LANES for none. The store's error. O(those that are skipped · log n).
+ */
+MUST_CHECK enum err queue_lane(struct db_txn *txn, uint64_t webhook, uint16_t lane,
+    bool (*skip)(void *arg, const struct uuid *id), void *arg, struct delivery *out,
+    uint16_t *found);
+
 /* Calls `fn` with the first place of each webhook that has any: one step a webhook. */
 MUST_CHECK enum err queue_heads(struct db_txn *txn,
     void (*fn)(void *arg, uint64_t webhook, int64_t place_ms), void *arg);
@@ -114,14 +126,29 @@ MUST_CHECK enum err queue_count(struct db_txn *txn,
  */
 MUST_CHECK enum err queue_first(struct db_txn *txn, uint64_t webhook, struct delivery *out);
 
+/* What a queue is put in the order of. */
+struct queue_order {
+	/*
+	 * Each goes to the place that it had at first, but for those that were sent again,
+	 * which stay; else those of lanes go to where they are due, and the others stay.
+	 */
+	bool by_publishing;
+	/*
+	 * Says the lane of `d`, and adds what that cost, in deliveries that are only looked
+	 * at. NULL: all go to LANE_NONE. The store's error.
+	 */
+	enum err (*lane)(void *arg, struct db_txn *txn, const struct delivery *d,
+	    uint16_t *lane, size_t *cost);
+	void *arg;
+};
+
 /*
- * Puts the deliveries of `webhook` that lie behind `place` in the order of publishing: each to
- * the place that it had at first, but for those that were sent again, which stay. Looks at most
- * at *max, of which what is left comes out, as does the place that was reached; *more: others
- * lie behind it. The store's error.
+ * Puts the deliveries of `webhook` that lie behind `place` in order. Looks about at *max, of
+ * which what is left comes out, as does the place that was reached; *more: others lie behind
+ * it. The store's error.
  */
-MUST_CHECK enum err queue_order(struct db_txn *txn, uint64_t webhook, struct queue_place *place,
-    size_t *max, bool *more);
+MUST_CHECK enum err queue_order(struct db_txn *txn, uint64_t webhook,
+    const struct queue_order *order, struct queue_place *place, size_t *max, bool *more);
 
 /* Removes the record of one delivery that is not in the queue. ERR_NOTFOUND. */
 MUST_CHECK enum err queue_forget(struct db_txn *txn, const struct uuid *id);
@@ -165,30 +192,5 @@ uint64_t backlog_total(const struct backlog *b);
 
 /* Counts the queue and writes the table anew; O(queue). For a store that never had it. */
 MUST_CHECK enum err backlog_recount(struct db_txn *txn);
-
-/*
- * The oldest: since when the oldest waiting delivery has waited. DB_DELIVERIES is in the order
- * of ids, which is that of publishing. It keeps a place before which nothing waits; from there
- * it walks on, a slice at a time, past settled deliveries to the first that waits.
- * Each delivery is passed about once. It reads only.
- */
-
-struct oldest;
-
-/* Both are borrowed. */
-struct oldest *oldest_new(struct db *db, const struct backlog *backlog);
-void oldest_free(struct oldest *o);
-
-/* A delivery waits again that may lie before the place reached: one that was replayed. O(1). */
-void oldest_queued(struct oldest *o, const struct uuid *id);
-
-/* Walks on, past at most 20000 deliveries. About once a second. */
-void oldest_step(struct oldest *o);
-
-/*
- * When the oldest waiting delivery was published, wall; 0: none waits. While a walk is under
- * way it may be a later one; false while the first since the start is, and nothing is known.
- */
-bool oldest_created(const struct oldest *o, int64_t *created_ms);
 
 #endif

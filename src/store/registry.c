@@ -3,7 +3,8 @@
  * lists in the order of their sessions' bytes. A retired webhook leaves its session's list for
  * that of the retired ones, and stays under its number until its queue is purged. Each session
  * has an index of who wants which event, so that publishing costs nothing for those who want
- * something else; and the pointers of its filters, so that each event is walked over once.
+ * something else; and the pointers of its filters and keys, so that each event is walked over
+ * once.
  * Webhooks for all sessions are those of SESSION_ALL, and match with each.
  */
 #include "store/registry.h"
@@ -30,9 +31,10 @@ struct list {
 	struct map
 	    *wanting;    /* name of an event, its beginning and *, or "all" -> struct wanting */
 	size_t patterns; /* how many of these end with * */
-	struct pointers
-	    *pointers;  /* of the enabled webhooks' filters; NULL: none was ever there */
-	size_t filters; /* how many those are */
+	struct pointers *
+	    pointers; /* of the enabled webhooks' filters and keys; NULL: none was ever there */
+	size_t filters; /* how many of them have one of these */
+	size_t keys;    /* how many have a key */
 	uint64_t steps; /* of the filters of all its webhooks */
 };
 
@@ -188,7 +190,25 @@ static void index_filter(struct list *l, const struct webhook *w, bool enter)
 		filter_enter(w->filter, l->pointers);
 	else
 		filter_leave(w->filter, l->pointers);
-	l->filters += enter ? 1 : (size_t)-1;
+}
+
+/* Has the lanes of events asked of the key of `w`, or not any more. */
+static void index_key(struct list *l, const struct webhook *w, bool enter)
+{
+	if (l->wanting == NULL || w->key == NULL || !w->enabled)
+		return;
+	if (l->pointers == NULL)
+		l->pointers = pointers_new();
+	if (enter)
+		lane_key_enter(w->key, l->pointers);
+	else
+		lane_key_leave(w->key, l->pointers);
+	l->keys += enter ? 1 : (size_t)-1;
+}
+
+static bool looks(const struct webhook *w)
+{
+	return w->filter != NULL || w->key != NULL;
 }
 
 /* Enters `w` into what its session's list has of all, or takes it out. */
@@ -196,6 +216,9 @@ static void index_webhook(struct list *l, const struct webhook *w, bool enter)
 {
 	index_names(l, w, enter);
 	index_filter(l, w, enter);
+	index_key(l, w, enter);
+	if (l->wanting != NULL && w->enabled && looks(w))
+		l->filters += enter ? 1 : (size_t)-1;
 }
 
 static const char *session_of(const struct list *l)
@@ -492,19 +515,25 @@ uint64_t registry_steps(const struct registry *reg, struct slice session)
 	return l == NULL ? 0 : l->steps;
 }
 
-/* Takes those whose filters stop the body out of `numbers`; returns how many stay. */
+/*
+ * Takes those whose filters stop the body out of `numbers`, and puts the lanes of the others
+ * where `lanes` is not NULL; returns how many stay.
+ */
 static size_t filter_out(const struct registry *reg, const struct list *l, struct slice body,
-    uint64_t *steps, uint64_t *numbers, size_t count)
+    uint64_t *steps, uint64_t *numbers, size_t count, uint8_t *lanes)
 {
 	size_t kept = 0;
 	bool has_looked = false;
 	for (size_t i = 0; i < count; i++) {
 		const struct webhook *w = registry_get(reg, numbers[i]);
-		if (w->filter != NULL && !has_looked)
+		if (looks(w) && !has_looked)
 			pointers_look(l->pointers, body, reg->decoded);
-		has_looked = has_looked || w->filter != NULL;
-		if (w->filter == NULL || filter_matches(w->filter, l->pointers, steps))
-			numbers[kept++] = numbers[i];
+		has_looked = has_looked || looks(w);
+		if (w->filter != NULL && !filter_matches(w->filter, l->pointers, steps))
+			continue;
+		if (w->key != NULL) /* there are `lanes` then */
+			lanes[kept] = (uint8_t)lane_key_ask(w->key, l->pointers);
+		numbers[kept++] = numbers[i];
 	}
 	if (reg->decoded->cap > DECODED_KEPT)
 		buf_fini(reg->decoded);
@@ -513,34 +542,39 @@ static size_t filter_out(const struct registry *reg, const struct list *l, struc
 
 /* Those of `l` that want the event, to the end of `out`; returns how many. */
 static size_t put_wanting(const struct registry *reg, const struct list *l,
-    const struct covering *c, struct slice body, uint64_t *steps, uint64_t *out)
+    const struct covering *c, struct slice body, uint64_t *steps, uint64_t *out, uint8_t *lanes)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < c->count; i++)
 		count = merge(out, count, c->lists[i]);
-	return l->filters > 0 ? filter_out(reg, l, body, steps, out, count) : count;
+	return l->filters > 0 ? filter_out(reg, l, body, steps, out, count, lanes) : count;
 }
 
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
-    struct slice body, uint64_t *steps, size_t *count)
+    struct slice body, uint64_t *steps, size_t *count, uint8_t **lanes)
 {
 	struct matched m = matched_of(reg, session);
 	struct covering covering[2];
 	size_t numbers = 0;
+	bool has_keys = false;
 	*count = 0;
+	*lanes = NULL;
 	for (size_t i = 0; i < 2; i++) {
 		if (m.lists[i] == NULL)
 			continue;
 		cover_event(m.lists[i], event, &covering[i]);
 		numbers += covering[i].numbers;
+		has_keys = has_keys || m.lists[i]->keys > 0;
 	}
 	if (numbers == 0)
 		return NULL;
 	uint64_t *out = mem_array(numbers, sizeof(*out));
+	if (has_keys)
+		*lanes = mem_array(numbers, sizeof(**lanes));
 	for (size_t i = 0; i < 2; i++) {
 		if (m.lists[i] != NULL)
 			*count += put_wanting(reg, m.lists[i], &covering[i], body, steps,
-			    out + *count);
+			    out + *count, has_keys ? *lanes + *count : NULL);
 	}
 	return out;
 }

@@ -69,13 +69,14 @@ const struct webhook *registry_first_retired(const struct registry *reg);
  * Numbers of the enabled webhooks of the session, then of those for all sessions, that want an
  * event of that name: their `events` have it, and where they have a filter it lets `body`
  * through, which is canonical. Each in order of registration, *count of them; the caller frees
- * them. NULL where `events` of none have it. *steps grows by those that filters took. O(those,
- * and where one of them has a filter the bytes of the body and *steps).
+ * them. NULL where `events` of none have it. *lanes has the lane of each, also to be freed;
+ * NULL: none has a key. *steps grows by those that filters took. O(those, and where one of them
+ * has a filter or a key the bytes of the body and *steps).
  */
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,
-    struct slice body, uint64_t *steps, size_t *count);
+    struct slice body, uint64_t *steps, size_t *count, uint8_t **lanes);
 
-/* Whether an enabled webhook of the session has a filter. O(1). */
+/* Whether an enabled webhook of the session has a filter, or a key of its ordering. O(1). */
 bool registry_has_filters(const struct registry *reg, struct slice session);
 
 /* How many steps the filters of the session's webhooks take together, at most. O(1). */

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "store/dead_letters.h"
+#include "store/lanes.h"
 #include "store/migration.h"
 #include "store/queue.h"
 #include "store/retention.h"
@@ -13,12 +14,12 @@
 #define NAMED_MAX 1000                   /* dead letters a transaction */
 
 /* It waits: only when it is due changes. */
-static enum err hurry(struct db_txn *txn, struct delivery *d, bool fifo, int64_t now_ms)
+static enum err hurry(struct db_txn *txn, struct delivery *d, bool keeps_place, int64_t now_ms)
 {
 	int64_t old_place_ms = d->place_ms;
 	d->due_ms = now_ms;
 	d->queued_ms = now_ms;
-	d->place_ms = fifo ? d->place_ms : now_ms;
+	d->place_ms = keeps_place ? d->place_ms : now_ms;
 	return queue_move(txn, d, old_place_ms);
 }
 
@@ -31,12 +32,16 @@ static enum err drop_letter(struct db_txn *txn, struct slice session, struct del
 }
 
 enum err resend_delivery(struct db_txn *txn, struct slice session, struct delivery *d,
-    bool fifo, int64_t now_ms)
+    const struct webhook *w, int64_t now_ms)
 {
+	size_t bytes = 0;
 	if (d->status == DELIVERY_WAITING)
-		return hurry(txn, d, fifo, now_ms);
-	enum err err = d->status == DELIVERY_DEAD ? drop_letter(txn, session, d)
-						  : retention_reopen(txn, d);
+		return hurry(txn, d, webhook_keeps_places(w), now_ms);
+	enum err err = lanes_find(txn, w->key, d, &d->lane, &bytes); /* may have had another */
+	if (err != OK)
+		return err;
+	err = d->status == DELIVERY_DEAD ? drop_letter(txn, session, d)
+					 : retention_reopen(txn, d);
 	if (err != OK)
 		return err;
 	d->status = DELIVERY_WAITING;

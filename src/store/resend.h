@@ -10,18 +10,20 @@
 #define STORE_RESEND_H
 
 #include "domain/delivery.h"
+#include "domain/webhook.h"
 #include "store/db.h"
 
 /*
- * Makes `d` due at once at `now_ms`. One that waits goes to that place in the queue, with
- * `fifo` it keeps its own; any other is put back into the queue, at the end of it: its
- * schedule starts anew, and it does not expire. A dead letter of it leaves its session's list.
- * *d is the delivery as it then is.
+ * Makes `d`, of webhook `w`, due at once at `now_ms`. One that waits goes to that place in the
+ * queue, or keeps its own where it is ordered; any other is put back into the queue, at the end
+ * of it, or of its lane: its schedule starts anew, and it does not expire. A dead letter of it
+ * leaves its session's list. *d is the delivery as it then is. O(bytes of the event) with a
+ * key.
  * With nothing written: ERR_NOTFOUND where its event is gone or cannot be read; ERR_FULL,
  * ERR_NOSPACE where its event is over and its session may hold no more of the store (usage.h).
  */
 MUST_CHECK enum err resend_delivery(struct db_txn *txn, struct slice session,
-    struct delivery *d, bool fifo, int64_t now_ms);
+    struct delivery *d, const struct webhook *w, int64_t now_ms);
 
 /*
  * Gives up `d`, which waits or is dead: it is cancelled, and its dead letter dropped.

@@ -51,7 +51,8 @@ function refuse(form, error) {
 	for (const old of form.querySelectorAll(".error"))
 		old.remove();
 	const name = error.field?.replace(/[[.].*/, "");
-	const input = name && form.querySelector(`[data-field="${CSS.escape(name)}"]`);
+	const find = (field) => field && form.querySelector(`[data-field="${CSS.escape(field)}"]`);
+	const input = find(error.field) ?? find(name);
 	const message = h("p", {class: "error", role: "alert", id: "form-error"}, data(error.message, ""),
 		error.field && error.field !== name && [" (", data(error.field), ")"]);
 	if (input) {
@@ -139,7 +140,13 @@ export async function editWebhook(session, w) {
 	const secret = text("", {placeholder: w?.secret ? "unchanged" : "none"});
 	const description = text(is.description, {maxlength: 500});
 	const signature = choice(is.signature, can.signatures.map(({name, summary}) => [name, `${name}, ${summary}`]));
-	const ordering = choice(is.ordering, [["none", "none, as fast as possible"], ["fifo", "fifo, one after the other"]]);
+	const ordering = choice(is.ordering.key === undefined ? is.ordering : "key", [["none", "none, as fast as possible"],
+		["fifo", "fifo, one after the other"], ["key", "so within a key, others beside"]]);
+	const key = text(is.ordering.key ?? "/data/chat", {spellcheck: "false", maxlength: 512});
+	const keyField = field("ordering.key", "Key", key, "A JSON pointer: events with the same value there are in order.");
+	const showKey = () => { keyField.hidden = ordering.value !== "key"; };
+	ordering.addEventListener("change", showKey);
+	showKey();
 	const timeout = text(is.timeout_ms, {type: "number", min: 100, max: 30000, placeholder: "as the server is set"});
 	const inFlight = text(is.max_in_flight, {type: "number", min: 1, max: 256, placeholder: "16"});
 	const limit = text(is.rate_limit, {type: "number", step: "any", placeholder: "none"});
@@ -158,7 +165,7 @@ export async function editWebhook(session, w) {
 		description: description.value || null,
 		payload: payload.value,
 		signature: signature.value,
-		ordering: ordering.value,
+		ordering: ordering.value === "key" ? {key: key.value} : ordering.value,
 		timeout_ms: number(timeout.value),
 		max_in_flight: number(inFlight.value),
 		rate_limit: number(limit.value),
@@ -193,7 +200,8 @@ export async function editWebhook(session, w) {
 			field("headers", "Headers", headers, "Sent with every attempt, one a line."),
 			field("events_strict", "Unknown names", strict, "Names in Events that nobody knows."),
 			field("payload", "Body", payload, "What is sent: docs/filters.md."),
-			field("ordering", "Order", ordering, "With fifo one that fails holds back all behind it."),
+			field("ordering", "Order", ordering, "With fifo one that fails holds back all behind it, with a key those of its value."),
+			keyField,
 			field("retry", "Waits between attempts", retry, "Such as 5s, 30s, 2m."),
 			field("timeout_ms", "Time-out, ms", timeout, "100 to 30 000."),
 			field("max_in_flight", "At once, at most", inFlight, "1 to 256."),

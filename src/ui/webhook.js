@@ -95,7 +95,7 @@ export async function webhook(view) {
 				w.payload !== "envelope" && ["Body", w.payload],
 				["Signed", w.secret ? w.signature : "no secret"],
 				["Time-out", ms(w.timeout_ms)],
-				["Order", w.ordering],
+				["Order", w.ordering.key === undefined ? w.ordering : data(`within ${w.ordering.key}`)],
 				w.rate_limit !== null && ["At most", `${w.rate_limit}/s`],
 				w.retry && ["Waits", w.retry.join(", ")],
 				!w.tls_verify && ["Certificate", badge("failing", "not checked")],

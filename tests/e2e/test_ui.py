@@ -482,6 +482,36 @@ def test_a_filter_is_edited_and_what_is_wrong_with_it_is_said(page):
 
 
 @SLOW
+def test_an_ordering_gets_a_key(page):
+    made = page.gateway.register("shop", "http://127.0.0.1:9/", ordering="fifo")
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.wait_text("fifo", css="main dl")
+    page.click("Change")
+    page.click("More settings")
+    assert page.control("Order").get_attribute("value") == "fifo"
+    shown = "return document.getElementById('f-ordering.key').checkVisibility()"
+    assert not page.js(shown)
+    choose = """const o = document.getElementById('f-ordering'); o.value = arguments[0];
+        o.dispatchEvent(new Event('change'))"""
+    page.js(choose, "key")
+    assert page.js(shown)
+    page.type("Key", "data/chat")
+    page.click("Save")
+    page.wait_text("ordering.key must be a JSON pointer", css="dialog .error")
+    page.type("Key", "/data/chat")
+    page.click("Save")
+    page.wait_text("within /data/chat", css="main dl")
+    assert page.gateway.webhook("shop", made["id"])["ordering"] == {"key": "/data/chat"}
+    page.click("Change")
+    page.click("More settings")
+    assert page.control("Key").get_attribute("value") == "/data/chat"
+    page.js(choose, "none")
+    page.click("Save")
+    page.wait_text("none", css="main dl")
+    assert page.gateway.webhook("shop", made["id"])["ordering"] == "none"
+
+
+@SLOW
 def test_change_disable_enable_rotate_delete(page, make_receiver):
     receiver = make_receiver()
     made = page.gateway.register("shop", "http://127.0.0.1:9/", secret="s3cret")

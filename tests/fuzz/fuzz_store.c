@@ -356,9 +356,10 @@ static void run_replays(struct db_txn *txn)
 static void resend(struct db_txn *txn, const struct uuid *id, unsigned n)
 {
 	struct delivery d;
+	const struct webhook w = {.fifo = n % 4 == 0};
 	if (queue_get(txn, id, &d) != OK)
 		return;
-	enum err err = n % 2 == 0 ? resend_delivery(txn, SESSION, &d, n % 4 == 0, NOW_MS)
+	enum err err = n % 2 == 0 ? resend_delivery(txn, SESSION, &d, &w, NOW_MS)
 				  : resend_cancel(txn, SESSION, &d, NOW_MS);
 	if (err != ERR_FULL && err != ERR_NOSPACE) /* an answer too: its share is full */
 		expect_bearable(err);

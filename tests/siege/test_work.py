@@ -1,6 +1,7 @@
 """
-Work of a turn: batches over webhooks with very many names, answers that are dear to mask, and
-queues of which very many rows are looked at before one is due.
+Work of a turn: batches over webhooks with very many names, answers that are dear to mask,
+queues of which very many rows are looked at before one is due, and orderings by a key of which
+no lane goes on.
 """
 
 import concurrent.futures
@@ -78,3 +79,38 @@ def test_rows_that_are_not_due(make_gateway, besiege, bad, webhooks):
 
         siege.hold(enable)
         assert figure(gateway, 'waybill_deliveries_total{outcome="retried"}') > ROWS // 2
+
+
+CHATS = 2000  # so many that each of the 255 lanes has several
+
+
+@pytest.mark.parametrize("retry", ["1h", "10ms"])
+@pytest.mark.parametrize("webhooks", [4, full(40)])
+def test_lanes_that_fail(make_gateway, besiege, bad, webhooks, retry):
+    """
+    Webhooks in order of a key, with something in each lane: all of them wait for a retry, or
+    fail over and over, and more is published to each all the time.
+    """
+    gateway = make_gateway(
+        circuit_failures=NEVER_OPEN, retry_schedule=",".join([retry] * 32)
+    )
+    register_many(
+        gateway, bad.urls("fail", webhooks), max_in_flight=256, ordering={"key": "/data/chat"}
+    )
+    chats = itertools.cycle(range(CHATS))
+
+    def publish(count):
+        batch = [
+            {"session_id": "attacker", "event": "message", "data": {"chat": next(chats)}}
+            for _ in range(count)
+        ]
+        answer = gateway.api("POST", "/events", json=batch)
+        assert answer.status_code == 202, answer.text
+
+    publish(CHATS // 2)
+    publish(CHATS // 2)
+    with besiege(gateway) as siege:
+        wait_until(lambda: bad.requests["fail"] >= 250 * webhooks, ATTACK_S, "lanes that wait")
+        siege.hold(lambda: publish(200))
+        retried = figure(gateway, 'waybill_deliveries_total{outcome="retried"}')
+        assert retried >= 250 * webhooks

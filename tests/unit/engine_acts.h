@@ -121,9 +121,9 @@ static inline void resend(struct engine *e, struct uuid id)
 {
 	edges.passed_ms++;
 	struct delivery d = delivery_of(e, id);
-	bool fifo = registry_get(e->registry, HOOK)->fifo;
+	const struct webhook *w = registry_get(e->registry, HOOK);
 	struct db_txn *txn = store_begin(e->store);
-	assert_int_equal(resend_delivery(txn, SLICE("s"), &d, fifo, clock_wall_ms()), OK);
+	assert_int_equal(resend_delivery(txn, SLICE("s"), &d, w, clock_wall_ms()), OK);
 	store_commit(txn);
 	struct queue_place place = queue_place_of(&d);
 	dispatch_queued(e->dispatch, HOOK, &place);

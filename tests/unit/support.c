@@ -194,6 +194,18 @@ struct webhook *make_webhook(uint64_t number, const char *session, const char *u
 	return w;
 }
 
+const struct webhook NO_ORDER;
+const struct webhook FIFO = {.fifo = true};
+
+struct lane_key *make_key(const char *pointer)
+{
+	char json[POINTER_BYTES_MAX + 3];
+	(void)snprintf(json, sizeof(json), "\"%s\"", pointer);
+	struct lane_key *k = lane_key_new(slice_of(json));
+	assert_non_null(k);
+	return k;
+}
+
 char *repeat(char c, size_t n)
 {
 	char *text = mem_array(n + 1, 1);

@@ -93,6 +93,13 @@ struct slice id_bytes(const struct uuid *id);
 /* A webhook as it would be registered; webhook_free() it. */
 struct webhook *make_webhook(uint64_t number, const char *session, const char *url);
 
+/* Webhooks of which nothing but their ordering counts. */
+extern const struct webhook NO_ORDER;
+extern const struct webhook FIFO;
+
+/* A key of an ordering, by its pointer; it becomes the webhook's. */
+struct lane_key *make_key(const char *pointer);
+
 /* Another with one of each optional part, and every flag that the first does not have. */
 struct webhook *make_full_webhook(void);
 

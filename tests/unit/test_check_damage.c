@@ -247,6 +247,38 @@ static void delivery_at_other_place(struct sample *m)
 	assert_int_equal(queue_put(m->w.txn, &d), OK);
 }
 
+/* Moves a waiting delivery to another lane, place and record alike. */
+static void delivery_in_a_lane(struct sample *m, uint16_t lane)
+{
+	struct delivery d = world_delivery(&m->w, m->waiting, 1);
+	assert_int_equal(queue_remove(m->w.txn, &d), OK);
+	d.lane = lane;
+	assert_int_equal(queue_add(m->w.txn, &d), OK);
+}
+
+static void delivery_in_a_lane_of_none(struct sample *m)
+{
+	delivery_in_a_lane(m, 1);
+}
+
+static void delivery_in_no_lane(struct sample *m)
+{
+	struct webhook *w = NULL;
+	struct delivery d = world_delivery(&m->w, m->waiting, 1);
+	assert_int_equal(webhooks_get(m->w.txn, NULL, d.webhook, &w), OK);
+	w->key = make_key("/a");
+	assert_int_equal(webhooks_change(m->w.txn, NULL, w, w), OK);
+	webhook_free(w);
+	delivery_in_a_lane(m, LANE_MAX + 1);
+}
+
+static void delivery_in_another_lane(struct sample *m)
+{
+	struct delivery d = world_delivery(&m->w, m->waiting, 1);
+	d.lane++;
+	assert_int_equal(queue_put(m->w.txn, &d), OK);
+}
+
 static void queued_though_over(struct sample *m)
 {
 	struct delivery d = world_delivery(&m->w, m->over, 1);
@@ -617,6 +649,9 @@ static const struct {
     D(delivery_not_queued, "it waits, and the queue does not have it at its place"),
     D(delivery_at_other_place, "it waits, and the queue does not have it at its place"),
     D(delivery_at_other_place, "the delivery is another webhook's, or has another place"),
+    D(delivery_in_another_lane, "the delivery is another webhook's, or has another place"),
+    D(delivery_in_a_lane_of_none, "it is in lane 1, which its webhook does not have"),
+    D(delivery_in_no_lane, "it is in lane 256, which its webhook does not have"),
     D(queued_though_over, "the delivery does not wait"),
     D(queued_without_record, "there is no record of the delivery"),
     D(queued_without_webhook, "there is no webhook 1"),

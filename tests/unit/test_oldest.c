@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "store/queue.h"
+#include "store/oldest.h"
 #include "support.h"
 
 #define MANY 25000 /* more than one step passes */

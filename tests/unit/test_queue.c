@@ -64,13 +64,16 @@ static void test_place_before(void **state)
 {
 	(void)state;
 	const struct queue_place places[] = {
-	    {0, make_id(0)},
-	    {0, make_id(1)},
-	    {1, make_id(0)},
-	    {1, make_id(1)},
-	    {1, make_id(UINT64_MAX)},
-	    {2, make_id(0)},
-	    {INT64_MAX, make_id(0)},
+	    {0, make_id(0), 0},
+	    {0, make_id(1), 0},
+	    {1, make_id(0), 0},
+	    {1, make_id(1), 0},
+	    {1, make_id(UINT64_MAX), 0},
+	    {2, make_id(0), 0},
+	    {INT64_MAX, make_id(0), 0},
+	    {0, make_id(0), 1},
+	    {1, make_id(0), 1},
+	    {0, make_id(1), LANE_MAX},
 	};
 	for (size_t i = 0; i < COUNT(places); i++) {
 		for (size_t j = 0; j < COUNT(places); j++) {
@@ -80,8 +83,10 @@ static void test_place_before(void **state)
 	}
 	struct delivery d = make_delivery(1, 2, 3);
 	d.due_ms = 4;
+	d.lane = 5;
 	struct queue_place place = queue_place_of(&d);
 	assert_true(place.place_ms == 3);
+	assert_int_equal(place.lane, 5);
 	assert_memory_equal(place.id.bytes, d.id.bytes, UUID_SIZE);
 }
 
@@ -439,6 +444,7 @@ static void check_order(struct db_txn *txn, const char *want)
 /* What failed goes back to where it was published; what was sent again, and damage, stay. */
 static void test_order(void **state)
 {
+	static const struct queue_order FIFO_ORDER = {.by_publishing = true};
 	struct store *s = *state;
 	struct db_txn *txn = store_begin(s);
 	static const struct {
@@ -460,7 +466,7 @@ static void test_order(void **state)
 	size_t turns = 0;
 	for (bool more = true; more; turns++) {
 		size_t max = 2;
-		assert_int_equal(queue_order(txn, 1, &place, &max, &more), OK);
+		assert_int_equal(queue_order(txn, 1, &FIFO_ORDER, &place, &max, &more), OK);
 		assert_true(turns < 100);
 	}
 	assert_true(turns >= 4);
@@ -472,9 +478,141 @@ static void test_order(void **state)
 	place = (struct queue_place){0};
 	size_t max = 100;
 	bool more = true;
-	assert_int_equal(queue_order(txn, 1, &place, &max, &more), OK);
+	assert_int_equal(queue_order(txn, 1, &FIFO_ORDER, &place, &max, &more), OK);
 	assert_false(more);
 	check_order(txn, "1 2 3 4 6 7 5");
+	store_commit(txn);
+}
+
+struct lane_walk {
+	uint64_t skipped; /* bit n: delivery n */
+};
+
+static bool skip_bit(void *arg, const struct uuid *id)
+{
+	return (((const struct lane_walk *)arg)->skipped >> id->bytes[15] & 1) != 0;
+}
+
+/* What is found in `lane` of webhook 1: a delivery, or 0 and the next lane with any. */
+static void check_lane(struct db_txn *txn, uint64_t skipped, uint16_t lane, uint64_t want,
+    uint16_t want_lane)
+{
+	struct lane_walk walk = {skipped};
+	struct delivery d = {.id = make_id(0)};
+	uint16_t found = 9999;
+	assert_int_equal(queue_lane(txn, 1, lane, skip_bit, &walk, &d, &found), OK);
+	uint64_t n = found == lane ? d.id.bytes[15] : 0;
+	if (n != want || found != want_lane)
+		fail_msg("lane %u: %llu in lane %u, not %llu in lane %u", lane,
+		    (unsigned long long)n, found, (unsigned long long)want, want_lane);
+	if (found == lane)
+		assert_int_equal(d.lane, lane);
+}
+
+static void test_lanes(void **state)
+{
+	static const struct {
+		uint64_t webhook, n;
+		int64_t place_ms;
+		uint16_t lane;
+	} ROWS[] = {{1, 1, 500, 3}, {1, 2, 100, 3}, {1, 3, 1, 7}, {1, 4, 1, LANE_MAX},
+	    {1, 5, 2, LANE_MAX}, {2, 6, 0, 5}, {0, 7, 0, LANE_MAX}};
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct delivery d = make_delivery(ROWS[i].webhook, ROWS[i].n, ROWS[i].place_ms);
+		d.lane = ROWS[i].lane;
+		assert_int_equal(queue_add(txn, &d), OK);
+	}
+	check_lane(txn, 0, 0, 0, 3);
+	check_lane(txn, 0, 3, 2, 3); /* the first by place, not by number */
+	check_lane(txn, 1 << 2, 3, 1, 3);
+	check_lane(txn, 1 << 2 | 1 << 1, 3, 0, 7);
+	check_lane(txn, 0, 4, 0, 7);
+	check_lane(txn, 1 << 3, 4, 0, LANE_MAX);
+	check_lane(txn, 0, LANE_MAX, 4, LANE_MAX);
+	check_lane(txn, 1 << 4, LANE_MAX, 5, LANE_MAX);
+	check_lane(txn, 1 << 4 | 1 << 5, LANE_MAX, 0, LANES); /* not another webhook's */
+	damage(txn, 2, true);
+	check_lane(txn, 0, 3, 2, 3); /* known by its place */
+
+	/* a retry that keeps its place, and one that does not, stay in their lane */
+	struct delivery d = make_delivery(1, 1, 500);
+	d.lane = 3;
+	d.due_ms = 9000;
+	assert_int_equal(queue_move(txn, &d, 500), OK);
+	check_lane(txn, 1 << 2, 3, 1, 3);
+	d.place_ms = 50;
+	assert_int_equal(queue_move(txn, &d, 500), OK);
+	check_lane(txn, 0, 3, 1, 3);
+	assert_int_equal(queue_find_place(txn, &d), OK);
+	d.lane = 4;
+	assert_int_equal(queue_find_place(txn, &d), ERR_NOTFOUND);
+	assert_int_equal(queue_move(txn, &d, 50), ERR_NOTFOUND);
+	d.lane = 3;
+	assert_int_equal(queue_remove(txn, &d), OK);
+	check_lane(txn, 1 << 2, 3, 0, 7);
+	store_commit(txn);
+}
+
+/* The lane of a delivery is its number, which costs one more than a look. */
+static enum err lane_by_number(void *arg, struct db_txn *txn, const struct delivery *d,
+    uint16_t *lane, size_t *cost)
+{
+	(void)txn;
+	*lane = (uint16_t)(d->id.bytes[15] + *(const uint16_t *)arg);
+	*cost += 1;
+	return OK;
+}
+
+static size_t order_all(struct db_txn *txn, const struct queue_order *order)
+{
+	struct queue_place place = {0};
+	size_t turns = 0;
+	for (bool more = true; more; turns++) {
+		size_t max = 2;
+		assert_int_equal(queue_order(txn, 1, order, &place, &max, &more), OK);
+		assert_true(turns < 100);
+	}
+	return turns;
+}
+
+/* From no order to lanes, to other lanes, and to none again. */
+static void test_order_of_lanes(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	uint16_t base = 0;
+	const struct queue_order by_lane = {.by_publishing = true,
+	    .lane = lane_by_number,
+	    .arg = &base};
+	const struct queue_order none = {.by_publishing = false};
+	for (uint64_t n = 1; n <= 3; n++) {
+		struct delivery d = make_delivery(1, n, 1000 * (int64_t)n);
+		d.created_ms = 100;
+		d.replays = n == 3 ? 1 : 0;
+		assert_int_equal(queue_add(txn, &d), OK);
+	}
+	assert_true(order_all(txn, &by_lane) >= 3);
+	for (uint16_t n = 1; n <= 3; n++) {
+		struct delivery d;
+		check_lane(txn, 0, n, n, n);
+		assert_int_equal(queue_get(txn, &(struct uuid){{[15] = (unsigned char)n}}, &d),
+		    OK);
+		assert_int_equal(d.place_ms, n == 3 ? 3000 : 100);
+		assert_int_equal(d.due_ms, 1000 * n);
+	}
+	base = 10;
+	(void)order_all(txn, &by_lane);
+	check_lane(txn, 0, 0, 0, 11);
+	check_lane(txn, 0, 13, 3, 13);
+	(void)order_all(txn, &none);
+	check_lane(txn, 0, 0, 1, 0);
+	check_lane(txn, 0, 1, 0, LANES);
+	check_order(txn, "1 2 3");
+	struct queue_claim c = claim_of(1, 1999, 10); /* each is due when it was */
+	check_claim(txn, &c, "1", 2000);
+	assert_int_equal(backlog_of(s->backlog, 1), 3);
 	store_commit(txn);
 }
 
@@ -586,6 +724,8 @@ int main(void)
 	    STORE_TEST(test_claim_is_bounded),
 	    STORE_TEST(test_claim_has_damage),
 	    STORE_TEST(test_order),
+	    STORE_TEST(test_lanes),
+	    STORE_TEST(test_order_of_lanes),
 	    STORE_TEST(test_heads),
 	    STORE_TEST(test_first),
 	    STORE_TEST(test_store_errors),

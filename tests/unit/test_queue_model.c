@@ -123,8 +123,8 @@ static bool claim_agrees(struct model *m, struct db_txn *txn, struct queue_claim
 	}
 	if (c->forced_ms != 0 && found > 0)
 		want_ms = c->now_ms;
-	return found == count && next_ms == want_ms &&
-	    memcmp(&place, &c->place, sizeof(place)) == 0;
+	return found == count && next_ms == want_ms && !queue_place_before(&place, &c->place) &&
+	    !queue_place_before(&c->place, &place);
 }
 
 static void test_claims_against_model(void **state)

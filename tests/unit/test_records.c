@@ -38,7 +38,8 @@ static const struct delivery DELIVERIES[] = {
 	.event_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
 	.webhook = UINT64_MAX,
 	.created_ms = INT64_MAX,
-	.place_ms = INT64_MIN,
+	.place_ms = (INT64_C(1) << 48) - 1,
+	.lane = UINT16_MAX,
 	.due_ms = -1,
 	.queued_ms = 1767225600000,
 	.attempts = UINT32_MAX,
@@ -63,6 +64,7 @@ static void test_delivery_round_trip(void **state)
 		assert_true(got.webhook == d->webhook);
 		assert_true(got.created_ms == d->created_ms);
 		assert_true(got.place_ms == d->place_ms);
+		assert_int_equal(got.lane, d->lane);
 		assert_true(got.due_ms == d->due_ms);
 		assert_true(got.queued_ms == d->queued_ms);
 		assert_true(got.attempts == d->attempts);
@@ -317,7 +319,7 @@ static void test_cut_and_extended(void **state)
 static void test_other_version(void **state)
 {
 	(void)state;
-	static const int VERSIONS[] = {2, 1, 3, 1};
+	static const int VERSIONS[] = {2, 1, 4, 1};
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		struct buf b = BUF_INIT(10000);
 		encode(kind, &b);

@@ -205,8 +205,9 @@ static void test_for_all(void **state)
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		size_t count = 0;
 		uint64_t steps = 0;
+		uint8_t *lanes = NULL;
 		uint64_t *found = registry_wanting(reg, slice_of(ROWS[i].session),
-		    slice_of(ROWS[i].event), SLICE("{}"), &steps, &count);
+		    slice_of(ROWS[i].event), SLICE("{}"), &steps, &count, &lanes);
 		for (size_t n = 0; n < count; n++) {
 			if (n == 4 || found[n] != ROWS[i].wanting[n])
 				fail_msg("row %zu, %zu", i, n);
@@ -218,12 +219,14 @@ static void test_for_all(void **state)
 	registry_drop(reg, second);
 	size_t count = 9;
 	uint64_t steps = 0;
-	assert_null(
-	    registry_wanting(reg, SLICE("other"), SLICE("b"), SLICE("{}"), &steps, &count));
+	uint8_t *lanes = NULL;
+	assert_null(registry_wanting(reg, SLICE("other"), SLICE("b"), SLICE("{}"), &steps,
+	    &count, &lanes));
 	assert_int_equal(count, 0);
 	assert_in_order(reg, "s");
 	set_wanting(reg, 6 | WEBHOOK_FOR_ALL, SESSION_ALL, "b");
-	free(registry_wanting(reg, SLICE("other"), SLICE("b"), SLICE("{}"), &steps, &count));
+	free(registry_wanting(reg, SLICE("other"), SLICE("b"), SLICE("{}"), &steps, &count,
+	    &lanes));
 	assert_int_equal(count, 1);
 	registry_free(reg);
 }
@@ -496,8 +499,9 @@ static void assert_wanting(const struct registry *reg, const char *session, cons
 	size_t found = 0;
 	struct webhook *const *w = registry_session(reg, slice_of(session), &n);
 	uint64_t steps = 0;
+	uint8_t *lanes = NULL;
 	uint64_t *numbers = registry_wanting(reg, slice_of(session), slice_of(event),
-	    SLICE("{}"), &steps, &count);
+	    SLICE("{}"), &steps, &count, &lanes);
 	for (size_t i = 0; i < n; i++) {
 		size_t at = 0;
 		if (!w[i]->enabled || !webhook_wants(w[i], slice_of(event)))
@@ -566,9 +570,10 @@ static void assert_gets(const struct registry *reg, const char *event, const cha
 {
 	size_t count = 0;
 	uint64_t steps = 0;
+	uint8_t *lanes = NULL;
 	char text[64] = "";
 	uint64_t *numbers = registry_wanting(reg, SLICE("s"), SLICE("message"), slice_of(event),
-	    &steps, &count);
+	    &steps, &count, &lanes);
 	for (size_t i = 0; i < count; i++) {
 		size_t len = strlen(text);
 		(void)snprintf(text + len, sizeof(text) - len, i == 0 ? "%d" : " %d",
@@ -576,11 +581,77 @@ static void assert_gets(const struct registry *reg, const char *event, const cha
 	}
 	assert_string_equal(text, expected);
 	assert_int_equal(steps > 0, registry_has_filters(reg, SLICE("s")));
+	assert_null(lanes); /* none has a key */
 	free(numbers);
 }
 
 #define ONE "{\"path\":\"/data\",\"equals\":1}"
 #define DEEP "{\"path\":\"/data/a/b\",\"exists\":true}"
+
+/* The lanes that an event has for those that get it, as "1:0 3:205"; ":": none is told. */
+static void assert_lanes(const struct registry *reg, const char *session, const char *event,
+    const char *expected)
+{
+	size_t count = 0;
+	uint64_t steps = 0;
+	uint8_t *lanes = NULL;
+	struct buf text = BUF_INIT(200);
+	uint64_t *numbers = registry_wanting(reg, slice_of(session), SLICE("message"),
+	    slice_of(event), &steps, &count, &lanes);
+	for (size_t i = 0; lanes != NULL && i < count; i++)
+		buf_printf(&text, "%s%llu:%u", i == 0 ? "" : " ",
+		    (unsigned long long)(numbers[i] & ~WEBHOOK_FOR_ALL), lanes[i]);
+	if (lanes == NULL)
+		buf_puts(&text, ":");
+	assert_string_equal(buf_cstr(&text), expected);
+	buf_fini(&text);
+	free(lanes);
+	free(numbers);
+}
+
+static struct webhook *keyed(uint64_t number, const char *session, const char *filter,
+    const char *pointer)
+{
+	struct webhook *w = filtering(number, filter);
+	webhook_set(&w->session, session);
+	w->key = make_key(pointer);
+	return w;
+}
+
+/* The lanes of those with a key, beside filters, other keys and webhooks for all sessions. */
+static void test_lanes(void **state)
+{
+	(void)state;
+	struct registry *reg = registry_new();
+	const uint64_t all = 1 | WEBHOOK_FOR_ALL;
+	registry_set(reg, filtering(2, NULL));
+	registry_set(reg, filtering(3, ONE));
+	assert_lanes(reg, "s", "{\"data\":1}", ":");
+	registry_set(reg, keyed(4, "s", NULL, "/data"));
+	assert_true(registry_has_filters(reg, SLICE("s"))); /* who looks must look at each */
+	assert_int_equal(registry_steps(reg, SLICE("s")), 1);
+	assert_lanes(reg, "s", "{\"data\":1}", "2:0 3:0 4:205");
+	assert_lanes(reg, "s", "{\"data\":null}", "2:0 4:134");
+	assert_lanes(reg, "s", "{\"chat\":1}", "2:0 4:0");
+	registry_set(reg, keyed(5, "s", ONE, "/a/b"));
+	assert_lanes(reg, "s", "{\"a\":{\"b\":\"b\"},\"data\":1}", "2:0 3:0 4:205 5:242");
+	assert_lanes(reg, "s", "{\"a\":{\"b\":\"b\"},\"data\":null}", "2:0 4:134");
+	registry_set(reg, keyed(all, SESSION_ALL, NULL, "/a/b"));
+	assert_lanes(reg, "s", "{\"a\":{\"b\":\"b\"},\"data\":null}", "2:0 4:134 1:242");
+	assert_lanes(reg, "other", "{\"a\":{\"b\":1}}", "1:205");
+
+	struct webhook *w = keyed(4, "s", NULL, "/data");
+	webhook_set_enabled(w, "by test");
+	registry_set(reg, w);
+	registry_drop(reg, all);
+	registry_set(reg, keyed(5, "s", NULL, "/data"));
+	assert_lanes(reg, "s", "{\"a\":1,\"data\":1}", "2:0 3:0 5:205");
+	registry_set(reg, filtering(5, NULL));
+	registry_set(reg, filtering(3, NULL));
+	assert_lanes(reg, "s", "{\"data\":1}", ":");
+	assert_false(registry_has_filters(reg, SLICE("s")));
+	registry_free(reg);
+}
 
 /* The index of filters follows each change of who serves. */
 static void test_filters(void **state)
@@ -632,6 +703,7 @@ int main(void)
 	    cmocka_unit_test(test_against_model),
 	    cmocka_unit_test(test_who_wants_what),
 	    cmocka_unit_test(test_filters),
+	    cmocka_unit_test(test_lanes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "store/events.h"
 #include "store/queue.h"
 #include "store/resend.h"
+#include "store/usage.h"
 #include "world.h"
 
 /* A store with two webhooks and one event for both of them. */
@@ -38,7 +39,8 @@ static struct delivery again(struct world *w, struct uuid event, uint32_t k, boo
 {
 	struct delivery d = world_delivery(w, event, k);
 	w->now_ms += 10;
-	assert_int_equal(resend_delivery(w->txn, SLICE("s"), &d, fifo, w->now_ms), OK);
+	assert_int_equal(
+	    resend_delivery(w->txn, SLICE("s"), &d, fifo ? &FIFO : &NO_ORDER, w->now_ms), OK);
 	struct delivery stored = world_delivery(w, event, k);
 	assert_true(delivery_same(&d, &stored));
 	assert_int_equal(d.status, DELIVERY_WAITING);
@@ -63,6 +65,62 @@ static void test_waiting(void **state)
 	assert_int_equal(store_count_in(w.txn, DB_QUEUE), 2);
 	expect_sound(s, &w);
 	store_commit(w.txn);
+}
+
+/* Publishes an event to webhook 1. */
+static struct uuid publish_body(struct world *w, struct slice body)
+{
+	struct event e = {.id = world_take_id(w),
+	    .session = "s",
+	    .name = "message",
+	    .created_ms = w->now_ms,
+	    .deliveries = 1,
+	    .open = 1,
+	    .body_bytes = (uint32_t)body.len};
+	struct delivery d = make_delivery(1, 0, w->now_ms);
+	assert_int_equal(events_put(w->txn, &e, body), OK);
+	assert_int_equal(history_put(w->txn, SLICE("s"), &e.id), OK);
+	usage_change(w->txn, SLICE("s"), USAGE_OPEN, (int64_t)event_cost(&e));
+	d.event_id = e.id;
+	uuid_step(&e.id, 1, &d.id);
+	assert_int_equal(queue_add(w->txn, &d), OK);
+	return e.id;
+}
+
+/* Sent again it goes to the lane of the key of now; one that waits is where it belongs. */
+static void test_lanes(void **state)
+{
+	struct store *s = *state;
+	struct world w;
+	(void)begin(s, &w);
+	struct webhook keyed = {.key = make_key("/data/chat")};
+	struct webhook other = {.key = make_key("/none")};
+	const struct webhook *const TO[] = {&keyed, &other, &NO_ORDER, &keyed, &FIFO};
+	const uint16_t LANES_OF[] = {72, LANE_NONE, LANE_NONE, 72, LANE_NONE};
+	struct uuid event = publish_body(&w, SLICE("{\"data\":{\"chat\":\"a\"}}"));
+	for (size_t i = 0; i < COUNT(TO); i++) {
+		struct delivery d = world_delivery(&w, event, 1);
+		if (i % 2 == 0)
+			world_deliver(&w, d);
+		else
+			(void)world_bury(&w, d); /* its id is not needed */
+		d = world_delivery(&w, event, 1);
+		w.now_ms += 10;
+		assert_int_equal(resend_delivery(w.txn, SLICE("s"), &d, TO[i], w.now_ms), OK);
+		assert_int_equal(d.lane, LANES_OF[i]);
+		assert_true(d.place_ms == w.now_ms);
+		assert_int_equal(queue_find_place(w.txn, &d), OK);
+		/* once more: it waits, and is where it is */
+		assert_int_equal(resend_delivery(w.txn, SLICE("s"), &d, &keyed, w.now_ms + 1),
+		    OK);
+		assert_int_equal(d.lane, LANES_OF[i]);
+		assert_true(d.place_ms == w.now_ms && d.due_ms == w.now_ms + 1);
+		assert_int_equal(queue_find_place(w.txn, &d), OK);
+	}
+	expect_sound(s, &w);
+	store_commit(w.txn);
+	lane_key_free(keyed.key);
+	lane_key_free(other.key);
 }
 
 static void test_over(void **state)
@@ -101,7 +159,7 @@ static void test_over_without_a_share(void **state)
 	store_leave(s, 100);
 	struct delivery d = world_delivery(&w, event, 1);
 	struct delivery before = d;
-	assert_int_equal(resend_delivery(w.txn, SLICE("s"), &d, false, w.now_ms), ERR_FULL);
+	assert_int_equal(resend_delivery(w.txn, SLICE("s"), &d, &NO_ORDER, w.now_ms), ERR_FULL);
 	assert_true(delivery_same(&d, &before));
 	assert_int_equal(store_count_in(w.txn, DB_SETTLED), 1);
 	assert_int_equal(db_txn_error(w.txn), OK);
@@ -169,7 +227,8 @@ static void test_in_one_moment(void **state)
 	for (int n = 0; n < 3; n++) {
 		struct delivery d = world_delivery(&w, event, 1);
 		assert_int_equal(resend_cancel(w.txn, SLICE("s"), &d, w.now_ms), OK);
-		assert_int_equal(resend_delivery(w.txn, SLICE("s"), &d, false, w.now_ms), OK);
+		assert_int_equal(resend_delivery(w.txn, SLICE("s"), &d, &NO_ORDER, w.now_ms),
+		    OK);
 	}
 	world_deliver(&w, world_delivery(&w, event, 1));
 	expect_sound(s, &w);
@@ -186,7 +245,7 @@ static void test_event_is_gone(void **state)
 	assert_int_equal(events_drop(w.txn, &event), OK);
 	struct delivery before = world_delivery(&w, event, 1);
 	struct delivery d = before;
-	assert_int_equal(resend_delivery(w.txn, SLICE("s"), &d, false, 1), ERR_NOTFOUND);
+	assert_int_equal(resend_delivery(w.txn, SLICE("s"), &d, &NO_ORDER, 1), ERR_NOTFOUND);
 	d = world_delivery(&w, event, 1);
 	assert_true(delivery_same(&d, &before));
 	assert_int_equal(store_count_in(w.txn, DB_QUEUE), 0);
@@ -228,6 +287,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_waiting),
+	    STORE_TEST(test_lanes),
 	    STORE_TEST(test_over),
 	    STORE_TEST(test_over_without_a_share),
 	    STORE_TEST(test_dead),

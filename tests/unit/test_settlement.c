@@ -160,7 +160,7 @@ static void test_moved_meanwhile(void **state)
 		struct delivery d = stored(s, 11);
 		struct db_txn *txn = store_begin(s);
 		o.retry_ms = NOW_MS + 5000;
-		assert_int_equal(resend_delivery(txn, SLICE("s"), &d, false, 77777), OK);
+		assert_int_equal(resend_delivery(txn, SLICE("s"), &d, &NO_ORDER, 77777), OK);
 		store_commit(txn);
 		assert_true(stored(s, 11).place_ms == 77777);
 		settle(s, &o);
@@ -189,7 +189,7 @@ static void test_cancelled_meanwhile(void **state)
 		if (d.status == DELIVERY_WAITING)
 			assert_int_equal(resend_cancel(txn, SLICE("s"), &d, NOW_MS), OK);
 		if (again) /* at the very place where it was */
-			assert_int_equal(resend_delivery(txn, SLICE("s"), &d, true,
+			assert_int_equal(resend_delivery(txn, SLICE("s"), &d, &FIFO,
 					     o.delivery.place_ms),
 			    OK);
 		struct delivery before = d;
@@ -209,7 +209,7 @@ static void test_retry_fifo(void **state)
 	struct store *s = *state;
 	struct settlement o = outcome(VERDICT_RETRY);
 	o.retry_ms = NOW_MS + 5000;
-	o.fifo = true;
+	o.keeps_place = true;
 	settle(s, &o);
 	struct delivery d = stored(s, 11);
 	assert_true(d.place_ms == 1000);

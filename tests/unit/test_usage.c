@@ -173,7 +173,7 @@ static void move_one(struct model *m)
 		move_waiting(m, session, &d);
 	else if (pick(m, 2) == 0)
 		m->err = resend_delivery(m->txn, webhook_owner(d.webhook, name_of(session)), &d,
-		    false, m->now_ms);
+		    &NO_ORDER, m->now_ms);
 	else
 		m->err = resend_cancel(m->txn, webhook_owner(d.webhook, name_of(session)), &d,
 		    m->now_ms);

@@ -198,6 +198,13 @@ static void test_change(void **state)
 	    {"{\"max_in_flight\":1}", "\"max_in_flight\":3", "\"max_in_flight\":1"},
 	    {"{\"max_in_flight\":256}", "\"max_in_flight\":3", "\"max_in_flight\":256"},
 	    {"{\"ordering\":\"none\"}", "\"fifo\"", "\"none\""},
+	    {"{\"ordering\":{ \"key\" : \"/data/chat\" }}", "\"fifo\"",
+		"{\"key\":\"/data/chat\"}"},
+	    {"{\"ordering\":{\"key\":\"/a~1b/\\u00fc\\n\\\"\"}}", "\"fifo\"",
+		"{\"key\":\"/a~1b/\303\274\\n\\\"\"}"},
+	    {"{\"ordering\":{\"key\":\"/a\"},\"ordering\":{\"key\":\"/b\"}}", "\"fifo\"",
+		"{\"key\":\"/b\"}"},
+	    {"{\"ordering\":{\"key\":\"/a\"},\"ordering\":\"none\"}", "\"fifo\"", "\"none\""},
 	    {"{\"rate_limit\":null}", "\"rate_limit\":2.5", "\"rate_limit\":null"},
 	    {"{\"rate_limit\":0.001}", "\"rate_limit\":2.5", "\"rate_limit\":0.001"},
 	    {"{\"rate_limit\":100000}", "\"rate_limit\":2.5", "\"rate_limit\":100000"},
@@ -226,6 +233,38 @@ static void test_change(void **state)
 			    p.field, p.message, got, want);
 		free(got);
 		free(want);
+		webhook_free(w);
+	}
+}
+
+/* From one ordering to each other; what waits then has to change places, or not. */
+static void test_orderings(void **state)
+{
+	(void)state;
+	static const char *const ORDERINGS[] = {"\"none\"", "\"fifo\"", "{\"key\":\"/a\"}",
+	    "{\"key\":\"/b\"}"};
+	for (size_t i = 0; i < 16; i++) {
+		struct problem p;
+		struct webhook *old = rich_webhook();
+		struct webhook *w = rich_webhook();
+		char body[64];
+		size_t from = i / 4;
+		size_t to = i % 4;
+		(void)snprintf(body, sizeof(body), "{\"ordering\":%s}", ORDERINGS[from]);
+		assert_int_equal(apply(old, body, &p), OK);
+		assert_int_equal(apply(w, body, &p), OK);
+		(void)snprintf(body, sizeof(body), "{\"ordering\":%s}", ORDERINGS[to]);
+		assert_int_equal(apply(w, body, &p), OK);
+		char *got = show(w);
+		body[strlen(body) - 1] = '\0'; /* without its braces */
+		assert_non_null(strstr(got, body + 1));
+		free(got);
+		old->unordered = UINT32_MAX;
+		webhook_note_order(w, old);
+		bool moves = from != to && (to > 0 || from > 1);
+		assert_true(w->unordered == (moves ? 1 : UINT32_MAX)); /* never 0 */
+		assert_int_equal(webhook_keeps_places(w), to > 0);
+		webhook_free(old);
 		webhook_free(w);
 	}
 }
@@ -339,7 +378,19 @@ static void test_refused_fields(void **state)
 	    {"{\"max_in_flight\":257}", "max_in_flight", "1 to 256"},
 	    {"{\"max_in_flight\":1.5}", "max_in_flight", "1 to 256"},
 	    {"{\"max_in_flight\":true}", "max_in_flight", "1 to 256"},
-	    {"{\"ordering\":\"FIFO\"}", "ordering", "\"none\" or \"fifo\""},
+	    {"{\"ordering\":\"FIFO\"}", "ordering", "\"none\", \"fifo\" or an object"},
+	    {"{\"ordering\":[\"/a\"]}", "ordering", "or an object with key alone"},
+	    {"{\"ordering\":true}", "ordering", "or an object with key alone"},
+	    {"{\"ordering\":{}}", "ordering", "or an object with key alone"},
+	    {"{\"ordering\":{\"Key\":\"/a\"}}", "ordering", "or an object with key alone"},
+	    {"{\"ordering\":{\"key\":\"/a\",\"lanes\":3}}", "ordering", "with key alone"},
+	    {"{\"ordering\":{\"key\":\"\"}}", "ordering.key", "a JSON pointer into the event"},
+	    {"{\"ordering\":{\"key\":\"a\"}}", "ordering.key", "a / before each name"},
+	    {"{\"ordering\":{\"key\":\"/a~\"}}", "ordering.key", "~0 stands for ~"},
+	    {"{\"ordering\":{\"key\":1}}", "ordering.key", "a JSON pointer"},
+	    {"{\"ordering\":{\"key\":null}}", "ordering.key", "a JSON pointer"},
+	    {"{\"ordering\":{\"key\":\"/1/2/3/4/5/6/7/8/9/a/b/c/d/e/f/g/h\"}}", "ordering.key",
+		"at most 16 names"},
 	    {"{\"rate_limit\":0}", "rate_limit", "0.001 to 100000"},
 	    {"{\"rate_limit\":0.00099}", "rate_limit", "0.001 to 100000"},
 	    {"{\"rate_limit\":100000.1}", "rate_limit", "0.001 to 100000"},
@@ -744,6 +795,7 @@ int main(void)
 	    cmocka_unit_test(test_write_status),
 	    cmocka_unit_test(test_write_defaults),
 	    cmocka_unit_test(test_change),
+	    cmocka_unit_test(test_orderings),
 	    cmocka_unit_test(test_disabled_reason_stays),
 	    cmocka_unit_test(test_url_is_required),
 	    cmocka_unit_test(test_refused_fields),

@@ -33,6 +33,15 @@ static struct filter *longest_filter(void)
 	return f;
 }
 
+static struct lane_key *longest_key(void)
+{
+	char *pointer = repeat('k', POINTER_BYTES_MAX);
+	pointer[0] = '/';
+	struct lane_key *key = make_key(pointer);
+	free(pointer);
+	return key;
+}
+
 static struct webhook *largest_webhook(void)
 {
 	struct webhook *w = webhook_new();
@@ -62,6 +71,8 @@ static struct webhook *largest_webhook(void)
 	w->rate_limit = -HUGE_VAL;
 	w->payload = PAYLOADS - 1;
 	w->filter = longest_filter();
+	w->key = longest_key();
+	w->unordered = UINT32_MAX;
 	return w;
 }
 
@@ -117,6 +128,8 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	assert_int_equal(got->filter == NULL, w->filter == NULL);
 	if (w->filter != NULL)
 		assert_true(slice_eq(filter_json(got->filter), filter_json(w->filter)));
+	assert_true(got->unordered == w->unordered);
+	assert_true(lane_key_same(got->key, w->key));
 	compare_lists(got, w);
 }
 
@@ -238,20 +251,22 @@ static void test_webhook_of_version_1(void **state)
 	vault_free(vault);
 }
 
-/* The record of version 2, which ends its open part without payload and filter. */
-static void test_webhook_of_version_2(void **state)
+#define BEHIND (VAULT_ID_SIZE + 2 + 2) /* no key, two secrets that are not there */
+#define FILTER_BYTES (1 + 2)           /* of a record without one: payload, an empty text */
+#define ORDER_BYTES (4 + 2)            /* of one without a key: a number, an empty text */
+
+/* The record of an older version, which ends its open part `less` bytes earlier. */
+static void check_older(uint8_t version, size_t less)
 {
-	(void)state;
-	const size_t behind = VAULT_ID_SIZE + 2 +
-	    2; /* no key, two secrets that are not there */
+	const size_t behind = BEHIND;
 	struct webhook *w = make_webhook(5, "s", "http://a/");
 	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &now);
-	assert_int_equal(now.data[0], 3);
-	buf_append(&then, now.data, now.len - behind - 3);
+	assert_int_equal(now.data[0], 4);
+	buf_append(&then, now.data, now.len - behind - less);
 	buf_append(&then, now.data + now.len - behind, behind);
-	then.data[0] = 2;
+	then.data[0] = (char)version;
 	check_record(&then, NULL, &NO_KEY, w);
 	for (size_t len = 0; len < then.len; len++) {
 		struct reader r = reader_of((struct slice){then.data, len});
@@ -265,6 +280,49 @@ static void test_webhook_of_version_2(void **state)
 	webhook_free(w);
 }
 
+static void test_webhook_of_version_2(void **state)
+{
+	(void)state;
+	check_older(2, FILTER_BYTES + ORDER_BYTES);
+}
+
+static void test_webhook_of_version_3(void **state)
+{
+	(void)state;
+	check_older(3, ORDER_BYTES);
+}
+
+/* A record with a key that is none, or beside fifo, is damaged. */
+static void test_bad_key_is_damage(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *key;
+		bool fifo;
+		enum err err;
+	} ROWS[] = {{"\"/a\"", false, OK}, {"", true, OK}, {"\"/a\"", true, ERR_CORRUPT},
+	    {"\"a\"", false, ERR_CORRUPT}, {"\"\"", false, ERR_CORRUPT},
+	    {"1", false, ERR_CORRUPT}, {"\"/a\" ", false, ERR_CORRUPT},
+	    {"\"/\\u0061\"", false, ERR_CORRUPT}, {"{", false, ERR_CORRUPT}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		w->fifo = ROWS[i].fifo;
+		webhook_encode(w, NULL, NULL, &b);
+		b.len -= BEHIND + 2;
+		put_cstr(&b, ROWS[i].key);
+		buf_append(&b, (char[BEHIND]){0}, BEHIND);
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
+			fail_msg("row %zu", i);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
+}
+
 /* A record with a filter that is no canonical JSON, or a payload of no kind, is damaged. */
 static void test_bad_filter_is_damage(void **state)
 {
@@ -276,17 +334,16 @@ static void test_bad_filter_is_damage(void **state)
 	} ROWS[] = {{2, "{\"path\":\"/a\",\"gt\":1}", OK}, {3, "", ERR_CORRUPT},
 	    {0, "{", ERR_CORRUPT}, {0, "{\"path\":\"/a\",\"gt\":1}x", ERR_CORRUPT},
 	    {0, "{\"path\":\"/a\", \"gt\":1}", ERR_CORRUPT}};
-	const size_t behind = VAULT_ID_SIZE + 2 + 2;
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct webhook *w = make_webhook(5, "s", "http://a/");
 		struct webhook *got = NULL;
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= behind + 3;
+		b.len -= BEHIND + ORDER_BYTES + FILTER_BYTES;
 		buf_putc(&b, ROWS[i].payload);
 		put_cstr(&b, ROWS[i].filter);
-		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, behind);
+		buf_append(&b, (char[ORDER_BYTES + BEHIND]){0}, ORDER_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got), ROWS[i].err);
 		webhook_free(got);
@@ -460,6 +517,8 @@ int main(void)
 	    cmocka_unit_test(test_webhook_round_trip),
 	    cmocka_unit_test(test_webhook_of_version_1),
 	    cmocka_unit_test(test_webhook_of_version_2),
+	    cmocka_unit_test(test_webhook_of_version_3),
+	    cmocka_unit_test(test_bad_key_is_damage),
 	    cmocka_unit_test(test_bad_filter_is_damage),
 	    cmocka_unit_test(test_filter_that_is_not_taken),
 	    cmocka_unit_test(test_webhook_of_a_dump),

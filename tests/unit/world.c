@@ -137,7 +137,7 @@ void world_replay(struct world *w, struct uuid letter)
 		free(dead);
 		return;
 	}
-	assert_int_equal(resend_delivery(w->txn, SLICE("s"), &d, false, w->now_ms), OK);
+	assert_int_equal(resend_delivery(w->txn, SLICE("s"), &d, &NO_ORDER, w->now_ms), OK);
 	free(dead);
 }
 
