@@ -393,6 +393,7 @@ static void test_load_with_a_filter_that_is_not_taken(void **state)
 	struct webhook *w = make_webhook(1, "s", "http://a/");
 	uint64_t steps = 0;
 	size_t count = 7;
+	uint8_t *lanes = NULL;
 	w->filter = filter_keep(SLICE("{\"path\":\"/a\",\"nope\":1}"));
 	struct db_txn *txn = store_begin(s);
 	assert_int_equal(webhooks_add(txn, NULL, w), OK);
@@ -402,7 +403,7 @@ static void test_load_with_a_filter_that_is_not_taken(void **state)
 	assert_int_equal(registry_load(reg, s->db, NULL, &p), OK);
 	assert_int_equal(registry_figures(reg).disabled, 1);
 	assert_null(registry_wanting(reg, SLICE("s"), SLICE("message"),
-	    SLICE("{\"event\":\"message\"}"), &steps, &count));
+	    SLICE("{\"event\":\"message\"}"), &steps, &count, &lanes));
 
 	txn = store_begin(s);
 	assert_int_equal(webhooks_get(txn, NULL, 1, &w), OK);

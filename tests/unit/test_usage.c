@@ -701,7 +701,7 @@ static enum err step_delivery(struct store *s, uint64_t n, uint32_t k, bool agai
 	if (!again)
 		assert_int_equal(queue_remove(txn, &d), OK);
 	d.status = again ? d.status : DELIVERY_DELIVERED;
-	enum err err = again ? resend_delivery(txn, SLICE("a"), &d, false, 5)
+	enum err err = again ? resend_delivery(txn, SLICE("a"), &d, &NO_ORDER, 5)
 			     : retention_settle(txn, &d, 5);
 	store_commit(txn);
 	return err;
