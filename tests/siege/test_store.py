@@ -92,7 +92,6 @@ def besieged(besiege, gateway):
 STORES = [("128MiB", 128 * MIB), full("256MiB", 256 * MIB)]
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store, store_bytes", STORES)
 @pytest.mark.parametrize("size", [1_000_000, full(100_000)])
 def test_events_that_wait(make_gateway, besiege, make_receiver, store, store_bytes, size):
@@ -113,7 +112,6 @@ def test_events_that_wait(make_gateway, besiege, make_receiver, store, store_byt
         gate.release()
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("answer", ["hangs", pytest.param("is dead", marks=FULL)])
 @pytest.mark.parametrize("store, store_bytes", [("64MiB", 64 * MIB), full("256MiB", 256 * MIB)])
 def test_webhook_for_all_that_is_down(
@@ -168,7 +166,6 @@ def test_webhook_for_all_that_is_down(
         wait_until(lambda: last in down.ids, 120, "what had been given up")
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store, store_bytes", STORES)
 def test_large_dead_letters(make_gateway, besiege, make_receiver, store, store_bytes):
     """They stay for days: for as long others have the rest."""
@@ -191,7 +188,6 @@ def test_large_dead_letters(make_gateway, besiege, make_receiver, store, store_b
         assert post(gateway, message(1_000_000)).status_code == 202
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store, store_bytes", [("16MiB", 16 * MIB), full("64MiB", 64 * MIB)])
 def test_small_dead_letters_of_a_long_url(make_gateway, besiege, store, store_bytes):
     """Once dead they are larger than what had waited, and nobody asks then whether they may."""
@@ -229,7 +225,6 @@ UNLIKE = json.dumps(
 ).encode()
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store", ["16MiB", full("32MiB"), full("128MiB")])
 @pytest.mark.parametrize("form", ["ids", "keys"])
 def test_keys_of_events_that_nobody_wants(make_gateway, besiege, store, form):
@@ -256,7 +251,6 @@ def test_keys_of_events_that_nobody_wants(make_gateway, besiege, store, form):
         assert post(gateway, message(10)).status_code == 202  # it counts for nothing
 
 
-@pytest.mark.timeout(600)
 def test_more_keys_at_once_than_there_is_room_to_write(make_gateway, besiege):
     """Each falls into a page of its own, which is copied: they fail alone, and early."""
     gateway = make_gateway(store_max_bytes="16MiB")
@@ -272,7 +266,6 @@ def test_more_keys_at_once_than_there_is_room_to_write(make_gateway, besiege):
         assert answer.status_code == 202
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store, store_bytes", [("32MiB", 32 * MIB), full("128MiB", 128 * MIB)])
 @pytest.mark.parametrize("size", [300_000, 2_000])
 def test_history_is_nobodys_refusal(make_gateway, besiege, make_receiver, store, store_bytes, size):
@@ -297,7 +290,6 @@ def test_history_is_nobodys_refusal(make_gateway, besiege, make_receiver, store,
             assert gateway.api("GET", f"/sessions/healthy/events/{event}").status_code == 200
 
 
-@pytest.mark.timeout(120)
 def test_retention_bytes_is_no_common_pot(make_gateway, make_receiver):
     receiver, other = make_receiver(), make_receiver()
     gateway = make_gateway(retention="1d", retention_bytes="1MiB")
@@ -319,7 +311,6 @@ def test_retention_bytes_is_no_common_pot(make_gateway, make_receiver):
         assert gateway.api("GET", f"/sessions/little/events/{event}").status_code == 200
 
 
-@pytest.mark.timeout(120)
 def test_operators_set_who_may_hold_what(make_gateway, make_receiver):
     """For all, for one less, for one more; and again while it runs."""
     gateway = make_gateway(max_store_per_session="1MiB", session_store_bytes="s=10KiB,t=4MiB")
