@@ -1,0 +1,89 @@
+/*
+ * The journal: an append-only log outside of this process, which all members of a shard can
+ * read and whoever owns the shard appends to (docs/cluster.md). This is what the cluster needs
+ * of one; jetstream/js_journal.h is one over a stream of NATS, tests have one of their own.
+ *
+ * Everything is answered by a callback from the loop, never from within the call. A journal
+ * tries again by itself, and reconnects, until an answer is sure.
+ */
+#ifndef STORE_JOURNAL_H
+#define STORE_JOURNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "store/entry.h"
+
+/*
+ * What became of an append. OK: it stands at `seq`, on a majority of the journal's hosts.
+ * ERR_CONFLICT: it does not stand there and never will, another entry does. There is no third
+ * answer: until one of them is sure there is none.
+ */
+typedef void (*journal_append_fn)(void *arg, enum err result, uint64_t seq);
+
+struct journal_end {
+	uint64_t journal; /* its creation, wall ms: one made anew is another */
+	uint64_t first;   /* seq of the first entry that is still there; last + 1: none is */
+	uint64_t last;    /* of the last one there ever was; 0: none */
+	uint64_t bytes;   /* that it has now */
+	uint64_t max_bytes;
+	uint64_t max_entry; /* bytes that one entry may have */
+};
+
+/* OK, or ERR_BUSY: it cannot be reached now; `end` is NULL then. */
+typedef void (*journal_last_fn)(void *arg, enum err result, const struct journal_end *end);
+
+struct journal_reader {
+	/*
+	 * The entry at `seq`; `previous` is the seq of the one that was handed over before it, or
+	 * that reading began behind. Where it is not seq - 1, entries are missing. Borrowed.
+	 */
+	void (*entry)(void *arg, uint64_t seq, uint64_t previous, struct slice bytes);
+	/*
+	 * All that there is has been handed over, as far as the journal could tell at a moment
+	 * since journal_ops.read() or the last entry.
+	 */
+	void (*caught_up)(void *arg);
+	/* The journal is another one than it was (journal_end.journal). */
+	void (*replaced)(void *arg);
+	void *arg;
+};
+
+/* How far a member is, told to the others; it need not outlive anything. */
+struct journal_member {
+	char name[ENTRY_MEMBER_MAX + 1];
+	uint64_t synced;    /* seq up to which it has all on disk */
+	int64_t told_ms;    /* wall, of the journal's clock: when it last said so */
+	bool is_active;
+	char url[ENTRY_URL_MAX + 1];
+};
+
+typedef void (*journal_members_fn)(void *arg, enum err result, const struct journal_member *m,
+    size_t count);
+
+struct journal {
+	/*
+	 * Appends `entry` (borrowed until the answer) right behind seq `behind`. One at a time.
+	 */
+	void (*append)(struct journal *j, uint64_t behind, struct slice entry,
+	    journal_append_fn fn, void *arg);
+	/* Asks where it ends. One at a time. */
+	void (*last)(struct journal *j, journal_last_fn fn, void *arg);
+	/* Reads on behind `seq`, until stop. NULL ends reading. */
+	void (*read)(struct journal *j, uint64_t behind, const struct journal_reader *reader);
+	/* Entries up to `seq` are on disk here and need not be handed over again. */
+	void (*stored)(struct journal *j, uint64_t seq);
+	/* Drops all entries up to `seq`; in its own time, without an answer. */
+	void (*trim)(struct journal *j, uint64_t seq);
+	/* Tells the others how far this member is; no answer. */
+	void (*tell)(struct journal *j, const struct journal_member *me);
+	/* Asks how far all are. One at a time. */
+	void (*members)(struct journal *j, journal_members_fn fn, void *arg);
+	/* Whether it can be reached now; why not, in ASCII, borrowed. */
+	bool (*is_up)(struct journal *j, const char **why);
+	void (*free)(struct journal *j);
+};
+
+#endif
