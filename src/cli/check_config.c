@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "server/config.h"
 #include "server/listeners.h"
+#include "server/membership.h"
 #include "server/memory.h"
 #include "server/secrets.h"
 #include "server/serve.h"
@@ -47,6 +48,7 @@ int command_check_config(int argc, char **argv)
 	bool usage = false;
 	struct auth *auth = auth_new();
 	struct vault *vault = vault_new();
+	struct membership membership = {0};
 	config_init(&c);
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
 	usage = usage && err != OK;
@@ -62,6 +64,8 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = secrets_load_keys(&c, vault, &p);
 	if (err == OK)
+		err = membership_load(&membership, &c, &p);
+	if (err == OK)
 		err = listeners_check(&c, &p);
 	if (err == OK)
 		err = check_store(&c, vault, &p);
@@ -69,6 +73,7 @@ int command_check_config(int argc, char **argv)
 		serve_explain(usage ? "waybill check-config" : "", c.data, err, &p);
 	else
 		(void)printf("%s: ok\n", source_name(argc, argv));
+	membership_fini(&membership);
 	vault_free(vault);
 	auth_free(auth);
 	config_free(&c);
