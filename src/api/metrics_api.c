@@ -165,7 +165,7 @@ static void put_store(const struct api *api, struct buf *out)
 	exposition_gauge(out, "waybill_store_has_room", "1: new events are taken.",
 	    health->has_room ? 1 : 0);
 	exposition_gauge(out, "waybill_ready", "1: /readyz is 200.",
-	    health->stores && health->has_room && !health->stopping ? 1 : 0);
+	    health->stores && health->has_room && !health->waits && !health->stopping ? 1 : 0);
 }
 
 static void put_http(const struct api *api, struct buf *out)

@@ -412,6 +412,20 @@ static bool has_no_twins(struct call *c)
 	return true;
 }
 
+/*
+ * Whether the call may be begun now: one that writes would wait for the journal, which may be
+ * another's by the time it answers.
+ */
+static bool may_write(struct call *c)
+{
+	bool reads = strcmp(c->route->method, "GET") == 0 ||
+	    c->route->handle == handle_filter_test;
+	if (reads || !c->api->conf.health->waits)
+		return true;
+	call_fail(c, 503, "", "the cluster's journal does not answer");
+	return false;
+}
+
 /* Checks who calls and what for. OK, or the call has been answered. */
 static enum err admit(struct call *c, const struct path *path)
 {
@@ -437,7 +451,7 @@ static enum err admit(struct call *c, const struct path *path)
 		    : ERR_REFUSED;
 	if (err != OK)
 		call_fail_err(c, err);
-	else if ((is_api(c->route) && !query_admit(c)) || !call_has_coding(c))
+	else if ((is_api(c->route) && !query_admit(c)) || !call_has_coding(c) || !may_write(c))
 		err = ERR_INVALID;
 	return err;
 }
