@@ -373,6 +373,7 @@ void metrics_reply(struct call *c)
 	put_lookups(api, &out);
 	put_shortages(&f, &out);
 	put_sources(api, &out);
+	cluster_metrics(api, &out);
 	put_log(&out);
 	put_process(api, &out);
 	http_reply(c->http, 200, EXPOSITION_TYPE, buf_view(&out));

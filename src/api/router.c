@@ -28,6 +28,8 @@ static const struct route ROUTES[] = {
     {"GET", "metrics", handle_metrics, NULL, NULL, true, NULL},
     {"GET", "api/v1/capabilities", handle_capabilities, NULL, NULL, false, NULL},
     {"GET", "api/v1/stats", handle_stats, NULL, NULL, false, "top"},
+    {"GET", "api/v1/cluster", handle_cluster, NULL, NULL, false, NULL},
+    {"POST", "api/v1/cluster/handover", handle_handover, NULL, NULL, false, NULL},
     {"GET", "api/v1/backup", handle_backup, NULL, NULL, false, NULL},
     {"GET", "api/v1/events/stream", handle_stream, NULL, NULL, false,
 	"session_id webhook_id status"},

@@ -38,8 +38,8 @@ struct dispatch_conf {
 	struct oldest *oldest; /* told of what is queued; NULL: nobody is */
 	struct feed *feed;     /* told of what becomes of deliveries; NULL: nobody is */
 	/*
-	 * Wall; when another process may have begun its last attempt; 0: there was none. Webhooks
-	 * with an order wait for its end: their timeout, and DISPATCH_SETTLE_MS.
+	 * Wall; when another process may have begun its last attempt; 0: there was none.
+	 * Webhooks with an order wait for its end: their timeout and DISPATCH_SETTLE_MS.
 	 */
 	int64_t taken_over_ms;
 	bool through_proxy; /* all addresses are the proxy's, and say nothing of receivers */
