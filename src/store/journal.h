@@ -71,7 +71,7 @@ struct journal {
 	    journal_append_fn fn, void *arg);
 	/* Asks where it ends. One at a time. */
 	void (*last)(struct journal *j, journal_last_fn fn, void *arg);
-	/* Reads on behind `seq`, until stop. NULL ends reading. */
+	/* Reads on behind `seq`, in place of what was read before. NULL ends reading. */
 	void (*read)(struct journal *j, uint64_t behind, const struct journal_reader *reader);
 	/* Entries up to `seq` are on disk here and need not be handed over again. */
 	void (*stored)(struct journal *j, uint64_t seq);
@@ -81,8 +81,14 @@ struct journal {
 	void (*tell)(struct journal *j, const struct journal_member *me);
 	/* Asks how far all are. One at a time. */
 	void (*members)(struct journal *j, journal_members_fn fn, void *arg);
+	/*
+	 * Calls back nobody any more for what was asked before, and reads no more; what was
+	 * appended may still be taken. All may be asked anew, by another.
+	 */
+	void (*forget)(struct journal *j);
 	/* Whether it can be reached now; why not, in ASCII, borrowed. */
 	bool (*is_up)(struct journal *j, const char **why);
+	/* Forgets, and frees it. */
 	void (*free)(struct journal *j);
 };
 
