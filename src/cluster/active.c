@@ -23,8 +23,9 @@
 #include "store/rows.h"
 #include "store/schema.h"
 
-#define BEATS_MAX 128 /* heartbeats behind which the place on disk goes on: bounds the journal */
-#define ASK_MS 1000   /* between questions of how far all are */
+#define BEATS_MAX                                                                              \
+	128         /* heartbeats behind which the place on disk goes on: bounds the journal */
+#define ASK_MS 1000 /* between questions of how far all are */
 
 enum doing { IDLE, APPENDS_ROWS, APPENDS_HEARTBEAT, APPENDS_HANDOVER };
 
@@ -34,7 +35,8 @@ struct active {
 	struct rows rows;
 	struct active_figures figures;
 
-	struct entry_place last;   /* the entry that was taken last; its turn: the last whole one */
+	struct entry_place
+	    last; /* the entry that was taken last; its turn: the last whole one */
 	struct entry_place placed; /* what place() writes: of the last turn that was taken */
 	bool placing;              /* it is in the open transaction */
 
@@ -264,10 +266,9 @@ static void on_flush(void *arg, struct db_txn *txn)
 		wait_for_answer(a);
 	}
 	a->has_rows = false;
-	if (a->is_answered && a->result == OK)
-		(void)put_place(a, txn); /* its error sticks */
-	else
-		(void)db_txn_fail(txn, ERR_BROKEN);
+	enum err err = a->is_answered && a->result == OK ? put_place(a, txn) : ERR_BROKEN;
+	if (err != OK)
+		(void)db_txn_fail(txn, err);
 }
 
 static void on_ended(void *arg, bool committed)
@@ -440,7 +441,9 @@ void active_free(struct active *a)
 
 void active_serve(struct active *a, struct turn *turn)
 {
-	const struct turn_journal j = {.append = on_turn_append, .place = on_turn_place, .arg = a};
+	const struct turn_journal j = {.append = on_turn_append,
+	    .place = on_turn_place,
+	    .arg = a};
 	a->turn = turn;
 	turn_set_journal(turn, &j, &a->rows);
 	if (a->doing == IDLE && !a->over)

@@ -30,12 +30,12 @@
 #define COMMIT_BYTES (4u << 20) /* …up to so many bytes of rows… */
 #define COMMIT_TURNS 1024       /* …and so many turns */
 #define ASK_MS 1000             /* between questions where the journal ends, and telling */
-#define AGAIN_MS 300     /* before it reads anew: a replica that was cut off is out by then */
-#define NO_ROOM_MS 1000  /* before it tries a store anew that failed */
-#define BAD_MAX 8        /* times that an entry may be bad; they take ten seconds */
-#define STALLED_MS 3000  /* without an entry that is known to be there before it reads anew */
-#define HANDOVER_MS 50   /* that standbys are apart, at random, when the owner has gone */
-#define TAKEOVER_PART 3  /* the random part of the silence is at most one in so many */
+#define AGAIN_MS 300    /* before it reads anew: a replica that was cut off is out by then */
+#define NO_ROOM_MS 1000 /* before it tries a store anew that failed */
+#define BAD_MAX 8       /* times that an entry may be bad; they take ten seconds */
+#define STALLED_MS 3000 /* without an entry that is known to be there before it reads anew */
+#define HANDOVER_MS 50  /* that standbys are apart, at random, when the owner has gone */
+#define TAKEOVER_PART 3 /* the random part of the silence is at most one in so many */
 
 struct standby {
 	struct standby_conf conf;
@@ -44,11 +44,11 @@ struct standby {
 	struct journal_reader reader;
 
 	struct entry_place place; /* the store's */
-	struct entry_place at;    /* the last entry that was read; its turn: the last whole one */
-	uint64_t journal;         /* which one is read */
-	uint64_t known_last;      /* seq of an entry that is known to be there */
+	struct entry_place at; /* the last entry that was read; its turn: the last whole one */
+	uint64_t journal;      /* which one is read */
+	uint64_t known_last;   /* seq of an entry that is known to be there */
 
-	struct db_txn *txn; /* what was applied since `place`; NULL: nothing */
+	struct db_txn *txn;      /* what was applied since `place`; NULL: nothing */
 	struct entry_place next; /* where the store is with it */
 	bool is_half;            /* the turn in it is not whole */
 	bool is_careful;         /* the store has failed: one turn a commit */
@@ -167,8 +167,9 @@ static void refuse(struct standby *s, uint64_t seq, const char *why)
 	if (s->bad >= BAD_MAX) {
 		bool has_own = has_own_rows(s);
 		finish(s, has_own ? STANDBY_STOPPED : STANDBY_PARTED,
-		    has_own ? "this store has rows of its own, and the journal begins with another's"
-			    : why);
+		    has_own
+			? "this store has rows of its own, and the journal begins with another's"
+			: why);
 		return;
 	}
 	if (s->bad == 1)
@@ -468,8 +469,11 @@ static enum err mark_founder(struct standby *s)
 	err = db_begin(s->conf.db, &txn);
 	if (err != OK)
 		return err;
-	(void)entry_place_put(txn, &mark); /* its error sticks */
-	err = db_commit(txn);
+	err = entry_place_put(txn, &mark);
+	if (err == OK)
+		err = db_commit(txn);
+	else
+		db_abort(txn);
 	if (err == OK) {
 		s->place = mark;
 		s->at = mark;

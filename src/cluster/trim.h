@@ -4,7 +4,8 @@
 
 #include "store/journal.h"
 
-#define TRIM_FORGET_MS 600000 /* a member that has said nothing for so long is waited for no more */
+#define TRIM_FORGET_MS                                                                         \
+	600000 /* a member that has said nothing for so long is waited for no more */
 
 /*
  * The seq up to which entries may be dropped; 0: none. That is what the owner, named `self`,

@@ -37,7 +37,7 @@ typedef void (*journal_last_fn)(void *arg, enum err result, const struct journal
 
 struct journal_reader {
 	/*
-	 * The entry at `seq`; `previous` is the seq of the one that was handed over before it, or
+	 * The entry at `seq`; `previous` is the seq of the one handed over before it, or
 	 * that reading began behind. Where it is not seq - 1, entries are missing. Borrowed.
 	 */
 	void (*entry)(void *arg, uint64_t seq, uint64_t previous, struct slice bytes);
@@ -54,8 +54,8 @@ struct journal_reader {
 /* How far a member is, told to the others; it need not outlive anything. */
 struct journal_member {
 	char name[ENTRY_MEMBER_MAX + 1];
-	uint64_t synced;    /* seq up to which it has all on disk */
-	int64_t told_ms;    /* wall, of the journal's clock: when it last said so */
+	uint64_t synced; /* seq up to which it has all on disk */
+	int64_t told_ms; /* wall, of the journal's clock: when it last said so */
 	bool is_active;
 	char url[ENTRY_URL_MAX + 1];
 };
