@@ -37,7 +37,7 @@ typedef void (*journal_last_fn)(void *arg, enum err result, const struct journal
 
 struct journal_reader {
 	/*
-	 * The entry at `seq`; `previous` is the seq of the one that was handed over before it, or
+	 * The entry at `seq`; `previous` is the seq of the one handed over before it, or
 	 * that reading began behind. Where it is not seq - 1, entries are missing. Borrowed.
 	 */
 	void (*entry)(void *arg, uint64_t seq, uint64_t previous, struct slice bytes);
@@ -54,8 +54,8 @@ struct journal_reader {
 /* How far a member is, told to the others; it need not outlive anything. */
 struct journal_member {
 	char name[ENTRY_MEMBER_MAX + 1];
-	uint64_t synced;    /* seq up to which it has all on disk */
-	int64_t told_ms;    /* wall, of the journal's clock: when it last said so */
+	uint64_t synced; /* seq up to which it has all on disk */
+	int64_t told_ms; /* wall, of the journal's clock: when it last said so */
 	bool is_active;
 	char url[ENTRY_URL_MAX + 1];
 };
@@ -71,7 +71,7 @@ struct journal {
 	    journal_append_fn fn, void *arg);
 	/* Asks where it ends. One at a time. */
 	void (*last)(struct journal *j, journal_last_fn fn, void *arg);
-	/* Reads on behind `seq`, until stop. NULL ends reading. */
+	/* Reads on behind `seq`, in place of what was read before. NULL ends reading. */
 	void (*read)(struct journal *j, uint64_t behind, const struct journal_reader *reader);
 	/* Entries up to `seq` are on disk here and need not be handed over again. */
 	void (*stored)(struct journal *j, uint64_t seq);
@@ -81,8 +81,14 @@ struct journal {
 	void (*tell)(struct journal *j, const struct journal_member *me);
 	/* Asks how far all are. One at a time. */
 	void (*members)(struct journal *j, journal_members_fn fn, void *arg);
+	/*
+	 * Calls back nobody any more for what was asked before, and reads no more; what was
+	 * appended may still be taken. All may be asked anew, by another.
+	 */
+	void (*forget)(struct journal *j);
 	/* Whether it can be reached now; why not, in ASCII, borrowed. */
 	bool (*is_up)(struct journal *j, const char **why);
+	/* Forgets, and frees it. */
 	void (*free)(struct journal *j);
 };
 

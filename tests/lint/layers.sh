@@ -76,7 +76,7 @@ function library(header) {
 		return "libevent (http)"
 	if (header ~ /^ut(hash|list|array|stack|string|ringbuffer)\.h$/)
 		return "uthash"
-	if (header == "ares.h" || header == "lmdb.h" || header == "xxhash.h" || header == "zlib.h" ||
+	if (header == "ares.h" || header == "lmdb.h" || header == "xxhash.h" || header == "zlib.h" || header == "lz4.h" ||
 	    header == "idn2.h" ||
 	    header == "cmocka.h")
 		return substr(header, 1, length(header) - 2)
