@@ -67,7 +67,8 @@ struct join *join_new(const struct join_conf *conf)
 {
 	struct join *j = mem_new(sizeof(*j));
 	j->conf = *conf;
-	(void)snprintf(j->why, sizeof(j->why), "no active is known whose store could be copied");
+	(void)snprintf(j->why, sizeof(j->why),
+	    "no active is known whose store could be copied");
 	return j;
 }
 
@@ -80,8 +81,8 @@ void join_offer(struct join *j, const char *url)
 static void break_off(struct join *j, const char *what, const char *why)
 {
 	(void)snprintf(j->why, sizeof(j->why), "%s: %s", what, why);
-	log_warn("the store could not be copied, it is tried again",
-	    LOG_S("error", j->why), LOG_N("bytes", j->bytes));
+	log_warn("the store could not be copied, it is tried again", LOG_S("error", j->why),
+	    LOG_N("bytes", j->bytes));
 	backup_sink_free(j->sink);
 	j->sink = NULL;
 	j->fetches = false;

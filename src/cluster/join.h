@@ -16,7 +16,7 @@
 #include "courier/client.h"
 #include "domain/problem.h"
 
-#define JOIN_FOLDER "joining"      /* the copy, in the store's folder */
+#define JOIN_FOLDER "joining"       /* the copy, in the store's folder */
 #define JOIN_ASIDE_PREFIX "parted-" /* …and the old store, with the time behind it */
 
 struct join_conf {

@@ -58,7 +58,8 @@ static void look_at_streams(struct engine *e)
 {
 	const struct config *c = e->conf.config;
 	const struct js_streams_conf conf = {.journal = engine_journal_conf(e->conf.reactor,
-		 client_lookup(e->client), c, e->conf.membership),
+						 client_lookup(e->client), c,
+						 e->conf.membership),
 	    .replicas = (unsigned)c->cluster_replicas,
 	    .max_bytes = c->cluster_max_bytes,
 	    .may_make = e->conf.may_make,

@@ -12,9 +12,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cluster/active.h"
+#include "cluster/join.h"
 #include "cluster/standby.h"
 #include "server/engine.h"
-#include "cluster/join.h"
 #include "server/listeners.h"
 
 #define HEARTBEAT_MS 500 /* of silence before the active says that it is there */
@@ -50,10 +50,11 @@ struct member {
 	struct journal_member *members;
 	size_t member_count;
 
+	bool saw_other; /* own the shard, since the process began */
 	uint64_t takeovers;
-	bool stops;      /* a signal has come */
-	bool reloads;    /* SIGHUP has */
-	bool stays;      /* handed over by the API */
+	bool stops;       /* a signal has come */
+	bool reloads;     /* SIGHUP has */
+	bool stays;       /* handed over by the API */
 	bool handed_over; /* the journal has it, or another owns the shard */
 };
 
@@ -145,9 +146,7 @@ struct api_cluster member_api(struct server *s)
 {
 	if (s->member == NULL)
 		return (struct api_cluster){0};
-	return (struct api_cluster){.view = view_active,
-	    .hand_over = on_hand_over,
-	    .arg = s};
+	return (struct api_cluster){.view = view_active, .hand_over = on_hand_over, .arg = s};
 }
 
 static struct standby_api_conf api_conf_of(struct server *s)
@@ -331,6 +330,8 @@ static enum err follow(struct member *m, struct problem *p)
 	while (!m->stops && figures_of(m)->state == STANDBY_FOLLOWS && db_is_there(s->db)) {
 		pass(m);
 		ask_members(m);
+		m->saw_other = m->saw_other ||
+		    (m->last.owner[0] != '\0' && strcmp(m->last.owner, s->config.member) != 0);
 	}
 	bool lost = m->last.state == STANDBY_FOLLOWS && !m->stops;
 	end_standby(m);
@@ -393,7 +394,7 @@ static enum err begin_active(struct member *m, struct problem *p)
 	    .refuse_ms = REFUSE_MS,
 	    .max_entry = JS_ENTRY_MAX};
 	m->takeovers++;
-	s->taken_over_ms = clock_wall_ms();
+	s->taken_over_ms = m->saw_other ? clock_wall_ms() : 0;
 	enum err err = active_new(&conf, &m->active);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the store: %s", err_text(err));
