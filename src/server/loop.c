@@ -370,7 +370,7 @@ static bool has_room_behind(struct loop *l)
 }
 
 /* Begins a turn's transaction, whose commit comes with the journal's answer. */
-static enum err send(struct loop *l)
+static enum err send_turn(struct loop *l)
 {
 	if (turn_commits(l->conf.turn) != l->commits)
 		follow_commit(l, l->sent_intake, OK);
@@ -412,7 +412,7 @@ static enum err write_turn(struct loop *l)
 	if (l->conf.active == NULL)
 		return commit(l);
 	enum err err = follow_journal(l);
-	return err == OK ? send(l) : err;
+	return err == OK ? send_turn(l) : err;
 }
 
 static void reload(struct loop *l)

@@ -289,6 +289,9 @@ static enum err look(struct member *m, struct problem *p)
 
 static void begin_journal(struct member *m)
 {
+	if (m->journal != NULL)
+		m->journal->free(m->journal);
+	m->asks_members = false;
 	const struct js_journal_conf conf = engine_journal_conf(m->server->reactor,
 	    client_lookup(m->client), &m->server->config, &m->membership);
 	m->journal = js_journal_new(&conf);
@@ -410,8 +413,8 @@ static enum err follow_until_owner(struct member *m, bool *owns, struct problem 
 		err = open_store(m->server, p);
 	if (err != OK || m->stops)
 		return err;
-	begin_journal(m);
 	while (err == OK && !m->stops) {
+		begin_journal(m); /* anew behind each copy: it may be another one */
 		err = follow(m, p);
 		if (err != OK || m->stops)
 			break;
