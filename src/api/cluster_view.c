@@ -18,9 +18,11 @@ static void write_member(const struct cluster_view *v, const struct journal_memb
     struct json_writer *json)
 {
 	uint64_t behind = v->end.last > m->synced ? v->end.last - m->synced : 0;
+	/* one that has died tells of itself as it was */
+	bool owns = v->active != NULL && strcmp(m->name, v->active) == 0;
 	json_open_object(json, NULL);
 	write_text_or_null(json, "member", m->name);
-	json_write_cstr(json, "role", m->is_active ? "active" : "standby");
+	json_write_cstr(json, "role", owns ? "active" : "standby");
 	write_text_or_null(json, "url", m->url);
 	json_write_u64(json, "synced", m->synced);
 	json_write_u64(json, "behind", behind);
@@ -89,7 +91,7 @@ void cluster_view_metrics(const struct cluster_view *v, struct buf *out)
 	}
 	exposition_gauge(out, "waybill_cluster_epoch", "Counts owners of the shard.", v->epoch);
 	exposition_gauge(out, "waybill_cluster_lag_records",
-	    "Entries of the journal that are not on disk here.", v->lag);
+	    "Entries of the journal that were not read here.", v->lag);
 	exposition_gauge(out, "waybill_cluster_journal_up", "1: the journal answers.",
 	    v->journal_is_up ? 1 : 0);
 	exposition_gauge(out, "waybill_cluster_journal_bytes", "Bytes of the journal.",

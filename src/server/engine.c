@@ -38,7 +38,7 @@ struct js_journal_conf engine_journal_conf(struct reactor *reactor, struct looku
 	return j;
 }
 
-static void end(struct engine *e, enum err result)
+static void finish(struct engine *e, enum err result)
 {
 	if (e->over)
 		return;
@@ -49,9 +49,18 @@ static void end(struct engine *e, enum err result)
 static void on_streams(void *arg, enum err result, const char *words)
 {
 	struct engine *e = arg;
+	struct slice left = slice_of(words);
+	struct buf line = BUF_INIT(JS_STREAMS_WORDS_MAX);
+	while (left.len > 0) {
+		buf_puts(&line, line.len > 0 ? "; " : "");
+		buf_slice(&line, slice_cut(&left, '\n'));
+	}
 	if (result != OK)
-		(void)problem_set(&e->problem, result, "cluster", "cluster: %s", words);
-	end(e, result);
+		(void)problem_set(&e->problem, result, "cluster", "cluster: %s%s",
+		    buf_cstr(&line),
+		    result == ERR_NOTFOUND ? "; waybill cluster init makes them" : "");
+	buf_fini(&line);
+	finish(e, result);
 }
 
 static void look_at_streams(struct engine *e)
@@ -95,7 +104,7 @@ static void on_monitor(void *arg, const struct client_result *r)
 		    "cluster: the server of %s does not sync each message before it is "
 		    "acknowledged: set sync_interval to always there, in jetstream",
 		    where);
-		end(e, err);
+		finish(e, err);
 		return;
 	}
 	if (err != OK)

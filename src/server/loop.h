@@ -54,8 +54,9 @@ void loop_stop(struct loop *l);
 
 /*
  * Turns until SIGTERM or SIGINT, then drains: accepts nothing new, starts nothing,
- * and waits for what is in flight, at most drain_timeout_ms, and with `active` a second; a
- * second signal ends the wait. ERR_CONFLICT: another member owns the shard. OK, or ERR_BROKEN when the store's state is unknown and the process must end.
+ * and waits for what is in flight, at most drain_timeout_ms, with `active` at most a second; a
+ * second signal ends the wait. OK, ERR_CONFLICT when another member owns the shard, or
+ * ERR_BROKEN when the store's state is unknown and the process must end.
  */
 MUST_CHECK enum err loop_run(struct loop *l);
 

@@ -95,7 +95,7 @@ static void view_standby(void *arg, struct cluster_view *out)
 	    .active_url = is_own || f->was_handed_over ? NULL : f->owner_url,
 	    .seq = f->seq,
 	    .synced = f->place.seq,
-	    .lag = known_last > f->place.seq ? known_last - f->place.seq : 0,
+	    .lag = f->lag,
 	    .why = why_of(m, f),
 	    .journal_is_up = m->journal != NULL && m->journal->is_up(m->journal, &ignored),
 	    .members = m->members,

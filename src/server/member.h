@@ -40,8 +40,8 @@ struct active *member_active(const struct server *s);
 bool member_is_fenced(const struct server *s);
 
 /*
- * The loop is over, and nothing is staged: gives the shard away, so that a standby takes over at
- * once, and waits for that a moment. Nothing where there is no cluster.
+ * The loop is over, and nothing is staged: gives the shard away, so that a standby takes over
+ * at once, and waits for that a moment. Nothing where there is no cluster.
  */
 void member_leave(struct server *s);
 
