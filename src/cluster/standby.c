@@ -30,12 +30,13 @@
 #define COMMIT_BYTES (4u << 20) /* …up to so many bytes of rows… */
 #define COMMIT_TURNS 1024       /* …and so many turns */
 #define ASK_MS 1000             /* between questions where the journal ends, and telling */
-#define AGAIN_MS 300    /* before it reads anew: a replica that was cut off is out by then */
-#define NO_ROOM_MS 1000 /* before it tries a store anew that failed */
-#define BAD_MAX 8       /* times that an entry may be bad; they take ten seconds */
-#define STALLED_MS 3000 /* without an entry that is known to be there before it reads anew */
-#define HANDOVER_MS 50  /* that standbys are apart, at random, when the owner has gone */
-#define TAKEOVER_PART 3 /* the random part of the silence is at most one in so many */
+#define AGAIN_MS 300      /* before it reads anew: a replica that was cut off is out by then */
+#define NO_ROOM_MS 1000   /* before it tries a store anew that failed; doubles… */
+#define NO_ROOM_DOUBLES 5 /* …so often */
+#define BAD_MAX 8         /* times that an entry may be bad; they take ten seconds */
+#define STALLED_MS 3000   /* without an entry that is known to be there before it reads anew */
+#define HANDOVER_MS 50    /* that standbys are apart, at random, when the owner has gone */
+#define TAKEOVER_PART 3   /* the random part of the silence is at most one in so many */
 
 struct standby {
 	struct standby_conf conf;
@@ -51,7 +52,7 @@ struct standby {
 	struct db_txn *txn;      /* what was applied since `place`; NULL: nothing */
 	struct entry_place next; /* where the store is with it */
 	bool is_half;            /* the turn in it is not whole */
-	bool is_careful;         /* the store has failed: one turn a commit */
+	unsigned failures;       /* of the store, of late: then it is one turn a commit */
 	size_t txn_bytes;
 	size_t txn_turns;
 	int64_t txn_us;     /* since when it is open */
@@ -115,13 +116,13 @@ static void fail(struct standby *s, enum err err)
 		finish(s, STANDBY_PARTED,
 		    "the journal changes a row that is not in this store as it was there");
 	} else {
-		if (!s->is_careful)
+		if (s->failures == 0)
 			log_warn("the standby's store fails, it is tried again",
 			    LOG_S("error", err_text(err)), LOG_N("stored", s->place.seq));
 		(void)snprintf(s->figures.why, sizeof(s->figures.why), "the store fails: %s",
 		    err_text(err));
-		s->is_careful = true;
-		read_again(s, NO_ROOM_MS);
+		read_again(s, NO_ROOM_MS << s->failures);
+		s->failures += s->failures < NO_ROOM_DOUBLES ? 1 : 0;
 	}
 }
 
@@ -221,7 +222,7 @@ static void take_rows(struct standby *s, const struct entry *e)
 		fail(s, err);
 		return;
 	}
-	if (s->txn_bytes >= COMMIT_BYTES || s->txn_turns >= COMMIT_TURNS || s->is_careful)
+	if (s->txn_bytes >= COMMIT_BYTES || s->txn_turns >= COMMIT_TURNS || s->failures > 0)
 		(void)commit(s);
 }
 
@@ -243,7 +244,7 @@ static void copy_text(char *out, size_t size, struct slice s)
 static void note_owner(struct standby *s, const struct entry *e)
 {
 	struct standby_figures *f = &s->figures;
-	if (e->kind == ENTRY_TAKEOVER)
+	if (e->epoch > f->owner_epoch) /* else it is read again */
 		log_info("a member owns the shard", LOG_V("member", e->member),
 		    LOG_N("epoch", e->epoch));
 	f->owner_epoch = e->epoch;
@@ -345,8 +346,8 @@ static void on_caught_up(void *arg)
 	if (!s->reads)
 		return;
 	s->figures.is_caught_up = s->at.seq >= s->known_last;
-	if (s->figures.is_caught_up && s->is_careful && commit(s)) {
-		s->is_careful = false;
+	if (s->figures.is_caught_up && s->failures > 0 && commit(s)) {
+		s->failures = 0;
 		s->figures.why[0] = '\0';
 	}
 }
