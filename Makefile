@@ -210,6 +210,9 @@ test-field: $(BIN_$(VARIANT)) build/bench/sync_delay.so ## what was reported fro
 siege: $(BIN_$(VARIANT)) ## everything that is shared, attacked, beside those who are healthy; or some: K=bodies
 	@WAYBILL_SIEGE=full tests/run $(VARIANT) siege '$(K)'
 
+cluster: $(BIN_$(VARIANT)) build/bench/sync_delay.so ## three hosts that die, are cut off, come back; or some: K=power
+	@WAYBILL_CLUSTER=full tests/run $(VARIANT) cluster '$(K)'
+
 crash-states: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## what a loss of power can leave; ROUNDS=1
 	@WAYBILL_CRASH_ROUNDS=$(or $(ROUNDS),1) tests/run $(VARIANT) e2e power_loss
 
