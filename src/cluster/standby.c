@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/trim.h"
 #include "store/db.h"
 #include "store/rows.h"
 #include "store/schema.h"
@@ -59,6 +60,8 @@ struct standby {
 	struct buf scratch; /* rows of an entry */
 
 	bool asks;
+	bool asks_members;
+	struct journal_end end; /* as last asked */
 	int64_t asked_us;
 	int64_t told_us;
 	bool reads;       /* what reader hears is meant */
@@ -155,6 +158,14 @@ static bool has_own_rows(const struct standby *s)
 	return s->place.seq == 0 && s->place.journal != 0;
 }
 
+static void part(struct standby *s, const char *why)
+{
+	bool has_own = has_own_rows(s);
+	finish(s, has_own ? STANDBY_STOPPED : STANDBY_PARTED,
+	    has_own ? "this store has rows of its own, and the journal begins with another's"
+		    : why);
+}
+
 /*
  * What was read is bad: a reading from elsewhere, later, may be good. Where it never is, the
  * journal has no way on from this store.
@@ -166,11 +177,7 @@ static void refuse(struct standby *s, uint64_t seq, const char *why)
 	s->bad = seq == s->bad_seq ? s->bad + 1 : 1;
 	s->bad_seq = seq;
 	if (s->bad >= BAD_MAX) {
-		bool has_own = has_own_rows(s);
-		finish(s, has_own ? STANDBY_STOPPED : STANDBY_PARTED,
-		    has_own
-			? "this store has rows of its own, and the journal begins with another's"
-			: why);
+		part(s, why);
 		return;
 	}
 	if (s->bad == 1)
@@ -258,9 +265,7 @@ static const char *misfit_of(const struct standby *s, const struct entry *e)
 {
 	bool is_turn = e->kind == ENTRY_TURN;
 	if (memcmp(e->before, s->at.digest, ENTRY_DIGEST) != 0)
-		return s->at.seq == 0
-		    ? "the journal begins with a store that had rows before, which this one lacks"
-		    : "an entry does not go on from the one before it";
+		return "an entry does not go on from the one before it";
 	if (e->epoch != s->at.epoch + (e->kind == ENTRY_TAKEOVER ? 1 : 0))
 		return "an entry is of another epoch than the owner's";
 	if (e->turn != s->at.turn + (is_turn ? 1 : 0))
@@ -268,6 +273,13 @@ static const char *misfit_of(const struct standby *s, const struct entry *e)
 	if (s->is_half && !is_turn && e->kind != ENTRY_TAKEOVER)
 		return "a turn has no end";
 	return e->more && !is_turn ? "an entry is of two kinds" : NULL;
+}
+
+/* Whether this is the very first entry, and goes on from another store than this. */
+static bool begins_elsewhere(const struct standby *s, const struct entry *e)
+{
+	return s->at.seq == 0 && e->kind == ENTRY_TAKEOVER && e->epoch == 1 &&
+	    memcmp(e->before, s->at.digest, ENTRY_DIGEST) != 0;
 }
 
 /* Takes an entry that is the next one. */
@@ -331,6 +343,11 @@ static void on_entry(void *arg, uint64_t seq, uint64_t previous, struct slice by
 	enum err err = entry_decode(bytes, &s->scratch, &e);
 	if (err == ERR_CONFLICT || (err == OK && e.schema > SCHEMA_VERSION)) {
 		stop_at_newer(s, err == OK ? &e : NULL);
+		return;
+	}
+	if (err == OK && begins_elsewhere(s, &e)) {
+		part(s,
+		    "the journal begins with a store that had rows before, which this one lacks");
 		return;
 	}
 	const char *misfit = err == OK ? misfit_of(s, &e) : "an entry is cut or changed";
@@ -417,8 +434,7 @@ static bool may_read(struct standby *s, const struct journal_end *end)
 		return false;
 	}
 	if (end->first > s->place.seq + 1) {
-		finish(s, has_own_rows(s) ? STANDBY_STOPPED : STANDBY_PARTED,
-		    "the journal has dropped entries that this store lacks");
+		part(s, "the journal has dropped entries that this store lacks");
 		return false;
 	}
 	if (end->last < s->place.seq) {
@@ -426,6 +442,21 @@ static bool may_read(struct standby *s, const struct journal_end *end)
 		return false;
 	}
 	return true;
+}
+
+/*
+ * The journal may be too full for a takeover, and then has no owner who trims it: this member
+ * does, by the same rule.
+ */
+static void on_members(void *arg, enum err result, const struct journal_member *m, size_t count)
+{
+	struct standby *s = arg;
+	s->asks_members = false;
+	if (result != OK || !s->takes)
+		return;
+	uint64_t seq = trim_to(s->conf.member, s->place.seq, &s->end, m, count);
+	if (seq >= s->end.first)
+		s->conf.journal->trim(s->conf.journal, seq);
 }
 
 static void begin_reading(struct standby *s)
@@ -446,6 +477,7 @@ static void on_last(void *arg, enum err result, const struct journal_end *end)
 	s->asks = false;
 	if (result != OK || s->figures.state != STANDBY_FOLLOWS)
 		return;
+	s->end = *end;
 	if (s->reads) {
 		expect(s, end->last);
 		return;
@@ -583,6 +615,10 @@ static void ask(struct standby *s, int64_t now_us)
 	s->asked_us = now_us;
 	s->asks = true;
 	s->conf.journal->last(s->conf.journal, on_last, s);
+	if (!s->takes || s->asks_members || s->end.journal == 0)
+		return;
+	s->asks_members = true;
+	s->conf.journal->members(s->conf.journal, on_members, s);
 }
 
 /* What is there does not come: reading begins anew, perhaps from another replica. */
