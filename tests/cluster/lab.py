@@ -17,7 +17,7 @@ import time
 from harness import BINARY, environment, wait_until
 from nats_server import find_program
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PYTHON = "/usr/bin/python3"
 TOKEN = "cluster-trial"
