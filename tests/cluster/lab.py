@@ -235,7 +235,8 @@ class Lab:
     def init(self):
         """As an operator does: again until the servers have elected who leads."""
         command = ["ip", "netns", "exec", self.hosts[0].space, BINARY, "cluster", "init",
-                   "--shard=one", f"--cluster={SEEDS}", "--cluster-replicas=3"]
+                   "--shard=one", "--member=h1", f"--cluster={SEEDS}",
+                   "--cluster-url=http://10.77.0.1:8080", "--cluster-replicas=3"]
         if "cluster_max_bytes" in self.options:
             command.append(f"--cluster-max-bytes={self.options['cluster_max_bytes']}")
 
