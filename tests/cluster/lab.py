@@ -198,7 +198,7 @@ class Lab:
         self.hub = f"{self.prefix}hub"
         self.client = f"{self.prefix}c"
         self.sync_interval = sync_interval
-        self.options = options
+        self.options = {"cluster_max_bytes": "256MiB", **options}
         self.hosts = [Host(self, i) for i in (1, 2, 3)]
         self.ends = []  # members that have ended, and how
         self.workload = None
@@ -236,9 +236,8 @@ class Lab:
         """As an operator does: again until the servers have elected who leads."""
         command = ["ip", "netns", "exec", self.hosts[0].space, BINARY, "cluster", "init",
                    "--shard=one", "--member=h1", f"--cluster={SEEDS}",
-                   "--cluster-url=http://10.77.0.1:8080", "--cluster-replicas=3"]
-        if "cluster_max_bytes" in self.options:
-            command.append(f"--cluster-max-bytes={self.options['cluster_max_bytes']}")
+                   "--cluster-url=http://10.77.0.1:8080", "--cluster-replicas=3",
+                   f"--cluster-max-bytes={self.options['cluster_max_bytes']}"]
 
         def made():
             done = subprocess.run([str(c) for c in command], capture_output=True, text=True,
