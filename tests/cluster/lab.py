@@ -342,19 +342,23 @@ class Lab:
 
     # --- the stores
 
-    def wait_level(self, timeout=60):
-        """All members have the same on disk."""
+    def wait_level(self, timeout=60, lag=0):
+        """All members follow, and are at most so many entries behind: 0, all have the same."""
+        said = []
 
         def level():
             for host in self.hosts:
                 host.keep_member()
-            said = [host.ask("/api/v1/cluster") or {} for host in self.hosts]
+            said[:] = [host.ask("/api/v1/cluster") or {} for host in self.hosts]
             roles = sorted(s.get("role", "") for s in said)
             return roles == ["active", "standby", "standby"] and all(
-                s.get("lag_records") == 0 for s in said
+                s.get("lag_records", lag + 1) <= lag for s in said
             )
 
-        wait_until(level, timeout=timeout, what="members that are level")
+        try:
+            wait_until(level, timeout=timeout, what="members that are level")
+        except AssertionError as late:
+            raise AssertionError(f"members are not level: {said}") from late
 
     def stop_members(self):
         """At once, so that nobody writes on: the active last hears of it."""
