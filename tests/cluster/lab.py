@@ -17,7 +17,7 @@ import time
 from harness import BINARY, environment, wait_until
 from nats_server import find_program
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PYTHON = "/usr/bin/python3"
 TOKEN = "cluster-trial"
@@ -207,14 +207,14 @@ class Lab:
 
     def build(self):
         run("ip", "netns", "add", self.hub)
-        run("ip", "-n", self.hub, "link", "add", "br", "type", "bridge")
-        run("ip", "-n", self.hub, "link", "set", "br", "up")
+        run("ip", "-n", self.hub, "link", "add", "name", "hub0", "type", "bridge")
+        run("ip", "-n", self.hub, "link", "set", "hub0", "up")
         spaces = [(host.space, host.number) for host in self.hosts] + [(self.client, 9)]
         for space, number in spaces:
             run("ip", "netns", "add", space)
             run("ip", "-n", self.hub, "link", "add", f"v{number}", "type", "veth", "peer", "name",
                 "eth0", "netns", space)
-            run("ip", "-n", self.hub, "link", "set", f"v{number}", "master", "br")
+            run("ip", "-n", self.hub, "link", "set", f"v{number}", "master", "hub0")
             run("ip", "-n", self.hub, "link", "set", f"v{number}", "up")
             run("ip", "-n", space, "addr", "add", f"10.77.0.{number}/24", "dev", "eth0")
             run("ip", "-n", space, "link", "set", "eth0", "up")
