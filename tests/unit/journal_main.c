@@ -4,11 +4,11 @@
  *
  * usage: journal_main NAME=VALUE…
  *	servers=URL,…  shard= member=
- *	streams=check|make replicas=N max_bytes=N patience=MS (does that and ends with the words)
+ *	streams=check|make replicas=N max_bytes=N patience=MS (does that, and ends)
  *
  *	append BEHIND TEXT    appended RESULT SEQ
- *	many BEHIND COUNT SIZE  many SEQ of the last, or: many RESULT SEQ of the one that was not
- *	last                  last JOURNAL FIRST LAST BYTES MAX_BYTES MAX_ENTRY, or: last RESULT
+ *	many BEHIND COUNT SIZE  many SEQ of the last, or: many RESULT SEQ of one that was not
+ *	last                  last JOURNAL FIRST LAST BYTES MAX_BYTES MAX_ENTRY; last RESULT
  *	read BEHIND           entry SEQ PREVIOUS TEXT; caught_up; replaced
  *	count BEHIND          the same without the entries: caught_up COUNT SEQ CPU_MS
  *	stop, trim SEQ        nothing
