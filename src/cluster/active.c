@@ -26,6 +26,7 @@
 #define BEATS_MAX                                                                              \
 	128         /* heartbeats behind which the place on disk goes on: bounds the journal */
 #define ASK_MS 1000 /* between questions of how far all are */
+#define NEARLY_FULL 16 /* less than one part in so many is left of the journal */
 
 enum doing { IDLE, APPENDS_ROWS, APPENDS_HEARTBEAT, APPENDS_HANDOVER };
 
@@ -460,9 +461,15 @@ bool active_may_start(const struct active *a)
 	return was_heard_within(a, a->conf.hold_ms);
 }
 
+/* What it has left is for those who must go on, and for a takeover. */
+static bool is_nearly_full(const struct journal_end *end)
+{
+	return end->bytes > end->max_bytes - end->max_bytes / NEARLY_FULL;
+}
+
 bool active_may_take(const struct active *a)
 {
-	return was_heard_within(a, a->conf.refuse_ms);
+	return was_heard_within(a, a->conf.refuse_ms) && !is_nearly_full(&a->figures.end);
 }
 
 bool active_is_fenced(const struct active *a)

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/trim.h"
 #include "store/db.h"
 #include "store/rows.h"
 #include "store/schema.h"
@@ -30,12 +31,13 @@
 #define COMMIT_BYTES (4u << 20) /* …up to so many bytes of rows… */
 #define COMMIT_TURNS 1024       /* …and so many turns */
 #define ASK_MS 1000             /* between questions where the journal ends, and telling */
-#define AGAIN_MS 300    /* before it reads anew: a replica that was cut off is out by then */
-#define NO_ROOM_MS 1000 /* before it tries a store anew that failed */
-#define BAD_MAX 8       /* times that an entry may be bad; they take ten seconds */
-#define STALLED_MS 3000 /* without an entry that is known to be there before it reads anew */
-#define HANDOVER_MS 50  /* that standbys are apart, at random, when the owner has gone */
-#define TAKEOVER_PART 3 /* the random part of the silence is at most one in so many */
+#define AGAIN_MS 300      /* before it reads anew: a replica that was cut off is out by then */
+#define NO_ROOM_MS 1000   /* before it tries a store anew that failed; doubles… */
+#define NO_ROOM_DOUBLES 5 /* …so often */
+#define BAD_MAX 8         /* times that an entry may be bad; they take ten seconds */
+#define STALLED_MS 3000   /* without an entry that is known to be there before it reads anew */
+#define HANDOVER_MS 50    /* that standbys are apart, at random, when the owner has gone */
+#define TAKEOVER_PART 3   /* the random part of the silence is at most one in so many */
 
 struct standby {
 	struct standby_conf conf;
@@ -51,13 +53,15 @@ struct standby {
 	struct db_txn *txn;      /* what was applied since `place`; NULL: nothing */
 	struct entry_place next; /* where the store is with it */
 	bool is_half;            /* the turn in it is not whole */
-	bool is_careful;         /* the store has failed: one turn a commit */
+	unsigned failures;       /* of the store, of late: then it is one turn a commit */
 	size_t txn_bytes;
 	size_t txn_turns;
 	int64_t txn_us;     /* since when it is open */
 	struct buf scratch; /* rows of an entry */
 
 	bool asks;
+	bool asks_members;
+	struct journal_end end; /* as last asked */
 	int64_t asked_us;
 	int64_t told_us;
 	bool reads;       /* what reader hears is meant */
@@ -115,13 +119,13 @@ static void fail(struct standby *s, enum err err)
 		finish(s, STANDBY_PARTED,
 		    "the journal changes a row that is not in this store as it was there");
 	} else {
-		if (!s->is_careful)
+		if (s->failures == 0)
 			log_warn("the standby's store fails, it is tried again",
 			    LOG_S("error", err_text(err)), LOG_N("stored", s->place.seq));
 		(void)snprintf(s->figures.why, sizeof(s->figures.why), "the store fails: %s",
 		    err_text(err));
-		s->is_careful = true;
-		read_again(s, NO_ROOM_MS);
+		read_again(s, NO_ROOM_MS << s->failures);
+		s->failures += s->failures < NO_ROOM_DOUBLES ? 1 : 0;
 	}
 }
 
@@ -153,6 +157,14 @@ static bool has_own_rows(const struct standby *s)
 	return s->place.seq == 0 && s->place.journal != 0;
 }
 
+static void part(struct standby *s, const char *why)
+{
+	bool has_own = has_own_rows(s);
+	finish(s, has_own ? STANDBY_STOPPED : STANDBY_PARTED,
+	    has_own ? "this store has rows of its own, and the journal begins with another's"
+		    : why);
+}
+
 /*
  * What was read is bad: a reading from elsewhere, later, may be good. Where it never is, the
  * journal has no way on from this store.
@@ -164,11 +176,7 @@ static void refuse(struct standby *s, uint64_t seq, const char *why)
 	s->bad = seq == s->bad_seq ? s->bad + 1 : 1;
 	s->bad_seq = seq;
 	if (s->bad >= BAD_MAX) {
-		bool has_own = has_own_rows(s);
-		finish(s, has_own ? STANDBY_STOPPED : STANDBY_PARTED,
-		    has_own
-			? "this store has rows of its own, and the journal begins with another's"
-			: why);
+		part(s, why);
 		return;
 	}
 	if (s->bad == 1)
@@ -220,7 +228,7 @@ static void take_rows(struct standby *s, const struct entry *e)
 		fail(s, err);
 		return;
 	}
-	if (s->txn_bytes >= COMMIT_BYTES || s->txn_turns >= COMMIT_TURNS || s->is_careful)
+	if (s->txn_bytes >= COMMIT_BYTES || s->txn_turns >= COMMIT_TURNS || s->failures > 0)
 		(void)commit(s);
 }
 
@@ -242,7 +250,7 @@ static void copy_text(char *out, size_t size, struct slice s)
 static void note_owner(struct standby *s, const struct entry *e)
 {
 	struct standby_figures *f = &s->figures;
-	if (e->kind == ENTRY_TAKEOVER)
+	if (e->epoch > f->owner_epoch) /* else it is read again */
 		log_info("a member owns the shard", LOG_V("member", e->member),
 		    LOG_N("epoch", e->epoch));
 	f->owner_epoch = e->epoch;
@@ -256,9 +264,7 @@ static const char *misfit_of(const struct standby *s, const struct entry *e)
 {
 	bool is_turn = e->kind == ENTRY_TURN;
 	if (memcmp(e->before, s->at.digest, ENTRY_DIGEST) != 0)
-		return s->at.seq == 0
-		    ? "the journal begins with a store that had rows before, which this one lacks"
-		    : "an entry does not go on from the one before it";
+		return "an entry does not go on from the one before it";
 	if (e->epoch != s->at.epoch + (e->kind == ENTRY_TAKEOVER ? 1 : 0))
 		return "an entry is of another epoch than the owner's";
 	if (e->turn != s->at.turn + (is_turn ? 1 : 0))
@@ -266,6 +272,13 @@ static const char *misfit_of(const struct standby *s, const struct entry *e)
 	if (s->is_half && !is_turn && e->kind != ENTRY_TAKEOVER)
 		return "a turn has no end";
 	return e->more && !is_turn ? "an entry is of two kinds" : NULL;
+}
+
+/* Whether this is the very first entry, and goes on from another store than this. */
+static bool begins_elsewhere(const struct standby *s, const struct entry *e)
+{
+	return s->at.seq == 0 && e->kind == ENTRY_TAKEOVER && e->epoch == 1 &&
+	    memcmp(e->before, s->at.digest, ENTRY_DIGEST) != 0;
 }
 
 /* Takes an entry that is the next one. */
@@ -331,6 +344,11 @@ static void on_entry(void *arg, uint64_t seq, uint64_t previous, struct slice by
 		stop_at_newer(s, err == OK ? &e : NULL);
 		return;
 	}
+	if (err == OK && begins_elsewhere(s, &e)) {
+		part(s,
+		    "the journal begins with a store that had rows before, which this one lacks");
+		return;
+	}
 	const char *misfit = err == OK ? misfit_of(s, &e) : "an entry is cut or changed";
 	if (misfit != NULL)
 		refuse(s, seq, misfit);
@@ -344,8 +362,8 @@ static void on_caught_up(void *arg)
 	if (!s->reads)
 		return;
 	s->figures.is_caught_up = s->at.seq >= s->known_last;
-	if (s->figures.is_caught_up && s->is_careful && commit(s)) {
-		s->is_careful = false;
+	if (s->figures.is_caught_up && s->failures > 0 && commit(s)) {
+		s->failures = 0;
 		s->figures.why[0] = '\0';
 	}
 }
@@ -415,8 +433,7 @@ static bool may_read(struct standby *s, const struct journal_end *end)
 		return false;
 	}
 	if (end->first > s->place.seq + 1) {
-		finish(s, has_own_rows(s) ? STANDBY_STOPPED : STANDBY_PARTED,
-		    "the journal has dropped entries that this store lacks");
+		part(s, "the journal has dropped entries that this store lacks");
 		return false;
 	}
 	if (end->last < s->place.seq) {
@@ -424,6 +441,21 @@ static bool may_read(struct standby *s, const struct journal_end *end)
 		return false;
 	}
 	return true;
+}
+
+/*
+ * The journal may be too full for a takeover, and then has no owner who trims it: this member
+ * does, by the same rule.
+ */
+static void on_members(void *arg, enum err result, const struct journal_member *m, size_t count)
+{
+	struct standby *s = arg;
+	s->asks_members = false;
+	if (result != OK || !s->takes)
+		return;
+	uint64_t seq = trim_to(s->conf.member, s->place.seq, &s->end, m, count);
+	if (seq >= s->end.first)
+		s->conf.journal->trim(s->conf.journal, seq);
 }
 
 static void begin_reading(struct standby *s)
@@ -444,6 +476,7 @@ static void on_last(void *arg, enum err result, const struct journal_end *end)
 	s->asks = false;
 	if (result != OK || s->figures.state != STANDBY_FOLLOWS)
 		return;
+	s->end = *end;
 	if (s->reads) {
 		expect(s, end->last);
 		return;
@@ -581,6 +614,10 @@ static void ask(struct standby *s, int64_t now_us)
 	s->asked_us = now_us;
 	s->asks = true;
 	s->conf.journal->last(s->conf.journal, on_last, s);
+	if (!s->takes || s->asks_members || s->end.journal == 0)
+		return;
+	s->asks_members = true;
+	s->conf.journal->members(s->conf.journal, on_members, s);
 }
 
 /* What is there does not come: reading begins anew, perhaps from another replica. */
