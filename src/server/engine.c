@@ -144,8 +144,7 @@ struct engine *engine_look(const struct engine_conf *conf,
 	    .answer = BUF_INIT(MONITOR_MAX),
 	    .url = BUF_INIT(8192)};
 	if (conf->config->cluster_monitor.count == 0)
-		log_warn("cluster_monitor is not set: nobody has looked whether the servers of "
-			 "NATS sync each message; without that a power cut of all loses events",
+		log_warn("nobody has looked whether the servers of NATS sync each message",
 		    LOG_S("setting", "cluster_monitor"));
 	const struct client_conf client = {.user_agent = "waybill/" WAYBILL_VERSION,
 	    .lookup = {.name_servers = conf->config->name_servers.items,
