@@ -381,7 +381,8 @@ def test_a_cluster_loses_its_leader_during_appends(shard):
     assert [int(e[1]) for e in entries] == list(range(1, 3001))
     assert [int(e[2]) for e in entries] == list(range(0, 3000))
     assert [int(e[3]) for e in entries] == list(range(0, 3000))
-    assert reader.ask("last").split()[2:4] == ["1", "3000"]
+    wait_until(lambda: reader.ask("last").split()[2:4] == ["1", "3000"], timeout=30,
+               what="a server that says where it ends")
 
 
 def test_a_member_leaves_a_server_that_is_alone(shard):
