@@ -20,8 +20,8 @@ struct active_conf {
 	struct reactor *reactor; /* all borrowed */
 	struct db *db;
 	struct journal *journal;
-	const char *member; /* this one's name */
-	const char *url;    /* where its API is reached */
+	const char *member;      /* this one's name */
+	const char *url;         /* where its API is reached */
 	struct entry_place from; /* the takeover's entry: where it stands in the journal */
 	int64_t heartbeat_ms;    /* of silence before it says that it is there */
 	int64_t hold_ms;         /* without an answer before no attempt is started */
@@ -59,13 +59,13 @@ void active_hand_over(struct active *a, void (*fn)(void *arg), void *arg);
 
 struct active_figures {
 	uint64_t epoch;
-	uint64_t seq;     /* of the last entry that was taken */
-	uint64_t synced;  /* seq of the last that is on disk here */
-	uint64_t appends; /* entries that were taken */
-	uint64_t bytes;   /* of them */
-	int64_t waits_ms; /* how long the append under way has been so; 0: none is */
+	uint64_t seq;            /* of the last entry that was taken */
+	uint64_t synced;         /* seq of the last that is on disk here */
+	uint64_t appends;        /* entries that were taken */
+	uint64_t bytes;          /* of them */
+	int64_t waits_ms;        /* how long the append under way has been so; 0: none is */
 	struct histogram append; /* µs, how long appends took */
-	struct journal_end end; /* as last asked */
+	struct journal_end end;  /* as last asked */
 	const struct journal_member *members; /* as last asked; borrowed */
 	size_t member_count;
 };

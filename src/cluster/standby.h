@@ -25,8 +25,8 @@ struct standby_conf {
 
 enum standby_state {
 	STANDBY_FOLLOWS,
-	STANDBY_OWNS, /* its takeover was taken: it is to be the active, from `place` on */
-	STANDBY_PARTED, /* its store is no copy: it has to be made anew from the owner's */
+	STANDBY_OWNS,    /* its takeover was taken: it is to be the active, from `place` on */
+	STANDBY_PARTED,  /* its store is no copy: it has to be made anew from the owner's */
 	STANDBY_STOPPED, /* it cannot go on: the store fails, or entries are of a newer form */
 };
 
@@ -37,9 +37,10 @@ void standby_free(struct standby *s); /* NULL is fine */
 
 struct standby_figures {
 	enum standby_state state;
-	struct entry_place place; /* STANDBY_OWNS: of the takeover; else of the last turn here */
-	uint64_t seq;             /* of the last entry that was read */
-	uint64_t lag;             /* entries that are known to be behind that */
+	struct entry_place
+	    place;    /* STANDBY_OWNS: of the takeover; else of the last turn here */
+	uint64_t seq; /* of the last entry that was read */
+	uint64_t lag; /* entries that are known to be behind that */
 	bool is_caught_up;
 	uint64_t owner_epoch; /* 0: nobody is known */
 	bool was_handed_over; /* the owner has said that it stops */

@@ -17,8 +17,8 @@
 #define ENTRY_MEMBER_MAX 64 /* bytes */
 #define ENTRY_URL_MAX 1024  /* bytes */
 #define ENTRY_DIGEST 16
-#define ENTRY_HEAD_MAX 2048          /* bytes of all but the rows */
-#define ENTRY_ROWS_MAX (64u << 20)   /* bytes of rows, when they are no longer compressed */
+#define ENTRY_HEAD_MAX 2048        /* bytes of all but the rows */
+#define ENTRY_ROWS_MAX (64u << 20) /* bytes of rows, when they are no longer compressed */
 
 enum entry_kind {
 	ENTRY_TURN = 1,  /* rows of a turn; none: it says only how far the owner is on disk */
@@ -60,7 +60,7 @@ struct entry_place {
 	uint64_t epoch;
 	uint64_t turn;
 	unsigned char digest[ENTRY_DIGEST]; /* of that entry */
-	uint64_t journal; /* which one: its creation, wall ms */
+	uint64_t journal;                   /* which one: its creation, wall ms */
 };
 
 struct db_txn;
@@ -70,5 +70,8 @@ MUST_CHECK enum err entry_place_get(struct db_txn *txn, struct entry_place *out)
 
 /* Writes it. The sticky error. */
 MUST_CHECK enum err entry_place_put(struct db_txn *txn, const struct entry_place *at);
+
+/* Removes it: the store belongs to no journal. The sticky error. */
+MUST_CHECK enum err entry_place_del(struct db_txn *txn);
 
 #endif

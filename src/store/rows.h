@@ -27,8 +27,10 @@ void rows_fini(struct rows *r);
 /* Forgets all, and keeps the memory unless it is large. */
 void rows_reset(struct rows *r);
 
-void rows_add_put(struct rows *r, enum db_table t, struct slice key, struct slice value);
-void rows_add_del(struct rows *r, enum db_table t, struct slice key);
+/* Each returns what rows_take_back() takes to forget the row again, while it is the last. */
+size_t rows_add_put(struct rows *r, enum db_table t, struct slice key, struct slice value);
+size_t rows_add_del(struct rows *r, enum db_table t, struct slice key);
+void rows_take_back(struct rows *r, size_t to);
 
 /*
  * Cuts the next whole rows off the front of *left: as many as `most` bytes hold, at least one.
