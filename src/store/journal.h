@@ -39,8 +39,8 @@ typedef void (*journal_last_fn)(void *arg, enum err result, const struct journal
 
 struct journal_reader {
 	/*
-	 * The entry at `seq`; `previous` is the seq of the one that was handed over before it,
-	 * or that reading began behind. Where it is not seq - 1, entries are missing. Borrowed.
+	 * The entry at `seq`; `previous` is the seq of the one handed over before it, or
+	 * that reading began behind. Where it is not seq - 1, entries are missing. Borrowed.
 	 */
 	void (*entry)(void *arg, uint64_t seq, uint64_t previous, struct slice bytes);
 	/*
@@ -92,11 +92,6 @@ struct journal {
 	void (*tell)(struct journal *j, const struct journal_member *me);
 	/* Asks how far all are. One at a time. */
 	void (*members)(struct journal *j, journal_members_fn fn, void *arg);
-	/*
-	 * Calls back nobody any more for what was asked before, and reads no more; what was
-	 * appended may still be taken. All may be asked anew, by another.
-	 */
-	void (*forget)(struct journal *j);
 	/* Whether it can be reached now; why not, in ASCII, borrowed. */
 	bool (*is_up)(struct journal *j, const char **why);
 	void (*free)(struct journal *j);
