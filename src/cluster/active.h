@@ -53,7 +53,7 @@ void active_serve(struct active *a, struct turn *turn);
  */
 bool active_may_start(const struct active *a);
 
-/* Whether requests that write may be taken: …less than `refuse_ms`, and the journal has room. */
+/* Whether requests that write may be taken: …`refuse_ms` ago, and the journal has room. */
 bool active_may_take(const struct active *a);
 
 /* Another member owns the shard, or a commit was given up: the process is to end. */

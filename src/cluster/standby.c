@@ -346,8 +346,7 @@ static void on_entry(void *arg, uint64_t seq, uint64_t previous, struct slice by
 		return;
 	}
 	if (err == OK && begins_elsewhere(s, &e)) {
-		part(s,
-		    "the journal begins with a store that had rows before, which this one lacks");
+		part(s, "the journal begins with a store that had rows, which this one lacks");
 		return;
 	}
 	const char *misfit = err == OK ? misfit_of(s, &e) : "an entry is cut or changed";
@@ -568,8 +567,9 @@ static void take_over(struct standby *s)
 	memcpy(s->takeover_digest, e.digest, ENTRY_DIGEST);
 	s->takeover_behind = s->at.seq;
 	s->takes = true;
-	log_info("the owner is silent, this member takes over", LOG_N("epoch", e.epoch),
-	    LOG_N("seq", s->at.seq));
+	log_info("this member takes over", LOG_N("epoch", e.epoch), LOG_N("seq", s->at.seq),
+	    LOG_S("because",
+		s->figures.was_handed_over ? "the owner has stopped" : "the owner is silent"));
 	s->conf.journal->append(s->conf.journal, s->at.seq, buf_view(&s->takeover), on_takeover,
 	    s);
 }

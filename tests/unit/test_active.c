@@ -648,7 +648,7 @@ static void test_start_fails(void **state)
 	assert_int_equal(put_at_start(f->m->db, "y"), ERR_BROKEN);
 }
 
-/* What may go: what all that were heard of have; with a half full journal, what any two have. */
+/* What may go: what all who were heard of have; where it is half full, what any two have. */
 static void test_trim_to(void **state)
 {
 	static const struct {

@@ -706,7 +706,7 @@ static void test_founds_with_rows(void **state)
 	member_start(full);
 	member_run(empty, 30000);
 	member_run(full, 30000);
-	assert_state(empty, STANDBY_PARTED, "had rows before");
+	assert_state(empty, STANDBY_PARTED, "had rows, which");
 	assert_state(full, STANDBY_STOPPED, "rows of its own");
 	member_start(f->m);
 	member_run(f->m, 6000);
