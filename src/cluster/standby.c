@@ -555,21 +555,25 @@ static void take_over(struct standby *s)
 			return;
 		}
 	}
+	char draw
+	    [ENTRY_DIGEST]; /* no two takeovers are the same bytes, whoever dies or is named so */
+	rnd_secret(draw, sizeof(draw));
 	struct entry e = {.kind = ENTRY_TAKEOVER,
 	    .epoch = s->at.epoch + 1,
 	    .turn = s->at.turn,
 	    .schema = SCHEMA_VERSION,
 	    .member = slice_of(s->conf.member),
-	    .url = slice_of(s->conf.url)};
+	    .url = slice_of(s->conf.url),
+	    .rows = {draw, sizeof(draw)}};
 	memcpy(e.before, s->at.digest, ENTRY_DIGEST);
 	buf_reset(&s->takeover);
 	entry_encode(&e, &s->takeover);
 	memcpy(s->takeover_digest, e.digest, ENTRY_DIGEST);
 	s->takeover_behind = s->at.seq;
 	s->takes = true;
-	log_info("this member takes over", LOG_N("epoch", e.epoch), LOG_N("seq", s->at.seq),
-	    LOG_S("because",
-		s->figures.was_handed_over ? "the owner has stopped" : "the owner is silent"));
+	if (!s->figures.was_handed_over)
+		log_info("the owner is silent, this member takes over", LOG_N("epoch", e.epoch),
+		    LOG_N("seq", s->at.seq));
 	s->conf.journal->append(s->conf.journal, s->at.seq, buf_view(&s->takeover), on_takeover,
 	    s);
 }

@@ -38,7 +38,7 @@ struct entry {
 	unsigned char digest[ENTRY_DIGEST]; /* its own; set by both functions below */
 	struct slice member;
 	struct slice url;  /* where its API is reached, for others to be told */
-	struct slice rows; /* store/rows.h */
+	struct slice rows; /* of a turn: store/rows.h; of a takeover: random */
 };
 
 /* Appends `e`, whose digest it sets; `out` fails where it has no room. */
