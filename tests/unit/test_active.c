@@ -519,6 +519,8 @@ static void test_hands_over(void **state)
 	way(f)->holds_answers = true;
 	run(f, 1000);
 	active_hand_over(f->m->active, on_handed_over, f);
+	assert_false(active_may_start(f->m->active));
+	assert_false(active_may_take(f->m->active));
 	run(f, 1000);
 	assert_int_equal(f->handed_over, 0);
 	way(f)->holds_answers = false;
