@@ -51,7 +51,7 @@ class Cluster:
         """Starts a member, a new one or one that has ended."""
         if name not in self.members:
             port = free_port()
-            options = {"listen": f"127.0.0.1:{port}", "retry_schedule": ",".join(["500ms"] * 32),
+            options = {"listen": f"127.0.0.1:{port}", "retry_schedule": ",".join(["500ms"] * 32), "circuit_failures": 1000000,
                        **self.options(name, port), **more}
             self.members[name] = Gateway(self.directory / name, token=TOKEN, **options)
         self.members[name].start()
