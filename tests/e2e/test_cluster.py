@@ -4,6 +4,7 @@ answers, who takes over, what of it is lost (nothing).
 """
 
 import json
+import re
 import signal
 import socket
 import threading
@@ -11,7 +12,8 @@ import time
 
 import pytest
 
-from harness import BINARY, Gateway, Process, expect_error, figure, flags, wait_until, waybill
+from harness import (
+    BINARY, ROOT, Gateway, Process, expect_error, figure, flags, wait_until, waybill)
 from nats_server import NatsServer
 
 TOKEN = "the-token-of-all-members"
@@ -390,3 +392,39 @@ def test_order_over_a_takeover(three, receiver):
         if n not in seen:
             seen.append(n)
     assert seen == list(range(30))
+
+
+def test_shipped_configuration_of_nats(tmp_path):
+    """Its user may do what a member has to, and it syncs each message."""
+    text = (ROOT / "etc/nats/waybill.conf").read_text()
+    text = re.sub(r"^cluster \{.*?^\}\n", "", text, flags=re.M | re.S)
+    text = re.sub(r"^tls \{.*?^\}\n", "", text, flags=re.M | re.S)
+    text = re.sub(r"^listen: .*\n", "", text, flags=re.M)
+    text = re.sub(r'"\$2a\$[^"]*"', '"a-password"', text)
+    monitor = free_port()
+    text = text.replace("127.0.0.1:8222", f"127.0.0.1:{monitor}")
+    text = re.sub(r"store_dir: .*", f"store_dir: {json.dumps(str(tmp_path / 'nats' / 'js'))}", text)
+    text = text.replace("jetstream {", "jetstream: {")
+    (tmp_path / "password").write_text("a-password\n")
+    server = NatsServer(tmp_path / "nats", text)
+    try:
+        cluster = Cluster(tmp_path, server, cluster_user="waybill",
+                          cluster_password_file=tmp_path / "password",
+                          cluster_monitor=f"http://127.0.0.1:{monitor}")
+        try:
+            cluster.add("a")
+            active = cluster.active()
+            active.publish("s")
+            standby = cluster.add("b")
+            wait_until(lambda: len(active.api("GET", "/cluster").json()["members"]) == 2,
+                       what="both members")
+            active.stop()
+            assert cluster.active() is standby
+            for member in cluster.members.values():
+                assert "nobody has looked" not in member.log_text()
+                assert "cannot look" not in member.log_text()
+        finally:
+            cluster.close()
+        assert "Permissions Violation" not in server.log_text()
+    finally:
+        server.stop()
