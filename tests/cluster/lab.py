@@ -12,6 +12,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 import time
 
 from harness import BINARY, environment, wait_until
@@ -23,6 +24,7 @@ PYTHON = "/usr/bin/python3"
 TOKEN = "cluster-trial"
 EXT4_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN: what was not synced is lost
 DISK_BYTES = 1 << 30
+MEMORY = pathlib.Path("/dev/shm")  # three hosts have a disk each; here all would share one
 PUBLISHERS = 64
 SEEDS = ",".join(f"nats://10.77.0.{i}:4222" for i in (1, 2, 3))
 
@@ -51,7 +53,7 @@ class Host:
     # --- its disk
 
     def mount(self):
-        image = self.lab.folder / f"{self.name}.img"
+        image = self.lab.images / f"{self.name}.img"
         if not image.exists():
             with open(image, "wb") as file:
                 file.truncate(DISK_BYTES)
@@ -194,11 +196,12 @@ class Lab:
     def __init__(self, folder, sync_interval="always", **options):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.images = pathlib.Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else folder))
         self.prefix = f"wb{os.getpid() % 100000}"
         self.hub = f"{self.prefix}hub"
         self.client = f"{self.prefix}c"
         self.sync_interval = sync_interval
-        self.options = options
+        self.options = {"cluster_max_bytes": "256MiB", **options}
         self.hosts = [Host(self, i) for i in (1, 2, 3)]
         self.ends = []  # members that have ended, and how
         self.workload = None
@@ -235,9 +238,9 @@ class Lab:
     def init(self):
         """As an operator does: again until the servers have elected who leads."""
         command = ["ip", "netns", "exec", self.hosts[0].space, BINARY, "cluster", "init",
-                   "--shard=one", f"--cluster={SEEDS}", "--cluster-replicas=3"]
-        if "cluster_max_bytes" in self.options:
-            command.append(f"--cluster-max-bytes={self.options['cluster_max_bytes']}")
+                   "--shard=one", "--member=h1", f"--cluster={SEEDS}",
+                   "--cluster-url=http://10.77.0.1:8080", "--cluster-replicas=3",
+                   f"--cluster-max-bytes={self.options['cluster_max_bytes']}"]
 
         def made():
             done = subprocess.run([str(c) for c in command], capture_output=True, text=True,
@@ -256,6 +259,7 @@ class Lab:
             host.unmount()
         for space in [self.hub, self.client, *[host.space for host in self.hosts]]:
             subprocess.run(["ip", "netns", "del", space], capture_output=True)
+        shutil.rmtree(self.images)
 
     # --- who is who
 
@@ -342,19 +346,23 @@ class Lab:
 
     # --- the stores
 
-    def wait_level(self, timeout=60):
-        """All members have the same on disk."""
+    def wait_level(self, timeout=60, lag=0):
+        """All members follow, and are at most so many entries behind: 0, all have the same."""
+        said = []
 
         def level():
             for host in self.hosts:
                 host.keep_member()
-            said = [host.ask("/api/v1/cluster") or {} for host in self.hosts]
+            said[:] = [host.ask("/api/v1/cluster") or {} for host in self.hosts]
             roles = sorted(s.get("role", "") for s in said)
             return roles == ["active", "standby", "standby"] and all(
-                s.get("lag_records") == 0 for s in said
+                s.get("lag", lag + 1) <= lag for s in said
             )
 
-        wait_until(level, timeout=timeout, what="members that are level")
+        try:
+            wait_until(level, timeout=timeout, what="members that are level")
+        except AssertionError as late:
+            raise AssertionError(f"members are not level: {said}") from late
 
     def stop_members(self):
         """At once, so that nobody writes on: the active last hears of it."""
