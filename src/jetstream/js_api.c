@@ -54,14 +54,16 @@ bool js_info_read(struct slice json, struct js_info *out)
 	int64_t created_ms = 0;
 	bool is_read = instant_parse(json_at_text(&info, "created"), &created_ms) == OK &&
 	    json_at(&info, "state/last_seq").len > 0;
+	struct js_info read = {.id = (uint64_t)created_ms,
+	    .first = json_at_u64(&info, "state/first_seq"),
+	    .last = json_at_u64(&info, "state/last_seq"),
+	    .bytes = json_at_u64(&info, "state/bytes"),
+	    .max_bytes = json_at_u64(&info, "config/max_bytes")};
+	if (json_at_u64(&info, "state/messages") == 0)
+		read.first = read.last + 1;
+	is_read = is_read && read.last < UINT64_MAX && read.first <= read.last + 1;
 	if (is_read)
-		*out = (struct js_info){.id = (uint64_t)created_ms,
-		    .first = json_at_u64(&info, "state/first_seq"),
-		    .last = json_at_u64(&info, "state/last_seq"),
-		    .bytes = json_at_u64(&info, "state/bytes"),
-		    .max_bytes = json_at_u64(&info, "config/max_bytes")};
-	if (is_read && json_at_u64(&info, "state/messages") == 0)
-		out->first = out->last + 1;
+		*out = read;
 	json_at_fini(&info);
 	return is_read;
 }

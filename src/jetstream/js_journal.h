@@ -6,9 +6,9 @@
  *
  * One connection, to one server at a time. An append is sent until it is sure what became of
  * it: the server compares the place, and knows the entry again by an id that is made of it
- * (which it forgets after two minutes; nothing depends on that). Where another entry stands in
- * its place, or may, that is read and compared. A server that answers nothing of use for some
- * seconds, as one does that is cut off from the others, is left for the next.
+ * (which it forgets after two minutes; nothing depends on that). Where an entry stands in its
+ * place already, or may, that is read and compared. A server that answers nothing of use for
+ * some seconds, as one does that is cut off from the others, is left for the next.
  *
  * It never: takes silence for an answer, or a place that is empty for a lost race; goes on in
  * a stream that was made anew; tells from within a call; has more under way than one of each.

@@ -2,7 +2,8 @@
  * An append, tried until it is sure what became of it; see js_journal.h.
  *
  *   SENDING --taken---------------------------------------> told
- *    ^   '---wrong last sequence--> LOOKING --it stands---> told: it is ours, or another's
+ *    ^   '---wrong last sequence,
+ *    |       a duplicate-------> LOOKING --it stands------> told: it is ours, or another's
  *    |                                 '--none--> ENDS --its place was dropped--> told
  *    '---- after a moment, from anywhere -----------'
  *
@@ -144,10 +145,12 @@ static void on_taken(void *arg, const struct nats_message *m)
 		wait(j, why);
 	} else {
 		struct json_at answer = JSON_AT(m->payload);
-		bool is_at_its_place = json_at_u64(&answer, "seq") == j->append.seq;
+		/* one that is known again is looked at: an id is no proof of whose it is */
+		bool is_taken = json_at_u64(&answer, "seq") == j->append.seq &&
+		    !slice_eq(json_at(&answer, "duplicate"), SLICE("true"));
 		json_at_fini(&answer);
 		js_journal_note(j, 0, "");
-		if (is_at_its_place)
+		if (is_taken)
 			finish(j, OK);
 		else
 			look(j);

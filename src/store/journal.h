@@ -39,8 +39,8 @@ typedef void (*journal_last_fn)(void *arg, enum err result, const struct journal
 
 struct journal_reader {
 	/*
-	 * The entry at `seq`; `previous` is the seq of the one that was handed over before it,
-	 * or that reading began behind. Where it is not seq - 1, entries are missing. Borrowed.
+	 * The entry at `seq`; `previous` is the seq of the one handed over before it, or
+	 * that reading began behind. Where it is not seq - 1, entries are missing. Borrowed.
 	 */
 	void (*entry)(void *arg, uint64_t seq, uint64_t previous, struct slice bytes);
 	/*

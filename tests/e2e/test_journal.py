@@ -295,8 +295,7 @@ def test_a_full_journal_takes_an_entry_once_it_is_trimmed(shard):
     shard.make(max_bytes=10000)
     member = shard.member()
     member.tell("many", 0, 100, 1000)
-    why = wait_until(lambda: not member.is_up() and member.why(), what="a full stream")
-    assert why == "down maximum bytes exceeded"
+    wait_until(lambda: member.why() == "down maximum bytes exceeded", what="a full stream")
     last = int(member.ask("last").split()[3])
     assert 5 <= last < 12
     while not any(line.startswith("many") for line in member.lines):
@@ -381,7 +380,36 @@ def test_a_cluster_loses_its_leader_during_appends(shard):
     assert [int(e[1]) for e in entries] == list(range(1, 3001))
     assert [int(e[2]) for e in entries] == list(range(0, 3000))
     assert [int(e[3]) for e in entries] == list(range(0, 3000))
-    assert reader.ask("last").split()[2:4] == ["1", "3000"]
+    wait_until(lambda: reader.ask("last").split()[2:4] == ["1", "3000"], timeout=30,
+               what="a server that says where it ends")
+
+
+def test_one_of_two_wins_a_place_while_leaders_die(shard):
+    shard.cluster()
+    shard.make(replicas=3, patience=40000)
+    first = shard.member("m1", shard.servers)
+    second = shard.member("m2", shard.servers[1:] + shard.servers[:1])
+    winners = []
+    for seq in range(1, 61):
+        gone = None
+        if seq in (15, 35, 50):
+            gone = shard.leader(shard.servers[0])
+            for server in shard.servers:
+                server.forget_client()
+        first.tell("append", seq - 1, f"first-of-the-place-{seq}")
+        if gone is not None:
+            gone.kill()
+        second.tell("append", seq - 1, f"second-of-the-place-{seq}")
+        answers = [m.wait("appended", seq, timeout=90) for m in (first, second)]
+        assert sorted(answers) == [f"appended in conflict {seq}", f"appended ok {seq}"]
+        winner = "first" if answers[0] == f"appended ok {seq}" else "second"
+        winners.append(f"{winner}-of-the-place-{seq}")
+        if gone is not None:
+            gone.start()
+    reader = shard.member("m3")
+    reader.tell("read", 0)
+    reader.wait("entry 60 ", timeout=60)
+    assert [x.split()[3] for x in reader.lines if x.startswith("entry")] == winners
 
 
 def test_a_member_leaves_a_server_that_is_alone(shard):

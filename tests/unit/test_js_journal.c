@@ -312,7 +312,18 @@ static void test_a_duplicate_at_its_place_is_ours(void **state)
 	start(f);
 	append(f, 4);
 	answer_append(f, "{\"stream\":\"WAYBILL_s\",\"seq\":5,\"duplicate\":true}");
+	answer_look(f, 5, ENTRY);
 	expect_told(f, "ok 5,");
+}
+
+static void test_a_duplicate_of_anothers_is_not(void **state)
+{
+	struct fixture *f = *state;
+	start(f);
+	append(f, 4);
+	answer_append(f, "{\"stream\":\"WAYBILL_s\",\"seq\":5,\"duplicate\":true}");
+	answer_look(f, 5, "E" ENTRY); /* whose end is the same */
+	expect_told(f, "in conflict 5,");
 }
 
 static void test_one_that_stands_elsewhere_is_looked_for_at_its_place(void **state)
@@ -912,6 +923,7 @@ static void test_a_server_that_answers_nothing_is_left(void **state)
 	peer_welcome(other);
 	answer_info(f, CREATED, 1, 5);
 	answer_append(f, "{\"stream\":\"WAYBILL_s\",\"seq\":5,\"duplicate\":true}");
+	answer_look(f, 5, ENTRY);
 	expect_told(f, "ok 5,");
 }
 
@@ -946,6 +958,7 @@ int main(void)
 	    JOURNAL_TEST(test_an_append_is_taken),
 	    JOURNAL_TEST(test_appends_follow_upon_each_other),
 	    JOURNAL_TEST(test_a_duplicate_at_its_place_is_ours),
+	    JOURNAL_TEST(test_a_duplicate_of_anothers_is_not),
 	    JOURNAL_TEST(test_one_that_stands_elsewhere_is_looked_for_at_its_place),
 	    JOURNAL_TEST(test_another_last_sequence_and_ours_stands),
 	    JOURNAL_TEST(test_another_last_sequence_and_anothers_stands),
