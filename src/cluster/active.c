@@ -114,7 +114,7 @@ static void on_later(void *arg)
 }
 
 /* Nothing is appended any more; who waits is told in a moment. */
-static void end(struct active *a, const char *why)
+static void resign(struct active *a, const char *why)
 {
 	if (a->over)
 		return;
@@ -151,7 +151,7 @@ static void on_append(void *arg, enum err result, uint64_t seq)
 	enum doing what = a->doing;
 	a->doing = IDLE;
 	if (result != OK)
-		end(a, "another member was first at this place of the journal");
+		resign(a, "another member was first at this place of the journal");
 	else
 		on_taken(a, what, seq);
 	step(a);
@@ -167,7 +167,7 @@ static void append(struct active *a, enum doing what, struct entry *e)
 	buf_reset(&a->entry);
 	entry_encode(e, &a->entry);
 	if (a->entry.failed) {
-		end(a, "a row is larger than the journal takes");
+		resign(a, "a row is larger than the journal takes");
 		return;
 	}
 	memcpy(a->digest, e->digest, ENTRY_DIGEST);
@@ -248,7 +248,7 @@ static void wait_for_answer(struct active *a)
 	reactor_timer_clear(a->give_up);
 	clock_expire();
 	if (!a->is_answered)
-		end(a, "the journal has not answered");
+		resign(a, "the journal has not answered");
 }
 
 /* A commit of the start: all is in one call. */
@@ -278,7 +278,7 @@ static void on_ended(void *arg, bool committed)
 	if (a->placing && committed)
 		a->figures.synced = a->placed.seq;
 	else if (a->placing)
-		end(a, "the store has not what the journal has");
+		resign(a, "the store has not what the journal has");
 	a->placing = false;
 }
 
@@ -331,7 +331,7 @@ static void on_last(void *arg, enum err result, const struct journal_end *at)
 		return;
 	a->figures.end = *at;
 	if (at->journal != a->last.journal)
-		end(a, "the journal is another one");
+		resign(a, "the journal is another one");
 }
 
 static void trim(struct active *a)
@@ -453,7 +453,7 @@ void active_serve(struct active *a, struct turn *turn)
 
 static bool was_heard_within(const struct active *a, int64_t ms)
 {
-	return !a->over && a->heard_us != 0 && clock_now_us() - a->heard_us < ms * 1000;
+	return !a->over && !a->wants_handover && a->heard_us != 0 && clock_now_us() - a->heard_us < ms * 1000;
 }
 
 bool active_may_start(const struct active *a)

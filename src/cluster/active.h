@@ -53,7 +53,7 @@ void active_serve(struct active *a, struct turn *turn);
  */
 bool active_may_start(const struct active *a);
 
-/* Whether requests that write may be taken: …less than `refuse_ms`, and the journal has room. */
+/* Whether requests that write may be taken: …`refuse_ms` ago, and the journal has room. */
 bool active_may_take(const struct active *a);
 
 /* Another member owns the shard, or a commit was given up: the process is to end. */
@@ -62,7 +62,8 @@ bool active_is_fenced(const struct active *a);
 /*
  * Gives the shard away, when nothing is staged and no turn is under way: appends the
  * handover, and nothing behind it. `fn` is called, from the loop, when the journal has it, or
- * another owns the shard.
+ * another owns the shard. From the call on no attempt may start and nothing be taken: another
+ * may own the shard before this one hears that its handover was taken.
  */
 void active_hand_over(struct active *a, void (*fn)(void *arg), void *arg);
 

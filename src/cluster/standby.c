@@ -345,8 +345,7 @@ static void on_entry(void *arg, uint64_t seq, uint64_t previous, struct slice by
 		return;
 	}
 	if (err == OK && begins_elsewhere(s, &e)) {
-		part(s,
-		    "the journal begins with a store that had rows before, which this one lacks");
+		part(s, "the journal begins with a store that had rows, which this one lacks");
 		return;
 	}
 	const char *misfit = err == OK ? misfit_of(s, &e) : "an entry is cut or changed";
@@ -555,20 +554,25 @@ static void take_over(struct standby *s)
 			return;
 		}
 	}
+	char draw
+	    [ENTRY_DIGEST]; /* no two takeovers are the same bytes, whoever dies or is named so */
+	rnd_secret(draw, sizeof(draw));
 	struct entry e = {.kind = ENTRY_TAKEOVER,
 	    .epoch = s->at.epoch + 1,
 	    .turn = s->at.turn,
 	    .schema = SCHEMA_VERSION,
 	    .member = slice_of(s->conf.member),
-	    .url = slice_of(s->conf.url)};
+	    .url = slice_of(s->conf.url),
+	    .rows = {draw, sizeof(draw)}};
 	memcpy(e.before, s->at.digest, ENTRY_DIGEST);
 	buf_reset(&s->takeover);
 	entry_encode(&e, &s->takeover);
 	memcpy(s->takeover_digest, e.digest, ENTRY_DIGEST);
 	s->takeover_behind = s->at.seq;
 	s->takes = true;
-	log_info("the owner is silent, this member takes over", LOG_N("epoch", e.epoch),
-	    LOG_N("seq", s->at.seq));
+	if (!s->figures.was_handed_over)
+		log_info("the owner is silent, this member takes over", LOG_N("epoch", e.epoch),
+		    LOG_N("seq", s->at.seq));
 	s->conf.journal->append(s->conf.journal, s->at.seq, buf_view(&s->takeover), on_takeover,
 	    s);
 }

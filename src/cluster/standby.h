@@ -25,9 +25,9 @@ struct standby_conf {
 	int64_t takeover_after_ms; /* of silence; a random part of a third is added */
 	bool may_take_over;        /* false: it follows alone */
 	/*
-	 * Whether it may take over where the journal has no entry yet: then its store is what all
-	 * begin with. One with rows is marked before (entry_place: seq 0, a random digest, which
-	 * the first entry goes on from), so that others are copies of it, or nothing.
+	 * Whether it may take over where the journal has no entry yet: then its store is what
+	 * all begin with. One with rows is marked before (entry_place: seq 0, a random digest,
+	 * from which the first entry goes on), so that others are copies of it, or nothing.
 	 */
 	bool may_found;
 };
@@ -36,8 +36,11 @@ enum standby_state {
 	STANDBY_FOLLOWS,
 	STANDBY_OWNS,   /* its takeover was taken: it is to be the active, from `place` on */
 	STANDBY_PARTED, /* its store is no copy: it has to be made anew from the owner's */
-	STANDBY_STOPPED, /* it cannot go on: the store is broken, or has rows that the journal never
-			    had; or entries are of a newer program */
+	/*
+	 * It cannot go on, and its store is to be left as it is: that is broken, or has rows
+	 * that no journal has; or entries are of a newer program.
+	 */
+	STANDBY_STOPPED,
 };
 
 struct standby;
@@ -62,7 +65,7 @@ struct standby_figures {
 	uint64_t commits;  /* that this took */
 	uint64_t fenced;   /* takeovers that another was faster with */
 	uint64_t reread;   /* how often what was read was bad, and it went back */
-	char why[256];     /* of PARTED and STOPPED; else what it waits for, if anything */
+	char why[256];     /* of PARTED and STOPPED, and while the store fails */
 };
 
 /* Borrowed until the loop goes on. */

@@ -21,7 +21,7 @@
 #define ENTRY_ROWS_MAX (64u << 20) /* bytes of rows, when they are no longer compressed */
 
 enum entry_kind {
-	ENTRY_TURN = 1,  /* rows of a turn; none: it says only how far the owner is on disk */
+	ENTRY_TURN = 1,  /* rows of a turn, or some of them */
 	ENTRY_HEARTBEAT, /* the owner is there */
 	ENTRY_TAKEOVER,  /* the member owns the shard, from here on, in this epoch */
 	ENTRY_HANDOVER,  /* the owner stops; whoever can takes over at once */
@@ -32,13 +32,13 @@ struct entry {
 	enum entry_kind kind;
 	bool more;      /* rows of the same turn follow in the next entry */
 	uint64_t epoch; /* counts owners, from 1 */
-	uint64_t turn;  /* counts turns that wrote rows, over all owners */
+	uint64_t turn;  /* counts turns that wrote rows, over all owners; else the last one's */
 	uint32_t schema;
 	unsigned char before[ENTRY_DIGEST];
 	unsigned char digest[ENTRY_DIGEST]; /* its own; set by both functions below */
 	struct slice member;
 	struct slice url;  /* where its API is reached, for others to be told */
-	struct slice rows; /* store/rows.h */
+	struct slice rows; /* of a turn: store/rows.h; of a takeover: random */
 };
 
 /* Appends `e`, whose digest it sets; `out` fails where it has no room. */
@@ -52,8 +52,9 @@ void entry_encode(struct entry *e, struct buf *out);
 MUST_CHECK enum err entry_decode(struct slice bytes, struct buf *scratch, struct entry *e);
 
 /*
- * How far a store is in the journal: a row of DB_META, written by each transaction that an
- * entry of the kind ENTRY_TURN has become, on each member alike.
+ * How far a store is in the journal: a row of DB_META, written by each transaction that
+ * entries of the kind ENTRY_TURN have become, on each member alike. With seq 0 it marks a store
+ * that had rows before its journal began: `digest` is random, and `before` of the first entry.
  */
 struct entry_place {
 	uint64_t seq; /* of the turn's last entry; 0: of none */

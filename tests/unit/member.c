@@ -18,11 +18,18 @@
 #include "store/schema.h"
 #include "support.h"
 
+void member_make_folder(char path[64])
+{
+	(void)snprintf(path, 64, "/dev/shm/waybill-unit-XXXXXX");
+	if (mkdtemp(path) == NULL)
+		folder_make(path);
+}
+
 struct member *member_new(struct fake_log *log, const char *name, uint64_t seed)
 {
 	struct member *m = mem_new(sizeof(*m));
 	(void)snprintf(m->name, sizeof(m->name), "%s", name);
-	folder_make(m->dir);
+	member_make_folder(m->dir);
 	m->log = log;
 	rnd_seed(&m->rnd, seed);
 	m->max_entry = 1u << 20;

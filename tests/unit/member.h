@@ -39,11 +39,14 @@ struct member {
 struct member *member_new(struct fake_log *log, const char *name, uint64_t seed);
 void member_free(struct member *m); /* its folder too */
 
+/* As folder_make(), in memory where that can be: a commit costs nothing there. */
+void member_make_folder(char path[64]);
+
 /* Starts it as a standby, and kills it: what is not on disk or on its way is lost. */
 void member_start(struct member *m);
 void member_kill(struct member *m);
 
-/* One pass of its loop. A standby that owns becomes the active; who is to end is started anew. */
+/* One pass of its loop. A standby that owns becomes the active; who is to end starts anew. */
 void member_step(struct member *m);
 
 /* So many virtual milliseconds of that. */

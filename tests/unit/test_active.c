@@ -519,6 +519,8 @@ static void test_hands_over(void **state)
 	way(f)->holds_answers = true;
 	run(f, 1000);
 	active_hand_over(f->m->active, on_handed_over, f);
+	assert_false(active_may_start(f->m->active));
+	assert_false(active_may_take(f->m->active));
 	run(f, 1000);
 	assert_int_equal(f->handed_over, 0);
 	way(f)->holds_answers = false;
@@ -648,7 +650,7 @@ static void test_start_fails(void **state)
 	assert_int_equal(put_at_start(f->m->db, "y"), ERR_BROKEN);
 }
 
-/* What may go: what all that were heard of have; with a half full journal, what any two have. */
+/* What may go: what all who were heard of have; where it is half full, what any two have. */
 static void test_trim_to(void **state)
 {
 	static const struct {
