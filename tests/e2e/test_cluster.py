@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+import requests
 
 from harness import (
     BINARY, ROOT, Gateway, Process, expect_error, figure, flags, wait_until, waybill)
@@ -428,3 +429,41 @@ def test_shipped_configuration_of_nats(tmp_path):
         assert "Permissions Violation" not in server.log_text()
     finally:
         server.stop()
+
+
+def test_standby_reads_its_configuration_again(cluster, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("the-first-token *\n")
+    cluster.add("a")
+    cluster.active()
+    standby = cluster.add("b", tokens_file=tokens)
+    assert standby.api("GET", "/cluster", token="the-first-token").status_code == 200
+    tokens.write_text("the-second-token *\none-session-token s\n")
+    standby.process.signal(signal.SIGHUP)
+    wait_until(lambda: standby.api("GET", "/cluster", token="the-second-token").ok, what="a reload")
+    expect_error(standby.api("GET", "/cluster", token="the-first-token"), 401)
+    expect_error(standby.api("GET", "/cluster", token="one-session-token"), 403)
+    tokens.write_text("no\n")
+    standby.process.signal(signal.SIGHUP)
+    wait_until(lambda: "was not reloaded" in standby.log_text(), what="a refusal")
+    assert standby.api("GET", "/cluster", token="the-second-token").ok
+
+
+def test_metrics_of_their_own(cluster):
+    """What has listeners of its own has them over a takeover."""
+    port = free_port()
+    cluster.add("a")
+    cluster.active()
+    standby = cluster.add("b", metrics_listen=f"127.0.0.1:{port}")
+
+    def metrics():
+        return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+
+    assert 'waybill_cluster_role{role="standby"} 1' in metrics()
+    assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 404
+    assert standby.request("GET", "/metrics").status_code == 503
+    cluster.members["a"].stop()
+    assert cluster.active() is standby
+    assert 'waybill_cluster_role{role="active"} 1' in metrics()
+    assert "waybill_queue_depth 0" in metrics()
+    assert standby.request("GET", "/metrics").status_code == 404

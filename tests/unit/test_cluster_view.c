@@ -43,8 +43,8 @@ static void test_whole(void **state)
 	assert_string_equal(buf_cstr(&text),
 	    "{\"role\":\"active\",\"shard\":\"s\",\"member\":\"b\",\"url\":\"http://b\","
 	    "\"active_member\":\"b\",\"active\":\"http://b\",\"takes\":true,\"epoch\":3,"
-	    "\"seq\":9,\"synced\":9,\"lag\":0,\"why\":null,\"journal\":{\"up\":true,\"first\":2,"
-	    "\"last\":9,\"bytes\":100,\"max_bytes\":1000},\"members\":["
+	    "\"seq\":9,\"synced\":9,\"lag\":0,\"why\":null,"
+	    "\"journal\":{\"up\":true,\"first\":2,\"last\":9,\"bytes\":100,\"max_bytes\":1000},\"members\":["
 	    "{\"member\":\"a\",\"role\":\"standby\",\"url\":\"http://a\",\"synced\":7,"
 	    "\"behind\":2,\"told_at\":\"1970-01-01T00:00:01.000Z\"},"
 	    "{\"member\":\"b\",\"role\":\"active\",\"url\":\"http://\\\"b\\\"\",\"synced\":9,"
