@@ -40,8 +40,7 @@
 #define LONG_TURN_LOG_MS 10000 /* …so often at most */
 #define LEAVE_MS 1000 /* for attempts under way, where another member is to take over */
 #define REST_MS 5000  /* for the journal to answer for the last turn */
-#define TURN_ROOM (128u << 20) /* bytes of the disk that a turn may need: four times its rows */
-#define JUMP_MS 2000           /* a step of the system's clock that is worth a line */
+#define JUMP_MS 2000  /* a step of the system's clock that is worth a line */
 
 struct loop {
 	struct loop_conf conf;
@@ -69,6 +68,7 @@ struct loop {
 	uint64_t commits;       /* that were followed */
 	bool sent_intake;       /* in the turn that the journal has, or had last */
 	bool has_taken;         /* the journal has answered once */
+	bool is_disk_low;       /* too little is free for a turn that the journal has */
 };
 
 static void on_wake(void *arg)
@@ -115,6 +115,7 @@ static void check_room(struct loop *l)
 	}
 	uint64_t reserve = reserve_of(l, u.disk_bytes);
 	bool disk_room = db_reserve(l->conf.db) != ERR_NOSPACE && u.disk_free_bytes >= reserve;
+	l->is_disk_low = u.disk_free_bytes < reserve / 2;
 	bool room = u.used_bytes / MAP_FULL_PERCENT < u.max_bytes / 100 && disk_room;
 	if (!disk_room || u.file_bytes / MAP_FULL_PERCENT >= u.max_bytes / 100)
 		api_relieve(l->conf.api, u.file_bytes);
@@ -359,12 +360,9 @@ static enum err commit(struct loop *l)
  */
 static bool has_room_behind(struct loop *l)
 {
-	struct db_usage u;
-	if (db_reserve(l->conf.db) != ERR_NOSPACE && db_usage(l->conf.db, &u) == OK &&
-	    u.disk_free_bytes >= TURN_ROOM)
+	if (db_reserve(l->conf.db) != ERR_NOSPACE && !l->is_disk_low)
 		return true;
-	if (l->conf.health->stores)
-		turn_refuse(l->conf.turn);
+	turn_refuse(l->conf.turn);
 	note_stored(l, ERR_NOSPACE);
 	return false;
 }

@@ -4,14 +4,17 @@ answers, who takes over, what of it is lost (nothing).
 """
 
 import json
+import re
 import signal
 import socket
 import threading
 import time
 
 import pytest
+import requests
 
-from harness import BINARY, Gateway, Process, expect_error, figure, flags, wait_until, waybill
+from harness import (
+    BINARY, ROOT, Gateway, Process, expect_error, figure, flags, wait_until, waybill)
 from nats_server import NatsServer
 
 TOKEN = "the-token-of-all-members"
@@ -51,7 +54,7 @@ class Cluster:
         """Starts a member, a new one or one that has ended."""
         if name not in self.members:
             port = free_port()
-            options = {"listen": f"127.0.0.1:{port}", "retry_schedule": ",".join(["500ms"] * 32),
+            options = {"listen": f"127.0.0.1:{port}", "retry_schedule": ",".join(["500ms"] * 32), "circuit_failures": 1000000,
                        **self.options(name, port), **more}
             self.members[name] = Gateway(self.directory / name, token=TOKEN, **options)
         self.members[name].start()
@@ -390,3 +393,77 @@ def test_order_over_a_takeover(three, receiver):
         if n not in seen:
             seen.append(n)
     assert seen == list(range(30))
+
+
+def test_shipped_configuration_of_nats(tmp_path):
+    """Its user may do what a member has to, and it syncs each message."""
+    text = (ROOT / "etc/nats/waybill.conf").read_text()
+    text = re.sub(r"^cluster \{.*?^\}\n", "", text, flags=re.M | re.S)
+    text = re.sub(r"^tls \{.*?^\}\n", "", text, flags=re.M | re.S)
+    text = re.sub(r"^listen: .*\n", "", text, flags=re.M)
+    text = re.sub(r'"\$2a\$[^"]*"', '"a-password"', text)
+    monitor = free_port()
+    text = text.replace("127.0.0.1:8222", f"127.0.0.1:{monitor}")
+    text = re.sub(r"store_dir: .*", f"store_dir: {json.dumps(str(tmp_path / 'nats' / 'js'))}", text)
+    text = text.replace("jetstream {", "jetstream: {")
+    (tmp_path / "password").write_text("a-password\n")
+    server = NatsServer(tmp_path / "nats", text)
+    try:
+        cluster = Cluster(tmp_path, server, cluster_user="waybill",
+                          cluster_password_file=tmp_path / "password",
+                          cluster_monitor=f"http://127.0.0.1:{monitor}")
+        try:
+            cluster.add("a")
+            active = cluster.active()
+            active.publish("s")
+            standby = cluster.add("b")
+            wait_until(lambda: len(active.api("GET", "/cluster").json()["members"]) == 2,
+                       what="both members")
+            active.stop()
+            assert cluster.active() is standby
+            for member in cluster.members.values():
+                assert "nobody has looked" not in member.log_text()
+                assert "cannot look" not in member.log_text()
+        finally:
+            cluster.close()
+        assert "Permissions Violation" not in server.log_text()
+    finally:
+        server.stop()
+
+
+def test_standby_reads_its_configuration_again(cluster, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("the-first-token *\n")
+    cluster.add("a")
+    cluster.active()
+    standby = cluster.add("b", tokens_file=tokens)
+    assert standby.api("GET", "/cluster", token="the-first-token").status_code == 200
+    tokens.write_text("the-second-token *\none-session-token s\n")
+    standby.process.signal(signal.SIGHUP)
+    wait_until(lambda: standby.api("GET", "/cluster", token="the-second-token").ok, what="a reload")
+    expect_error(standby.api("GET", "/cluster", token="the-first-token"), 401)
+    expect_error(standby.api("GET", "/cluster", token="one-session-token"), 403)
+    tokens.write_text("no\n")
+    standby.process.signal(signal.SIGHUP)
+    wait_until(lambda: "was not reloaded" in standby.log_text(), what="a refusal")
+    assert standby.api("GET", "/cluster", token="the-second-token").ok
+
+
+def test_metrics_of_their_own(cluster):
+    """What has listeners of its own has them over a takeover."""
+    port = free_port()
+    cluster.add("a")
+    cluster.active()
+    standby = cluster.add("b", metrics_listen=f"127.0.0.1:{port}")
+
+    def metrics():
+        return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+
+    assert 'waybill_cluster_role{role="standby"} 1' in metrics()
+    assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 404
+    assert standby.request("GET", "/metrics").status_code == 503
+    cluster.members["a"].stop()
+    assert cluster.active() is standby
+    assert 'waybill_cluster_role{role="active"} 1' in metrics()
+    assert "waybill_queue_depth 0" in metrics()
+    assert standby.request("GET", "/metrics").status_code == 404

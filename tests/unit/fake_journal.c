@@ -379,11 +379,6 @@ static void read_behind(struct journal *j, uint64_t behind, const struct journal
 	f->told_end = false;
 }
 
-static void stored(struct journal *j, uint64_t seq)
-{
-	of(j)->way.stored = seq;
-}
-
 static void trim(struct journal *j, uint64_t seq)
 {
 	if (!of(j)->way.is_cut)
@@ -431,7 +426,6 @@ struct journal *fake_journal_new(struct fake_log *log, struct reactor *r)
 	f->ops = (struct journal){.append = append,
 	    .last = last,
 	    .read = read_behind,
-	    .stored = stored,
 	    .trim = trim,
 	    .tell = tell,
 	    .members = members,

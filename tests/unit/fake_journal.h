@@ -59,7 +59,6 @@ struct fake_way {
 	uint64_t fault_seq;    /* …the entry there… */
 	unsigned fault_times;  /* …so often */
 	uint64_t handed;       /* entries so far */
-	uint64_t stored;       /* as it was told */
 };
 
 /* A member's way to the log. Freed, what was on its way may still arrive. */

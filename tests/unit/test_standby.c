@@ -86,7 +86,6 @@ static void test_follows(void **state)
 	assert_int_equal(place.epoch, 1);
 	assert_int_equal(place.turn, 3);
 	assert_int_equal(place.journal, 1700000000000);
-	assert_int_equal(fake_way(f->m->journal)->stored, 5);
 	const struct standby_figures *s = member_standby(f->m);
 	assert_int_equal(s->seq, 6);
 	assert_int_equal(s->turns, 3);
