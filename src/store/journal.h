@@ -92,6 +92,11 @@ struct journal {
 	void (*tell)(struct journal *j, const struct journal_member *me);
 	/* Asks how far all are. One at a time. */
 	void (*members)(struct journal *j, journal_members_fn fn, void *arg);
+	/*
+	 * Calls back nobody any more for what was asked before, and reads no more; what was
+	 * appended may still be taken. All may be asked anew, by another.
+	 */
+	void (*forget)(struct journal *j);
 	/* Whether it can be reached now; why not, in ASCII, borrowed. */
 	bool (*is_up)(struct journal *j, const char **why);
 	void (*free)(struct journal *j);
