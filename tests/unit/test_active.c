@@ -436,6 +436,16 @@ static void test_stopped(void **state)
 			run(f, 600);
 		assert_true(active_may_start(f->m->active));
 	}
+	way(f)->holds_answers = true;
+	run(f, 1000); /* one is on its way */
+	uint64_t before = active_figures(f->m->active)->appends;
+	fake_time_pass(10000);
+	way(f)->holds_answers = false;
+	while (active_figures(f->m->active)->appends == before)
+		run(f, 1);
+	assert_false(active_may_start(f->m->active));
+	run(f, 600);
+	assert_true(active_may_start(f->m->active));
 	fake_time_pass(10000);
 	other_takes_over(f);
 	for (int i = 0; i < 2000; i++) {

