@@ -99,7 +99,6 @@ static void answer_metrics(struct standby_api *s, struct call *c)
 	struct cluster_view v = view_of(s);
 	struct buf text = BUF_INIT(METRICS_MAX);
 	cluster_view_metrics(&v, &text);
-	exposition_gauge(&text, "waybill_ready", "1: /readyz is 200.", 0);
 	http_reply(c->http, 200, EXPOSITION_TYPE, buf_view(&text));
 	call_end(c);
 	buf_fini(&text);

@@ -453,7 +453,8 @@ void active_serve(struct active *a, struct turn *turn)
 
 static bool was_heard_within(const struct active *a, int64_t ms)
 {
-	return !a->over && !a->wants_handover && a->heard_us != 0 && clock_now_us() - a->heard_us < ms * 1000;
+	bool goes_on = !a->over && !a->wants_handover;
+	return goes_on && a->heard_us != 0 && clock_now_us() - a->heard_us < ms * 1000;
 }
 
 bool active_may_start(const struct active *a)

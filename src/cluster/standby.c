@@ -554,8 +554,8 @@ static void take_over(struct standby *s)
 			return;
 		}
 	}
-	char draw
-	    [ENTRY_DIGEST]; /* no two takeovers are the same bytes, whoever dies or is named so */
+	/* no two takeovers are the same bytes, whoever dies or has the same name */
+	char draw[ENTRY_DIGEST];
 	rnd_secret(draw, sizeof(draw));
 	struct entry e = {.kind = ENTRY_TAKEOVER,
 	    .epoch = s->at.epoch + 1,

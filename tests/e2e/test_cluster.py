@@ -148,7 +148,8 @@ def test_what_standbys_answer(three):
                    == set("abc"), what="the members")
         expect_error(standby.api("GET", "/cluster", token="wrong-token"), 401)
         assert figure(standby, 'waybill_cluster_role{role="standby"}') == 1
-        assert figure(standby, "waybill_ready") == 0
+        # nobody is to be woken by a standby that is one
+        assert "waybill_ready" not in standby.request("GET", "/metrics").text
         assert figure(standby, "waybill_cluster_epoch") == 1
     shown = active.api("GET", "/cluster").json()
     assert (shown["role"], shown["epoch"], shown["takes"]) == ("active", 1, True)
@@ -467,3 +468,12 @@ def test_metrics_of_their_own(cluster):
     assert 'waybill_cluster_role{role="active"} 1' in metrics()
     assert "waybill_queue_depth 0" in metrics()
     assert standby.request("GET", "/metrics").status_code == 404
+
+
+def test_every_metric_is_in_the_document_and_no_other(cluster):
+    active = cluster.add("a")
+    cluster.active()
+    text = active.request("GET", "/metrics").text
+    section = (ROOT / "docs" / "cluster.md").read_text().split("\n## 7. Watching it\n")[1]
+    documented = re.findall(r"`(waybill_cluster_\w+)`", section.split("\n## ")[0])
+    assert sorted(set(documented)) == sorted(re.findall(r"^# TYPE (waybill_cluster_\w+) ", text, re.M))

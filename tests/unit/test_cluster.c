@@ -414,7 +414,7 @@ static void check_end(struct world *w)
 	db_read_end(txn);
 }
 
-/* A round of its own seed; says what came of it. Returns how often a member became the owner. */
+/* A round of its own seed; says what came of it. Returns how often one took over. */
 static unsigned run_round(uint64_t seed)
 {
 	struct world w = {0};
