@@ -30,7 +30,7 @@ VARIANT ?= release
 # The variables that run a program (PKG_…) do so where a recipe first uses them, which is
 # after `deps` has installed it.
 PKGS := libevent_core libevent_extra libevent_openssl libcurl libcares lmdb libssl libcrypto \
-	libcjson liburiparser libxxhash libidn2 libsystemd zlib
+	libcjson liburiparser libxxhash liblz4 libidn2 libsystemd zlib
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(or $(PKG_LIBS),\
 	$(error a library is missing: etc/install-deps build installs them))
@@ -211,6 +211,9 @@ test-field: $(BIN_$(VARIANT)) build/bench/sync_delay.so ## what was reported fro
 siege: $(BIN_$(VARIANT)) ## everything that is shared, attacked, beside those who are healthy; or some: K=bodies
 	@WAYBILL_SIEGE=full tests/run $(VARIANT) siege '$(K)'
 
+cluster: $(BIN_$(VARIANT)) build/bench/sync_delay.so ## three hosts that die, are cut off, come back; or some: K=power
+	@WAYBILL_CLUSTER=full tests/run $(VARIANT) cluster '$(K)'
+
 crash-states: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## what a loss of power can leave; ROUNDS=1
 	@WAYBILL_CRASH_ROUNDS=$(or $(ROUNDS),1) tests/run $(VARIANT) e2e power_loss
 
@@ -275,7 +278,7 @@ DOCS := README.md COPYING $(wildcard docs/*.md docs/*.yaml)
 # Its folders there: receivers to begin with; what goes in front and what watches.
 RECEIVERS := $(wildcard docs/receivers/*)
 EXAMPLES := $(wildcard etc/prometheus-rules.yml etc/grafana-dashboard.json etc/nginx/*.conf \
-	etc/haproxy/*.cfg)
+	etc/haproxy/*.cfg etc/nats/*.conf)
 # A unit or a list of files, with the places that it is installed for.
 place = sed 's|/usr/bin/waybill|$(PREFIX)/bin/waybill|; s|/etc/waybill|$(sysconfdir)/waybill|g'
 

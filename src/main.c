@@ -70,6 +70,17 @@ static const struct command COMMANDS[] = {
 	REMOTE "  --count N        so many of them\n"
 	       "  --once           once, and not again each second\n",
 	false},
+    {"cluster", command_cluster,
+	"init|status|handover|join|detach [-c FILE] [--url URL] [--token T] [DIR]",
+	"makes, shows and changes a cluster",
+	REMOTE
+	"  -c FILE          settings, of init\n"
+	"  init             makes the journal, once for all members\n"
+	"  status           how the member and the others are\n"
+	"  handover         lets a standby be the active\n"
+	"  join DIR         copies the active's store; a member that starts does it too\n"
+	"  detach DIR       a member's store is one of its own again\n",
+	false},
     {"fsck", command_fsck, "DIR", "checks the store of a stopped gateway", "", false},
     {"version", command_version, "", "prints the version", "", false},
 };

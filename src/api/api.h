@@ -27,6 +27,7 @@
 /* How the process is, kept by the loop. */
 struct api_health {
 	bool stores;   /* the last turn that had something to write could */
+	bool waits;    /* the journal does not answer: nothing that writes is taken */
 	bool has_room; /* disk and map are below their watermarks */
 	bool stopping;
 };
@@ -41,6 +42,16 @@ enum turn_part {
 #define TURN_PARTS 4
 
 extern const char *const TURN_PART_NAMES[TURN_PARTS]; /* "events", … */
+
+struct cluster_view;
+
+/* The cluster that the process is the active of; all NULL: there is none. */
+struct api_cluster {
+	void (
+	    *view)(void *arg, struct cluster_view *out); /* how it stands; borrowed, for now */
+	void (*hand_over)(void *arg); /* lets another member be the active, and ends */
+	void *arg;
+};
 
 struct api_conf {
 	struct reactor *reactor; /* all borrowed */
@@ -71,6 +82,7 @@ struct api_conf {
 	uint64_t batch_max; /* bytes of a batch */
 	uint32_t webhooks_per_session;
 	struct quota quota;
+	struct api_cluster cluster;
 	int64_t idempotency_ms;      /* how long idempotency keys are known */
 	int64_t backup_stall_ms;     /* how long a backup's reader may take for a slice */
 	uint32_t stream_readers_max; /* of the feed, at a time */

@@ -114,4 +114,9 @@ void handle_openapi(struct call *c);
 void handle_livez(struct call *c);
 void handle_readyz(struct call *c);
 
+/* cluster_api.c */
+void handle_cluster(struct call *c);
+void handle_handover(struct call *c);
+void cluster_metrics(const struct api *api, struct buf *out);
+
 #endif

@@ -171,7 +171,7 @@ static void put_store(const struct api *api, struct buf *out)
 	exposition_gauge(out, "waybill_store_has_room", "1: new events are taken.",
 	    health->has_room ? 1 : 0);
 	exposition_gauge(out, "waybill_ready", "1: /readyz is 200.",
-	    health->stores && health->has_room && !health->stopping ? 1 : 0);
+	    health->stores && health->has_room && !health->waits && !health->stopping ? 1 : 0);
 }
 
 static void put_http(const struct api *api, struct buf *out)
@@ -379,6 +379,7 @@ void metrics_reply(struct call *c)
 	put_lookups(api, &out);
 	put_shortages(&f, &out);
 	put_sources(api, &out);
+	cluster_metrics(api, &out);
 	put_log(&out);
 	put_process(api, &out);
 	http_reply(c->http, 200, EXPOSITION_TYPE, buf_view(&out));

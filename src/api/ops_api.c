@@ -26,6 +26,8 @@ void handle_readyz(struct call *c)
 		call_fail(c, 503, "", "the store is lost or damaged; waybill fsck says more");
 	else if (!health->stores)
 		call_fail(c, 503, "", "the store cannot be written");
+	else if (health->waits)
+		call_fail(c, 503, "", "the cluster's journal does not answer");
 	else if (!health->has_room)
 		call_fail(c, 503, "", "the store has no room for new events");
 	else

@@ -171,7 +171,8 @@ static struct js_room on_room(void *arg)
 {
 	struct pull *p = arg;
 	bool waits = p->all->stopping || p->staged || p->is_paused || p->is_over;
-	if (!waits && !p->all->api->conf.health->has_room) {
+	const struct api_health *health = p->all->api->conf.health;
+	if (!waits && (health->waits || !health->has_room)) {
 		p->is_paused = true;
 		reactor_timer_set(p->timer, WAIT_MS);
 		waits = true;

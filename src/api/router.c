@@ -28,6 +28,8 @@ static const struct route ROUTES[] = {
     {"GET", "metrics", handle_metrics, NULL, NULL, true, NULL},
     {"GET", "api/v1/capabilities", handle_capabilities, NULL, NULL, false, NULL},
     {"GET", "api/v1/stats", handle_stats, NULL, NULL, false, "top"},
+    {"GET", "api/v1/cluster", handle_cluster, NULL, NULL, false, NULL},
+    {"POST", "api/v1/cluster/handover", handle_handover, NULL, NULL, false, NULL},
     {"GET", "api/v1/backup", handle_backup, NULL, NULL, false, NULL},
     {"GET", "api/v1/events/stream", handle_stream, NULL, NULL, false,
 	"session_id webhook_id status"},
@@ -430,6 +432,20 @@ static bool may_be_read(struct call *c)
 	return false;
 }
 
+/*
+ * Whether the call may be begun now: one that writes would wait for the journal, which may be
+ * another's by the time it answers.
+ */
+static bool may_write(struct call *c)
+{
+	bool reads = strcmp(c->route->method, "GET") == 0 ||
+	    c->route->handle == handle_filter_test;
+	if (reads || !c->api->conf.health->waits)
+		return true;
+	call_fail(c, 503, "", "the cluster's journal does not answer");
+	return false;
+}
+
 /* Checks who calls and what for. OK, or the call has been answered. */
 static enum err admit(struct call *c, const struct path *path)
 {
@@ -455,7 +471,7 @@ static enum err admit(struct call *c, const struct path *path)
 		    : ERR_REFUSED;
 	if (err != OK)
 		call_fail_err(c, err);
-	else if ((is_api(c->route) && !query_admit(c)) || !may_be_read(c))
+	else if ((is_api(c->route) && !query_admit(c)) || !may_be_read(c) || !may_write(c))
 		err = ERR_INVALID;
 	return err;
 }

@@ -5,5 +5,6 @@
 #define EXIT_OK 0
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
+#define EXIT_FENCED 75 /* another member owns the shard: to be started again, as a standby */
 
 #endif

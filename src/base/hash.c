@@ -2,6 +2,7 @@
 #include "base/hash.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #include "base/log.h"
@@ -18,6 +19,13 @@ void hash_key_draw(struct hash_key *key)
 uint64_t hash_checksum(const void *bytes, size_t len)
 {
 	return XXH3_64bits(bytes, len);
+}
+
+void hash_digest(const void *bytes, size_t len, unsigned char out[HASH_DIGEST_SIZE])
+{
+	XXH128_canonical_t canonical;
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, len));
+	memcpy(out, canonical.digest, sizeof(canonical.digest));
 }
 
 uint64_t hash_seeded(uint64_t seed, const void *bytes, size_t len)

@@ -22,6 +22,11 @@ void hash_key_draw(struct hash_key *key);
 /* Hashes without a key: the same everywhere and for good, so it may lie on disk. */
 uint64_t hash_checksum(const void *bytes, size_t len);
 
+#define HASH_DIGEST_SIZE 16
+
+/* The same in 128 bits, in XXH3's canonical order: for what is told apart by it alone. */
+void hash_digest(const void *bytes, size_t len, unsigned char out[HASH_DIGEST_SIZE]);
+
 /* The same with a number as a seed: another hash for each. */
 uint64_t hash_seeded(uint64_t seed, const void *bytes, size_t len);
 

@@ -6,6 +6,7 @@
 #include "server/config.h"
 #include "server/configured.h"
 #include "server/listeners.h"
+#include "server/membership.h"
 #include "server/memory.h"
 #include "server/secrets.h"
 #include "server/serve.h"
@@ -49,6 +50,7 @@ int command_check_config(int argc, char **argv)
 	struct auth *auth = auth_new();
 	struct vault *vault = vault_new();
 	struct configured sources = {0};
+	struct membership membership = {0};
 	config_init(&c);
 	enum err err = config_read(&c, argc, argv, environ, &usage, &p);
 	usage = usage && err != OK;
@@ -66,6 +68,8 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = secrets_load_keys(&c, vault, &p);
 	if (err == OK)
+		err = membership_load(&membership, &c, &p);
+	if (err == OK)
 		err = listeners_check(&c, &p);
 	if (err == OK)
 		err = check_store(&c, vault, &p);
@@ -73,6 +77,7 @@ int command_check_config(int argc, char **argv)
 		serve_explain(usage ? "waybill check-config" : "", c.data, err, &p);
 	else
 		(void)printf("%s: ok\n", configuration_name(argc, argv));
+	membership_fini(&membership);
 	vault_free(vault);
 	auth_free(auth);
 	configured_free(&sources);

@@ -6,12 +6,13 @@
 
 int command_check_config(int argc,
     char **argv); /* check_config.c: reads the configuration, starts nothing */
-int command_listen(int argc, char **argv); /* listen.c: a receiver for trying things */
-int command_send(int argc, char **argv);   /* send.c: publishes one event */
-int command_backup(int argc, char **argv); /* backup.c: copies the store of a gateway */
-int command_tail(int argc, char **argv);   /* tail.c: prints what happens, as it happens */
-int command_source(int argc, char **argv); /* doors.c: makes and shows sources */
-int command_top(int argc, char **argv);    /* top.c: shows the webhooks that hurt */
-int command_fsck(int argc, char **argv);   /* fsck.c: checks a stopped store */
+int command_listen(int argc, char **argv);  /* listen.c: a receiver for trying things */
+int command_send(int argc, char **argv);    /* send.c: publishes one event */
+int command_backup(int argc, char **argv);  /* backup.c: copies the store of a gateway */
+int command_tail(int argc, char **argv);    /* tail.c: prints what happens, as it happens */
+int command_source(int argc, char **argv);  /* doors.c: makes and shows sources */
+int command_top(int argc, char **argv);     /* top.c: shows the webhooks that hurt */
+int command_cluster(int argc, char **argv); /* cluster.c: its journal and its members */
+int command_fsck(int argc, char **argv);    /* fsck.c: checks a stopped store */
 
 #endif

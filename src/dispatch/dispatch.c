@@ -282,7 +282,7 @@ int64_t dispatch_delay(struct dispatch *d)
 {
 	int64_t now_ms = clock_wall_ms();
 	int64_t wake_ms = SCHED_NEVER;
-	if (!d->stopped && flights_have_room(d))
+	if (!d->stopped && !d->is_paused && flights_have_room(d))
 		wake_ms = sched_wake(d->sched, now_ms);
 	if (wake_ms == SCHED_NEVER)
 		return -1;
@@ -294,6 +294,11 @@ int64_t dispatch_delay(struct dispatch *d)
 void dispatch_keep_attempts(struct dispatch *d, bool keep)
 {
 	d->keeps_attempts = keep;
+}
+
+void dispatch_pause(struct dispatch *d, bool pauses)
+{
+	d->is_paused = pauses;
 }
 
 void dispatch_stop(struct dispatch *d)

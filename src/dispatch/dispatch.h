@@ -25,6 +25,8 @@
 #include "store/registry.h"
 #include "store/turn.h"
 
+#define DISPATCH_SETTLE_MS 1000
+
 struct dispatch_conf {
 	struct db *db; /* all borrowed */
 	struct turn *turn;
@@ -35,7 +37,12 @@ struct dispatch_conf {
 	struct sched_conf sched;
 	struct oldest *oldest; /* told of what is queued; NULL: nobody is */
 	struct feed *feed;     /* told of what becomes of deliveries; NULL: nobody is */
-	bool through_proxy;    /* all addresses are the proxy's, and say nothing of receivers */
+	/*
+	 * Wall; when another process may have begun its last attempt; 0: there was none.
+	 * Webhooks with an order wait for its end: their timeout and DISPATCH_SETTLE_MS.
+	 */
+	int64_t taken_over_ms;
+	bool through_proxy; /* all addresses are the proxy's, and say nothing of receivers */
 };
 
 struct dispatch;
@@ -87,6 +94,9 @@ int64_t dispatch_delay(struct dispatch *d);
  * the store, where other outcomes free more than they take.
  */
 void dispatch_keep_attempts(struct dispatch *d, bool keep);
+
+/* Whether nothing starts for now, whatever is due; what is in flight goes on. */
+void dispatch_pause(struct dispatch *d, bool pauses);
 
 /* Starts nothing from now on; what is in flight goes on. */
 void dispatch_stop(struct dispatch *d);

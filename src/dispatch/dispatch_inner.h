@@ -60,6 +60,7 @@ struct dispatch {
 	uint64_t parks;         /* sessions that had theirs, when it was looked last */
 	bool keeps_attempts;    /* there is room for their records */
 	bool stopped;
+	bool is_paused;
 	struct dispatch_figures figures; /* those that are counted, not asked for */
 };
 

@@ -569,6 +569,17 @@ void flights_find_lanes(struct dispatch *d, struct endpoint *ep)
 }
 
 /*
+ * When the webhook may begin, wall: one with an order not before what another process has
+ * begun is over.
+ */
+static int64_t settled_ms(const struct dispatch *d, const struct webhook *w)
+{
+	if (d->conf.taken_over_ms == 0 || !webhook_keeps_places(w))
+		return 0;
+	return d->conf.taken_over_ms + w->timeout_ms + DISPATCH_SETTLE_MS;
+}
+
+/*
  * Claims the next due delivery of `ep` and takes it on. True when it did, or when `ep` has
  * moved to a later time or to the end of its line; false when claiming is over for this turn.
  */
@@ -579,6 +590,10 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	struct delivery delivery;
 	size_t count = 0;
 	int64_t next_due_ms = QUEUE_NEVER;
+	if (now_ms < settled_ms(d, w)) {
+		sched_set_due(d->sched, &ep->sched, settled_ms(d, w));
+		return true;
+	}
 	struct queue_claim claim = {.webhook = ep->webhook,
 	    .now_ms = now_ms,
 	    .forced_ms = ep->forced_ms,
@@ -640,7 +655,7 @@ void flights_start_due(struct dispatch *d)
 {
 	struct db_txn *txn = NULL;
 	int64_t now_ms = clock_wall_ms();
-	if (d->stopped || clock_mono_ms() < d->rest_until_ms ||
+	if (d->stopped || d->is_paused || clock_mono_ms() < d->rest_until_ms ||
 	    sched_next(d->sched, now_ms) == NULL)
 		return;
 	if (db_read(d->conf.db, &txn) != OK) {

@@ -6,6 +6,7 @@
 #include "fsck/check_inner.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
+#include "store/entry.h"
 #include "store/events.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
@@ -16,6 +17,7 @@
 #include "store/webhooks.h"
 
 #define WEBHOOK_KEY_SIZE 8
+#define PLACE_BYTES (4 * 8 + ENTRY_DIGEST) /* of a struct entry_place */
 /* Events: of more that were replayed, it is not proved that DB_SETTLED names them. */
 #define REPLAYED_MAX 100000
 
@@ -83,7 +85,8 @@ static void row_meta(struct check *c, struct slice key, struct slice value)
 		struct slice name;
 		size_t bytes;
 		uint64_t *out;
-	} KNOWN[] = {{SLICE("schema"), 4, NULL}, {SLICE("last_webhook"), 8, &c->last_webhook}};
+	} KNOWN[] = {{SLICE("schema"), 4, NULL}, {SLICE("last_webhook"), 8, &c->last_webhook},
+	    {SLICE("journal"), PLACE_BYTES, NULL}};
 	struct reader r;
 	for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
 		if (!slice_eq(key, KNOWN[i].name))

@@ -472,6 +472,11 @@ struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
 	return s;
 }
 
+void http_set_hooks(struct http_server *s, const struct http_hooks *hooks)
+{
+	s->hooks = *hooks;
+}
+
 static void on_bound_socket(struct evhttp_bound_socket *bound, void *arg)
 {
 	*(struct evhttp_bound_socket **)arg = bound;

@@ -18,22 +18,14 @@
 #include "base/str.h"
 #include "domain/instant.h"
 #include "domain/json_at.h"
+#include "jetstream/js_api.h"
 
 #define ACK_WAIT_NS 30000000000 /* until what is not acknowledged would come again */
 #define NS_PER_MS 1000000
 #define SUBJECT_SIZE 1024
 #define REQUEST_MAX (64u << 10)
-#define ACK_WORDS_MAX 12
 
 enum step { DOWN, WAITING, STREAM, DELETING, CREATING, RESTING, PULLING };
-
-/* What the reply subject of a message says (ADR-15, "JetStream Subjects"). */
-struct ack {
-	uint64_t seq;          /* in the stream */
-	uint64_t consumer_seq; /* counts deliveries */
-	uint64_t time_ns;
-	uint64_t pending;
-};
 
 struct js {
 	struct js_conf conf;
@@ -185,23 +177,7 @@ static void on_stream(struct js *j, struct json_at *info)
 	ask(j, DELETING, "CONSUMER.DELETE", true, SLICE(""));
 }
 
-/* Reads "$JS.ACK.[DOMAIN.ACCOUNT.]STREAM.CONSUMER.TIMES.SEQ.DELIVERY.TIME.PENDING[.…]". */
-static bool parse_ack(struct slice reply, struct ack *out)
-{
-	struct slice words[ACK_WORDS_MAX];
-	size_t n = 0;
-	if (reply.len > JS_REPLY_MAX || !slice_starts(reply, SLICE("$JS.ACK.")))
-		return false;
-	while (n < ACK_WORDS_MAX && reply.len > 0)
-		words[n++] = slice_cut(&reply, '.');
-	size_t at = n == 9 ? 5 : 7; /* of SEQ */
-	return (n == 9 || n >= 11) && str_u64(words[at], &out->seq) == OK &&
-	    str_u64(words[at + 1], &out->consumer_seq) == OK &&
-	    str_u64(words[at + 2], &out->time_ns) == OK &&
-	    str_u64(words[at + 3], &out->pending) == OK;
-}
-
-static void take(struct js *j, const struct nats_message *m, const struct ack *ack)
+static void take(struct js *j, const struct nats_message *m, const struct js_ack *ack)
 {
 	if (ack->consumer_seq != j->next_delivery) {
 		wait(j, "a message of the server's has not come");
@@ -226,12 +202,6 @@ static void take(struct js *j, const struct nats_message *m, const struct ack *a
 		pull(j);
 }
 
-static bool says(const struct nats_message *m, const char *words)
-{
-	return m->status_text.len > 0 &&
-	    memmem(m->status_text.ptr, m->status_text.len, words, strlen(words)) != NULL;
-}
-
 /*
  * The server's word on a pull. That it has ended may come before its messages: where they are
  * replicated these wait for the others. One that ends too soon without any, again and again,
@@ -240,9 +210,9 @@ static bool says(const struct nats_message *m, const char *words)
 static void on_status(struct js *j, const struct nats_message *m)
 {
 	char text[NATS_ERROR_SIZE];
-	bool is_large = m->status == 409 && says(m, "MaxBytes");
+	bool is_large = m->status == 409 && js_says(m, "MaxBytes");
 	bool is_end = is_large || m->status == 404 || m->status == 408 ||
-	    (m->status == 409 && says(m, "Batch Completed"));
+	    (m->status == 409 && js_says(m, "Batch Completed"));
 	bool is_early = clock_mono_ms() - j->pulled_ms < j->conf.times->expires_ms / 2;
 	uint64_t undelivered = j->left;
 	if (m->status == 100) /* it is alive */
@@ -290,7 +260,7 @@ static void on_api_answer(struct js *j, const struct nats_message *m)
 static void on_answer(void *arg, const struct nats_message *m)
 {
 	struct js *j = arg;
-	struct ack ack;
+	struct js_ack ack;
 	if (!nats_status(j->nats)->is_up)
 		return; /* on_changed() follows */
 	if (m == NULL)
@@ -299,7 +269,7 @@ static void on_answer(void *arg, const struct nats_message *m)
 		wait(j, "the server has no JetStream, or it is not ready");
 	else if (j->step != PULLING)
 		on_api_answer(j, m);
-	else if (parse_ack(m->reply, &ack))
+	else if (js_ack_read(m->reply, &ack))
 		take(j, m, &ack);
 	else
 		on_status(j, m);

@@ -13,10 +13,10 @@
 #ifndef JETSTREAM_JS_H
 #define JETSTREAM_JS_H
 
+#include "jetstream/js_api.h"
 #include "nats/nats.h"
 
 #define JS_BATCH_MAX 1024 /* messages of a pull */
-#define JS_REPLY_MAX 512  /* bytes of the subject that acknowledges a message */
 
 /* To be stored as it is. Zeroed: nothing was taken yet. */
 struct js_position {

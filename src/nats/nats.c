@@ -23,6 +23,7 @@
 #define CONNECT_MAX (64u << 10)
 #define OWN_MAX (128u << 10) /* bytes of our own lines that may wait to be sent */
 #define PINGS_MAX 2
+#define VERSION_MINORS 1000 /* of a major version, in nats_status */
 
 /*
  * Answers to questions that have one come to INBOX.TOKEN, all over one subscription. Those that
@@ -47,6 +48,7 @@ struct nats {
 	int64_t up_ms;               /* monotonic, since when */
 	struct nats_status status;
 	bool has_headers;
+	const char *leaving;        /* why the connection is to end; NULL: it is not */
 	char said[NATS_ERROR_SIZE]; /* the last -ERR on this connection */
 	char inbox[sizeof("_INBOX.") + 2 * INBOX_ID_SIZE];
 	uint64_t last_token;
@@ -128,6 +130,7 @@ static void fail(struct nats *n, const char *why)
 	    n->said[0] != '\0' ? n->said : why);
 	wire_close(n->wire);
 	n->state = DOWN;
+	n->leaving = NULL;
 	n->status.is_up = false;
 	n->failures = was_steady ? 0 : n->failures + 1;
 	int64_t wait_ms = next_wait(n);
@@ -158,6 +161,8 @@ static void on_timer(void *arg)
 		wire_open(n->wire, n->status.server->host, n->status.server->port);
 	} else if (n->state != UP) {
 		fail(n, "the server has not welcomed us in time");
+	} else if (n->leaving != NULL) {
+		fail(n, n->leaving);
 	} else if (n->pings == PINGS_MAX) {
 		fail(n, "the server does not answer");
 	} else {
@@ -231,6 +236,17 @@ static void enter(struct nats *n, struct slice nonce, bool is_tls)
 		fail(n, "what it takes to log in is too long");
 }
 
+/* "2.10.4" as 2010. */
+static unsigned read_version(struct slice text)
+{
+	uint64_t major = 0;
+	uint64_t minor = 0;
+	if (str_u64(slice_cut(&text, '.'), &major) != OK || major > UINT16_MAX ||
+	    str_u64(slice_cut(&text, '.'), &minor) != OK || minor >= VERSION_MINORS)
+		return 0;
+	return (unsigned)(major * VERSION_MINORS + minor);
+}
+
 /* `rest`: bytes that came with it; nothing that is said before TLS counts. */
 static void on_info(struct nats *n, size_t rest)
 {
@@ -242,6 +258,8 @@ static void on_info(struct nats *n, size_t rest)
 	bool may = is_required || slice_eq(json_at(&info, "tls_available"), SLICE("true"));
 	bool is_first = n->state == GREETING;
 	n->status.max_payload = max_payload > 0 ? max_payload : n->status.max_payload;
+	if (is_first)
+		n->status.version = read_version(json_at_text(&info, "version"));
 	if (is_first && must && !may) {
 		fail(n, "the server offers no TLS");
 	} else if (is_first && (must || is_required) && rest > 0) {
@@ -422,6 +440,14 @@ enum err nats_ask(struct nats *n, struct nats_call *call, const struct nats_out 
 	TAILQ_INSERT_TAIL(&n->calls, call, link);
 	n->call_count++;
 	return OK;
+}
+
+void nats_next(struct nats *n, const char *why)
+{
+	if (n->state != UP)
+		return;
+	n->leaving = why;
+	reactor_timer_fire(n->timer);
 }
 
 const struct nats_status *nats_status(const struct nats *n)

@@ -69,6 +69,7 @@ struct nats_status {
 	const struct nats_server *server; /* that is connected to, or tried */
 	uint64_t connections;             /* how often one came to stand */
 	uint64_t max_payload;             /* bytes that the server takes at most */
+	unsigned version;                 /* the server's, 2010 for 2.10; 0: not understood */
 	/* why the last one ended or none came to stand, in ASCII; "": neither has happened */
 	char error[NATS_ERROR_SIZE];
 };
@@ -78,6 +79,13 @@ const struct nats_status *nats_status(const struct nats *n);
 
 /* Copies what a server has said, as far as it fits; what is not printable ASCII becomes '?'. */
 void nats_put_error(char out[NATS_ERROR_SIZE], struct slice text);
+
+/*
+ * Leaves the server, as if the connection were lost, for the next one: for who finds that it
+ * answers nothing of use. Takes effect from the loop. `why` is a constant. Nothing where it is
+ * not up.
+ */
+void nats_next(struct nats *n, const char *why);
 
 struct nats_out {
 	struct slice subject;

@@ -17,6 +17,7 @@
 #define CA_MAX_BYTES (16u << 20) /* some fifty times what Debian trusts */
 #define ENV_PREFIX "WAYBILL_"
 #define FLAG_SIZE 64         /* bytes of a flag's name and a NUL */
+#define KNOWN_BYTES 700      /* of the names that an unknown one is answered with */
 #define STRANGERS_BYTES 1000 /* of their names, in the line that warns of them */
 
 void config_init(struct config *c)
@@ -31,7 +32,7 @@ void config_init(struct config *c)
 		panic_if(setting_set(&r, s, slice_of(s->standard), &p) != OK,
 		    "bad default of %s", s->name);
 	}
-	c->given = 0;
+	c->given = (struct config_marks){0};
 }
 
 void config_free(struct config *c)
@@ -61,6 +62,17 @@ void config_free(struct config *c)
 	free(c->unix_owner);
 	free(c->unix_mode);
 	free(c->default_signature);
+	free(c->shard);
+	free(c->member);
+	setting_clear_list(&c->cluster);
+	free(c->cluster_url);
+	free(c->cluster_creds_file);
+	free(c->cluster_user);
+	free(c->cluster_password_file);
+	free(c->cluster_nats_token_file);
+	free(c->cluster_ca_file);
+	free(c->cluster_token_file);
+	setting_clear_list(&c->cluster_monitor);
 	free(c->data);
 }
 
@@ -91,10 +103,12 @@ static const struct setting *find_setting(struct slice key, bool capitals)
 static enum err unknown_key(struct slice key, struct problem *p)
 {
 	struct buf known = BUF_INIT(sizeof(p->message));
-	for (size_t i = 0; i < SETTINGS_COUNT; i++)
+	size_t i = 0;
+	for (; i < SETTINGS_COUNT && known.len < KNOWN_BYTES; i++)
 		buf_printf(&known, "%s%s", i == 0 ? "" : " ", SETTINGS[i].name);
-	enum err err = problem_set(p, ERR_INVALID, "", "%.*s: unknown; known are: %s",
-	    (int)(key.len < 64 ? key.len : 64), key.ptr, buf_cstr(&known));
+	enum err err = problem_set(p, ERR_INVALID, "", "%.*s: unknown; known are: %s%s",
+	    (int)(key.len < 64 ? key.len : 64), key.ptr, buf_cstr(&known),
+	    i < SETTINGS_COUNT ? " and those that waybill help serve lists" : "");
 	buf_fini(&known);
 	return err;
 }

@@ -16,6 +16,13 @@
 #include "domain/problem.h"
 #include "domain/retry.h"
 
+#define SETTINGS_MAX 128
+
+/* A mark for each of the settings. */
+struct config_marks {
+	uint64_t words[SETTINGS_MAX / 64];
+};
+
 struct config_list {
 	char **items;
 	size_t count;
@@ -88,7 +95,21 @@ struct config {
 	uint64_t store_max_bytes;
 	uint64_t backup_stall_ms;
 	uint64_t stream_readers_max;
-	uint64_t given;               /* which settings somebody gave; a bit a setting */
+	char *shard; /* NULL: none; so the next two texts */
+	char *member;
+	struct config_list cluster; /* servers of NATS; none: no cluster */
+	char *cluster_url;
+	char *cluster_creds_file; /* NULL: none; so the texts below */
+	char *cluster_user;
+	char *cluster_password_file;
+	char *cluster_nats_token_file;
+	char *cluster_ca_file;
+	char *cluster_token_file;
+	struct config_list cluster_monitor; /* URLs of NATS's monitoring */
+	uint64_t cluster_replicas;
+	uint64_t cluster_max_bytes;
+	int64_t takeover_after;       /* ms */
+	struct config_marks given;    /* which settings somebody gave */
 	struct config_list strangers; /* variables that begin as settings do, and are none */
 };
 

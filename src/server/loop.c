@@ -27,6 +27,7 @@
 #define BODIES_US 5000 /* that a turn polls on while bodies come */
 #define READER_CHECK_TICKS 60
 #define STORE_RETRY_MS 1000 /* between commits of progress alone while the store fails */
+#define PASS_MS 50          /* the longest of those that wait for the last turn */
 #define FLUSH_PASSES 10     /* passes that let the last answers leave */
 #define MAP_FULL_PERCENT 90 /* of the store's largest size: above, no new events */
 #define DISK_FREE_PERCENT 5 /* of the file system, or disk_reserve: below, no new events */
@@ -37,7 +38,9 @@
 #define COMMITS_REMEMBERED 8
 #define LONG_TURN_US 50000     /* a turn that took longer is told… */
 #define LONG_TURN_LOG_MS 10000 /* …so often at most */
-#define JUMP_MS 2000           /* a step of the system's clock that is worth a line */
+#define LEAVE_MS 1000 /* for attempts under way, where another member is to take over */
+#define REST_MS 5000  /* for the journal to answer for the last turn */
+#define JUMP_MS 2000  /* a step of the system's clock that is worth a line */
 
 struct loop {
 	struct loop_conf conf;
@@ -62,6 +65,10 @@ struct loop {
 	int64_t quiet_until_ms; /* monotonic; no line about a long turn before */
 	uint64_t long_turns;    /* since the last line */
 	int64_t clock_ahead_ms; /* the system's clock, of wall time */
+	uint64_t commits;       /* that were followed */
+	bool sent_intake;       /* in the turn that the journal has, or had last */
+	bool has_taken;         /* the journal has answered once */
+	bool is_disk_low;       /* too little is free for a turn that the journal has */
 };
 
 static void on_wake(void *arg)
@@ -108,6 +115,7 @@ static void check_room(struct loop *l)
 	}
 	uint64_t reserve = reserve_of(l, u.disk_bytes);
 	bool disk_room = db_reserve(l->conf.db) != ERR_NOSPACE && u.disk_free_bytes >= reserve;
+	l->is_disk_low = u.disk_free_bytes < reserve / 2;
 	bool room = u.used_bytes / MAP_FULL_PERCENT < u.max_bytes / 100 && disk_room;
 	if (!disk_room || u.file_bytes / MAP_FULL_PERCENT >= u.max_bytes / 100)
 		api_relieve(l->conf.api, u.file_bytes);
@@ -152,20 +160,35 @@ static void on_tick(void *arg)
 	reactor_timer_set(l->tick, TICK_MS);
 }
 
-static void on_signal(void *arg)
+static void begin_stop(struct loop *l)
 {
-	struct loop *l = arg;
-	if (++l->signals > 1) {
-		l->drained_out = true;
-		return;
-	}
+	int64_t drain_ms = l->conf.drain_timeout_ms;
+	if (l->conf.active != NULL && drain_ms > LEAVE_MS)
+		drain_ms = LEAVE_MS;
 	log_info("stopping", LOG_N("in_flight", dispatch_in_flight(l->conf.dispatch)));
 	l->conf.health->stopping = true;
 	l->conf.stopping(l->conf.arg);
 	http_stop(l->conf.http);
 	api_stop(l->conf.api);
 	dispatch_stop(l->conf.dispatch);
-	reactor_timer_set(l->drain, l->conf.drain_timeout_ms);
+	reactor_timer_set(l->drain, drain_ms);
+}
+
+static void on_signal(void *arg)
+{
+	struct loop *l = arg;
+	if (++l->signals > 1)
+		l->drained_out = true;
+	else
+		begin_stop(l);
+}
+
+void loop_stop(struct loop *l)
+{
+	if (l->signals > 0)
+		return;
+	l->signals++;
+	begin_stop(l);
 }
 
 static void on_hangup(void *arg)
@@ -179,7 +202,8 @@ static bool is_over(const struct loop *l)
 	if (l->signals == 0)
 		return false;
 	bool drained = dispatch_in_flight(l->conf.dispatch) == 0 &&
-	    turn_staged(l->conf.turn) == 0 && http_held(l->conf.http) == 0;
+	    turn_staged(l->conf.turn) == 0 && !turn_is_appending(l->conf.turn) &&
+	    http_held(l->conf.http) == 0;
 	return drained || l->drained_out;
 }
 
@@ -198,9 +222,14 @@ static bool waits_for_company(const struct loop *l)
 	    l->signals == 0 && clock_mono_ms() - l->staged_since_ms < company_ms(l);
 }
 
-/* Progress alone waits: for company, or while the store fails; requests are tried at once. */
+/*
+ * Progress alone waits: for company, or while the store fails; requests are tried at once. All
+ * wait for the journal to answer for the turn before.
+ */
 static bool may_commit(const struct loop *l)
 {
+	if (turn_is_appending(l->conf.turn))
+		return false;
 	return turn_staged_intake(l->conf.turn) > 0 ||
 	    (clock_mono_ms() >= l->store_retry_ms && !waits_for_company(l));
 }
@@ -290,17 +319,9 @@ static void take_bodies(struct loop *l)
 	}
 }
 
-static enum err commit(struct loop *l)
+/* Keeps whether the store can be written, as a turn has found. */
+static void note_stored(struct loop *l, enum err err)
 {
-	if (turn_staged(l->conf.turn) == 0 || !may_commit(l))
-		return OK;
-	bool had_intake = turn_staged_intake(l->conf.turn) > 0;
-	enum err err = turn_commit(l->conf.turn);
-	l->commit_us += (turn_figures(l->conf.turn)->commit_us - l->commit_us) /
-	    COMMITS_REMEMBERED;
-	l->staged_since_ms = 0;
-	if (had_intake && err != ERR_BROKEN)
-		check_room(l); /* at once: a burst must not get past it */
 	bool stored = err == OK;
 	if (stored != l->conf.health->stores)
 		log_warn(stored ? "the store can be written again"
@@ -309,7 +330,87 @@ static enum err commit(struct loop *l)
 	l->conf.health->stores = stored;
 	if (!stored)
 		l->store_retry_ms = clock_mono_ms() + STORE_RETRY_MS;
+}
+
+/* A commit of a turn is over, or has failed. */
+static void follow_commit(struct loop *l, bool had_intake, enum err err)
+{
+	l->commits = turn_commits(l->conf.turn);
+	l->commit_us += (turn_figures(l->conf.turn)->commit_us - l->commit_us) /
+	    COMMITS_REMEMBERED;
+	if (had_intake && err != ERR_BROKEN)
+		check_room(l); /* at once: a burst must not get past it */
+	note_stored(l, err);
+}
+
+static enum err commit(struct loop *l)
+{
+	if (turn_staged(l->conf.turn) == 0 || !may_commit(l))
+		return OK;
+	bool had_intake = turn_staged_intake(l->conf.turn) > 0;
+	enum err err = turn_commit(l->conf.turn);
+	l->staged_since_ms = 0;
+	follow_commit(l, had_intake, err);
 	return err == ERR_BROKEN ? err : OK;
+}
+
+/*
+ * Whether a turn may go to the journal. What that has taken is the others', and has to be
+ * committed here too: room for it is there before.
+ */
+static bool has_room_behind(struct loop *l)
+{
+	if (db_reserve(l->conf.db) != ERR_NOSPACE && !l->is_disk_low)
+		return true;
+	turn_refuse(l->conf.turn);
+	note_stored(l, ERR_NOSPACE);
+	return false;
+}
+
+/* Begins a turn's transaction, whose commit comes with the journal's answer. */
+static enum err send_turn(struct loop *l)
+{
+	if (turn_commits(l->conf.turn) != l->commits)
+		follow_commit(l, l->sent_intake, OK);
+	bool is_due = turn_staged(l->conf.turn) > 0 && may_commit(l);
+	if (is_due && !has_room_behind(l))
+		return OK;
+	if (!is_due && turn_staged(l->conf.turn) > 0)
+		return OK;
+	l->sent_intake = turn_staged_intake(l->conf.turn) > 0;
+	enum err err = turn_commit(l->conf.turn); /* also says whether the store has parted */
+	if (is_due)
+		l->staged_since_ms = 0;
+	if (err != OK)
+		note_stored(l, err);
+	return err == ERR_BROKEN ? err : OK;
+}
+
+/* What may go on is what the journal lets: without its answers another may own the shard. */
+static enum err follow_journal(struct loop *l)
+{
+	struct active *a = l->conf.active;
+	if (active_is_fenced(a))
+		return ERR_CONFLICT;
+	bool waits = !active_may_take(a);
+	if (waits != l->conf.health->waits && l->has_taken)
+		log_warn(waits ? "the journal does not answer: nothing that writes is taken"
+			       : "the journal answers again",
+		    LOG_N("waits_ms", active_figures(a)->waits_ms));
+	l->has_taken = l->has_taken || !waits;
+	l->conf.health->waits = waits;
+	if (waits && l->has_taken)
+		turn_refuse(l->conf.turn);
+	dispatch_pause(l->conf.dispatch, !active_may_start(a));
+	return OK;
+}
+
+static enum err write_turn(struct loop *l)
+{
+	if (l->conf.active == NULL)
+		return commit(l);
+	enum err err = follow_journal(l);
+	return err == OK ? send_turn(l) : err;
 }
 
 static void reload(struct loop *l)
@@ -375,7 +476,7 @@ static enum err turn_once(struct loop *l)
 	answer_first(l);
 	note_staged(l);
 	mark(l, TURN_EVENTS);
-	enum err err = l->lost ? ERR_BROKEN : commit(l);
+	enum err err = l->lost ? ERR_BROKEN : write_turn(l);
 	mark(l, TURN_COMMIT);
 	clock_expire(); /* the commit took its time */
 	if (err == OK && l->signals == 0)
@@ -396,6 +497,7 @@ struct loop *loop_new(const struct loop_conf *conf)
 	struct loop *l = mem_new(sizeof(*l));
 	struct reactor *r = conf->reactor;
 	l->conf = *conf;
+	conf->health->waits = conf->active != NULL; /* until it has answered */
 	l->terminate = reactor_signal_new(r, SIGTERM, on_signal, l);
 	l->interrupt = reactor_signal_new(r, SIGINT, on_signal, l);
 	l->hangup = reactor_signal_new(r, SIGHUP, on_hangup, l);
@@ -426,6 +528,22 @@ void loop_configure(struct loop *l, int64_t drain_timeout_ms, uint64_t disk_rese
 	l->conf.disk_reserve = disk_reserve;
 }
 
+/* Writes what is left when nothing more comes. */
+static enum err write_rest(struct loop *l)
+{
+	int64_t until_ms = clock_mono_ms() + REST_MS;
+	enum err err = turn_commit(l->conf.turn);
+	while (err == OK && turn_is_appending(l->conf.turn) && clock_mono_ms() < until_ms) {
+		reactor_timer_set(l->wake, PASS_MS);
+		reactor_pass(l->conf.reactor, false);
+		clock_expire();
+		err = turn_commit(l->conf.turn);
+	}
+	if (l->conf.active != NULL && active_is_fenced(l->conf.active))
+		return ERR_CONFLICT;
+	return err == ERR_BROKEN ? err : OK; /* told already */
+}
+
 enum err loop_run(struct loop *l)
 {
 	enum err err = OK;
@@ -433,8 +551,7 @@ enum err loop_run(struct loop *l)
 	while (err == OK && !is_over(l))
 		err = turn_once(l);
 	if (err == OK)
-		err = turn_commit(l->conf.turn) == ERR_BROKEN ? ERR_BROKEN
-							      : OK; /* told already */
+		err = write_rest(l);
 	http_stop(l->conf.http);
 	for (int i = 0; i < FLUSH_PASSES; i++) {
 		reactor_pass(l->conf.reactor, true);

@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "base/histogram.h"
 #include "base/reactor.h"
+#include "cluster/active.h"
 #include "courier/client.h"
 #include "dispatch/dispatch.h"
 #include "jobs/job.h"
@@ -25,6 +26,7 @@ struct loop_conf {
 	struct usage *usage;
 	struct api *api;
 	struct http_server *http;
+	struct active *active; /* NULL: no cluster; each turn goes through the journal else */
 	struct api_health *health;    /* kept up to date here; so are the next two */
 	struct histogram *turns;      /* how long they took, without the wait before them */
 	struct histogram *turn_parts; /* TURN_PARTS: how long each part of them took */
@@ -47,10 +49,14 @@ void loop_free(struct loop *l);
 /* Changes how long a drain may take, and how much of the disk stays free. */
 void loop_configure(struct loop *l, int64_t drain_timeout_ms, uint64_t disk_reserve);
 
+/* As SIGTERM does: begins to stop, once. */
+void loop_stop(struct loop *l);
+
 /*
  * Turns until SIGTERM or SIGINT, then drains: accepts nothing new, starts nothing,
- * and waits for what is in flight, at most drain_timeout_ms; a second signal ends the
- * wait. OK, or ERR_BROKEN when the store's state is unknown and the process must end.
+ * and waits for what is in flight, at most drain_timeout_ms, with `active` at most a second; a
+ * second signal ends the wait. OK, ERR_CONFLICT when another member owns the shard, or
+ * ERR_BROKEN when the store's state is unknown and the process must end.
  */
 MUST_CHECK enum err loop_run(struct loop *l);
 

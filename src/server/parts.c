@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "server/listeners.h"
+#include "server/member.h"
 #include "server/server.h"
 #include "server/settings.h"
 
@@ -51,6 +52,7 @@ struct api_conf server_api_conf(struct server *s)
 		.backlog = s->backlog,
 		.registry = s->registry,
 		.usage = s->usage},
+	    .cluster = member_api(s),
 	    .idempotency_ms = s->config.idempotency_retention,
 	    .metrics_apart = s->config.metrics_listen != NULL,
 	    .started_ms = s->started_ms,
@@ -106,6 +108,7 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 		.circuit_failures = (uint32_t)s->config.circuit_failures,
 		.circuit_open_ms = s->config.circuit_open},
 	    .feed = s->feed,
+	    .taken_over_ms = s->taken_over_ms,
 	    .through_proxy = s->config.proxy != NULL};
 }
 

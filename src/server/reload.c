@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "server/listeners.h"
+#include "server/member.h"
 #include "server/memory.h"
 #include "server/secrets.h"
 #include "server/server.h"
@@ -45,18 +46,33 @@ static enum err read_anew(struct server *s, struct config *next, struct auth *au
 	return err;
 }
 
+/* Tells what a standby has: its server, and what it answers. */
+static void configure_standby(struct server *s)
+{
+	struct http_conf http = server_http_conf(s);
+	http_configure(s->http, &http);
+	http.peers = NULL;
+	if (s->metrics != NULL)
+		http_configure(s->metrics, &http);
+	member_configure(s);
+}
+
 /* Tells every part. */
 static void configure(struct server *s)
 {
 	server_share_descriptors(s);
+	server_setup_log(s);
+	server_set_proxies(s);
+	peers_limit(s->peers, (uint32_t)s->config.max_connections_per_address);
+	if (s->api == NULL) {
+		configure_standby(s);
+		return;
+	}
 	struct api_conf api = server_api_conf(s);
 	struct http_conf http = server_http_conf(s);
 	struct dispatch_conf dispatch = server_dispatch_conf(s);
 	struct retention keep = server_retention(s);
 	struct usage_conf usage = server_usage_conf(s);
-	server_setup_log(s);
-	server_set_proxies(s);
-	peers_limit(s->peers, (uint32_t)s->config.max_connections_per_address);
 	api_configure(s->api, &api);
 	http_configure(s->http, &http);
 	http.peers = NULL;

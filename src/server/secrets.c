@@ -39,6 +39,16 @@ void secrets_forget(struct buf *text)
 	buf_fini(text);
 }
 
+enum err secrets_load_text(const char *path, const char *name, char **out, struct problem *p)
+{
+	struct buf text = BUF_INIT(FILE_MAX);
+	enum err err = read_file(path, name, &text, p);
+	if (err == OK)
+		*out = mem_copy(text.data, text.len);
+	forget_file(&text);
+	return err;
+}
+
 static enum err add_tokens(struct auth *auth, struct slice text, const char *path,
     struct problem *p)
 {

@@ -31,6 +31,13 @@ void secrets_forget(struct buf *text);
 MUST_CHECK enum err secrets_load_tokens(const struct config *c, struct auth *auth,
     struct problem *p);
 
+/*
+ * Reads the file that setting `name` names; *out is the caller's, to be wiped by mem_forget().
+ * ERR_IO, ERR_TOOBIG over 1 MiB, with the problem in words.
+ */
+MUST_CHECK enum err secrets_load_text(const char *path, const char *name, char **out,
+    struct problem *p);
+
 /* Makes the set of inbound secrets, which the caller frees. */
 struct inbound *secrets_load_inbound(const struct config *c);
 

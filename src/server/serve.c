@@ -17,6 +17,7 @@
 #include "base/exit.h"
 #include "jobs/renewal.h"
 #include "server/listeners.h"
+#include "server/member.h"
 #include "server/memory.h"
 #include "server/secrets.h"
 #include "server/server.h"
@@ -83,9 +84,9 @@ static enum err load_usage(struct server *s, struct problem *p)
 static enum err open_store(struct server *s, struct problem *p)
 {
 	enum err err = OK;
-	if (s->config.make_store == 0)
+	if (s->db == NULL && s->config.make_store == 0)
 		err = db_expect(s->config.data, p);
-	if (err == OK)
+	if (s->db == NULL && err == OK)
 		err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
 	if (err == OK)
 		err = schema_migrate(s->db, p);
@@ -152,13 +153,28 @@ static void make_api(struct server *s)
 {
 	struct api_conf api = server_api_conf(s);
 	s->api = api_new(&api);
-	struct http_conf http = server_http_conf(s);
-	struct http_hooks hooks = {.handle = api_handle,
+	const struct http_hooks hooks = {.handle = api_handle,
 	    .head = api_handle_head,
 	    .error_body = api_error_body,
 	    .arg = s->api};
-	s->http = http_new(s->reactor, &http, &hooks);
+	const struct http_hooks metrics = {.handle = api_handle_metrics,
+	    .error_body = api_error_body,
+	    .arg = s->api};
+	server_set_hooks(s, &hooks, &metrics);
 	api_set_server(s->api, s->http);
+}
+
+void server_set_hooks(struct server *s, const struct http_hooks *hooks,
+    const struct http_hooks *metrics)
+{
+	struct http_conf http = server_http_conf(s);
+	s->metrics_hooks = *metrics;
+	if (s->metrics != NULL)
+		http_set_hooks(s->metrics, metrics);
+	if (s->http != NULL)
+		http_set_hooks(s->http, hooks);
+	else
+		s->http = http_new(s->reactor, &http, hooks);
 }
 
 /* A server of its own for /metrics: whoever reaches its address reaches nothing else. */
@@ -167,10 +183,7 @@ static enum err listen_for_metrics(struct server *s, struct problem *p)
 	char *shown = NULL;
 	struct http_conf http = server_http_conf(s);
 	http.peers = NULL; /* it has places of its own, and takes none of the clients' */
-	struct http_hooks hooks = {.handle = api_handle_metrics,
-	    .error_body = api_error_body,
-	    .arg = s->api};
-	s->metrics = http_new(s->reactor, &http, &hooks);
+	s->metrics = http_new(s->reactor, &http, &s->metrics_hooks);
 	enum err err = http_listen(s->metrics, s->config.metrics_listen, &shown, p);
 	if (err != OK)
 		return err;
@@ -187,8 +200,11 @@ static struct config as_served(const struct server *s)
 	return c;
 }
 
-static enum err start_listening(struct server *s, struct problem *p)
+enum err server_listen_now(struct server *s, struct problem *p)
 {
+	if (s->listens)
+		return OK;
+	s->listens = true;
 	struct config c = as_served(s);
 	bool passed = s->supervisor.sockets.count > 0;
 	enum err err = server_load_tls(s, &c, p);
@@ -240,6 +256,7 @@ static void make_loop(struct server *s)
 	    .oldest = s->oldest,
 	    .usage = s->usage,
 	    .api = s->api,
+	    .active = member_active(s),
 	    .http = s->http,
 	    .health = &s->health,
 	    .turns = &s->turns,
@@ -259,8 +276,29 @@ static enum err check_exposure(struct server *s, struct problem *p)
 	return listeners_check_exposure(&c, auth_count(s->auth), p);
 }
 
-static enum err start(struct server *s, struct problem *p)
+/* The part of the start that only who owns the store may do. */
+static enum err start_owner(struct server *s, struct problem *p)
 {
+	enum err err = open_store(s, p);
+	if (err == OK)
+		err = resume_ids(s, p);
+	if (err != OK)
+		return err;
+	make_feed(s);
+	err = make_dispatch(s, p);
+	if (err == OK)
+		err = make_jobs(s, p);
+	if (err != OK)
+		return err;
+	make_api(s);
+	make_loop(s);
+	member_serve(s);
+	return server_listen_now(s, p);
+}
+
+static enum err start(struct server *s, bool *owns, struct problem *p)
+{
+	*owns = true;
 	s->auth = auth_new();
 	s->vault = vault_new();
 	enum err err = supervisor_init(&s->supervisor, p);
@@ -285,40 +323,38 @@ static enum err start(struct server *s, struct problem *p)
 	server_share_descriptors(s);
 	s->inbound = secrets_load_inbound(&s->config);
 	rnd_seed_system(&s->rnd);
-	err = open_store(s, p);
-	if (err == OK)
-		err = resume_ids(s, p);
-	if (err != OK)
-		return err;
 	s->reactor = reactor_new();
-	make_feed(s);
-	err = make_dispatch(s, p);
-	if (err == OK)
-		err = make_jobs(s, p);
-	if (err != OK)
-		return err;
 	s->peers = peers_new((uint32_t)s->config.max_connections_per_address, &s->proxies);
 	server_set_proxies(s);
-	make_api(s);
-	make_loop(s);
-	return start_listening(s, p);
+	if (s->config.cluster.count > 0) {
+		err = member_follow(s, owns, p);
+		if (err != OK || !*owns)
+			return err;
+	}
+	return start_owner(s, p);
 }
 
 static enum err run(struct server *s)
 {
 	supervisor_ready();
 	enum err err = loop_run(s->loop);
-	if (err != OK)
+	if (member_is_fenced(s))
+		log_warn("another member owns the shard: this one begins anew, as a standby",
+		    LOG_S("member", s->config.member));
+	else if (err != OK)
 		log_error("the store is broken; a restart opens its last good state",
 		    LOG_S("error", err_text(err)));
 	else
 		log_info("stopped", LOG_N("commits", turn_commits(s->turn)));
+	if (err == OK)
+		member_leave(s);
 	return err;
 }
 
 static void stop(struct server *s)
 {
 	api_stop(s->api);
+	member_stop(s);
 	http_free(s->http);
 	http_free(s->metrics);
 	api_free(s->api);
@@ -328,9 +364,10 @@ static void stop(struct server *s)
 	client_free(s->client);
 	dispatch_free(s->dispatch);
 	loop_free(s->loop);
-	reactor_free(s->reactor);
 	jobs_free(s->jobs);
 	turn_free(s->turn);
+	member_free(s->member);
+	reactor_free(s->reactor);
 	registry_free(s->registry);
 	sources_free(s->sources);
 	configured_free(&s->configured);
@@ -375,11 +412,15 @@ int command_serve(int argc, char **argv)
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	if (sigaction(SIGPIPE, &ignore, NULL) != 0)
 		log_warn("SIGPIPE cannot be ignored", LOG_S("error", strerror(errno)));
-	err = start(&s, &p);
+	bool owns = false;
+	err = start(&s, &owns, &p);
 	if (err != OK)
 		serve_explain("waybill serve", s.config.data, err, &p);
-	else
+	else if (owns)
 		err = run(&s);
+	bool begins_anew = member_is_fenced(&s) || (err == OK && member_stays(&s));
 	stop(&s);
+	if (begins_anew)
+		return EXIT_FENCED;
 	return err == OK ? EXIT_OK : EXIT_FAILED;
 }

@@ -43,6 +43,10 @@ struct server {
 	struct api *api;
 	struct http_server *http;
 	struct http_server *metrics; /* NULL: /metrics is served by `http` */
+	struct http_hooks metrics_hooks;
+	bool listens;
+	struct member *member; /* NULL: there is no cluster */
+	int64_t taken_over_ms; /* wall; when another process owned the store; 0: none did */
 	struct loop *loop;
 	struct jobs *jobs; /* owns the next three */
 	struct sweep *sweep;
@@ -77,6 +81,13 @@ void server_share_descriptors(struct server *s);
 
 /* Takes over which proxies are trusted. */
 void server_set_proxies(struct server *s);
+
+/* Hands all requests, and those at `metrics_listen`, to these from now on. */
+void server_set_hooks(struct server *s, const struct http_hooks *hooks,
+    const struct http_hooks *metrics);
+
+/* Listens, unless it does so already, and says where on standard output. In words. */
+MUST_CHECK enum err server_listen_now(struct server *s, struct problem *p);
 
 /* What is served: the sockets that were passed to us, else those of `listen`. */
 struct config_list server_listen(const struct server *s);

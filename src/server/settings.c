@@ -11,6 +11,7 @@
 #include "domain/json.h"
 #include "domain/json_walk.h"
 #include "domain/name.h"
+#include "domain/nats_given.h"
 #include "domain/source.h"
 #include "domain/url.h"
 #include "domain/webhook.h"
@@ -58,6 +59,37 @@ static bool is_name_server(const char *item)
 	return !listen_is_tls(item) && listen_parse(item, &addr, &len, &p) == OK &&
 	    (addr.sa.sa_family == AF_INET || addr.sa.sa_family == AF_INET6) &&
 	    addr.in.sin_port != 0; /* where in6 has its too */
+}
+
+/* The name of a shard or a member: a word in names at NATS and in labels of metrics. */
+static bool is_cluster_name(const char *text)
+{
+	static const char ALLOWED[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_-";
+	size_t len = strlen(text);
+	return len > 0 && len <= CLUSTER_NAME_MAX && strspn(text, ALLOWED) == len;
+}
+
+static bool is_cluster_server(const char *item)
+{
+	struct nats_server server;
+	struct problem p;
+	return nats_server_parse(slice_of(item), "cluster", &server, &p) == OK;
+}
+
+/* The URL of a server's root, without a path of its own. */
+static bool is_root_url(const char *text)
+{
+	struct problem p;
+	struct slice url = slice_of(text);
+	const char *host = strstr(text, "://");
+	return url_check(url, "cluster_url", &p) == OK && host != NULL &&
+	    strpbrk(host + 3, "/?#@") == NULL;
+}
+
+static bool is_monitor(const char *item)
+{
+	return slice_starts(slice_of(item), SLICE("http://")) && is_root_url(item);
 }
 
 static bool is_signature(const char *text)
@@ -296,10 +328,41 @@ const struct setting SETTINGS[] = {
 	"stderr or syslog", .choices = TARGETS},
     {.name = "log_rate", KIND_INTEGER, AT(log_rate), "10",
 	"an integer from 0 to 1000000", 0, 1000000},
+    {.name = "cluster", KIND_LIST, AT(cluster), NULL,
+	"servers of NATS, nats://HOST:PORT or tls://HOST:PORT, separated by commas",
+	.is_item = is_cluster_server, .fixed = true},
+    {.name = "shard", KIND_TEXT, AT(shard), NULL,
+	"a name of [A-Za-z0-9_-]{1,32}", .is_item = is_cluster_name, .fixed = true},
+    {.name = "member", KIND_TEXT, AT(member), NULL,
+	"a name of [A-Za-z0-9_-]{1,32}", .is_item = is_cluster_name, .fixed = true},
+    {.name = "cluster_url", KIND_TEXT, AT(cluster_url), NULL,
+	"http://HOST:PORT or https://HOST:PORT, without a path",
+	.is_item = is_root_url, .fixed = true},
+    {.name = "cluster_creds_file", KIND_TEXT, AT(cluster_creds_file), NULL,
+	"a creds file of NATS", .fixed = true},
+    {.name = "cluster_user", KIND_TEXT, AT(cluster_user), NULL,
+	"a user of NATS", .fixed = true},
+    {.name = "cluster_password_file", KIND_TEXT, AT(cluster_password_file), NULL,
+	"a file with the password of cluster_user", .fixed = true},
+    {.name = "cluster_nats_token_file", KIND_TEXT, AT(cluster_nats_token_file), NULL,
+	"a file with a token of NATS", .fixed = true},
+    {.name = "cluster_ca_file", KIND_TEXT, AT(cluster_ca_file), NULL,
+	"a PEM file with the authorities of the servers of NATS", .fixed = true},
+    {.name = "cluster_token_file", KIND_TEXT, AT(cluster_token_file), NULL,
+	"a file with a token that the other members take", .fixed = true},
+    {.name = "cluster_replicas", KIND_INTEGER, AT(cluster_replicas), "3",
+	"an integer from 1 to 5", 1, 5, .fixed = true},
+    {.name = "cluster_max_bytes", KIND_SIZE, AT(cluster_max_bytes), "8GiB",
+	"a size from 64MiB to 16384GiB", 64u << 20, 16ULL << 40, .fixed = true},
+    {.name = "cluster_monitor", KIND_LIST, AT(cluster_monitor), NULL,
+	"URLs such as http://127.0.0.1:8222, separated by commas",
+	.is_item = is_monitor, .fixed = true},
+    {.name = "takeover_after", KIND_DURATION, AT(takeover_after), "3s",
+	"a duration from 1s to 5m", 1000, 300000, .fixed = true},
 };
 /* clang-format on */
 const size_t SETTINGS_COUNT = sizeof(SETTINGS) / sizeof(SETTINGS[0]);
-_Static_assert(sizeof(SETTINGS) / sizeof(SETTINGS[0]) <= SETTINGS_MAX, "a bit a setting");
+_Static_assert(sizeof(SETTINGS) / sizeof(SETTINGS[0]) <= SETTINGS_MAX, "a mark a setting");
 
 static void *field_of(struct config *c, const struct setting *s)
 {
@@ -389,9 +452,21 @@ static enum err add_any(void *field, const struct setting *s, struct slice item,
 	return add_expiry(field, s, item, p);
 }
 
-static uint64_t bit_of(const struct setting *s)
+static bool is_marked(const struct config_marks *marks, const struct setting *s)
 {
-	return 1ULL << (s - SETTINGS);
+	size_t i = (size_t)(s - SETTINGS);
+	return (marks->words[i / 64] >> i % 64 & 1) != 0;
+}
+
+static void mark(struct config_marks *marks, const struct setting *s)
+{
+	size_t i = (size_t)(s - SETTINGS);
+	marks->words[i / 64] |= 1ULL << i % 64;
+}
+
+bool setting_is_given(const struct config *c, const struct setting *s)
+{
+	return is_marked(&c->given, s);
 }
 
 /* Adds comma-separated items to a list, which the source begins anew. */
@@ -399,12 +474,11 @@ static enum err set_list(struct reading *r, const struct setting *s, struct slic
     struct problem *p)
 {
 	void *field = field_of(r->config, s);
-	uint64_t bit = bit_of(s);
 	if (value.len == 0 && s->kind == KIND_LIST && s->standard != NULL)
 		return refuse(s, p); /* such as an address to listen on: none is no choice */
-	if ((r->begun & bit) == 0)
+	if (!is_marked(&r->begun, s))
 		clear_items(field, s->kind);
-	r->begun |= bit;
+	mark(&r->begun, s);
 	enum err err = OK;
 	while (err == OK && value.len > 0) {
 		struct slice item = s->is_whole ? value : slice_cut(&value, ',');
@@ -549,7 +623,7 @@ enum err setting_set(struct reading *r, const struct setting *s, struct slice va
 {
 	enum err err = set_any(r, s, value, p);
 	if (err == OK)
-		r->config->given |= bit_of(s);
+		mark(&r->config->given, s);
 	return err;
 }
 
@@ -574,7 +648,7 @@ bool setting_lower(struct config *c, const char *name, uint64_t most)
 	const struct setting *s = number_of_name(name);
 	uint64_t *value = field_of(c, s);
 	most = most > s->min ? most : s->min;
-	if ((c->given & bit_of(s)) != 0 || *value <= most)
+	if (is_marked(&c->given, s) || *value <= most)
 		return false;
 	*value = most;
 	return true;

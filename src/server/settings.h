@@ -20,6 +20,8 @@ enum setting_kind {
 	KIND_EXPIRIES,
 };
 
+#define CLUSTER_NAME_MAX 32 /* bytes of the name of a shard or a member */
+
 struct setting {
 	const char *name;
 	enum setting_kind kind;
@@ -33,15 +35,13 @@ struct setting {
 	bool fixed;                        /* read at start only: no reload changes it */
 };
 
-#define SETTINGS_MAX 64
-
 extern const struct setting SETTINGS[];
 extern const size_t SETTINGS_COUNT; /* at most SETTINGS_MAX */
 
 /* One source of values that is being read into a configuration. Zeroed but for `config`. */
 struct reading {
 	struct config *config;
-	uint64_t begun; /* which lists the source has begun; a bit a setting */
+	struct config_marks begun; /* which lists the source has begun */
 };
 
 /*
@@ -50,6 +50,9 @@ struct reading {
  */
 MUST_CHECK enum err setting_set(struct reading *r, const struct setting *s, struct slice value,
     struct problem *p);
+
+/* Whether somebody gave the setting a value. */
+bool setting_is_given(const struct config *c, const struct setting *s);
 
 /*
  * Carries the value of a fixed setting over from `now` to `next`, which gets rid of its own.

@@ -22,6 +22,7 @@
 #include "store/fault.h"
 #include "store/folder.h"
 #include "store/pages.h"
+#include "store/rows.h"
 
 #define PATH_BYTES 4096
 #define DISK_FULL_BYTES (1u << 20) /* free bytes below which a short write is no surprise */
@@ -38,12 +39,15 @@ struct db_txn {
 	MDB_txn *mdb;
 	enum err err;
 	bool open;
+	bool prepared;     /* the companions have written */
+	struct rows *rows; /* what is written is added to; NULL: it is not */
 };
 
 struct db {
 	MDB_env *env;
 	unsigned tables[DB_TABLES];
 	struct db_txn write;
+	struct rows *rows;
 	struct db_companion companions[DB_COMPANIONS];
 	struct db_txn read; /* its MDB_txn is reset and renewed, so the reader's slot stays */
 	uint64_t max_bytes; /* what the file may take; the map is larger once it had to grow */
@@ -446,9 +450,17 @@ enum err db_begin(struct db *db, struct db_txn **out)
 		log_error("cannot begin a transaction", LOG_S("error", mdb_strerror(rc)));
 		return err_of(rc);
 	}
-	db->write = (struct db_txn){.db = db, .mdb = mdb, .open = true};
+	db->write = (struct db_txn){.db = db, .mdb = mdb, .open = true, .rows = db->rows};
+	if (db->rows != NULL)
+		rows_reset(db->rows);
 	*out = &db->write;
 	return OK;
+}
+
+void db_gather(struct db *db, struct rows *rows)
+{
+	panic_if(db->write.open, "rows are gathered from within a transaction");
+	db->rows = rows;
 }
 
 /*
@@ -476,13 +488,21 @@ void *db_companion_of(const struct db_txn *txn, enum db_companion_role role)
 	return arg;
 }
 
-static void flush_companions(struct db_txn *txn)
+enum err db_prepare(struct db_txn *txn)
 {
+	if (txn->prepared)
+		return txn->err;
 	for (int i = 0; i < DB_COMPANIONS; i++) {
 		const struct db_companion *c = &txn->db->companions[i];
+		if (i == DB_JOURNAL) /* which is told of all but what it writes itself */
+			txn->rows = NULL;
 		if (c->flush != NULL && txn->err == OK)
 			c->flush(c->arg, txn);
 	}
+	if (txn->db->rows != NULL && txn->db->rows->bytes.failed)
+		return db_txn_fail(txn, ERR_NOSPACE);
+	txn->prepared = true;
+	return txn->err;
 }
 
 /* The write transaction is over. */
@@ -508,8 +528,7 @@ static bool is_disk_full(const struct db *db)
 enum err db_commit(struct db_txn *txn)
 {
 	panic_if(!txn->open, "commit without a transaction");
-	flush_companions(txn);
-	if (txn->err != OK) {
+	if (db_prepare(txn) != OK) {
 		enum err err = txn->err;
 		db_abort(txn);
 		return err;
@@ -747,8 +766,14 @@ static enum err put(struct db_txn *txn, enum db_table t, struct slice key, struc
 		return txn->err;
 	MDB_val k = val_of(key);
 	MDB_val v = val_of(value);
-	return db_result(txn,
+	size_t gathered = 0;
+	if (txn->rows != NULL) /* before: what is borrowed from a page moves with the write */
+		gathered = rows_add_put(txn->rows, t, key, value);
+	enum err err = db_result(txn,
 	    FAULT_IN_STORE(mdb_put(txn->mdb, txn->db->tables[t], &k, &v, flags)));
+	if (txn->rows != NULL && err != OK)
+		rows_take_back(txn->rows, gathered);
+	return err;
 }
 
 enum err db_put(struct db_txn *txn, enum db_table t, struct slice key, struct slice value)
@@ -766,7 +791,14 @@ enum err db_del(struct db_txn *txn, enum db_table t, struct slice key)
 	if (txn->err != OK)
 		return txn->err;
 	MDB_val k = val_of(key);
-	return db_result(txn, FAULT_IN_STORE(mdb_del(txn->mdb, txn->db->tables[t], &k, NULL)));
+	size_t gathered = 0;
+	if (txn->rows != NULL)
+		gathered = rows_add_del(txn->rows, t, key);
+	enum err err = db_result(txn,
+	    FAULT_IN_STORE(mdb_del(txn->mdb, txn->db->tables[t], &k, NULL)));
+	if (txn->rows != NULL && err != OK)
+		rows_take_back(txn->rows, gathered);
+	return err;
 }
 
 enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out)

@@ -3,11 +3,10 @@
  * order, one write transaction at a time, read transactions that live within one callback.
  *
  * A transaction's error is sticky: after a call fails for a reason of the store's, the later
- * ones do nothing and the commit reports it. ERR_NOTFOUND and ERR_EXISTS are answers, not
- * failures, and stick to nothing.
+ * ones do nothing and the commit reports it. ERR_NOTFOUND and ERR_EXISTS are answers only.
  *
- * It never: keeps a transaction over a turn, but for one snapshot; hands out pointers that
- * outlive the next write or the end of the transaction; is opened by two processes.
+ * It never: hands out pointers that outlive the next write or the end of the transaction; is
+ * opened by two processes.
  */
 #ifndef STORE_DB_H
 #define STORE_DB_H
@@ -19,7 +18,7 @@
 #include "base/slice.h"
 #include "domain/problem.h"
 
-/* Their numbers lie on disk, in checksums (record_place()): new ones come last. */
+/* Their numbers lie on disk (record_place()): new ones come last. */
 enum db_table {
 	DB_META,           /* name -> value: the schema's version */
 	DB_WEBHOOKS,       /* webhook number -> webhook */
@@ -81,6 +80,15 @@ void db_close(struct db *db); /* no transaction may be open; NULL is fine */
 /* Begins the one write transaction. ERR_STORE, ERR_NOSPACE, ERR_BROKEN. */
 MUST_CHECK enum err db_begin(struct db *db, struct db_txn **out);
 
+struct rows;
+void db_gather(struct db *db, struct rows *rows); /* what is written from here on; NULL: not */
+
+/*
+ * Lets the companions write, before db_commit(), which does it else; what is written behind it
+ * is not gathered. The sticky error.
+ */
+MUST_CHECK enum err db_prepare(struct db_txn *txn);
+
 /*
  * Commits, synced: after OK it is on disk. The transaction is gone either way.
  * ERR_NOSPACE or ERR_STORE: nothing of it is there, the store is usable.
@@ -103,33 +111,29 @@ MUST_CHECK enum err db_reserve(struct db *db);
 MUST_CHECK enum err db_read(struct db *db, struct db_txn **out);
 void db_read_end(struct db_txn *txn);
 
-/* Companions of write transactions: they write what was gathered in memory meanwhile. */
-enum db_companion_role { DB_COUNTS_QUEUE, DB_COUNTS_USAGE, DB_COMPANIONS };
+/* Companions of write transactions: they write what was gathered meanwhile, in this order. */
+enum db_companion_role { DB_COUNTS_QUEUE, DB_COUNTS_USAGE, DB_JOURNAL, DB_COMPANIONS };
 
 struct db_companion {
-	/* right before a commit: may still write; an error of the store's sticks as usual */
-	void (*flush)(void *arg, struct db_txn *txn);
-	/* right behind its end: whether it was committed */
-	void (*ended)(void *arg, bool committed);
+	void (*flush)(void *arg, struct db_txn *txn); /* before a commit: may still write */
+	void (*ended)(void *arg, bool committed);     /* right behind its end */
 	void *arg;
 };
 
-/* Sets the companion in this role, outside a transaction; all zero: none. Gives its `arg`. */
+/* Sets the companion, outside a transaction; all zero: none. Gives its `arg`. */
 void db_accompany(struct db *db, enum db_companion_role role, const struct db_companion *c);
 void *db_companion_of(const struct db_txn *txn, enum db_companion_role role);
 
 /*
  * Begins reading that may last over turns: it sees the store as it is now. One at a time, else
- * ERR_BUSY. What it borrows stays until its end. While it lasts, no page that is freed can be
- * used again and the file grows: its owner ends it when db_usage() says that this cannot go on.
+ * ERR_BUSY. While it lasts, no page that is freed can be used again and the file grows: its
+ * owner ends it when db_usage() says that this cannot go on.
  */
 MUST_CHECK enum err db_snapshot(struct db *db, struct db_txn **out);
 void db_snapshot_end(struct db_txn *txn);
 
-/* The transaction's sticky error, OK while there is none. */
+/* The transaction's sticky error, OK while there is none; sets it, where none is, to `err`. */
 enum err db_txn_error(const struct db_txn *txn);
-
-/* Marks the transaction failed with `err`, which it returns: a record was found corrupt. */
 enum err db_txn_fail(struct db_txn *txn, enum err err);
 
 /* Borrows the value under `key` until the next write. ERR_NOTFOUND or the sticky error. */
@@ -139,7 +143,6 @@ MUST_CHECK enum err db_get(struct db_txn *txn, enum db_table t, struct slice key
 /* Sets the value under `key`. The sticky error. */
 MUST_CHECK enum err db_put(struct db_txn *txn, enum db_table t, struct slice key,
     struct slice value);
-
 /* The same behind the table's last key, else ERR_EXISTS: its pages are filled to the full. */
 MUST_CHECK enum err db_append(struct db_txn *txn, enum db_table t, struct slice key,
     struct slice value);
@@ -152,7 +155,7 @@ MUST_CHECK enum err db_first(struct db_txn *txn, enum db_table t, struct slice *
     struct slice *value);
 MUST_CHECK enum err db_last(struct db_txn *txn, enum db_table t, struct slice *key);
 
-/* Opens a cursor, to be closed before the transaction ends. ERR_NOTFOUND: no such table. */
+/* Opens a cursor, closed before the transaction ends. ERR_NOTFOUND: no such table. */
 MUST_CHECK enum err db_cursor(struct db_txn *txn, enum db_table t, struct db_cursor **out);
 void db_cursor_close(struct db_cursor *c);
 
@@ -191,10 +194,7 @@ uint64_t db_max_bytes(const struct db *db);
 /* Counts a table's rows, as the database keeps their number. The sticky error. */
 MUST_CHECK enum err db_rows(struct db_txn *txn, enum db_table t, uint64_t *out);
 
-/* The table's name, as in docs/architecture.md. */
-const char *db_table_name(enum db_table t);
-
-/* Frees reader slots of dead processes. Now and then. */
-void db_clear_readers(struct db *db);
+const char *db_table_name(enum db_table t); /* as in docs/architecture.md */
+void db_clear_readers(struct db *db);       /* slots of dead processes; now and then */
 
 #endif

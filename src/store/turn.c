@@ -38,6 +38,13 @@ struct turn {
 	size_t patient; /* that may wait */
 	size_t bytes_max;
 	struct turn_figures figures;
+	struct turn_journal journal; /* append NULL: there is none */
+	struct rows *rows;
+	struct db_txn *open; /* the transaction whose rows are on their way; NULL: none is */
+	struct op_list sent; /* its operations */
+	int64_t began_us;
+	size_t part_max; /* with a journal: operations of a turn, while room is short */
+	bool parted;     /* the journal has what the store has not, or the other way round */
 };
 
 struct turn *turn_new(struct db *db)
@@ -47,12 +54,16 @@ struct turn *turn_new(struct db *db)
 	t->bytes_max = BYTES_MAX;
 	if (db_max_bytes(db) / STORE_PART < t->bytes_max)
 		t->bytes_max = (size_t)(db_max_bytes(db) / STORE_PART);
+	t->part_max = SIZE_MAX;
 	TAILQ_INIT(&t->staged);
+	TAILQ_INIT(&t->sent);
 	return t;
 }
 
 void turn_free(struct turn *t)
 {
+	if (t != NULL && t->open != NULL)
+		db_abort(t->open);
 	free(t);
 }
 
@@ -94,7 +105,8 @@ static void take(struct turn *t, struct op_list *ops)
 {
 	size_t bytes = 0;
 	TAILQ_INIT(ops);
-	while (!TAILQ_EMPTY(&t->staged) && bytes < t->bytes_max) {
+	for (size_t n = 0; !TAILQ_EMPTY(&t->staged) && bytes < t->bytes_max && n < t->part_max;
+	     n++) {
 		struct op *op = TAILQ_FIRST(&t->staged);
 		TAILQ_REMOVE(&t->staged, op, link);
 		TAILQ_INSERT_TAIL(ops, op, link);
@@ -105,30 +117,41 @@ static void take(struct turn *t, struct op_list *ops)
 	}
 }
 
+/* Begins a transaction and applies the operations; *out is NULL where none could be begun. */
+static enum err apply_all(struct turn *t, struct op_list *ops, struct db_txn **out)
+{
+	*out = NULL;
+	t->began_us = clock_now_us();
+	enum err err = db_begin(t->db, out);
+	if (err != OK)
+		return err;
+	struct op *op;
+	TAILQ_FOREACH(op, ops, link) {
+		op->result = op->apply(op, *out);
+		if (db_txn_error(*out) != OK)
+			break;
+	}
+	return db_txn_error(*out);
+}
+
+static void note_commit(struct turn *t)
+{
+	t->figures.commits++;
+	t->figures.commit_us = clock_now_us() - t->began_us;
+	histogram_record(&t->figures.commit, t->figures.commit_us);
+}
+
 static enum err write_all(struct turn *t, struct op_list *ops)
 {
 	struct db_txn *txn = NULL;
-	int64_t began_us = clock_now_us();
-	enum err err = db_begin(t->db, &txn);
-	if (err != OK) {
+	enum err err = apply_all(t, ops, &txn);
+	if (txn != NULL)
+		err = db_commit(txn);
+	if (err != OK)
 		t->figures.failures++;
-		return err;
-	}
-	struct op *op;
-	TAILQ_FOREACH(op, ops, link) {
-		op->result = op->apply(op, txn);
-		if (db_txn_error(txn) != OK)
-			break;
-	}
-	err = db_commit(txn);
-	if (err != OK) {
-		t->figures.failures++;
-		return err;
-	}
-	t->figures.commits++;
-	t->figures.commit_us = clock_now_us() - began_us;
-	histogram_record(&t->figures.commit, t->figures.commit_us);
-	return OK;
+	else
+		note_commit(t);
+	return err;
 }
 
 /* Tells every operation its own result, or `failure` where that is not OK. */
@@ -281,12 +304,100 @@ static enum err write_apart(struct turn *t, struct op_list *intake)
 	return result;
 }
 
+void turn_set_journal(struct turn *t, const struct turn_journal *j, struct rows *rows)
+{
+	t->journal = *j;
+	t->rows = rows;
+}
+
+bool turn_is_appending(const struct turn *t)
+{
+	return t->open != NULL;
+}
+
+/* The progress of `ops` found no room, alone: the file grows, or the next turns are smaller. */
+static enum err make_room(struct turn *t, struct op_list *ops, size_t count)
+{
+	enum err grown = db_grow(t->db);
+	if (grown != OK && count > 1)
+		t->part_max = (count + 1) / 2;
+	if (grown != OK)
+		rotate(ops);
+	return grown == ERR_BROKEN ? ERR_BROKEN : ERR_NOSPACE;
+}
+
+/*
+ * The journal has not heard of these, whose transaction failed with `err`: requests are told,
+ * progress is staged again.
+ */
+static enum err take_back(struct turn *t, struct op_list *ops, enum err err)
+{
+	struct op_list progress = TAILQ_HEAD_INITIALIZER(progress);
+	move_class(ops, &progress, OP_PROGRESS);
+	bool had_intake = !TAILQ_EMPTY(ops);
+	tell(ops, err == ERR_NOSPACE ? ERR_NOSPACE : ERR_STORE);
+	if (err == ERR_NOSPACE && !had_intake)
+		err = make_room(t, &progress, count_ops(&progress));
+	stage_again(t, &progress);
+	return err;
+}
+
+/* The first half of a turn: its rows go to the journal. */
+static enum err send(struct turn *t)
+{
+	struct op_list ops;
+	if (t->open != NULL)
+		return OK;
+	take(t, &ops);
+	enum err err = apply_all(t, &ops, &t->open);
+	if (t->open != NULL)
+		err = db_prepare(t->open);
+	if (err == OK) {
+		TAILQ_CONCAT(&t->sent, &ops, link);
+		t->journal.append(t->journal.arg, t->rows);
+		return OK;
+	}
+	if (t->open != NULL)
+		db_abort(t->open);
+	t->open = NULL;
+	t->figures.failures++;
+	log_error("turn failed, nothing of it was written", LOG_S("error", err_text(err)));
+	return take_back(t, &ops, err);
+}
+
+/* The second half. */
+void turn_answered(struct turn *t, enum err result)
+{
+	struct db_txn *txn = t->open;
+	struct op_list ops = TAILQ_HEAD_INITIALIZER(ops);
+	if (result == OK)
+		result = t->journal.place(t->journal.arg, txn);
+	if (result == OK)
+		result = db_commit(txn);
+	else
+		db_abort(txn);
+	t->open = NULL;
+	TAILQ_CONCAT(&ops, &t->sent, link);
+	if (result == OK) {
+		t->part_max = t->part_max > SIZE_MAX / 2 ? SIZE_MAX : 2 * t->part_max;
+		note_commit(t);
+	} else {
+		t->parted = true;
+		t->figures.failures++;
+	}
+	tell(&ops, result == OK ? OK : ERR_STORE);
+}
+
 enum err turn_commit(struct turn *t)
 {
 	struct op_list ops;
 	struct op_list progress = TAILQ_HEAD_INITIALIZER(progress);
+	if (t->parted)
+		return ERR_BROKEN;
 	if (t->count == 0)
 		return OK;
+	if (t->journal.append != NULL)
+		return send(t);
 	take(t, &ops);
 	enum err err = write_all(t, &ops);
 	if (err == OK || err == ERR_BROKEN) {

@@ -44,6 +44,21 @@ struct op {
 	enum err result; /* the turn's */
 };
 
+struct rows;
+
+/*
+ * Who must have what a transaction writes before it is committed (cluster/active.h). A turn is
+ * then in two halves: its transaction stays open while the loop goes on, and what is staged
+ * meanwhile waits for the next turn.
+ */
+struct turn_journal {
+	/* Takes rows, borrowed until turn_answered(), which it calls from the loop. */
+	void (*append)(void *arg, const struct rows *rows);
+	/* Writes how far the store is, into the transaction whose rows were taken. */
+	enum err (*place)(void *arg, struct db_txn *txn);
+	void *arg;
+};
+
 struct turn;
 
 struct turn *turn_new(struct db *db);
@@ -65,14 +80,32 @@ bool turn_may_wait(const struct turn *t);
  * Applies and commits what is staged, then tells each operation. Operations that
  * done() stages are the next turn's, and so are those that are too much for one transaction.
  * OK also when nothing was staged.
- * OK also where only some INTAKE found room, the others being told ERR_NOSPACE.
+ * OK also where only some INTAKE found room, the others being told ERR_NOSPACE. With a journal
+ * OK means that the rows are on their way; nothing is done while others are.
  * ERR_NOSPACE, ERR_STORE: no INTAKE was written, and it has been told; of PROGRESS what
  * there was room for, the rest waits.
  * ERR_BROKEN: the store's state is unknown; everybody has been told ERR_STORE; end the process.
  */
 MUST_CHECK enum err turn_commit(struct turn *t);
 
-/* Tells each INTAKE that is staged ERR_STORE: the process ends and commits no more. */
+/* From here on turns are in two halves. While nothing is staged; `j` is copied. */
+void turn_set_journal(struct turn *t, const struct turn_journal *j, struct rows *rows);
+
+/*
+ * The rows that append() was given are in the journal (OK): the transaction is committed, and
+ * all are told. Or they never will be (any error): nothing is written, all are told ERR_STORE,
+ * and each turn_commit() from here on is ERR_BROKEN. So it is where the commit fails: the
+ * journal then has what the store has not.
+ */
+void turn_answered(struct turn *t, enum err result);
+
+/* Whether a transaction waits for turn_answered(). */
+bool turn_is_appending(const struct turn *t);
+
+/*
+ * Tells each INTAKE that is staged ERR_STORE: the process ends and commits no more, or the
+ * journal cannot be reached. What append() has been given waits on.
+ */
 void turn_refuse(struct turn *t);
 
 struct turn_figures {

@@ -162,7 +162,7 @@ export function ago(iso) {
 /* Parts */
 
 const KINDS = {
-	delivered: "good", published: "info", closed: "good", running: "info", done: "good",
+	delivered: "good", active: "good", standby: "info", published: "info", closed: "good", running: "info", done: "good",
 	pending: "wait", retrying: "wait", half_open: "wait",
 	dead: "bad", open: "bad", failing: "bad",
 	expired: "off", cancelled: "off", disabled: "off",

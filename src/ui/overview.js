@@ -83,9 +83,21 @@ function worst(top) {
 		]), "No webhook fails, and nothing waits."));
 }
 
+/* The members of a cluster; nothing for an instance of its own. */
+function members(cluster) {
+	if (cluster.role === "single")
+		return null;
+	return card(`Cluster, shard ${cluster.shard}, epoch ${cluster.epoch}`, table("Members of the cluster",
+		["Member", "Role", "Behind", "Told", "API"], cluster.members.map((m) => [
+			m.member, badge(m.role), count(m.behind), m.told_at && ago(m.told_at), m.url,
+		]), "No member has told of itself yet."));
+}
+
 export async function overview(view) {
 	let stats;
+	let cluster;
 	try {
+		cluster = await get("/cluster", view.signal);
 		stats = await get("/stats?top=20", view.signal);
 	} catch (error) {
 		if (error.status === 403)
@@ -96,12 +108,14 @@ export async function overview(view) {
 	const line = h("p", {class: "note"});
 	const draw = () => {
 		line.textContent = `waybill ${stats.version}, up ${span(stats.uptime_seconds)}`;
-		swap(body, tiles(stats), charts(stats.history), worst(stats.top));
+		swap(body, tiles(stats), members(cluster), charts(stats.history), worst(stats.top));
 	};
 	draw();
 	view.draw("Overview", h("div", {class: "head"}, h("h1", {tabindex: "-1"}, "Overview"), line), body);
 	view.every(5000, async () => {
 		stats = await get("/stats?top=20", view.signal);
+		if (cluster.role !== "single")
+			cluster = await get("/cluster", view.signal);
 		if (!body.contains(document.activeElement?.closest(".plot")))
 			draw();
 	});

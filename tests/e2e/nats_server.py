@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from harness import wait_until
 
-GETTER = pathlib.Path(__file__).parents[2] / "etc/install-nats-server"
+GETTER = pathlib.Path(__file__).resolve().parents[2] / "etc/install-nats-server"
 SEED, OPERATOR, ACCOUNT, USER = 18 << 3, 14 << 3, 0, 20 << 3  # what keys begin with
 
 

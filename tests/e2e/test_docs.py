@@ -236,6 +236,11 @@ def test_shipped_configuration_is_good_with_every_line_in_force(tmp_path, tls_op
     login = tmp_path / "nats.creds"
     login.write_text(creds("eyJ9.e30.e30", NatsKey(USER, "docs").seed))
     text = re.sub(r"(?<=_file\":\")[^\"]+", str(login), text)
+    # one way of coming to NATS excludes the others
+    text = re.sub(r"^cluster_(user|password_file|creds_file) = .*", "", text, flags=re.M)
+    text = re.sub(r"^(cluster_\w*token_file) = .*", rf"\1 = {tokens}", text, flags=re.M)
+    text = re.sub(r"^cluster_ca_file = .*", f"cluster_ca_file = {DEBIANS_AUTHORITIES}", text,
+                  flags=re.M)
     path = tmp_path / "waybill.conf"
     path.write_text(text)
     done = waybill("check-config", "-c", path)

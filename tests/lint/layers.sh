@@ -20,10 +20,11 @@ BEGIN {
 	may["sched"] = "base domain shares sched"
 	may["courier"] = "base domain shares courier"
 	may["nats"] = "base domain shares courier nats"
-	may["jetstream"] = may["nats"] " jetstream"
+	may["jetstream"] = may["nats"] " store jetstream"
+	may["cluster"] = may["jetstream"] " backup fsck cluster"
 	may["dispatch"] = "base domain shares store feed sched courier dispatch"
 	may["jobs"] = may["dispatch"] " jobs"
-	may["api"] = may["jobs"] " http backup nats jetstream api"
+	may["api"] = may["jobs"] " http backup nats jetstream cluster api"
 	may["server"] = may["api"] " server"
 	may["cli"] = may["server"] " fsck cli"
 	may["main.c"] = may["cli"]
@@ -75,7 +76,7 @@ function library(header) {
 		return "libevent (http)"
 	if (header ~ /^ut(hash|list|array|stack|string|ringbuffer)\.h$/)
 		return "uthash"
-	if (header == "ares.h" || header == "lmdb.h" || header == "xxhash.h" || header == "zlib.h" ||
+	if (header == "ares.h" || header == "lmdb.h" || header == "xxhash.h" || header == "zlib.h" || header == "lz4.h" ||
 	    header == "idn2.h" ||
 	    header == "cmocka.h")
 		return substr(header, 1, length(header) - 2)

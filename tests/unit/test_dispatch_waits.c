@@ -29,6 +29,7 @@ struct fixture {
 	struct reactor *reactor;
 	struct client *client;
 	struct dispatch *dispatch;
+	struct dispatch_conf conf;
 };
 
 /* A webhook with one delivery that is due. */
@@ -65,12 +66,12 @@ static int setup(void **state)
 	assert_int_equal(registry_load(f->registry, f->store->db, NULL, &p), OK);
 	f->reactor = reactor_new();
 	f->client = client_new(f->reactor, &(struct client_conf){.user_agent = "test"});
-	const struct dispatch_conf conf = {.db = f->store->db,
+	f->conf = (struct dispatch_conf){.db = f->store->db,
 	    .turn = f->turn,
 	    .registry = f->registry,
 	    .client = f->client,
 	    .sched = {.slots = 1, .per_host = 1, .circuit_failures = 1, .circuit_open_ms = 1}};
-	f->dispatch = dispatch_new(&conf);
+	f->dispatch = dispatch_new(&f->conf);
 	assert_int_equal(dispatch_load(f->dispatch), OK);
 	*state = f;
 	return 0;
@@ -141,11 +142,57 @@ static void test_no_descriptor(void **state)
 	assert_int_equal(dispatch_in_flight(f->dispatch), 1);
 }
 
+static void test_pause(void **state)
+{
+	struct fixture *f = *state;
+	dispatch_pause(f->dispatch, true);
+	assert_int_equal(dispatch_delay(f->dispatch), -1);
+	dispatch_pump(f->dispatch);
+	assert_int_equal(dispatch_in_flight(f->dispatch), 0);
+	dispatch_pause(f->dispatch, false);
+	assert_int_equal(dispatch_delay(f->dispatch), 0);
+	dispatch_pump(f->dispatch);
+	assert_int_equal(dispatch_in_flight(f->dispatch), 1);
+}
+
+static void take_over(struct fixture *f, int64_t at_ms)
+{
+	dispatch_free(f->dispatch);
+	f->conf.taken_over_ms = at_ms;
+	f->dispatch = dispatch_new(&f->conf);
+	assert_int_equal(dispatch_load(f->dispatch), OK);
+	dispatch_pump(f->dispatch);
+}
+
+/* The store was another's: a webhook with an order waits for that one's last attempt. */
+static void test_order_after_a_takeover(void **state)
+{
+	struct fixture *f = *state;
+	struct webhook *w = (struct webhook *)(uintptr_t)registry_get(f->registry, WEBHOOK);
+	int64_t wait_ms = w->timeout_ms + DISPATCH_SETTLE_MS;
+	w->fifo = true;
+	take_over(f, clock_wall_ms());
+	assert_int_equal(dispatch_in_flight(f->dispatch), 0);
+	assert_in_range(dispatch_delay(f->dispatch), wait_ms - 500, wait_ms);
+	take_over(f, clock_wall_ms() - wait_ms); /* it is over */
+	assert_int_equal(dispatch_in_flight(f->dispatch), 1);
+}
+
+static void test_no_order_after_a_takeover(void **state)
+{
+	struct fixture *f = *state;
+	take_over(f, clock_wall_ms());
+	assert_int_equal(dispatch_in_flight(f->dispatch), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_unreadable_queue, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_descriptor, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_order_after_a_takeover, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_no_order_after_a_takeover, setup, teardown),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -545,6 +545,34 @@ static void test_a_server_that_takes_nothing(void **state)
 	assert_string_equal(nats_status(f->nats)->error, "the server does not answer");
 }
 
+static void test_a_server_is_left_for_the_next(void **state)
+{
+	struct fixture *f = *state;
+	f->conf.server_count = 2;
+	start(f);
+	nats_next(f->nats, "too early"); /* it is not up */
+	peer_wait(f->peers[0], &f->peers[0]->accepted, 1);
+	peer_say(f->peers[0],
+	    "INFO {\"headers\":true,\"max_payload\":1000,\"version\":\"2.10.4\"}\r\n");
+	peer_expect(f->peers[0], "\r\nPING\r\n");
+	peer_say(f->peers[0], "PONG\r\n");
+	peer_wait(f->peers[0], &f->changes, 1);
+	assert_int_equal(nats_status(f->nats)->version, 2010);
+	struct asker *a = asker_new(f);
+	const struct nats_out out = {.subject = SLICE("question")};
+	assert_int_equal(nats_ask(f->nats, &a->call, &out, NEVER_MS, false), OK);
+	nats_next(f->nats, "it answers nothing");
+	assert_true(nats_status(f->nats)->is_up); /* not from within */
+	peer_wait(f->peers[0], &f->changes, 2);
+	assert_int_equal(a->ended, 1);
+	assert_string_equal(nats_status(f->nats)->error, "it answers nothing");
+	peer_welcome(f->peers[1]);
+	peer_wait(f->peers[1], &f->changes, 3);
+	assert_ptr_equal(nats_status(f->nats)->server, &f->servers[1]);
+	assert_int_equal(nats_status(f->nats)->version, 0); /* that one has not told */
+	free(a);
+}
+
 #define NATS_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -577,6 +605,7 @@ int main(void)
 	    NATS_TEST(test_bytes_that_are_no_nats_end_the_connection),
 	    NATS_TEST(test_a_refused_subject_ends_nothing),
 	    NATS_TEST(test_a_server_that_takes_nothing),
+	    NATS_TEST(test_a_server_is_left_for_the_next),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

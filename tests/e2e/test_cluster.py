@@ -1,0 +1,479 @@
+"""
+A cluster of members on one machine, over the real nats-server, which is one here: what each
+answers, who takes over, what of it is lost (nothing).
+"""
+
+import json
+import re
+import signal
+import socket
+import threading
+import time
+
+import pytest
+import requests
+
+from harness import (
+    BINARY, ROOT, Gateway, Process, expect_error, figure, flags, wait_until, waybill)
+from nats_server import NatsServer
+
+TOKEN = "the-token-of-all-members"
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Cluster:
+    """Members of the shard `s`: each a Gateway, whose folder outlives it."""
+
+    def __init__(self, directory, server, **options):
+        self.directory = directory
+        self.server = server
+        self.members = {}
+        (directory / "token").write_text(TOKEN + "\n")
+        (directory / "token").chmod(0o600)
+        self._options = options
+        done = waybill("cluster", "init", *flags(self.options("any", 1)))
+        assert done.returncode == 0, done.stderr
+
+    def options(self, name, port):
+        return {
+            "cluster": self.server.url,
+            "shard": "s",
+            "member": name,
+            "cluster_replicas": 1,
+            "cluster_url": f"http://127.0.0.1:{port}",
+            "cluster_token_file": self.directory / "token",
+            "takeover_after": "1s",
+            **self._options,
+        }
+
+    def add(self, name, **more):
+        """Starts a member, a new one or one that has ended."""
+        if name not in self.members:
+            port = free_port()
+            options = {"listen": f"127.0.0.1:{port}", "retry_schedule": ",".join(["500ms"] * 32), "circuit_failures": 1000000,
+                       **self.options(name, port), **more}
+            self.members[name] = Gateway(self.directory / name, token=TOKEN, **options)
+        self.members[name].start()
+        return self.members[name]
+
+    def running(self):
+        return [m for m in self.members.values() if m.running]
+
+    def role(self, member):
+        return member.api("GET", "/cluster").json()["role"]
+
+    def active(self, timeout=20):
+        """The one that takes events, once there is one."""
+        def find():
+            ready = [m for m in self.running() if m.request("GET", "/readyz").status_code == 200]
+            assert len(ready) <= 1
+            return ready
+        return wait_until(find, timeout=timeout, what="an active")[0]
+
+    def caught_up(self, *members):
+        """Waits until these have all on disk that the active has now."""
+        want = self.active().api("GET", "/cluster").json()["synced"]
+        for member in members:
+            wait_until(lambda m=member: m.api("GET", "/cluster").json()["synced"] >= want,
+                       what="a standby's disk")
+
+    def close(self):
+        for member in self.members.values():
+            member.close()
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = NatsServer(tmp_path / "nats")
+    yield server
+    server.thaw()
+    server.stop()
+
+
+@pytest.fixture
+def cluster(tmp_path, server):
+    cluster = Cluster(tmp_path, server)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def three(cluster):
+    cluster.add("a")
+    cluster.active()
+    cluster.add("b")
+    cluster.add("c")
+    wait_until(lambda: len(cluster.members["a"].api("GET", "/cluster").json()["members"]) == 3,
+               what="members that tell of themselves")
+    return cluster
+
+
+def rows(member):
+    """How many rows each table has, of a member that has ended; its store is sound."""
+    done = waybill("fsck", member.directory / "data")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if line.endswith(" rows")]
+
+
+def delivered(receiver):
+    return {request.id for request in list(receiver.requests)}
+
+
+def publish_all(member, session, count):
+    return [member.publish(session, data=n)["id"] for n in range(count)]
+
+
+def test_what_standbys_answer(three):
+    active = three.members["a"]
+    for name in "bc":
+        standby = three.members[name]
+        away = {"role": "standby", "active": active.url}
+        wait_until(lambda s=standby: s.request("GET", "/readyz").json() == away, what="the owner")
+        assert standby.request("GET", "/livez", token="").json() == {"status": "ok"}
+        assert standby.request("GET", "/health", token="").status_code == 200
+        for method, path in [("GET", "/readyz"), ("GET", "/api/v1/stats"), ("GET", "/"),
+                             ("POST", "/api/v1/sessions/x/events"), ("GET", "/api/v1/backup"),
+                             ("POST", "/api/v1/cluster"), ("GET", "/ui/")]:
+            body = {"event": "message"} if method == "POST" else None
+            answer = standby.request(method, path, json=body)
+            assert (answer.status_code, answer.json()) == (503, away), (method, path)
+            assert int(answer.headers["Retry-After"]) >= 1
+        shown = standby.api("GET", "/cluster").json()
+        assert (shown["role"], shown["member"], shown["active_member"]) == ("standby", name, "a")
+        wait_until(lambda s=standby: {m["member"] for m in s.api("GET", "/cluster").json()["members"]}
+                   == set("abc"), what="the members")
+        expect_error(standby.api("GET", "/cluster", token="wrong-token"), 401)
+        assert figure(standby, 'waybill_cluster_role{role="standby"}') == 1
+        # nobody is to be woken by a standby that is one
+        assert "waybill_ready" not in standby.request("GET", "/metrics").text
+        assert figure(standby, "waybill_cluster_epoch") == 1
+    shown = active.api("GET", "/cluster").json()
+    assert (shown["role"], shown["epoch"], shown["takes"]) == ("active", 1, True)
+    assert [m["member"] for m in shown["members"] if m["role"] == "active"] == ["a"]
+    assert figure(active, 'waybill_cluster_role{role="active"}') == 1
+    assert figure(active, "waybill_cluster_takeovers_total") == 1
+    assert figure(active, "waybill_cluster_append_duration_seconds_count") > 0
+    status = waybill("cluster", "status", "--url", active.url, "--token", TOKEN)
+    assert status.returncode == 0 and status.stdout.count("standby") == 2, status.stdout
+
+
+def test_kill_of_the_active_loses_nothing(three, receiver):
+    active = three.active()
+    active.register("s", receiver.url())
+    ids = publish_all(active, "s", 30)
+    answer = active.api("POST", "/sessions/s/events", json={"event": "message", "data": 1},
+                        headers={"Idempotency-Key": "once"})
+    assert answer.status_code == 202
+    receiver.wait_for(31)
+    receiver.answer(500)
+    waiting = publish_all(active, "s", 30)
+    active.kill()
+    receiver.answer(200)
+    began = time.monotonic()
+    owner = three.active()
+    assert time.monotonic() - began < 5
+    assert owner is not active
+    again = owner.api("POST", "/sessions/s/events", json={"event": "message", "data": 1},
+                      headers={"Idempotency-Key": "once"})
+    assert again.json() == answer.json() and again.headers["Idempotent-Replayed"] == "true"
+    waiting += publish_all(owner, "s", 10)
+    count = len(ids) + 1 + len(waiting)
+    wait_until(lambda: len(delivered(receiver)) >= count, 20, "all that was acknowledged")
+    assert figure(owner, "waybill_cluster_epoch") == 2
+
+    three.add("a")
+    wait_until(lambda: three.role(active) == "standby", what="the old one")
+    three.caught_up(*[m for m in three.running() if m is not owner])
+    wait_until(lambda: figure(owner, "waybill_queue_depth") == 0, what="an empty queue")
+    time.sleep(0.3)  # the outcomes' turn, which nobody answers for
+    three.caught_up(*[m for m in three.running() if m is not owner])
+    for member in three.running():
+        member.kill()
+    assert rows(three.members["a"]) == rows(three.members["b"]) == rows(three.members["c"])
+
+
+def test_stopped_active_is_fenced(three, receiver):
+    active = three.active()
+    active.register("s", receiver.url())
+    publish_all(active, "s", 5)
+    active.process.signal(signal.SIGSTOP)
+    others = [m for m in three.running() if m is not active]
+    owner = wait_until(
+        lambda: [m for m in others if m.request("GET", "/readyz").status_code == 200],
+        what="another owner")[0]
+    ids = publish_all(owner, "s", 5)
+    active.process.signal(signal.SIGCONT)
+    assert active.process.wait() == 75
+    assert "another member owns the shard" in active.log_text()
+    wait_until(lambda: len(delivered(receiver)) == 10, what="all events")
+    three.add(next(name for name, m in three.members.items() if m is active))
+    wait_until(lambda: three.role(active) == "standby", what="the old one")
+    assert len(ids) == 5
+
+
+def test_stop_hands_over_at_once(three, receiver):
+    active = three.active()
+    active.register("s", receiver.url())
+    ids = publish_all(active, "s", 10)
+    began = time.monotonic()
+    active.stop()
+    owner = three.active()
+    assert time.monotonic() - began < 2
+    ids += publish_all(owner, "s", 10)
+    wait_until(lambda: len(delivered(receiver)) == len(ids), what="all events")
+    assert "the shard was handed over" in active.log_text()
+
+
+def test_handover_by_the_api(three):
+    active = three.active()
+    done = waybill("cluster", "handover", "--url", active.url, "--token", TOKEN)
+    assert done.returncode == 0, done.stderr
+    assert active.process.wait() == 75
+    assert three.active() is not active
+    three.add("a")
+    wait_until(lambda: three.role(active) == "standby", what="a standby")
+
+
+def test_handover_needs_an_heir(cluster):
+    alone = cluster.add("a")
+    cluster.active()
+    expect_error(alone.api("POST", "/cluster/handover"), 409)
+
+
+def test_single_instance(gateway):
+    assert gateway.api("GET", "/cluster").json() == {"role": "single"}
+    expect_error(gateway.api("POST", "/cluster/handover"), 409)
+    assert "waybill_cluster" not in gateway.request("GET", "/metrics").text
+
+
+def test_journal_that_does_not_answer(cluster, server, receiver):
+    """Nothing is acknowledged, nothing that was is lost, and all goes on."""
+    active = cluster.add("a")
+    cluster.active()
+    active.register("s", receiver.url())
+    first = publish_all(active, "s", 3)
+    server.freeze()
+    held = threading.Thread(target=lambda: first.append(active.publish("s")["id"]))
+    held.start()  # its turn is with the journal: nobody knows yet what became of it
+    wait_until(lambda: active.api("GET", "/cluster").json()["takes"] is False, what="the silence")
+    refused = active.api("POST", "/sessions/s/events", json={"event": "message"})
+    expect_error(refused, 503, mentions=["journal"])
+    assert int(refused.headers["Retry-After"]) >= 1
+    expect_error(active.request("GET", "/readyz"), 503, mentions=["journal"])
+    assert active.api("GET", "/sessions/s/webhooks").status_code == 200
+    assert held.is_alive()
+    server.thaw()
+    held.join()
+    cluster.active()
+    ids = first + publish_all(active, "s", 3)
+    wait_until(lambda: len(delivered(receiver)) >= len(ids), what="all events")
+
+
+def test_empty_member_copies_the_store(cluster, server, receiver):
+    """Where the journal no longer has its beginning."""
+    active = cluster.add("a")
+    cluster.active()
+    receiver.answer(500)
+    active.register("s", receiver.url(), enabled=True)
+    publish_all(active, "s", 10)
+    server.client().ask("STREAM.PURGE.WAYBILL_s", keep=2)
+    standby = cluster.add("b")
+    wait_until(lambda: "is a copy of the active's" in standby.log_text(), what="the copy")
+    wait_until(lambda: cluster.role(standby) == "standby", what="a standby")
+    publish_all(active, "s", 3)
+    cluster.caught_up(standby)
+    assert [p for p in (standby.directory / "data").glob("parted-*")]
+    assert not (standby.directory / "data" / "joining").exists()
+    active.kill()
+    assert cluster.active() is standby
+    receiver.answer(200)
+    wait_until(lambda: len(delivered(receiver)) >= 13, 20, "all events")
+
+
+def test_store_of_one_instance_becomes_the_clusters(cluster, make_gateway, receiver):
+    """It founds the shard; an empty member has all of it."""
+    single = make_gateway(token=TOKEN)
+    single.register("s", receiver.url())
+    hook = single.register("s", receiver.url("/other"), enabled=False)
+    single.stop()
+    founder = cluster.add("a", data=single.directory / "data")
+    assert cluster.active() is founder
+    other = cluster.add("b")
+    wait_until(lambda: "is a copy of the active's" in other.log_text(), what="the copy")
+    cluster.caught_up(other)
+    founder.stop()
+    assert cluster.active() is other
+    assert other.webhook("s", hook["id"])["url"] == hook["url"]
+
+
+def test_detached_store_serves_alone(three, make_gateway, receiver):
+    active = three.active()
+    hook = active.register("s", receiver.url())
+    three.caught_up(three.members["b"])
+    three.members["b"].stop()
+    data = three.members["b"].directory / "data"
+    refused = waybill("cluster", "detach", three.members["c"].directory / "data")
+    assert refused.returncode == 1 and "in use" in refused.stderr
+    done = waybill("cluster", "detach", data)
+    assert (done.returncode, done.stdout) == (0, f"{data}: belongs to no cluster any more\n")
+    assert "belonged to no cluster" in waybill("cluster", "detach", data).stdout
+    single = make_gateway(data=data, token=TOKEN)
+    assert single.webhook("s", hook["id"])["id"] == hook["id"]
+    assert single.publish("s")["deliveries"] == 1
+
+
+def test_backup_of_a_member(three, tmp_path):
+    three.active().register("s", "http://127.0.0.1:9/")
+    done = waybill("cluster", "join", "--url", three.active().url, "--token", TOKEN,
+                   tmp_path / "copy")
+    assert done.returncode == 0, done.stderr
+    assert waybill("fsck", tmp_path / "copy").returncode == 0
+
+
+@pytest.fixture
+def refused(tmp_path):
+    def run(words, **options):
+        log = tmp_path / "refused.log"
+        with open(log, "wb") as out:
+            process = Process(
+                [BINARY, "serve", *flags({"data": tmp_path / "refused", "listen": "127.0.0.1:0",
+                                          "shard": "s", "member": "x", "cluster_replicas": 1,
+                                          "cluster_url": "http://127.0.0.1:1", **options})], out)
+            status = process.wait()
+        text = log.read_text()
+        assert status == 1 and words in text, text
+    return run
+
+
+def test_start_without_streams(server, refused):
+    refused("waybill cluster init makes them", cluster=server.url)
+
+
+def test_start_with_streams_of_other_settings(cluster, server, refused):
+    refused("WAYBILL_s", cluster=server.url, cluster_max_bytes="1GiB")
+
+
+def test_start_with_a_server_that_does_not_sync(tmp_path, refused):
+    port = free_port()
+    lazy = NatsServer(tmp_path / "lazy", f"http: 127.0.0.1:{port}")
+    try:
+        monitor = f"http://127.0.0.1:{port}"
+        refused("does not sync each message", cluster=lazy.url, cluster_monitor=monitor)
+    finally:
+        lazy.stop()
+
+
+def test_store_of_another_is_not_overwritten(three, make_gateway, receiver):
+    """A store with rows of its own does not join: it says so, and ends."""
+    single = make_gateway(token=TOKEN)
+    single.register("s", receiver.url())
+    single.stop()
+    stranger = three.add("d", data=single.directory / "data")
+    assert stranger.process.wait() == 1
+    assert "rows of its own" in stranger.log_text()
+    assert waybill("fsck", single.directory / "data").returncode == 0
+
+
+def test_order_over_a_takeover(three, receiver):
+    active = three.active()
+    active.register("s", receiver.url(), ordering="fifo", timeout_ms=500)
+    for n in range(20):
+        active.publish("s", data=n)
+    active.kill()
+    owner = three.active()
+    for n in range(20, 30):
+        owner.publish("s", data=n)
+    wait_until(lambda: len(delivered(receiver)) == 30, 20, "all events")
+    seen = []
+    for request in list(receiver.requests):
+        n = json.loads(request.body)["data"]
+        if n not in seen:
+            seen.append(n)
+    assert seen == list(range(30))
+
+
+def test_shipped_configuration_of_nats(tmp_path):
+    """Its user may do what a member has to, and it syncs each message."""
+    text = (ROOT / "etc/nats/waybill.conf").read_text()
+    text = re.sub(r"^cluster \{.*?^\}\n", "", text, flags=re.M | re.S)
+    text = re.sub(r"^tls \{.*?^\}\n", "", text, flags=re.M | re.S)
+    text = re.sub(r"^listen: .*\n", "", text, flags=re.M)
+    text = re.sub(r'"\$2a\$[^"]*"', '"a-password"', text)
+    monitor = free_port()
+    text = text.replace("127.0.0.1:8222", f"127.0.0.1:{monitor}")
+    text = re.sub(r"store_dir: .*", f"store_dir: {json.dumps(str(tmp_path / 'nats' / 'js'))}", text)
+    text = text.replace("jetstream {", "jetstream: {")
+    (tmp_path / "password").write_text("a-password\n")
+    server = NatsServer(tmp_path / "nats", text)
+    try:
+        cluster = Cluster(tmp_path, server, cluster_user="waybill",
+                          cluster_password_file=tmp_path / "password",
+                          cluster_monitor=f"http://127.0.0.1:{monitor}")
+        try:
+            cluster.add("a")
+            active = cluster.active()
+            active.publish("s")
+            standby = cluster.add("b")
+            wait_until(lambda: len(active.api("GET", "/cluster").json()["members"]) == 2,
+                       what="both members")
+            active.stop()
+            assert cluster.active() is standby
+            for member in cluster.members.values():
+                assert "nobody has looked" not in member.log_text()
+                assert "cannot look" not in member.log_text()
+        finally:
+            cluster.close()
+        assert "Permissions Violation" not in server.log_text()
+    finally:
+        server.stop()
+
+
+def test_standby_reads_its_configuration_again(cluster, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("the-first-token *\n")
+    cluster.add("a")
+    cluster.active()
+    standby = cluster.add("b", tokens_file=tokens)
+    assert standby.api("GET", "/cluster", token="the-first-token").status_code == 200
+    tokens.write_text("the-second-token *\none-session-token s\n")
+    standby.process.signal(signal.SIGHUP)
+    wait_until(lambda: standby.api("GET", "/cluster", token="the-second-token").ok, what="a reload")
+    expect_error(standby.api("GET", "/cluster", token="the-first-token"), 401)
+    expect_error(standby.api("GET", "/cluster", token="one-session-token"), 403)
+    tokens.write_text("no\n")
+    standby.process.signal(signal.SIGHUP)
+    wait_until(lambda: "was not reloaded" in standby.log_text(), what="a refusal")
+    assert standby.api("GET", "/cluster", token="the-second-token").ok
+
+
+def test_metrics_of_their_own(cluster):
+    """What has listeners of its own has them over a takeover."""
+    port = free_port()
+    cluster.add("a")
+    cluster.active()
+    standby = cluster.add("b", metrics_listen=f"127.0.0.1:{port}")
+
+    def metrics():
+        return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+
+    assert 'waybill_cluster_role{role="standby"} 1' in metrics()
+    assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 404
+    assert standby.request("GET", "/metrics").status_code == 503
+    cluster.members["a"].stop()
+    assert cluster.active() is standby
+    assert 'waybill_cluster_role{role="active"} 1' in metrics()
+    assert "waybill_queue_depth 0" in metrics()
+    assert standby.request("GET", "/metrics").status_code == 404
+
+
+def test_every_metric_is_in_the_document_and_no_other(cluster):
+    active = cluster.add("a")
+    cluster.active()
+    text = active.request("GET", "/metrics").text
+    section = (ROOT / "docs" / "cluster.md").read_text().split("\n## 7. Watching it\n")[1]
+    documented = re.findall(r"`(waybill_cluster_\w+)`", section.split("\n## ")[0])
+    assert sorted(set(documented)) == sorted(re.findall(r"^# TYPE (waybill_cluster_\w+) ", text, re.M))

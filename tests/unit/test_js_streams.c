@@ -1,0 +1,203 @@
+/* The streams of a journal, made and looked at: a server says what the test wants. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "jetstream/js_streams.h"
+#include "nats_peer.h"
+#include "support.h"
+
+#define NEVER_MS 100000
+#define WORD_SIZE 1024
+#define SEEN_MAX 4096
+
+static const struct nats_times TIMES = {NEVER_MS, NEVER_MS, 1, 2, 0};
+static const struct js_journal_times STEPS = {{NEVER_MS, 1, NEVER_MS, NEVER_MS}, NEVER_MS};
+
+struct fixture {
+	struct reactor *reactor;
+	struct lookup *lookup;
+	struct peer *peer;
+	struct js_streams_conf conf;
+	struct js_streams *streams;
+	struct buf seen;
+	unsigned told;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = mem_new(sizeof(*f));
+	const struct lookup_conf none = {.name_servers = NULL};
+	f->reactor = reactor_new();
+	f->lookup = lookup_new(f->reactor, &none);
+	f->peer = peer_new(f->reactor);
+	f->seen = BUF_INIT(SEEN_MAX);
+	f->conf = (struct js_streams_conf){.journal = {.nats = {.reactor = f->reactor,
+							   .lookup = f->lookup,
+							   .servers = &f->peer->address,
+							   .server_count = 1,
+							   .name = "test",
+							   .times = &TIMES},
+					       .shard = "s",
+					       .times = &STEPS},
+	    .replicas = 3,
+	    .max_bytes = 5000,
+	    .patience_ms = NEVER_MS};
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	js_streams_free(f->streams);
+	peer_free(f->peer);
+	lookup_free(f->lookup);
+	reactor_free(f->reactor);
+	buf_fini(&f->seen);
+	free(f);
+	return 0;
+}
+
+static void on_streams(void *arg, enum err result, const char *words)
+{
+	struct fixture *f = arg;
+	f->told++;
+	buf_printf(&f->seen, "%s: %s", err_text(result), words);
+	js_streams_free(f->streams);
+	f->streams = NULL;
+}
+
+static void start(struct fixture *f, const char *version)
+{
+	char info[WORD_SIZE];
+	(void)snprintf(info, sizeof(info),
+	    "INFO {\"headers\":true,\"max_payload\":1000,\"version\":\"%s\"}\r\n", version);
+	f->streams = js_streams_new(&f->conf, on_streams, f);
+	peer_wait(f->peer, &f->peer->accepted, f->peer->accepted + 1);
+	peer_say(f->peer, info);
+	peer_expect(f->peer, "\r\nPING\r\n");
+	peer_say(f->peer, "PONG\r\n");
+}
+
+static void expect_told(struct fixture *f, const char *wanted)
+{
+	peer_wait(f->peer, &f->told, 1);
+	assert_string_equal(buf_cstr(&f->seen), wanted);
+}
+
+/* Waits for a question to the API, and answers it; `status` or `json` is NULL. */
+static void answer(struct fixture *f, const char *what, const char *status, const char *json)
+{
+	char start_of[WORD_SIZE];
+	char to[WORD_SIZE];
+	(void)snprintf(start_of, sizeof(start_of), "PUB $JS.API.%s ", what);
+	peer_expect_word(f->peer, start_of, " ", to, sizeof(to));
+	peer_expect(f->peer, "\r\n");
+	peer_expect(f->peer, "\r\n");
+	peer_say_message(f->peer, to, 1, "", status, json == NULL ? "" : json);
+}
+
+#define REFUSED(code)                                                                          \
+	"{\"error\":{\"code\":503,\"err_code\":" code ",\"description\":\"no " code "\"}}"
+
+static void test_a_server_that_is_too_old(void **state)
+{
+	static const struct {
+		const char *version;
+		const char *words;
+	} ROWS[] = {{"2.9.10", "2.9"}, {"1.20.0", "1.20"}, {"odd", "0.0"}, {"2", "0.0"}};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		char wanted[WORD_SIZE];
+		(void)snprintf(wanted, sizeof(wanted),
+		    "refused by policy: server 127.0.0.1: it is version %s, below 2.10\n",
+		    ROWS[i].words);
+		start(f, ROWS[i].version);
+		expect_told(f, wanted);
+		buf_reset(&f->seen);
+		f->told = 0;
+	}
+}
+
+static void test_a_server_that_is_not_ready_is_asked_again(void **state)
+{
+	struct fixture *f = *state;
+	start(f, "2.10.0");
+	answer(f, "STREAM.INFO.WAYBILL_s", "NATS/1.0 503\r\n\r\n", NULL);
+	answer(f, "STREAM.INFO.WAYBILL_s", NULL, REFUSED("10008"));
+	answer(f, "STREAM.INFO.WAYBILL_s", NULL, REFUSED("10059"));
+	answer(f, "STREAM.INFO.WAYBILL_s_MEMBERS", NULL, REFUSED("10059"));
+	expect_told(f,
+	    "not found: stream WAYBILL_s: there is none\n"
+	    "stream WAYBILL_s_MEMBERS: there is none\n");
+}
+
+static void test_patience_ends(void **state)
+{
+	struct fixture *f = *state;
+	f->conf.patience_ms = 100;
+	start(f, "2.10.0");
+	answer(f, "STREAM.INFO.WAYBILL_s", "NATS/1.0 503\r\n\r\n", NULL);
+	expect_told(f, "busy: 127.0.0.1: the server has no JetStream, or it is not ready\n");
+	f->streams = js_streams_new(&f->conf, on_streams, f); /* with nothing known */
+}
+
+static void test_no_jetstream(void **state)
+{
+	struct fixture *f = *state;
+	start(f, "3.0.1");
+	answer(f, "STREAM.INFO.WAYBILL_s", NULL, REFUSED("10076"));
+	expect_told(f, "refused by policy: stream WAYBILL_s: no 10076\n");
+}
+
+static void test_the_next_server_is_too_old(void **state)
+{
+	struct fixture *f = *state;
+	f->conf.may_make = true;
+	start(f, "2.10.0");
+	answer(f, "STREAM.INFO.WAYBILL_s", NULL, REFUSED("10059"));
+	peer_expect(f->peer, "PUB $JS.API.STREAM.CREATE.WAYBILL_s ");
+	peer_hang_up(f->peer); /* nobody knows what became of it */
+	peer_welcome(f->peer);
+	expect_told(f, "refused by policy: server 127.0.0.1: it is version 0.0, below 2.10\n");
+}
+
+static void test_a_stream_cannot_be_made(void **state)
+{
+	struct fixture *f = *state;
+	f->conf.may_make = true;
+	start(f, "2.10.0");
+	answer(f, "STREAM.INFO.WAYBILL_s", NULL, REFUSED("10059"));
+	answer(f, "STREAM.CREATE.WAYBILL_s", NULL, REFUSED("10074"));
+	answer(f, "STREAM.INFO.WAYBILL_s_MEMBERS", NULL, REFUSED("10059"));
+	answer(f, "STREAM.CREATE.WAYBILL_s_MEMBERS", "NATS/1.0 503\r\n\r\n", NULL);
+	answer(f, "STREAM.INFO.WAYBILL_s_MEMBERS", NULL, REFUSED("10059"));
+	answer(f, "STREAM.CREATE.WAYBILL_s_MEMBERS", NULL, REFUSED("10047"));
+	expect_told(f,
+	    "refused by policy: stream WAYBILL_s: no 10074\n"
+	    "stream WAYBILL_s_MEMBERS: no 10047\n");
+}
+
+#define STREAMS_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    STREAMS_TEST(test_a_server_that_is_too_old),
+	    STREAMS_TEST(test_a_server_that_is_not_ready_is_asked_again),
+	    STREAMS_TEST(test_patience_ends),
+	    STREAMS_TEST(test_no_jetstream),
+	    STREAMS_TEST(test_the_next_server_is_too_old),
+	    STREAMS_TEST(test_a_stream_cannot_be_made),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
