@@ -85,10 +85,7 @@ struct http_hooks {
 struct http_server *http_new(struct reactor *r, const struct http_conf *conf,
     const struct http_hooks *hooks);
 
-/*
- * Who gets the requests from now on, in place of the former; between passes. A body that is
- * awaited goes to the new one.
- */
+/* Requests go to others from now on, awaited bodies too; between passes. */
 void http_set_hooks(struct http_server *s, const struct http_hooks *hooks);
 
 /* Changes limits and times, for the requests and the connections that begin from now on. */

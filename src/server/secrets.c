@@ -41,11 +41,11 @@ void secrets_forget(struct buf *text)
 
 enum err secrets_load_text(const char *path, const char *name, char **out, struct problem *p)
 {
-	struct buf text = BUF_INIT(FILE_MAX);
-	enum err err = read_file(path, name, &text, p);
+	struct buf text = BUF_INIT(SECRETS_FILE_MAX);
+	enum err err = secrets_read_file(path, name, &text, p);
 	if (err == OK)
 		*out = mem_copy(text.data, text.len);
-	forget_file(&text);
+	secrets_forget(&text);
 	return err;
 }
 
