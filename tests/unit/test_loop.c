@@ -27,6 +27,7 @@ struct fixture {
 	struct engine *engine;
 	struct loop *loop;
 	struct oldest *oldest;
+	enum err ended; /* what the loop returned */
 	struct api_health health;
 	struct histogram turns;
 	struct histogram turn_parts[TURN_PARTS];
@@ -86,6 +87,36 @@ void api_relieve(struct api *api, uint64_t file_bytes)
 {
 	(void)api;
 	(void)file_bytes;
+}
+
+/* The journal of a cluster, whose turns are committed at once here. */
+
+struct active {
+	bool is_silent;
+	bool is_fenced;
+	struct active_figures figures;
+};
+
+static struct active owner;
+
+bool active_is_fenced(const struct active *a)
+{
+	return a->is_fenced;
+}
+
+bool active_may_start(const struct active *a)
+{
+	return !a->is_silent;
+}
+
+bool active_may_take(const struct active *a)
+{
+	return !a->is_silent;
+}
+
+const struct active_figures *active_figures(struct active *a)
+{
+	return &a->figures;
 }
 
 /* The reactor: a pass takes a millisecond, and one that waits goes on to when something is. */
@@ -218,6 +249,24 @@ static void let_go(struct fixture *f)
 	held = 0;
 }
 
+static void fall_silent(struct fixture *f)
+{
+	(void)f;
+	owner.is_silent = true;
+}
+
+static void speak(struct fixture *f)
+{
+	(void)f;
+	owner.is_silent = false;
+}
+
+static void fence(struct fixture *f)
+{
+	(void)f;
+	owner.is_fenced = true;
+}
+
 #define BODY_READS 60
 
 static void send_body(struct fixture *f)
@@ -267,7 +316,7 @@ static void count_turn(void *arg)
 }
 
 /* The one place that knows how a loop is put together. */
-static void put_together(struct fixture *f, struct reactor *r)
+static void put_together(struct fixture *f, struct reactor *r, struct active *a)
 {
 	struct engine *e = f->engine;
 	const struct retention keep = {.settled_ms = HOUR_MS,
@@ -290,6 +339,7 @@ static void put_together(struct fixture *f, struct reactor *r)
 	    .jobs = e->jobs,
 	    .client = e->client,
 	    .dispatch = e->dispatch,
+	    .active = a,
 	    .usage = e->store->usage,
 	    .oldest = f->oldest,
 	    .health = &f->health,
@@ -308,21 +358,30 @@ static void take_apart(struct fixture *f)
 	oldest_free(f->oldest);
 }
 
-/* Runs the loop, with one delivery to be sent, as `plan` says; how the delivery stands then. */
-static enum delivery_status follow(struct fixture *f, const struct step *plan)
+/* The same as follow(), as the owner of a shard, or (NULL) without a cluster. */
+static enum delivery_status follow_as(struct fixture *f, const struct step *plan,
+    struct active *a)
 {
 	struct reactor r = {.plan = plan, .fixture = f};
 	TAILQ_INIT(&r.timers);
 	held = 0;
 	*f = (struct fixture){.engine = begin()};
 	f->delivery = engine_publish(f->engine, HOOK, 1, 10);
-	put_together(f, &r);
-	assert_int_equal(loop_run(f->loop), OK);
+	put_together(f, &r, a);
+	f->ended = loop_run(f->loop);
 	enum delivery_status status = status_of(f->engine, f->delivery);
 	assert_null(r.plan->fn); /* the plan was followed to its end */
 	take_apart(f);
 	edges.disk_fails = false;
 	end(f->engine);
+	return status;
+}
+
+/* Runs the loop, with one delivery to be sent, as `plan` says; how the delivery stands then. */
+static enum delivery_status follow(struct fixture *f, const struct step *plan)
+{
+	enum delivery_status status = follow_as(f, plan, NULL);
+	assert_int_equal(f->ended, OK);
 	return status;
 }
 
@@ -417,6 +476,36 @@ static void test_stop(void **state)
 	}
 }
 
+/* While the journal is silent no request is taken; outcomes are, when it speaks again. */
+static void test_silent_journal(void **state)
+{
+	static const struct step SILENT[] = {{100, fall_silent}, {200, take_delivery},
+	    {1050, stage_request}, {3000, speak}, {5000, terminate}, {0}};
+	static const struct step HEARD[] = {{100, fall_silent}, {200, take_delivery},
+	    {1000, speak}, {1050, stage_request}, {5000, terminate}, {0}};
+	struct fixture f;
+	(void)state;
+	owner = (struct active){0};
+	assert_int_equal(follow_as(&f, SILENT, &owner), DELIVERY_DELIVERED);
+	assert_int_equal(f.ended, OK);
+	assert_int_equal(f.told, ERR_STORE);
+	assert_in_range(f.told_ms, 1050, 1050 + SLACK_MS);
+	assert_int_equal(follow_as(&f, HEARD, &owner), DELIVERY_DELIVERED);
+	assert_int_equal(f.told, OK);
+}
+
+/* Another owns the shard: the loop ends with the next turn. */
+static void test_fenced(void **state)
+{
+	static const struct step PLAN[] = {{100, take_delivery}, {1000, fence}, {0}};
+	struct fixture f;
+	(void)state;
+	owner = (struct active){0};
+	assert_int_equal(follow_as(&f, PLAN, &owner), DELIVERY_DELIVERED);
+	assert_int_equal(f.ended, ERR_CONFLICT);
+	assert_in_range(edges.passed_ms, 1000, 1000 + SLACK_MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -424,6 +513,8 @@ int main(void)
 	    cmocka_unit_test(test_requests_are_tried_at_once),
 	    cmocka_unit_test(test_body_in_few_turns),
 	    cmocka_unit_test(test_stop),
+	    cmocka_unit_test(test_silent_journal),
+	    cmocka_unit_test(test_fenced),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);
