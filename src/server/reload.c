@@ -86,6 +86,18 @@ static void configure(struct server *s)
 	loop_configure(s->loop, (int64_t)s->config.drain_timeout_ms, s->config.disk_reserve);
 }
 
+/* A standby keeps them for when it is the owner. */
+static void keep_configured(struct server *s, struct configured *sources)
+{
+	if (s->api == NULL) {
+		configured_free(&s->configured);
+		s->configured = *sources;
+		return;
+	}
+	configured_set(sources, s->sources, s->api);
+	configured_free(sources);
+}
+
 void server_reload(struct server *s)
 {
 	struct config next;
@@ -109,8 +121,7 @@ void server_reload(struct server *s)
 	s->auth = auth;
 	s->inbound = secrets_load_inbound(&s->config);
 	configure(s);
-	configured_set(&sources, s->sources, s->api);
-	configured_free(&sources);
+	keep_configured(s, &sources);
 	config_warn(&s->config);
 	auth_free(old_auth);
 	inbound_free(old_inbound);
