@@ -171,7 +171,8 @@ static bool was_replayed(struct check *c, const struct event *e)
 }
 
 /* Looks at the deliveries of an event: all there, and as many open as it counts. */
-static void check_deliveries(struct check *c, const struct event *e)
+static void check_deliveries(struct check *c, const struct event *e,
+    const struct event_state *s)
 {
 	uint32_t open = 0;
 	bool readable = true;
@@ -188,14 +189,15 @@ static void check_deliveries(struct check *c, const struct event *e)
 		    ? 1
 		    : 0;
 	}
-	if (readable && open != e->open)
-		check_find(c, "it counts %u open deliveries, there are %u", e->open, open);
+	if (readable && s != NULL && open != s->open)
+		check_find(c, "it counts %u open deliveries, there are %u", s->open, open);
 }
 
 static void begin_event(struct check *c, struct slice value)
 {
 	struct reader r;
 	struct event *e = &c->event;
+	struct event_state s;
 	if (events_decode_head(value, e, &r) != OK) {
 		check_find(c, "the record is corrupt");
 		return;
@@ -210,8 +212,9 @@ static void begin_event(struct check *c, struct slice value)
 		check_find(c, "the session's or the event's name is malformed");
 	else if (history_find(c->txn, slice_of(e->session), &e->id) == ERR_NOTFOUND)
 		check_find(c, "history does not name it");
-	check_deliveries(c, e);
-	if (e->open > 0)
+	bool is_known = events_state(c->txn, e, &s) == OK; /* else its own row tells */
+	check_deliveries(c, e, is_known ? &s : NULL);
+	if (!is_known || s.open > 0)
 		return;
 	if (!was_replayed(c, e))
 		add(&c->over, &e->id);
@@ -418,21 +421,23 @@ static void row_settled(struct check *c, struct slice key, struct slice value)
 {
 	struct settled s;
 	struct event e;
+	struct event_state now;
 	if (retention_decode(key, value, &s) != OK) {
 		check_find(c, "the row is corrupt");
 		return;
 	}
-	if (events_get(c->txn, &s.event, &e, NULL) != OK)
+	if (events_get(c->txn, &s.event, &e, NULL) != OK ||
+	    events_state(c->txn, &e, &now) != OK)
 		return;
 	uint64_t cost = 0;
-	bool counts = e.open == 0 && (e.settled_ms == 0 || e.settled_ms == s.at_ms);
+	bool counts = now.open == 0 && (now.settled_ms == 0 || now.settled_ms == s.at_ms);
 	if (retention_cost(c->txn, &e, &cost) == OK && counts && s.cost != cost)
 		check_find(c, "it says %llu bytes, its event counts for %llu", U(s.cost),
 		    U(cost));
 	bool replayed = was_replayed(c, &e);
 	if (replayed)
 		(void)map_del(c->replayed, s.event.bytes, UUID_SIZE); /* if not deleted yet */
-	else if (e.open > 0)
+	else if (now.open > 0)
 		check_find(c, "its event has open deliveries, none of them replayed");
 	else
 		add(&c->over_entered, &s.event);
@@ -629,6 +634,24 @@ static void row_source(struct check *c, struct slice key, struct slice value)
 		check_find(c, "the row is corrupt");
 }
 
+/* open */
+
+static void row_open(struct check *c, struct slice key, struct slice value)
+{
+	struct event e;
+	struct event_state s;
+	struct uuid id;
+	if (events_decode_open(key, value, &id, &s) != OK) {
+		check_find(c, "the row is corrupt");
+		return;
+	}
+	enum err err = events_get(c->txn, &id, &e, NULL);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no such event");
+	else if (err == OK && (e.deliveries < 2 || e.has_state))
+		check_find(c, "its event needs no count: it has one delivery, or its own");
+}
+
 const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_META] = {row_meta, NULL},
     [DB_WEBHOOKS] = {row_webhook, NULL},
@@ -647,6 +670,7 @@ const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_REPLAYS] = {row_replay, NULL},
     [DB_USAGE] = {row_usage, NULL},
     [DB_SOURCES] = {row_source, NULL},
+    [DB_OPEN] = {row_open, NULL},
 };
 
 /* Two sets that must be one: what they hold, and where each was counted. */

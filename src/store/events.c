@@ -1,9 +1,12 @@
 /*
- * Events in pieces. The record of piece 0: version (1), created_ms (8), settled_ms (8),
- * deliveries (4), open (4), body_bytes (4), session (2 + n), name (2 + n), then
- * body bytes up to the piece's limit; of the others: body bytes alone. Each is
- * sealed (record.h). To change it: raise VERSION and decode the old form as well;
- * version 1 has no settled_ms.
+ * Events in pieces. The record of piece 0: version (1), created_ms (8), deliveries (4),
+ * body_bytes (4), session (2 + n), name (2 + n), then body bytes up to the piece's limit;
+ * of the others: body bytes alone. Each is sealed (record.h). To change it: raise VERSION
+ * and decode the old form as well.
+ *
+ * Version 2 has settled_ms (8) behind created_ms and open (4) behind deliveries, version 1
+ * `open` alone: then these count, and neither DB_OPEN nor the delivery. The first change makes
+ * it a record of this version.
  */
 #include "store/events.h"
 
@@ -15,7 +18,8 @@
 #include "store/migration.h"
 #include "store/usage.h"
 
-#define VERSION 2
+#define VERSION 3
+#define VERSION_WITH_STATE 2
 #define VERSION_WITHOUT_SETTLED 1
 #define PIECE_MAX 4000 /* bytes with the checksum; see events.h */
 #define KEY_SIZE (UUID_SIZE + 2)
@@ -46,21 +50,21 @@ static void encode_head(const struct event *e, struct buf *out)
 {
 	put_u8(out, VERSION);
 	put_i64(out, e->created_ms);
-	put_i64(out, e->settled_ms);
 	put_u32(out, e->deliveries);
-	put_u32(out, e->open);
 	put_u32(out, e->body_bytes);
 	put_text(out, slice_of(e->session));
 	put_text(out, slice_of(e->name));
 }
 
+/* Most come in the order of their keys, whose pages are then filled to the full. */
 static enum err put_piece(struct db_txn *txn, const struct uuid *id, uint16_t piece,
     struct buf *value)
 {
 	unsigned char key[KEY_SIZE];
 	struct slice at = make_key(id, piece, key);
 	record_seal(value, record_place(DB_EVENTS, at));
-	return db_put(txn, DB_EVENTS, at, buf_view(value));
+	enum err err = db_append(txn, DB_EVENTS, at, buf_view(value));
+	return err == ERR_EXISTS ? db_put(txn, DB_EVENTS, at, buf_view(value)) : err;
 }
 
 enum err events_put(struct db_txn *txn, const struct event *e, struct slice body)
@@ -100,12 +104,13 @@ enum err events_decode_head(struct slice value, struct event *e, struct reader *
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(r);
-	if (version != VERSION && version != VERSION_WITHOUT_SETTLED)
+	if (version < VERSION_WITHOUT_SETTLED || version > VERSION)
 		return ERR_CORRUPT;
+	head.has_state = version < VERSION;
 	head.created_ms = get_i64(r);
-	head.settled_ms = version == VERSION ? get_i64(r) : 0;
+	head.state.settled_ms = version == VERSION_WITH_STATE ? get_i64(r) : 0;
 	head.deliveries = get_u32(r);
-	head.open = get_u32(r);
+	head.state.open = head.has_state ? get_u32(r) : 0;
 	head.body_bytes = get_u32(r);
 	get_cstr(r, head.session, SESSION_MAX);
 	get_cstr(r, head.name, EVENT_MAX);
@@ -223,7 +228,74 @@ enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offs
 	return err;
 }
 
-/* Reads piece 0 for a change that an operation of its own can do without. */
+/* What is open */
+
+enum err events_decode_open(struct slice key, struct slice value, struct uuid *id,
+    struct event_state *out)
+{
+	struct reader r = reader_of(key);
+	struct slice bytes = get_bytes(&r, UUID_SIZE);
+	if (r.failed || r.left != 0)
+		return ERR_CORRUPT;
+	memcpy(id->bytes, bytes.ptr, bytes.len);
+	enum err err = record_open(value, record_place(DB_OPEN, key), &r);
+	if (err != OK)
+		return err;
+	struct event_state s = {.open = get_u32(&r)};
+	s.settled_ms = get_i64(&r);
+	if (r.failed || r.left != 0)
+		return ERR_CORRUPT;
+	*out = s;
+	return OK;
+}
+
+static enum err put_open(struct db_txn *txn, const struct uuid *id, const struct event_state *s)
+{
+	struct buf value = BUF_INIT(4 + 8 + RECORD_CHECKSUM);
+	put_u32(&value, s->open);
+	put_i64(&value, s->settled_ms);
+	record_seal(&value, record_place(DB_OPEN, uuid_slice(id)));
+	enum err err = db_put(txn, DB_OPEN, uuid_slice(id), buf_view(&value));
+	buf_fini(&value);
+	return err;
+}
+
+/* Of an event with one delivery. */
+static enum err state_of_one(struct db_txn *txn, const struct event *e, struct event_state *out)
+{
+	struct uuid id;
+	struct delivery d;
+	uuid_step(&e->id, 1, &id);
+	enum err err = queue_get(txn, &id, &d);
+	if (err != OK)
+		return err == ERR_NOTFOUND ? ERR_CORRUPT : err;
+	bool is_open = d.status == DELIVERY_WAITING || d.status == DELIVERY_DEAD;
+	*out = (struct event_state){
+	    .open = is_open ? 1 : 0,
+	    .settled_ms = is_open ? 0 : d.queued_ms,
+	};
+	return OK;
+}
+
+enum err events_state(struct db_txn *txn, const struct event *e, struct event_state *out)
+{
+	struct slice value;
+	struct uuid id;
+	if (e->has_state) {
+		*out = e->state;
+		return OK;
+	}
+	if (e->deliveries == 1)
+		return state_of_one(txn, e, out);
+	enum err err = db_get(txn, DB_OPEN, uuid_slice(&e->id), &value);
+	if (err == OK)
+		return events_decode_open(uuid_slice(&e->id), value, &id, out);
+	if (err == ERR_NOTFOUND)
+		*out = (struct event_state){.open = e->deliveries};
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+/* Reads an event for a change that an operation of its own can do without. */
 static enum err read_for_change(struct db_txn *txn, const struct uuid *id, struct event *e,
     struct reader *r)
 {
@@ -235,39 +307,63 @@ static enum err read_for_change(struct db_txn *txn, const struct uuid *id, struc
 	return ERR_NOTFOUND;
 }
 
-/* Writes piece 0 anew, with the body's first bytes that are left in *r. */
-static enum err write_head(struct db_txn *txn, const struct event *e, struct reader *r)
+/* The same of what several have open; of one the caller's own record tells. */
+static enum err state_for_change(struct db_txn *txn, const struct event *e,
+    struct event_state *s)
 {
-	struct buf changed = BUF_INIT(PIECE_MAX + 8); /* one of version 1 grows by so much */
-	encode_head(e, &changed);
-	buf_slice(&changed, get_bytes(r, r->left));
-	enum err err = put_piece(txn, &e->id, 0, &changed);
-	buf_fini(&changed);
-	return err;
+	enum err err = e->deliveries == 1 && !e->has_state ? OK : events_state(txn, e, s);
+	if (err != ERR_CORRUPT)
+		return err;
+	log_error("count of open deliveries is corrupt", LOG_S("table", "open"));
+	return ERR_NOTFOUND;
 }
 
-enum err events_release(struct db_txn *txn, const struct uuid *id, int64_t now_ms,
-    struct event *left)
+/* Writes what is open of `e`, whose body's first bytes are left in *r. */
+static enum err write_state(struct db_txn *txn, const struct event *e, struct reader *r,
+    const struct event_state *s)
 {
-	struct reader r;
-	enum err err = read_for_change(txn, id, left, &r);
-	if (err != OK)
-		return err;
-	left->open -= left->open > 0 ? 1 : 0;
-	if (left->open == 0) /* later than any time before: each has an entry of its own */
-		left->settled_ms = now_ms > left->settled_ms ? now_ms : left->settled_ms + 1;
-	return write_head(txn, left, &r);
+	enum err err = OK;
+	if (e->has_state) {
+		struct buf value = BUF_INIT(PIECE_MAX);
+		encode_head(e, &value);
+		buf_slice(&value, get_bytes(r, r->left));
+		err = put_piece(txn, &e->id, 0, &value);
+		buf_fini(&value);
+	}
+	return err == OK && e->deliveries != 1 ? put_open(txn, &e->id, s) : err;
 }
 
-enum err events_reopen(struct db_txn *txn, const struct uuid *id, struct event *before)
+enum err events_release(struct db_txn *txn, const struct delivery *d, int64_t now_ms,
+    struct event *e, struct event_state *left)
 {
 	struct reader r;
-	enum err err = read_for_change(txn, id, before, &r);
+	struct event_state s = {.open = 1};
+	enum err err = read_for_change(txn, &d->event_id, e, &r);
+	if (err == OK)
+		err = state_for_change(txn, e, &s);
 	if (err != OK)
 		return err;
-	struct event open = *before;
-	open.open++;
-	return write_head(txn, &open, &r);
+	s.open -= s.open > 0 ? 1 : 0;
+	if (s.open == 0 && e->deliveries == 1)
+		s.settled_ms = now_ms; /* as its record says */
+	else if (s.open == 0) /* later than any time before: each has an entry of its own */
+		s.settled_ms = now_ms > s.settled_ms ? now_ms : s.settled_ms + 1;
+	*left = s;
+	return write_state(txn, e, &r, &s);
+}
+
+enum err events_reopen(struct db_txn *txn, const struct delivery *d)
+{
+	struct reader r;
+	struct event e;
+	struct event_state s = {0};
+	enum err err = read_for_change(txn, &d->event_id, &e, &r);
+	if (err == OK)
+		err = state_for_change(txn, &e, &s);
+	if (err != OK)
+		return err;
+	s.open++;
+	return write_state(txn, &e, &r, &s);
 }
 
 uint64_t event_cost(const struct event *e)
@@ -290,6 +386,8 @@ enum err events_drop(struct db_txn *txn, const struct uuid *id)
 		unsigned char key[KEY_SIZE];
 		err = db_del(txn, DB_EVENTS, make_key(id, (uint16_t)piece, key));
 	}
+	if ((err == OK || err == ERR_NOTFOUND) && e.deliveries != 1)
+		err = db_del(txn, DB_OPEN, uuid_slice(id));
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -480,7 +578,6 @@ void publication_address(struct publication *p, const struct webhook *w)
 void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms)
 {
 	p->event.created_ms = now_ms;
-	p->event.open = p->event.deliveries;
 	p->event.body_bytes = (uint32_t)p->body.len;
 	idgen_take(ids, now_ms, p->event.deliveries + 1, &p->event.id);
 }

@@ -1,11 +1,14 @@
 /*
- * The table of events: each event's head and body, written once whatever its
- * fan-out, until its last delivery is settled and retention lets go of it.
+ * The table of events: each event's head and body, written once whatever its fan-out, until
+ * its last delivery is settled and retention lets go of it.
  *
  * Key: event id (16 bytes), piece number (2 bytes). Piece 0 holds the head and
  * the first bytes of the body, pieces 1, 2, … the rest. A piece is at most 4000
  * bytes: a larger value would take a run of pages, found by a linear
  * search of the free list, which a fragmented file makes slow.
+ *
+ * Whether it is open the record of its only delivery says; of several DB_OPEN has the count,
+ * from the first that is over on.
  */
 #ifndef STORE_EVENTS_H
 #define STORE_EVENTS_H
@@ -28,21 +31,26 @@
 
 #define EVENT_DELIVERIES_MAX UINT16_MAX /* above what max_webhooks_per_session allows */
 
+/* How far the deliveries of an event are; events_state() reads it. */
+struct event_state {
+	uint32_t open;      /* of these, waiting or dead: while there are any, it stays */
+	int64_t settled_ms; /* wall; when the last of them was over; 0: it never was */
+};
+
 struct event {
 	struct uuid id;
 	char session[SESSION_MAX + 1];
 	char name[EVENT_MAX + 1];
-	int64_t created_ms; /* wall */
-	uint32_t
-	    deliveries; /* made when it was published; their ids are the range behind `id` */
-	uint32_t open;  /* of these, waiting or dead: while there are any, it stays */
+	int64_t created_ms;  /* wall */
+	uint32_t deliveries; /* made at its publication; their ids are the range behind `id` */
 	uint32_t body_bytes;
-	int64_t settled_ms; /* wall; when the last of them was over; 0: it never was */
+	bool has_state; /* its record is one of before, which has `state`, too */
+	struct event_state state;
 };
 
 /*
- * Writes an event whose `open` deliveries the caller adds in the same transaction. A body over
- * EVENT_BODY_MAX, which nobody should come with, fails the transaction.
+ * Writes an event whose deliveries, all open, the caller adds in the same transaction. A body
+ * over EVENT_BODY_MAX, which nobody should come with, fails the transaction.
  */
 MUST_CHECK enum err events_put(struct db_txn *txn, const struct event *e, struct slice body);
 
@@ -60,19 +68,24 @@ MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct
 MUST_CHECK enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offset,
     char *out, size_t max, size_t *n);
 
-/*
- * One delivery less is open at `now_ms`; *left is the event as it is then, with `open` 0 when
- * that was the last. ERR_NOTFOUND where there is no such event, or one that cannot be read.
- */
-MUST_CHECK enum err events_release(struct db_txn *txn, const struct uuid *id, int64_t now_ms,
-    struct event *left);
+/* How far the deliveries of `e` are. ERR_CORRUPT where what tells is damaged or missing. */
+MUST_CHECK enum err events_state(struct db_txn *txn, const struct event *e,
+    struct event_state *out);
 
 /*
- * One delivery more is open: one that was over is sent again. *before is the event as it was.
- * ERR_NOTFOUND as in events_release().
+ * Delivery `d` is open no more since `now_ms`, as the caller has written in its record. *e is
+ * its event, *left how that stands, with `open` 0 when it was the last. ERR_NOTFOUND where
+ * there is no such event, or one that cannot be read.
  */
-MUST_CHECK enum err events_reopen(struct db_txn *txn, const struct uuid *id,
-    struct event *before);
+MUST_CHECK enum err events_release(struct db_txn *txn, const struct delivery *d, int64_t now_ms,
+    struct event *e, struct event_state *left);
+
+/* `d`, which was over, is open again; the caller writes it behind this. ERR_NOTFOUND too. */
+MUST_CHECK enum err events_reopen(struct db_txn *txn, const struct delivery *d);
+
+/* Decodes a row of DB_OPEN, of an event with several deliveries. ERR_CORRUPT. */
+MUST_CHECK enum err events_decode_open(struct slice key, struct slice value, struct uuid *id,
+    struct event_state *out);
 
 /*
  * Finds which event a delivery is of, by its id alone. ERR_NOTFOUND where that is not there or

@@ -23,12 +23,15 @@ static const enum db_table TABLES[] = {DB_HISTORY, DB_DEAD};
 static enum err add_event(struct db_txn *txn, const struct uuid *id, struct holding *h)
 {
 	struct event e = {.id = *id};
+	struct event_state now;
 	uint64_t cost = 0;
 	enum err err = events_get(txn, id, &e, NULL);
 	if (err == OK)
+		err = events_state(txn, &e, &now);
+	if (err == OK)
 		err = retention_cost(txn, &e, &cost);
 	if (err == OK)
-		h->n[e.open > 0 ? USAGE_OPEN : USAGE_HISTORY] += cost;
+		h->n[now.open > 0 ? USAGE_OPEN : USAGE_HISTORY] += cost;
 	return err;
 }
 

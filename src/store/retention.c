@@ -28,10 +28,13 @@ static struct slice settled_key(int64_t settled_ms, const struct uuid *id,
 	return (struct slice){.ptr = (const char *)out, .len = KEY_SIZE};
 }
 
-static enum err put_number(struct db_txn *txn, enum db_table t, struct slice key, uint64_t n)
+/* Most come in the order of time, whose pages are then filled to the full. */
+static enum err put_cost(struct db_txn *txn, struct slice key, uint64_t cost)
 {
-	unsigned char value[RECORD_NUMBER];
-	return db_put(txn, t, key, record_seal_number(n, record_place(t, key), value));
+	unsigned char bytes[RECORD_NUMBER];
+	struct slice value = record_seal_number(cost, record_place(DB_SETTLED, key), bytes);
+	enum err err = db_append(txn, DB_SETTLED, key, value);
+	return err == ERR_EXISTS ? db_put(txn, DB_SETTLED, key, value) : err;
 }
 
 /* Decodes a number; 0 for one that cannot be read. */
@@ -49,15 +52,14 @@ enum err retention_cost(struct db_txn *txn, const struct event *e, uint64_t *out
 	return err;
 }
 
-/* Enters an event that has no open delivery any more. */
-static enum err enter(struct db_txn *txn, const struct event *e)
+/* Enters an event that has no open delivery any more, since `settled_ms`. */
+static enum err enter(struct db_txn *txn, const struct event *e, int64_t settled_ms)
 {
 	unsigned char key[KEY_SIZE];
 	uint64_t cost = 0;
 	enum err err = retention_cost(txn, e, &cost);
 	if (err == OK)
-		err = put_number(txn, DB_SETTLED, settled_key(e->settled_ms, &e->id, key),
-		    cost);
+		err = put_cost(txn, settled_key(settled_ms, &e->id, key), cost);
 	if (err == OK)
 		usage_move(txn, slice_of(e->session), USAGE_OPEN, USAGE_HISTORY, cost);
 	return err;
@@ -65,12 +67,15 @@ static enum err enter(struct db_txn *txn, const struct event *e)
 
 enum err retention_settle(struct db_txn *txn, const struct delivery *d, int64_t now_ms)
 {
-	struct event left = {0};
-	enum err err = queue_put(txn, d);
+	struct event e = {0};
+	struct event_state left = {0};
+	struct delivery over = *d;
+	over.queued_ms = now_ms;
+	enum err err = queue_put(txn, &over);
 	if (err == OK)
-		err = events_release(txn, &d->event_id, now_ms, &left);
+		err = events_release(txn, d, now_ms, &e, &left);
 	if (err == OK && left.open == 0)
-		return enter(txn, &left);
+		return enter(txn, &e, left.settled_ms);
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -86,19 +91,22 @@ enum err retention_reopen(struct db_txn *txn, const struct delivery *d)
 {
 	unsigned char key[KEY_SIZE];
 	struct event e = {0};
+	struct event_state before = {0};
 	uint64_t cost = 0;
 	enum err err = events_get(txn, &d->event_id, &e, NULL);
-	bool is_over = err == OK && e.open == 0;
+	if (err == OK)
+		err = events_state(txn, &e, &before);
+	bool is_over = err == OK && before.open == 0;
 	if (is_over)
 		err = may_reopen(txn, &e, &cost);
 	if (err == OK || err == ERR_CORRUPT) /* which it logs */
-		err = events_reopen(txn, &d->event_id, &e);
+		err = events_reopen(txn, d);
 	if (err != OK || !is_over)
 		return err;
 	usage_move(txn, slice_of(e.session), USAGE_HISTORY, USAGE_OPEN, cost);
 	/* of an old record nobody knows when it was settled: that entry is overtaken */
-	if (e.settled_ms != 0)
-		err = db_del(txn, DB_SETTLED, settled_key(e.settled_ms, &e.id, key));
+	if (before.settled_ms != 0)
+		err = db_del(txn, DB_SETTLED, settled_key(before.settled_ms, &e.id, key));
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -137,9 +145,9 @@ enum err retention_decode(struct slice key, struct slice value, struct settled *
 }
 
 /* Whether the event was open again behind the entry; one of an old record does not tell. */
-static bool is_overtaken(const struct settled *s, const struct event *e)
+static bool is_overtaken(const struct settled *s, const struct event_state *now)
 {
-	return e->open > 0 || (e->settled_ms != 0 && e->settled_ms != s->at_ms);
+	return now->open > 0 || (now->settled_ms != 0 && now->settled_ms != s->at_ms);
 }
 
 /* Removes a settled event with the records of its deliveries, its attempts, its place. */
@@ -170,8 +178,13 @@ static enum err drop_event(struct db_txn *txn, const struct event *e, size_t *dr
 static enum err drop_entry(struct db_txn *txn, const struct settled *s, size_t *dropped)
 {
 	struct event e = {.id = s->event};
+	struct event_state now;
 	enum err err = events_get(txn, &s->event, &e, NULL);
-	if (err == ERR_NOTFOUND || (err == OK && is_overtaken(s, &e)))
+	if (err == ERR_NOTFOUND)
+		return OK;
+	if (err == OK)
+		err = events_state(txn, &e, &now);
+	if (err == OK && is_overtaken(s, &now))
 		return OK;
 	return err == OK || err == ERR_CORRUPT ? drop_event(txn, &e, dropped) : err;
 }
@@ -221,13 +234,16 @@ static enum err yield_event(struct db_txn *txn, struct yield *y, const struct uu
 {
 	unsigned char key[KEY_SIZE];
 	struct event e = {.id = *id};
+	struct event_state now = {0};
 	enum err err = events_get(txn, id, &e, NULL);
-	*went = err == OK && e.open == 0;
+	if (err == OK)
+		err = events_state(txn, &e, &now);
+	*went = err == OK && now.open == 0;
 	if (!*went)
 		return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 	err = drop_event(txn, &e, &y->dropped);
-	if (err == OK && e.settled_ms != 0)
-		err = db_del(txn, DB_SETTLED, settled_key(e.settled_ms, id, key));
+	if (err == OK && now.settled_ms != 0)
+		err = db_del(txn, DB_SETTLED, settled_key(now.settled_ms, id, key));
 	y->dropped++;
 	return err == ERR_NOTFOUND ? OK : err;
 }

@@ -77,7 +77,6 @@ static void publish(struct model *m)
 	struct publication p = {.targets = targets, .body = {BODY, pick(m, BODY_MAX)}};
 	p.event.id = take_id(m);
 	p.event.deliveries = (uint32_t)pick(m, 4); /* none too: then nothing is written */
-	p.event.open = p.event.deliveries;
 	p.event.body_bytes = (uint32_t)p.body.len;
 	(void)snprintf(p.event.session, sizeof(p.event.session), "%s", NAMES[session]);
 	m->events[slot].id = p.event.id;
