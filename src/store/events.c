@@ -2,7 +2,8 @@
  * Events in pieces. The record of piece 0: version (1), created_ms (8), deliveries (4),
  * body_bytes (4), session (2 + n), name (2 + n), then body bytes up to the piece's limit;
  * of the others: body bytes alone. Each is sealed (record.h). To change it: raise VERSION
- * and decode the old form as well.
+ * and decode the old form as well. Where bytes are attached it is version 4, with their number
+ * (4) behind body_bytes; they lie behind those of the body.
  *
  * Version 2 has settled_ms (8) behind created_ms and open (4) behind deliveries, version 1
  * `open` alone: then these count, and neither DB_OPEN nor the delivery. The first change makes
@@ -18,6 +19,7 @@
 #include "store/migration.h"
 #include "store/usage.h"
 
+#define VERSION_ATTACHED 4
 #define VERSION 3
 #define VERSION_WITH_STATE 2
 #define VERSION_WITHOUT_SETTLED 1
@@ -48,10 +50,12 @@ bool events_parse_key(struct slice key, struct uuid *id, uint16_t *piece)
 
 static void encode_head(const struct event *e, struct buf *out)
 {
-	put_u8(out, VERSION);
+	put_u8(out, e->attached_bytes > 0 ? VERSION_ATTACHED : VERSION);
 	put_i64(out, e->created_ms);
 	put_u32(out, e->deliveries);
 	put_u32(out, e->body_bytes);
+	if (e->attached_bytes > 0)
+		put_u32(out, e->attached_bytes);
 	put_text(out, slice_of(e->session));
 	put_text(out, slice_of(e->name));
 }
@@ -67,22 +71,35 @@ static enum err put_piece(struct db_txn *txn, const struct uuid *id, uint16_t pi
 	return err == ERR_EXISTS ? db_put(txn, DB_EVENTS, at, buf_view(value)) : err;
 }
 
+/* Appends the first of `from`'s bytes, as far as there is room in a piece. */
+static void fill_piece(struct slice *from, struct buf *value)
+{
+	size_t room = PIECE_MAX - RECORD_CHECKSUM - value->len;
+	size_t n = from->len < room ? from->len : room;
+	buf_append(value, from->ptr, n);
+	from->ptr += n;
+	from->len -= n;
+}
+
 enum err events_put(struct db_txn *txn, const struct event *e, struct slice body)
 {
+	return events_put_attached(txn, e, body, SLICE(""));
+}
+
+enum err events_put_attached(struct db_txn *txn, const struct event *e, struct slice body,
+    struct slice attached)
+{
 	struct buf value = BUF_INIT(PIECE_MAX);
-	if (body.len > EVENT_BODY_MAX)
+	if (body.len > EVENT_BODY_MAX || attached.len > EVENT_ATTACHED_MAX)
 		return db_txn_fail(txn, ERR_TOOBIG);
 	encode_head(e, &value);
 	enum err err = OK;
 	for (uint16_t piece = 0; err == OK; piece++) {
-		size_t room = PIECE_MAX - RECORD_CHECKSUM - value.len;
-		size_t n = body.len < room ? body.len : room;
-		buf_append(&value, body.ptr, n);
-		body.ptr += n;
-		body.len -= n;
+		fill_piece(&body, &value);
+		fill_piece(&attached, &value);
 		err = put_piece(txn, &e->id, piece, &value);
 		buf_reset(&value);
-		if (body.len == 0)
+		if (body.len + attached.len == 0)
 			break;
 	}
 	buf_fini(&value);
@@ -104,7 +121,7 @@ enum err events_decode_head(struct slice value, struct event *e, struct reader *
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(r);
-	if (version < VERSION_WITHOUT_SETTLED || version > VERSION)
+	if (version < VERSION_WITHOUT_SETTLED || version > VERSION_ATTACHED)
 		return ERR_CORRUPT;
 	head.has_state = version < VERSION;
 	head.created_ms = get_i64(r);
@@ -112,10 +129,12 @@ enum err events_decode_head(struct slice value, struct event *e, struct reader *
 	head.deliveries = get_u32(r);
 	head.state.open = head.has_state ? get_u32(r) : 0;
 	head.body_bytes = get_u32(r);
+	head.attached_bytes = version == VERSION_ATTACHED ? get_u32(r) : 0;
 	get_cstr(r, head.session, SESSION_MAX);
 	get_cstr(r, head.name, EVENT_MAX);
 	if (r->failed || head.deliveries > EVENT_DELIVERIES_MAX ||
-	    head.body_bytes > STORED_BODY_MAX)
+	    head.body_bytes > STORED_BODY_MAX ||
+	    head.attached_bytes > STORED_BODY_MAX - head.body_bytes)
 		return ERR_CORRUPT;
 	head.id = e->id; /* is the key's */
 	*e = head;
@@ -127,6 +146,14 @@ static enum err get_piece(struct db_txn *txn, const struct uuid *id, uint16_t pi
 {
 	unsigned char key[KEY_SIZE];
 	return db_get(txn, DB_EVENTS, make_key(id, piece, key), value);
+}
+
+/* Appends what a piece has of the body: what is attached may begin in it. */
+static void take_body(const struct event *e, struct reader *r, struct buf *body)
+{
+	size_t lacks = e->body_bytes - body->len;
+	bool ends = e->attached_bytes > 0 && r->left > lacks;
+	buf_slice(body, get_bytes(r, ends ? lacks : r->left));
 }
 
 enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
@@ -141,14 +168,14 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 	if (err != OK || body == NULL)
 		return err;
 	buf_reset(body);
-	buf_slice(body, get_bytes(&r, r.left));
+	take_body(e, &r, body);
 	for (uint16_t piece = 1; body->len < e->body_bytes && !body->failed; piece++) {
 		err = get_piece(txn, id, piece, &value);
 		if (err == OK)
 			err = open_piece(id, piece, value, &r);
 		if (err != OK)
 			return err == ERR_NOTFOUND ? ERR_CORRUPT : err;
-		buf_slice(body, get_bytes(&r, r.left));
+		take_body(e, &r, body);
 	}
 	return body->failed || body->len != e->body_bytes ? ERR_CORRUPT : OK;
 }
@@ -194,6 +221,12 @@ static enum err read_head(struct db_txn *txn, const struct uuid *id, struct even
 	return err == OK ? events_decode_head(value, e, r) : err;
 }
 
+/* How many bytes its pieces have, heads apart. */
+static size_t bytes_of(const struct event *e)
+{
+	return (size_t)e->body_bytes + e->attached_bytes;
+}
+
 /* Where in a body a piece begins, and at which of its bytes `offset` is. */
 static uint16_t piece_of(size_t first, size_t offset, size_t *at)
 {
@@ -210,7 +243,9 @@ enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offs
 	*n = 0;
 	enum err err = read_head(txn, id, &e, &r);
 	size_t first = err == OK ? r.left : 0;
-	while (err == OK && *n < max && offset + *n < e.body_bytes) {
+	size_t rest = err == OK && offset < bytes_of(&e) ? bytes_of(&e) - offset : 0;
+	max = max < rest ? max : rest;
+	while (err == OK && *n < max) {
 		struct slice value;
 		size_t at = 0;
 		uint16_t piece = piece_of(first, offset + *n, &at);
@@ -368,7 +403,7 @@ enum err events_reopen(struct db_txn *txn, const struct delivery *d)
 
 uint64_t event_cost(const struct event *e)
 {
-	return e->body_bytes + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST;
+	return bytes_of(e) + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST;
 }
 
 enum err events_drop(struct db_txn *txn, const struct uuid *id)
@@ -379,7 +414,7 @@ enum err events_drop(struct db_txn *txn, const struct uuid *id)
 	enum err err = read_head(txn, id, &e, &r);
 	if (err != OK && err != ERR_CORRUPT)
 		return err;
-	size_t rest = e.body_bytes > r.left ? e.body_bytes - r.left : 0;
+	size_t rest = bytes_of(&e) > r.left ? bytes_of(&e) - r.left : 0;
 	size_t pieces = 1 + (rest + each - 1) / each;
 	err = OK;
 	for (size_t piece = 0; piece < pieces && (err == OK || err == ERR_NOTFOUND); piece++) {
@@ -579,6 +614,7 @@ void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms)
 {
 	p->event.created_ms = now_ms;
 	p->event.body_bytes = (uint32_t)p->body.len;
+	p->event.attached_bytes = (uint32_t)p->attached.len;
 	idgen_take(ids, now_ms, p->event.deliveries + 1, &p->event.id);
 }
 
@@ -602,7 +638,7 @@ enum err publication_write(struct db_txn *txn, const struct publication *p)
 	if (p->event.deliveries == 0)
 		return OK;
 	struct slice session = slice_of(p->event.session);
-	enum err err = events_put(txn, &p->event, p->body);
+	enum err err = events_put_attached(txn, &p->event, p->body, p->attached);
 	if (err == OK)
 		err = history_put(txn, session, &p->event.id);
 	if (err == OK)

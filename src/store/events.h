@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/codec.h"
 #include "base/uuid.h"
+#include "domain/attachment.h"
 #include "domain/delivery.h"
 #include "domain/name.h"
 #include "store/db.h"
@@ -28,6 +29,8 @@
 #define EVENT_FRAME_MAX 256         /* bytes that its session, name and time may add */
 /* What is stored is never larger: whoever reads has room for it, and needs no other limit. */
 #define EVENT_BODY_MAX (EVENT_GIVEN_MAX + EVENT_FRAME_MAX)
+
+#define EVENT_ATTACHED_MAX (EVENT_GIVEN_MAX + ATTACHMENT_FRONT_MAX) /* bytes */
 
 #define EVENT_DELIVERIES_MAX UINT16_MAX /* above what max_webhooks_per_session allows */
 
@@ -44,7 +47,8 @@ struct event {
 	int64_t created_ms;  /* wall */
 	uint32_t deliveries; /* made at its publication; their ids are the range behind `id` */
 	uint32_t body_bytes;
-	bool has_state; /* its record is one of before, which has `state`, too */
+	uint32_t attached_bytes; /* of what lies behind the body (attachment.h); 0: nothing */
+	bool has_state;          /* its record is one of before, which has `state`, too */
 	struct event_state state;
 };
 
@@ -54,6 +58,10 @@ struct event {
  */
 MUST_CHECK enum err events_put(struct db_txn *txn, const struct event *e, struct slice body);
 
+/* The same with e->attached_bytes bytes behind the body, at most EVENT_ATTACHED_MAX. */
+MUST_CHECK enum err events_put_attached(struct db_txn *txn, const struct event *e,
+    struct slice body, struct slice attached);
+
 /*
  * Reads head and body; `body` is emptied first, NULL for the head alone. ERR_NOTFOUND,
  * ERR_CORRUPT.
@@ -62,8 +70,8 @@ MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct
     struct buf *body);
 
 /*
- * Copies bytes of an event's body from `offset` on into `out`, at most `max`; *n is how many, 0
- * behind its end. ERR_NOTFOUND, ERR_CORRUPT. O(max).
+ * Copies bytes of an event's body and what is attached behind it, from `offset` on, into `out`,
+ * at most `max`; *n is how many, 0 behind the end. ERR_NOTFOUND, ERR_CORRUPT. O(max).
  */
 MUST_CHECK enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offset,
     char *out, size_t max, size_t *n);
@@ -87,10 +95,7 @@ MUST_CHECK enum err events_reopen(struct db_txn *txn, const struct delivery *d);
 MUST_CHECK enum err events_decode_open(struct slice key, struct slice value, struct uuid *id,
     struct event_state *out);
 
-/*
- * Finds which event a delivery is of, by its id alone. ERR_NOTFOUND where that is not there or
- * cannot be read.
- */
+/* Finds which event a delivery is of, by its id. ERR_NOTFOUND; of what cannot be read, too. */
 MUST_CHECK enum err events_find_of(struct db_txn *txn, const struct uuid *delivery,
     struct uuid *event);
 
@@ -117,9 +122,7 @@ MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
  * event id (16); no value. A row is written with its event and dropped with it.
  */
 
-/*
- * Names the first event of `session` behind `passed`. ERR_NOTFOUND where it has none there.
- */
+/* Names the first event of `session` behind `passed`. ERR_NOTFOUND where it has none there. */
 MUST_CHECK enum err history_next(struct db_txn *txn, struct slice session,
     const struct uuid *passed, struct uuid *event);
 
@@ -127,11 +130,9 @@ MUST_CHECK enum err history_next(struct db_txn *txn, struct slice session,
 MUST_CHECK enum err history_put(struct db_txn *txn, struct slice session,
     const struct uuid *event);
 
-/* Removes it. ERR_NOTFOUND. */
+/* Removes it; looks whether it is there. ERR_NOTFOUND. */
 MUST_CHECK enum err history_del(struct db_txn *txn, struct slice session,
     const struct uuid *event);
-
-/* Looks whether it is there. ERR_NOTFOUND. */
 MUST_CHECK enum err history_find(struct db_txn *txn, struct slice session,
     const struct uuid *event);
 
@@ -156,14 +157,14 @@ MUST_CHECK enum err history_fill(struct db_txn *txn, bool *more);
  * publishers send and what waybill itself has to say take this one way to disk.
  */
 
-/* A webhook that a publication goes to. */
-struct target {
+struct target {           /* a webhook that a publication goes to */
 	uint64_t webhook; /* its number */
 };
 
 struct publication {
 	struct event event;     /* deliveries: how many targets there are */
 	struct slice body;      /* borrowed: canonical bytes */
+	struct slice attached;  /* borrowed: what lies behind them; mostly nothing */
 	struct target *targets; /* owned */
 };
 
@@ -194,7 +195,6 @@ MUST_CHECK enum err publication_write(struct db_txn *txn, const struct publicati
 /* The place in its webhook's queue of delivery `n`, 0 … deliveries - 1. */
 struct queue_place publication_place(const struct publication *p, uint32_t n);
 
-/* Frees what it owns. */
-void publication_fini(struct publication *p);
+void publication_fini(struct publication *p); /* frees what it owns */
 
 #endif

@@ -418,6 +418,87 @@ static void test_count_is_damaged(void **state)
 	db_abort(txn);
 }
 
+/* What is attached lies behind the body, and is nobody's body. */
+static void test_attached(void **state)
+{
+	static const size_t SIZES[] = {0, 1, 3940, 3947, 3955, 3992, 10000};
+	static const size_t ATTACHED[] = {1, 40, 3992, 9000, 100000};
+	struct store *s = *state;
+	struct buf got = BUF_INIT(200000);
+	for (size_t i = 0; i < COUNT(SIZES) * COUNT(ATTACHED); i++) {
+		size_t bytes = SIZES[i / COUNT(ATTACHED)];
+		size_t attached = ATTACHED[i % COUNT(ATTACHED)];
+		struct event e = make_event(9, "session", "message", bytes);
+		struct event read;
+		char *all = make_body(e.id.bytes[15], bytes + attached);
+		struct db_txn *txn = store_begin(s);
+		size_t n = 1;
+		uint64_t cost = event_cost(&e);
+		e.attached_bytes = (uint32_t)attached;
+		assert_true(event_cost(&e) == cost + attached);
+		assert_int_equal(events_put_attached(txn, &e, (struct slice){all, bytes},
+				     (struct slice){all + bytes, attached}),
+		    OK);
+		assert_int_equal(events_get(txn, &e.id, &read, &got), OK);
+		assert_int_equal(got.len, bytes);
+		if (bytes > 0)
+			assert_memory_equal(got.data, all, bytes);
+		assert_int_equal(read.attached_bytes, attached);
+		buf_reset(&got);
+		assert_true(buf_reserve(&got, bytes + attached + 1));
+		for (size_t at = 0; n > 0; at += n) { /* in parts that end anywhere */
+			assert_int_equal(events_read_body(txn, &e.id, at, got.data + at,
+					     i % 2 == 0 ? 4096 : 3991, &n),
+			    OK);
+			assert_true(at + n <= bytes + attached);
+			assert_int_equal(n == 0, at == bytes + attached);
+		}
+		assert_memory_equal(got.data, all, bytes + attached);
+		struct event_state left;
+		assert_int_equal(events_release(txn, of(&e.id), 5, &read, &left), OK);
+		assert_int_equal(read.attached_bytes, attached);
+		assert_int_equal(events_drop(txn, &e.id), OK);
+		if (count_pieces(txn) != 0)
+			fail_msg("%zu bytes, %zu attached", bytes, attached);
+		db_abort(txn);
+		free(all);
+	}
+	buf_fini(&got);
+}
+
+/* Of what is attached a part is missing, or there is more than the head says. */
+static void test_attached_damage(void **state)
+{
+	struct store *s = *state;
+	for (uint32_t said = 1; said <= 20001; said += 10000) {
+		struct event e = make_event(9, "session", "message", 100);
+		char *all = make_body(9, 100 + 10001);
+		struct db_txn *txn = store_begin(s);
+		char out[30000];
+		size_t n = 0;
+		e.attached_bytes = said;
+		assert_int_equal(events_put_attached(txn, &e, (struct slice){all, 100},
+				     (struct slice){all + 100, 10001}),
+		    OK);
+		enum err err = events_read_body(txn, &e.id, 100, out, sizeof(out), &n);
+		assert_int_equal(err, said > 10001 ? ERR_CORRUPT : OK);
+		if (err == OK)
+			assert_int_equal(n, said);
+		assert_int_equal(events_drop(txn, &e.id), OK);
+		db_abort(txn);
+		free(all);
+	}
+	/* none is so large */
+	struct event e = make_event(9, "session", "message", 0);
+	char *large = mem_array(EVENT_ATTACHED_MAX + 1, 1);
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(events_put_attached(txn, &e, SLICE(""),
+			     (struct slice){large, EVENT_ATTACHED_MAX + 1}),
+	    ERR_TOOBIG);
+	db_abort(txn);
+	free(large);
+}
+
 /* A body that is not as long as the head says. */
 static void test_wrong_length(void **state)
 {
@@ -480,6 +561,8 @@ int main(void)
 	    STORE_TEST(test_old_one_is_reopened),
 	    STORE_TEST(test_state_of_one),
 	    STORE_TEST(test_count_is_damaged),
+	    STORE_TEST(test_attached),
+	    STORE_TEST(test_attached_damage),
 	    STORE_TEST(test_damage),
 	    STORE_TEST(test_wrong_length),
 	    cmocka_unit_test(test_places_follow_ids),
