@@ -38,6 +38,7 @@ enum db_table {
 	DB_REPLAYS,        /* webhook number, or kind and session -> replay */
 	DB_USAGE,          /* session -> what it holds of the store */
 	DB_SOURCES,        /* source id -> source */
+	DB_OPEN,           /* event id -> how many of its several deliveries are open */
 	DB_TABLES
 };
 
@@ -48,9 +49,9 @@ struct db_txn;
 struct db_cursor;
 
 /*
- * Opens, and creates where there is none, the store in folder `dir`, locked
- * against a second process. `max_bytes`: how large the file may become.
- * ERR_IO, ERR_BUSY (in use), ERR_NOTFOUND (it was there, and is gone) or ERR_BROKEN, in words.
+ * Opens, or creates, the store in folder `dir`, locked against a second process. `max_bytes`:
+ * how large the file may become. ERR_IO, ERR_BUSY (in use), ERR_NOTFOUND (it was there, and is
+ * gone), ERR_BROKEN, in words.
  */
 MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out,
     struct problem *p);
@@ -191,10 +192,7 @@ uint64_t db_max_bytes(const struct db *db);
 /* Counts a table's rows, as the database keeps their number. The sticky error. */
 MUST_CHECK enum err db_rows(struct db_txn *txn, enum db_table t, uint64_t *out);
 
-/* The table's name, as in docs/architecture.md. */
-const char *db_table_name(enum db_table t);
-
-/* Frees reader slots of dead processes. Now and then. */
-void db_clear_readers(struct db *db);
+const char *db_table_name(enum db_table t); /* as in docs/architecture.md */
+void db_clear_readers(struct db *db);       /* of dead processes; now and then */
 
 #endif
