@@ -41,7 +41,7 @@ static const struct command COMMANDS[] = {
 	"publishes one event", REMOTE "  DATA             JSON; {} without it\n", false},
     {"source", command_source,
 	"add|list|show|rotate|remove [--url URL] [--token T] [--preset P] [--name N] "
-	"[--session S] [--secret S] [--verify-token T] [ID]",
+	"[--session S] [--secret S] [--verify-token T] [--body B] [--raw-headers N,N] [ID]",
 	"makes and shows sources: doors for other senders",
 	REMOTE
 	"  add              makes one, and prints the URL and the secret to paste\n"
@@ -53,7 +53,9 @@ static const struct command COMMANDS[] = {
 	"  --preset P       what it sends: waha, meta, github, … (docs/sources.md)\n"
 	"  --session S      that all its events are of; else the sender names it\n"
 	"  --secret S       that the sender has made; else one is drawn, if it takes one\n"
-	"  --verify-token T that is typed at Meta\n",
+	"  --verify-token T that is typed at Meta\n"
+	"  --body raw       the sender's own bytes go on, in place of envelopes\n"
+	"  --raw-headers N  names of its headers that go along, with commas between them\n",
 	false},
     {"backup", command_backup, "[--url URL] [--token T] [--ca-file FILE] DIR",
 	"copies the store of a running gateway", REMOTE, false},

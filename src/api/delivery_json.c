@@ -1,6 +1,12 @@
 /* Deliveries as JSON; see delivery_json.h. */
 #include "api/delivery_json.h"
 
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "domain/attachment.h"
+#include "domain/webhook_mask.h"
 #include "store/attempts.h"
 
 static const char *const STATUS_NAMES[] = {
@@ -132,6 +138,58 @@ static void write_head(const struct api_conf *conf, const struct event *e,
 	json_write_time(json, "created_at", d->created_ms);
 }
 
+/* Whether a header's value is a secret of those who talk with us. */
+static bool is_credential(struct slice name)
+{
+	static const struct slice NAMES[] = {SLICE_INIT("authorization"), SLICE_INIT("cookie")};
+	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+		if (name.len == NAMES[i].len &&
+		    strncasecmp(name.ptr, NAMES[i].ptr, name.len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void write_attachment(const struct attachment *a, size_t bytes, struct json_writer *json)
+{
+	json_open_object(json, "raw");
+	json_write_bytes(json, "content_type", a->type);
+	json_write_u64(json, "bytes", bytes);
+	json_open_object(json, "headers");
+	for (size_t i = 0; i < a->header_count; i++) {
+		const struct attachment_header *h = &a->headers[i];
+		json_write_name(json, h->name); /* a token: nothing in it is to be escaped */
+		json_write_bytes(json, NULL,
+		    is_credential(h->name) ? SLICE(WEBHOOK_MASK) : h->value);
+	}
+	json_close(json);
+	json_close(json);
+}
+
+enum err delivery_write_raw(struct db_txn *txn, const struct event *e, struct json_writer *json)
+{
+	struct attachment a;
+	size_t n = 0;
+	if (e->attached_bytes == 0)
+		return OK;
+	char *front = mem_array(ATTACHMENT_FRONT_MAX, 1);
+	enum err err = events_read_body(txn, &e->id, e->body_bytes, front, ATTACHMENT_FRONT_MAX,
+	    &n);
+	if (err == OK)
+		err = attachment_decode((struct slice){front, n}, &a);
+	if (err == OK)
+		write_attachment(&a, e->attached_bytes - (n - a.body.len), json);
+	free(front);
+	return err;
+}
+
+/* Whether the sender's bytes are what goes to its webhook; of one that is gone they may be. */
+static bool sends_raw(const struct api_conf *conf, const struct delivery *d)
+{
+	const struct webhook *w = registry_get(conf->registry, d->webhook);
+	return w == NULL || w->payload == PAYLOAD_ENVELOPE;
+}
+
 enum err delivery_write(const struct api_conf *conf, struct db_txn *txn, const struct event *e,
     const struct delivery *d, struct json_writer *json)
 {
@@ -146,6 +204,10 @@ enum err delivery_write(const struct api_conf *conf, struct db_txn *txn, const s
 	if (err == OK) {
 		json_open_object(json, NULL);
 		write_head(conf, e, d, &last, json);
+		if (sends_raw(conf, d))
+			err = delivery_write_raw(txn, e, json);
+	}
+	if (err == OK) {
 		json_open_array(json, "attempts");
 		err = attempts_each(txn, &d->id, first, DELIVERY_ATTEMPTS_MAX, write_attempt,
 		    json);

@@ -25,6 +25,13 @@ bool delivery_status_parse(struct slice name, enum delivery_status *out);
 MUST_CHECK enum err delivery_find_webhook(const struct api_conf *conf, struct db_txn *txn,
     const struct delivery *d, struct uuid *id);
 
+/*
+ * Writes what a source's sender has sent of event `e`, as the member "raw"; none where that is
+ * not kept. The store's error, ERR_CORRUPT.
+ */
+MUST_CHECK enum err delivery_write_raw(struct db_txn *txn, const struct event *e,
+    struct json_writer *json);
+
 /* Writes `d`, a delivery of event `e`. The store's error; what is written is then of no use. */
 MUST_CHECK enum err delivery_write(const struct api_conf *conf, struct db_txn *txn,
     const struct event *e, const struct delivery *d, struct json_writer *json);

@@ -91,7 +91,9 @@ static enum err write_event(struct call *c, struct json_writer *json)
 	if (err == OK) {
 		json_open_object(json, NULL);
 		write_head(&e, buf_view(&body), json);
-		err = write_deliveries(c, txn, &e, json);
+		err = delivery_write_raw(txn, &e, json);
+		if (err == OK)
+			err = write_deliveries(c, txn, &e, json);
 		if (err == OK)
 			json_close(json);
 	}

@@ -316,6 +316,9 @@ static void stamp(struct intake *in, const struct intake_conf *conf)
 		struct intake_item *item = &in->items[i];
 		item->publication.body = (struct slice){in->bodies.data + item->body_at,
 		    item->body_len};
+		if (item->attached_len > 0)
+			item->publication.attached = (struct slice){
+			    in->bodies.data + item->attached_at, item->attached_len};
 		publication_stamp(&item->publication, conf->ids, conf->now_ms);
 	}
 }
@@ -374,6 +377,18 @@ enum err intake_add(struct intake *in, const struct intake_conf *conf,
 		idempotency_set(&in->items[in->count - 1].key, scope, buf_view(&e->id),
 		    SLICE(""), SLICE(""), conf->now_ms + key_ms);
 	return err;
+}
+
+enum err intake_attach(struct intake *in, const struct attachment *a, struct problem *p)
+{
+	struct intake_item *last = &in->items[in->count - 1];
+	last->attached_at = in->bodies.len;
+	attachment_encode(a, &in->bodies);
+	if (in->bodies.failed || a->body.len > EVENT_GIVEN_MAX)
+		return too_large("what is passed on of the request", "", "max_body_bytes",
+		    EVENT_GIVEN_MAX, p);
+	last->attached_len = in->bodies.len - last->attached_at;
+	return OK;
 }
 
 void intake_cut(struct intake *in, size_t count, size_t bytes)

@@ -9,8 +9,8 @@
 #include "base/digest.h"
 #include "domain/envelope.h"
 #include "domain/source.h"
-#include "store/events.h"
 #include "store/idempotency.h"
+#include "store/publication.h"
 
 #define INTAKE_EVENTS_MAX 10000     /* in one request */
 #define INTAKE_DELIVERIES_MAX 50000 /* of a batch; one event alone may make any number */
@@ -27,10 +27,11 @@ struct intake_item {
 	struct publication publication;
 	uint64_t steps; /* of filters that were asked for it */
 	int64_t timestamp_s;
-	size_t body_at, body_len; /* in the intake's bodies */
-	bool has_timestamp;       /* named by the request */
-	bool missed;              /* of a source: a mapping found nothing */
-	struct idempotency key;   /* of its "id" */
+	size_t body_at, body_len;         /* in the intake's bodies */
+	size_t attached_at, attached_len; /* the same; mostly none */
+	bool has_timestamp;               /* named by the request */
+	bool missed;                      /* of a source: a mapping found nothing */
+	struct idempotency key;           /* of its "id" */
 	size_t repeats; /* 1 + the index of an earlier item with the same key; 0: none */
 	bool repeated;  /* out of apply: it was stored before */
 	struct answered answered;     /* out of apply: what its answer says */
@@ -84,6 +85,13 @@ void intake_make(struct intake *in, const struct intake_conf *conf, const char *
  */
 MUST_CHECK enum err intake_add(struct intake *in, const struct intake_conf *conf,
     const struct source_event *e, struct slice scope, int64_t key_ms, struct problem *p);
+
+/*
+ * Attaches what its sender has sent to the event that was added last. ERR_TOOBIG with the
+ * problem in words.
+ */
+MUST_CHECK enum err intake_attach(struct intake *in, const struct attachment *a,
+    struct problem *p);
 
 /* Takes those behind the first `count` out again, whose bodies took `bytes`. */
 void intake_cut(struct intake *in, size_t count, size_t bytes);

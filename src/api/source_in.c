@@ -9,6 +9,7 @@
 #include "api/publish_api.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/utf8.h"
 #include "domain/json_walk.h"
 #include "domain/url_form.h"
 
@@ -198,6 +199,42 @@ static enum err read_body(struct call *c, const struct source *s)
 	return err;
 }
 
+/* Whether it is UTF-8. */
+static bool is_text(struct slice bytes)
+{
+	const unsigned char *p = (const unsigned char *)bytes.ptr;
+	size_t len = 1;
+	for (size_t i = 0; i < bytes.len; i += len) {
+		len = p[i] < 0x80 ? 1 : utf8_len(p + i, bytes.len - i);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The same of a source whose sender's bytes go on as they are: what cannot be read is taken,
+ * too. The event says of it what can be said in JSON: a text as a string, else null.
+ */
+static enum err read_raw_body(struct call *c, const struct source *s)
+{
+	uint64_t most = c->api->conf.body_max;
+	struct buf *scratch = &c->api->scratch;
+	enum err err = read_body(c, s);
+	if (c->body.len > most || (err == OK && scratch->len <= most))
+		return err;
+	c->problem = (struct problem){0};
+	buf_reset(scratch);
+	struct json_writer json = JSON_WRITER(scratch);
+	if (err != OK && is_text(c->body))
+		json_write_text(&json, NULL, c->body);
+	if (scratch->len == 0 || scratch->len > most || !json_is_whole(&json)) {
+		buf_reset(scratch);
+		buf_puts(scratch, "null");
+	}
+	return OK;
+}
+
 /* Answers Slack's question whether we are there; false where it is none. */
 static bool answer_slack(struct call *c, struct source_entry *e)
 {
@@ -235,6 +272,34 @@ struct entering {
 	enum err err;
 };
 
+/* Whether a header that came can go on: it is there, and what a webhook's own may hold. */
+static bool is_value(struct slice value)
+{
+	char text[HEADER_VALUE_MAX + 1];
+	if (value.len == 0 || value.len > HEADER_VALUE_MAX)
+		return false;
+	memcpy(text, value.ptr, value.len);
+	text[value.len] = '\0';
+	return header_is_value(text);
+}
+
+/* Attaches what goes on of the request to its event. */
+static enum err attach(struct call *c, const struct source *s)
+{
+	char *const *names = NULL;
+	struct attachment a = {.type = http_header(c->http, "Content-Type"), .body = c->body};
+	size_t count = source_raw_headers(s, &names);
+	if (!is_value(a.type))
+		a.type = SLICE("application/octet-stream"); /* RFC 9110 section 8.3 */
+	for (size_t i = 0; i < count; i++) {
+		struct slice value = http_header(c->http, names[i]);
+		if (is_value(value))
+			a.headers[a.header_count++] = (struct attachment_header){
+			    slice_of(names[i]), value};
+	}
+	return intake_attach(publish_intake(c), &a, &c->problem);
+}
+
 static bool take_item(void *arg, struct slice item)
 {
 	struct entering *n = arg;
@@ -242,6 +307,8 @@ static bool take_item(void *arg, struct slice item)
 	source_map(s, n->arrival, item, &n->event);
 	n->err = intake_add(publish_intake(n->call), &n->conf, &n->event, buf_view(&n->scope),
 	    source_retention_ms(s), &n->call->problem);
+	if (n->err == OK && source_is_raw(s))
+		n->err = attach(n->call, s);
 	return n->err == OK;
 }
 
@@ -315,7 +382,8 @@ void handle_source_in(struct call *c)
 		return;
 	}
 	if (err == OK)
-		err = read_body(c, e->source);
+		err = source_is_raw(e->source) ? read_raw_body(c, e->source)
+					       : read_body(c, e->source);
 	if (err == OK && answer_slack(c, e))
 		return;
 	if (err == OK)

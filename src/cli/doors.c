@@ -23,6 +23,7 @@
 #define USAGE                                                                                  \
 	"usage: waybill source add [--url URL] [--token T] [--ca-file FILE] --name NAME\n"     \
 	"           [--preset P] [--session S] [--secret S] [--verify-token T]\n"              \
+	"           [--body envelope|raw] [--raw-headers NAME,NAME...]\n"                      \
 	"       waybill source list | show ID | rotate ID | remove ID\n"                       \
 	"           [--url URL] [--token T] [--ca-file FILE]\n"
 
@@ -126,7 +127,7 @@ static bool print_source(const struct asking *a, const char *verify_token)
 {
 	static const char *const MEMBERS[] = {"id", "name", "preset", "enabled", "session",
 	    "event", "event_id", "timestamp", "data", "split", "drop", "form", "challenge",
-	    "id_scope", "id_retention", "verify"};
+	    "body", "raw_headers", "id_scope", "id_retention", "verify"};
 	static const char *const COUNTS[] = {"events", "repeats", "missed", "refused",
 	    "last_at", "last_refused_at", "last_refused"};
 	struct slice source = buf_view(&a->canonical);
@@ -223,12 +224,22 @@ struct new_source {
 	const char *session;
 	const char *secret;
 	const char *verify_token;
+	const char *body;
+	const char *raw_headers; /* names, with commas between them */
 };
 
 static void write_given(struct json_writer *w, const char *name, const char *value)
 {
 	if (value != NULL)
 		json_write_bytes(w, name, slice_of(value));
+}
+
+static void write_raw_headers(struct json_writer *w, struct slice names)
+{
+	json_open_array(w, "raw_headers");
+	while (names.len > 0)
+		json_write_bytes(w, NULL, slice_trim(slice_cut(&names, ',')));
+	json_close(w);
 }
 
 static bool add(struct asking *a, const struct new_source *n)
@@ -240,6 +251,9 @@ static bool add(struct asking *a, const struct new_source *n)
 	write_given(&w, "preset", n->preset);
 	write_given(&w, "session", n->session);
 	write_given(&w, "verify_token", n->verify_token);
+	write_given(&w, "body", n->body);
+	if (n->raw_headers != NULL)
+		write_raw_headers(&w, slice_of(n->raw_headers));
 	if (n->secret != NULL) {
 		json_open_object(&w, "verify");
 		json_open_array(&w, "secrets");
@@ -332,11 +346,13 @@ int command_source(int argc, char **argv)
 	const struct remote_flag flags[] = {{"name", &n.name, NULL},
 	    {"preset", &n.preset, NULL}, {"session", &n.session, NULL},
 	    {"secret", &n.secret, NULL}, {"verify-token", &n.verify_token, NULL},
-	    {NULL, NULL, NULL}};
+	    {"body", &n.body, NULL}, {"raw-headers", &n.raw_headers, NULL}, {NULL, NULL, NULL}};
+	const size_t none = sizeof(flags) / sizeof(flags[0]) - 1;
 	(void)snprintf(command, sizeof(command), "waybill source %s", verb);
 	a.command = command;
 	argv[1] = command + strlen("waybill ");
-	if (!remote_read_more(&a.remote, adds ? flags : flags + 5, argc - 1, argv + 1, &first))
+	if (!remote_read_more(&a.remote, adds ? flags : flags + none, argc - 1, argv + 1,
+		&first))
 		return EXIT_USAGE;
 	bool has_id = !adds && strcmp(verb, "list") != 0;
 	if (argc - 1 - first != (has_id ? 1 : 0) || (adds && n.name == NULL))

@@ -1,6 +1,9 @@
 /* Request headers of an attempt; see attempt.h. Names and order are the contract's. */
 #include "courier/attempt.h"
 
+#include <string.h>
+#include <strings.h>
+
 #include "base/percent.h"
 #include "base/str.h"
 
@@ -27,6 +30,32 @@ static void put_header(void *arg, struct slice name, struct slice value)
 	client_own_header(arg, name, value);
 }
 
+/* Whether the webhook has a header of this name itself. */
+static bool has_header(const struct webhook *w, struct slice name)
+{
+	for (size_t i = 0; i < w->header_count; i++) {
+		const char *own = w->headers[i].name;
+		if (strlen(own) == name.len && strncasecmp(own, name.ptr, name.len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The sender's headers, but for those that the webhook sets. */
+static void put_raw_headers(struct client_request *q, const struct attempt *a)
+{
+	for (size_t i = 0; a->raw != NULL && i < a->raw->header_count; i++) {
+		const struct attachment_header *h = &a->raw->headers[i];
+		if (!has_header(a->webhook, h->name))
+			client_header(q, h->name, h->value);
+	}
+}
+
+static struct slice type_of(const struct attempt *a)
+{
+	return a->raw != NULL ? a->raw->type : slice_of(PAYLOAD_TYPES[a->webhook->payload]);
+}
+
 void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg)
 {
 	struct client_request *q = client_open(c);
@@ -35,7 +64,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	char delivery_id[UUID_TEXT_SIZE];
 	uuid_format(&a->delivery->event_id, event_id);
 	uuid_format(&a->delivery->id, delivery_id);
-	client_header(q, SLICE("Content-Type"), slice_of(PAYLOAD_TYPES[a->webhook->payload]));
+	client_header(q, SLICE("Content-Type"), type_of(a));
 	client_own_header(q, SLICE("X-Webhook-Event"), a->event);
 	put_session(q, a->session);
 	client_own_header(q, SLICE("X-Webhook-Id"), slice_of(event_id));
@@ -47,6 +76,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		    now_s, a->body};
 		sign_put_headers(sign_find_code(a->webhook->signature), &m, put_header, q);
 	}
+	put_raw_headers(q, a);
 	for (size_t i = 0; i < a->webhook->header_count; i++) {
 		const struct webhook_header *h = &a->webhook->headers[i];
 		client_header(q, slice_of(h->name), slice_of(h->value));

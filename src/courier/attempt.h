@@ -6,6 +6,7 @@
 #define COURIER_ATTEMPT_H
 
 #include "courier/client.h"
+#include "domain/attachment.h"
 #include "domain/delivery.h"
 #include "domain/sign.h"
 #include "domain/webhook.h"
@@ -22,6 +23,7 @@ struct attempt {
 	struct slice session;
 	struct slice event;
 	struct slice body;
+	const struct attachment *raw; /* `body` is its: so are the type and more; or NULL */
 	client_body_fn read; /* asked for the body as it is sent; NULL: it is in memory */
 	int64_t now_ms;      /* wall */
 };

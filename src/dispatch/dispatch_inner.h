@@ -9,6 +9,7 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/lanes.h"
 #include "dispatch/tenants.h"
+#include "domain/attachment.h"
 #include "domain/sign.h"
 
 struct endpoint {
@@ -28,6 +29,12 @@ struct endpoint {
 	bool idle;
 };
 
+/* What a source's sender has sent, with the bytes that it borrows from. */
+struct raw {
+	struct buf bytes;
+	struct attachment attachment;
+};
+
 /* A delivery between its claim and the commit of its outcome: an attempt, or dropped. */
 struct flight {
 	TAILQ_ENTRY(flight) link;
@@ -37,6 +44,7 @@ struct flight {
 	struct event event;
 	struct buf body;             /* as it is sent */
 	struct payload_body payload; /* how that is made of the event's */
+	struct raw *raw;             /* what is sent in its place, until it is; mostly NULL */
 	struct settlement settlement;
 	enum sched_result result; /* what the endpoint learns from it */
 	int64_t duration_us;

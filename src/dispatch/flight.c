@@ -11,6 +11,7 @@
 #include "courier/attempt.h"
 #include "dispatch/dispatch_inner.h"
 #include "store/events.h"
+#include "store/publication.h"
 
 #define STARTS_US 10000            /* so long attempts are started in one turn */
 #define BODIES_PER_TURN (2u << 20) /* bytes of theirs, which are still to be sent then */
@@ -21,9 +22,18 @@
 #define LOG_EVERY_MS 10000         /* between lines that say so, or who has its share */
 #define LANDED_MAX 1024            /* outcomes in memory while the store cannot be written */
 
+static void drop_raw(struct flight *f)
+{
+	if (f->raw != NULL)
+		buf_fini(&f->raw->bytes);
+	free(f->raw);
+	f->raw = NULL;
+}
+
 void flight_free(struct flight *f)
 {
 	TAILQ_REMOVE(&f->endpoint->flights, f, link);
+	drop_raw(f);
 	buf_fini(&f->body);
 	payload_fini(&f->payload);
 	settlement_fini(&f->settlement);
@@ -304,10 +314,48 @@ static void make_keys(struct endpoint *ep, const struct webhook *w)
 		ep->previous_key = sign_key_new(slice_of(w->previous_secret));
 }
 
+/*
+ * Reads what is attached to the event, where that is what goes to the webhook. The store's
+ * error, ERR_CORRUPT.
+ */
+static enum err read_raw(struct flight *f, const struct webhook *w, struct db_txn *txn)
+{
+	size_t n = 0;
+	const struct event *e = &f->event;
+	if (e->attached_bytes == 0 || w->payload != PAYLOAD_ENVELOPE)
+		return OK;
+	struct raw *raw = mem_new(sizeof(*raw));
+	f->raw = raw;
+	raw->bytes = BUF_INIT(EVENT_ATTACHED_MAX);
+	if (!buf_reserve(&raw->bytes, e->attached_bytes))
+		return ERR_CORRUPT;
+	enum err err = events_read_body(txn, &e->id, e->body_bytes, raw->bytes.data,
+	    e->attached_bytes, &n);
+	raw->bytes.len = n;
+	if (err == OK && n != e->attached_bytes)
+		err = ERR_CORRUPT;
+	return err == OK ? attachment_decode(buf_view(&raw->bytes), &raw->attachment) : err;
+}
+
+/* The body is the last part of what is attached behind the event's. */
+static void make_raw_body(struct flight *f)
+{
+	struct slice sent = f->raw->attachment.body;
+	f->payload = (struct payload_body){.head = BUF_INIT(0),
+	    .at = f->event.body_bytes + f->event.attached_bytes - sent.len,
+	    .len = sent.len};
+	buf_reset(&f->body);
+	buf_slice(&f->body, sent);
+}
+
 /* Makes what is sent of the event's body, which it has. */
 static void make_body(struct flight *f, const struct webhook *w)
 {
 	struct payload_body *p = &f->payload;
+	if (f->raw != NULL) {
+		make_raw_body(f);
+		return;
+	}
 	const struct payload_event e = {&f->settlement.delivery.event_id,
 	    slice_of(f->event.session), slice_of(f->event.name), buf_view(&f->body)};
 	payload_make(w->payload, &e, p);
@@ -368,12 +416,14 @@ static void start(struct dispatch *d, struct flight *f)
 	    .session = slice_of(f->event.session),
 	    .event = slice_of(f->event.name),
 	    .body = buf_view(&f->body),
+	    .raw = f->raw == NULL ? NULL : &f->raw->attachment,
 	    .now_ms = clock_system_ms(),
 	};
 	d->bytes_begun += f->body.len;
 	if (f->body.len > BODY_KEPT_MAX)
 		a.read = read_body;
 	attempt_send(d->conf.client, &a, on_result, f);
+	drop_raw(f);
 	if (a.read != NULL) /* it was there to be signed */
 		buf_fini(&f->body);
 }
@@ -475,6 +525,8 @@ static enum err take_off(struct dispatch *d, struct endpoint *ep,
 	enum err err = damaged ? events_find_of(txn, &delivery->id, event_id) : OK;
 	if (is_known(err))
 		err = events_get(txn, event_id, &f->event, &f->body);
+	if (err == OK)
+		err = read_raw(f, registry_get(d->conf.registry, ep->webhook), txn);
 	if (!is_known(err)) {
 		flight_free(f);
 		return err;

@@ -60,10 +60,9 @@ static enum err write_attempt(const struct settlement *s, struct db_txn *txn)
 	if (record.len == 0 || !usage_admits(txn, owner, attempts_row_cost(record)))
 		return OK;
 	enum err err = events_get(txn, &s->delivery.event_id, &e, NULL);
-	if (err == ERR_NOTFOUND || err == ERR_CORRUPT)
-		return OK; /* nobody could pay for it */
-	return err == OK ? attempts_put(txn, &e, &s->delivery.id, s->delivery.attempts, record)
-			 : err;
+	if (err == OK)
+		err = attempts_put(txn, &e, &s->delivery, record);
+	return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err; /* nobody could pay */
 }
 
 /*

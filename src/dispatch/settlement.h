@@ -9,7 +9,7 @@
 #include "domain/delivery.h"
 #include "domain/webhook.h"
 #include "store/dead_letters.h"
-#include "store/events.h"
+#include "store/publication.h"
 #include "store/turn.h"
 
 enum verdict {

@@ -38,7 +38,7 @@ struct delivery {
 	    place_ms; /* its place in the queue: the due time, or what it was first, in order */
 	uint16_t lane;     /* of its webhook's queue (domain/lane.h), before its place */
 	int64_t due_ms;    /* wall; when the next attempt may start */
-	int64_t queued_ms; /* wall; when it was given that due time */
+	int64_t queued_ms; /* wall; when it was given that due time; once over: since when */
 	uint32_t attempts; /* made so far, over all replays */
 	uint32_t
 	    replayed_at;  /* `attempts` when it was last replayed: the schedule starts there */

@@ -108,6 +108,17 @@ int64_t source_retention_ms(const struct source *s)
 	return s->plan->retention_ms;
 }
 
+bool source_is_raw(const struct source *s)
+{
+	return s->plan->is_raw;
+}
+
+size_t source_raw_headers(const struct source *s, char *const **names)
+{
+	*names = s->plan->raw_headers;
+	return s->plan->raw_header_count;
+}
+
 const char *source_form(const struct source *s)
 {
 	return s->plan->form;

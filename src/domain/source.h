@@ -98,6 +98,10 @@ const char *source_verify_token(const struct source *s);
 /* How long repeats are known; 0: not at all. */
 int64_t source_retention_ms(const struct source *s);
 
+/* Whether the sender's bytes go on as they came; the headers that go along: their count. */
+bool source_is_raw(const struct source *s);
+size_t source_raw_headers(const struct source *s, char *const **names);
+
 /* The field of a form that holds JSON; NULL: none. */
 const char *source_form(const struct source *s);
 

@@ -2,6 +2,7 @@
 #ifndef DOMAIN_SOURCE_INNER_H
 #define DOMAIN_SOURCE_INNER_H
 
+#include "domain/attachment.h"
 #include "domain/json_pointer.h"
 #include "domain/source.h"
 #include "domain/source_nats.h"
@@ -48,6 +49,9 @@ struct source_plan {
 	char *form;
 	enum source_challenge challenge;
 	char *verify_token;
+	bool is_raw; /* the sender's bytes go on as they came… */
+	char *raw_headers[ATTACHMENT_HEADERS_MAX]; /* …and these of its headers */
+	size_t raw_header_count;
 	bool by_id; /* repeats have the id alone in common, else event and id */
 	int64_t retention_ms;
 };

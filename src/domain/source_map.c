@@ -138,7 +138,7 @@ static void map_names(const struct source_plan *plan, const struct arrival *a,
 
 /*
  * What repeats have in common: their id, and unless that alone tells events apart, their event;
- * without an id all that they say.
+ * without an id all that they say, where it goes on raw to the byte.
  */
 static void map_id(const struct source_plan *plan, const struct arrival *a, struct slice item,
     struct source_event *out)
@@ -146,7 +146,7 @@ static void map_id(const struct source_plan *plan, const struct arrival *a, stru
 	struct buf id = BUF_INIT(SOURCE_ID_MAX);
 	put_value(plan, VALUE_ID, a, item, out, &id);
 	bool has_id = id.len > 0;
-	buf_slice(&out->id, has_id ? buf_view(&id) : item);
+	buf_slice(&out->id, has_id ? buf_view(&id) : plan->is_raw ? a->body : item);
 	buf_fini(&id);
 	if (!has_id || !plan->by_id) {
 		buf_putc(&out->id, '\0');

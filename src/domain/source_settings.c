@@ -1,5 +1,6 @@
 /* A source's settings: laid over a preset's or the former ones, and read into a plan. */
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -20,8 +21,9 @@
 /* All members, in the order in which they are kept and shown. */
 #define MEMBERS                                                                                \
 	"name preset type enabled session event event_id timestamp data split drop form "      \
-	"challenge verify_token id_scope id_retention verify " SOURCE_NATS_MEMBERS
-#define DOOR_MEMBERS "form challenge verify_token verify"
+	"challenge verify_token body raw_headers id_scope id_retention "                       \
+	"verify " SOURCE_NATS_MEMBERS
+#define DOOR_MEMBERS "form challenge verify_token body raw_headers verify"
 
 static void free_value(struct source_value *v)
 {
@@ -46,6 +48,8 @@ void source_plan_free(struct source_plan *plan)
 	json_pointer_free(plan->split);
 	for (size_t i = 0; i < plan->drops; i++)
 		json_pointer_free(plan->drop[i]);
+	for (size_t i = 0; i < plan->raw_header_count; i++)
+		free(plan->raw_headers[i]);
 	free(plan->form);
 	mem_forget(plan->verify_token);
 	free(plan);
@@ -220,9 +224,55 @@ static void refuse_others(struct members *m, const char *names, const char *type
 	}
 }
 
+/* Whether an earlier one of the names is the same: letters have no case. */
+static bool is_named_before(char *const names[], size_t at)
+{
+	for (size_t i = 0; i < at; i++) {
+		if (strcasecmp(names[i], names[at]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void read_raw_headers(struct members *m, struct source_plan *plan)
+{
+	members_texts(m, "raw_headers", ATTACHMENT_HEADERS_MAX, HEADER_NAME_MAX,
+	    plan->raw_headers, &plan->raw_header_count);
+	for (size_t i = 0; i < plan->raw_header_count; i++) {
+		if (!header_is_name(plan->raw_headers[i]) ||
+		    is_named_before(plan->raw_headers, i))
+			members_refuse(m, "raw_headers",
+			    "an array of names of headers, each once");
+		else if (header_is_reserved(plan->raw_headers[i]))
+			members_refuse(m, "raw_headers",
+			    "names of headers that deliveries do not set themselves, and "
+			    "that do not frame a request (docs/api.md)");
+	}
+	if (plan->raw_header_count > 0 && !plan->is_raw)
+		members_refuse(m, "raw_headers", "given where body is raw alone");
+}
+
+/* Reads what goes on: envelopes, or the bytes of each request. */
+static void read_raw(struct members *m, struct source_plan *plan)
+{
+	plan->is_raw = members_choice(m, "body", "envelope raw") == 1;
+	read_raw_headers(m, plan);
+	if (!plan->is_raw || plan->split == NULL)
+		return;
+	if (slice_eq(members_get(m, "split"), SLICE("\"\""))) { /* no part, but the whole */
+		json_pointer_free(plan->split);
+		plan->split = NULL;
+		return;
+	}
+	members_refuse(m, "split",
+	    "empty where body is raw: the sender's bytes are one request, and so one event; "
+	    "parts of them are nothing that it has sent or signed");
+}
+
 static void read_door(struct members *m, struct source_plan *plan)
 {
 	refuse_others(m, SOURCE_NATS_MEMBERS, "nats");
+	read_raw(m, plan);
 	plan->form = members_text(m, "form", HEADER_NAME_MAX);
 	plan->challenge = (enum source_challenge)members_choice(m, "challenge",
 	    "none meta slack");

@@ -185,10 +185,12 @@ static bool was_replayed(struct check *c, const struct event *e)
 }
 
 /* Looks at the deliveries of an event: all there, and as many open as it counts. */
-static void check_deliveries(struct check *c, const struct event *e)
+static void check_deliveries(struct check *c, const struct event *e,
+    const struct event_state *s)
 {
 	uint32_t open = 0;
 	uint32_t open_all = 0;
+	uint32_t for_all = 0;
 	bool readable = true;
 	for (uint32_t n = 1; n <= e->deliveries; n++) {
 		struct delivery d;
@@ -201,13 +203,20 @@ static void check_deliveries(struct check *c, const struct event *e)
 		readable = readable && err == OK;
 		bool is_open = err == OK &&
 		    (d.status == DELIVERY_WAITING || d.status == DELIVERY_DEAD);
+		bool is_for_all = err == OK && webhook_is_for_all(d.webhook);
+		for_all += is_for_all ? 1 : 0;
 		open += is_open ? 1 : 0;
-		open_all += is_open && webhook_is_for_all(d.webhook) ? 1 : 0;
+		open_all += is_open && is_for_all ? 1 : 0;
 	}
-	if (readable && open != e->open)
-		check_find(c, "it counts %u open deliveries, there are %u", e->open, open);
-	if (readable && open_all < e->open_all) /* more: from before they were counted */
-		check_find(c, "it counts %u open for all sessions, there are %u", e->open_all,
+	if (readable && for_all < e->for_all) /* more: of a record of before */
+		check_find(c, "it counts %u deliveries for all sessions, there are %u",
+		    e->for_all, for_all);
+	if (!readable || s == NULL)
+		return;
+	if (open != s->open)
+		check_find(c, "it counts %u open deliveries, there are %u", s->open, open);
+	if (open_all < s->open_all) /* more: from before they were counted */
+		check_find(c, "it counts %u open for all sessions, there are %u", s->open_all,
 		    open_all);
 }
 
@@ -215,6 +224,7 @@ static void begin_event(struct check *c, struct slice value)
 {
 	struct reader r;
 	struct event *e = &c->event;
+	struct event_state s;
 	if (events_decode_head(value, e, &r) != OK) {
 		check_find(c, "the record is corrupt");
 		return;
@@ -229,8 +239,9 @@ static void begin_event(struct check *c, struct slice value)
 		check_find(c, "the session's or the event's name is malformed");
 	else if (history_find(c->txn, slice_of(e->session), &e->id) == ERR_NOTFOUND)
 		check_find(c, "history does not name it");
-	check_deliveries(c, e);
-	if (e->open > 0)
+	bool is_known = events_state(c->txn, e, &s) == OK; /* else its own row tells */
+	check_deliveries(c, e, is_known ? &s : NULL);
+	if (!is_known || s.open > 0)
 		return;
 	if (!was_replayed(c, e))
 		add(&c->over, &e->id);
@@ -243,9 +254,10 @@ static void end_event(struct check *c)
 {
 	struct slice key = c->key;
 	c->key = uuid_slice(&c->event.id);
-	if (c->pieces > 0 && c->body_bytes != c->event.body_bytes)
-		check_find(c, "its pieces have %llu bytes of body, it counts %u",
-		    U(c->body_bytes), c->event.body_bytes);
+	uint64_t counted = (uint64_t)c->event.body_bytes + c->event.attached_bytes;
+	if (c->pieces > 0 && c->body_bytes != counted)
+		check_find(c, "its pieces have %llu bytes of body, it counts %llu",
+		    U(c->body_bytes), U(counted));
 	c->key = key;
 	c->pieces = 0;
 }
@@ -442,21 +454,23 @@ static void row_settled(struct check *c, struct slice key, struct slice value)
 {
 	struct settled s;
 	struct event e;
+	struct event_state now;
 	if (retention_decode(key, value, &s) != OK) {
 		check_find(c, "the row is corrupt");
 		return;
 	}
-	if (events_get(c->txn, &s.event, &e, NULL) != OK)
+	if (events_get(c->txn, &s.event, &e, NULL) != OK ||
+	    events_state(c->txn, &e, &now) != OK)
 		return;
 	uint64_t cost = 0;
-	bool counts = e.open == 0 && (e.settled_ms == 0 || e.settled_ms == s.at_ms);
+	bool counts = now.open == 0 && (now.settled_ms == 0 || now.settled_ms == s.at_ms);
 	if (retention_cost(c->txn, &e, &cost) == OK && counts && s.cost != cost)
 		check_find(c, "it says %llu bytes, its event counts for %llu", U(s.cost),
 		    U(cost));
 	bool replayed = was_replayed(c, &e);
 	if (replayed)
 		(void)map_del(c->replayed, s.event.bytes, UUID_SIZE); /* if not deleted yet */
-	else if (e.open > 0)
+	else if (now.open > 0)
 		check_find(c, "its event has open deliveries, none of them replayed");
 	else
 		add(&c->over_entered, &s.event);
@@ -590,9 +604,11 @@ static void row_history(struct check *c, struct slice key, struct slice value)
 		check_find(c, "the row is malformed");
 		return;
 	}
+	struct event_state now = {0};
 	enum err err = events_get(c->txn, &id, &e, NULL);
-	bool for_all_pay = err == OK && e.open_all > 0;
-	if (!for_all_pay || e.open > e.open_all)
+	bool for_all_pay = err == OK && events_state(c->txn, &e, &now) == OK &&
+	    now.open_all > 0;
+	if (!for_all_pay || now.open > now.open_all)
 		pass_session(c, session);
 	if (for_all_pay)
 		pass_for_all(c);
@@ -657,6 +673,24 @@ static void row_source(struct check *c, struct slice key, struct slice value)
 		check_find(c, "the row is corrupt");
 }
 
+/* open */
+
+static void row_open(struct check *c, struct slice key, struct slice value)
+{
+	struct event e;
+	struct event_state s;
+	struct uuid id;
+	if (events_decode_open(key, value, &id, &s) != OK) {
+		check_find(c, "the row is corrupt");
+		return;
+	}
+	enum err err = events_get(c->txn, &id, &e, NULL);
+	if (err == ERR_NOTFOUND)
+		check_find(c, "there is no such event");
+	else if (err == OK && (e.deliveries < 2 || e.has_state))
+		check_find(c, "its event needs no count: it has one delivery, or its own");
+}
+
 const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_META] = {row_meta, NULL},
     [DB_WEBHOOKS] = {row_webhook, NULL},
@@ -675,6 +709,7 @@ const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_REPLAYS] = {row_replay, NULL},
     [DB_USAGE] = {row_usage, NULL},
     [DB_SOURCES] = {row_source, NULL},
+    [DB_OPEN] = {row_open, NULL},
 };
 
 /* Two sets that must be one: what they hold, and where each was counted. */

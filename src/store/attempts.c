@@ -40,17 +40,21 @@ uint64_t attempts_place(const struct uuid *delivery, uint32_t number)
 }
 
 /* Most come in the order of their keys, whose pages are then filled to the full. */
-enum err attempts_put(struct db_txn *txn, const struct event *e, const struct uuid *delivery,
-    uint32_t number, struct slice record)
+enum err attempts_put(struct db_txn *txn, const struct event *e, const struct delivery *d,
+    struct slice record)
 {
 	unsigned char bytes[KEY_SIZE];
-	struct slice key = make_key(delivery, number, bytes);
+	struct slice key = make_key(&d->id, d->attempts, bytes);
+	struct event_state now;
 	uint64_t old = 0;
-	enum err err = db_append(txn, DB_ATTEMPTS, key, record);
+	enum err err = events_state_by(txn, e, d, &now);
+	if (err != OK)
+		return err;
+	err = db_append(txn, DB_ATTEMPTS, key, record);
 	if (err == ERR_EXISTS)
 		err = replace(txn, key, record, &old);
 	if (err == OK)
-		event_charge(txn, e, (int64_t)attempts_row_cost(record) - (int64_t)old);
+		event_charge(txn, e, &now, (int64_t)attempts_row_cost(record) - (int64_t)old);
 	return err;
 }
 

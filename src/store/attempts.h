@@ -49,11 +49,12 @@ void attempt_record_encode(const struct attempt_record *a, struct buf *out);
 MUST_CHECK enum err attempt_record_decode(struct reader *r, struct attempt_record *a);
 
 /*
- * Writes the row of attempt `number` of a delivery of `e`, which counts for those who pay for
- * that now (events.h); `record` is sealed (record.h).
+ * Writes the row of attempt d->attempts of `d`, a delivery of `e` whose status is as it is
+ * stored; it counts for those who pay for that now (events.h). `record` is sealed (record.h).
+ * ERR_CORRUPT where nobody can say who pays: nothing is written.
  */
 MUST_CHECK enum err attempts_put(struct db_txn *txn, const struct event *e,
-    const struct uuid *delivery, uint32_t number, struct slice record);
+    const struct delivery *d, struct slice record);
 
 /* What a row with such a record counts for, in bytes. */
 uint64_t attempts_row_cost(struct slice record);

@@ -84,6 +84,7 @@ static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_HISTORY] = "history",
     [DB_REPLAYS] = "replays",
     [DB_SOURCES] = "sources",
+    [DB_OPEN] = "open",
     [DB_USAGE] = "usage",
 };
 
@@ -650,6 +651,7 @@ static const bool IS_TRAFFIC[DB_TABLES] = {
     [DB_REPEATS_BY_AGE] = true,
     [DB_ATTEMPTS] = true,
     [DB_HISTORY] = true,
+    [DB_OPEN] = true,
 };
 
 /* The live pages of a table; 0 behind an error, which sticks. */

@@ -37,6 +37,7 @@ enum db_table {
 	DB_REPLAYS,        /* webhook number, or kind and session -> replay */
 	DB_USAGE,          /* session -> what it holds of the store */
 	DB_SOURCES,        /* source id -> source */
+	DB_OPEN,           /* event id -> how many of its several deliveries are open */
 	DB_TABLES
 };
 
@@ -47,9 +48,9 @@ struct db_txn;
 struct db_cursor;
 
 /*
- * Opens, and creates where there is none, the store in folder `dir`, locked
- * against a second process. `max_bytes`: how large the file may become.
- * ERR_IO, ERR_BUSY (in use), ERR_NOTFOUND (it was there, and is gone) or ERR_BROKEN, in words.
+ * Opens, or creates, the store in folder `dir`, locked against a second process. `max_bytes`:
+ * how large the file may become. ERR_IO, ERR_BUSY (in use), ERR_NOTFOUND (it was there, and is
+ * gone), ERR_BROKEN, in words.
  */
 MUST_CHECK enum err db_open(const char *dir, uint64_t max_bytes, struct db **out,
     struct problem *p);
@@ -83,10 +84,7 @@ MUST_CHECK enum err db_begin(struct db *db, struct db_txn **out);
 struct rows;
 void db_gather(struct db *db, struct rows *rows); /* what is written from here on; NULL: not */
 
-/*
- * Lets the companions write, before db_commit(), which does it else; what is written behind it
- * is not gathered. The sticky error.
- */
+/* Lets the companions write; what is written behind it is not gathered. The sticky error. */
 MUST_CHECK enum err db_prepare(struct db_txn *txn);
 
 /*

@@ -1,22 +1,25 @@
 /*
- * Events in pieces. The record of piece 0: version (1), created_ms (8), settled_ms (8),
- * deliveries (4), open_all (2), open (2), body_bytes (4), session (2 + n), name (2 + n), then
- * body bytes up to the piece's limit; of the others: body bytes alone. Each is
- * sealed (record.h). To change it: raise VERSION and decode the old form as well;
- * version 1 has no settled_ms. Where open_all was not kept yet there is a 0: the session pays.
+ * Events in pieces. The record of piece 0: version (1), created_ms (8), for_all (2),
+ * deliveries (2), body_bytes (4), session (2 + n), name (2 + n), then body bytes up to
+ * the piece's limit; of the others: body bytes alone. Each is sealed (record.h). To change it:
+ * raise VERSION and decode the old form as well. Where bytes are attached it is version 4, with
+ * their number (4) behind body_bytes; they lie behind those of the body.
+ *
+ * Version 2 has settled_ms (8) behind created_ms, then deliveries (4), open_all (2) and
+ * open (2); version 1 the same without settled_ms: then these count, and neither DB_OPEN nor
+ * the delivery. The first change makes it a record of this version. Where open_all was not
+ * kept yet there is a 0: the session pays.
  */
 #include "store/events.h"
 
-#include <stdlib.h>
-
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/record.h"
 #include "store/migration.h"
-#include "store/retention.h"
 #include "store/usage.h"
 
-#define VERSION 2
+#define VERSION_ATTACHED 4
+#define VERSION 3
+#define VERSION_WITH_STATE 2
 #define VERSION_WITHOUT_SETTLED 1
 #define PIECE_MAX 4000 /* bytes with the checksum; see events.h */
 #define KEY_SIZE (UUID_SIZE + 2)
@@ -45,42 +48,57 @@ bool events_parse_key(struct slice key, struct uuid *id, uint16_t *piece)
 
 static void encode_head(const struct event *e, struct buf *out)
 {
-	put_u8(out, VERSION);
+	put_u8(out, e->attached_bytes > 0 ? VERSION_ATTACHED : VERSION);
 	put_i64(out, e->created_ms);
-	put_i64(out, e->settled_ms);
-	put_u32(out, e->deliveries);
-	put_u16(out, (uint16_t)e->open_all);
-	put_u16(out, (uint16_t)e->open);
+	put_u16(out, (uint16_t)e->for_all);
+	put_u16(out, (uint16_t)e->deliveries);
 	put_u32(out, e->body_bytes);
+	if (e->attached_bytes > 0)
+		put_u32(out, e->attached_bytes);
 	put_text(out, slice_of(e->session));
 	put_text(out, slice_of(e->name));
 }
 
+/* Most come in the order of their keys, whose pages are then filled to the full. */
 static enum err put_piece(struct db_txn *txn, const struct uuid *id, uint16_t piece,
     struct buf *value)
 {
 	unsigned char key[KEY_SIZE];
 	struct slice at = make_key(id, piece, key);
 	record_seal(value, record_place(DB_EVENTS, at));
-	return db_put(txn, DB_EVENTS, at, buf_view(value));
+	enum err err = db_append(txn, DB_EVENTS, at, buf_view(value));
+	return err == ERR_EXISTS ? db_put(txn, DB_EVENTS, at, buf_view(value)) : err;
+}
+
+/* Appends the first of `from`'s bytes, as far as there is room in a piece. */
+static void fill_piece(struct slice *from, struct buf *value)
+{
+	size_t room = PIECE_MAX - RECORD_CHECKSUM - value->len;
+	size_t n = from->len < room ? from->len : room;
+	buf_append(value, from->ptr, n);
+	from->ptr += n;
+	from->len -= n;
 }
 
 enum err events_put(struct db_txn *txn, const struct event *e, struct slice body)
 {
+	return events_put_attached(txn, e, body, SLICE(""));
+}
+
+enum err events_put_attached(struct db_txn *txn, const struct event *e, struct slice body,
+    struct slice attached)
+{
 	struct buf value = BUF_INIT(PIECE_MAX);
-	if (body.len > EVENT_BODY_MAX)
+	if (body.len > EVENT_BODY_MAX || attached.len > EVENT_ATTACHED_MAX)
 		return db_txn_fail(txn, ERR_TOOBIG);
 	encode_head(e, &value);
 	enum err err = OK;
 	for (uint16_t piece = 0; err == OK; piece++) {
-		size_t room = PIECE_MAX - RECORD_CHECKSUM - value.len;
-		size_t n = body.len < room ? body.len : room;
-		buf_append(&value, body.ptr, n);
-		body.ptr += n;
-		body.len -= n;
+		fill_piece(&body, &value);
+		fill_piece(&attached, &value);
 		err = put_piece(txn, &e->id, piece, &value);
 		buf_reset(&value);
-		if (body.len == 0)
+		if (body.len + attached.len == 0)
 			break;
 	}
 	buf_fini(&value);
@@ -102,18 +120,23 @@ enum err events_decode_head(struct slice value, struct event *e, struct reader *
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(r);
-	if (version != VERSION && version != VERSION_WITHOUT_SETTLED)
+	if (version < VERSION_WITHOUT_SETTLED || version > VERSION_ATTACHED)
 		return ERR_CORRUPT;
+	head.has_state = version < VERSION;
 	head.created_ms = get_i64(r);
-	head.settled_ms = version == VERSION ? get_i64(r) : 0;
-	head.deliveries = get_u32(r);
-	head.open_all = get_u16(r);
-	head.open = get_u16(r);
+	head.state.settled_ms = version == VERSION_WITH_STATE ? get_i64(r) : 0;
+	head.for_all = head.has_state ? 0 : get_u16(r);
+	head.deliveries = head.has_state ? get_u32(r) : get_u16(r);
+	head.state.open_all = head.has_state ? get_u16(r) : 0;
+	head.state.open = head.has_state ? get_u16(r) : 0;
 	head.body_bytes = get_u32(r);
+	head.attached_bytes = version == VERSION_ATTACHED ? get_u32(r) : 0;
 	get_cstr(r, head.session, SESSION_MAX);
 	get_cstr(r, head.name, EVENT_MAX);
-	if (r->failed || head.deliveries > EVENT_DELIVERIES_MAX || head.open_all > head.open ||
-	    head.body_bytes > STORED_BODY_MAX)
+	if (r->failed || head.deliveries > EVENT_DELIVERIES_MAX ||
+	    head.for_all > head.deliveries || head.state.open_all > head.state.open ||
+	    head.body_bytes > STORED_BODY_MAX ||
+	    head.attached_bytes > STORED_BODY_MAX - head.body_bytes)
 		return ERR_CORRUPT;
 	head.id = e->id; /* is the key's */
 	*e = head;
@@ -125,6 +148,14 @@ static enum err get_piece(struct db_txn *txn, const struct uuid *id, uint16_t pi
 {
 	unsigned char key[KEY_SIZE];
 	return db_get(txn, DB_EVENTS, make_key(id, piece, key), value);
+}
+
+/* Appends what a piece has of the body: what is attached may begin in it. */
+static void take_body(const struct event *e, struct reader *r, struct buf *body)
+{
+	size_t lacks = e->body_bytes - body->len;
+	bool ends = e->attached_bytes > 0 && r->left > lacks;
+	buf_slice(body, get_bytes(r, ends ? lacks : r->left));
 }
 
 enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
@@ -139,14 +170,14 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 	if (err != OK || body == NULL)
 		return err;
 	buf_reset(body);
-	buf_slice(body, get_bytes(&r, r.left));
+	take_body(e, &r, body);
 	for (uint16_t piece = 1; body->len < e->body_bytes && !body->failed; piece++) {
 		err = get_piece(txn, id, piece, &value);
 		if (err == OK)
 			err = open_piece(id, piece, value, &r);
 		if (err != OK)
 			return err == ERR_NOTFOUND ? ERR_CORRUPT : err;
-		buf_slice(body, get_bytes(&r, r.left));
+		take_body(e, &r, body);
 	}
 	return body->failed || body->len != e->body_bytes ? ERR_CORRUPT : OK;
 }
@@ -192,6 +223,12 @@ static enum err read_head(struct db_txn *txn, const struct uuid *id, struct even
 	return err == OK ? events_decode_head(value, e, r) : err;
 }
 
+/* How many bytes its pieces have, heads apart. */
+static size_t bytes_of(const struct event *e)
+{
+	return (size_t)e->body_bytes + e->attached_bytes;
+}
+
 /* Where in a body a piece begins, and at which of its bytes `offset` is. */
 static uint16_t piece_of(size_t first, size_t offset, size_t *at)
 {
@@ -208,7 +245,9 @@ enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offs
 	*n = 0;
 	enum err err = read_head(txn, id, &e, &r);
 	size_t first = err == OK ? r.left : 0;
-	while (err == OK && *n < max && offset + *n < e.body_bytes) {
+	size_t rest = err == OK && offset < bytes_of(&e) ? bytes_of(&e) - offset : 0;
+	max = max < rest ? max : rest;
+	while (err == OK && *n < max) {
 		struct slice value;
 		size_t at = 0;
 		uint16_t piece = piece_of(first, offset + *n, &at);
@@ -226,7 +265,97 @@ enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offs
 	return err;
 }
 
-/* Reads piece 0 for a change that an operation of its own can do without. */
+/* What is open */
+
+enum err events_decode_open(struct slice key, struct slice value, struct uuid *id,
+    struct event_state *out)
+{
+	struct reader r = reader_of(key);
+	struct slice bytes = get_bytes(&r, UUID_SIZE);
+	if (r.failed || r.left != 0)
+		return ERR_CORRUPT;
+	memcpy(id->bytes, bytes.ptr, bytes.len);
+	enum err err = record_open(value, record_place(DB_OPEN, key), &r);
+	if (err != OK)
+		return err;
+	struct event_state s = {.open = get_u32(&r)};
+	s.open_all = get_u32(&r);
+	s.settled_ms = get_i64(&r);
+	if (r.failed || r.left != 0 || s.open_all > s.open)
+		return ERR_CORRUPT;
+	*out = s;
+	return OK;
+}
+
+enum err events_put_state(struct db_txn *txn, const struct event *e,
+    const struct event_state *s)
+{
+	if (e->deliveries == 1)
+		return OK;
+	struct buf value = BUF_INIT(4 + 4 + 8 + RECORD_CHECKSUM);
+	put_u32(&value, s->open);
+	put_u32(&value, s->open_all);
+	put_i64(&value, s->settled_ms);
+	record_seal(&value, record_place(DB_OPEN, uuid_slice(&e->id)));
+	enum err err = db_put(txn, DB_OPEN, uuid_slice(&e->id), buf_view(&value));
+	buf_fini(&value);
+	return err;
+}
+
+/* Whether its delivery's record tells how an event stands. */
+static bool is_of_one(const struct event *e)
+{
+	return e->deliveries == 1 && !e->has_state;
+}
+
+/* Of an event whose only delivery is open. */
+static struct event_state open_one(const struct delivery *d)
+{
+	return (
+	    struct event_state){.open = 1, .open_all = webhook_is_for_all(d->webhook) ? 1 : 0};
+}
+
+static struct event_state state_of_one(const struct delivery *d)
+{
+	return d->status == DELIVERY_WAITING || d->status == DELIVERY_DEAD
+	    ? open_one(d)
+	    : (struct event_state){.settled_ms = d->queued_ms};
+}
+
+enum err events_state(struct db_txn *txn, const struct event *e, struct event_state *out)
+{
+	struct slice value;
+	struct uuid id;
+	struct delivery d;
+	enum err err = OK;
+	if (e->has_state) {
+		*out = e->state;
+	} else if (e->deliveries == 1) {
+		uuid_step(&e->id, 1, &id);
+		err = queue_get(txn, &id, &d);
+		if (err == OK)
+			*out = state_of_one(&d);
+		return err == ERR_NOTFOUND ? ERR_CORRUPT : err;
+	} else {
+		err = db_get(txn, DB_OPEN, uuid_slice(&e->id), &value);
+		if (err == OK)
+			return events_decode_open(uuid_slice(&e->id), value, &id, out);
+		if (err == ERR_NOTFOUND)
+			*out = (struct event_state){e->deliveries, e->for_all, 0};
+	}
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
+enum err events_state_by(struct db_txn *txn, const struct event *e, const struct delivery *d,
+    struct event_state *out)
+{
+	if (!is_of_one(e))
+		return events_state(txn, e, out);
+	*out = state_of_one(d);
+	return OK;
+}
+
+/* Reads an event for a change that an operation of its own can do without. */
 static enum err read_for_change(struct db_txn *txn, const struct uuid *id, struct event *e,
     struct reader *r)
 {
@@ -238,61 +367,87 @@ static enum err read_for_change(struct db_txn *txn, const struct uuid *id, struc
 	return ERR_NOTFOUND;
 }
 
-/* Writes piece 0 anew, with the body's first bytes that are left in *r. */
-static enum err write_head(struct db_txn *txn, const struct event *e, struct reader *r)
+/* The same of how it stands; the record of an only delivery is the caller's: `of_one`. */
+static enum err state_for_change(struct db_txn *txn, const struct event *e,
+    struct event_state of_one, struct event_state *s)
 {
-	struct buf changed = BUF_INIT(PIECE_MAX + 8); /* one of version 1 grows by so much */
-	encode_head(e, &changed);
-	buf_slice(&changed, get_bytes(r, r->left));
-	enum err err = put_piece(txn, &e->id, 0, &changed);
-	buf_fini(&changed);
-	return err;
+	*s = of_one;
+	enum err err = is_of_one(e) ? OK : events_state(txn, e, s);
+	if (err != ERR_CORRUPT)
+		return err;
+	log_error("count of open deliveries is corrupt", LOG_S("table", "open"));
+	return ERR_NOTFOUND;
+}
+
+/* Writes what is open of `e`, whose body's first bytes are left in *r. */
+static enum err write_state(struct db_txn *txn, const struct event *e, struct reader *r,
+    const struct event_state *s)
+{
+	enum err err = OK;
+	if (e->has_state) {
+		struct buf value = BUF_INIT(PIECE_MAX);
+		encode_head(e, &value);
+		buf_slice(&value, get_bytes(r, r->left));
+		err = put_piece(txn, &e->id, 0, &value);
+		buf_fini(&value);
+	}
+	return err == OK ? events_put_state(txn, e, s) : err;
 }
 
 enum err events_release(struct db_txn *txn, const struct delivery *d, int64_t now_ms,
-    struct event *before, struct event *left)
+    struct event *e, struct event_state *before, struct event_state *left)
 {
 	struct reader r;
-	enum err err = read_for_change(txn, &d->event_id, before, &r);
+	enum err err = read_for_change(txn, &d->event_id, e, &r);
+	if (err == OK)
+		err = state_for_change(txn, e, open_one(d), before);
 	if (err != OK)
 		return err;
-	*left = *before;
-	left->open -= left->open > 0 ? 1 : 0;
-	if (webhook_is_for_all(d->webhook) && left->open_all > 0)
-		left->open_all--;
-	if (left->open_all > left->open) /* damaged: what is counted of it stays possible */
-		left->open_all = left->open;
-	if (left->open == 0) /* later than any time before: each has an entry of its own */
-		left->settled_ms = now_ms > left->settled_ms ? now_ms : left->settled_ms + 1;
-	return write_head(txn, left, &r);
+	struct event_state s = *before;
+	s.open -= s.open > 0 ? 1 : 0;
+	s.open_all -= webhook_is_for_all(d->webhook) && s.open_all > 0 ? 1 : 0;
+	if (s.open_all > s.open) /* damaged: what is counted of it stays possible */
+		s.open_all = s.open;
+	if (s.open == 0 && e->deliveries == 1)
+		s.settled_ms = now_ms; /* as its record says */
+	else if (s.open == 0) /* later than any time before: each has an entry of its own */
+		s.settled_ms = now_ms > s.settled_ms ? now_ms : s.settled_ms + 1;
+	*left = s;
+	return write_state(txn, e, &r, &s);
 }
 
-enum err events_reopen(struct db_txn *txn, const struct delivery *d, struct event *before,
-    struct event *now)
+enum err events_reopen(struct db_txn *txn, const struct delivery *d, struct event *e,
+    struct event_state *before, struct event_state *now)
 {
 	struct reader r;
-	enum err err = read_for_change(txn, &d->event_id, before, &r);
+	struct event_state over = {.settled_ms = d->queued_ms};
+	enum err err = read_for_change(txn, &d->event_id, e, &r);
+	if (err == OK)
+		err = state_for_change(txn, e, over, before);
 	if (err != OK)
 		return err;
 	*now = *before;
 	now->open += now->open < EVENT_DELIVERIES_MAX ? 1 : 0;
 	if (webhook_is_for_all(d->webhook) && now->open_all < now->open)
 		now->open_all++;
-	return write_head(txn, now, &r);
+	if (e->deliveries == 1)
+		now->settled_ms = 0; /* as its record will say */
+	return write_state(txn, e, &r, now);
 }
 
 uint64_t event_cost(const struct event *e)
 {
-	return e->body_bytes + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST;
+	return bytes_of(e) + EVENT_COST + (uint64_t)e->deliveries * DELIVERY_COST;
 }
 
-void event_charge(struct db_txn *txn, const struct event *e, int64_t bytes)
+void event_charge(struct db_txn *txn, const struct event *e, const struct event_state *s,
+    int64_t bytes)
 {
-	if (e->open == 0)
+	if (s->open == 0)
 		usage_change(txn, slice_of(e->session), USAGE_HISTORY, bytes);
-	if (e->open > e->open_all)
+	if (s->open > s->open_all)
 		usage_change(txn, slice_of(e->session), USAGE_OPEN, bytes);
-	if (e->open_all > 0)
+	if (s->open_all > 0)
 		usage_change(txn, SLICE(SESSION_ALL), USAGE_OPEN, bytes);
 }
 
@@ -304,13 +459,15 @@ enum err events_drop(struct db_txn *txn, const struct uuid *id)
 	enum err err = read_head(txn, id, &e, &r);
 	if (err != OK && err != ERR_CORRUPT)
 		return err;
-	size_t rest = e.body_bytes > r.left ? e.body_bytes - r.left : 0;
+	size_t rest = bytes_of(&e) > r.left ? bytes_of(&e) - r.left : 0;
 	size_t pieces = 1 + (rest + each - 1) / each;
 	err = OK;
 	for (size_t piece = 0; piece < pieces && (err == OK || err == ERR_NOTFOUND); piece++) {
 		unsigned char key[KEY_SIZE];
 		err = db_del(txn, DB_EVENTS, make_key(id, (uint16_t)piece, key));
 	}
+	if ((err == OK || err == ERR_NOTFOUND) && e.deliveries != 1)
+		err = db_del(txn, DB_OPEN, uuid_slice(id));
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -454,124 +611,4 @@ enum err history_fill(struct db_txn *txn, bool *more)
 	if (err == ERR_NOTFOUND)
 		return migration_end(txn, FILLED_KEY);
 	return err == OK ? migration_write(txn, FILLED_KEY, &place) : err;
-}
-
-uint64_t publication_match(struct publication *p, const struct registry *reg)
-{
-	size_t count = 0;
-	uint64_t steps = 0;
-	struct slice session = slice_of(p->event.session);
-	uint8_t *lanes = NULL;
-	uint64_t *numbers = registry_wanting(reg, session, slice_of(p->event.name), p->body,
-	    &steps, &count, &lanes);
-	if (count > 0)
-		p->targets = mem_array(count, sizeof(*p->targets));
-	for (size_t i = 0; i < count; i++)
-		p->targets[i] = (struct target){numbers[i],
-		    lanes == NULL ? LANE_NONE : lanes[i]};
-	p->event.deliveries = (uint32_t)count;
-	free(numbers);
-	free(lanes);
-	return steps;
-}
-
-void publication_match_as(struct publication *p, const struct publication *same)
-{
-	p->event.deliveries = same->event.deliveries;
-	if (same->event.deliveries == 0)
-		return;
-	p->targets = mem_array(same->event.deliveries, sizeof(*p->targets));
-	memcpy(p->targets, same->targets, same->event.deliveries * sizeof(*p->targets));
-}
-
-void publication_leave_out(struct publication *p, uint64_t webhook)
-{
-	uint32_t kept = 0;
-	for (uint32_t n = 0; n < p->event.deliveries; n++) {
-		if (p->targets[n].webhook != webhook)
-			p->targets[kept++] = p->targets[n];
-	}
-	p->event.deliveries = kept;
-}
-
-void publication_address(struct publication *p, const struct webhook *w)
-{
-	p->targets = mem_new(sizeof(*p->targets));
-	p->targets[0].webhook = w->number;
-	if (w->key != NULL)
-		p->targets[0].lane = lane_key_find(w->key, p->body);
-	p->event.deliveries = 1;
-}
-
-void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms)
-{
-	p->event.created_ms = now_ms;
-	p->event.open = p->event.deliveries;
-	p->event.body_bytes = (uint32_t)p->body.len;
-	idgen_take(ids, now_ms, p->event.deliveries + 1, &p->event.id);
-}
-
-static struct delivery make_delivery(const struct publication *p, uint32_t n)
-{
-	struct delivery d = {
-	    .event_id = p->event.id,
-	    .webhook = p->targets[n].webhook,
-	    .lane = p->targets[n].lane,
-	    .created_ms = p->event.created_ms,
-	    .place_ms = p->event.created_ms,
-	    .due_ms = p->event.created_ms,
-	    .queued_ms = p->event.created_ms,
-	    .status = DELIVERY_WAITING,
-	};
-	uuid_step(&p->event.id, n + 1, &d.id);
-	return d;
-}
-
-/*
- * Says in *e how many of the deliveries to webhooks for all sessions are open: all that go
- * there, or none where these have no room for the event. False: they are cancelled.
- */
-static bool open_for_all(struct db_txn *txn, const struct publication *p, struct event *e)
-{
-	e->open_all = 0;
-	for (uint32_t n = 0; n < e->deliveries; n++)
-		e->open_all += webhook_is_for_all(p->targets[n].webhook) ? 1 : 0;
-	if (usage_admits_waiting(txn, SLICE(SESSION_ALL), event_cost(e), e->open_all))
-		return true;
-	e->open -= e->open_all;
-	e->open_all = 0;
-	e->settled_ms = e->open == 0 ? e->created_ms : 0;
-	return false;
-}
-
-enum err publication_write(struct db_txn *txn, const struct publication *p)
-{
-	struct event e = p->event;
-	if (e.deliveries == 0)
-		return OK;
-	bool opens_for_all = open_for_all(txn, p, &e);
-	enum err err = events_put(txn, &e, p->body);
-	if (err == OK)
-		err = history_put(txn, slice_of(e.session), &e.id);
-	if (err == OK)
-		event_charge(txn, &e, (int64_t)event_cost(&e));
-	for (uint32_t n = 0; err == OK && n < e.deliveries; n++) {
-		struct delivery d = make_delivery(p, n);
-		bool waits = opens_for_all || !webhook_is_for_all(d.webhook);
-		d.status = waits ? DELIVERY_WAITING : DELIVERY_CANCELLED;
-		err = waits ? queue_add(txn, &d) : queue_put(txn, &d);
-	}
-	return err == OK && e.open == 0 ? retention_enter(txn, &e) : err;
-}
-
-struct queue_place publication_place(const struct publication *p, uint32_t n)
-{
-	struct delivery d = make_delivery(p, n);
-	return queue_place_of(&d);
-}
-
-void publication_fini(struct publication *p)
-{
-	free(p->targets);
-	p->targets = NULL;
 }

@@ -1,11 +1,14 @@
 /*
- * The table of events: each event's head and body, written once whatever its
- * fan-out, until its last delivery is settled and retention lets go of it.
+ * The table of events: each event's head and body, written once whatever its fan-out, until
+ * its last delivery is settled and retention lets go of it.
  *
  * Key: event id (16 bytes), piece number (2 bytes). Piece 0 holds the head and
  * the first bytes of the body, pieces 1, 2, … the rest. A piece is at most 4000
  * bytes: a larger value would take a run of pages, found by a linear
  * search of the free list, which a fragmented file makes slow.
+ *
+ * Whether it is open the record of its only delivery says; of several DB_OPEN has the count,
+ * from the first that is over on: without a row all that were made are open.
  */
 #ifndef STORE_EVENTS_H
 #define STORE_EVENTS_H
@@ -15,37 +18,50 @@
 #include "base/buf.h"
 #include "base/codec.h"
 #include "base/uuid.h"
+#include "domain/attachment.h"
 #include "domain/delivery.h"
 #include "domain/name.h"
 #include "store/db.h"
 #include "store/queue.h"
-#include "store/registry.h"
 
 #define EVENT_GIVEN_MAX (16u << 20) /* bytes; no setting allows a larger event */
 #define EVENT_FRAME_MAX 256         /* bytes that its session, name and time may add */
 /* What is stored is never larger: whoever reads has room for it, and needs no other limit. */
 #define EVENT_BODY_MAX (EVENT_GIVEN_MAX + EVENT_FRAME_MAX)
 
+#define EVENT_ATTACHED_MAX (EVENT_GIVEN_MAX + ATTACHMENT_FRONT_MAX) /* bytes */
+
 #define EVENT_DELIVERIES_MAX UINT16_MAX /* above what max_webhooks_per_session allows */
+
+/* How far the deliveries of an event are; events_state() reads it. */
+struct event_state {
+	uint32_t open;      /* of these, waiting or dead: while there are any, it stays */
+	uint32_t open_all;  /* of the open ones, those to webhooks for all sessions */
+	int64_t settled_ms; /* wall; when the last of them was over; 0: it never was */
+};
 
 struct event {
 	struct uuid id;
 	char session[SESSION_MAX + 1];
 	char name[EVENT_MAX + 1];
-	int64_t created_ms; /* wall */
-	uint32_t
-	    deliveries;    /* made when it was published; their ids are the range behind `id` */
-	uint32_t open;     /* of these, waiting or dead: while there are any, it stays */
-	uint32_t open_all; /* of the open ones, those to webhooks for all sessions */
+	int64_t created_ms;  /* wall */
+	uint32_t deliveries; /* made at its publication; their ids are the range behind `id` */
+	uint32_t for_all;    /* of them, those made for webhooks for all sessions */
 	uint32_t body_bytes;
-	int64_t settled_ms; /* wall; when the last of them was over; 0: it never was */
+	uint32_t attached_bytes; /* of what lies behind the body (attachment.h); 0: nothing */
+	bool has_state;          /* its record is one of before, which has `state`, too */
+	struct event_state state;
 };
 
 /*
- * Writes an event whose `open` deliveries the caller adds in the same transaction. A body over
- * EVENT_BODY_MAX, which nobody should come with, fails the transaction.
+ * Writes an event whose deliveries, all open, the caller adds in the same transaction. A body
+ * over EVENT_BODY_MAX, which nobody should come with, fails the transaction.
  */
 MUST_CHECK enum err events_put(struct db_txn *txn, const struct event *e, struct slice body);
+
+/* The same with e->attached_bytes bytes behind the body, at most EVENT_ATTACHED_MAX. */
+MUST_CHECK enum err events_put_attached(struct db_txn *txn, const struct event *e,
+    struct slice body, struct slice attached);
 
 /*
  * Reads head and body; `body` is emptied first, NULL for the head alone. ERR_NOTFOUND,
@@ -55,31 +71,44 @@ MUST_CHECK enum err events_get(struct db_txn *txn, const struct uuid *id, struct
     struct buf *body);
 
 /*
- * Copies bytes of an event's body from `offset` on into `out`, at most `max`; *n is how many, 0
- * behind its end. ERR_NOTFOUND, ERR_CORRUPT. O(max).
+ * Copies bytes of an event's body and what is attached behind it, from `offset` on, into `out`,
+ * at most `max`; *n is how many, 0 behind the end. ERR_NOTFOUND, ERR_CORRUPT. O(max).
  */
 MUST_CHECK enum err events_read_body(struct db_txn *txn, const struct uuid *id, size_t offset,
     char *out, size_t max, size_t *n);
 
+/* How far the deliveries of `e` are. ERR_CORRUPT where what tells is damaged or missing. */
+MUST_CHECK enum err events_state(struct db_txn *txn, const struct event *e,
+    struct event_state *out);
+
+/* The same by `d`, one of them, as it is stored: where it is the only one nothing is read. */
+MUST_CHECK enum err events_state_by(struct db_txn *txn, const struct event *e,
+    const struct delivery *d, struct event_state *out);
+
+/* Writes how far they are, behind events_put(); of a single one its own record says it. */
+MUST_CHECK enum err events_put_state(struct db_txn *txn, const struct event *e,
+    const struct event_state *s);
+
 /*
- * Delivery `d` of its event is open no more at `now_ms`; *before is the event as it was, *left
- * as it is then, with `open` 0 when that was the last. ERR_NOTFOUND where there is no such
- * event, or one that cannot be read.
+ * Delivery `d` is open no more since `now_ms`, as the caller has written in its record. *e is
+ * its event, *before and *left how that stood and stands, with `open` 0 when it was the last.
+ * ERR_NOTFOUND where there is no such event, or one that cannot be read.
  */
 MUST_CHECK enum err events_release(struct db_txn *txn, const struct delivery *d, int64_t now_ms,
-    struct event *before, struct event *left);
+    struct event *e, struct event_state *before, struct event_state *left);
 
 /*
- * Delivery `d`, which was over, is open again: it is sent again. *before and *now are its event
- * as it was and as it is. ERR_NOTFOUND as in events_release().
+ * Delivery `d`, which is over, will be open again; the caller writes it behind this. *e,
+ * *before and *now, and ERR_NOTFOUND, as in events_release().
  */
-MUST_CHECK enum err events_reopen(struct db_txn *txn, const struct delivery *d,
-    struct event *before, struct event *now);
+MUST_CHECK enum err events_reopen(struct db_txn *txn, const struct delivery *d, struct event *e,
+    struct event_state *before, struct event_state *now);
 
-/*
- * Finds which event a delivery is of, by its id alone. ERR_NOTFOUND where that is not there or
- * cannot be read.
- */
+/* Decodes a row of DB_OPEN, of an event with several deliveries. ERR_CORRUPT. */
+MUST_CHECK enum err events_decode_open(struct slice key, struct slice value, struct uuid *id,
+    struct event_state *out);
+
+/* Finds which event a delivery is of, by its id. ERR_NOTFOUND; of what cannot be read, too. */
 MUST_CHECK enum err events_find_of(struct db_txn *txn, const struct uuid *delivery,
     struct uuid *event);
 
@@ -99,10 +128,12 @@ MUST_CHECK enum err events_decode_head(struct slice value, struct event *e, stru
 uint64_t event_cost(const struct event *e);
 
 /*
- * Adds `bytes` to what is held by each who pays for `e`: its session while a delivery to one of
- * its webhooks is open, SESSION_ALL while one to a webhook for all is; then it is history.
+ * Adds `bytes` to what is held by each who pays for `e` as it stands: its session while a
+ * delivery to one of its webhooks is open, SESSION_ALL while one to a webhook for all is; then
+ * it is history.
  */
-void event_charge(struct db_txn *txn, const struct event *e, int64_t bytes);
+void event_charge(struct db_txn *txn, const struct event *e, const struct event_state *s,
+    int64_t bytes);
 
 /* Removes an event, its deliveries' records apart. ERR_NOTFOUND. */
 MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
@@ -112,9 +143,7 @@ MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
  * event id (16); no value. A row is written with its event and dropped with it.
  */
 
-/*
- * Names the first event of `session` behind `passed`. ERR_NOTFOUND where it has none there.
- */
+/* Names the first event of `session` behind `passed`. ERR_NOTFOUND where it has none there. */
 MUST_CHECK enum err history_next(struct db_txn *txn, struct slice session,
     const struct uuid *passed, struct uuid *event);
 
@@ -122,11 +151,9 @@ MUST_CHECK enum err history_next(struct db_txn *txn, struct slice session,
 MUST_CHECK enum err history_put(struct db_txn *txn, struct slice session,
     const struct uuid *event);
 
-/* Removes it. ERR_NOTFOUND. */
+/* Removes it; looks whether it is there. ERR_NOTFOUND. */
 MUST_CHECK enum err history_del(struct db_txn *txn, struct slice session,
     const struct uuid *event);
-
-/* Looks whether it is there. ERR_NOTFOUND. */
 MUST_CHECK enum err history_find(struct db_txn *txn, struct slice session,
     const struct uuid *event);
 
@@ -145,56 +172,5 @@ bool history_parse_key(struct slice key, struct slice *session, struct uuid *eve
  * looked at, which it keeps in DB_META until it is through. *more: there are others.
  */
 MUST_CHECK enum err history_fill(struct db_txn *txn, bool *more);
-
-/*
- * A publication: an event and those it goes to, written in one transaction. What
- * publishers send and what waybill itself has to say take this one way to disk.
- */
-
-/* A webhook that a publication goes to. */
-struct target {
-	uint64_t webhook; /* its number */
-	uint16_t lane;    /* in its queue (domain/lane.h) */
-};
-
-struct publication {
-	struct event event;     /* deliveries: how many targets there are */
-	struct slice body;      /* borrowed: canonical bytes */
-	struct target *targets; /* owned */
-};
-
-/*
- * Names those of the session's webhooks that are enabled and want the event, whose session,
- * name and body are set, and the lanes that it has in their queues. Returns how many steps of
- * filters that took.
- */
-uint64_t publication_match(struct publication *p, const struct registry *reg);
-
-/*
- * The same without a look-up, where `same` has been matched, of the same session and name,
- * and no filter of the session asks for more.
- */
-void publication_match_as(struct publication *p, const struct publication *same);
-
-/* Takes a webhook out of those that it goes to, if it is among them. */
-void publication_leave_out(struct publication *p, uint64_t webhook);
-
-/* Makes it go to one webhook only. */
-void publication_address(struct publication *p, const struct webhook *w);
-
-/* Gives the event its id and time, and each delivery the id behind it. */
-void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms);
-
-/*
- * Writes the event and its deliveries; one that goes nowhere is not written. Where SESSION_ALL
- * may hold no more, those to webhooks for all sessions are cancelled, and counted (usage.h).
- */
-MUST_CHECK enum err publication_write(struct db_txn *txn, const struct publication *p);
-
-/* The place in its webhook's queue of delivery `n`, 0 … deliveries - 1. */
-struct queue_place publication_place(const struct publication *p, uint32_t n);
-
-/* Frees what it owns. */
-void publication_fini(struct publication *p);
 
 #endif

@@ -127,14 +127,24 @@ struct queue_place queue_place_of(const struct delivery *d)
 	return (struct queue_place){.place_ms = d->place_ms, .id = d->id, .lane = d->lane};
 }
 
-enum err queue_put(struct db_txn *txn, const struct delivery *d)
+/* Writes the record; of one that is new, `is_new`, the key is mostly the last. */
+static enum err put_record(struct db_txn *txn, const struct delivery *d, bool is_new)
 {
 	struct buf value = BUF_INIT(RECORD_MAX);
 	delivery_encode(d, &value);
 	record_seal(&value, record_place(DB_DELIVERIES, uuid_slice(&d->id)));
-	enum err err = db_put(txn, DB_DELIVERIES, uuid_slice(&d->id), buf_view(&value));
+	enum err err = ERR_EXISTS;
+	if (is_new)
+		err = db_append(txn, DB_DELIVERIES, uuid_slice(&d->id), buf_view(&value));
+	if (err == ERR_EXISTS)
+		err = db_put(txn, DB_DELIVERIES, uuid_slice(&d->id), buf_view(&value));
 	buf_fini(&value);
 	return err;
+}
+
+enum err queue_put(struct db_txn *txn, const struct delivery *d)
+{
+	return put_record(txn, d, false);
 }
 
 enum err queue_decode(const struct uuid *id, struct slice value, struct delivery *out)
@@ -157,12 +167,12 @@ enum err queue_get(struct db_txn *txn, const struct uuid *id, struct delivery *o
 	return err;
 }
 
-/* Writes the record of `d` and its place. */
-static enum err put_place(struct db_txn *txn, const struct delivery *d)
+/* Writes the record of `d`, which may be new, and its place. */
+static enum err put_place(struct db_txn *txn, const struct delivery *d, bool is_new)
 {
 	unsigned char key[KEY_SIZE];
 	struct queue_place place = queue_place_of(d);
-	enum err err = queue_put(txn, d);
+	enum err err = put_record(txn, d, is_new);
 	if (err != OK)
 		return err;
 	return db_put(txn, DB_QUEUE, make_key(d->webhook, &place, key), SLICE(""));
@@ -170,7 +180,7 @@ static enum err put_place(struct db_txn *txn, const struct delivery *d)
 
 enum err queue_add(struct db_txn *txn, const struct delivery *d)
 {
-	enum err err = put_place(txn, d);
+	enum err err = put_place(txn, d, d->attempts == 0);
 	if (err == OK)
 		backlog_change(txn, d->webhook, 1);
 	return err;
@@ -196,7 +206,7 @@ enum err queue_move(struct db_txn *txn, const struct delivery *d, int64_t old_pl
 	struct queue_place old = queue_place_of(d);
 	old.place_ms = old_place_ms;
 	enum err err = remove_place(txn, d->webhook, &old);
-	return err == OK ? put_place(txn, d) : err;
+	return err == OK ? put_place(txn, d, false) : err;
 }
 
 enum err queue_remove(struct db_txn *txn, const struct delivery *d)
@@ -470,7 +480,7 @@ static enum err order_row(struct db_txn *txn, const struct queue_order *order,
 	if (d.lane == place->lane && d.place_ms == place->place_ms)
 		return OK;
 	err = remove_place(txn, d.webhook, place);
-	return err == OK ? put_place(txn, &d) : err;
+	return err == OK ? put_place(txn, &d, false) : err;
 }
 
 enum err queue_order(struct db_txn *txn, uint64_t webhook, const struct queue_order *order,

@@ -27,18 +27,21 @@ static enum err add_event(struct db_txn *txn, const struct uuid *id, bool for_al
     struct holding *h)
 {
 	struct event e = {.id = *id};
+	struct event_state now;
 	uint64_t cost = 0;
 	enum err err = events_get(txn, id, &e, NULL);
+	if (err == OK)
+		err = events_state(txn, &e, &now);
 	if (err == OK)
 		err = retention_cost(txn, &e, &cost);
 	if (err != OK)
 		return err;
 	if (for_all)
-		h->n[USAGE_OPEN] += e.open_all > 0 ? cost : 0;
-	else if (e.open == 0)
+		h->n[USAGE_OPEN] += now.open_all > 0 ? cost : 0;
+	else if (now.open == 0)
 		h->n[USAGE_HISTORY] += cost;
 	else
-		h->n[USAGE_OPEN] += e.open > e.open_all ? cost : 0;
+		h->n[USAGE_OPEN] += now.open > now.open_all ? cost : 0;
 	return OK;
 }
 

@@ -28,13 +28,13 @@ static struct slice settled_key(int64_t settled_ms, const struct uuid *id,
 	return (struct slice){.ptr = (const char *)out, .len = KEY_SIZE};
 }
 
-/* Enters a number; most come in the order of their times, behind all others. */
-static enum err put_number(struct db_txn *txn, enum db_table t, struct slice key, uint64_t n)
+/* Most come in the order of time, whose pages are then filled to the full. */
+static enum err put_cost(struct db_txn *txn, struct slice key, uint64_t cost)
 {
-	unsigned char value[RECORD_NUMBER];
-	struct slice sealed = record_seal_number(n, record_place(t, key), value);
-	enum err err = db_append(txn, t, key, sealed);
-	return err == ERR_EXISTS ? db_put(txn, t, key, sealed) : err;
+	unsigned char bytes[RECORD_NUMBER];
+	struct slice value = record_seal_number(cost, record_place(DB_SETTLED, key), bytes);
+	enum err err = db_append(txn, DB_SETTLED, key, value);
+	return err == ERR_EXISTS ? db_put(txn, DB_SETTLED, key, value) : err;
 }
 
 /* Decodes a number; 0 for one that cannot be read. */
@@ -52,56 +52,64 @@ enum err retention_cost(struct db_txn *txn, const struct event *e, uint64_t *out
 	return err;
 }
 
-enum err retention_enter(struct db_txn *txn, const struct event *e)
+/* Enters an event that counts for `cost` bytes, since `settled_ms`. */
+static enum err enter(struct db_txn *txn, const struct event *e, int64_t settled_ms,
+    uint64_t cost)
 {
 	unsigned char key[KEY_SIZE];
+	return put_cost(txn, settled_key(settled_ms, &e->id, key), cost);
+}
+
+enum err retention_enter(struct db_txn *txn, const struct event *e, int64_t settled_ms)
+{
 	uint64_t cost = 0;
 	enum err err = retention_cost(txn, e, &cost);
-	return err == OK
-	    ? put_number(txn, DB_SETTLED, settled_key(e->settled_ms, &e->id, key), cost)
-	    : err;
+	return err == OK ? enter(txn, e, settled_ms, cost) : err;
 }
 
 /* Whether the same pay for an event at two times (event_charge()). */
-static bool is_paid_alike(const struct event *a, const struct event *b)
+static bool is_paid_alike(const struct event_state *a, const struct event_state *b)
 {
 	return (a->open == 0) == (b->open == 0) && (a->open_all > 0) == (b->open_all > 0) &&
 	    (a->open > a->open_all) == (b->open > b->open_all);
 }
 
-/* From now on those pay for an event who do so as it is now. */
-static enum err recharge(struct db_txn *txn, const struct event *before,
-    const struct event *now)
+/* From now on those pay for an event who do so as it is now; *cost is what it counts for. */
+static enum err recharge(struct db_txn *txn, const struct event *e,
+    const struct event_state *before, const struct event_state *now, uint64_t *cost)
 {
-	uint64_t cost = 0;
-	if (is_paid_alike(before, now))
-		return OK;
-	enum err err = retention_cost(txn, now, &cost);
-	event_charge(txn, before, -(int64_t)cost);
-	event_charge(txn, now, (int64_t)cost);
-	return err;
+	enum err err = retention_cost(txn, e, cost);
+	if (err != OK)
+		return err;
+	event_charge(txn, e, before, -(int64_t)*cost);
+	event_charge(txn, e, now, (int64_t)*cost);
+	return OK;
 }
 
 enum err retention_settle(struct db_txn *txn, const struct delivery *d, int64_t now_ms)
 {
-	struct event before = {0};
-	struct event left = {0};
-	enum err err = queue_put(txn, d);
+	struct event e = {0};
+	struct event_state before = {0};
+	struct event_state left = {0};
+	struct delivery over = *d;
+	uint64_t cost = 0;
+	over.queued_ms = now_ms;
+	enum err err = queue_put(txn, &over);
 	if (err == OK)
-		err = events_release(txn, d, now_ms, &before, &left);
-	if (err == OK)
-		err = recharge(txn, &before, &left);
-	if (err == OK && left.open == 0)
-		return retention_enter(txn, &left);
-	return err == ERR_NOTFOUND ? OK : err;
+		err = events_release(txn, d, now_ms, &e, &before, &left);
+	if (err != OK || (left.open > 0 && is_paid_alike(&before, &left)))
+		return err == ERR_NOTFOUND ? OK : err;
+	err = recharge(txn, &e, &before, &left, &cost);
+	return err == OK && left.open == 0 ? enter(txn, &e, left.settled_ms, cost) : err;
 }
 
 /* Whether who is to pay for an event again, as `d` is open again, may hold it. */
-static enum err may_reopen(struct db_txn *txn, const struct event *e, const struct delivery *d)
+static enum err may_reopen(struct db_txn *txn, const struct event *e,
+    const struct event_state *s, const struct delivery *d)
 {
 	const struct usage *u = db_companion_of(txn, DB_COUNTS_USAGE);
 	bool for_all = webhook_is_for_all(d->webhook);
-	bool pays = for_all ? e->open_all > 0 : e->open > e->open_all;
+	bool pays = for_all ? s->open_all > 0 : s->open > s->open_all;
 	uint64_t cost = 0;
 	enum err err = pays ? OK : retention_cost(txn, e, &cost);
 	if (err != OK || pays)
@@ -113,19 +121,23 @@ enum err retention_reopen(struct db_txn *txn, const struct delivery *d)
 {
 	unsigned char key[KEY_SIZE];
 	struct event e = {0};
-	struct event now = {0};
+	struct event_state before = {0};
+	struct event_state now = {0};
+	uint64_t cost = 0;
 	enum err err = events_get(txn, &d->event_id, &e, NULL);
 	if (err == OK)
-		err = may_reopen(txn, &e, d);
-	if (err == OK || err == ERR_CORRUPT) /* which it logs */
-		err = events_reopen(txn, d, &e, &now);
+		err = events_state_by(txn, &e, d, &before);
 	if (err == OK)
-		err = recharge(txn, &e, &now);
-	if (err != OK || e.open > 0)
+		err = may_reopen(txn, &e, &before, d);
+	if (err == OK || err == ERR_CORRUPT) /* which it logs */
+		err = events_reopen(txn, d, &e, &before, &now);
+	if (err == OK && !is_paid_alike(&before, &now))
+		err = recharge(txn, &e, &before, &now, &cost);
+	if (err != OK || before.open > 0)
 		return err;
 	/* of an old record nobody knows when it was settled: that entry is overtaken */
-	if (e.settled_ms != 0)
-		err = db_del(txn, DB_SETTLED, settled_key(e.settled_ms, &e.id, key));
+	if (before.settled_ms != 0)
+		err = db_del(txn, DB_SETTLED, settled_key(before.settled_ms, &e.id, key));
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -164,9 +176,9 @@ enum err retention_decode(struct slice key, struct slice value, struct settled *
 }
 
 /* Whether the event was open again behind the entry; one of an old record does not tell. */
-static bool is_overtaken(const struct settled *s, const struct event *e)
+static bool is_overtaken(const struct settled *s, const struct event_state *now)
 {
-	return e->open > 0 || (e->settled_ms != 0 && e->settled_ms != s->at_ms);
+	return now->open > 0 || (now->settled_ms != 0 && now->settled_ms != s->at_ms);
 }
 
 /* Removes a settled event with the records of its deliveries, its attempts, its place. */
@@ -186,7 +198,7 @@ static enum err drop_event(struct db_txn *txn, const struct event *e, size_t *dr
 		err = history_del(txn, slice_of(e->session), &e->id);
 	if (err != OK && err != ERR_NOTFOUND)
 		return err;
-	event_charge(txn, e, -(int64_t)cost);
+	usage_change(txn, slice_of(e->session), USAGE_HISTORY, -(int64_t)cost);
 	return events_drop(txn, &e->id);
 }
 
@@ -197,8 +209,13 @@ static enum err drop_event(struct db_txn *txn, const struct event *e, size_t *dr
 static enum err drop_entry(struct db_txn *txn, const struct settled *s, size_t *dropped)
 {
 	struct event e = {.id = s->event};
+	struct event_state now;
 	enum err err = events_get(txn, &s->event, &e, NULL);
-	if (err == ERR_NOTFOUND || (err == OK && is_overtaken(s, &e)))
+	if (err == ERR_NOTFOUND)
+		return OK;
+	if (err == OK)
+		err = events_state(txn, &e, &now);
+	if (err == OK && is_overtaken(s, &now))
 		return OK;
 	return err == OK || err == ERR_CORRUPT ? drop_event(txn, &e, dropped) : err;
 }
@@ -248,13 +265,16 @@ static enum err yield_event(struct db_txn *txn, struct yield *y, const struct uu
 {
 	unsigned char key[KEY_SIZE];
 	struct event e = {.id = *id};
+	struct event_state now = {0};
 	enum err err = events_get(txn, id, &e, NULL);
-	*went = err == OK && e.open == 0;
+	if (err == OK)
+		err = events_state(txn, &e, &now);
+	*went = err == OK && now.open == 0;
 	if (!*went)
 		return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 	err = drop_event(txn, &e, &y->dropped);
-	if (err == OK && e.settled_ms != 0)
-		err = db_del(txn, DB_SETTLED, settled_key(e.settled_ms, id, key));
+	if (err == OK && now.settled_ms != 0)
+		err = db_del(txn, DB_SETTLED, settled_key(now.settled_ms, id, key));
 	y->dropped++;
 	return err == ERR_NOTFOUND ? OK : err;
 }

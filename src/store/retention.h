@@ -41,10 +41,11 @@ MUST_CHECK enum err retention_settle(struct db_txn *txn, const struct delivery *
 MUST_CHECK enum err retention_reopen(struct db_txn *txn, const struct delivery *d);
 
 /*
- * Enters an event whose last open delivery is over since e->settled_ms among those that are
+ * Enters an event whose last open delivery is over since `settled_ms` among those that are
  * swept. The sticky error.
  */
-MUST_CHECK enum err retention_enter(struct db_txn *txn, const struct event *e);
+MUST_CHECK enum err retention_enter(struct db_txn *txn, const struct event *e,
+    int64_t settled_ms);
 
 /* Cancels at most `max` deliveries of `webhook`; *cancelled says how many. */
 MUST_CHECK enum err retention_cancel_queue(struct db_txn *txn, uint64_t webhook, int64_t now_ms,

@@ -61,6 +61,7 @@ export async function delivery(view) {
 				d.status === "pending" && ["Next attempt", d.in_flight ? "under way" : ago(d.next_attempt_at)],
 				["Event", [data(d.event), " ", eventLink(session, d.event_id)]],
 				["Webhook", d.webhook_id ? h("a", {href: path`#/s/${session}/webhooks/${d.webhook_id}`}, brief(d.url ?? d.webhook_id, 100)) : "gone"],
+				d.raw && ["Body", sent(d.raw)],
 				["Made", when(d.created_at, true)],
 				["Attempts", count(d.attempt_count)],
 				["Id", mono(d.id)],
@@ -101,12 +102,19 @@ export async function event(view) {
 			["Session", h("a", {href: path`#/s/${e.session_id}/webhooks`}, data(e.session_id))],
 			["Taken", when(e.created_at, true)],
 			["Its time", when(new Date(e.timestamp * 1000).toISOString())],
+			e.raw && ["Raw", sent(e.raw)],
 			["Id", mono(e.id)],
 		])),
 		card("Where it went", box),
-		card("The body, as it is sent", e.payload === null ? h("p", {class: "empty"}, "The store could not give it back.")
+		card("The body", e.payload === null ? h("p", {class: "empty"}, "The store could not give it back.")
 			: payload(e.payload)));
 	view.every(3000, load);
+}
+
+/* A sender's own bytes. */
+function sent(raw) {
+	return [count(raw.bytes), " bytes of ", data(raw.content_type),
+		Object.entries(raw.headers).map(([name, value]) => h("div", {class: "note"}, data(name), ": ", brief(value, 200)))];
 }
 
 /* A body for reading, and exactly as it is. */

@@ -19,18 +19,24 @@ async function addSource() {
 	const session = text("", {placeholder: "as the sender calls it"});
 	const secret = text("", {placeholder: "made by the server, where the sender takes one"});
 	const token = text("", {placeholder: "none"});
+	const body = choice("envelope", [["envelope", "the envelope"], ["raw", "its own bytes"]]);
+	const headers = text("");
 	return ask("Add a source", "Add", [
 		field("preset", "Sender", preset, "What it sends, and how it proves itself."),
 		field("name", "Name", name, "For people."),
 		field("session", "Session", session, "Empty: the sender's own word for it. Else all its events are of this one."),
 		field("verify", "Secret", secret, "Of Meta, Stripe, Shopify, Slack: the one that they show."),
 		field("verify_token", "Verify token", token, "What you type at Meta."),
+		field("body", "What goes on", body, "Its own bytes for receivers that check its signature."),
+		field("raw_headers", "With these headers", headers, "Of its own bytes."),
 	], () => post("/sources", {
 		name: name.value,
 		...(preset.value && {preset: preset.value}),
 		...(session.value && {session: session.value.trim()}),
 		...(secret.value && {verify: {secrets: [secret.value]}}),
 		...(token.value && {verify_token: token.value}),
+		...(body.value === "raw" && {body: "raw"}),
+		...(headers.value.trim() && {raw_headers: headers.value.trim().split(/[, ]+/)}),
 	}));
 }
 
@@ -56,7 +62,7 @@ export async function sources(view) {
 		const r = s.received;
 		return [
 			[brief(s.name, 60, "strong"), h("span", {class: "note under"}, data(s.preset ?? "no preset"),
-				typeof s.session === "string" && [", session ", data(s.session)])],
+				typeof s.session === "string" && [", session ", data(s.session)], s.body === "raw" && ", raw")],
 			s.path === null ? h("span", null, "stream ", data(s.stream)) : copyable(null, urlOf(s.path), s.name),
 			s.enabled === false ? h("span", null, badge("disabled"), s.problem && [" ", brief(s.problem, 100)]) : h("span", null, count(r.events), r.last_at && [", ", ago(r.last_at)]),
 			r.missed ? h("b", null, count(r.missed)) : "–",

@@ -297,6 +297,16 @@ def test_source_add_takes_what_the_sender_has(gateway):
     assert requests.post(shown["url"], data=b"{}", headers={"X-Hub-Signature-256": right}).ok
 
 
+def test_source_add_of_raw_bodies(gateway):
+    shown = rows(source(gateway, "add", "--preset", "wuzapi", "--name", "raw", "--body", "raw",
+                        "--raw-headers", "x-hmac-signature, X-Other"))
+    assert shown["body"] == "raw"
+    assert json.loads(shown["raw_headers"]) == ["x-hmac-signature", "X-Other"]
+    refused = source(gateway, "add", "--preset", "wuzapi", "--name", "raw", "--body", "bytes")
+    assert refused.returncode == 1
+    assert "body" in refused.stderr
+
+
 def test_source_list_has_all_and_why_the_last_was_refused(gateway):
     names = [f"n{n}" for n in range(3)] + ['quote " and \\', "two\nlines\u202e"]
     made = [gateway.api("POST", "/sources", json={"name": name, "preset": "github"}).json()

@@ -1,8 +1,8 @@
 /*
- * Records of webhooks, deliveries, dead letters and attempts. The first byte says which, the
- * rest are the bytes that a checksum has let through. What decodes is written back to the same
- * bytes: there is one form for each record, and none that is read in part. A sealed record
- * opens; one with a bit changed does not.
+ * Records of webhooks, deliveries, dead letters and attempts, and attachments. The first byte
+ * says which, the rest are the bytes that a checksum has let through. What decodes is written
+ * back to the same bytes: there is one form for each record, and none that is read in part. A
+ * sealed record opens; one with a bit changed does not.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/record.h"
+#include "domain/attachment.h"
 #include "domain/webhook.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
@@ -64,6 +65,16 @@ static bool recode_attempt(struct reader *r, struct buf *out)
 	return true;
 }
 
+static bool recode_attachment(struct reader *r, struct buf *out)
+{
+	struct attachment a;
+	struct slice bytes = get_bytes(r, r->left);
+	if (attachment_decode(bytes, &a) != OK)
+		return false;
+	attachment_encode(&a, out);
+	return true;
+}
+
 static void check_seal(struct slice bytes)
 {
 	struct buf sealed = BUF_INIT(RECORD_BYTES_MAX);
@@ -82,7 +93,7 @@ static void check_seal(struct slice bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const recode_fn RECORDS[] = {recode_webhook, recode_delivery, recode_dead_letter,
-	    recode_attempt};
+	    recode_attempt, recode_attachment};
 	if (size == 0)
 		return 0;
 	struct slice bytes = {(const char *)data + 1, size - 1};

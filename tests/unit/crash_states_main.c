@@ -263,12 +263,15 @@ static void check_deliveries(const struct run *r, struct db_txn *txn, const stru
 static void check_event(struct run *r, struct db_txn *txn, struct expected *e, struct buf *body)
 {
 	struct event found;
+	struct event_state now = {.open = 1};
 	char id[UUID_TEXT_SIZE];
 	uuid_format(&e->id, id);
 	enum err err = events_get(txn, &e->id, &found, body);
 	if (r->is_commit) {
 		e->dropped = err == ERR_NOTFOUND && e->settled;
-		e->settled = e->settled || (err == OK && found.open == 0);
+		if (err == OK && found.deliveries > 0 && events_state(txn, &found, &now) != OK)
+			die(r, "nobody knows what is open of an event:", id);
+		e->settled = e->settled || (err == OK && now.open == 0);
 	}
 	if (err == ERR_NOTFOUND && (!e->answered || e->settled || e->deliveries == 0))
 		return;

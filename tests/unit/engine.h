@@ -13,6 +13,7 @@
 #include "edges.h"
 #include "jobs/purge.h"
 #include "store/events.h"
+#include "store/publication.h"
 #include "store/schema.h"
 #include "store/webhooks.h"
 #include "support.h"

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/record.h"
 #include "store/queue.h"
 #include "store/usage.h"
 #include "support.h"
@@ -260,6 +261,41 @@ struct delivery make_delivery(uint64_t webhook, uint64_t n, int64_t due_ms)
 	    .due_ms = due_ms,
 	    .status = DELIVERY_WAITING,
 	};
+}
+
+#define PIECE_MAX 4000 /* bytes, with the checksum */
+
+void put_old_event(struct db_txn *txn, uint8_t version, const struct event *e,
+    struct slice body)
+{
+	unsigned char key[UUID_SIZE + 2] = {0};
+	struct buf value = BUF_INIT(PIECE_MAX);
+	memcpy(key, e->id.bytes, UUID_SIZE);
+	put_u8(&value, version);
+	put_i64(&value, e->created_ms);
+	if (version == 2)
+		put_i64(&value, e->state.settled_ms);
+	put_u32(&value, e->deliveries);
+	put_u16(&value, (uint16_t)e->state.open_all);
+	put_u16(&value, (uint16_t)e->state.open);
+	put_u32(&value, e->body_bytes);
+	put_text(&value, slice_of(e->session));
+	put_text(&value, slice_of(e->name));
+	do {
+		size_t room = PIECE_MAX - RECORD_CHECKSUM - value.len;
+		size_t n = body.len < room ? body.len : room;
+		buf_append(&value, body.ptr, n);
+		body.ptr += n;
+		body.len -= n;
+		record_seal(&value, RECORD_ANYWHERE);
+		assert_int_equal(db_put(txn, DB_EVENTS,
+				     (struct slice){(const char *)key, sizeof(key)},
+				     buf_view(&value)),
+		    OK);
+		buf_reset(&value);
+		key[UUID_SIZE + 1]++;
+	} while (body.len > 0);
+	buf_fini(&value);
 }
 
 bool webhook_same(const struct webhook *a, const struct webhook *b)

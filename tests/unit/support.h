@@ -12,6 +12,7 @@
 #include "domain/delivery.h"
 #include "domain/webhook.h"
 #include "store/db.h"
+#include "store/events.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -112,6 +113,10 @@ void add_header(struct webhook *w, char *name, char *value);
 
 /* Delivery `n`, waiting, of event `n`, due and placed at `due_ms`, queued at 0. */
 struct delivery make_delivery(uint64_t webhook, uint64_t n, int64_t due_ms);
+
+/* Writes an event as version 1 or 2 of its record had it, with `state` in it. */
+void put_old_event(struct db_txn *txn, uint8_t version, const struct event *e,
+    struct slice body);
 
 /* Compares two webhooks in all that is stored of them. */
 bool webhook_same(const struct webhook *a, const struct webhook *b);

@@ -28,11 +28,14 @@ static void put(struct db_txn *txn, struct uuid delivery, uint32_t number, size_
 	static const char ANSWER[ATTEMPT_ANSWER_MAX] = {0};
 	struct attempt_record a = {.at_ms = 1000 + number, .answer = {ANSWER, answer_len}};
 	struct buf record = BUF_INIT(ATTEMPT_RECORD_MAX);
-	const struct event e = {.session = "s", .open = 1};
+	const struct event e = {.session = "s", .deliveries = 1};
+	const struct delivery d = {.id = delivery,
+	    .status = DELIVERY_WAITING,
+	    .attempts = number};
 	a.url = SLICE("http://a/");
 	attempt_record_encode(&a, &record);
 	record_seal(&record, RECORD_ANYWHERE);
-	assert_int_equal(attempts_put(txn, &e, &delivery, number, buf_view(&record)), OK);
+	assert_int_equal(attempts_put(txn, &e, &d, buf_view(&record)), OK);
 	buf_fini(&record);
 }
 

@@ -192,19 +192,31 @@ static void piece_corrupt(struct sample *m)
 
 static void event_released_too_often(struct sample *m)
 {
-	struct event before;
-	struct event left;
-	struct delivery d = {.event_id = m->waiting};
-	assert_int_equal(events_release(m->w.txn, &d, 1, &before, &left), OK);
+	struct event e;
+	struct event_state before;
+	struct event_state left;
+	struct delivery d = world_delivery(&m->w, m->mixed, 2);
+	assert_int_equal(events_release(m->w.txn, &d, 1, &e, &before, &left), OK);
 }
 
-/* An event that says it waits for a webhook for all sessions. */
+/* An event whose count says that one of the open ones goes to a webhook for all sessions. */
 static void event_open_for_all(struct sample *m)
+{
+	struct event e;
+	struct event_state now;
+	assert_int_equal(events_get(m->w.txn, &m->mixed, &e, NULL), OK);
+	assert_int_equal(events_state(m->w.txn, &e, &now), OK);
+	now.open_all = 1;
+	assert_int_equal(events_put_state(m->w.txn, &e, &now), OK);
+}
+
+/* The same of one delivery: it says that it was made for a webhook for all sessions. */
+static void event_made_for_all(struct sample *m)
 {
 	struct event e;
 	struct buf body = BUF_INIT(WORLD_BODY_MAX);
 	assert_int_equal(events_get(m->w.txn, &m->waiting, &e, &body), OK);
-	e.open_all = 1;
+	e.for_all = 1;
 	assert_int_equal(events_put(m->w.txn, &e, buf_view(&body)), OK);
 	buf_fini(&body);
 }
@@ -502,6 +514,45 @@ static void repeat_key_short(struct sample *m)
 	put_raw(m, DB_REPEATS_BY_AGE, "short", "");
 }
 
+static void open_corrupt(struct sample *m)
+{
+	assert_int_equal(db_put(m->w.txn, DB_OPEN, uuid_slice(&m->mixed), SLICE("0123456789")),
+	    OK);
+}
+
+/* Copies the count of one event to another, its key and place included. */
+static void put_open(struct sample *m, const struct uuid *event)
+{
+	struct buf value = BUF_INIT(100);
+	put_u32(&value, 1);
+	put_u32(&value, 0);
+	put_i64(&value, 0);
+	record_seal(&value, record_place(DB_OPEN, uuid_slice(event)));
+	assert_int_equal(db_put(m->w.txn, DB_OPEN, uuid_slice(event), buf_view(&value)), OK);
+	buf_fini(&value);
+}
+
+static void open_of_one(struct sample *m)
+{
+	put_open(m, &m->waiting);
+}
+
+static void open_of_nobody(struct sample *m)
+{
+	struct uuid id = world_take_id(&m->w);
+	put_open(m, &id);
+}
+
+static void open_wrong(struct sample *m)
+{
+	put_open(m, &m->over);
+}
+
+static void open_missing(struct sample *m)
+{
+	assert_int_equal(db_del(m->w.txn, DB_OPEN, uuid_slice(&m->over)), OK);
+}
+
 static void attempt_missing(struct sample *m)
 {
 	struct delivery d = world_delivery(&m->w, m->over, 1);
@@ -642,6 +693,12 @@ static const struct {
     D(event_open_for_all, "it counts 1 open for all sessions, there are 0"),
     D(event_open_for_all, "usage has no row of *"),
     D(event_open_for_all, "bytes that are open, there are"),
+    D(event_made_for_all, "it counts 1 deliveries for all sessions, there are 0"),
+    D(open_corrupt, "the row is corrupt"),
+    D(open_of_one, "its event needs no count: it has one delivery, or its own"),
+    D(open_of_nobody, "there is no such event"),
+    D(open_wrong, "it counts 1 open deliveries, there are 0"),
+    D(open_missing, "it counts 2 open deliveries, there are 0"),
     D(delivery_missing, "there is no record of its delivery 2 of 2"),
     D(event_missing, "there is no event of it"),
     D(delivery_out_of_range, "its id is not of the range behind its event's"),
@@ -776,7 +833,7 @@ static size_t swap_rows(struct store *s, enum db_table t)
 static void test_swapped_values_are_found(void **state)
 {
 	static const enum db_table TABLES[] = {DB_WEBHOOKS, DB_EVENTS, DB_DELIVERIES, DB_DEAD,
-	    DB_SETTLED, DB_REPEATS, DB_BACKLOG, DB_ATTEMPTS, DB_USAGE};
+	    DB_SETTLED, DB_REPEATS, DB_BACKLOG, DB_ATTEMPTS, DB_USAGE, DB_OPEN};
 	struct store *s = *state;
 	struct sample m = {0};
 	struct findings f;

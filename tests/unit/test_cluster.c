@@ -34,7 +34,7 @@
 
 struct world;
 
-struct event {
+struct happening {
 	struct op op; /* first */
 	struct world *world;
 	uint64_t number;
@@ -51,7 +51,7 @@ struct world {
 	int64_t healed_at_ms[MEMBERS];
 	int64_t full_until_ms;
 	int64_t now_ms;
-	struct event **events;
+	struct happening **events;
 	size_t event_count;
 	uint64_t *dumps; /* a hash of the store at each place; 0: not seen yet */
 	size_t dump_count;
@@ -73,7 +73,7 @@ static struct slice key_of(uint64_t n, char out[32])
 /* Some rows anew, some away: what a turn of any kind does. */
 static enum err apply_event(struct op *op, struct db_txn *txn)
 {
-	struct event *e = (struct event *)op;
+	struct happening *e = (struct happening *)op;
 	struct rnd r;
 	unsigned char own[8];
 	char value[LONG_VALUE];
@@ -97,7 +97,7 @@ static enum err apply_event(struct op *op, struct db_txn *txn)
 
 static void done_event(struct op *op, enum err result)
 {
-	struct event *e = (struct event *)op;
+	struct happening *e = (struct happening *)op;
 	if (result != OK)
 		return;
 	e->is_acknowledged = true;
@@ -106,14 +106,14 @@ static void done_event(struct op *op, enum err result)
 
 static void publish(struct world *w, struct member *m)
 {
-	struct event *e = mem_new(sizeof(*e));
+	struct happening *e = mem_new(sizeof(*e));
 	e->op = (struct op){.class = below(&w->rnd, 2) ? OP_INTAKE : OP_PROGRESS,
 	    .apply = apply_event,
 	    .done = done_event};
 	e->world = w;
 	e->number = w->event_count + 1;
 	e->seed = rnd_next(&w->rnd);
-	w->events = mem_resize(w->events, w->event_count + 1, sizeof(struct event *));
+	w->events = mem_resize(w->events, w->event_count + 1, sizeof(struct happening *));
 	w->events[w->event_count++] = e;
 	turn_stage(m->turn, &e->op);
 }

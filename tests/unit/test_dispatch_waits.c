@@ -42,7 +42,6 @@ static void add_due(struct db_txn *txn)
 	    .name = "message",
 	    .created_ms = DUE_MS,
 	    .deliveries = 1,
-	    .open = 1,
 	    .body_bytes = 2};
 	w->enabled = true;
 	w->max_in_flight = 1;

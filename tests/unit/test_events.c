@@ -16,18 +16,19 @@
 #include "base/record.h"
 #include "base/rnd.h"
 #include "store/events.h"
+#include "store/publication.h"
 #include "support.h"
 
 #define PIECE 4000 /* bytes of a piece at most; events.h */
 #define EACH 3992  /* of these for the body, where there is no head: a checksum of 8 is off */
-#define HEAD 33    /* bytes of the head besides its names */
+#define HEAD 21    /* bytes of the head besides its names */
 
 static struct event make_event(uint64_t n, const char *session, const char *name, size_t bytes)
 {
 	struct event e = {.id = make_id(n),
 	    .created_ms = 1767225600000,
 	    .deliveries = 3,
-	    .open = 3,
+	    .state = {.open = 3},
 	    .body_bytes = (uint32_t)bytes};
 	(void)snprintf(e.session, sizeof(e.session), "%s", session);
 	(void)snprintf(e.name, sizeof(e.name), "%s", name);
@@ -45,6 +46,14 @@ static char *make_body(uint64_t n, size_t bytes)
 		memcpy(body + i, &word, 8);
 	}
 	return body;
+}
+
+/* A delivery of the event, until the next call. */
+static const struct delivery *of(const struct uuid *event)
+{
+	static struct delivery d;
+	d = (struct delivery){.event_id = *event};
+	return &d;
 }
 
 static void put_event(struct db_txn *txn, const struct event *e)
@@ -80,13 +89,18 @@ static void check_event(struct db_txn *txn, const struct event *e)
 	buf_puts(&body, "what was there before");
 	for (int head_alone = 0; head_alone <= 1; head_alone++) {
 		struct event got = {.created_ms = -1};
+		struct event_state now = {.open = 99};
 		assert_int_equal(events_get(txn, &e->id, &got, head_alone ? NULL : &body), OK);
 		assert_memory_equal(got.id.bytes, e->id.bytes, UUID_SIZE);
 		assert_string_equal(got.session, e->session);
 		assert_string_equal(got.name, e->name);
 		assert_true(got.created_ms == e->created_ms);
 		assert_int_equal(got.deliveries, e->deliveries);
-		assert_int_equal(got.open, e->open);
+		assert_int_equal(events_state(txn, &got, &now), OK);
+		assert_int_equal(now.open, e->state.open);
+		assert_int_equal(now.open_all, e->state.open_all);
+		assert_int_equal(got.for_all, e->for_all);
+		assert_true(now.settled_ms == e->state.settled_ms);
 		assert_int_equal(got.body_bytes, e->body_bytes);
 	}
 	assert_int_equal(body.len, e->body_bytes);
@@ -155,10 +169,11 @@ static void test_not_found(void **state)
 	struct uuid id = make_id(7);
 	struct buf body = BUF_INIT(100);
 	struct event e;
-	struct delivery d = {.event_id = id};
+	struct event_state before;
+	struct event_state left;
 	assert_int_equal(events_get(txn, &id, &e, &body), ERR_NOTFOUND);
 	assert_int_equal(events_get(txn, &id, &e, NULL), ERR_NOTFOUND);
-	assert_int_equal(events_release(txn, &d, 5, &e, &e), ERR_NOTFOUND);
+	assert_int_equal(events_release(txn, of(&id), 5, &e, &before, &left), ERR_NOTFOUND);
 	assert_int_equal(events_drop(txn, &id), ERR_NOTFOUND);
 	assert_int_equal(db_txn_error(txn), OK);
 	buf_fini(&body);
@@ -178,27 +193,30 @@ static void test_release_counts(void **state)
 	size_t all = count_pieces(txn);
 	store_commit(txn);
 	for (int released = 1; released <= 4; released++) {
-		struct event before = {0};
-		struct event left = {0};
-		struct delivery d = {.event_id = events[1].id};
+		struct event e = {0};
+		struct event_state before = {0};
+		struct event_state left = {0};
+		struct event_state *want = &events[1].state;
 		txn = store_begin(s);
-		assert_int_equal(events_release(txn, &d, 77, &before, &left), OK);
-		assert_int_equal(before.open, events[1].open);
+		assert_int_equal(events_release(txn, of(&events[1].id), 77, &e, &before, &left),
+		    OK);
+		assert_int_equal(before.open, want->open);
+		assert_true(before.settled_ms == want->settled_ms);
 		store_commit(txn);
-		events[1].open -= events[1].open > 0 ? 1 : 0;
-		events[1].settled_ms = released < 3 ? 0 : 77 + released - 3; /* each its own */
-		assert_int_equal(left.open, events[1].open);
-		assert_true(left.settled_ms == events[1].settled_ms);
-		assert_int_equal(left.deliveries, 3);
-		assert_int_equal(left.body_bytes, 10000);
-		assert_memory_equal(left.id.bytes, events[1].id.bytes, UUID_SIZE);
+		want->open -= want->open > 0 ? 1 : 0;
+		want->settled_ms = released < 3 ? 0 : 77 + released - 3; /* each its own */
+		assert_int_equal(left.open, want->open);
+		assert_true(left.settled_ms == want->settled_ms);
+		assert_int_equal(e.deliveries, 3);
+		assert_int_equal(e.body_bytes, 10000);
+		assert_memory_equal(e.id.bytes, events[1].id.bytes, UUID_SIZE);
 		txn = store_read(s);
 		for (size_t i = 0; i < COUNT(events); i++)
 			check_event(txn, &events[i]);
 		assert_int_equal(count_pieces(txn), all);
 		db_read_end(txn);
 	}
-	assert_int_equal(events[1].open, 0);
+	assert_int_equal(events[1].state.open, 0);
 }
 
 static void test_drop(void **state)
@@ -247,6 +265,8 @@ static void test_damage(void **state)
 	for (size_t piece = 0; piece < 3; piece++) {
 		for (int removed = 0; removed <= 1; removed++) {
 			struct event got;
+			struct event_state before;
+			struct event_state left;
 			struct db_txn *txn = store_begin(s);
 			put_event(txn, &e);
 			read_row(txn, piece, &key, &value);
@@ -263,8 +283,8 @@ static void test_damage(void **state)
 			if (piece > 0)
 				assert_int_equal(events_get(txn, &e.id, &got, NULL), OK);
 			enum err release = piece == 0 ? ERR_NOTFOUND : OK;
-			struct delivery d = {.event_id = e.id};
-			assert_int_equal(events_release(txn, &d, 5, &got, &got), release);
+			assert_int_equal(
+			    events_release(txn, of(&e.id), 5, &got, &before, &left), release);
 			assert_int_equal(events_drop(txn, &e.id),
 			    removed && piece == 0 ? ERR_NOTFOUND : OK);
 			if (piece > 0) /* else nobody knows how many pieces belong to it */
@@ -278,63 +298,327 @@ static void test_damage(void **state)
 	buf_fini(&key);
 }
 
-/* The pieces of `e`, its first one as version 1 had it: without settled_ms, and full. */
-static void put_version_1(struct db_txn *txn, const struct event *e)
+/* Writes the record of the first of `e`'s deliveries, which is over or waits. */
+static void put_first(struct db_txn *txn, const struct event *e, enum delivery_status status)
 {
-	char *body = make_body(e->id.bytes[15], e->body_bytes);
-	struct slice rest = {body, e->body_bytes};
-	unsigned char key[UUID_SIZE + 2] = {0};
-	memcpy(key, e->id.bytes, UUID_SIZE);
-	for (; rest.len > 0 || key[UUID_SIZE + 1] == 0; key[UUID_SIZE + 1]++) {
-		struct buf value = BUF_INIT(PIECE);
-		if (key[UUID_SIZE + 1] == 0) {
-			put_u8(&value, 1);
-			put_i64(&value, e->created_ms);
-			put_u32(&value, e->deliveries);
-			put_u32(&value, e->open);
-			put_u32(&value, e->body_bytes);
-			put_text(&value, slice_of(e->session));
-			put_text(&value, slice_of(e->name));
-		}
-		size_t n = EACH - value.len < rest.len ? EACH - value.len : rest.len;
-		buf_append(&value, rest.ptr, n);
-		rest.ptr += n;
-		rest.len -= n;
-		record_seal(&value, RECORD_ANYWHERE);
-		assert_int_equal(db_put(txn, DB_EVENTS,
-				     (struct slice){(const char *)key, sizeof(key)},
-				     buf_view(&value)),
-		    OK);
-		buf_fini(&value);
-	}
-	free(body);
+	struct delivery d = make_delivery(1, 0, 1);
+	uuid_step(&e->id, 1, &d.id);
+	d.event_id = e->id;
+	d.status = status;
+	d.queued_ms = 77;
+	assert_int_equal(queue_put(txn, &d), OK);
 }
 
-/* An event of the version before is read, released and dropped as any other. */
-static void test_version_1(void **state)
+/*
+ * An event of a version before is read, released and dropped as any other; its first release
+ * makes it one of this version.
+ */
+static void check_version(struct store *s, uint8_t version, uint32_t deliveries, size_t bytes)
+{
+	struct event e = make_event(9, "session", "message", bytes);
+	struct event read;
+	struct event_state before;
+	struct event_state left;
+	char *body = make_body(e.id.bytes[15], bytes);
+	struct db_txn *txn = store_begin(s);
+	e.deliveries = deliveries;
+	e.state.open = deliveries;
+	put_old_event(txn, version, &e, (struct slice){body, bytes});
+	free(body);
+	put_first(txn, &e,
+	    DELIVERY_DELIVERED); /* its own record counts, as long as it is old */
+	check_event(txn, &e);
+	while (e.state.open > 0) {
+		e.state.open--;
+		e.state.settled_ms = e.state.open == 0 ? 77 : 0;
+		assert_int_equal(events_release(txn, of(&e.id), 77, &read, &before, &left), OK);
+		assert_int_equal(before.open, e.state.open + 1);
+		assert_true(left.settled_ms == e.state.settled_ms);
+		assert_int_equal(left.open, e.state.open);
+		check_event(txn, &e);
+		assert_int_equal(events_get(txn, &e.id, &read, NULL), OK);
+		assert_false(read.has_state);
+	}
+	assert_int_equal(store_count_in(txn, DB_OPEN), deliveries > 1 ? 1 : 0);
+	assert_int_equal(events_reopen(txn, of(&e.id), &read, &before, &left), OK);
+	assert_int_equal(before.open, 0);
+	assert_int_equal(left.open, 1);
+	put_first(txn, &e, DELIVERY_WAITING);
+	e.state = (struct event_state){.open = 1, .settled_ms = deliveries > 1 ? 77 : 0};
+	check_event(txn, &e);
+	assert_int_equal(events_drop(txn, &e.id), OK);
+	assert_int_equal(store_count_in(txn, DB_OPEN), 0);
+	if (count_pieces(txn) != 0)
+		fail_msg("version %u, %zu bytes", version, bytes);
+	db_abort(txn);
+}
+
+static void test_versions_of_before(void **state)
 {
 	static const size_t SIZES[] = {0, 100, 3946, 3947, 3955, 10000};
-	struct store *s = *state;
 	for (size_t i = 0; i < COUNT(SIZES); i++) {
-		struct event before;
-		struct event left;
-		struct event e = make_event(9, "session", "message", SIZES[i]);
-		struct delivery d = {.event_id = e.id};
-		struct db_txn *txn = store_begin(s);
-		put_version_1(txn, &e);
-		check_event(txn, &e);
-		for (e.open = 3; e.open > 0;) {
-			e.open--;
-			e.settled_ms = e.open == 0 ? 77 : 0;
-			assert_int_equal(events_release(txn, &d, 77, &before, &left), OK);
-			assert_true(left.settled_ms == e.settled_ms);
-			check_event(txn, &e);
+		for (uint8_t version = 1; version <= 2; version++) {
+			check_version(*state, version, 1, SIZES[i]);
+			check_version(*state, version, 3, SIZES[i]);
 		}
-		assert_int_equal(events_drop(txn, &e.id), OK);
-		if (count_pieces(txn) != 0)
-			fail_msg("%zu bytes", SIZES[i]);
+	}
+}
+
+/* One that was over, as its record says, is open again and becomes one of this version. */
+static void test_old_one_is_reopened(void **state)
+{
+	struct store *s = *state;
+	for (uint32_t deliveries = 1; deliveries <= 2; deliveries++) {
+		struct event e = make_event(9, "session", "message", 0);
+		struct event read;
+		struct event_state before;
+		struct event_state now;
+		struct db_txn *txn = store_begin(s);
+		e.deliveries = deliveries;
+		e.state = (struct event_state){.settled_ms = 55};
+		put_old_event(txn, 2, &e, SLICE(""));
+		check_event(txn, &e);
+		assert_int_equal(events_reopen(txn, of(&e.id), &read, &before, &now), OK);
+		assert_int_equal(before.open, 0);
+		assert_true(before.settled_ms == 55);
+		put_first(txn, &e, DELIVERY_DEAD);
+		e.state = (struct event_state){.open = 1,
+		    .settled_ms = deliveries > 1 ? 55 : 0};
+		assert_true(now.settled_ms == e.state.settled_ms);
+		check_event(txn, &e);
 		db_abort(txn);
 	}
+}
+
+/* Of one delivery its record tells; without it nobody knows. */
+static void test_state_of_one(void **state)
+{
+	static const struct {
+		enum delivery_status status;
+		uint32_t open;
+		int64_t settled_ms;
+	} ROWS[] = {{DELIVERY_WAITING, 1, 0}, {DELIVERY_DEAD, 1, 0},
+	    {DELIVERY_DELIVERED, 0, 77}, {DELIVERY_EXPIRED, 0, 77},
+	    {DELIVERY_CANCELLED, 0, 77}};
+	struct store *s = *state;
+	struct event e = make_event(9, "session", "message", 0);
+	struct event read;
+	struct event_state before;
+	struct event_state now;
+	e.deliveries = 1;
+	struct db_txn *txn = store_begin(s);
+	put_event(txn, &e);
+	assert_int_equal(events_state(txn, &e, &now), ERR_CORRUPT);
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		put_first(txn, &e, ROWS[i].status);
+		e.state = (struct event_state){.open = ROWS[i].open,
+		    .settled_ms = ROWS[i].settled_ms};
+		check_event(txn, &e);
+	}
+	assert_int_equal(events_release(txn, of(&e.id), 77, &read, &before, &now), OK);
+	assert_int_equal(before.open, 1);
+	assert_int_equal(now.open, 0);
+	assert_true(now.settled_ms == 77);
+	assert_int_equal(store_count_in(txn, DB_OPEN), 0); /* nothing of it was written */
+	db_abort(txn);
+}
+
+/* A delivery to a webhook for all sessions, or to one of the event's own. */
+static struct delivery step_of(const struct event *e, bool for_all)
+{
+	return (struct delivery){.event_id = e->id,
+	    .webhook = 1 | (for_all ? WEBHOOK_FOR_ALL : 0),
+	    .status = DELIVERY_DELIVERED,
+	    .queued_ms = 55};
+}
+
+/* How many of the open ones go to webhooks for all sessions, from the publication on. */
+static void test_open_for_all(void **state)
+{
+	static const struct {
+		bool reopens, for_all;
+		uint32_t open, open_all;
+	} ROWS[] = {{false, false, 3, 2}, {false, true, 2, 1}, {false, true, 1, 0},
+	    {true, true, 2, 1}, {false, false, 1, 1}, {false, true, 0, 0}, {true, false, 1, 0},
+	    {true, true, 2, 1}};
+	struct store *s = *state;
+	struct event e = make_event(9, "session", "message", 5000);
+	struct event read;
+	struct event_state before;
+	struct event_state now;
+	e.deliveries = 4;
+	e.for_all = 2;
+	e.state = (struct event_state){.open = 4, .open_all = 2};
+	struct db_txn *txn = store_begin(s);
+	put_event(txn, &e);
+	check_event(txn, &e);
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct delivery d = step_of(&e, ROWS[i].for_all);
+		assert_int_equal(ROWS[i].reopens
+			? events_reopen(txn, &d, &read, &before, &now)
+			: events_release(txn, &d, 77, &read, &before, &now),
+		    OK);
+		assert_int_equal(before.open, e.state.open);
+		assert_int_equal(before.open_all, e.state.open_all);
+		e.state = (struct event_state){ROWS[i].open, ROWS[i].open_all, now.settled_ms};
+		check_event(txn, &e); /* what is stored is what was said */
+	}
+	assert_int_equal(events_drop(txn, &e.id), OK);
+	assert_int_equal(store_count_in(txn, DB_OPEN), 0);
+	db_abort(txn);
+}
+
+/* Of one delivery its webhook tells, and nothing else is read or written. */
+static void test_one_for_all(void **state)
+{
+	struct store *s = *state;
+	struct event e = make_event(9, "session", "message", 0);
+	struct event read;
+	struct event_state before;
+	struct event_state now;
+	e.deliveries = 1;
+	e.for_all = 1;
+	struct db_txn *txn = store_begin(s);
+	put_event(txn, &e);
+	for (int for_all = 0; for_all <= 1; for_all++) {
+		struct delivery d = step_of(&e, for_all);
+		assert_int_equal(events_state_by(txn, &e, &d, &now), OK);
+		assert_true(now.open == 0 && now.open_all == 0 && now.settled_ms == 55);
+		assert_int_equal(events_reopen(txn, &d, &read, &before, &now), OK);
+		assert_true(before.open == 0 && before.settled_ms == 55);
+		assert_true(now.open == 1 && now.settled_ms == 0);
+		assert_int_equal(now.open_all, for_all);
+		d.status = DELIVERY_DEAD;
+		assert_int_equal(events_state_by(txn, &e, &d, &now), OK);
+		assert_true(now.open == 1 && now.open_all == (uint32_t)for_all);
+		assert_int_equal(events_release(txn, &d, 77, &read, &before, &now), OK);
+		assert_true(before.open == 1 && before.open_all == (uint32_t)for_all);
+		assert_true(now.open == 0 && now.open_all == 0 && now.settled_ms == 77);
+	}
+	assert_int_equal(store_count_in(txn, DB_OPEN), 0);
+	db_abort(txn);
+}
+
+/* More to webhooks for all sessions than there are at all: such a record is damaged. */
+static void test_impossible_counts(void **state)
+{
+	struct store *s = *state;
+	struct event e = make_event(9, "session", "message", 0);
+	struct event read;
+	struct event_state now = {.open = 1, .open_all = 2};
+	struct db_txn *txn = store_begin(s);
+	put_event(txn, &e);
+	assert_int_equal(events_put_state(txn, &e, &now), OK);
+	assert_int_equal(events_state(txn, &e, &now), ERR_CORRUPT);
+	e.for_all = e.deliveries + 1;
+	put_event(txn, &e);
+	assert_int_equal(events_get(txn, &e.id, &read, NULL), ERR_CORRUPT);
+	e.state.open_all = e.state.open + 1;
+	put_old_event(txn, 2, &e, SLICE(""));
+	assert_int_equal(events_get(txn, &e.id, &read, NULL), ERR_CORRUPT);
+	db_abort(txn);
+}
+
+/* A count that cannot be read holds nobody up, and is not taken for another. */
+static void test_count_is_damaged(void **state)
+{
+	struct store *s = *state;
+	struct event e = make_event(9, "session", "message", 0);
+	struct event read;
+	struct event_state before;
+	struct event_state now;
+	struct db_txn *txn = store_begin(s);
+	put_event(txn, &e);
+	assert_int_equal(db_put(txn, DB_OPEN, id_bytes(&e.id), SLICE("no count")), OK);
+	assert_int_equal(events_state(txn, &e, &now), ERR_CORRUPT);
+	assert_int_equal(events_release(txn, of(&e.id), 77, &read, &before, &now),
+	    ERR_NOTFOUND);
+	assert_int_equal(events_reopen(txn, of(&e.id), &read, &before, &now), ERR_NOTFOUND);
+	assert_int_equal(events_drop(txn, &e.id), OK);
+	assert_int_equal(store_count_in(txn, DB_OPEN), 0);
+	db_abort(txn);
+}
+
+/* What is attached lies behind the body, and is nobody's body. */
+static void test_attached(void **state)
+{
+	static const size_t SIZES[] = {0, 1, 3940, 3947, 3955, 3992, 10000};
+	static const size_t ATTACHED[] = {1, 40, 3992, 9000, 100000};
+	struct store *s = *state;
+	struct buf got = BUF_INIT(200000);
+	for (size_t i = 0; i < COUNT(SIZES) * COUNT(ATTACHED); i++) {
+		size_t bytes = SIZES[i / COUNT(ATTACHED)];
+		size_t attached = ATTACHED[i % COUNT(ATTACHED)];
+		struct event e = make_event(9, "session", "message", bytes);
+		struct event read;
+		char *all = make_body(e.id.bytes[15], bytes + attached);
+		struct db_txn *txn = store_begin(s);
+		size_t n = 1;
+		uint64_t cost = event_cost(&e);
+		e.attached_bytes = (uint32_t)attached;
+		assert_true(event_cost(&e) == cost + attached);
+		assert_int_equal(events_put_attached(txn, &e, (struct slice){all, bytes},
+				     (struct slice){all + bytes, attached}),
+		    OK);
+		assert_int_equal(events_get(txn, &e.id, &read, &got), OK);
+		assert_int_equal(got.len, bytes);
+		if (bytes > 0)
+			assert_memory_equal(got.data, all, bytes);
+		assert_int_equal(read.attached_bytes, attached);
+		buf_reset(&got);
+		assert_true(buf_reserve(&got, bytes + attached + 1));
+		for (size_t at = 0; n > 0; at += n) { /* in parts that end anywhere */
+			assert_int_equal(events_read_body(txn, &e.id, at, got.data + at,
+					     i % 2 == 0 ? 4096 : 3991, &n),
+			    OK);
+			assert_true(at + n <= bytes + attached);
+			assert_int_equal(n == 0, at == bytes + attached);
+		}
+		assert_memory_equal(got.data, all, bytes + attached);
+		struct event_state before;
+		struct event_state left;
+		assert_int_equal(events_release(txn, of(&e.id), 5, &read, &before, &left), OK);
+		assert_int_equal(read.attached_bytes, attached);
+		assert_int_equal(events_drop(txn, &e.id), OK);
+		if (count_pieces(txn) != 0)
+			fail_msg("%zu bytes, %zu attached", bytes, attached);
+		db_abort(txn);
+		free(all);
+	}
+	buf_fini(&got);
+}
+
+/* Of what is attached a part is missing, or there is more than the head says. */
+static void test_attached_damage(void **state)
+{
+	struct store *s = *state;
+	for (uint32_t said = 1; said <= 20001; said += 10000) {
+		struct event e = make_event(9, "session", "message", 100);
+		char *all = make_body(9, 100 + 10001);
+		struct db_txn *txn = store_begin(s);
+		char out[30000];
+		size_t n = 0;
+		e.attached_bytes = said;
+		assert_int_equal(events_put_attached(txn, &e, (struct slice){all, 100},
+				     (struct slice){all + 100, 10001}),
+		    OK);
+		enum err err = events_read_body(txn, &e.id, 100, out, sizeof(out), &n);
+		assert_int_equal(err, said > 10001 ? ERR_CORRUPT : OK);
+		if (err == OK)
+			assert_int_equal(n, said);
+		assert_int_equal(events_drop(txn, &e.id), OK);
+		db_abort(txn);
+		free(all);
+	}
+	/* none is so large */
+	struct event e = make_event(9, "session", "message", 0);
+	char *large = mem_array(EVENT_ATTACHED_MAX + 1, 1);
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(events_put_attached(txn, &e, SLICE(""),
+			     (struct slice){large, EVENT_ATTACHED_MAX + 1}),
+	    ERR_TOOBIG);
+	db_abort(txn);
+	free(large);
 }
 
 /* A body that is not as long as the head says. */
@@ -395,7 +679,15 @@ int main(void)
 	    STORE_TEST(test_not_found),
 	    STORE_TEST(test_release_counts),
 	    STORE_TEST(test_drop),
-	    STORE_TEST(test_version_1),
+	    STORE_TEST(test_versions_of_before),
+	    STORE_TEST(test_old_one_is_reopened),
+	    STORE_TEST(test_state_of_one),
+	    STORE_TEST(test_open_for_all),
+	    STORE_TEST(test_one_for_all),
+	    STORE_TEST(test_impossible_counts),
+	    STORE_TEST(test_count_is_damaged),
+	    STORE_TEST(test_attached),
+	    STORE_TEST(test_attached_damage),
 	    STORE_TEST(test_damage),
 	    STORE_TEST(test_wrong_length),
 	    cmocka_unit_test(test_places_follow_ids),

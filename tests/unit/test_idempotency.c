@@ -270,7 +270,7 @@ static void keep_text(struct db_txn *txn, const struct idempotency *k, uint64_t 
 {
 	unsigned char age[IDEMPOTENCY_AGE_KEY_SIZE];
 	struct buf value = BUF_INIT(128);
-	struct event e = {.id = make_id(id), .open = 1, .body_bytes = (uint32_t)strlen(text)};
+	struct event e = {.id = make_id(id), .body_bytes = (uint32_t)strlen(text)};
 	put_u8(&value, 1);
 	buf_append(&value, k->bytes, RECORD_DIGEST);
 	put_i64(&value, k->expires_ms);

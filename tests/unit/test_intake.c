@@ -152,7 +152,7 @@ static void test_events(void **state)
 		assert_string_equal(b->publication.event.name, "receipt");
 		assert_true(a->timestamp_s == 1767143203);
 		assert_true(a->publication.event.created_ms == NOW_MS);
-		assert_int_equal(a->publication.event.open, 1);
+		assert_int_equal(a->publication.event.deliveries, 1);
 		assert_true(a->publication.targets[0].webhook == 1);
 		assert_true(b->publication.targets[0].webhook == 4);
 		assert_id_before(&a->publication.event.id, &b->publication.event.id);

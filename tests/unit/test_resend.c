@@ -75,7 +75,6 @@ static struct uuid publish_body(struct world *w, struct slice body)
 	    .name = "message",
 	    .created_ms = w->now_ms,
 	    .deliveries = 1,
-	    .open = 1,
 	    .body_bytes = (uint32_t)body.len};
 	struct delivery d = make_delivery(1, 0, w->now_ms);
 	assert_int_equal(events_put(w->txn, &e, body), OK);

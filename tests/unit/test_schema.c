@@ -148,7 +148,7 @@ static void make_version_3(struct store *s, uint64_t events, uint64_t sessions)
 	for (uint64_t n = 1; n <= events; n++) {
 		struct event e = {.id = make_id(n), .deliveries = n % 3 == 0 ? 0 : 1};
 		(void)snprintf(e.session, sizeof(e.session), "s%u", (unsigned)(n % sessions));
-		assert_int_equal(events_put(txn, &e, SLICE("")), OK);
+		put_old_event(txn, 1, &e, SLICE(""));
 	}
 	store_commit(txn);
 }
@@ -246,11 +246,12 @@ static void put_version_5(struct db_txn *txn, uint64_t n)
 {
 	struct event e = {.id = make_id(10 * n), .deliveries = 1, .body_bytes = 4};
 	struct delivery d = make_delivery(1, 10 * n + 1, 0);
-	e.open = n % 3 == 0 ? 0 : 1;
+	e.state.open = n % 3 == 0 ? 0 : 1;
 	(void)snprintf(e.session, sizeof(e.session), "s%u", (unsigned)(n % V5_SESSIONS));
-	assert_int_equal(events_put(txn, &e, SLICE("body")), OK);
+	put_old_event(txn, 2, &e, SLICE("body"));
 	assert_int_equal(history_put(txn, slice_of(e.session), &e.id), OK);
-	assert_int_equal(attempts_put(txn, &e, &d.id, 1, SLICE("attempt")), OK);
+	d.attempts = 1;
+	assert_int_equal(attempts_put(txn, &e, &d, SLICE("attempt")), OK);
 	if (n % 5 != 0)
 		return;
 	struct dead_letter dead = {.id = make_id(10 * n + 2), .delivery_id = d.id};

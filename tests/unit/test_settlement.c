@@ -17,6 +17,7 @@
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
+#include "store/publication.h"
 #include "store/queue.h"
 #include "store/resend.h"
 #include "store/usage.h"
@@ -31,7 +32,7 @@ static int setup(void **state)
 {
 	struct store *s = store_new(STORE_MAP_BYTES);
 	struct webhook *w = make_webhook(WEBHOOK, "s", "http://a/");
-	struct event e = {.id = make_id(1), .deliveries = 2, .open = 2};
+	struct event e = {.id = make_id(1), .deliveries = 2};
 	struct db_txn *txn = store_begin(s);
 	assert_int_equal(webhooks_add(txn, NULL, w), OK);
 	assert_int_equal(events_put(txn, &e, SLICE("")), OK);
@@ -80,11 +81,13 @@ static struct delivery stored(struct store *s, uint64_t n)
 static uint32_t open_deliveries(struct store *s)
 {
 	struct event e;
+	struct event_state now;
 	struct uuid id = make_id(1);
 	struct db_txn *txn = store_read(s);
 	assert_int_equal(events_get(txn, &id, &e, NULL), OK);
+	assert_int_equal(events_state(txn, &e, &now), OK);
 	db_read_end(txn);
-	return e.open;
+	return now.open;
 }
 
 /* The first of the queue: its number, 0 for none. */
@@ -192,7 +195,8 @@ static void test_cancelled_meanwhile(void **state)
 			assert_int_equal(resend_delivery(txn, SLICE("s"), &d, &FIFO,
 					     o.delivery.place_ms),
 			    OK);
-		struct delivery before = d;
+		struct delivery before;
+		assert_int_equal(queue_get(txn, &d.id, &before), OK);
 		assert_int_equal(settlement_write(&o, NULL, txn), ERR_NOTFOUND);
 		store_commit(txn);
 		d = stored(s, 11);
@@ -403,7 +407,7 @@ static void add_notice(struct settlement *o)
 {
 	o->notice.targets = mem_new(sizeof(*o->notice.targets));
 	o->notice.targets[0].webhook = 8;
-	o->notice.event = (struct event){.id = make_id(50), .deliveries = 1, .open = 1};
+	o->notice.event = (struct event){.id = make_id(50), .deliveries = 1};
 	o->notice.event.created_ms = NOW_MS;
 	o->notice_body = BUF_INIT(100);
 	buf_puts(&o->notice_body, "{}");

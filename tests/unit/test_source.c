@@ -147,6 +147,7 @@ static void test_problems(void **state)
 {
 	(void)state;
 #define NONE "\"name\":\"n\",\"verify\":{\"type\":\"none\"},"
+#define RAW NONE "\"body\":\"raw\","
 	static const struct {
 		const char *body, *field;
 		enum err err;
@@ -187,6 +188,16 @@ static void test_problems(void **state)
 	    {"{" NONE "\"id_scope\":\"x\"}", "id_scope", ERR_INVALID},
 	    {"{" NONE "\"id_retention\":\"9d\"}", "id_retention", ERR_INVALID},
 	    {"{" NONE "\"enabled\":1}", "enabled", ERR_INVALID},
+	    {"{" NONE "\"body\":\"x\"}", "body", ERR_INVALID},
+	    {"{" NONE "\"body\":true}", "body", ERR_INVALID},
+	    {"{" NONE "\"raw_headers\":[\"X-A\"]}", "raw_headers", ERR_INVALID},
+	    {"{" RAW "\"raw_headers\":\"X-A\"}", "raw_headers", ERR_INVALID},
+	    {"{" RAW "\"raw_headers\":[\"X A\"]}", "raw_headers", ERR_INVALID},
+	    {"{" RAW "\"raw_headers\":[\"\"]}", "raw_headers", ERR_INVALID},
+	    {"{" RAW "\"raw_headers\":[\"X-A\",\"X-B\",\"x-a\"]}", "raw_headers", ERR_INVALID},
+	    {"{" RAW "\"raw_headers\":[\"content_length\"]}", "raw_headers", ERR_INVALID},
+	    {"{" RAW "\"split\":\"/a\"}", "split", ERR_INVALID},
+	    {"{" RAW "\"split\":\"/a/*\"}", "split", ERR_INVALID},
 	    {"{" NONE "\"event\":{\"subject\":\"{}.a\"}}", "event", ERR_INVALID},
 	};
 	for (size_t i = 0; i < COUNT(BAD); i++) {
@@ -264,6 +275,57 @@ static void expect_mapped(const char *settings, const struct arrival *a, const c
 	assert_string_equal(buf_cstr(&out), expected);
 	buf_fini(&out);
 	source_event_fini(&e);
+	source_free(s);
+}
+
+static bool count_one(void *arg, struct slice item)
+{
+	(void)item;
+	++*(size_t *)arg;
+	return true;
+}
+
+/* A source of raw bodies: which headers go along, and that all of a request is one event. */
+static void test_raw(void **state)
+{
+	(void)state;
+	char *const *names = NULL;
+	struct source *s = make(
+	    "{" RAW "\"split\":\"\",\"raw_headers\":[\"X-A\",\"Authorization\"]}");
+	assert_true(source_is_raw(s));
+	assert_int_equal(source_raw_headers(s, &names), 2);
+	assert_string_equal(names[0], "X-A");
+	assert_string_equal(names[1], "Authorization");
+	size_t items = 0;
+	source_split(s, SLICE("[1,2]"), count_one, &items);
+	assert_int_equal(items, 1);
+	/* what comes twice is what is the same to the byte, in whatever form that is read */
+	static const struct {
+		const char *body, *item;
+	} ROWS[] = {{"{\"a\":1}", "{\"a\":1}"}, {"{\"a\": 1}", "{\"a\":1}"}, {"\xff", "null"},
+	    {"\xfe", "null"}};
+	struct source_event seen[COUNT(ROWS)];
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		const struct arrival a = {.header = header_of,
+		    .request = NO_HEAD,
+		    .body = slice_of(ROWS[i].body)};
+		seen[i] = (struct source_event){.data = BUF_INIT(OUT_MAX),
+		    .id = BUF_INIT(OUT_MAX)};
+		source_map(s, &a, slice_of(ROWS[i].item), &seen[i]);
+		for (size_t k = 0; k < i; k++)
+			assert_false(slice_eq(buf_view(&seen[i].id), buf_view(&seen[k].id)));
+	}
+	for (size_t i = 0; i < COUNT(ROWS); i++)
+		source_event_fini(&seen[i]);
+	char made[SIGN_SECRET_SIZE];
+	struct problem p = {0};
+	assert_int_equal(source_apply(s, SLICE("{\"body\":null}"), made, &p), ERR_INVALID);
+	assert_string_equal(p.field, "raw_headers");
+	assert_true(source_is_raw(s));
+	assert_int_equal(
+	    source_apply(s, SLICE("{\"body\":null,\"raw_headers\":null}"), made, &p), OK);
+	assert_false(source_is_raw(s));
+	assert_int_equal(source_raw_headers(s, &names), 0);
 	source_free(s);
 }
 
@@ -456,6 +518,8 @@ static void test_streams(void **state)
 	} BAD[] = {
 	    {SEED, "seed"},
 	    {"\"form\":\"x\"", "form"},
+	    {"\"body\":\"raw\"", "body"},
+	    {"\"raw_headers\":[]", "raw_headers"},
 	    {"\"session\":{\"header\":\"X\"}", "session"},
 	    {"\"event_id\":{\"path\":1}", "event_id"},
 	    {"\"timestamp\":{\"query\":\"t\",\"unit\":\"s\"}", "timestamp"},
@@ -588,6 +652,7 @@ int main(void)
 	    cmocka_unit_test(test_problems),
 	    cmocka_unit_test(test_settings_together),
 	    cmocka_unit_test(test_map),
+	    cmocka_unit_test(test_raw),
 	    cmocka_unit_test(test_query_is_read_once),
 	    cmocka_unit_test(test_map_finds_nothing),
 	    cmocka_unit_test(test_drop),

@@ -21,6 +21,7 @@
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/idempotency.h"
+#include "store/publication.h"
 #include "store/queue.h"
 #include "store/recount.h"
 #include "store/resend.h"
@@ -78,7 +79,6 @@ static void publish(struct model *m)
 	struct publication p = {.targets = targets, .body = {BODY, pick(m, BODY_MAX)}};
 	p.event.id = take_id(m);
 	p.event.deliveries = (uint32_t)pick(m, 4); /* none too: then nothing is written */
-	p.event.open = p.event.deliveries;
 	p.event.body_bytes = (uint32_t)p.body.len;
 	for (size_t i = 0; i < 3; i++) /* what is SESSION_ALL's goes to webhooks for all */
 		targets[i].webhook = (i + 1) |
@@ -114,7 +114,7 @@ static void attempt(struct model *m, struct delivery *d)
 	if (m->err == OK)
 		m->err = events_get(m->txn, &d->event_id, &e, NULL);
 	if (m->err == OK)
-		m->err = attempts_put(m->txn, &e, &d->id, d->attempts,
+		m->err = attempts_put(m->txn, &e, d,
 		    (struct slice){RECORD, 20 + pick(m, 1000)});
 }
 
@@ -679,7 +679,6 @@ static void publish_to_all(struct store *s, uint64_t n, bool own)
 		.name = "message",
 		.created_ms = 1,
 		.deliveries = own ? 2 : 1,
-		.open = own ? 2 : 1,
 		.body_bytes = sizeof(BODY)}};
 	struct db_txn *txn = store_begin(s);
 	assert_int_equal(publication_write(txn, &p), OK);
@@ -756,6 +755,11 @@ static void test_for_all_has_its_share(void **state)
 	assert_true(held(s, "a", USAGE_HISTORY) > 10000);
 	assert_true(usage_given_up(s->usage) == 2);
 	assert_int_equal(may(s, "a", 100000), OK);
+	uint64_t history = held(s, "a", USAGE_HISTORY);
+	uint64_t open = held(s, SESSION_ALL, USAGE_OPEN);
+	assert_int_equal(step_delivery(s, 2, 1, false), OK); /* the only one that was open */
+	assert_true(held(s, "a", USAGE_HISTORY) > history + 10000);
+	assert_true(held(s, SESSION_ALL, USAGE_OPEN) == open);
 	assert_int_equal(step_delivery(s, 3, 1, true), ERR_FULL);
 	hold(s, SESSION_ALL, USAGE_OPEN, -480000);
 	assert_int_equal(step_delivery(s, 3, 1, true), OK);

@@ -47,7 +47,6 @@ struct uuid world_publish(struct world *w, uint64_t first, uint32_t count, uint3
 	    .name = "message",
 	    .created_ms = w->now_ms,
 	    .deliveries = count,
-	    .open = count,
 	    .body_bytes = bytes};
 	assert_int_equal(events_put(w->txn, &e, (struct slice){BODY, bytes}), OK);
 	assert_int_equal(history_put(w->txn, SLICE("s"), &e.id), OK);
@@ -83,7 +82,7 @@ void world_attempt(struct world *w, const struct delivery *d)
 	assert_int_equal(events_get(w->txn, &d->event_id, &e, NULL), OK);
 	attempt_record_encode(&a, &record);
 	record_seal(&record, attempts_place(&d->id, d->attempts));
-	assert_int_equal(attempts_put(w->txn, &e, &d->id, d->attempts, buf_view(&record)), OK);
+	assert_int_equal(attempts_put(w->txn, &e, d, buf_view(&record)), OK);
 	buf_fini(&record);
 }
 
@@ -182,7 +181,7 @@ void world_text_answer(struct world *w, uint64_t n, size_t bytes)
 {
 	static const char BODY[WORLD_BODY_MAX] = {0};
 	struct idempotency k = key_of(n, w->now_ms + 500);
-	struct event e = {.id = world_take_id(w), .open = 1, .body_bytes = (uint32_t)bytes};
+	struct event e = {.id = world_take_id(w), .body_bytes = (uint32_t)bytes};
 	unsigned char age[IDEMPOTENCY_AGE_KEY_SIZE];
 	struct buf value = BUF_INIT(128);
 	put_u8(&value, 1);
