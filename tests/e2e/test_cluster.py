@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from harness import (
-    BINARY, ROOT, Gateway, Process, expect_error, figure, flags, wait_until, waybill)
+    BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, wait_until, waybill)
 from nats_server import NatsServer
 
 TOKEN = "the-token-of-all-members"
@@ -477,3 +477,33 @@ def test_every_metric_is_in_the_document_and_no_other(cluster):
     section = (ROOT / "docs" / "cluster.md").read_text().split("\n## 7. Watching it\n")[1]
     documented = re.findall(r"`(waybill_cluster_\w+)`", section.split("\n## ")[0])
     assert sorted(set(documented)) == sorted(re.findall(r"^# TYPE (waybill_cluster_\w+) ", text, re.M))
+
+
+def test_stop_does_not_wait_for_slow_receivers(three, make_receiver):
+    """What is under way is cut off after a second: the next owner sends it again."""
+    slow = make_receiver(Hold(), 200)
+    active = three.active()
+    active.register("s", slow.url(), timeout_ms=20000)
+    active.publish("s")
+    slow.wait_for(1)
+    began = time.monotonic()
+    active.stop()
+    assert time.monotonic() - began < 4
+    three.active()
+    again = slow.wait_for(2, timeout=20)
+    assert again[0].id == again[1].id
+
+
+@pytest.mark.parametrize("args, status, words", [
+    ([], 2, "usage: waybill cluster init"),
+    (["fly"], 2, "usage: waybill cluster init"),
+    (["detach"], 2, "usage: waybill cluster detach DIR"),
+    (["status", "more"], 2, "usage: waybill cluster status"),
+    (["init"], 1, "cluster: is missing"),
+    (["init", "--cluster", "h1"], 1, "shard: is missing: cluster needs it"),
+    (["init", "--cluster", "http://h1"], 2, "--cluster: must be servers of NATS"),
+    (["detach", "/nowhere/at/all"], 1, "/nowhere/at/all"),
+])
+def test_wrong_use_of_the_command(args, status, words):
+    done = waybill("cluster", *args)
+    assert done.returncode == status and words in done.stderr, done.stderr
