@@ -159,6 +159,7 @@ def test_what_standbys_answer(three):
     assert figure(active, "waybill_cluster_append_duration_seconds_count") > 0
     status = waybill("cluster", "status", "--url", active.url, "--token", TOKEN)
     assert status.returncode == 0 and status.stdout.count("standby") == 2, status.stdout
+    assert "lag 0  copies 1" in status.stdout.splitlines()[0]
 
 
 def test_kill_of_the_active_loses_nothing(three, receiver):
@@ -292,6 +293,21 @@ def test_empty_member_copies_the_store(cluster, server, receiver):
     assert cluster.active() is standby
     receiver.answer(200)
     wait_until(lambda: len(delivered(receiver)) >= 13, 20, "all events")
+
+
+def test_copy_that_the_active_refuses(cluster, server, tmp_path):
+    """It says which setting would help, and not how far behind it is: it does not know."""
+    cluster.add("a")
+    cluster.active()
+    server.client().ask("STREAM.PURGE.WAYBILL_s", keep=2)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("another")
+    wrong.chmod(0o600)
+    standby = cluster.add("b", cluster_token_file=wrong)
+    wait_until(lambda: "cluster_token_file" in standby.log_text(), what="the refusal")
+    shown = standby.api("GET", "/cluster").json()
+    assert (shown["role"], shown["lag"]) == ("joining", None)
+    assert "status 401: cluster_token_file has no token" in shown["why"]
 
 
 def test_store_of_one_instance_becomes_the_clusters(cluster, make_gateway, receiver):
