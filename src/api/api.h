@@ -26,9 +26,10 @@
 
 /* How the process is, kept by the loop. */
 struct api_health {
-	bool stores;   /* the last turn that had something to write could */
-	bool waits;    /* the journal does not answer: nothing that writes is taken */
-	bool has_room; /* disk and map are below their watermarks */
+	bool stores;           /* the last turn that had something to write could */
+	bool waits;            /* for the cluster's journal: nothing that writes is taken… */
+	const char *why_waits; /* …and what clients are told then */
+	bool has_room;         /* disk and map are below their watermarks */
 	bool stopping;
 };
 

@@ -14,6 +14,15 @@ static void write_text_or_null(struct json_writer *json, const char *name, const
 		json_write_bytes(json, name, slice_of(text));
 }
 
+static void write_u64_or_null(struct json_writer *json, const char *name, uint64_t value,
+    bool is_known)
+{
+	if (is_known)
+		json_write_u64(json, name, value);
+	else
+		json_write_null(json, name);
+}
+
 static void write_member(const struct cluster_view *v, const struct journal_member *m,
     struct json_writer *json)
 {
@@ -38,6 +47,7 @@ static void write_journal(const struct cluster_view *v, struct json_writer *json
 	json_write_u64(json, "last", v->end.last);
 	json_write_u64(json, "bytes", v->end.bytes);
 	json_write_u64(json, "max_bytes", v->end.max_bytes);
+	write_u64_or_null(json, "copies", v->end.copies, v->end.copies > 0);
 	json_close(json);
 }
 
@@ -54,7 +64,7 @@ void cluster_view_write(const struct cluster_view *v, struct json_writer *json)
 	json_write_u64(json, "epoch", v->epoch);
 	json_write_u64(json, "seq", v->seq);
 	json_write_u64(json, "synced", v->synced);
-	json_write_u64(json, "lag", v->lag);
+	write_u64_or_null(json, "lag", v->lag, v->knows_lag);
 	write_text_or_null(json, "why", v->why);
 	write_journal(v, json);
 	json_open_array(json, "members");
@@ -90,14 +100,18 @@ void cluster_view_metrics(const struct cluster_view *v, struct buf *out)
 		exposition_whole(out, ROLE, label, strcmp(v->role, ROLES[i]) == 0 ? 1 : 0);
 	}
 	exposition_gauge(out, "waybill_cluster_epoch", "Counts owners of the shard.", v->epoch);
-	exposition_gauge(out, "waybill_cluster_lag_records",
-	    "Entries of the journal that were not read here.", v->lag);
+	if (v->knows_lag)
+		exposition_gauge(out, "waybill_cluster_lag_records",
+		    "Entries of the journal that were not read here.", v->lag);
 	exposition_gauge(out, "waybill_cluster_journal_up", "1: the journal answers.",
 	    v->journal_is_up ? 1 : 0);
 	exposition_gauge(out, "waybill_cluster_journal_bytes", "Bytes of the journal.",
 	    v->end.bytes);
 	exposition_gauge(out, "waybill_cluster_journal_max_bytes",
 	    "Bytes that the journal may have.", v->end.max_bytes);
+	if (v->end.copies > 0)
+		exposition_gauge(out, "waybill_cluster_journal_copies",
+		    "Servers of NATS that have all of the journal.", v->end.copies);
 	exposition_counter(out, "waybill_cluster_appended_bytes_total",
 	    "Bytes of the entries that were appended.", v->append_bytes);
 	exposition_counter(out, "waybill_cluster_fenced_total",

@@ -23,7 +23,8 @@ struct cluster_view {
 	const char *active_url;
 	uint64_t seq;    /* of the last entry that it appended or read */
 	uint64_t synced; /* of the last that is on disk here */
-	uint64_t lag;    /* entries that are in the journal and were not read here */
+	uint64_t lag;    /* entries that are in the journal and were not read here… */
+	bool knows_lag;  /* …as far as it knows where that ends */
 	bool takes;      /* requests that write are taken */
 	const char *why; /* what keeps it from going on, or NULL */
 	bool journal_is_up;

@@ -27,7 +27,7 @@ void handle_readyz(struct call *c)
 	else if (!health->stores)
 		call_fail(c, 503, "", "the store cannot be written");
 	else if (health->waits)
-		call_fail(c, 503, "", "the cluster's journal does not answer");
+		call_fail(c, 503, "", health->why_waits);
 	else if (!health->has_room)
 		call_fail(c, 503, "", "the store has no room for new events");
 	else

@@ -442,7 +442,7 @@ static bool may_write(struct call *c)
 	    c->route->handle == handle_filter_test;
 	if (reads || !c->api->conf.health->waits)
 		return true;
-	call_fail(c, 503, "", "the cluster's journal does not answer");
+	call_fail(c, 503, "", c->api->conf.health->why_waits);
 	return false;
 }
 

@@ -210,6 +210,16 @@ static void put_members(struct buf *out, struct slice array)
 		put_member(out, w.value);
 }
 
+/* How many servers of NATS have all of the journal, where that is known. */
+static void put_copies(struct buf *out, struct slice journal)
+{
+	struct slice copies = json_walk_find(journal, SLICE("copies"));
+	if (copies.len == 0 || slice_eq(copies, SLICE("null")))
+		return;
+	buf_puts(out, "copies ");
+	show_put(out, copies, 0);
+}
+
 static bool print_status(const struct asking *a)
 {
 	static const char *const NAMED[] = {"shard", "member", "epoch", "seq", "lag"};
@@ -222,6 +232,7 @@ static bool print_status(const struct asking *a)
 			if (show_member(&s, NAMED[i]).len > 0)
 				put_named(&out, &s, NAMED[i]);
 		}
+		put_copies(&out, show_member(&s, "journal"));
 		if (show_member(&s, "why").len > 0) {
 			buf_puts(&out, "\nwhy ");
 			show_put_line(&out, show_text(&s, "why"));

@@ -129,6 +129,8 @@ static void on_taken(struct active *a, enum doing what, uint64_t seq)
 {
 	a->figures.appends++;
 	a->figures.bytes += a->entry.len;
+	if (a->figures.end.journal != 0)
+		a->figures.end.bytes += a->entry.len;
 	histogram_record(&a->figures.append, clock_now_us() - a->sent_us);
 	a->heard_us = a->sent_us;
 	a->last.seq = seq;
@@ -468,9 +470,18 @@ static bool is_nearly_full(const struct journal_end *end)
 	return end->bytes > end->max_bytes - end->max_bytes / NEARLY_FULL;
 }
 
+const char *active_why(const struct active *a)
+{
+	if (is_nearly_full(&a->figures.end))
+		return "the cluster's journal is nearly full";
+	if (!was_heard_within(a, a->conf.refuse_ms))
+		return "the cluster's journal does not answer";
+	return NULL;
+}
+
 bool active_may_take(const struct active *a)
 {
-	return was_heard_within(a, a->conf.refuse_ms) && !is_nearly_full(&a->figures.end);
+	return active_why(a) == NULL;
 }
 
 bool active_is_fenced(const struct active *a)

@@ -56,6 +56,9 @@ bool active_may_start(const struct active *a);
 /* Whether requests that write may be taken: …`refuse_ms` ago, and the journal has room. */
 bool active_may_take(const struct active *a);
 
+/* What the clients are told while that is false; NULL: it is true. */
+const char *active_why(const struct active *a);
+
 /* Another member owns the shard, or a commit was given up: the process is to end. */
 bool active_is_fenced(const struct active *a);
 
@@ -75,7 +78,7 @@ struct active_figures {
 	uint64_t bytes;          /* of them */
 	int64_t waits_ms;        /* how long the append under way has been so; 0: none is */
 	struct histogram append; /* µs, how long appends took */
-	struct journal_end end;  /* as last asked */
+	struct journal_end end;  /* as last asked; bytes: with what was appended since */
 	const struct journal_member *members; /* as last asked; borrowed */
 	size_t member_count;
 };

@@ -179,8 +179,11 @@ static bool on_data(void *arg, struct slice bytes)
 static void on_answer(void *arg, const struct client_result *r)
 {
 	struct join *j = arg;
-	char words[64];
-	(void)snprintf(words, sizeof(words), "it answered with status %d", r->status);
+	char words[128];
+	(void)snprintf(words, sizeof(words), "it answered with status %d%s", r->status,
+	    r->status == 401 || r->status == 403
+		? ": cluster_token_file has no token for all sessions there"
+		: "");
 	if (j->broken.message[0] != '\0')
 		break_off(j, "the copy cannot be written", j->broken.message);
 	else if (r->status != 200)

@@ -476,6 +476,7 @@ static void on_last(void *arg, enum err result, const struct journal_end *end)
 	if (result != OK || s->figures.state != STANDBY_FOLLOWS)
 		return;
 	s->end = *end;
+	s->figures.knows_end = true;
 	if (s->reads) {
 		expect(s, end->last);
 		return;

@@ -52,9 +52,10 @@ void standby_free(struct standby *s); /* NULL is fine */
 struct standby_figures {
 	enum standby_state state;
 	struct entry_place
-	    place;    /* STANDBY_OWNS: of the takeover; else of the last turn here */
-	uint64_t seq; /* of the last entry that was read */
-	uint64_t lag; /* entries that are known to be behind that */
+	    place;      /* STANDBY_OWNS: of the takeover; else of the last turn here */
+	uint64_t seq;   /* of the last entry that was read */
+	uint64_t lag;   /* entries that are known to be behind that */
+	bool knows_end; /* the journal has said where it ends, since this began */
 	bool is_caught_up;
 	uint64_t owner_epoch; /* 0: nobody is known */
 	bool was_handed_over; /* the owner has said that it stops */

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "domain/instant.h"
 #include "domain/json_at.h"
+#include "domain/json_walk.h"
 
 #define SUBJECT_SIZE 1024
 #define ACK_WORDS_MAX 12
@@ -48,6 +49,21 @@ bool js_is_unserved(uint64_t refusal)
 	    refusal == JS_NOT_LEADER;
 }
 
+/* How many servers have all that the leader has, which has answered. */
+static uint64_t count_copies(struct json_at *info)
+{
+	uint64_t copies = 1;
+	struct json_walk w = json_walk_in(json_at(info, "cluster/replicas"));
+	while (json_walk_next(&w)) {
+		bool is_current = slice_eq(json_walk_find(w.value, SLICE("current")),
+		    SLICE("true"));
+		bool is_away = slice_eq(json_walk_find(w.value, SLICE("offline")),
+		    SLICE("true"));
+		copies += is_current && !is_away ? 1 : 0;
+	}
+	return copies;
+}
+
 bool js_info_read(struct slice json, struct js_info *out)
 {
 	struct json_at info = JSON_AT(json);
@@ -58,7 +74,8 @@ bool js_info_read(struct slice json, struct js_info *out)
 	    .first = json_at_u64(&info, "state/first_seq"),
 	    .last = json_at_u64(&info, "state/last_seq"),
 	    .bytes = json_at_u64(&info, "state/bytes"),
-	    .max_bytes = json_at_u64(&info, "config/max_bytes")};
+	    .max_bytes = json_at_u64(&info, "config/max_bytes"),
+	    .copies = count_copies(&info)};
 	if (json_at_u64(&info, "state/messages") == 0)
 		read.first = read.last + 1;
 	is_read = is_read && read.last < UINT64_MAX && read.first <= read.last + 1;

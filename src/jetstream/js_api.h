@@ -44,6 +44,7 @@ struct js_info {
 	uint64_t last;  /* of the last there ever was */
 	uint64_t bytes;
 	uint64_t max_bytes; /* 0: no limit */
+	uint64_t copies;    /* servers that have all of it: its leader, and who is current */
 };
 
 #define JS_ODD_INFO "the server's answer about the stream is not understood"

@@ -211,6 +211,7 @@ static void on_last(void *arg, const struct nats_message *m)
 	    .last = info.last,
 	    .bytes = info.bytes,
 	    .max_bytes = info.max_bytes,
+	    .copies = info.copies,
 	    .max_entry = payload > JS_HEADERS_MAX ? payload - JS_HEADERS_MAX : 0};
 	(void)js_journal_learn(j, &info);
 	tell_last(j, OK, &end);

@@ -394,11 +394,12 @@ static enum err follow_journal(struct loop *l)
 		return ERR_CONFLICT;
 	bool waits = !active_may_take(a);
 	if (waits != l->conf.health->waits && l->has_taken)
-		log_warn(waits ? "the journal does not answer: nothing that writes is taken"
-			       : "the journal answers again",
+		log_warn(waits ? "nothing that writes is taken" : "all is taken again",
+		    LOG_S("why", waits ? active_why(a) : "the journal answers, and has room"),
 		    LOG_N("waits_ms", active_figures(a)->waits_ms));
 	l->has_taken = l->has_taken || !waits;
 	l->conf.health->waits = waits;
+	l->conf.health->why_waits = active_why(a);
 	if (waits && l->has_taken)
 		turn_refuse(l->conf.turn);
 	dispatch_pause(l->conf.dispatch, !active_may_start(a));
@@ -498,6 +499,7 @@ struct loop *loop_new(const struct loop_conf *conf)
 	struct reactor *r = conf->reactor;
 	l->conf = *conf;
 	conf->health->waits = conf->active != NULL; /* until it has answered */
+	conf->health->why_waits = "the cluster's journal has not answered yet";
 	l->terminate = reactor_signal_new(r, SIGTERM, on_signal, l);
 	l->interrupt = reactor_signal_new(r, SIGINT, on_signal, l);
 	l->hangup = reactor_signal_new(r, SIGHUP, on_hangup, l);

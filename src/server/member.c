@@ -96,6 +96,7 @@ static void view_standby(void *arg, struct cluster_view *out)
 	    .seq = f->seq,
 	    .synced = f->place.seq,
 	    .lag = f->lag,
+	    .knows_lag = m->join == NULL && f->knows_end,
 	    .why = why_of(m, f),
 	    .journal_is_up = m->journal != NULL && m->journal->is_up(m->journal, &ignored),
 	    .members = m->members,
@@ -110,7 +111,8 @@ static void view_active(void *arg, struct cluster_view *out)
 	struct member *m = ((struct server *)arg)->member;
 	const struct config *c = &m->server->config;
 	const struct active_figures *f = active_figures(m->active);
-	const char *ignored;
+	const char *why;
+	bool is_up = m->journal->is_up(m->journal, &why);
 	*out = (struct cluster_view){.role = "active",
 	    .shard = c->shard,
 	    .member = c->member,
@@ -120,8 +122,9 @@ static void view_active(void *arg, struct cluster_view *out)
 	    .active_url = c->cluster_url,
 	    .seq = f->seq,
 	    .synced = f->synced,
+	    .knows_lag = true,
 	    .takes = active_may_take(m->active),
-	    .journal_is_up = m->journal->is_up(m->journal, &ignored),
+	    .journal_is_up = is_up,
 	    .end = f->end,
 	    .members = f->members,
 	    .member_count = f->member_count,
@@ -132,7 +135,7 @@ static void view_active(void *arg, struct cluster_view *out)
 	    .takeovers = m->takeovers};
 	out->end.last = f->end.last > f->seq ? f->end.last : f->seq;
 	if (!out->takes)
-		out->why = "the journal does not answer";
+		out->why = is_up ? active_why(m->active) : why;
 }
 
 static void on_hand_over(void *arg)

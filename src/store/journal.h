@@ -32,6 +32,7 @@ struct journal_end {
 	uint64_t bytes;   /* that it has now */
 	uint64_t max_bytes;
 	uint64_t max_entry; /* bytes that one entry may have */
+	uint64_t copies;    /* hosts that have all of it now; 0: nobody knows */
 };
 
 /* OK, or ERR_BUSY: it cannot be reached now; `end` is NULL then. */

@@ -4,10 +4,12 @@ in a fifth: nothing of it is in the machine's own. Each host has a NATS server, 
 shard and HAProxy, each with a disk of its own, which is a file: so power can be cut.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import struct
@@ -35,6 +37,65 @@ def run(*command):
     return done.stdout
 
 
+def leads(stream, host):
+    """Whether a host's server leads a stream, as that says itself."""
+    return (stream.get("cluster") or {}).get("leader") == host.name
+
+
+def within(space):
+    """
+    What a command begins with that is to run in a namespace. Not `ip netns exec`, which gives it
+    mounts of its own: a disk would be held by whoever ran when another host's power was cut.
+    """
+    return ["nsenter", f"--net=/run/netns/{space}"]
+
+
+def unmount(folder):
+    """Whoever still has a file open there: its loop device goes with the last one."""
+    subprocess.run(["umount", "-l", folder], capture_output=True)
+
+
+def remove_space(name):
+    """A namespace, and what runs in it; none is fine too."""
+    listed = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True)
+    for pid in listed.stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+def is_test_run(pid):
+    try:
+        return b"python" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def sweep():
+    """Removes what runs have left that were killed: processes, namespaces, disks."""
+    spaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
+    for line in spaces.splitlines():
+        name = re.match(r"wb(\d+)(?:hub|c|h\d|try)\b", line)
+        if name and not is_test_run(name[1]):
+            remove_space(name[0])
+    for images in MEMORY.glob("wb*-*"):
+        if is_test_run(images.name[2:].split("-")[0]):
+            continue
+        for disk in images.glob("h?"):
+            unmount(disk)
+        shutil.rmtree(images, ignore_errors=True)
+
+
+def tail(path, lines):
+    """The last lines of a file; of one that is not there, none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 200 * lines))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
 class Host:
     """One of the three."""
 
@@ -44,8 +105,7 @@ class Host:
         self.name = f"h{number}"
         self.space = f"{lab.prefix}{self.name}"
         self.address = f"10.77.0.{number}"
-        self.disk = lab.folder / self.name
-        self.log = lab.folder / f"{self.name}.log"
+        self.disk = lab.images / self.name
         self.processes = {}
         self.options = {}
         self.preload = None
@@ -62,7 +122,7 @@ class Host:
         run("mount", "-o", "loop", image, self.disk)
 
     def unmount(self):
-        subprocess.run(["umount", self.disk], capture_output=True)
+        unmount(self.disk)
 
     def cut_power(self):
         """All ends at once, and what no fsync was asked for is gone."""
@@ -80,10 +140,13 @@ class Host:
 
     # --- its processes
 
+    def log_of(self, kind):
+        return self.lab.folder / f"{self.name}-{kind}.log"
+
     def spawn(self, kind, *command, env=None):
-        with open(self.log, "ab") as log:
+        with open(self.log_of(kind), "ab") as log:
             self.processes[kind] = subprocess.Popen(
-                ["ip", "netns", "exec", self.space, *[str(c) for c in command]],
+                [*within(self.space), *[str(c) for c in command]],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment(env or {}),
             )
@@ -110,6 +173,7 @@ class Host:
             "cluster": ",".join(self.servers()),
             "cluster_url": f"http://{self.address}:8080",
             "cluster_replicas": 3,
+            "cluster_token_file": self.lab.token_file,
             "retry_schedule": "200ms,500ms,1s,2s,5s,10s",
             "store_max_bytes": "512MiB",
             **self.lab.options,
@@ -118,8 +182,8 @@ class Host:
         env = {"WAYBILL_TOKEN": TOKEN}
         if self.preload:
             env.update(self.preload)
-        self.spawn("member", BINARY, "serve", *[f"--{k.replace('_', '-')}={v}" for k, v in options.items()],
-                   env=env)
+        settings = [f"--{k.replace('_', '-')}={v}" for k, v in options.items()]
+        self.spawn("member", BINARY, "serve", *settings, env=env)
 
     def servers(self):
         """Its own first."""
@@ -132,8 +196,8 @@ class Host:
         )
         conf = self.lab.folder / f"{self.name}-haproxy.cfg"
         conf.write_text(
-            "global\n  maxconn 2000\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n"
-            "  timeout server 30s\n  timeout check 1s\n  retries 0\n"
+            "global\n  maxconn 2000\ndefaults\n  mode http\n  timeout connect 1s\n"
+            "  timeout client 60s\n  timeout server 30s\n  timeout check 1s\n  retries 0\n"
             f"frontend f\n  bind {self.address}:80\n  default_backend b\n"
             f"backend b\n  option httpchk GET /readyz\n{servers}\n"
         )
@@ -145,7 +209,7 @@ class Host:
         self.start_proxy()
 
     def signal(self, kind, number):
-        """To the process itself: ip has become it."""
+        """To the process itself: nsenter has become it."""
         self.processes[kind].send_signal(number)
 
     def kill(self, *kinds):
@@ -177,7 +241,7 @@ class Host:
     def ask(self, path, method="GET"):
         """The JSON of an answer, asked on the host itself; None where there is none."""
         done = subprocess.run(
-            ["ip", "netns", "exec", self.space, "curl", "-s", "-m", "2", "-X", method,
+            [*within(self.space), "curl", "-s", "-m", "2", "-X", method,
              "-H", f"Authorization: Bearer {TOKEN}", f"http://{self.address}:8080{path}"],
             capture_output=True, text=True,
         )
@@ -185,6 +249,23 @@ class Host:
             return json.loads(done.stdout)
         except ValueError:
             return None
+
+    def streams(self):
+        """The streams that its server of NATS has; none where it does not say."""
+        done = subprocess.run(
+            [*within(self.space), "curl", "-s", "-m", "2",
+             f"http://{self.address}:8222/jsz?streams=true"],
+            capture_output=True, text=True,
+        )
+        try:
+            accounts = json.loads(done.stdout).get("account_details", [])
+        except ValueError:
+            return {}
+        return {s["name"]: s for a in accounts for s in a.get("stream_detail", [])}
+
+    def sync(self):
+        """All that was written so far is on its disk."""
+        run("sync", "-f", self.disk)
 
     @property
     def role(self):
@@ -196,15 +277,20 @@ class Lab:
     def __init__(self, folder, sync_interval="always", **options):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.images = pathlib.Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else folder))
-        self.prefix = f"wb{os.getpid() % 100000}"
+        self.prefix = f"wb{os.getpid()}"
+        self.images = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.prefix}-", dir=MEMORY))
         self.hub = f"{self.prefix}hub"
         self.client = f"{self.prefix}c"
         self.sync_interval = sync_interval
         self.options = {"cluster_max_bytes": "256MiB", **options}
         self.hosts = [Host(self, i) for i in (1, 2, 3)]
         self.ends = []  # members that have ended, and how
+        self.token_file = self.folder / "token"
+        self.token_file.write_text(TOKEN)
+        self.token_file.chmod(0o600)
         self.workload = None
+        self.keep = False  # its folder: the trial has failed
+        self.said = ""  # by the last `waybill cluster init`
 
     # --- up and down
 
@@ -237,7 +323,7 @@ class Lab:
 
     def init(self):
         """As an operator does: again until the servers have elected who leads."""
-        command = ["ip", "netns", "exec", self.hosts[0].space, BINARY, "cluster", "init",
+        command = [*within(self.hosts[0].space), BINARY, "cluster", "init",
                    "--shard=one", "--member=h1", f"--cluster={SEEDS}",
                    "--cluster-url=http://10.77.0.1:8080", "--cluster-replicas=3",
                    f"--cluster-max-bytes={self.options['cluster_max_bytes']}"]
@@ -248,18 +334,36 @@ class Lab:
             self.said = done.stderr
             return done.returncode == 0
 
-        wait_until(made, timeout=40, what="waybill cluster init")
+        try:
+            wait_until(made, timeout=60, what="waybill cluster init")
+        except AssertionError as late:
+            raise AssertionError(f"{late}; it said: {self.said}") from late
 
     def close(self):
         if self.workload is not None:
             self.workload.kill()
             self.workload.wait()
+            self.workload.stdin.close()
+            self.workload.stdout.close()
         for host in self.hosts:
             host.kill()
-            host.unmount()
         for space in [self.hub, self.client, *[host.space for host in self.hosts]]:
-            subprocess.run(["ip", "netns", "del", space], capture_output=True)
+            remove_space(space)
+        for host in self.hosts:
+            host.unmount()
         shutil.rmtree(self.images)
+
+    def report(self):
+        """What a trial that failed has to tell: pairs of a title and a text."""
+        parts = [("files", str(self.folder)),
+                 ("members that have ended", "\n".join(map(str, self.ends))),
+                 ("publishers", tail(self.folder / "workload.log", 20))]
+        for host in self.hosts:
+            said = json.dumps(host.ask("/api/v1/cluster"))
+            parts.append((f"{host.name}, which says", said))
+            parts.append((f"member of {host.name}", tail(host.log_of("member"), 30)))
+            parts.append((f"nats of {host.name}", tail(host.log_of("nats"), 15)))
+        return [(title, text) for title, text in parts if text]
 
     # --- who is who
 
@@ -283,20 +387,20 @@ class Lab:
 
     # --- load
 
-    def begin_load(self, publishers=PUBLISHERS):
+    def begin_load(self, publishers=PUBLISHERS, pad_bytes=200):
         active = self.wait_active()
         for i in range(publishers):
             body = {"url": "http://10.77.0.9:9000/", "max_in_flight": 4}
             if i % 2 == 0:
                 body["ordering"] = "fifo"
-            done = run("ip", "netns", "exec", self.client, "curl", "-s", "-f", "-m", "20",
+            done = run(*within(self.client), "curl", "-s", "-f", "-m", "20",
                        "-H", f"Authorization: Bearer {TOKEN}", "--json", json.dumps(body),
                        f"http://{active.address}:8080/api/v1/sessions/s{i}/webhooks")
             assert "id" in json.loads(done)
         with open(self.folder / "workload.log", "ab") as log:
             self.workload = subprocess.Popen(
-                ["ip", "netns", "exec", self.client, PYTHON, HERE / "workload.py", "9000", TOKEN,
-                 str(publishers), *[f"http://{h.address}:80" for h in self.hosts]],
+                [*within(self.client), PYTHON, HERE / "workload.py", "9000", TOKEN,
+                 str(publishers), str(pad_bytes), *[f"http://{h.address}:80" for h in self.hosts]],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             )
         assert json.loads(self.workload.stdout.readline())["ready"]
@@ -323,26 +427,38 @@ class Lab:
         self.tell("drain", drain)
         return self.tell("end")
 
-    def journal_end(self, timeout=30):
-        """The seq of the journal's last entry, as the servers have it; 0 where it is gone."""
+    # --- the journal, as the servers of NATS have it
+
+    def journal_end(self, timeout=60):
+        """The seq of the journal's last entry, once all servers have the stream."""
         ends = []
 
         def known():
-            for host in self.hosts:
-                done = subprocess.run(
-                    ["ip", "netns", "exec", host.space, "curl", "-s", "-m", "2",
-                     f"http://{host.address}:8222/jsz?streams=true"],
-                    capture_output=True, text=True,
-                )
-                if done.returncode == 0:
-                    accounts = json.loads(done.stdout).get("account_details", [])
-                    streams = [s for a in accounts for s in a.get("stream_detail", [])]
-                    ends.append(max([s["state"]["last_seq"] for s in streams
-                                     if s["name"] == "WAYBILL_one"], default=0))
-            return len(ends) >= len(self.hosts)
+            streams = [host.streams().get("WAYBILL_one") for host in self.hosts]
+            ends[:] = [s["state"]["last_seq"] for s in streams if s is not None]
+            return len(ends) == len(self.hosts) and any(leads(s, h) for s, h in
+                                                        zip(streams, self.hosts, strict=True))
 
         wait_until(known, timeout=timeout, what="what the journal has")
         return max(ends)
+
+    def wait_copies(self, timeout=120):
+        """Each stream has a leader, and all that it has is on the other servers too."""
+        said = []
+
+        def current():
+            said[:] = [host.streams() for host in self.hosts]
+            led = [s for host, streams in zip(self.hosts, said, strict=True)
+                   for s in streams.values() if leads(s, host)]
+            replicas = [r for s in led for r in s["cluster"].get("replicas", [])]
+            return len(led) == 2 and len(replicas) == 4 and all(
+                r.get("current") and not r.get("offline") for r in replicas
+            )
+
+        try:
+            wait_until(current, timeout=timeout, what="copies of the journal that are current")
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {said}") from late
 
     # --- the stores
 
@@ -356,7 +472,7 @@ class Lab:
             said[:] = [host.ask("/api/v1/cluster") or {} for host in self.hosts]
             roles = sorted(s.get("role", "") for s in said)
             return roles == ["active", "standby", "standby"] and all(
-                s.get("lag", lag + 1) <= lag for s in said
+                s["journal"]["up"] and s["epoch"] > 0 and s["lag"] <= lag for s in said
             )
 
         try:

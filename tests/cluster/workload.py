@@ -1,9 +1,9 @@
 """
 Publishers and receivers of a trial, a process of its own on the fourth host.
 
-    workload.py PORT TOKEN PUBLISHERS URL…
+    workload.py PORT TOKEN PUBLISHERS PAD URL…
 
-A session a publisher, whose webhooks are registered before; half of them are in order. A
+Events are of some PAD bytes. A session a publisher, whose webhooks are registered before; half of them are in order. A
 publisher sends its session's next event when the last one was acknowledged, and sends again,
 with the same id, through the next URL, whatever was not. Lines of commands come on stdin:
 
@@ -14,8 +14,10 @@ with the same id, through the next URL, whatever was not. Lines of commands come
 """
 
 import asyncio
+import base64
 import contextlib
 import json
+import random
 import sys
 import time
 
@@ -34,9 +36,10 @@ class Session:
 
 
 class Workload:
-    def __init__(self, port, token, count, urls):
+    def __init__(self, port, token, count, pad, urls):
         self.port = port
         self.token = token
+        self.pad = pad
         self.urls = [url.removeprefix("http://").rsplit(":", 1) for url in urls]
         self.sessions = [Session(i, i % 2 == 0) for i in range(count)]
         self.stopped = False
@@ -54,9 +57,7 @@ class Workload:
         way = int(session.name[1:]) % len(self.urls)
         link = None
         while not self.stopped:
-            body = json.dumps(
-                {"event": "message", "id": f"{session.name}-{n}", "data": {"n": n, "pad": "x" * 200}}
-            )
+            body = self.event(session, n)
             status, answer = None, b""
             with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.IncompleteReadError,
                                      ValueError, IndexError):
@@ -82,6 +83,12 @@ class Workload:
         session.acked[n] = event
         self.acked += 1
 
+    def event(self, session, n):
+        """The same each time that it is sent; nothing that could be packed."""
+        name = f"{session.name}-{n}"
+        pad = base64.b64encode(random.Random(name).randbytes(self.pad * 3 // 4)).decode()
+        return json.dumps({"event": "message", "id": name, "data": {"n": n, "pad": pad}})
+
     async def ask(self, link, session, body):
         reader, writer = link
         writer.write(
@@ -102,10 +109,7 @@ class Workload:
         """The ids of the last events acknowledged, sent again: the answers are as before."""
         for session in self.sessions:
             for n in list(session.acked)[-3:]:
-                body = json.dumps(
-                    {"event": "message", "id": f"{session.name}-{n}",
-                     "data": {"n": n, "pad": "x" * 200}}
-                )
+                body = self.event(session, n)
                 for way in self.urls * 20:
                     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                         link = await asyncio.open_connection(*way)
@@ -196,5 +200,5 @@ class Workload:
 
 
 if __name__ == "__main__":
-    PORT, TOKEN, COUNT, *URLS = sys.argv[1:]
-    asyncio.run(Workload(int(PORT), TOKEN, int(COUNT), URLS).run())
+    PORT, TOKEN, COUNT, PAD, *URLS = sys.argv[1:]
+    asyncio.run(Workload(int(PORT), TOKEN, int(COUNT), int(PAD), URLS).run())

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from harness import (
-    BINARY, ROOT, Gateway, Process, expect_error, figure, flags, wait_until, waybill)
+    BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, wait_until, waybill)
 from nats_server import NatsServer
 
 TOKEN = "the-token-of-all-members"
@@ -159,6 +159,7 @@ def test_what_standbys_answer(three):
     assert figure(active, "waybill_cluster_append_duration_seconds_count") > 0
     status = waybill("cluster", "status", "--url", active.url, "--token", TOKEN)
     assert status.returncode == 0 and status.stdout.count("standby") == 2, status.stdout
+    assert "lag 0  copies 1" in status.stdout.splitlines()[0]
 
 
 def test_kill_of_the_active_loses_nothing(three, receiver):
@@ -292,6 +293,21 @@ def test_empty_member_copies_the_store(cluster, server, receiver):
     assert cluster.active() is standby
     receiver.answer(200)
     wait_until(lambda: len(delivered(receiver)) >= 13, 20, "all events")
+
+
+def test_copy_that_the_active_refuses(cluster, server, tmp_path):
+    """It says which setting would help, and not how far behind it is: it does not know."""
+    cluster.add("a")
+    cluster.active()
+    server.client().ask("STREAM.PURGE.WAYBILL_s", keep=2)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("another")
+    wrong.chmod(0o600)
+    standby = cluster.add("b", cluster_token_file=wrong)
+    wait_until(lambda: "cluster_token_file" in standby.log_text(), what="the refusal")
+    shown = standby.api("GET", "/cluster").json()
+    assert (shown["role"], shown["lag"]) == ("joining", None)
+    assert "status 401: cluster_token_file has no token" in shown["why"]
 
 
 def test_store_of_one_instance_becomes_the_clusters(cluster, make_gateway, receiver):
@@ -477,3 +493,33 @@ def test_every_metric_is_in_the_document_and_no_other(cluster):
     section = (ROOT / "docs" / "cluster.md").read_text().split("\n## 7. Watching it\n")[1]
     documented = re.findall(r"`(waybill_cluster_\w+)`", section.split("\n## ")[0])
     assert sorted(set(documented)) == sorted(re.findall(r"^# TYPE (waybill_cluster_\w+) ", text, re.M))
+
+
+def test_stop_does_not_wait_for_slow_receivers(three, make_receiver):
+    """What is under way is cut off after a second: the next owner sends it again."""
+    slow = make_receiver(Hold(), 200)
+    active = three.active()
+    active.register("s", slow.url(), timeout_ms=20000)
+    active.publish("s")
+    slow.wait_for(1)
+    began = time.monotonic()
+    active.stop()
+    assert time.monotonic() - began < 4
+    three.active()
+    again = slow.wait_for(2, timeout=20)
+    assert again[0].id == again[1].id
+
+
+@pytest.mark.parametrize("args, status, words", [
+    ([], 2, "usage: waybill cluster init"),
+    (["fly"], 2, "usage: waybill cluster init"),
+    (["detach"], 2, "usage: waybill cluster detach DIR"),
+    (["status", "more"], 2, "usage: waybill cluster status"),
+    (["init"], 1, "cluster: is missing"),
+    (["init", "--cluster", "h1"], 1, "shard: is missing: cluster needs it"),
+    (["init", "--cluster", "http://h1"], 2, "--cluster: must be servers of NATS"),
+    (["detach", "/nowhere/at/all"], 1, "/nowhere/at/all"),
+])
+def test_wrong_use_of_the_command(args, status, words):
+    done = waybill("cluster", *args)
+    assert done.returncode == status and words in done.stderr, done.stderr

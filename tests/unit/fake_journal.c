@@ -239,6 +239,7 @@ static void step_last(struct fake_journal *f)
 	    .last = log->last,
 	    .bytes = log->bytes,
 	    .max_bytes = log->max_bytes,
+	    .copies = 3,
 	    .max_entry = 1u << 20};
 	f->last_fn = NULL;
 	fn(f->last_arg, f->way.is_cut ? ERR_BUSY : OK, f->way.is_cut ? NULL : &end);

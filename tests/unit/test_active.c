@@ -479,6 +479,29 @@ static void test_full(void **state)
 	assert_false(active_is_fenced(f->m->active));
 }
 
+/* Room is left: what was appended counts before the journal is asked again how full it is. */
+static void test_nearly_full(void **state)
+{
+	struct fixture *f = *state;
+	fake_log_limit(f->log, 20000);
+	run(f, 3000);
+	assert_null(active_why(f->m->active));
+	size_t puts = 0;
+	while (active_may_take(f->m->active)) {
+		struct put_op o = put_of("much", 1, 900);
+		o.is_random = true; /* nothing that could be packed */
+		turn_stage(f->m->turn, &o.op);
+		run(f, 5);
+		assert_int_equal(o.told, OK);
+		puts++;
+	}
+	assert_in_range(puts, 10, 20);
+	assert_string_equal(active_why(f->m->active), "the cluster's journal is nearly full");
+	fake_log_limit(f->log, 1u << 20);
+	run(f, 3000);
+	assert_null(active_why(f->m->active));
+}
+
 /* The local commit fails behind the journal's yes: this member ends, and reads it again. */
 static void test_local_failure(void **state)
 {
@@ -743,6 +766,7 @@ int main(void)
 	    TEST(test_late_answers),
 	    TEST(test_stopped),
 	    TEST(test_full),
+	    TEST(test_nearly_full),
 	    TEST(test_local_failure),
 	    TEST(test_replaced),
 	    TEST(test_hands_over),

@@ -26,9 +26,10 @@ static struct cluster_view make_view(void)
 	    .epoch = 3,
 	    .seq = 9,
 	    .synced = 9,
+	    .knows_lag = true,
 	    .takes = true,
 	    .journal_is_up = true,
-	    .end = {.first = 2, .last = 9, .bytes = 100, .max_bytes = 1000},
+	    .end = {.first = 2, .last = 9, .bytes = 100, .max_bytes = 1000, .copies = 2},
 	    .members = MEMBERS,
 	    .member_count = 2};
 }
@@ -44,8 +45,8 @@ static void test_whole(void **state)
 	    "{\"role\":\"active\",\"shard\":\"s\",\"member\":\"b\",\"url\":\"http://b\","
 	    "\"active_member\":\"b\",\"active\":\"http://b\",\"takes\":true,\"epoch\":3,"
 	    "\"seq\":9,\"synced\":9,\"lag\":0,\"why\":null,"
-	    "\"journal\":{\"up\":true,\"first\":2,\"last\":9,\"bytes\":100,"
-	    "\"max_bytes\":1000},\"members\":["
+	    "\"journal\":{\"up\":true,\"first\":2,"
+	    "\"last\":9,\"bytes\":100,\"max_bytes\":1000,\"copies\":2},\"members\":["
 	    "{\"member\":\"a\",\"role\":\"standby\",\"url\":\"http://a\",\"synced\":7,"
 	    "\"behind\":2,\"told_at\":\"1970-01-01T00:00:01.000Z\"},"
 	    "{\"member\":\"b\",\"role\":\"active\",\"url\":\"http://\\\"b\\\"\",\"synced\":9,"
@@ -80,9 +81,26 @@ static void test_metrics(void **state)
 	cluster_view_metrics(&v, &text);
 	static const char *const LINES[] = {"waybill_cluster_role{role=\"active\"} 0\n",
 	    "waybill_cluster_role{role=\"standby\"} 1\n", "waybill_cluster_epoch 3\n",
-	    "waybill_cluster_lag_records 4\n"};
+	    "waybill_cluster_lag_records 4\n", "waybill_cluster_journal_copies 2\n"};
 	for (size_t i = 0; i < sizeof(LINES) / sizeof(LINES[0]); i++)
 		assert_non_null(strstr(buf_cstr(&text), LINES[i]));
+	buf_fini(&text);
+}
+
+/* A member that has not heard of the journal's end says no number that looks like one. */
+static void test_unknown(void **state)
+{
+	(void)state;
+	struct cluster_view v = {.role = "standby"};
+	struct buf text = BUF_INIT(65536);
+	struct json_writer json = JSON_WRITER(&text);
+	cluster_view_write(&v, &json);
+	assert_non_null(strstr(buf_cstr(&text), "\"lag\":null,"));
+	assert_non_null(strstr(buf_cstr(&text), "\"copies\":null}"));
+	buf_reset(&text);
+	cluster_view_metrics(&v, &text);
+	assert_null(strstr(buf_cstr(&text), "lag_records"));
+	assert_null(strstr(buf_cstr(&text), "journal_copies"));
 	buf_fini(&text);
 }
 
@@ -112,6 +130,7 @@ int main(void)
 	    cmocka_unit_test(test_whole),
 	    cmocka_unit_test(test_away),
 	    cmocka_unit_test(test_metrics),
+	    cmocka_unit_test(test_unknown),
 	    cmocka_unit_test(test_monitoring),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "jetstream/js_api.h"
 #include "jetstream/js_streams.h"
 #include "nats_peer.h"
 #include "support.h"
@@ -189,6 +190,35 @@ static void test_a_stream_cannot_be_made(void **state)
 
 #define STREAMS_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* How many servers have all: the leader, which answers, and who is current and there. */
+static void test_copies(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *cluster;
+		uint64_t copies;
+	} CASES[] = {
+	    {"{}", 1},
+	    {"{\"leader\":\"a\",\"replicas\":[]}", 1},
+	    {"{\"replicas\":[{\"current\":true},{\"name\":\"c\",\"current\":true}]}", 3},
+	    {"{\"replicas\":[{\"current\":true},{\"current\":false,\"lag\":7}]}", 2},
+	    {"{\"replicas\":[{\"current\":true,\"offline\":true},{\"lag\":1}]}", 1},
+	    {"{\"replicas\":[\"odd\",7,{\"current\":\"true\"}]}", 1},
+	    {"{\"replicas\":true}", 1},
+	};
+	for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+		struct buf text = BUF_INIT(1000);
+		struct js_info info;
+		buf_printf(&text,
+		    "{\"created\":\"2026-11-30T00:00:00Z\",\"cluster\":%s,\"state\":{"
+		    "\"messages\":1,\"first_seq\":4,\"last_seq\":4}}",
+		    CASES[i].cluster);
+		assert_true(js_info_read(buf_view(&text), &info));
+		assert_int_equal(info.copies, CASES[i].copies);
+		buf_fini(&text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +228,7 @@ int main(void)
 	    STREAMS_TEST(test_no_jetstream),
 	    STREAMS_TEST(test_the_next_server_is_too_old),
 	    STREAMS_TEST(test_a_stream_cannot_be_made),
+	    cmocka_unit_test(test_copies),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,7 @@ static void test_follows(void **state)
 	assert_int_equal(s->seq, 6);
 	assert_int_equal(s->turns, 3);
 	assert_int_equal(s->lag, 0);
+	assert_true(s->knows_end);
 	assert_true(s->is_caught_up);
 	assert_string_equal(s->owner, "owner");
 	assert_string_equal(s->owner_url, "https://owner");
