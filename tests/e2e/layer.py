@@ -33,7 +33,7 @@ def can_layer(directory):
     return in_layer(directory, "true", ROOT).returncode == 0
 
 
-def in_layer(directory, script, shown, own_network=False, timeout=90):
+def in_layer(directory, script, shown, own_network=False, timeout=280):
     """Runs `script` where / is a layer of its own; the folder `shown` is in /mnt."""
     network = ["--net"] if own_network else []
     return subprocess.run(
