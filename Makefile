@@ -180,6 +180,7 @@ define RUN_TESTS
 @tests/run $(1) e2e
 @tests/run $(1) field
 @tests/run $(1) siege
+@tests/run $(1) cluster
 endef
 
 test: $(call ALL_TESTS,release) $(BENCHES) ## install what is missing, build, check everything

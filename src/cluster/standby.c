@@ -31,6 +31,7 @@
 #define COMMIT_BYTES (4u << 20) /* …up to so many bytes of rows… */
 #define COMMIT_TURNS 1024       /* …and so many turns */
 #define ASK_MS 1000             /* between questions where the journal ends, and telling */
+#define MEMBERS_MS 2000         /* …and how far all are */
 #define AGAIN_MS 300      /* before it reads anew: a replica that was cut off is out by then */
 #define NO_ROOM_MS 1000   /* before it tries a store anew that failed; doubles… */
 #define NO_ROOM_DOUBLES 5 /* …so often */
@@ -61,6 +62,8 @@ struct standby {
 
 	bool asks;
 	bool asks_members;
+	int64_t members_us; /* when they were asked */
+	struct journal_member *members;
 	struct journal_end end; /* as last asked */
 	int64_t asked_us;
 	int64_t told_us;
@@ -450,7 +453,15 @@ static void on_members(void *arg, enum err result, const struct journal_member *
 {
 	struct standby *s = arg;
 	s->asks_members = false;
-	if (result != OK || !s->takes)
+	if (result != OK)
+		return;
+	s->members = mem_resize(s->members, count + 1, sizeof(*m));
+	if (count > 0)
+		memcpy(s->members, m, count * sizeof(*m));
+	s->figures.members = s->members;
+	s->figures.member_count = count;
+	s->figures.members_told++;
+	if (!s->takes || s->end.journal == 0)
 		return;
 	uint64_t seq = trim_to(s->conf.member, s->place.seq, &s->end, m, count);
 	if (seq >= s->end.first)
@@ -606,6 +617,17 @@ static void tell(struct standby *s)
 	s->conf.journal->tell(s->conf.journal, &me);
 }
 
+/* To show them; and while it takes over, for the room that this may lack. */
+static void ask_members(struct standby *s, int64_t now_us)
+{
+	int64_t every_ms = s->takes ? ASK_MS : MEMBERS_MS;
+	if (s->asks_members || now_us - s->members_us < every_ms * 1000)
+		return;
+	s->members_us = now_us;
+	s->asks_members = true;
+	s->conf.journal->members(s->conf.journal, on_members, s);
+}
+
 /* Asks where the journal ends: to begin to read, or now and then to see what is missing. */
 static void ask(struct standby *s, int64_t now_us)
 {
@@ -613,16 +635,13 @@ static void ask(struct standby *s, int64_t now_us)
 		s->told_us = now_us;
 		tell(s);
 	}
+	ask_members(s, now_us);
 	bool is_due = s->reads ? now_us - s->asked_us >= ASK_MS * 1000 : now_us >= s->again_us;
 	if (!is_due || s->asks)
 		return;
 	s->asked_us = now_us;
 	s->asks = true;
 	s->conf.journal->last(s->conf.journal, on_last, s);
-	if (!s->takes || s->asks_members || s->end.journal == 0)
-		return;
-	s->asks_members = true;
-	s->conf.journal->members(s->conf.journal, on_members, s);
 }
 
 /* What is there does not come: reading begins anew, perhaps from another replica. */
@@ -693,6 +712,7 @@ void standby_free(struct standby *s)
 	if (s->txn != NULL)
 		db_abort(s->txn);
 	reactor_timer_free(s->look);
+	free(s->members);
 	buf_fini(&s->scratch);
 	buf_fini(&s->takeover);
 	free(s);

@@ -66,7 +66,10 @@ struct standby_figures {
 	uint64_t commits;  /* that this took */
 	uint64_t fenced;   /* takeovers that another was faster with */
 	uint64_t reread;   /* how often what was read was bad, and it went back */
-	char why[256];     /* of PARTED and STOPPED, and while the store fails */
+	const struct journal_member *members; /* as last asked; borrowed */
+	size_t member_count;
+	uint64_t members_told; /* how often that was answered */
+	char why[256];         /* of PARTED and STOPPED, and while the store fails */
 };
 
 /* Borrowed until the loop goes on. */

@@ -125,8 +125,7 @@ static void on_member(void *arg, const struct nats_message *m)
 	struct js_journal *j = arg;
 	char why[NATS_ERROR_SIZE];
 	uint64_t refusal = js_refusal(m, why);
-	if (js_journal_is_ready(j) && refusal != JS_NO_MESSAGE)
-		js_journal_note(j, refusal, why);
+	/* of a stream with a leader of its own: nothing of it says how the journal is */
 	if (refusal == JS_NO_MESSAGE)
 		finish(j, OK);
 	else if (refusal != 0 || !read_message(&j->members, m->payload))

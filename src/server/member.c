@@ -20,7 +20,7 @@
 #define HEARTBEAT_MS 500 /* of silence before the active says that it is there */
 #define HOLD_MS 2000     /* without an answer before it starts no attempts */
 #define REFUSE_MS 5000   /* …before it takes nothing that writes */
-#define MEMBERS_MS 2000  /* between questions of a standby how far all are */
+#define MEMBERS_MS 2000  /* between questions how far all are, while a store is copied */
 #define LEAVE_MS 5000    /* for the journal to take the handover */
 #define LOOK_AGAIN_MS 2000
 #define TICK_MS 200 /* the longest wait of its passes: the supervisor waits for signs */
@@ -49,6 +49,7 @@ struct member {
 	int64_t members_ms; /* monotonic; when they were asked */
 	struct journal_member *members;
 	size_t member_count;
+	uint64_t members_told; /* of the standby, up to which they were copied */
 
 	bool saw_other; /* own the shard, since the process began */
 	uint64_t takeovers;
@@ -232,10 +233,22 @@ static void on_members(void *arg, enum err result, const struct journal_member *
 	if (result != OK)
 		return;
 	m->members = mem_resize(m->members, count + 1, sizeof(*m->members));
-	memcpy(m->members, list, count * sizeof(*list));
+	if (count > 0)
+		memcpy(m->members, list, count * sizeof(*list));
 	m->member_count = count;
 }
 
+/* Of the standby, which asks: a journal is asked one such question at a time. */
+static void copy_members(struct member *m)
+{
+	const struct standby_figures *f = figures_of(m);
+	if (f->members_told == m->members_told)
+		return;
+	m->members_told = f->members_told;
+	on_members(m, OK, f->members, f->member_count);
+}
+
+/* While there is no standby. */
 static void ask_members(struct member *m)
 {
 	if (m->asks_members || clock_mono_ms() - m->members_ms < MEMBERS_MS)
@@ -306,7 +319,9 @@ static void end_standby(struct member *m)
 	(void)figures_of(m);
 	standby_free(m->standby);
 	m->standby = NULL;
-	m->asks_members = false;
+	m->last.members = NULL;
+	m->last.member_count = 0;
+	m->members_told = 0;
 }
 
 static enum err open_store(struct server *s, struct problem *p)
@@ -335,7 +350,7 @@ static enum err follow(struct member *m, struct problem *p)
 		return problem_set(p, err, "data", "cannot read the store: %s", err_text(err));
 	while (!m->stops && figures_of(m)->state == STANDBY_FOLLOWS && db_is_there(s->db)) {
 		pass(m);
-		ask_members(m);
+		copy_members(m);
 		m->saw_other = m->saw_other ||
 		    (m->last.owner[0] != '\0' && strcmp(m->last.owner, s->config.member) != 0);
 	}

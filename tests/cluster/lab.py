@@ -191,15 +191,16 @@ class Host:
         return [f"nats://10.77.0.{i}:4222" for i in order]
 
     def start_proxy(self):
-        servers = "\n".join(
-            f"  server h{i} 10.77.0.{i}:8080 check inter 300 fall 2 rise 1" for i in (1, 2, 3)
-        )
+        """As etc/haproxy/waybill-cluster.cfg, of which this is what a takeover meets."""
+        servers = "\n".join(f"  server h{i} 10.77.0.{i}:8080 check" for i in (1, 2, 3))
         conf = self.lab.folder / f"{self.name}-haproxy.cfg"
         conf.write_text(
-            "global\n  maxconn 2000\ndefaults\n  mode http\n  timeout connect 1s\n"
-            "  timeout client 60s\n  timeout server 30s\n  timeout check 1s\n  retries 0\n"
+            "global\n  maxconn 2000\ndefaults\n  mode http\n  timeout connect 2s\n"
+            "  timeout client 60s\n  timeout server 60s\n  timeout check 2s\n  retries 0\n"
             f"frontend f\n  bind {self.address}:80\n  default_backend b\n"
-            f"backend b\n  option httpchk GET /readyz\n{servers}\n"
+            "backend b\n  option httpchk GET /readyz\n  default-server inter 500ms"
+            " fastinter 250ms fall 1 rise 1 on-marked-down shutdown-sessions\n"
+            f"{servers}\n"
         )
         self.spawn("proxy", "haproxy", "-db", "-f", conf)
 
@@ -494,6 +495,16 @@ class Lab:
             assert done.returncode == 0, done.stderr
             dumps.append([line for line in done.stdout.splitlines() if line.startswith(" ")])
         return dumps
+
+    def compare(self, dumps):
+        """Fails where one has other rows than another; their files are for `diff`."""
+        if dumps[0] == dumps[1] == dumps[2]:
+            return
+        for host, rows in zip(self.hosts, dumps, strict=True):
+            (self.folder / f"{host.name}.rows").write_text("\n".join(rows))
+        counts = [len(set(rows)) for rows in dumps]
+        common = len(set(dumps[0]) & set(dumps[1]) & set(dumps[2]))
+        raise AssertionError(f"stores differ: {counts} lines, of which all have {common}")
 
     def fsck(self):
         for host in self.hosts:

@@ -292,6 +292,8 @@ def named_tests(folder):
 def test_proofs_that_are_named_exist(document):
     ends = {f"test-{part}": named_tests(part) for part in ("e2e", "field")}
     ends["siege"] = named_tests("siege")
+    trials = (ROOT / "tests/cluster/test_trials.py").read_text(encoding="utf-8")
+    ends["cluster"] = re.findall(r"^def (\w+)", trials, re.M)  # parameters of one test
     units = {path.stem.removeprefix("test_") for path in (ROOT / "tests/unit").glob("test_*.c")}
     fuzzers = {path.stem.removeprefix("fuzz_") for path in (ROOT / "tests/fuzz").glob("*.c")}
     named = proofs_of(document)

@@ -190,6 +190,54 @@ static void test_a_stream_cannot_be_made(void **state)
 
 #define STREAMS_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+static void on_last(void *arg, enum err result, const struct journal_end *end)
+{
+	struct fixture *f = arg;
+	(void)result;
+	(void)end;
+	f->told++;
+}
+
+static void on_members(void *arg, enum err result, const struct journal_member *m, size_t count)
+{
+	struct fixture *f = arg;
+	(void)result;
+	(void)m;
+	(void)count;
+	f->told++;
+}
+
+/* What the members' stream answers, or does not, says nothing of how the journal is. */
+static void test_a_stream_says_nothing_of_the_other(void **state)
+{
+	static const char INFO[] = "{\"created\":\"2026-11-30T00:00:00Z\",\"state\":{"
+				   "\"messages\":1,\"first_seq\":4,\"last_seq\":4}}";
+	static const char MEMBER[] = "{\"message\":{\"subject\":\"waybill.s.members.m\","
+				     "\"seq\":1,\"data\":\"e30=\","
+				     "\"time\":\"2026-11-30T00:00:00Z\"}}";
+	struct fixture *f = *state;
+	const char *why = NULL;
+	f->conf.journal.member = "m";
+	struct journal *j = js_journal_new(&f->conf.journal);
+	peer_welcome(f->peer);
+	answer(f, "STREAM.INFO.WAYBILL_s", NULL, INFO);
+	for (int is_up = 0; is_up <= 1; is_up++) {
+		f->told = 0;
+		j->last(j, on_last, f);
+		answer(f, "STREAM.INFO.WAYBILL_s", NULL, is_up == 1 ? INFO : REFUSED("10008"));
+		peer_wait(f->peer, &f->told, 1);
+		assert_int_equal(j->is_up(j, &why), is_up);
+		j->members(j, on_members, f);
+		if (is_up == 0)
+			answer(f, "STREAM.MSG.GET.WAYBILL_s_MEMBERS", NULL, MEMBER);
+		answer(f, "STREAM.MSG.GET.WAYBILL_s_MEMBERS", NULL, REFUSED("10008"));
+		peer_wait(f->peer, &f->told, 2);
+		assert_int_equal(j->is_up(j, &why), is_up);
+		assert_string_equal(why, is_up == 1 ? "" : "no 10008");
+	}
+	j->free(j);
+}
+
 /* How many servers have all: the leader, which answers, and who is current and there. */
 static void test_copies(void **state)
 {
@@ -228,6 +276,7 @@ int main(void)
 	    STREAMS_TEST(test_no_jetstream),
 	    STREAMS_TEST(test_the_next_server_is_too_old),
 	    STREAMS_TEST(test_a_stream_cannot_be_made),
+	    STREAMS_TEST(test_a_stream_says_nothing_of_the_other),
 	    cmocka_unit_test(test_copies),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,11 @@ static void test_follows(void **state)
 	assert_int_equal(s->turns, 3);
 	assert_int_equal(s->lag, 0);
 	assert_true(s->knows_end);
+	fake_log_tell(f->log, &(struct journal_member){.name = "other", .synced = 3});
+	member_run(f->m, 3000);
+	s = member_standby(f->m);
+	assert_true(s->members_told > 0);
+	assert_int_equal(s->members[s->member_count - 1].synced, 3);
 	assert_true(s->is_caught_up);
 	assert_string_equal(s->owner, "owner");
 	assert_string_equal(s->owner_url, "https://owner");
