@@ -274,6 +274,35 @@ def test_journal_that_does_not_answer(cluster, server, receiver):
     wait_until(lambda: len(delivered(receiver)) >= len(ids), what="all events")
 
 
+def test_messages_of_a_stream_while_the_journal_is_silent(cluster, server, receiver, tmp_path):
+    """What comes while a turn is on its way is the next turn's, and nobody has to send more."""
+    stream = NatsServer(tmp_path / "stream")
+    try:
+        stream.client().make_stream("WA_EVENTS", "wa.events.>")
+        active = cluster.add("a")
+        cluster.active()
+        active.register("s", receiver.url())
+        made = active.api("POST", "/sources", json={
+            "type": "nats", "servers": [stream.url], "stream": "WA_EVENTS"})
+        assert made.status_code == 200, made.text
+        source = f"/sources/{made.json()['id']}"
+        wait_until(lambda: active.api("GET", source).json()["connection"]["is_up"], what="the pull")
+        for silent in range(3):
+            server.freeze()
+            for n in range(4):
+                body = {"session_id": "s", "event": "message", "timestamp": 1, "data": {"n": n}}
+                stream.client().publish("wa.events.s.message", [json.dumps(body).encode()])
+                time.sleep(0.2)
+            server.thaw()
+            wait_until(lambda want=4 * silent + 4: len(delivered(receiver)) >= want, 20, "the events")
+        shown = active.api("GET", source).json()
+        assert (shown["connection"]["sequence"], shown["received"]["events"]) == (12, 12), shown
+        assert len(delivered(receiver)) == 12
+        assert "NATS consumer waits" not in active.log_text()
+    finally:
+        stream.stop()
+
+
 def test_empty_member_copies_the_store(cluster, server, receiver):
     """Where the journal no longer has its beginning."""
     active = cluster.add("a")
