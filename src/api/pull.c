@@ -17,6 +17,15 @@
 #define OUT_MAX (256u << 10)
 #define CONSUMER_SIZE 64
 
+/* Messages that are stored together. */
+struct load {
+	struct intake intake;
+	struct js_position at; /* of the last message in the intake, or passed over */
+	size_t missed;         /* events in the intake of which a mapping found nothing */
+	size_t skipped;        /* messages that cannot be stored */
+	bool is_full;          /* one did not fit into the intake: those behind it come again */
+};
+
 struct pull {
 	struct op op; /* first */
 	struct pulls *all;
@@ -25,15 +34,13 @@ struct pull {
 	char consumer[CONSUMER_SIZE];
 	struct js *js;
 	struct reactor_timer *timer;
-	struct intake intake;      /* what came since the last commit */
+	struct load next; /* what came since the last apply() */
+	struct load sent; /* what that has written: more may come before its commit is told */
+	bool is_sent;
 	struct js_position stored; /* on disk */
-	struct js_position at;     /* of the last message in the intake, or passed over */
 	struct problem problem;    /* of apply, for done */
-	size_t missed;             /* events in the intake of which a mapping found nothing */
-	size_t skipped;            /* messages that cannot be stored, since the last commit */
 	size_t room;               /* messages of the next pull: what a turn has taken lately */
 	bool staged;
-	bool is_full;   /* one did not fit into the intake: those behind it come again */
 	bool is_paused; /* a session has its share: until the timer */
 	bool is_over;   /* to be freed, or begun anew, once it is not staged */
 };
@@ -49,13 +56,22 @@ static struct source_entry *entry_of(const struct pull *p)
 	return sources_find(p->all->api->conf.sources, &p->id);
 }
 
-static void reset_intake(struct pull *p)
+/* Makes it empty, and at `at`. */
+static void reset_load(struct load *l, struct js_position at)
 {
-	intake_fini(&p->intake);
-	p->intake.bodies = BUF_INIT(4u * EVENT_BODY_MAX);
-	p->missed = 0;
-	p->skipped = 0;
-	p->is_full = false;
+	intake_fini(&l->intake);
+	*l = (struct load){.at = at, .intake = {.bodies = BUF_INIT(4u * EVENT_BODY_MAX)}};
+}
+
+/* What has come is what is written; what comes from here on waits for the next turn. */
+static void seal(struct pull *p)
+{
+	if (p->is_sent)
+		return; /* of a transaction that was voided */
+	p->is_sent = true;
+	p->sent = p->next;
+	p->next = (struct load){0};
+	reset_load(&p->next, p->sent.at);
 }
 
 static struct intake_conf conf_of(const struct pull *p)
@@ -74,18 +90,19 @@ static enum err apply(struct op *op, struct db_txn *txn)
 	struct pull *p = (struct pull *)op;
 	struct source_place place;
 	struct intake_conf conf = conf_of(p);
+	seal(p);
 	enum err err = sources_get_place(txn, p->of, &place);
 	bool is_other = place.stream != p->stored.stream || place.seq != p->stored.seq;
 	if (err == ERR_NOTFOUND || (err == OK && is_other))
 		return ERR_CONFLICT; /* it was removed, or made anew */
 	p->problem = (struct problem){.message = ""};
 	if (err == OK)
-		err = intake_finish(&p->intake, &conf, &p->problem);
+		err = intake_finish(&p->sent.intake, &conf, &p->problem);
 	if (err == OK)
-		err = publish_write(p->all->api, txn, &p->intake, &p->problem);
+		err = publish_write(p->all->api, txn, &p->sent.intake, &p->problem);
 	if (err != OK)
 		return err;
-	place = (struct source_place){p->at.stream, p->at.seq};
+	place = (struct source_place){p->sent.at.stream, p->sent.at.seq};
 	return sources_put_place(txn, p->of, &place);
 }
 
@@ -95,7 +112,8 @@ static void free_pull(struct pull *p)
 {
 	js_free(p->js);
 	reactor_timer_free(p->timer);
-	intake_fini(&p->intake);
+	intake_fini(&p->next.intake);
+	intake_fini(&p->sent.intake);
 	source_free(p->of);
 	free(p);
 }
@@ -104,13 +122,13 @@ static void free_pull(struct pull *p)
 static void note_stored(struct pull *p)
 {
 	struct source_entry *e = entry_of(p);
-	size_t fresh = publish_tell(p->all->api, &p->intake);
-	p->stored = p->at;
+	size_t fresh = publish_tell(p->all->api, &p->sent.intake);
+	p->stored = p->sent.at;
 	if (e == NULL)
 		return;
 	e->figures.events += fresh;
-	e->figures.missed += p->missed;
-	e->figures.refused += p->skipped;
+	e->figures.missed += p->sent.missed;
+	e->figures.refused += p->sent.skipped;
 	e->figures.last_ms = clock_wall_ms();
 }
 
@@ -119,6 +137,14 @@ static void note_refusal(struct pull *p, const char *why)
 	struct source_entry *e = entry_of(p);
 	if (e != NULL)
 		sources_note_refusal(e, why);
+}
+
+static void stage(struct pull *p);
+
+/* Whether anything came while the turn before was being stored. */
+static bool has_more(const struct pull *p)
+{
+	return p->next.at.stream != p->stored.stream || p->next.at.seq != p->stored.seq;
 }
 
 /* Says how many messages are pulled next: more where all fitted, fewer where they did not. */
@@ -133,11 +159,12 @@ static void set_room(struct pull *p, bool fitted)
 static void done(struct op *op, enum err result)
 {
 	struct pull *p = (struct pull *)op;
-	bool was_full = p->is_full;
+	bool was_full = p->sent.is_full;
 	p->staged = false;
 	if (result == OK)
 		note_stored(p);
-	reset_intake(p);
+	reset_load(&p->sent, p->stored);
+	p->is_sent = false;
 	if (p->is_over || result == ERR_CONFLICT) {
 		struct pulls *all = p->all;
 		struct uuid id = p->id;
@@ -147,12 +174,15 @@ static void done(struct op *op, enum err result)
 	}
 	if (result == OK) {
 		set_room(p, !was_full);
+		if (has_more(p))
+			stage(p);
 		js_stored(p->js, p->stored);
 		if (was_full)
 			js_again(p->js, "a turn takes no more");
 		return;
 	}
 	const char *why = p->problem.message[0] != '\0' ? p->problem.message : err_text(result);
+	reset_load(&p->next, p->stored);
 	p->is_paused = true;
 	set_room(p, false);
 	note_refusal(p, why);
@@ -184,7 +214,9 @@ static struct js_room on_room(void *arg)
 
 static void stage(struct pull *p)
 {
-	p->op.bytes = intake_bytes(&p->intake);
+	if (p->is_sent)
+		return; /* done() does */
+	p->op.bytes = intake_bytes(&p->next.intake);
 	if (p->staged)
 		return;
 	p->staged = true;
@@ -216,7 +248,8 @@ static bool take_item(void *arg, struct slice item)
 	struct taking *t = arg;
 	source_map(t->pull->of, t->arrival, item, &t->event);
 	t->missed += t->event.missed ? 1 : 0;
-	t->err = intake_add(&t->pull->intake, &t->conf, &t->event, SLICE(""), 0, &t->problem);
+	t->err = intake_add(&t->pull->next.intake, &t->conf, &t->event, SLICE(""), 0,
+	    &t->problem);
 	return t->err == OK;
 }
 
@@ -251,15 +284,15 @@ static enum err take_message(struct pull *p, const struct nats_message *m, bool 
 	    .conf = conf_of(p),
 	    .event = {.data = BUF_INIT(2 * EVENT_BODY_MAX),
 		.id = BUF_INIT(2 * EVENT_BODY_MAX)}};
-	size_t count = p->intake.count;
-	size_t bytes = p->intake.bodies.len;
+	size_t count = p->next.intake.count;
+	size_t bytes = p->next.intake.bodies.len;
 	t.err = m->is_skipped ? ERR_TOOBIG : read_payload(api, m->payload);
 	if (t.err == OK)
 		source_split(p->of, buf_view(&api->scratch), take_item, &t);
 	if (t.err == OK) {
-		p->missed += t.missed;
+		p->next.missed += t.missed;
 	} else {
-		intake_cut(&p->intake, count, bytes);
+		intake_cut(&p->next.intake, count, bytes);
 	}
 	if (t.err != OK && is_first)
 		note_refusal(p,
@@ -271,27 +304,27 @@ static enum err take_message(struct pull *p, const struct nats_message *m, bool 
 static void on_message(void *arg, const struct js_message *m)
 {
 	struct pull *p = arg;
-	if (p->is_full || p->is_over)
+	if (p->next.is_full || p->sent.is_full || p->is_over)
 		return; /* it comes again */
-	bool is_first = p->intake.count == 0;
+	bool is_first = p->next.intake.count == 0;
 	if (take_message(p, m->message, is_first) != OK) {
 		if (!is_first) { /* perhaps it fits alone */
-			p->is_full = true;
+			p->next.is_full = true;
 			return;
 		}
-		p->skipped++;
+		p->next.skipped++;
 		log_warn("a message of a stream cannot be stored, and is passed over",
 		    LOG_S("source", source_name(p->of)), LOG_N("sequence", m->at.seq),
 		    LOG_N("bytes", m->message->size));
 	}
-	p->at = m->at;
+	p->next.at = m->at;
 	stage(p);
 }
 
 static void on_moved(void *arg, struct js_position at)
 {
 	struct pull *p = arg;
-	p->at = at;
+	p->next.at = at;
 	stage(p);
 }
 
@@ -306,7 +339,8 @@ static enum err read_place(struct pull *p)
 	err = sources_get_place(txn, p->of, &place);
 	db_read_end(txn);
 	p->stored = (struct js_position){place.stream, place.seq};
-	p->at = p->stored;
+	reset_load(&p->next, p->stored);
+	reset_load(&p->sent, p->stored);
 	return err;
 }
 
@@ -369,7 +403,6 @@ static void begin(struct pulls *all, const struct uuid *id)
 	p->timer = reactor_timer_new(all->api->conf.reactor, on_timer, p);
 	uuid_format(id, name);
 	(void)snprintf(p->consumer, sizeof(p->consumer), "waybill-%s", name);
-	reset_intake(p);
 	if (read_place(p) != OK) {
 		log_error("a source's place cannot be read: it takes nothing",
 		    LOG_S("source", source_name(p->of)));

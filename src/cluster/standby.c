@@ -78,8 +78,7 @@ struct standby {
 	int64_t patience_us; /* silence behind which it takes over */
 	bool takes;          /* its takeover is on its way */
 	struct buf takeover;
-	unsigned char takeover_digest[ENTRY_DIGEST];
-	uint64_t takeover_behind; /* seq */
+	struct entry_place taken; /* the takeover's entry, where it is taken */
 };
 
 /* It is over, for good; reading ends with the next look. */
@@ -529,13 +528,12 @@ static void own(struct standby *s, uint64_t seq)
 	void_half(s);
 	panic_if(s->txn != NULL, "a member took over before it had stored all");
 	s->figures.state = STANDBY_OWNS;
-	s->at.epoch += s->at.seq < seq ? 1 : 0; /* else it has read its own */
+	s->at = s->taken; /* it may be reading anew, and be anywhere before */
 	s->at.seq = seq;
 	s->figures.owner_epoch = s->at.epoch;
 	s->figures.was_handed_over = false;
 	copy_text(s->figures.owner, sizeof(s->figures.owner), slice_of(s->conf.member));
 	copy_text(s->figures.owner_url, sizeof(s->figures.owner_url), slice_of(s->conf.url));
-	memcpy(s->at.digest, s->takeover_digest, ENTRY_DIGEST);
 	s->reads = false;
 	reactor_timer_set(s->look, 0);
 }
@@ -544,7 +542,7 @@ static void on_takeover(void *arg, enum err result, uint64_t seq)
 {
 	struct standby *s = arg;
 	bool is_last = s->at.seq < seq ||
-	    (s->at.seq == seq && memcmp(s->at.digest, s->takeover_digest, ENTRY_DIGEST) == 0);
+	    (s->at.seq == seq && memcmp(s->at.digest, s->taken.digest, ENTRY_DIGEST) == 0);
 	s->takes = false;
 	if (s->figures.state != STANDBY_FOLLOWS)
 		return;
@@ -553,7 +551,7 @@ static void on_takeover(void *arg, enum err result, uint64_t seq)
 		return;
 	}
 	s->figures.fenced++;
-	expect(s, s->takeover_behind + 1);
+	expect(s, s->taken.seq);
 	draw_patience(s);
 }
 
@@ -579,8 +577,10 @@ static void take_over(struct standby *s)
 	memcpy(e.before, s->at.digest, ENTRY_DIGEST);
 	buf_reset(&s->takeover);
 	entry_encode(&e, &s->takeover);
-	memcpy(s->takeover_digest, e.digest, ENTRY_DIGEST);
-	s->takeover_behind = s->at.seq;
+	s->taken = s->at;
+	s->taken.seq++;
+	s->taken.epoch++;
+	memcpy(s->taken.digest, e.digest, ENTRY_DIGEST);
 	s->takes = true;
 	if (!s->figures.was_handed_over)
 		log_info("the owner is silent, this member takes over", LOG_N("epoch", e.epoch),

@@ -17,7 +17,8 @@
 
 #define REQUEST_MAX 1024
 #define TOLD_MAX 2048
-#define ASKED_MAX (4 * JOURNAL_MEMBERS_MAX) /* questions: some may move while it reads */
+#define ASKED_MAX                                                                              \
+	(16 * JOURNAL_MEMBERS_MAX) /* questions: of members that are gone too, and some move */
 
 void js_members_tell(struct journal *journal, const struct journal_member *me)
 {
@@ -56,7 +57,19 @@ static void put_text(char *out, size_t size, struct slice text)
 	(void)snprintf(out, size, "%.*s", (int)text.len, text.ptr);
 }
 
-/* Adds what a member has told, or puts it in the place of what it told before. */
+/* Of those in the list, the one who was not heard of for longest: perhaps gone for good. */
+static struct journal_member *earliest(struct js_members *m)
+{
+	struct journal_member *e = m->list;
+	for (size_t i = 1; i < m->count; i++)
+		e = m->list[i].told_ms < e->told_ms ? &m->list[i] : e;
+	return e;
+}
+
+/*
+ * Adds what a member has told, or puts it in the place of what it told before; where there are
+ * too many, of what was told the longest ago.
+ */
 static void add(struct js_members *m, struct slice subject, int64_t told_ms, struct slice told)
 {
 	struct json_at it = JSON_AT(told);
@@ -66,8 +79,10 @@ static void add(struct js_members *m, struct slice subject, int64_t told_ms, str
 		(void)slice_cut(&subject, '.');
 	while (at < m->list + m->count && !slice_eq(slice_of(at->name), subject))
 		at++;
-	if (is_told && at < m->list + JOURNAL_MEMBERS_MAX && subject.len > 0 &&
-	    subject.len < sizeof(at->name)) {
+	if (at == m->list + JOURNAL_MEMBERS_MAX)
+		at = earliest(m);
+	bool is_wanted = at == m->list + m->count || at->told_ms <= told_ms;
+	if (is_told && is_wanted && subject.len > 0 && subject.len < sizeof(at->name)) {
 		m->count += at == m->list + m->count;
 		*at = (struct journal_member){.synced = json_at_u64(&it, "synced"),
 		    .told_ms = told_ms,

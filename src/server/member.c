@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "cluster/active.h"
 #include "cluster/join.h"
+#include "cluster/roster.h"
 #include "cluster/standby.h"
 #include "server/engine.h"
 #include "server/listeners.h"
@@ -21,6 +22,7 @@
 #define HOLD_MS 2000     /* without an answer before it starts no attempts */
 #define REFUSE_MS 5000   /* …before it takes nothing that writes */
 #define MEMBERS_MS 2000  /* between questions how far all are, while a store is copied */
+#define TELL_MS 1000     /* between what it tells of itself while it joins */
 #define LEAVE_MS 5000    /* for the journal to take the handover */
 #define LOOK_AGAIN_MS 2000
 #define TICK_MS 200 /* the longest wait of its passes: the supervisor waits for signs */
@@ -47,11 +49,13 @@ struct member {
 	struct journal_end end;      /* as last asked, before the first standby */
 	bool asks_members;
 	int64_t members_ms; /* monotonic; when they were asked */
+	int64_t told_ms;    /* monotonic; when it told of itself, joining */
 	struct journal_member *members;
 	size_t member_count;
 	uint64_t members_told; /* of the standby, up to which they were copied */
 
-	bool saw_other; /* own the shard, since the process began */
+	bool saw_other;     /* own the shard, since the process began */
+	uint64_t own_epoch; /* the first one of this member's that was read; 0: none */
 	uint64_t takeovers;
 	bool stops;       /* a signal has come */
 	bool reloads;     /* SIGHUP has */
@@ -332,6 +336,16 @@ static enum err open_store(struct server *s, struct problem *p)
 	return err == OK ? db_open(s->config.data, s->config.store_max_bytes, &s->db, p) : err;
 }
 
+/* Keeps who owned the shard before this process does. */
+static void note_owner(struct member *m)
+{
+	bool is_own = strcmp(m->last.owner, m->server->config.member) == 0;
+	if (m->last.owner[0] != '\0' && !is_own)
+		m->saw_other = true;
+	else if (m->last.owner[0] != '\0' && m->own_epoch == 0)
+		m->own_epoch = m->last.owner_epoch;
+}
+
 /* Follows until something else is to be done. */
 static enum err follow(struct member *m, struct problem *p)
 {
@@ -351,8 +365,7 @@ static enum err follow(struct member *m, struct problem *p)
 	while (!m->stops && figures_of(m)->state == STANDBY_FOLLOWS && db_is_there(s->db)) {
 		pass(m);
 		copy_members(m);
-		m->saw_other = m->saw_other ||
-		    (m->last.owner[0] != '\0' && strcmp(m->last.owner, s->config.member) != 0);
+		note_owner(m);
 	}
 	bool lost = m->last.state == STANDBY_FOLLOWS && !m->stops;
 	end_standby(m);
@@ -368,14 +381,25 @@ static enum err follow(struct member *m, struct problem *p)
 static const char *find_active(const struct member *m)
 {
 	const char *own = m->server->config.member;
-	for (size_t i = 0; i < m->member_count; i++) {
-		const struct journal_member *other = &m->members[i];
-		if (other->is_active && strcmp(other->name, own) != 0 && other->url[0] != '\0')
-			return other->url;
-	}
+	const struct journal_member *active = roster_active(m->members, m->member_count);
+	if (active != NULL && active->url[0] != '\0')
+		return strcmp(active->name, own) != 0 ? active->url : NULL;
 	return m->last.owner_url[0] != '\0' && strcmp(m->last.owner, own) != 0
 	    ? m->last.owner_url
 	    : NULL;
+}
+
+/* It has nothing on disk yet: what its copy lacks, when that is whole, must still be there. */
+static void tell_joining(struct member *m)
+{
+	const struct config *c = &m->server->config;
+	struct journal_member me = {.synced = 0};
+	if (clock_mono_ms() - m->told_ms < TELL_MS)
+		return;
+	m->told_ms = clock_mono_ms();
+	(void)snprintf(me.name, sizeof(me.name), "%s", c->member);
+	(void)snprintf(me.url, sizeof(me.url), "%s", c->cluster_url);
+	m->journal->tell(m->journal, &me);
 }
 
 /* Makes the store a copy of the active's, in place of what it was. */
@@ -392,12 +416,28 @@ static enum err join(struct member *m, struct problem *p)
 		join_offer(m->join, find_active(m));
 		pass(m);
 		ask_members(m);
+		tell_joining(m);
 		join_step(m->join);
 	}
 	enum err err = join_is_over(m->join) ? join_end(m->join, p) : OK;
 	join_free(m->join);
 	m->join = NULL;
 	return err == OK && !m->stops ? open_store(s, p) : err;
+}
+
+/*
+ * Whether another process may have owned the shard before, and have attempts under way. Where
+ * no entry came to say who wrote what the store has, what the members told does.
+ */
+static bool was_others(const struct member *m)
+{
+	const char *own = m->server->config.member;
+	const struct journal_member *active = roster_active(m->members, m->member_count);
+	bool is_first = m->last.place.epoch == 1;
+	bool was_own = m->own_epoch != 0 && m->own_epoch < m->last.place.epoch;
+	if (m->saw_other || was_own || is_first)
+		return m->saw_other;
+	return active == NULL || strcmp(active->name, own) != 0;
 }
 
 /* The shard is this member's: from here on each commit goes through the journal. */
@@ -415,7 +455,7 @@ static enum err begin_active(struct member *m, struct problem *p)
 	    .refuse_ms = REFUSE_MS,
 	    .max_entry = JS_ENTRY_MAX};
 	m->takeovers++;
-	s->taken_over_ms = m->saw_other ? clock_wall_ms() : 0;
+	s->taken_over_ms = was_others(m) ? clock_wall_ms() : 0;
 	enum err err = active_new(&conf, &m->active);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the store: %s", err_text(err));

@@ -59,6 +59,8 @@ static enum err resume_ids(struct server *s, struct problem *p)
 		return problem_set(p, err, "data", "cannot read the events: %s", err_text(err));
 	idgen_resume(&s->ids, &newest);
 	clock_resume(uuid_time(&newest));
+	if (s->taken_over_ms != 0) /* by the clock that goes on behind the former owner's */
+		s->taken_over_ms = clock_wall_ms();
 	return OK;
 }
 

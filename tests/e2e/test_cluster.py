@@ -16,6 +16,7 @@ import requests
 from harness import (
     BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, wait_until, waybill)
 from nats_server import NatsServer
+from test_clock import SystemClock
 
 TOKEN = "the-token-of-all-members"
 
@@ -274,6 +275,35 @@ def test_journal_that_does_not_answer(cluster, server, receiver):
     wait_until(lambda: len(delivered(receiver)) >= len(ids), what="all events")
 
 
+def test_messages_of_a_stream_while_the_journal_is_silent(cluster, server, receiver, tmp_path):
+    """What comes while a turn is on its way is the next turn's, and nobody has to send more."""
+    stream = NatsServer(tmp_path / "stream")
+    try:
+        stream.client().make_stream("WA_EVENTS", "wa.events.>")
+        active = cluster.add("a")
+        cluster.active()
+        active.register("s", receiver.url())
+        made = active.api("POST", "/sources", json={
+            "type": "nats", "servers": [stream.url], "stream": "WA_EVENTS"})
+        assert made.status_code == 200, made.text
+        source = f"/sources/{made.json()['id']}"
+        wait_until(lambda: active.api("GET", source).json()["connection"]["is_up"], what="the pull")
+        for silent in range(3):
+            server.freeze()
+            for n in range(4):
+                body = {"session_id": "s", "event": "message", "timestamp": 1, "data": {"n": n}}
+                stream.client().publish("wa.events.s.message", [json.dumps(body).encode()])
+                time.sleep(0.2)
+            server.thaw()
+            wait_until(lambda want=4 * silent + 4: len(delivered(receiver)) >= want, 20, "the events")
+        shown = active.api("GET", source).json()
+        assert (shown["connection"]["sequence"], shown["received"]["events"]) == (12, 12), shown
+        assert len(delivered(receiver)) == 12
+        assert "NATS consumer waits" not in active.log_text()
+    finally:
+        stream.stop()
+
+
 def test_empty_member_copies_the_store(cluster, server, receiver):
     """Where the journal no longer has its beginning."""
     active = cluster.add("a")
@@ -295,6 +325,19 @@ def test_empty_member_copies_the_store(cluster, server, receiver):
     wait_until(lambda: len(delivered(receiver)) >= 13, 20, "all events")
 
 
+def test_copy_where_the_former_active_is_dead(three, server):
+    """It goes on saying that it is the active, as it did last: who says so now is asked."""
+    former = three.active()
+    former.publish("s")
+    former.kill()
+    owner = three.active()
+    publish_all(owner, "s", 3)
+    server.client().ask("STREAM.PURGE.WAYBILL_s", keep=2)
+    new = three.add("d")
+    wait_until(lambda: "is a copy of the active's" in new.log_text(), 20, "the copy")
+    three.caught_up(new)
+
+
 def test_copy_that_the_active_refuses(cluster, server, tmp_path):
     """It says which setting would help, and not how far behind it is: it does not know."""
     cluster.add("a")
@@ -308,6 +351,13 @@ def test_copy_that_the_active_refuses(cluster, server, tmp_path):
     shown = standby.api("GET", "/cluster").json()
     assert (shown["role"], shown["lag"]) == ("joining", None)
     assert "status 401: cluster_token_file has no token" in shown["why"]
+
+    def told():  # while it joins nothing that it will lack is dropped
+        return [m for m in standby.api("GET", "/cluster").json()["members"] if m["member"] == "b"]
+    first = wait_until(told, what="its word")[0]
+    assert first["synced"] == 0
+    wait_until(lambda: told()[0]["told_at"] > first["told_at"], what="its next word")
+    assert standby.api("GET", "/cluster").json()["role"] == "joining"
 
 
 def test_store_of_one_instance_becomes_the_clusters(cluster, make_gateway, receiver):
@@ -410,6 +460,45 @@ def test_order_over_a_takeover(three, receiver):
         if n not in seen:
             seen.append(n)
     assert seen == list(range(30))
+
+
+def waits_for_the_former_owner(owner, receiver, event):
+    """Where an order is kept, what another has begun may go on for timeout_ms: 3 s."""
+    ready = time.monotonic()
+    wait_until(lambda: event in delivered(receiver), 20, "the event")
+    assert time.monotonic() - ready > 2.5
+
+
+def test_order_behind_an_owner_whose_clock_was_ahead(cluster, receiver, tmp_path):
+    clock = SystemClock(tmp_path)
+    clock.set(86400)
+    former = cluster.add("a", env=clock.env)
+    cluster.active()
+    former.register("s", receiver.url(), ordering="fifo", timeout_ms=3000)
+    former.publish("s")
+    heir = cluster.add("b")
+    cluster.caught_up(heir)
+    former.kill()
+    assert cluster.active() is heir
+    waits_for_the_former_owner(heir, receiver, heir.publish("s")["id"])
+
+
+def test_order_behind_an_owner_who_was_not_seen(cluster, receiver):
+    """The heir begins when the last turn is on its disk: no entry says whose that was."""
+    former = cluster.add("a")
+    cluster.active()
+    former.register("s", receiver.url(), ordering="fifo", timeout_ms=3000)
+    heir = cluster.add("b")
+    wait_until(lambda: heir.api("GET", "/cluster").json()["active_member"] == "a", what="the owner")
+    former.publish("s")
+    wait_until(lambda: delivered(receiver), what="the first")
+    former.publish("s")
+    cluster.caught_up(heir)
+    former.kill()
+    heir.kill()
+    heir.start()
+    assert cluster.active() is heir
+    waits_for_the_former_owner(heir, receiver, heir.publish("s")["id"])
 
 
 def test_shipped_configuration_of_nats(tmp_path):

@@ -843,15 +843,14 @@ static void answer_member(struct fixture *f, int from, int seq, const char *name
 	expect_question(f, "STREAM.MSG.GET.WAYBILL_s_MEMBERS", body, to);
 	(void)snprintf(json, sizeof(json),
 	    "{\"message\":{\"subject\":\"waybill.s.members.%s\",\"seq\":%d,\"data\":\"%s\","
-	    "\"time\":\"" CREATED "\"}}",
-	    name, seq, data);
+	    "\"time\":\"2026-01-01T00:00:%02dZ\"}}",
+	    name, seq, data, seq % 60);
 	say(f, to,
 	    seq > 0 ? json
 		    : "{\"error\":{\"code\":404,\"err_code\":10037,\"description\":\"none\"}}");
 }
 
-#define TOLD_5                                                                                 \
-	"eyJzeW5jZWQiOjUsImFjdGl2ZSI6dHJ1ZSwidXJsIjoiaHR0cDovL3gifQ==" /* active, http://x */
+#define TOLD_5 "eyJzeW5jZWQiOjUsImFjdGl2ZSI6dHJ1ZSwidXJsIjoiaHR0cDovL3gifQ=="
 #define TOLD_7 "eyJzeW5jZWQiOjcsImFjdGl2ZSI6ZmFsc2UsInVybCI6IiJ9"
 
 static void test_members_are_asked_for(void **state)
@@ -877,19 +876,23 @@ static void test_members_are_asked_for(void **state)
 	answer_member(f, 10, 11, "junk", "###");
 	answer_member(f, 12, 12, "m2", TOLD_7); /* it has told anew */
 	answer_member(f, 13, 0, "", "");
-	expect_told(f, "m1 5 1767225600000 1 http://x,m2 7 1767225600000 0 ,ok 2,");
+	expect_told(f, "m1 5 1767225603000 1 http://x,m2 7 1767225612000 0 ,ok 2,");
+	f->journal->members(f->journal, on_members, f);
+	char name[] = "a"; /* more than there can be: who told last counts */
+	for (int seq = 1; seq <= 9; seq++, name[0]++)
+		answer_member(f, seq, seq, name, TOLD_7);
+	answer_member(f, 10, 0, "", "");
+	peer_wait(f->peer, &f->told, 3);
+	assert_non_null(strstr(buf_cstr(&f->seen), "i 7 1767225609000 0 ,b 7 "));
 }
 
 static void test_members_without_end(void **state)
 {
 	struct fixture *f = *state;
-	char name[WORD_SIZE];
 	start(f);
 	f->journal->members(f->journal, on_members, f);
-	for (int i = 1; i <= 4 * JOURNAL_MEMBERS_MAX; i++) {
-		(void)snprintf(name, sizeof(name), "m%d", i);
-		answer_member(f, i, i, name, TOLD_5);
-	}
+	for (int i = 1; i <= 16 * JOURNAL_MEMBERS_MAX; i++)
+		answer_member(f, i, i, "m1", TOLD_5);
 	expect_told(f, "busy 0,");
 	f->journal->members(f->journal, on_members, f);
 	answer_member(f, 1, 5, "m1", TOLD_5);

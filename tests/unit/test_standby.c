@@ -659,6 +659,38 @@ static void test_taken_and_lost(void **state)
 	assert_true(member_standby(f->m)->is_caught_up);
 }
 
+/* It reads anew when it hears that it owns: what it goes on from is its takeover. */
+static void test_owns_while_reading_anew(void **state)
+{
+	struct fixture *f = *state;
+	f->m->may_take_over = true;
+	owner_take_over(&f->owner);
+	owner_put(&f->owner, "a", "1");
+	owner_take_over(
+	    &f->owner); /* an epoch without a turn: the store's place is before it */
+	member_start(f->m);
+	member_run(f->m, 500);
+	assert_int_equal(member_place(f->m).epoch, 1);
+	fake_way(f->m->journal)->holds_entries = true;
+	fake_way(f->m->journal)->holds_answers = true;
+	member_run(f->m, 9000); /* its own entry does not come: it begins from its place */
+	assert_int_equal(fake_log_last(f->log), 4);
+	assert_int_equal(member_standby(f->m)->seq, 2);
+	fake_way(f->m->journal)->holds_answers = false;
+	member_run(f->m, 100);
+	assert_non_null(f->m->active);
+	assert_int_equal(active_figures(f->m->active)->epoch, 3);
+	struct member *other = member_new(f->log, "c", 3);
+	other->may_take_over = false;
+	member_start(other);
+	member_run(f->m, 3000);
+	member_run(other, 1000);
+	assert_string_equal(member_standby(other)->why, "");
+	assert_int_equal(member_standby(other)->owner_epoch, 3);
+	assert_true(member_standby(other)->seq > 4);
+	member_free(other);
+}
+
 /* It dies with its takeover on the way, which is taken: then it takes over behind that. */
 static void test_dies_taking_over(void **state)
 {
@@ -828,6 +860,7 @@ int main(void)
 	    TEST(test_race),
 	    TEST(test_fenced),
 	    TEST(test_taken_and_lost),
+	    TEST(test_owns_while_reading_anew),
 	    TEST(test_dies_taking_over),
 	    TEST(test_founds),
 	    TEST(test_founds_with_rows),
