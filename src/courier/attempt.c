@@ -51,6 +51,8 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		const struct webhook_header *h = &a->webhook->headers[i];
 		client_header(q, slice_of(h->name), slice_of(h->value));
 	}
+	if (a->authorization != NULL)
+		client_header(q, SLICE("Authorization"), slice_of(a->authorization));
 	client_taker(q, slice_of(a->webhook->session));
 	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
 	const struct client_body body = {.text = a->body, .read = a->read};

@@ -22,6 +22,7 @@
 #include "domain/sign.h"
 #include "domain/url.h"
 #include "domain/url_given.h"
+#include "domain/webhook_json_inner.h"
 #include "domain/webhook_mask.h"
 
 #define OVERLAP_DEFAULT_S 86400 /* docs/api.md */
@@ -208,6 +209,13 @@ static enum err apply_headers(struct webhook *w, const cJSON *value,
 		h->value = mem_copy(item->valuestring, strlen(item->valuestring));
 	}
 	return OK;
+}
+
+static enum err apply_auth(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	return webhook_json_take_auth(w, value, p);
 }
 
 static enum err unknown_signature(struct problem *p)
@@ -421,6 +429,7 @@ static const struct field FIELDS[] = {
     {"payload", apply_payload},
     {"secret", apply_secret},
     {"headers", apply_headers},
+    {"auth", apply_auth},
     {"signature", apply_signature},
     {"timeout_ms", apply_timeout},
     {"max_in_flight", apply_in_flight},
@@ -460,7 +469,7 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 	    member->string);
 	return problem_set(p, ERR_INVALID, field,
 	    "unknown or read-only field; allowed are url, events, events_strict, filter, "
-	    "payload, secret, headers, signature, timeout_ms, max_in_flight, ordering, "
+	    "payload, secret, headers, auth, signature, timeout_ms, max_in_flight, ordering, "
 	    "rate_limit, retry, description, ca_pem, tls_verify, enabled");
 }
 
@@ -528,6 +537,18 @@ static enum err apply_key(struct webhook *w, struct slice ordering, struct probl
 	return OK;
 }
 
+/* Checks what two fields say together. */
+static enum err check_together(const struct webhook *w, struct problem *p)
+{
+	for (size_t i = 0; w->auth != NULL && i < w->header_count; i++) {
+		if (strcasecmp(w->headers[i].name, "Authorization") == 0)
+			return problem_set(p, ERR_INVALID, "headers.Authorization",
+			    "a webhook with auth has no such header of its own: one of the two "
+			    "has to be null");
+	}
+	return OK;
+}
+
 /* Compiles the filter and the key that the body has, if there are any. */
 static enum err apply_compiled(struct webhook *w, struct slice canonical, struct problem *p)
 {
@@ -569,6 +590,8 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 			goto out;
 	}
 	err = apply_compiled(w, buf_view(&canonical), p);
+	if (err == OK)
+		err = check_together(w, p);
 	if (err == OK && w->enabled)
 		err = webhook_check_enable(w, p);
 out:
@@ -703,6 +726,7 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	json_write_bool(json, "enabled", w->enabled);
 	json_write_cstr(json, "disabled_reason", w->disabled_reason);
 	write_headers(w, json);
+	webhook_json_write_auth(w->auth, json);
 	json_write_cstr(json, "signature", sign_find_code(w->signature)->name);
 	json_write_u64(json, "timeout_ms", w->timeout_ms);
 	json_write_u64(json, "max_in_flight", w->max_in_flight);

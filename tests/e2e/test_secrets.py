@@ -3,6 +3,7 @@ Secrets stay where they belong: encrypted in the store under the operator's key,
 errors and answers, and not in a core file.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -83,7 +84,8 @@ class Watched:
 @pytest.fixture
 def names():
     """The secrets of a test."""
-    kinds = ["token", "scoped", "wrong", "inbound", "own", "hook", "rotated", "header", "bad"]
+    kinds = ["token", "scoped", "wrong", "inbound", "own", "hook", "rotated", "header", "bad",
+             "password", "bearer"]
     return {kind: secret(kind) for kind in kinds}
 
 
@@ -126,6 +128,11 @@ def provoke_bad_requests(gateway, names):
         '{"headers":["%s"]}' % bad,
         '{"signature":"%s"}' % bad,
         '{"ca_pem":"%s"}' % bad,
+        '{"auth":"%s"}' % bad,
+        '{"auth":{"type":"%s"}}' % bad,
+        '{"auth":{"type":"bearer","token":"%s x"}}' % bad,
+        '{"auth":{"type":"bearer","token":"x","%s":1}}' % bad,
+        '{"auth":{"type":"basic","username":"%s:","password":"%s\\n"}}' % (bad, bad),
         '{"key":"%s"}' % bad,
         "[" + json.dumps(bad) + "]",
     ]
@@ -173,6 +180,14 @@ def provoke_failures(gateway, names, make_receiver):
     ]
     fields = {"secret": names["hook"], "headers": {"Authorization": "Bearer " + names["header"]}}
     hooks = [gateway.register("s2", url, **fields) for url in urls]
+    for auth in [
+        {"type": "basic", "username": "me", "password": names["password"]},
+        {"type": "bearer", "token": names["bearer"]},
+    ]:
+        secret = list(auth.values())[-1]
+        basic = base64.b64encode(b"me:" + secret.encode())
+        url = make_receiver(status(500, secret.encode() + b" " + basic)).url()
+        hooks.append(gateway.register("s2", url, auth=auth))
     gateway.register("s2", make_receiver(410).url(), **fields)
     for hook in hooks:
         gateway.call("s2", hook["id"], "test")
@@ -209,7 +224,8 @@ def test_secrets_are_nowhere_to_be_seen(watched, names, make_receiver):
     shown = "\n".join(watched.of_webhooks)
     assert "delivery is dead" in output and "delivered" in output  # the log has what it may
     stored = store_bytes(gateway)
-    for name, value in [*names.items(), ("key", KEY)]:
+    basic = base64.b64encode(b"me:" + names["password"].encode()).decode()
+    for name, value in [*names.items(), ("key", KEY), ("basic", basic)]:
         assert value not in output, name
         assert value not in answers, name
         assert name == "header" or value not in shown, name
