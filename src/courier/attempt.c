@@ -55,6 +55,8 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		client_header(q, SLICE("Authorization"), slice_of(a->authorization));
 	client_taker(q, slice_of(a->webhook->session));
 	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
+	if (a->webhook->client_cert_pem != NULL)
+		client_identity(q, a->webhook->client_cert_pem, a->webhook->client_key_pem);
 	const struct client_body body = {.text = a->body, .read = a->read};
 	client_send(q, a->webhook->url, &body, a->webhook->timeout_ms, done, arg);
 }

@@ -105,6 +105,17 @@ void webhook_set_identity(struct webhook *w, const char *cert_pem, const char *k
 	w->client_cert_expires_ms = expires_ms;
 }
 
+enum err webhook_check_expiry(const struct webhook *w, const struct webhook *old,
+    int64_t now_ms, struct problem *p)
+{
+	struct slice cert = slice_of(w->client_cert_pem);
+	if (cert.len == 0 || w->client_cert_expires_ms > now_ms ||
+	    (old != NULL && slice_eq(slice_of(old->client_cert_pem), cert)))
+		return OK;
+	return problem_set(p, ERR_INVALID, "client_cert_pem",
+	    "client_cert_pem has expired, or one of its certificates has");
+}
+
 bool webhook_drop_expired(struct webhook *w, int64_t now_ms)
 {
 	if (w->previous_expires_ms == 0 || w->previous_expires_ms > now_ms)

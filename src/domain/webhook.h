@@ -152,6 +152,13 @@ void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expire
 void webhook_set_identity(struct webhook *w, const char *cert_pem, const char *key_pem,
     int64_t expires_ms);
 
+/*
+ * Checks that the certificate of `w` has not expired at `now_ms`, wall, where `old`, which `w`
+ * replaces, had another; NULL: there was none. ERR_INVALID.
+ */
+MUST_CHECK enum err webhook_check_expiry(const struct webhook *w, const struct webhook *old,
+    int64_t now_ms, struct problem *p);
+
 /* Wipes the previous secret where it has expired at `now_ms`, wall. Whether there was one. */
 bool webhook_drop_expired(struct webhook *w, int64_t now_ms);
 

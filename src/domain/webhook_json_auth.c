@@ -1,9 +1,13 @@
-/* The field `auth` of a webhook; see webhook_json_inner.h. One table has all types. */
+/*
+ * The fields by which a webhook shows who it is; see webhook_json_inner.h. One table has all
+ * types of auth.
+ */
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "domain/pem.h"
 #include "domain/webhook_json_inner.h"
 #include "domain/webhook_mask.h"
 
@@ -181,4 +185,53 @@ void webhook_json_write_auth(const struct webhook_auth *a, struct json_writer *j
 			write_member(a, m, json);
 	}
 	json_close(json);
+}
+
+enum err webhook_json_take_pem(char **out, const cJSON *value, const char *field, size_t max,
+    struct problem *p)
+{
+	const char *text = cJSON_IsString(value) ? value->valuestring : "";
+	if (strcmp(text, WEBHOOK_MASK) == 0)
+		return problem_set(p, ERR_INVALID, field,
+		    "this is the mask that answers show; leave it out to keep what there is");
+	if (!cJSON_IsNull(value) && (text[0] == '\0' || strlen(text) > max))
+		return problem_set(p, ERR_INVALID, field,
+		    "%s must be null or PEM of at most %zu bytes", field, max);
+	webhook_set(out, cJSON_IsNull(value) ? NULL : text);
+	return OK;
+}
+
+enum err webhook_json_check_identity(struct webhook *w, struct problem *p)
+{
+	static const char CERT[] = "client_cert_pem";
+	static const char KEY[] = "client_key_pem";
+	struct slice cert = slice_of(w->client_cert_pem);
+	struct slice key = slice_of(w->client_key_pem);
+	w->client_cert_expires_ms = 0;
+	if (cert.len == 0 && key.len == 0)
+		return OK;
+	if (cert.len == 0 || key.len == 0)
+		return problem_set(p, ERR_INVALID, cert.len == 0 ? CERT : KEY,
+		    "client_cert_pem and client_key_pem are there both, or neither");
+	if (!pem_is_certificates(cert))
+		return problem_set(p, ERR_INVALID, CERT,
+		    "client_cert_pem must be certificates in PEM, its own first");
+	switch (pem_check_key(cert, key)) {
+	case PEM_KEY_FITS:
+		break;
+	case PEM_KEY_BAD:
+		return problem_set(p, ERR_INVALID, KEY,
+		    "client_key_pem must be a private key in PEM");
+	case PEM_KEY_ENCRYPTED:
+		return problem_set(p, ERR_INVALID, KEY,
+		    "client_key_pem must not be encrypted: nobody could give a passphrase");
+	case PEM_KEY_OTHER:
+		return problem_set(p, ERR_INVALID, KEY,
+		    "client_key_pem is not the key of client_cert_pem, its first certificate");
+	case PEM_KEY_WEAK:
+		return problem_set(p, ERR_INVALID, KEY,
+		    "client_key_pem is too short a key: RSA has 2048 bits at least");
+	}
+	w->client_cert_expires_ms = pem_expires_ms(cert);
+	return OK;
 }

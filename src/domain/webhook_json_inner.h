@@ -18,4 +18,14 @@ MUST_CHECK enum err webhook_json_take_auth(struct webhook *w, const struct cJSON
 /* Writes the member `auth`, with masks for its secrets; null where `a` is NULL. */
 void webhook_json_write_auth(const struct webhook_auth *a, struct json_writer *json);
 
+/* Applies the value of a field in PEM to *out. ERR_INVALID. */
+MUST_CHECK enum err webhook_json_take_pem(char **out, const struct cJSON *value,
+    const char *field, size_t max, struct problem *p);
+
+/*
+ * Checks a client certificate and its key, one of which was given: both are there, or none,
+ * they can be read, and fit together. Sets when it expires. ERR_INVALID.
+ */
+MUST_CHECK enum err webhook_json_check_identity(struct webhook *w, struct problem *p);
+
 #endif

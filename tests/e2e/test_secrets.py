@@ -27,6 +27,7 @@ from harness import (
     expect_error,
     flags,
     hooks_path,
+    pems,
     redirect,
     reset,
     sign_v1,
@@ -128,6 +129,8 @@ def provoke_bad_requests(gateway, names):
         '{"headers":["%s"]}' % bad,
         '{"signature":"%s"}' % bad,
         '{"ca_pem":"%s"}' % bad,
+        '{"client_cert_pem":"%s"}' % bad,
+        '{"client_cert_pem":null,"client_key_pem":"%s"}' % bad,
         '{"auth":"%s"}' % bad,
         '{"auth":{"type":"%s"}}' % bad,
         '{"auth":{"type":"bearer","token":"%s x"}}' % bad,
@@ -211,6 +214,11 @@ def test_secrets_are_nowhere_to_be_seen(watched, names, make_receiver):
     watched.of_webhooks.remove(watched.of_webhooks[-1])  # that is the one answer that shows it
     gateway.api("GET", hooks_path("s2"))
     gateway.api("GET", hooks_path("s2", hooks[0]["id"]))
+    identity = pems(trustme.CA().issue_cert("me.example"))
+    gateway.register("s4", "https://127.0.0.1:9/", **identity)
+    for field, value in identity.items():
+        body = {"url": "https://127.0.0.1:9/x", field: value}
+        expect_error(gateway.api("POST", hooks_path("s4"), json=body), 400)
     receiver = make_receiver()
     gateway.register("s1", receiver.url(), secret=names["hook"], headers={"X-A": names["header"]})
     gateway.publish("s1")
@@ -225,7 +233,10 @@ def test_secrets_are_nowhere_to_be_seen(watched, names, make_receiver):
     assert "delivery is dead" in output and "delivered" in output  # the log has what it may
     stored = store_bytes(gateway)
     basic = base64.b64encode(b"me:" + names["password"].encode()).decode()
-    for name, value in [*names.items(), ("key", KEY), ("basic", basic)]:
+    own_key = "".join(identity["client_key_pem"].split("-----")[2].split())
+    own_cert = "".join(identity["client_cert_pem"].split("-----")[2].split())
+    hidden = [("basic", basic), ("own key", own_key[:40]), ("own certificate", own_cert[:40])]
+    for name, value in [*names.items(), ("key", KEY), *hidden]:
         assert value not in output, name
         assert value not in answers, name
         assert name == "header" or value not in shown, name

@@ -51,6 +51,9 @@ static char *show(const struct webhook *w)
 	return text;
 }
 
+#define SHOWN_NO_CERT                                                                          \
+	"\"client_cert_pem\":null,\"client_key_pem\":null,\"client_cert_expires_at\":null,"
+
 #define SHOWN_AUTH "\"auth\":{\"type\":\"basic\",\"username\":\"me\",\"password\":\"********\"}"
 
 /* A webhook with nothing as it is by default. */
@@ -93,7 +96,7 @@ static void test_write(void **state)
 	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,"
 	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],"
-	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false,"
+	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false," SHOWN_NO_CERT
 	    "\"description\":\"of \\\"mine\\\"\"," SHOWN_CLOSED
 	    "\"created_at\":\"2026-01-01T00:00:00.000Z\","
 	    "\"updated_at\":\"2026-01-01T00:00:00.001Z\"}");
@@ -136,8 +139,8 @@ static void test_write_defaults(void **state)
 	    "\"headers\":{},\"auth\":null,\"signature\":\"v1\","
 	    "\"timeout_ms\":5000,\"max_in_flight\":16,"
 	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,"
-	    "\"ca_pem\":null,\"tls_verify\":true,\"description\":null," SHOWN_CLOSED
-	    "\"created_at\":null,\"updated_at\":null}");
+	    "\"ca_pem\":null,\"tls_verify\":true," SHOWN_NO_CERT
+	    "\"description\":null," SHOWN_CLOSED "\"created_at\":null,\"updated_at\":null}");
 	free(text);
 	webhook_free(w);
 }
