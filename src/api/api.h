@@ -16,6 +16,7 @@
 #include "domain/webhook_json.h"
 #include "feed/feed.h"
 #include "http/http.h"
+#include "jobs/certificates.h"
 #include "jobs/ordering.h"
 #include "jobs/purge.h"
 #include "jobs/replayer.h"
@@ -71,6 +72,7 @@ struct api_conf {
 	const struct address_policy *policy; /* for servers that sources name */
 	struct replayer *replayer;
 	struct ordering *ordering;
+	const struct certificates *certificates;
 	const struct purge *purge;
 	struct feed *feed;
 	const struct oldest *oldest;

@@ -328,6 +328,18 @@ static void put_shortages(const struct dispatch_figures *f, struct buf *out)
 	}
 }
 
+/* When webhooks' certificates expire, as of the last look. */
+static void put_certificates(const struct api *api, struct buf *out)
+{
+	static const char CERTIFICATES[] = "waybill_client_certificates";
+	const struct certificates_figures *f = certificates_figures(api->conf.certificates);
+	exposition_family(out, CERTIFICATES, "gauge",
+	    "Certificates that webhooks show their receivers; expiring: within 30 days.");
+	exposition_whole(out, CERTIFICATES, "state=\"valid\"", f->valid);
+	exposition_whole(out, CERTIFICATES, "state=\"expiring\"", f->expiring);
+	exposition_whole(out, CERTIFICATES, "state=\"expired\"", f->expired);
+}
+
 static void put_log(struct buf *out)
 {
 	static const char LINES[] = "waybill_log_lines_total";
@@ -379,6 +391,7 @@ void metrics_reply(struct call *c)
 	put_lookups(api, &out);
 	put_shortages(&f, &out);
 	put_sources(api, &out);
+	put_certificates(api, &out);
 	cluster_metrics(api, &out);
 	put_log(&out);
 	put_process(api, &out);

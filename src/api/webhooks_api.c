@@ -211,6 +211,8 @@ void handle_webhook_create(struct call *c)
 	enum err err = webhook_apply(wc->w, c->body, &c->api->conf.rules, &c->problem);
 	if (err == OK)
 		err = webhook_check(wc->w, &c->problem);
+	if (err == OK)
+		err = webhook_check_expiry(wc->w, NULL, clock_wall_ms(), &c->problem);
 	if (err == OK && !c->api->conf.health->has_room)
 		err = ERR_NOSPACE;
 	if (err != OK) {
@@ -309,6 +311,8 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 		err = read_current(wc, txn, &wc->w);
 	if (err == OK)
 		err = wc->mutate(wc, wc->w);
+	if (err == OK)
+		err = webhook_check_expiry(wc->w, old, clock_wall_ms(), &wc->call.problem);
 	uint32_t more = err == OK && steps_of(wc->w) > steps_of(old)
 	    ? steps_of(wc->w) - steps_of(old)
 	    : 0;

@@ -81,8 +81,12 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		const struct webhook_header *h = &a->webhook->headers[i];
 		client_header(q, slice_of(h->name), slice_of(h->value));
 	}
+	if (a->authorization != NULL)
+		client_header(q, SLICE("Authorization"), slice_of(a->authorization));
 	client_taker(q, slice_of(a->webhook->session));
 	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
+	if (a->webhook->client_cert_pem != NULL)
+		client_identity(q, a->webhook->client_cert_pem, a->webhook->client_key_pem);
 	const struct client_body body = {.text = a->body, .read = a->read};
 	client_send(q, a->webhook->url, &body, a->webhook->timeout_ms, done, arg);
 }

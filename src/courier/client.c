@@ -462,6 +462,30 @@ void client_tls(struct client_request *q, const char *ca_pem, bool insecure)
 		set_tls(q, ca_pem, insecure);
 }
 
+/* What libcurl takes of a text; it reads it only. */
+static struct curl_blob blob_of(const char *text)
+{
+	return (struct curl_blob){.data = (void *)(uintptr_t)text,
+	    .len = text == NULL ? 0 : strlen(text),
+	    .flags = CURL_BLOB_COPY};
+}
+
+/*
+ * libcurl uses a connection again whose certificate is the same, and does not look at the key:
+ * who has the certificate has its key, which was checked. By a session a receiver knows who
+ * asks without seeing a certificate, also one that has been replaced since.
+ */
+void client_identity(struct client_request *q, const char *cert_pem, const char *key_pem)
+{
+	struct curl_blob cert = blob_of(cert_pem);
+	struct curl_blob key = blob_of(key_pem);
+	bool has = cert_pem != NULL;
+	MUST(curl_easy_setopt(q->easy, CURLOPT_SSLCERT_BLOB, has ? &cert : NULL));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_SSLKEY_BLOB, has ? &key : NULL));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_SESSIONID_CACHE, has ? 0L : 1L));
+	q->has_identity = has;
+}
+
 void client_taker(struct client_request *q, struct slice taker)
 {
 	q->taker = hash_keyed(&q->client->taker_key, taker.ptr, taker.len);
@@ -790,6 +814,8 @@ static void recycle(struct client *c, struct client_request *q)
 	q->taker = 0;
 	if (q->has_own_tls)
 		set_tls(q, NULL, false);
+	if (q->has_identity)
+		client_identity(q, NULL, NULL);
 	if (q->repeats)
 		MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 0L));
 	q->repeats = false;

@@ -105,6 +105,12 @@ void client_own_header(struct client_request *q, struct slice name, struct slice
 void client_tls(struct client_request *q, const char *ca_pem, bool insecure);
 
 /*
+ * Shows the receiver a certificate in TLS, with its key, both in PEM and copied; NULL: none. A
+ * connection is used for one certificate alone, and its TLS session is not resumed.
+ */
+void client_identity(struct client_request *q, const char *cert_pem, const char *key_pem);
+
+/*
  * For whom the request is made, a session: where look-ups wait, they do so for others of the
  * same one first.
  */

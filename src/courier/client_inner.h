@@ -64,6 +64,7 @@ struct client_request {
 	uint32_t timeout_ms;
 	bool timed_out;
 	bool has_own_tls;    /* to be undone before the next request */
+	bool has_identity;   /* the same */
 	bool has_own_method; /* the same */
 	CURLcode code;
 	size_t answer_len;

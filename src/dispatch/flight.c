@@ -419,6 +419,8 @@ static void start(struct dispatch *d, struct flight *f)
 	    .raw = f->raw == NULL ? NULL : &f->raw->attachment,
 	    .now_ms = clock_system_ms(),
 	};
+	if (w->auth != NULL)
+		a.authorization = w->auth->header;
 	d->bytes_begun += f->body.len;
 	if (f->body.len > BODY_KEPT_MAX)
 		a.read = read_body;

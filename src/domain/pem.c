@@ -6,8 +6,23 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/log.h"
+
+#define SECURITY_BITS_MIN 112 /* of OpenSSL's security level 2, which Debian has */
+
+/* Is asked where a block is encrypted; OpenSSL's own would ask on the terminal. */
+static int refuse_passphrase(char *out, int size, int writes, void *arg)
+{
+	bool *asked = arg;
+	(void)out;
+	(void)size;
+	(void)writes;
+	if (asked != NULL)
+		*asked = true;
+	return -1;
+}
 
 /* Whether a block is a certificate. `header`: the lines before the base64, of encryption. */
 static bool is_certificate(const char *name, const char *header, const unsigned char *der,
@@ -54,4 +69,60 @@ bool pem_is_certificates(struct slice text)
 	BIO_free(bio);
 	ERR_clear_error();
 	return good && blocks > 0;
+}
+
+static BIO *open_text(struct slice text)
+{
+	BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
+	panic_if(bio == NULL, "out of memory");
+	return bio;
+}
+
+/* Seconds since 1970 of a certificate's end; INT64_MIN: it says none. */
+static int64_t end_of(const X509 *certificate)
+{
+	struct tm utc = {0};
+	if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &utc) != 1)
+		return INT64_MIN;
+	return (int64_t)timegm(&utc);
+}
+
+int64_t pem_expires_ms(struct slice certificates)
+{
+	int64_t first_s = INT64_MAX;
+	BIO *bio = open_text(certificates);
+	X509 *one = PEM_read_bio_X509(bio, NULL, refuse_passphrase, NULL);
+	while (one != NULL) {
+		int64_t end_s = end_of(one);
+		first_s = end_s < first_s ? end_s : first_s;
+		X509_free(one);
+		one = PEM_read_bio_X509(bio, NULL, refuse_passphrase, NULL);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	if (first_s < INT64_MIN / 1000 || first_s > INT64_MAX / 1000)
+		return INT64_MIN; /* nothing to rely on */
+	return first_s == 0 ? 1 : first_s * 1000;
+}
+
+enum pem_key pem_check_key(struct slice certificates, struct slice key)
+{
+	bool asked = false;
+	BIO *bio = open_text(certificates);
+	X509 *certificate = PEM_read_bio_X509(bio, NULL, refuse_passphrase, NULL);
+	BIO_free(bio);
+	bio = open_text(key);
+	EVP_PKEY *private = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &asked);
+	BIO_free(bio);
+	enum pem_key result = PEM_KEY_FITS;
+	if (private == NULL || certificate == NULL)
+		result = asked ? PEM_KEY_ENCRYPTED : PEM_KEY_BAD;
+	else if (X509_check_private_key(certificate, private) != 1)
+		result = PEM_KEY_OTHER;
+	else if (EVP_PKEY_get_security_bits(private) < SECURITY_BITS_MIN)
+		result = PEM_KEY_WEAK;
+	EVP_PKEY_free(private);
+	X509_free(certificate);
+	ERR_clear_error();
+	return result;
 }

@@ -2,8 +2,10 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 4   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 3   the same without the key of its ordering, which ends the open part
+ *   version 6   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 4   the same without auth and client certificate, which end the open part and the
+ *               secrets
+ *   version 3   the same without the key of its ordering, which stands before that
  *   version 2   the same without payload and filter, which stand before that
  *   version 1   the same fields without a key, the secrets among the others
  *
@@ -19,7 +21,9 @@
 #include "domain/json.h"
 #include "domain/name.h"
 
-#define VERSION 4
+#define VERSION 6
+#define VERSION_AUTH 6   /* the first with auth and client certificate */
+#define VERSION_KEY 4    /* the first with the key of its ordering */
 #define VERSION_FILTER 3 /* the first with payload and filter */
 #define VERSION_OPEN 1   /* knew no encryption */
 
@@ -93,6 +97,25 @@ void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expire
 	webhook_set(&w->secret, secret);
 }
 
+void webhook_set_identity(struct webhook *w, const char *cert_pem, const char *key_pem,
+    int64_t expires_ms)
+{
+	webhook_set(&w->client_cert_pem, cert_pem);
+	webhook_set(&w->client_key_pem, key_pem);
+	w->client_cert_expires_ms = expires_ms;
+}
+
+enum err webhook_check_expiry(const struct webhook *w, const struct webhook *old,
+    int64_t now_ms, struct problem *p)
+{
+	struct slice cert = slice_of(w->client_cert_pem);
+	if (cert.len == 0 || w->client_cert_expires_ms > now_ms ||
+	    (old != NULL && slice_eq(slice_of(old->client_cert_pem), cert)))
+		return OK;
+	return problem_set(p, ERR_INVALID, "client_cert_pem",
+	    "client_cert_pem has expired, or one of its certificates has");
+}
+
 bool webhook_drop_expired(struct webhook *w, int64_t now_ms)
 {
 	if (w->previous_expires_ms == 0 || w->previous_expires_ms > now_ms)
@@ -106,6 +129,9 @@ void webhook_drop_secrets(struct webhook *w)
 {
 	webhook_rotate_secret(w, NULL, 0);
 	webhook_clear_headers(w);
+	webhook_auth_free(w->auth);
+	w->auth = NULL;
+	webhook_set_identity(w, NULL, NULL, 0);
 }
 
 void webhook_free(struct webhook *w)
@@ -116,6 +142,9 @@ void webhook_free(struct webhook *w)
 	webhook_clear_headers(w);
 	mem_forget(w->secret);
 	mem_forget(w->previous_secret);
+	webhook_auth_free(w->auth);
+	free(w->client_cert_pem);
+	mem_forget(w->client_key_pem);
 	free(w->ca_pem);
 	free(w->session);
 	free(w->url);
@@ -199,6 +228,8 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_text(out, w->filter == NULL ? SLICE("") : filter_json(w->filter));
 	put_u32(out, w->unordered);
 	put_text(out, w->key == NULL ? SLICE("") : lane_key_json(w->key));
+	webhook_auth_encode(w->auth, out);
+	put_i64(out, w->client_cert_expires_ms);
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -207,13 +238,17 @@ static void encode_secrets(const struct webhook *w, struct buf *out)
 	put_text(out, slice_of(w->previous_secret));
 	for (size_t i = 0; i < w->header_count; i++)
 		put_text(out, slice_of(w->headers[i].value));
+	put_text(out, w->auth == NULL ? SLICE("") : slice_of(w->auth->secret));
+	put_text(out, slice_of(w->client_cert_pem));
+	put_text(out, slice_of(w->client_key_pem));
 }
 
 /* Makes room for the most that the secrets take: a buffer that grew would leave them behind. */
 static void reserve_secrets(struct buf *b)
 {
 	size_t bytes = 2 * (2 + WEBHOOK_SECRET_MAX) + WEBHOOK_HEADERS_MAX * 2 +
-	    WEBHOOK_HEADERS_BYTES_MAX;
+	    WEBHOOK_HEADERS_BYTES_MAX + 2 + AUTH_SECRET_MAX + 2 + WEBHOOK_CERT_MAX + 2 +
+	    WEBHOOK_KEY_MAX;
 	*b = BUF_INIT(bytes);
 	(void)buf_reserve(b, bytes); /* is the limit */
 }
@@ -374,27 +409,47 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	decode_lists(r, w, version);
 	if (version >= VERSION_FILTER)
 		decode_filter(r, w);
-	if (version == VERSION)
+	if (version >= VERSION_KEY)
 		decode_order(r, w);
+	if (version >= VERSION_AUTH) {
+		w->auth = webhook_auth_decode(r);
+		w->client_cert_expires_ms = get_i64(r);
+	}
 	return flags;
-}
-
-static enum err decode_secrets(struct reader *r, struct webhook *w, uint8_t flags)
-{
-	decode_shared_secrets(r, w, flags);
-	for (size_t i = 0; i < w->header_count && !r->failed; i++)
-		w->headers[i].value = copy_text(r);
-	return r->failed || r->left != 0 ? ERR_CORRUPT : OK;
 }
 
 /* A record that is being read, for what lies behind its open part. */
 struct rest {
 	struct webhook *w;
+	uint8_t version;
 	uint8_t flags;
 	struct vault_id key;
 	struct slice context; /* the record up to here */
 	struct slice secrets; /* encrypted, where there is a key */
 };
+
+/* Reads the secrets of how the webhook shows its receiver who it is. */
+static void decode_own_secrets(struct reader *r, struct webhook *w)
+{
+	bool has_cert = w->client_cert_expires_ms != 0;
+	char *secret = copy_optional(r, w->auth != NULL);
+	if (secret != NULL)
+		webhook_auth_set_secret(w->auth, slice_of(secret));
+	mem_forget(secret);
+	w->client_cert_pem = copy_optional(r, has_cert);
+	w->client_key_pem = copy_optional(r, has_cert);
+}
+
+static enum err decode_secrets(struct reader *r, const struct rest *rest)
+{
+	struct webhook *w = rest->w;
+	decode_shared_secrets(r, w, rest->flags);
+	for (size_t i = 0; i < w->header_count && !r->failed; i++)
+		w->headers[i].value = copy_text(r);
+	if (rest->version >= VERSION_AUTH)
+		decode_own_secrets(r, w);
+	return r->failed || r->left != 0 ? ERR_CORRUPT : OK;
+}
 
 static enum err decrypt_secrets(const struct rest *rest, const struct vault *vault)
 {
@@ -403,7 +458,7 @@ static enum err decrypt_secrets(const struct rest *rest, const struct vault *vau
 	enum err err = vault_decrypt(vault, &rest->key, rest->context, rest->secrets, &plain);
 	if (err == OK) {
 		struct reader r = reader_of(buf_view(&plain));
-		err = decode_secrets(&r, rest->w, rest->flags);
+		err = decode_secrets(&r, rest);
 	}
 	mem_wipe(plain.data, plain.len);
 	buf_fini(&plain);
@@ -416,7 +471,7 @@ static enum err decode_rest(struct reader *r, const struct rest *rest,
 	if (r->failed)
 		return ERR_CORRUPT;
 	if (vault_is_none(&rest->key))
-		return decode_secrets(r, rest->w, rest->flags);
+		return decode_secrets(r, rest);
 	if (opens)
 		return decrypt_secrets(rest, vault);
 	return rest->secrets.len < VAULT_OVERHEAD ? ERR_CORRUPT : OK;
@@ -431,7 +486,7 @@ static enum err decode(struct reader *r, const struct vault *vault, bool opens,
 	*key = (struct vault_id){0};
 	if (version == 0 || version > VERSION)
 		return ERR_CORRUPT;
-	struct rest rest = {.w = webhook_new()};
+	struct rest rest = {.w = webhook_new(), .version = version};
 	rest.flags = decode_open_part(r, rest.w, version);
 	enum err err = r->failed || r->left != 0 ? ERR_CORRUPT : OK;
 	if (version != VERSION_OPEN) {

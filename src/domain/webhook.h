@@ -19,6 +19,7 @@
 #include "domain/retry.h"
 #include "domain/sign.h"
 #include "domain/vault.h"
+#include "domain/webhook_auth.h"
 
 /*
  * The bit of a webhook's number that says that it is for all sessions: whoever has the number
@@ -36,8 +37,10 @@
 #define WEBHOOK_HEADERS_MAX 32
 #define WEBHOOK_HEADERS_BYTES_MAX 40960 /* names and values */
 #define WEBHOOK_CA_MAX 16384            /* bytes of PEM */
+#define WEBHOOK_CERT_MAX 16384          /* the same of its own certificates */
+#define WEBHOOK_KEY_MAX 8192            /* the same of its private key */
 /* bytes: all of the above and a filter at their longest, and room */
-#define WEBHOOK_RECORD_MAX (98304 + FILTER_BYTES_MAX)
+#define WEBHOOK_RECORD_MAX (147456 + FILTER_BYTES_MAX)
 
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
 #define WEBHOOK_DISABLED_BY_FILTER "this version does not take its filter: give it another"
@@ -64,6 +67,10 @@ struct webhook {
 	char *previous_secret;       /* signs as well until it expires; NULL: none */
 	int64_t previous_expires_ms; /* wall; 0: none */
 	char *ca_pem; /* authorities for this receiver alone; NULL: the configured ones */
+	struct webhook_auth *auth; /* how it shows who it is; NULL: not at all */
+	char *client_cert_pem;     /* the same in TLS: its certificate and others that lead */
+	char *client_key_pem;      /* to an authority, and its key; NULL: it has none */
+	int64_t client_cert_expires_ms; /* wall; the first of these; 0: there is none */
 	struct webhook_header *headers;
 	size_t header_count;
 	char *description;            /* NULL where there is none */
@@ -138,10 +145,24 @@ void webhook_set_enabled(struct webhook *w, const char *reason);
  */
 void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expires_ms);
 
+/*
+ * Sets by which certificate it shows in TLS who it is, in PEM, and when the first certificate
+ * of that expires, wall, not 0; NULL, NULL and 0: none.
+ */
+void webhook_set_identity(struct webhook *w, const char *cert_pem, const char *key_pem,
+    int64_t expires_ms);
+
+/*
+ * Checks that the certificate of `w` has not expired at `now_ms`, wall, where `old`, which `w`
+ * replaces, had another; NULL: there was none. ERR_INVALID.
+ */
+MUST_CHECK enum err webhook_check_expiry(const struct webhook *w, const struct webhook *old,
+    int64_t now_ms, struct problem *p);
+
 /* Wipes the previous secret where it has expired at `now_ms`, wall. Whether there was one. */
 bool webhook_drop_expired(struct webhook *w, int64_t now_ms);
 
-/* Wipes the secrets and empties the custom headers. */
+/* Wipes the secrets, and empties the custom headers and all by which it shows who it is. */
 void webhook_drop_secrets(struct webhook *w);
 
 /* Empties the names of events or the custom headers, whose values it wipes. */

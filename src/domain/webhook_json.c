@@ -22,6 +22,7 @@
 #include "domain/sign.h"
 #include "domain/url.h"
 #include "domain/url_given.h"
+#include "domain/webhook_json_inner.h"
 #include "domain/webhook_mask.h"
 
 #define OVERLAP_DEFAULT_S 86400 /* docs/api.md */
@@ -210,6 +211,13 @@ static enum err apply_headers(struct webhook *w, const cJSON *value,
 	return OK;
 }
 
+static enum err apply_auth(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	return webhook_json_take_auth(w, value, p);
+}
+
 static enum err unknown_signature(struct problem *p)
 {
 	struct buf known = BUF_INIT(sizeof(p->message));
@@ -362,6 +370,22 @@ static enum err apply_tls_verify(struct webhook *w, const cJSON *value,
 	return OK;
 }
 
+static enum err apply_client_cert(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	return webhook_json_take_pem(&w->client_cert_pem, value, "client_cert_pem",
+	    WEBHOOK_CERT_MAX, p);
+}
+
+static enum err apply_client_key(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	return webhook_json_take_pem(&w->client_key_pem, value, "client_key_pem",
+	    WEBHOOK_KEY_MAX, p);
+}
+
 static enum err apply_payload(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
@@ -421,6 +445,7 @@ static const struct field FIELDS[] = {
     {"payload", apply_payload},
     {"secret", apply_secret},
     {"headers", apply_headers},
+    {"auth", apply_auth},
     {"signature", apply_signature},
     {"timeout_ms", apply_timeout},
     {"max_in_flight", apply_in_flight},
@@ -430,6 +455,8 @@ static const struct field FIELDS[] = {
     {"description", apply_description},
     {"ca_pem", apply_ca},
     {"tls_verify", apply_tls_verify},
+    {"client_cert_pem", apply_client_cert},
+    {"client_key_pem", apply_client_key},
     {"enabled", apply_enabled},
 };
 #define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
@@ -460,8 +487,9 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 	    member->string);
 	return problem_set(p, ERR_INVALID, field,
 	    "unknown or read-only field; allowed are url, events, events_strict, filter, "
-	    "payload, secret, headers, signature, timeout_ms, max_in_flight, ordering, "
-	    "rate_limit, retry, description, ca_pem, tls_verify, enabled");
+	    "payload, secret, headers, auth, signature, timeout_ms, max_in_flight, ordering, "
+	    "rate_limit, retry, description, ca_pem, tls_verify, "
+	    "client_cert_pem, client_key_pem, enabled");
 }
 
 /* Makes sure that cJSON is given nothing it would read differently from us. */
@@ -528,6 +556,22 @@ static enum err apply_key(struct webhook *w, struct slice ordering, struct probl
 	return OK;
 }
 
+/* Checks what two fields say together. */
+static enum err check_together(const struct webhook *w, struct problem *p)
+{
+	for (size_t i = 0; w->auth != NULL && i < w->header_count; i++) {
+		if (strcasecmp(w->headers[i].name, "Authorization") == 0)
+			return problem_set(p, ERR_INVALID, "headers.Authorization",
+			    "a webhook with auth has no such header of its own: one of the two "
+			    "has to be null");
+	}
+	if (w->client_cert_pem != NULL && w->url != NULL &&
+	    strncasecmp(w->url, "https:", 6) != 0)
+		return problem_set(p, ERR_INVALID, "client_cert_pem",
+		    "a client certificate is shown in TLS alone: url must be an https URL");
+	return OK;
+}
+
 /* Compiles the filter and the key that the body has, if there are any. */
 static enum err apply_compiled(struct webhook *w, struct slice canonical, struct problem *p)
 {
@@ -543,6 +587,11 @@ static enum err apply_compiled(struct webhook *w, struct slice canonical, struct
 			err = apply_key(w, value, p);
 	}
 	return err;
+}
+
+static bool has_item(const cJSON *object, const char *name)
+{
+	return cJSON_GetObjectItemCaseSensitive(object, name) != NULL;
 }
 
 enum err webhook_apply(struct webhook *w, struct slice body, const struct webhook_rules *rules,
@@ -569,6 +618,11 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 			goto out;
 	}
 	err = apply_compiled(w, buf_view(&canonical), p);
+	if (err == OK &&
+	    (has_item(object, "client_cert_pem") || has_item(object, "client_key_pem")))
+		err = webhook_json_check_identity(w, p);
+	if (err == OK)
+		err = check_together(w, p);
 	if (err == OK && w->enabled)
 		err = webhook_check_enable(w, p);
 out:
@@ -703,6 +757,7 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	json_write_bool(json, "enabled", w->enabled);
 	json_write_cstr(json, "disabled_reason", w->disabled_reason);
 	write_headers(w, json);
+	webhook_json_write_auth(w->auth, json);
 	json_write_cstr(json, "signature", sign_find_code(w->signature)->name);
 	json_write_u64(json, "timeout_ms", w->timeout_ms);
 	json_write_u64(json, "max_in_flight", w->max_in_flight);
@@ -712,5 +767,10 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	if (form == WEBHOOK_WHOLE)
 		json_write_cstr(json, "ca_pem", w->ca_pem);
 	json_write_bool(json, "tls_verify", !w->tls_insecure);
+	json_write_cstr(json, "client_cert_pem",
+	    w->client_cert_pem == NULL ? NULL : WEBHOOK_MASK);
+	json_write_cstr(json, "client_key_pem",
+	    w->client_key_pem == NULL ? NULL : WEBHOOK_MASK);
+	json_write_time_or_null(json, "client_cert_expires_at", w->client_cert_expires_ms);
 	json_write_cstr(json, "description", w->description);
 }

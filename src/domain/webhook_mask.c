@@ -78,14 +78,21 @@ static void order(struct words *w)
 	w->count = kept;
 }
 
+static void add_words(struct words *words, struct slice value)
+{
+	while (value.len > 0)
+		add(words, slice_cut(&value, ' '), WORD_MIN);
+}
+
 static void gather(struct words *words, const struct webhook *w)
 {
 	add(words, slice_of(w->secret), SECRET_MIN);
 	add(words, slice_of(w->previous_secret), SECRET_MIN);
-	for (size_t i = 0; i < w->header_count; i++) {
-		struct slice rest = slice_of(w->headers[i].value);
-		while (rest.len > 0)
-			add(words, slice_cut(&rest, ' '), WORD_MIN);
+	for (size_t i = 0; i < w->header_count; i++)
+		add_words(words, slice_of(w->headers[i].value));
+	if (w->auth != NULL) {
+		add(words, slice_of(w->auth->secret), SECRET_MIN);
+		add_words(words, slice_of(w->auth->header));
 	}
 	order(words);
 }

@@ -27,6 +27,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .policy = &s->config.addresses,
 	    .replayer = s->replayer,
 	    .ordering = s->ordering,
+	    .certificates = s->certificates,
 	    .purge = s->purge,
 	    .feed = s->feed,
 	    .oldest = s->oldest,

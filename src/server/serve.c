@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/exit.h"
+#include "jobs/certificates.h"
 #include "jobs/renewal.h"
 #include "server/listeners.h"
 #include "server/member.h"
@@ -145,6 +146,8 @@ static enum err make_jobs(struct server *s, struct problem *p)
 	s->replayer = replayer_new(s->jobs, &replayer);
 	s->purge = purge_new(s->jobs, s->registry, s->dispatch);
 	s->ordering = ordering_new(s->jobs, s->registry, s->vault, s->dispatch);
+	s->certificates = certificates_new(s->jobs,
+	    &(struct certificates_conf){s->registry, s->dispatch, &s->ids});
 	enum err err = replayer_load(s->replayer);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the queue: %s", err_text(err));

@@ -52,6 +52,7 @@ struct server {
 	struct sweep *sweep;
 	struct replayer *replayer;
 	struct ordering *ordering;
+	struct certificates *certificates;
 	struct purge *purge;
 	struct api_health health;
 	struct histogram turns;

@@ -153,6 +153,8 @@ export async function editWebhook(session, w) {
 	const retry = text(is.retry?.join(", "), {placeholder: "as the server is set"});
 	const headers = h("textarea", {rows: 3, spellcheck: "false", placeholder: "Authorization: Bearer …"});
 	headers.value = Object.entries(is.headers).map(([name, value]) => `${name}: ${value}`).join("\n");
+	const cert = h("textarea", {rows: 3, spellcheck: "false", placeholder: w?.client_cert_pem ? "unchanged" : "-----BEGIN CERTIFICATE-----"});
+	const certKey = h("textarea", {rows: 3, spellcheck: "false", placeholder: w?.client_key_pem ? "unchanged" : "-----BEGIN PRIVATE KEY-----"});
 	const verify = choice(String(is.tls_verify), [["true", "checked"], ["false", "not checked"]]);
 	const pem = h("textarea", {rows: 3, spellcheck: "false", placeholder: "-----BEGIN CERTIFICATE-----"});
 	pem.value = is.ca_pem ?? "";
@@ -174,6 +176,8 @@ export async function editWebhook(session, w) {
 		tls_verify: verify.value === "true",
 		ca_pem: pem.value.trim() ? pem.value : null,
 		...(secret.value !== "" && {secret: secret.value}),
+		...(cert.value.trim() && {client_cert_pem: cert.value}),
+		...(certKey.value.trim() && {client_key_pem: certKey.value}),
 	});
 	const before = w && values();
 	const changed = () => Object.fromEntries(Object.entries(values()).filter(([name, value]) => before
@@ -208,7 +212,10 @@ export async function editWebhook(session, w) {
 			field("rate_limit", "Attempts a second, at most", limit, "Empty: as many as it takes."),
 			field("signature", "Signature", signature, "The form of X-Webhook-Signature."),
 			field("tls_verify", "Certificate", verify, "Not checked: whoever is in between can read and answer."),
-			field("ca_pem", "Authorities, PEM", pem, "In place of the system's, for this receiver.")),
+			field("ca_pem", "Authorities, PEM", pem, "In place of the system's, for this receiver."),
+			field("client_cert_pem", "Client certificate, PEM", cert, is.client_cert_expires_at
+				? `Shown to the receiver; expires ${is.client_cert_expires_at}. Change it with its key.` : "Shown to the receiver in TLS."),
+			field("client_key_pem", "Its key, PEM", certKey, "It is never shown again.")),
 	], async () => {
 		const fields = changed();
 		if (fields.filter)

@@ -99,6 +99,9 @@ export async function webhook(view) {
 				w.rate_limit !== null && ["At most", `${w.rate_limit}/s`],
 				w.retry && ["Waits", w.retry.join(", ")],
 				!w.tls_verify && ["Certificate", badge("failing", "not checked")],
+				w.client_cert_expires_at && ["Own certificate", badge(new Date(w.client_cert_expires_at) - Date.now() < 30 * 86400e3
+					? "failing" : "delivered", "expires " + w.client_cert_expires_at.slice(0, 10))],
+				w.auth && ["Shows itself by", data(w.auth.type)],
 				Object.keys(w.headers).length > 0 && ["Headers", brief(Object.keys(w.headers).join(", "), 100)],
 				w.description && ["Description", data(w.description)],
 				["Registered", when(w.created_at)],

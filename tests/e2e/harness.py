@@ -185,6 +185,14 @@ def tls_client(authority, identity=None):
     return context
 
 
+def pems(identity):
+    """The fields of a webhook for a certificate of trustme's."""
+    return {
+        "client_cert_pem": "".join(pem.bytes().decode() for pem in identity.cert_chain_pems),
+        "client_key_pem": identity.private_key_pem.bytes().decode(),
+    }
+
+
 class TlsAdapter(requests.adapters.HTTPAdapter):
     """Lets requests use an ssl.SSLContext, the library's own where it is None."""
 

@@ -3,6 +3,7 @@ Secrets stay where they belong: encrypted in the store under the operator's key,
 errors and answers, and not in a core file.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from harness import (
     expect_error,
     flags,
     hooks_path,
+    pems,
     redirect,
     reset,
     sign_v1,
@@ -83,7 +85,8 @@ class Watched:
 @pytest.fixture
 def names():
     """The secrets of a test."""
-    kinds = ["token", "scoped", "wrong", "inbound", "own", "hook", "rotated", "header", "bad"]
+    kinds = ["token", "scoped", "wrong", "inbound", "own", "hook", "rotated", "header", "bad",
+             "password", "bearer"]
     return {kind: secret(kind) for kind in kinds}
 
 
@@ -126,6 +129,13 @@ def provoke_bad_requests(gateway, names):
         '{"headers":["%s"]}' % bad,
         '{"signature":"%s"}' % bad,
         '{"ca_pem":"%s"}' % bad,
+        '{"client_cert_pem":"%s"}' % bad,
+        '{"client_cert_pem":null,"client_key_pem":"%s"}' % bad,
+        '{"auth":"%s"}' % bad,
+        '{"auth":{"type":"%s"}}' % bad,
+        '{"auth":{"type":"bearer","token":"%s x"}}' % bad,
+        '{"auth":{"type":"bearer","token":"x","%s":1}}' % bad,
+        '{"auth":{"type":"basic","username":"%s:","password":"%s\\n"}}' % (bad, bad),
         '{"key":"%s"}' % bad,
         "[" + json.dumps(bad) + "]",
     ]
@@ -173,6 +183,14 @@ def provoke_failures(gateway, names, make_receiver):
     ]
     fields = {"secret": names["hook"], "headers": {"Authorization": "Bearer " + names["header"]}}
     hooks = [gateway.register("s2", url, **fields) for url in urls]
+    for auth in [
+        {"type": "basic", "username": "me", "password": names["password"]},
+        {"type": "bearer", "token": names["bearer"]},
+    ]:
+        secret = list(auth.values())[-1]
+        basic = base64.b64encode(b"me:" + secret.encode())
+        url = make_receiver(status(500, secret.encode() + b" " + basic)).url()
+        hooks.append(gateway.register("s2", url, auth=auth))
     gateway.register("s2", make_receiver(410).url(), **fields)
     for hook in hooks:
         gateway.call("s2", hook["id"], "test")
@@ -196,6 +214,11 @@ def test_secrets_are_nowhere_to_be_seen(watched, names, make_receiver):
     watched.of_webhooks.remove(watched.of_webhooks[-1])  # that is the one answer that shows it
     gateway.api("GET", hooks_path("s2"))
     gateway.api("GET", hooks_path("s2", hooks[0]["id"]))
+    identity = pems(trustme.CA().issue_cert("me.example"))
+    gateway.register("s4", "https://127.0.0.1:9/", **identity)
+    for field, value in identity.items():
+        body = {"url": "https://127.0.0.1:9/x", field: value}
+        expect_error(gateway.api("POST", hooks_path("s4"), json=body), 400)
     receiver = make_receiver()
     gateway.register("s1", receiver.url(), secret=names["hook"], headers={"X-A": names["header"]})
     gateway.publish("s1")
@@ -209,7 +232,11 @@ def test_secrets_are_nowhere_to_be_seen(watched, names, make_receiver):
     shown = "\n".join(watched.of_webhooks)
     assert "delivery is dead" in output and "delivered" in output  # the log has what it may
     stored = store_bytes(gateway)
-    for name, value in [*names.items(), ("key", KEY)]:
+    basic = base64.b64encode(b"me:" + names["password"].encode()).decode()
+    own_key = "".join(identity["client_key_pem"].split("-----")[2].split())
+    own_cert = "".join(identity["client_cert_pem"].split("-----")[2].split())
+    hidden = [("basic", basic), ("own key", own_key[:40]), ("own certificate", own_cert[:40])]
+    for name, value in [*names.items(), ("key", KEY), *hidden]:
         assert value not in output, name
         assert value not in answers, name
         assert name == "header" or value not in shown, name

@@ -51,6 +51,11 @@ static char *show(const struct webhook *w)
 	return text;
 }
 
+#define SHOWN_NO_CERT                                                                          \
+	"\"client_cert_pem\":null,\"client_key_pem\":null,\"client_cert_expires_at\":null,"
+
+#define SHOWN_AUTH "\"auth\":{\"type\":\"basic\",\"username\":\"me\",\"password\":\"********\"}"
+
 /* A webhook with nothing as it is by default. */
 static struct webhook *rich_webhook(void)
 {
@@ -61,6 +66,7 @@ static struct webhook *rich_webhook(void)
 	    "\"filter\": {\"path\": \"/data/id\", \"gt\": 9007199254740993},"
 	    "\"payload\":\"data\",\"secret\":\"" SECRET
 	    "\",\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
+	    "\"auth\":{\"type\":\"basic\",\"username\":\"me\",\"password\":\"it is\"},"
 	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,"
 	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],\"description\":\"of \\\"mine\\\"\","
@@ -86,10 +92,11 @@ static void test_write(void **state)
 	    "\"secret\":\"********\",\"previous_secret_expires_at\":null,\"enabled\":false,"
 	    "\"disabled_reason\":\"disabled by request\","
 	    "\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
+	    "\"auth\":{\"type\":\"basic\",\"username\":\"me\",\"password\":\"********\"},"
 	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,"
 	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],"
-	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false,"
+	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false," SHOWN_NO_CERT
 	    "\"description\":\"of \\\"mine\\\"\"," SHOWN_CLOSED
 	    "\"created_at\":\"2026-01-01T00:00:00.000Z\","
 	    "\"updated_at\":\"2026-01-01T00:00:00.001Z\"}");
@@ -129,10 +136,11 @@ static void test_write_defaults(void **state)
 	    "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"url\":\"http://a/\","
 	    "\"events\":[\"all\"],\"filter\":null,\"payload\":\"envelope\",\"secret\":null,"
 	    "\"previous_secret_expires_at\":null,\"enabled\":true,\"disabled_reason\":null,"
-	    "\"headers\":{},\"signature\":\"v1\",\"timeout_ms\":5000,\"max_in_flight\":16,"
+	    "\"headers\":{},\"auth\":null,\"signature\":\"v1\","
+	    "\"timeout_ms\":5000,\"max_in_flight\":16,"
 	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,"
-	    "\"ca_pem\":null,\"tls_verify\":true,\"description\":null," SHOWN_CLOSED
-	    "\"created_at\":null,\"updated_at\":null}");
+	    "\"ca_pem\":null,\"tls_verify\":true," SHOWN_NO_CERT
+	    "\"description\":null," SHOWN_CLOSED "\"created_at\":null,\"updated_at\":null}");
 	free(text);
 	webhook_free(w);
 }
@@ -173,8 +181,14 @@ static void test_change(void **state)
 	    {"{\"secret\":null}", "\"secret\":\"********\"", "\"secret\":null"},
 	    {"{\"secret\":\"x\"}", "\"secret\":\"********\"", "\"secret\":\"********\""},
 	    {"{\"headers\":{}}", "{\"X-A\":\"1\",\"x-b\":\"\"}", "{}"},
-	    {"{\"headers\":{\"Authorization\":\"Basic \\\"~!\"}}",
-		"{\"X-A\":\"1\",\"x-b\":\"\"}", "{\"Authorization\":\"Basic \\\"~!\"}"},
+	    {"{\"headers\":{\"Authorization\":\"Basic \\\"~!\"},\"auth\":null}",
+		"{\"X-A\":\"1\",\"x-b\":\"\"}," SHOWN_AUTH,
+		"{\"Authorization\":\"Basic \\\"~!\"},\"auth\":null"},
+	    {"{\"auth\":null}", SHOWN_AUTH, "\"auth\":null"},
+	    {"{\"auth\":{\"username\":\"\",\"password\":\"\",\"type\":\"basic\"}}",
+		"\"username\":\"me\"", "\"username\":\"\""},
+	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"a.b\"}}", SHOWN_AUTH,
+		"\"auth\":{\"type\":\"bearer\",\"token\":\"********\"}"},
 	    {"{\"headers\":{\"X-A\":\"1\",\"X-A\":\"2\"}}", "{\"X-A\":\"1\",\"x-b\":\"\"}",
 		"{\"X-A\":\"2\"}"},
 	    {"{\"headers\":{\"X-Webhook\":\"\",\"hosts\":\"\",\"!#$%&'*+-.^_`|~09azAZ\":\"\"}}",
@@ -409,6 +423,31 @@ static void test_refused_fields(void **state)
 	    {"{\"ca_pem\":\"-----BEGIN CERTIFICATE-----\"}", "ca_pem", "certificates in PEM"},
 	    {"{\"ca_pem\":7}", "ca_pem", "certificates in PEM"},
 	    {"{\"tls_verify\":0}", "tls_verify", "true or false"},
+	    {"{\"auth\":7}", "auth", "null or an object"},
+	    {"{\"auth\":[]}", "auth", "null or an object"},
+	    {"{\"auth\":{}}", "auth.type", "basic"},
+	    {"{\"auth\":{\"type\":\"digest\"}}", "auth.type", "bearer"},
+	    {"{\"auth\":{\"type\":7}}", "auth.type", "bearer"},
+	    {"{\"auth\":{\"type\":\"bearer\"}}", "auth.token", "a string"},
+	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"\"}}", "auth.token", "visible ASCII"},
+	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"a b\"}}", "auth.token",
+		"visible ASCII"},
+	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"\u00e4\"}}", "auth.token",
+		"visible ASCII"},
+	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"********\"}}", "auth.token",
+		"the mask"},
+	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"t\",\"username\":\"u\"}}", "auth",
+		"no member of that name"},
+	    {"{\"auth\":{\"type\":\"basic\",\"username\":\"u\"}}", "auth.password", "a string"},
+	    {"{\"auth\":{\"type\":\"basic\",\"username\":\"u:\",\"password\":\"p\"}}",
+		"auth.username", "without colons"},
+	    {"{\"auth\":{\"type\":\"basic\",\"username\":\"u\",\"password\":\"\\n\"}}",
+		"auth.password", "control characters"},
+	    {"{\"headers\":{\"authorization\":\"Bearer x\"}}", "headers.Authorization",
+		"one of the two"},
+	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"t\"},"
+	     "\"headers\":{\"Authorization\":\"t\"}}",
+		"headers.Authorization", "one of the two"},
 	    {"{\"enabled\":1}", "enabled", "true or false"},
 	    {"{\"enabled\":\"true\"}", "enabled", "true or false"},
 	    {"{\"evnets\":[]}", "evnets", "unknown or read-only"},
@@ -619,6 +658,11 @@ static void test_lengths(void **state)
 		"ca_pem"},
 	    {"{\"headers\":{\"", "\":\"v\"}}", 128, "headers"},
 	    {"{\"headers\":{\"X-A\":\"", "\"}}", 8192, "headers.X-A"},
+	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"", "\"}}", 4096, "auth.token"},
+	    {"{\"auth\":{\"type\":\"basic\",\"username\":\"\",\"password\":\"", "\"}}", 4096,
+		"auth.password"},
+	    {"{\"auth\":{\"type\":\"basic\",\"password\":\"\",\"username\":\"", "\"}}", 1024,
+		"auth.username"},
 	};
 	static const struct {
 		const char *head, *item, *tail;

@@ -42,6 +42,21 @@ static struct lane_key *longest_key(void)
 	return key;
 }
 
+static struct webhook_auth *longest_auth(void)
+{
+	struct webhook_auth *a = webhook_auth_new(AUTH_OAUTH2);
+	char *secret = repeat('t', AUTH_SECRET_MAX);
+	free(a->name);
+	a->name = repeat('n', AUTH_NAME_MAX);
+	a->token_url = repeat('u', URL_MAX);
+	a->scope = repeat('s', AUTH_NAME_MAX);
+	a->audience = repeat('a', AUTH_NAME_MAX);
+	a->posts = true;
+	webhook_auth_set_secret(a, slice_of(secret));
+	free(secret);
+	return a;
+}
+
 static struct webhook *largest_webhook(void)
 {
 	struct webhook *w = webhook_new();
@@ -73,6 +88,10 @@ static struct webhook *largest_webhook(void)
 	w->filter = longest_filter();
 	w->key = longest_key();
 	w->unordered = UINT32_MAX;
+	w->auth = longest_auth();
+	w->client_cert_pem = repeat('C', WEBHOOK_CERT_MAX);
+	w->client_key_pem = repeat('K', WEBHOOK_KEY_MAX);
+	w->client_cert_expires_ms = INT64_MIN;
 	return w;
 }
 
@@ -99,6 +118,21 @@ static void compare_lists(const struct webhook *a, const struct webhook *b)
 		return;
 	assert_int_equal(a->retry->count, b->retry->count);
 	assert_memory_equal(a->retry->wait_ms, b->retry->wait_ms, a->retry->count * 8);
+}
+
+static void compare_auth(const struct webhook_auth *got, const struct webhook_auth *a)
+{
+	assert_int_equal(got == NULL, a == NULL);
+	if (a == NULL || got == NULL)
+		return;
+	assert_int_equal(got->type, a->type);
+	assert_int_equal(got->posts, a->posts);
+	assert_string_equal(got->name, a->name);
+	assert_text(got->secret, a->secret);
+	assert_text(got->token_url, a->token_url);
+	assert_text(got->scope, a->scope);
+	assert_text(got->audience, a->audience);
+	assert_text(got->header, a->header);
 }
 
 static void compare_webhooks(const struct webhook *got, const struct webhook *w)
@@ -130,6 +164,10 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 		assert_true(slice_eq(filter_json(got->filter), filter_json(w->filter)));
 	assert_true(got->unordered == w->unordered);
 	assert_true(lane_key_same(got->key, w->key));
+	compare_auth(got->auth, w->auth);
+	assert_text(got->client_cert_pem, w->client_cert_pem);
+	assert_text(got->client_key_pem, w->client_key_pem);
+	assert_true(got->client_cert_expires_ms == w->client_cert_expires_ms);
 	compare_lists(got, w);
 }
 
@@ -251,21 +289,23 @@ static void test_webhook_of_version_1(void **state)
 	vault_free(vault);
 }
 
-#define BEHIND (VAULT_ID_SIZE + 2 + 2) /* no key, two secrets that are not there */
-#define FILTER_BYTES (1 + 2)           /* of a record without one: payload, an empty text */
-#define ORDER_BYTES (4 + 2)            /* of one without a key: a number, an empty text */
+#define OWN_SECRETS (3 * 2) /* of auth, certificate and key, none of which is there */
+#define OLD_BEHIND (VAULT_ID_SIZE + 2 + 2) /* no key, two secrets that are not there */
+#define BEHIND (OLD_BEHIND + OWN_SECRETS)
+#define OWN_BYTES (1 + 8)    /* without auth and client certificate */
+#define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
+#define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
 
 /* The record of an older version, which ends its open part `less` bytes earlier. */
 static void check_older(uint8_t version, size_t less)
 {
-	const size_t behind = BEHIND;
 	struct webhook *w = make_webhook(5, "s", "http://a/");
 	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &now);
-	assert_int_equal(now.data[0], 4);
-	buf_append(&then, now.data, now.len - behind - less);
-	buf_append(&then, now.data + now.len - behind, behind);
+	assert_int_equal(now.data[0], 6);
+	buf_append(&then, now.data, now.len - BEHIND - less);
+	buf_append(&then, now.data + now.len - BEHIND, OLD_BEHIND);
 	then.data[0] = (char)version;
 	check_record(&then, NULL, &NO_KEY, w);
 	for (size_t len = 0; len < then.len; len++) {
@@ -283,13 +323,53 @@ static void check_older(uint8_t version, size_t less)
 static void test_webhook_of_version_2(void **state)
 {
 	(void)state;
-	check_older(2, FILTER_BYTES + ORDER_BYTES);
+	check_older(2, FILTER_BYTES + ORDER_BYTES + OWN_BYTES);
 }
 
 static void test_webhook_of_version_3(void **state)
 {
 	(void)state;
-	check_older(3, ORDER_BYTES);
+	check_older(3, ORDER_BYTES + OWN_BYTES);
+}
+
+static void test_webhook_of_version_4(void **state)
+{
+	(void)state;
+	check_older(4, OWN_BYTES);
+}
+
+/* An auth of a type that there is not, or with what its type has not, is damaged. */
+static void test_bad_auth_is_damage(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *open; /* in place of "no auth", NULs as dots */
+		enum err err;
+	} ROWS[] = {{"\1|0||||", OK}, {"\1|0|n|||", OK}, {"\2|0||||", OK}, {"\3|1|n|u|s|a", OK},
+	    {"\3|0||u||", OK}, {"\3|0|n|||", ERR_CORRUPT}, {"\3|2|n|u||", ERR_CORRUPT},
+	    {"\4|0||||", ERR_CORRUPT}, {"\2|0|n|||", ERR_CORRUPT}, {"\1|1||||", ERR_CORRUPT},
+	    {"\1|0|n|u||", ERR_CORRUPT}, {"\1|0|n||s|", ERR_CORRUPT},
+	    {"\2|0||||a", ERR_CORRUPT}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct slice rest = slice_of(ROWS[i].open);
+		struct vault_id key;
+		webhook_encode(w, NULL, NULL, &b);
+		b.len -= BEHIND + OWN_BYTES;
+		put_u8(&b, (uint8_t)slice_cut(&rest, '|').ptr[0]);
+		put_u8(&b, (uint8_t)(slice_cut(&rest, '|').ptr[0] - '0'));
+		for (int n = 0; n < 4; n++)
+			put_text(&b, slice_cut(&rest, '|'));
+		buf_append(&b, (char[8 + BEHIND]){0}, 8 + BEHIND);
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
+			fail_msg("row %zu", i);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
 }
 
 /* A record with a key that is none, or beside fifo, is damaged. */
@@ -311,9 +391,9 @@ static void test_bad_key_is_damage(void **state)
 		struct vault_id key;
 		w->fifo = ROWS[i].fifo;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + 2;
+		b.len -= BEHIND + OWN_BYTES + 2;
 		put_cstr(&b, ROWS[i].key);
-		buf_append(&b, (char[BEHIND]){0}, BEHIND);
+		buf_append(&b, (char[OWN_BYTES + BEHIND]){0}, OWN_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -340,10 +420,11 @@ static void test_bad_filter_is_damage(void **state)
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + ORDER_BYTES + FILTER_BYTES;
+		b.len -= BEHIND + OWN_BYTES + ORDER_BYTES + FILTER_BYTES;
 		buf_putc(&b, ROWS[i].payload);
 		put_cstr(&b, ROWS[i].filter);
-		buf_append(&b, (char[ORDER_BYTES + BEHIND]){0}, ORDER_BYTES + BEHIND);
+		buf_append(&b, (char[ORDER_BYTES + OWN_BYTES + BEHIND]){0},
+		    ORDER_BYTES + OWN_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got), ROWS[i].err);
 		webhook_free(got);
@@ -518,6 +599,8 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_1),
 	    cmocka_unit_test(test_webhook_of_version_2),
 	    cmocka_unit_test(test_webhook_of_version_3),
+	    cmocka_unit_test(test_webhook_of_version_4),
+	    cmocka_unit_test(test_bad_auth_is_damage),
 	    cmocka_unit_test(test_bad_key_is_damage),
 	    cmocka_unit_test(test_bad_filter_is_damage),
 	    cmocka_unit_test(test_filter_that_is_not_taken),

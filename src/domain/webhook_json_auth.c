@@ -1,0 +1,237 @@
+/*
+ * The fields by which a webhook shows who it is; see webhook_json_inner.h. One table has all
+ * types of auth.
+ */
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "domain/pem.h"
+#include "domain/webhook_json_inner.h"
+#include "domain/webhook_mask.h"
+
+#define FIELD "auth"
+#define FIELD_SIZE 32 /* bytes: "auth." and the name of a member */
+
+enum kind { NAME, PASSWORD, TOKEN };
+
+/* A member of `auth`. */
+struct member {
+	const char *name;
+	enum kind kind;
+};
+
+#define MEMBERS_MAX 2
+
+/* What there is of each type; in the order in which answers show it. */
+static const struct form {
+	const char *type;
+	enum auth_type code;
+	struct member members[MEMBERS_MAX + 1];
+} FORMS[] = {
+    {"basic", AUTH_BASIC, {{"username", NAME}, {"password", PASSWORD}}},
+    {"bearer", AUTH_BEARER, {{"token", TOKEN}}},
+};
+#define FORM_COUNT (sizeof(FORMS) / sizeof(FORMS[0]))
+
+static enum err bad(struct problem *p, const char *name, const char *allowed)
+{
+	char field[FIELD_SIZE];
+	(void)snprintf(field, sizeof(field), FIELD ".%s", name);
+	return problem_set(p, ERR_INVALID, field, "%s must be %s", field, allowed);
+}
+
+static const struct form *find_form(const cJSON *value)
+{
+	const cJSON *type = cJSON_GetObjectItemCaseSensitive(value, "type");
+	for (size_t i = 0; i < FORM_COUNT && cJSON_IsString(type); i++) {
+		if (strcmp(type->valuestring, FORMS[i].type) == 0)
+			return &FORMS[i];
+	}
+	return NULL;
+}
+
+/* Whether `text` has bytes from `first` on alone, DEL excepted. */
+static bool is_of(const char *text, char first)
+{
+	for (const char *c = text; *c != '\0'; c++) {
+		if ((unsigned char)*c < (unsigned char)first || *c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static bool is_token(const char *text)
+{
+	for (const char *c = text; *c != '\0'; c++) {
+		if (*c < '!' || *c > '~')
+			return false;
+	}
+	return text[0] != '\0';
+}
+
+static enum err take_name(struct webhook_auth *a, const struct member *m, const char *text,
+    struct problem *p)
+{
+	if (strlen(text) > AUTH_NAME_MAX || !is_of(text, ' ') || strchr(text, ':') != NULL)
+		return bad(p, m->name,
+		    "a string of at most 1024 bytes without colons and control characters");
+	webhook_set(&a->name, text);
+	return OK;
+}
+
+static enum err take_secret(struct webhook_auth *a, const struct member *m, const char *text,
+    struct problem *p)
+{
+	bool good = m->kind == TOKEN ? is_token(text) : is_of(text, ' ');
+	if (strcmp(text, WEBHOOK_MASK) == 0) {
+		char field[FIELD_SIZE];
+		(void)snprintf(field, sizeof(field), FIELD ".%s", m->name);
+		return problem_set(p, ERR_INVALID, field,
+		    "this is the mask that answers show; leave auth out to keep it");
+	}
+	if (strlen(text) > AUTH_SECRET_MAX || !good)
+		return bad(p, m->name,
+		    m->kind == TOKEN ? "a string of 1 to 4096 visible ASCII characters"
+				     : "a string of at most 4096 bytes without control "
+				       "characters");
+	webhook_auth_set_secret(a, slice_of(text));
+	return OK;
+}
+
+static enum err take_member(struct webhook_auth *a, const struct member *m, const cJSON *value,
+    struct problem *p)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(value, m->name);
+	if (!cJSON_IsString(item))
+		return bad(p, m->name, "a string");
+	switch (m->kind) {
+	case NAME:
+		return take_name(a, m, item->valuestring, p);
+	case PASSWORD:
+	case TOKEN:
+		return take_secret(a, m, item->valuestring, p);
+	}
+	return OK;
+}
+
+static bool has_member(const struct form *form, const char *name)
+{
+	bool found = strcmp(name, "type") == 0;
+	for (const struct member *m = form->members; m->name != NULL; m++)
+		found = found || strcmp(name, m->name) == 0;
+	return found;
+}
+
+/* Refuses what the type has not: a misspelt one would silently be the default. */
+static enum err check_names(const struct form *form, const cJSON *value, struct problem *p)
+{
+	const cJSON *item = NULL;
+	cJSON_ArrayForEach(item, value)
+	{
+		if (!has_member(form, item->string))
+			return problem_set(p, ERR_INVALID, FIELD,
+			    "auth of type %s has no member of that name: docs/api.md has them",
+			    form->type);
+	}
+	return OK;
+}
+
+enum err webhook_json_take_auth(struct webhook *w, const cJSON *value, struct problem *p)
+{
+	webhook_auth_free(w->auth);
+	w->auth = NULL;
+	if (cJSON_IsNull(value))
+		return OK;
+	const struct form *form = find_form(value);
+	if (!cJSON_IsObject(value) || form == NULL)
+		return problem_set(p, ERR_INVALID,
+		    cJSON_IsObject(value) ? FIELD ".type" : FIELD,
+		    "auth must be null or an object whose type is \"basic\" or \"bearer\"");
+	enum err err = check_names(form, value, p);
+	w->auth = webhook_auth_new(form->code);
+	for (const struct member *m = form->members; m->name != NULL && err == OK; m++)
+		err = take_member(w->auth, m, value, p);
+	return err;
+}
+
+static void write_member(const struct webhook_auth *a, const struct member *m,
+    struct json_writer *json)
+{
+	switch (m->kind) {
+	case NAME:
+		json_write_cstr(json, m->name, a->name);
+		break;
+	case PASSWORD:
+	case TOKEN:
+		json_write_cstr(json, m->name, WEBHOOK_MASK);
+		break;
+	}
+}
+
+void webhook_json_write_auth(const struct webhook_auth *a, struct json_writer *json)
+{
+	if (a == NULL) {
+		json_write_null(json, FIELD);
+		return;
+	}
+	json_open_object(json, FIELD);
+	for (size_t i = 0; i < FORM_COUNT; i++) {
+		if (FORMS[i].code != a->type)
+			continue;
+		json_write_cstr(json, "type", FORMS[i].type);
+		for (const struct member *m = FORMS[i].members; m->name != NULL; m++)
+			write_member(a, m, json);
+	}
+	json_close(json);
+}
+
+enum err webhook_json_take_pem(char **out, const cJSON *value, const char *field, size_t max,
+    struct problem *p)
+{
+	const char *text = cJSON_IsString(value) ? value->valuestring : "";
+	if (strcmp(text, WEBHOOK_MASK) == 0)
+		return problem_set(p, ERR_INVALID, field,
+		    "this is the mask that answers show; leave it out to keep what there is");
+	if (!cJSON_IsNull(value) && (text[0] == '\0' || strlen(text) > max))
+		return problem_set(p, ERR_INVALID, field,
+		    "%s must be null or PEM of at most %zu bytes", field, max);
+	webhook_set(out, cJSON_IsNull(value) ? NULL : text);
+	return OK;
+}
+
+enum err webhook_json_check_identity(struct webhook *w, struct problem *p)
+{
+	static const char CERT[] = "client_cert_pem";
+	static const char KEY[] = "client_key_pem";
+	struct slice cert = slice_of(w->client_cert_pem);
+	struct slice key = slice_of(w->client_key_pem);
+	w->client_cert_expires_ms = 0;
+	if (cert.len == 0 && key.len == 0)
+		return OK;
+	if (cert.len == 0 || key.len == 0)
+		return problem_set(p, ERR_INVALID, cert.len == 0 ? CERT : KEY,
+		    "client_cert_pem and client_key_pem are there both, or neither");
+	if (!pem_is_certificates(cert))
+		return problem_set(p, ERR_INVALID, CERT,
+		    "client_cert_pem must be certificates in PEM, its own first");
+	switch (pem_check_key(cert, key)) {
+	case PEM_KEY_FITS:
+		break;
+	case PEM_KEY_BAD:
+		return problem_set(p, ERR_INVALID, KEY,
+		    "client_key_pem must be a private key in PEM");
+	case PEM_KEY_ENCRYPTED:
+		return problem_set(p, ERR_INVALID, KEY,
+		    "client_key_pem must not be encrypted: nobody could give a passphrase");
+	case PEM_KEY_OTHER:
+		return problem_set(p, ERR_INVALID, KEY,
+		    "client_key_pem is not the key of client_cert_pem, its first certificate");
+	case PEM_KEY_WEAK:
+		return problem_set(p, ERR_INVALID, KEY,
+		    "client_key_pem is too short a key: RSA has 2048 bits at least");
+	}
+	w->client_cert_expires_ms = pem_expires_ms(cert);
+	return OK;
+}

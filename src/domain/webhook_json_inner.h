@@ -1,0 +1,31 @@
+/*
+ * What the parts of webhooks' JSON share: webhook_json.c has the table of fields,
+ * webhook_json_auth.c those by which a webhook shows its receiver who it is. For them alone.
+ */
+#ifndef DOMAIN_WEBHOOK_JSON_INNER_H
+#define DOMAIN_WEBHOOK_JSON_INNER_H
+
+#include "base/json_write.h"
+#include "domain/problem.h"
+#include "domain/webhook.h"
+
+struct cJSON;
+
+/* Applies the value of `auth`. ERR_INVALID, and the problem names the member. */
+MUST_CHECK enum err webhook_json_take_auth(struct webhook *w, const struct cJSON *value,
+    struct problem *p);
+
+/* Writes the member `auth`, with masks for its secrets; null where `a` is NULL. */
+void webhook_json_write_auth(const struct webhook_auth *a, struct json_writer *json);
+
+/* Applies the value of a field in PEM to *out. ERR_INVALID. */
+MUST_CHECK enum err webhook_json_take_pem(char **out, const struct cJSON *value,
+    const char *field, size_t max, struct problem *p);
+
+/*
+ * Checks a client certificate and its key, one of which was given: both are there, or none,
+ * they can be read, and fit together. Sets when it expires. ERR_INVALID.
+ */
+MUST_CHECK enum err webhook_json_check_identity(struct webhook *w, struct problem *p);
+
+#endif
