@@ -24,6 +24,7 @@ TIMES = 5 if FULL else 1
 LOAD_S = 8 if FULL else 2  # before each, and at the end
 IN_FLIGHT = 4  # of each webhook, as lab.py registers them
 LAG = 500  # entries that a member under load may be behind
+FENCED = 75  # the status of who no longer owns the shard; and 0: all that a member may end with
 TAKEOVER_S = 15  # with an election of the journal's leader, on a machine that is busy
 
 
@@ -36,6 +37,7 @@ def settle(lab, takeovers):
     assert result["changed_answers"] == []
     assert result["twice"] <= PUBLISHERS * IN_FLIGHT * takeovers, result["twice"]
     lab.wait_level()
+    assert {status for _, status in lab.ends} <= {0, FENCED}, lab.ends
     active = lab.wait_active()
     for event in result["events"]:
         assert active.ask(f"/api/v1/events/{event}")["id"] == event
@@ -125,7 +127,7 @@ def stop_active(lab):
 
     def fenced():
         active.keep_member()
-        return (active.name, 75) in lab.ends[ended:]
+        return (active.name, FENCED) in lab.ends[ended:]
 
     wait_until(fenced, timeout=20, what="the fenced member's end")
 
