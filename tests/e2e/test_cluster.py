@@ -555,6 +555,22 @@ def test_standby_reads_its_configuration_again(cluster, tmp_path):
     assert standby.api("GET", "/cluster", token="the-second-token").ok
 
 
+def test_member_without_the_key_does_not_take_over(cluster, receiver):
+    """It would own a shard that it cannot serve; who has the key does."""
+    key = "1f" * 32
+    former = cluster.add("a", secret_key=key)
+    cluster.active()
+    former.register("s", receiver.url(), secret="s" * 32)
+    strange = cluster.add("b", secret_key="2e" * 32)
+    cluster.caught_up(strange)
+    former.kill()
+    wait_until(lambda: "cannot take over" in strange.log_text(), what="the refusal")
+    assert "secret_key" in strange.api("GET", "/cluster").json()["why"]
+    former.start()
+    assert cluster.active() is former
+    assert cluster.role(strange) == "standby"
+
+
 def test_reload_while_requests_wait_for_the_journal(cluster, server, tmp_path):
     """The token that let them in is there until they are answered."""
     tokens = tmp_path / "tokens"
