@@ -557,6 +557,10 @@ static void on_takeover(void *arg, enum err result, uint64_t seq)
 
 static void take_over(struct standby *s)
 {
+	if (s->conf.can_serve != NULL && !s->conf.can_serve(s->conf.arg)) {
+		draw_patience(s);
+		return;
+	}
 	if (s->at.seq == 0) {
 		enum err err = mark_founder(s);
 		if (err != OK) {

@@ -30,6 +30,9 @@ struct standby_conf {
 	 * from which the first entry goes on), so that others are copies of it, or nothing.
 	 */
 	bool may_found;
+	/* Asked before it takes over; false: it waits as long anew. NULL: it can. */
+	bool (*can_serve)(void *arg);
+	void *arg;
 };
 
 enum standby_state {

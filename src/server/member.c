@@ -17,6 +17,7 @@
 #include "cluster/standby.h"
 #include "server/engine.h"
 #include "server/listeners.h"
+#include "store/registry.h"
 
 #define HEARTBEAT_MS 500 /* of silence before the active says that it is there */
 #define HOLD_MS 2000     /* without an answer before it starts no attempts */
@@ -336,6 +337,22 @@ static enum err open_store(struct server *s, struct problem *p)
 	return err == OK ? db_open(s->config.data, s->config.store_max_bytes, &s->db, p) : err;
 }
 
+/* Whether it has the keys of what is encrypted: without, it would own and not start. */
+static bool has_keys(void *arg)
+{
+	struct member *m = arg;
+	struct problem p;
+	struct registry *probe = registry_new();
+	enum err err = registry_load(probe, m->server->db, m->server->vault, &p);
+	registry_free(probe);
+	m->problem.message[0] = '\0';
+	if (err != ERR_REFUSED)
+		return true;
+	m->problem = p;
+	log_error("this member cannot take over", LOG_S("why", p.message));
+	return false;
+}
+
 /* Keeps who owned the shard before this process does. */
 static void note_owner(struct member *m)
 {
@@ -358,7 +375,9 @@ static enum err follow(struct member *m, struct problem *p)
 	    .rnd = &s->rnd,
 	    .takeover_after_ms = s->config.takeover_after,
 	    .may_take_over = true,
-	    .may_found = true};
+	    .may_found = true,
+	    .can_serve = has_keys,
+	    .arg = m};
 	enum err err = standby_new(&conf, &m->standby);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the store: %s", err_text(err));

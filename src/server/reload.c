@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "server/listeners.h"
 #include "server/member.h"
 #include "server/memory.h"
@@ -20,6 +21,66 @@ static void carry_fixed(struct config *now, struct config *next)
 			log_warn("a changed setting takes effect with the next start",
 			    LOG_S("setting", SETTINGS[i].name));
 	}
+}
+
+/* What was there before, for as long as a request that waits for its commit points to it. */
+struct retired {
+	struct op op; /* first: it is told behind all that was staged before it */
+	struct retired *next;
+	struct retired **at; /* what points to it */
+	struct auth *auth;
+	struct inbound *inbound;
+};
+
+static enum err apply_retired(struct op *op, struct db_txn *txn)
+{
+	(void)op; /* there is nothing to write */
+	(void)txn;
+	return OK;
+}
+
+static void free_retired(struct retired *r)
+{
+	*r->at = r->next;
+	if (r->next != NULL)
+		r->next->at = r->at;
+	auth_free(r->auth);
+	inbound_free(r->inbound);
+	free(r);
+}
+
+static void done_retired(struct op *op, enum err result)
+{
+	(void)result;
+	free_retired((struct retired *)op);
+}
+
+static void retire(struct server *s, struct auth *auth, struct inbound *inbound)
+{
+	struct retired *r = mem_new(sizeof(*r));
+	*r = (struct retired){.op = {.class = OP_PROGRESS,
+				  .apply = apply_retired,
+				  .done = done_retired,
+				  .may_wait = true},
+	    .next = s->retired,
+	    .at = &s->retired,
+	    .auth = auth,
+	    .inbound = inbound};
+	if (r->next != NULL)
+		r->next->at = &r->next;
+	s->retired = r;
+	bool waits = s->turn != NULL &&
+	    (turn_staged(s->turn) > 0 || turn_is_appending(s->turn));
+	if (waits)
+		turn_stage(s->turn, &r->op);
+	else
+		free_retired(r);
+}
+
+void server_forget_retired(struct server *s)
+{
+	while (s->retired != NULL)
+		free_retired(s->retired);
 }
 
 static enum err read_anew(struct server *s, struct config *next, struct auth *auth,
@@ -123,8 +184,7 @@ void server_reload(struct server *s)
 	configure(s);
 	keep_configured(s, &sources);
 	config_warn(&s->config);
-	auth_free(old_auth);
-	inbound_free(old_inbound);
+	retire(s, old_auth, old_inbound);
 	config_free(&old);
 	log_info("configuration reloaded", LOG_N("tokens", auth_count(auth)));
 }

@@ -380,6 +380,7 @@ static void stop(struct server *s)
 	usage_free(s->usage);
 	backlog_free(s->backlog);
 	db_close(s->db);
+	server_forget_retired(s);
 	auth_free(s->auth);
 	inbound_free(s->inbound);
 	vault_free(s->vault);

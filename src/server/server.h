@@ -23,6 +23,7 @@ struct server {
 	struct descriptor_shares descriptors;
 	struct supervisor supervisor;
 	struct auth *auth;
+	struct retired *retired; /* reload.c's */
 	struct inbound *inbound;
 	struct proxies proxies;
 	struct peers *peers;
@@ -103,5 +104,8 @@ MUST_CHECK enum err server_load_tls(struct server *s, const struct config *c,
  * it. Between turns only.
  */
 void server_reload(struct server *s);
+
+/* Frees what reloads have left to requests. Behind these, and the turn. */
+void server_forget_retired(struct server *s);
 
 #endif

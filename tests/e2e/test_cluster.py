@@ -555,6 +555,51 @@ def test_standby_reads_its_configuration_again(cluster, tmp_path):
     assert standby.api("GET", "/cluster", token="the-second-token").ok
 
 
+def test_member_without_the_key_does_not_take_over(cluster, receiver):
+    """It would own a shard that it cannot serve; who has the key does."""
+    key = "1f" * 32
+    former = cluster.add("a", secret_key=key)
+    cluster.active()
+    former.register("s", receiver.url(), secret="s" * 32)
+    strange = cluster.add("b", secret_key="2e" * 32)
+    cluster.caught_up(strange)
+    former.kill()
+    wait_until(lambda: "cannot take over" in strange.log_text(), what="the refusal")
+    assert "secret_key" in strange.api("GET", "/cluster").json()["why"]
+    former.start()
+    assert cluster.active() is former
+    assert cluster.role(strange) == "standby"
+
+
+def test_reload_while_requests_wait_for_the_journal(cluster, server, tmp_path):
+    """The token that let them in is there until they are answered."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("token-of-one one\n")
+    tokens.chmod(0o600)
+    scribble = {"MALLOC_PERTURB_": "165"}  # what was freed is seen to have been
+    active = cluster.add("a", tokens_file=tokens, env=scribble)
+    cluster.active()
+    made = active.api("POST", "/sources", token="token-of-one",
+                      json={"name": "n", "session": "one", "verify": {"type": "none"}})
+    assert made.status_code == 200, made.text
+    answers = []
+
+    def patch():
+        answers.append(active.api("PATCH", f"/sources/{made.json()['id']}", token="token-of-one",
+                                  json={"name": "m"}))
+    server.freeze()
+    waiting = [threading.Thread(target=patch) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+        time.sleep(0.2)  # one is on its way, and the others wait behind it
+    active.process.signal(signal.SIGHUP)
+    wait_until(lambda: "configuration reloaded" in active.log_text(), what="the reload")
+    server.thaw()
+    for thread in waiting:
+        thread.join()
+    assert [a.status_code for a in answers] == [200] * 3, [a.text for a in answers]
+
+
 def test_metrics_of_their_own(cluster):
     """What has listeners of its own has them over a takeover."""
     port = free_port()
