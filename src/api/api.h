@@ -73,6 +73,7 @@ struct api_conf {
 	struct replayer *replayer;
 	struct ordering *ordering;
 	const struct certificates *certificates;
+	const struct tokens *tokens;
 	const struct purge *purge;
 	struct feed *feed;
 	const struct oldest *oldest;

@@ -120,6 +120,15 @@ static void write_webhook(const struct webhook *w, const struct last *last,
 	    w != NULL ? slice_of(w->url) : buf_view(&last->url));
 }
 
+/* Why it waits beyond its time; NULL: it does not, or for its turn. */
+static const char *held_reason(const struct api_conf *conf, const struct delivery *d)
+{
+	struct dispatch_status status = {0};
+	bool waits = d->status == DELIVERY_WAITING &&
+	    dispatch_status(conf->dispatch, d->webhook, &status);
+	return waits ? status.held_reason : NULL;
+}
+
 static void write_head(const struct api_conf *conf, const struct event *e,
     const struct delivery *d, const struct last *last, struct json_writer *json)
 {
@@ -135,6 +144,7 @@ static void write_head(const struct api_conf *conf, const struct event *e,
 		json_write_time(json, "next_attempt_at", d->due_ms);
 	else
 		json_write_null(json, "next_attempt_at");
+	json_write_cstr(json, "held_reason", held_reason(conf, d));
 	json_write_time(json, "created_at", d->created_ms);
 }
 

@@ -234,6 +234,9 @@ static void put_shares(const struct api *api, const struct dispatch_figures *f, 
 	http_figures(api->http, &http);
 	for (size_t i = 0; i < HTTP_RESOURCES; i++)
 		rows[n++] = (struct share_row){HTTP_RESOURCE_NAMES[i], http.shares[i]};
+	struct tokens_figures tokens;
+	tokens_figures(api->conf.tokens, &tokens);
+	rows[n++] = (struct share_row){"tokens", tokens.questions};
 	rows[n++] = (struct share_row){"streams", streams_figures(api->streams)};
 	rows[n++] = (struct share_row){"slots", &slots};
 	rows[n++] = (struct share_row){"store", usage_figures(api->conf.quota.usage)};
@@ -328,6 +331,17 @@ static void put_shortages(const struct dispatch_figures *f, struct buf *out)
 	}
 }
 
+static void put_tokens(const struct api *api, struct buf *out)
+{
+	static const char QUESTIONS[] = "waybill_token_requests_total";
+	struct tokens_figures f;
+	tokens_figures(api->conf.tokens, &f);
+	exposition_family(out, QUESTIONS, "counter",
+	    "Requests for an access token, by what came of them.");
+	exposition_whole(out, QUESTIONS, "result=\"ok\"", f.had);
+	exposition_whole(out, QUESTIONS, "result=\"failed\"", f.failed);
+}
+
 /* When webhooks' certificates expire, as of the last look. */
 static void put_certificates(const struct api *api, struct buf *out)
 {
@@ -391,6 +405,7 @@ void metrics_reply(struct call *c)
 	put_lookups(api, &out);
 	put_shortages(&f, &out);
 	put_sources(api, &out);
+	put_tokens(api, &out);
 	put_certificates(api, &out);
 	cluster_metrics(api, &out);
 	put_log(&out);

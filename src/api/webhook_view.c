@@ -11,6 +11,7 @@ static void write_status(const struct dispatch_status *status, struct json_write
 	json_write_time_or_null(json, "next_probe_at", status->probe_ms);
 	json_close(json);
 	json_write_u64(json, "in_flight", status->in_flight);
+	json_write_cstr(json, "held_reason", status->held_reason);
 }
 
 void webhook_view_write(const struct webhook *w, enum webhook_form form,

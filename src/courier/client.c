@@ -793,6 +793,8 @@ void client_call(struct client_request *q, const char *method, const char *url,
 	q->arg = arg;
 	q->read = NULL;
 	q->has_own_method = true;
+	if (text.len > UNASKED_MAX)
+		add_line(q, SLICE("Expect"), SLICE(":"), SLICE(""));
 	MUST(curl_easy_setopt(q->easy, text.len > 0 ? CURLOPT_POST : CURLOPT_HTTPGET, 1L));
 	if (text.len > 0) {
 		MUST(curl_easy_setopt(q->easy, CURLOPT_POSTFIELDS, text.ptr));

@@ -37,6 +37,24 @@ static void drop_keys(struct endpoint *ep)
 	ep->previous_key = NULL;
 }
 
+/* Starts what was held for want of something, now that it is there. */
+static void resume(struct dispatch *d, struct endpoint *ep)
+{
+	if (ep->sched.due_ms == SCHED_NEVER && ep->lanes == NULL)
+		return;
+	endpoint_rewind(ep);
+	sched_set_due(d->sched, &ep->sched, 0); /* a claim shows when it really is */
+	endpoint_mark_idle(d, ep);
+}
+
+static void drop_token(struct endpoint *ep)
+{
+	token_leave(&ep->waiter);
+	token_give_back(ep->token);
+	ep->token = NULL;
+	ep->lacks_token = false;
+}
+
 static void free_endpoint(void *value, void *arg)
 {
 	struct endpoint *ep = value;
@@ -44,6 +62,7 @@ static void free_endpoint(void *value, void *arg)
 	while (!TAILQ_EMPTY(&ep->flights))
 		flight_free(TAILQ_FIRST(&ep->flights));
 	drop_keys(ep);
+	drop_token(ep);
 	lanes_free(ep->lanes);
 	free(ep->last_error);
 	tenants_give_back(d->tenants, ep->sched.tenant);
@@ -105,6 +124,11 @@ static struct sched_limits limits_of(const struct webhook *w, bool is_held)
 	};
 }
 
+static bool is_held(const struct endpoint *ep)
+{
+	return ep->is_held || ep->lacks_token;
+}
+
 static struct endpoint *find_endpoint(const struct dispatch *d, uint64_t webhook)
 {
 	return map_get(d->endpoints, &webhook, sizeof(webhook));
@@ -134,6 +158,7 @@ static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
 	if (ep != NULL || w == NULL)
 		return ep;
 	ep = mem_new(sizeof(*ep));
+	ep->dispatch = d;
 	ep->webhook = webhook;
 	TAILQ_INIT(&ep->flights);
 	map_put(d->endpoints, &ep->webhook, sizeof(ep->webhook), ep);
@@ -190,11 +215,25 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
 	endpoint_mark_idle(d, ep);
 }
 
+/* Takes the token of its auth as that is now: the one that it has, where that is the same. */
+static void follow_auth(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
+{
+	struct token *token = NULL;
+	bool waited = ep->lacks_token;
+	if (w->auth != NULL && w->auth->type == AUTH_OAUTH2 && !w->deleted)
+		token = tokens_take(d->conf.tokens, w);
+	drop_token(ep);
+	ep->token = token;
+	if (waited && ep->sched.due_ms != SCHED_NEVER)
+		sched_set_due(d->sched, &ep->sched, 0);
+}
+
 /* Takes over what a changed webhook says. */
 static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
 {
 	struct sched_tenant *old = ep->sched.tenant;
-	struct sched_limits limits = limits_of(w, ep->is_held);
+	follow_auth(d, ep, w);
+	struct sched_limits limits = limits_of(w, is_held(ep));
 	bool had_lanes = ep->lanes != NULL;
 	drop_keys(ep);
 	follow_order(ep, w);
@@ -236,13 +275,40 @@ void dispatch_hold(struct dispatch *d, uint64_t webhook, bool holds)
 	ep->is_held = holds;
 	if (!holds && ep->lanes != NULL)
 		flights_find_lanes(d, ep);
-	struct sched_limits limits = limits_of(w, holds);
+	struct sched_limits limits = limits_of(w, is_held(ep));
 	sched_limit(d->sched, &ep->sched, &limits);
-	if (!holds && (ep->sched.due_ms != SCHED_NEVER || ep->lanes != NULL)) {
-		endpoint_rewind(ep);
-		sched_set_due(d->sched, &ep->sched, 0); /* a claim shows when it really is */
-		endpoint_mark_idle(d, ep);
-	}
+	if (!holds)
+		resume(d, ep);
+}
+
+/* The token that it has waited for is there. */
+static void on_token(void *arg)
+{
+	struct endpoint *ep = arg;
+	struct dispatch *d = ep->dispatch;
+	const struct webhook *w = registry_get(d->conf.registry, ep->webhook);
+	ep->lacks_token = false;
+	if (w == NULL)
+		return;
+	struct sched_limits limits = limits_of(w, is_held(ep));
+	sched_limit(d->sched, &ep->sched, &limits);
+	resume(d, ep);
+}
+
+bool endpoint_has_token(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
+{
+	if (w->auth->type != AUTH_OAUTH2)
+		return true;
+	if (ep->token == NULL)
+		ep->token = tokens_take(d->conf.tokens, w);
+	ep->waiter.fn = on_token;
+	ep->waiter.arg = ep;
+	if (token_want(ep->token, &ep->waiter))
+		return true;
+	ep->lacks_token = true;
+	struct sched_limits limits = limits_of(w, true);
+	sched_limit(d->sched, &ep->sched, &limits);
+	return false;
 }
 
 void dispatch_forget(struct dispatch *d, uint64_t webhook)
@@ -327,6 +393,7 @@ static void put_status(const struct endpoint *ep, struct dispatch_status *out)
 	    .opened_ms = closed ? 0 : ep->sched.opened_ms,
 	    .probe_ms = closed ? 0 : ep->sched.probe_ms,
 	    .in_flight = ep->sched.in_flight,
+	    .held_reason = ep->lacks_token ? token_why(ep->token) : NULL,
 	};
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/histogram.h"
 #include "courier/client.h"
+#include "courier/tokens.h"
 #include "dispatch/judge.h"
 #include "feed/feed.h"
 #include "sched/sched.h"
@@ -33,6 +34,7 @@ struct dispatch_conf {
 	struct registry *registry;
 	const struct vault *vault;
 	struct client *client;
+	struct tokens *tokens; /* NULL: no webhook's auth is of type oauth2 */
 	struct judge judge;
 	struct sched_conf sched;
 	struct oldest *oldest; /* told of what is queued; NULL: nobody is */
@@ -133,7 +135,8 @@ struct dispatch_status {
 	int64_t failing_since_ms;
 	int64_t opened_ms;
 	int64_t probe_ms;
-	uint32_t failures; /* in a row */
+	const char *held_reason; /* why nothing of it starts, though it may; NULL: it does */
+	uint32_t failures;       /* in a row */
 	uint32_t in_flight;
 };
 

@@ -14,6 +14,7 @@
 
 struct endpoint {
 	struct sched_endpoint sched; /* first: the scheduler's pointer is ours */
+	struct dispatch *dispatch;
 	TAILQ_ENTRY(endpoint) idle_link;
 	TAILQ_HEAD(, flight) flights;
 	uint64_t webhook;
@@ -24,6 +25,12 @@ struct endpoint {
 	char *last_error; /* of the last attempt; NULL: it succeeded, or there was none */
 	int last_status;
 	struct lanes *lanes; /* NULL: its webhook has no key */
+	struct token *token; /* of its auth, if that needs one; NULL: not taken yet */
+	struct token_waiter waiter;
+	uint32_t
+	    repeats;     /* attempts under way whose token was refused, and that do not count */
+	bool is_refused; /* its token is there since the one before was refused */
+	bool lacks_token; /* nothing starts: a token is asked for */
 	bool fifo;
 	bool is_held; /* nothing starts: its queue is being put in order */
 	bool idle;
@@ -41,6 +48,7 @@ struct flight {
 	struct op op;
 	struct dispatch *dispatch;
 	struct endpoint *endpoint;
+	uint64_t token; /* the number of the one that it is sent with; 0: none */
 	struct event event;
 	struct buf body;             /* as it is sent */
 	struct payload_body payload; /* how that is made of the event's */
@@ -83,6 +91,9 @@ void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address)
 
 /* Something of that lane of a webhook with a key may have become due. */
 void endpoint_look(struct dispatch *d, struct endpoint *ep, uint16_t lane);
+
+/* Whether a webhook with auth may start: it has its token, or needs none. If not, it waits. */
+bool endpoint_has_token(struct dispatch *d, struct endpoint *ep, const struct webhook *w);
 
 /* Claims start over from the front: something may lie before the place they had reached. */
 void endpoint_rewind(struct endpoint *ep);

@@ -20,7 +20,8 @@
 #define READ_RETRY_MS 1000         /* after the queue could not be read */
 #define SHORT_REST_MS 200          /* after a start came to nothing for want of ours */
 #define LOG_EVERY_MS 10000         /* between lines that say so, or who has its share */
-#define LANDED_MAX 1024            /* outcomes in memory while the store cannot be written */
+#define STATUS_UNAUTHORIZED 401
+#define LANDED_MAX 1024 /* outcomes in memory while the store cannot be written */
 
 static void drop_raw(struct flight *f)
 {
@@ -276,6 +277,32 @@ static void take_back(struct flight *f, const struct client_result *r)
 	lay_back(f);
 }
 
+/*
+ * Whether the receiver has refused the token of an attempt, which is then made again, once,
+ * with another, and does not count. Of those that were under way with the same, each is.
+ */
+static bool is_token_refused(struct flight *f, const struct client_result *r)
+{
+	struct endpoint *ep = f->endpoint;
+	if (f->token == 0 || ep->token == NULL || r->status == 0)
+		return false;
+	bool is_last = token_number(ep->token) == f->token;
+	if (r->status != STATUS_UNAUTHORIZED) {
+		ep->is_refused = ep->is_refused && !is_last;
+		return false;
+	}
+	if (is_last && !ep->is_refused && token_refuse(ep->token)) {
+		ep->is_refused = true;
+		ep->repeats = ep->sched.in_flight;
+	} else if (is_last || ep->repeats == 0) {
+		ep->is_refused = false;
+		return false;
+	}
+	if (ep->repeats > 0)
+		ep->repeats--;
+	return true;
+}
+
 /* An attempt ended: its outcome joins the turn. */
 static void on_result(void *arg, const struct client_result *r)
 {
@@ -285,6 +312,11 @@ static void on_result(void *arg, const struct client_result *r)
 	buf_fini(&f->body);
 	if (r->shortage != SHORT_OF_NOTHING) {
 		take_back(f, r);
+		return;
+	}
+	if (is_token_refused(f, r)) {
+		f->result = RESULT_NONE;
+		lay_back(f);
 		return;
 	}
 	note_result(d, f->endpoint, r);
@@ -419,8 +451,12 @@ static void start(struct dispatch *d, struct flight *f)
 	    .raw = f->raw == NULL ? NULL : &f->raw->attachment,
 	    .now_ms = clock_system_ms(),
 	};
-	if (w->auth != NULL)
+	if (w->auth != NULL) {
+		f->token = ep->token == NULL ? 0 : token_number(ep->token);
+		if (f->token != 0)
+			webhook_auth_grant(w->auth, token_header(ep->token));
 		a.authorization = w->auth->header;
+	}
 	d->bytes_begun += f->body.len;
 	if (f->body.len > BODY_KEPT_MAX)
 		a.read = read_body;
@@ -656,6 +692,8 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	    .place = ep->place,
 	    .skip = flight_exists,
 	    .arg = ep};
+	if (w->auth != NULL && !endpoint_has_token(d, ep, w))
+		return true; /* others may */
 	enum err err = ep->lanes != NULL
 	    ? claim_lane(ep, txn, now_ms, &delivery, &count)
 	    : queue_claim(txn, &claim, &delivery, &count, &next_due_ms);

@@ -28,6 +28,7 @@ void webhook_auth_free(struct webhook_auth *a)
 	free(a->audience);
 	mem_forget(a->secret);
 	mem_forget(a->header);
+	mem_forget(a->replaced);
 	free(a);
 }
 
@@ -64,6 +65,15 @@ void webhook_auth_set_secret(struct webhook_auth *a, struct slice secret)
 		a->header = webhook_auth_basic(slice_of(a->name), secret);
 	if (a->type == AUTH_BEARER)
 		a->header = bearer(secret);
+}
+
+void webhook_auth_grant(struct webhook_auth *a, const char *header)
+{
+	if (a->header != NULL && strcmp(a->header, header) == 0)
+		return;
+	mem_forget(a->replaced);
+	a->replaced = a->header;
+	a->header = mem_copy(header, strlen(header));
 }
 
 void webhook_auth_encode(const struct webhook_auth *a, struct buf *out)

@@ -25,7 +25,8 @@ struct webhook_auth {
 	char *token_url; /* AUTH_OAUTH2; so the next two, NULL where there is none */
 	char *scope;
 	char *audience;
-	char *header; /* the value that is sent; NULL: a token has to be had first */
+	char *header;   /* the value that is sent; NULL: a token has to be had first */
+	char *replaced; /* the one of the token before, which may be under way; NULL: none */
 };
 
 /* Makes one of a type with nothing set; webhook_auth_free() it. */
@@ -36,6 +37,12 @@ void webhook_auth_free(struct webhook_auth *a);
 
 /* Sets the secret, copied, and what is sent with it. `name` is set before. */
 void webhook_auth_set_secret(struct webhook_auth *a, struct slice secret);
+
+/*
+ * Notes that `header`, copied, is sent for AUTH_OAUTH2 from now on: what is masked in answers
+ * has to be known. The one field that changes in a webhook that is in use.
+ */
+void webhook_auth_grant(struct webhook_auth *a, const char *header);
 
 /* The value of an Authorization header for Basic, RFC 7617; wipe it and free it. */
 char *webhook_auth_basic(struct slice name, struct slice secret);

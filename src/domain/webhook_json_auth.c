@@ -8,13 +8,15 @@
 
 #include "base/mem.h"
 #include "domain/pem.h"
+#include "domain/url.h"
+#include "domain/url_given.h"
 #include "domain/webhook_json_inner.h"
 #include "domain/webhook_mask.h"
 
 #define FIELD "auth"
 #define FIELD_SIZE 32 /* bytes: "auth." and the name of a member */
 
-enum kind { NAME, PASSWORD, TOKEN };
+enum kind { NAME, PASSWORD, TOKEN, URL, CLIENT, SECRET, SCOPE, AUDIENCE, STYLE };
 
 /* A member of `auth`. */
 struct member {
@@ -22,7 +24,7 @@ struct member {
 	enum kind kind;
 };
 
-#define MEMBERS_MAX 2
+#define MEMBERS_MAX 6
 
 /* What there is of each type; in the order in which answers show it. */
 static const struct form {
@@ -32,6 +34,9 @@ static const struct form {
 } FORMS[] = {
     {"basic", AUTH_BASIC, {{"username", NAME}, {"password", PASSWORD}}},
     {"bearer", AUTH_BEARER, {{"token", TOKEN}}},
+    {"oauth2", AUTH_OAUTH2,
+	{{"token_url", URL}, {"client_id", CLIENT}, {"client_secret", SECRET}, {"scope", SCOPE},
+	    {"audience", AUDIENCE}, {"style", STYLE}}},
 };
 #define FORM_COUNT (sizeof(FORMS) / sizeof(FORMS[0]))
 
@@ -81,10 +86,40 @@ static enum err take_name(struct webhook_auth *a, const struct member *m, const 
 	return OK;
 }
 
+static enum err take_url(struct webhook_auth *a, const char *text, struct problem *p)
+{
+	struct buf url = BUF_INIT(4 * URL_MAX); /* more than url_check() lets through */
+	enum err err = url_take(slice_of(text), &url, FIELD ".token_url", p);
+	if (err == OK)
+		webhook_set(&a->token_url, buf_cstr(&url));
+	buf_fini(&url);
+	return err;
+}
+
+/* Takes client_id, scope or audience, none of which is empty. */
+static enum err take_text(char **out, const struct member *m, const char *text,
+    struct problem *p)
+{
+	if (text[0] == '\0' || strlen(text) > AUTH_NAME_MAX || !is_of(text, ' '))
+		return bad(p, m->name,
+		    "a string of 1 to 1024 bytes without control characters");
+	webhook_set(out, text);
+	return OK;
+}
+
+static enum err take_style(struct webhook_auth *a, const char *text, struct problem *p)
+{
+	if (strcmp(text, "basic") != 0 && strcmp(text, "post") != 0)
+		return bad(p, "style", "null, \"basic\" or \"post\"");
+	a->posts = strcmp(text, "post") == 0;
+	return OK;
+}
+
 static enum err take_secret(struct webhook_auth *a, const struct member *m, const char *text,
     struct problem *p)
 {
 	bool good = m->kind == TOKEN ? is_token(text) : is_of(text, ' ');
+	good = good && (m->kind != SECRET || text[0] != '\0');
 	if (strcmp(text, WEBHOOK_MASK) == 0) {
 		char field[FIELD_SIZE];
 		(void)snprintf(field, sizeof(field), FIELD ".%s", m->name);
@@ -95,7 +130,7 @@ static enum err take_secret(struct webhook_auth *a, const struct member *m, cons
 		return bad(p, m->name,
 		    m->kind == TOKEN ? "a string of 1 to 4096 visible ASCII characters"
 				     : "a string of at most 4096 bytes without control "
-				       "characters");
+				       "characters, of oauth2 not empty");
 	webhook_auth_set_secret(a, slice_of(text));
 	return OK;
 }
@@ -104,6 +139,8 @@ static enum err take_member(struct webhook_auth *a, const struct member *m, cons
     struct problem *p)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(value, m->name);
+	if (m->kind >= SCOPE && (item == NULL || cJSON_IsNull(item)))
+		return OK; /* has a default */
 	if (!cJSON_IsString(item))
 		return bad(p, m->name, "a string");
 	switch (m->kind) {
@@ -111,7 +148,18 @@ static enum err take_member(struct webhook_auth *a, const struct member *m, cons
 		return take_name(a, m, item->valuestring, p);
 	case PASSWORD:
 	case TOKEN:
+	case SECRET:
 		return take_secret(a, m, item->valuestring, p);
+	case URL:
+		return take_url(a, item->valuestring, p);
+	case CLIENT:
+		return take_text(&a->name, m, item->valuestring, p);
+	case SCOPE:
+		return take_text(&a->scope, m, item->valuestring, p);
+	case AUDIENCE:
+		return take_text(&a->audience, m, item->valuestring, p);
+	case STYLE:
+		return take_style(a, item->valuestring, p);
 	}
 	return OK;
 }
@@ -148,7 +196,8 @@ enum err webhook_json_take_auth(struct webhook *w, const cJSON *value, struct pr
 	if (!cJSON_IsObject(value) || form == NULL)
 		return problem_set(p, ERR_INVALID,
 		    cJSON_IsObject(value) ? FIELD ".type" : FIELD,
-		    "auth must be null or an object whose type is \"basic\" or \"bearer\"");
+		    "auth must be null or an object whose type is \"basic\", "
+		    "\"bearer\" or \"oauth2\"");
 	enum err err = check_names(form, value, p);
 	w->auth = webhook_auth_new(form->code);
 	for (const struct member *m = form->members; m->name != NULL && err == OK; m++)
@@ -161,11 +210,25 @@ static void write_member(const struct webhook_auth *a, const struct member *m,
 {
 	switch (m->kind) {
 	case NAME:
+	case CLIENT:
 		json_write_cstr(json, m->name, a->name);
 		break;
 	case PASSWORD:
 	case TOKEN:
+	case SECRET:
 		json_write_cstr(json, m->name, WEBHOOK_MASK);
+		break;
+	case URL:
+		json_write_cstr(json, m->name, a->token_url);
+		break;
+	case SCOPE:
+		json_write_cstr(json, m->name, a->scope);
+		break;
+	case AUDIENCE:
+		json_write_cstr(json, m->name, a->audience);
+		break;
+	case STYLE:
+		json_write_cstr(json, m->name, a->posts ? "post" : "basic");
 		break;
 	}
 }

@@ -93,6 +93,7 @@ static void gather(struct words *words, const struct webhook *w)
 	if (w->auth != NULL) {
 		add(words, slice_of(w->auth->secret), SECRET_MIN);
 		add_words(words, slice_of(w->auth->header));
+		add_words(words, slice_of(w->auth->replaced));
 	}
 	order(words);
 }

@@ -124,6 +124,7 @@ static enum err make_dispatch(struct server *s, struct problem *p)
 {
 	struct client_conf client = server_client_conf(s);
 	s->client = client_new(s->reactor, &client);
+	s->tokens = tokens_new(s->reactor, s->client);
 	struct dispatch_conf dispatch = server_dispatch_conf(s);
 	s->dispatch = dispatch_new(&dispatch);
 	enum err err = dispatch_load(s->dispatch);
@@ -368,6 +369,7 @@ static void stop(struct server *s)
 	free(s->proxies.networks);
 	client_free(s->client);
 	dispatch_free(s->dispatch);
+	tokens_free(s->tokens);
 	loop_free(s->loop);
 	jobs_free(s->jobs);
 	turn_free(s->turn);

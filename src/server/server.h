@@ -54,6 +54,7 @@ struct server {
 	struct replayer *replayer;
 	struct ordering *ordering;
 	struct certificates *certificates;
+	struct tokens *tokens;
 	struct purge *purge;
 	struct api_health health;
 	struct histogram turns;

@@ -58,6 +58,7 @@ export async function delivery(view) {
 					button("Cancel", () => act("cancel", "The delivery is cancelled."), "danger", {"data-k": "cancel"})),
 			facts([
 				["Status", h("span", {id: "status", role: "status"}, badge(d.status))],
+				d.held_reason && ["Held", data(d.held_reason)],
 				d.status === "pending" && ["Next attempt", d.in_flight ? "under way" : ago(d.next_attempt_at)],
 				["Event", [data(d.event), " ", eventLink(session, d.event_id)]],
 				["Webhook", d.webhook_id ? h("a", {href: path`#/s/${session}/webhooks/${d.webhook_id}`}, brief(d.url ?? d.webhook_id, 100)) : "gone"],

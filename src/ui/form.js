@@ -28,12 +28,12 @@ function readHeaders(lines) {
 	}));
 }
 
-/* A condition, or null where there is none; what is no JSON is refused as the API would. */
-function readFilter(value) {
+/* What stands in a field in JSON, or null where that is empty; what is no JSON is refused as the API would. */
+function readJson(value, field) {
 	try {
 		return value.trim() ? JSON.parse(value) : null;
-	} catch (error) {
-		throw Object.assign(new Error(`This is no JSON: ${error.message}`), {field: "filter"});
+	} catch {
+		throw Object.assign(new Error("This is no JSON."), {field});
 	}
 }
 
@@ -110,7 +110,7 @@ async function tryFilter(session, w, filter, box) {
 	const of = session === ALL ? (await get("/sessions?limit=1")).sessions[0]?.id ?? "-" : session;
 	const recent = await get(path`/sessions/${of}/deliveries` + "?limit=100");
 	const events = [...new Map(recent.deliveries.map((d) => [d.event_id, d.event]))].slice(0, TRIED);
-	const condition = readFilter(filter.value);
+	const condition = readJson(filter.value, "filter");
 	checkNumbers(filter.value);
 	const answers = await Promise.all(events.map(([id]) =>
 		post(`${hooksPath(session)}/${w.id}/filter-test`, {event_id: id, filter: condition})));
@@ -153,6 +153,8 @@ export async function editWebhook(session, w) {
 	const retry = text(is.retry?.join(", "), {placeholder: "as the server is set"});
 	const headers = h("textarea", {rows: 3, spellcheck: "false", placeholder: "Authorization: Bearer …"});
 	headers.value = Object.entries(is.headers).map(([name, value]) => `${name}: ${value}`).join("\n");
+	const auth = h("textarea", {rows: 3, spellcheck: "false", placeholder: '{"type": "bearer", "token": "…"}'});
+	auth.value = is.auth ? JSON.stringify(is.auth, null, 1) : "";
 	const cert = h("textarea", {rows: 3, spellcheck: "false", placeholder: w?.client_cert_pem ? "unchanged" : "-----BEGIN CERTIFICATE-----"});
 	const certKey = h("textarea", {rows: 3, spellcheck: "false", placeholder: w?.client_key_pem ? "unchanged" : "-----BEGIN PRIVATE KEY-----"});
 	const verify = choice(String(is.tls_verify), [["true", "checked"], ["false", "not checked"]]);
@@ -163,7 +165,7 @@ export async function editWebhook(session, w) {
 		url: url.value.trim(),
 		events: words(events.value),
 		...(strict.value === "false" && {events_strict: false}),
-		filter: readFilter(filter.value),
+		filter: readJson(filter.value, "filter"),
 		description: description.value || null,
 		payload: payload.value,
 		signature: signature.value,
@@ -173,6 +175,7 @@ export async function editWebhook(session, w) {
 		rate_limit: number(limit.value),
 		retry: words(retry.value).length ? words(retry.value) : null,
 		headers: readHeaders(headers.value),
+		auth: readJson(auth.value, "auth"),
 		tls_verify: verify.value === "true",
 		ca_pem: pem.value.trim() ? pem.value : null,
 		...(secret.value !== "" && {secret: secret.value}),
@@ -202,6 +205,7 @@ export async function editWebhook(session, w) {
 		field("description", "Description", description, "For people."),
 		h("details", null, h("summary", null, "More settings"),
 			field("headers", "Headers", headers, "Sent with every attempt, one a line."),
+			field("auth", "Who it is, JSON", auth, "basic, bearer or oauth2: docs/api.md. A change gives all of it, its secret too."),
 			field("events_strict", "Unknown names", strict, "Names in Events that nobody knows."),
 			field("payload", "Body", payload, "What is sent: docs/filters.md."),
 			field("ordering", "Order", ordering, "With fifo one that fails holds back all behind it, with a key those of its value."),

@@ -88,6 +88,7 @@ export async function webhook(view) {
 				button("Delete", remove, "danger", {"data-k": "delete"})),
 			facts([
 				["State", stateBadge(w)],
+				w.held_reason && ["Held", badge("failing", w.held_reason)],
 				["Failures in a row", [count(c.consecutive_failures), c.failing_since && [", since ", ago(c.failing_since)]]],
 				["In flight", `${count(w.in_flight)} of ${count(w.max_in_flight)}`],
 				["Events", data(w.events.join(", "))],

@@ -86,7 +86,7 @@ class Watched:
 def names():
     """The secrets of a test."""
     kinds = ["token", "scoped", "wrong", "inbound", "own", "hook", "rotated", "header", "bad",
-             "password", "bearer"]
+             "password", "bearer", "client", "granted"]
     return {kind: secret(kind) for kind in kinds}
 
 
@@ -191,6 +191,19 @@ def provoke_failures(gateway, names, make_receiver):
         basic = base64.b64encode(b"me:" + secret.encode())
         url = make_receiver(status(500, secret.encode() + b" " + basic)).url()
         hooks.append(gateway.register("s2", url, auth=auth))
+    client = {"type": "oauth2", "client_id": "me", "client_secret": names["client"]}
+    granting = status(200, b'{"access_token":"%s"}' % names["granted"].encode())
+    url = make_receiver(status(500, names["granted"].encode())).url()
+    hooks.append(gateway.register(
+        "s2", url, auth={**client, "token_url": make_receiver(granting).url("/token")}
+    ))
+    refusing = status(400, b'{"error":"%s"}' % names["client"].encode())
+    token_url = make_receiver(refusing).url("/token")
+    for style in ("basic", "post"):
+        gateway.register("s5", f"http://127.0.0.1:9/{style}", auth={
+            **client, "token_url": token_url, "style": style
+        })
+    gateway.publish("s5")
     gateway.register("s2", make_receiver(410).url(), **fields)
     for hook in hooks:
         gateway.call("s2", hook["id"], "test")

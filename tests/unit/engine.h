@@ -10,6 +10,7 @@
 
 #include "dispatch/dispatch.h"
 #include "edge_client.h"
+#include "edge_identity.h"
 #include "edges.h"
 #include "jobs/purge.h"
 #include "store/events.h"

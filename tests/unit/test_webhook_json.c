@@ -31,7 +31,8 @@ static const struct webhook_rules RULES = {.extra_events = EXTRA_EVENTS,
 static const struct dispatch_status CLOSED = {.circuit = "closed"};
 #define SHOWN_CLOSED                                                                           \
 	"\"circuit\":{\"state\":\"closed\",\"consecutive_failures\":0,"                        \
-	"\"failing_since\":null,\"opened_at\":null,\"next_probe_at\":null},\"in_flight\":0,"
+	"\"failing_since\":null,\"opened_at\":null,\"next_probe_at\":null},\"in_flight\":0,"   \
+	"\"held_reason\":null,"
 
 static enum err apply(struct webhook *w, const char *body, struct problem *p)
 {
@@ -231,6 +232,14 @@ static void test_change(void **state)
 	    {"{\"description\":\"\"}", "\"of \\\"mine\\\"\"", "\"\""},
 	    {"{\"description\":\"\\u0001\\n\\ud83d\\ude00\"}", "\"of \\\"mine\\\"\"",
 		"\"\\u0001\\n\360\237\230\200\""},
+	    {"{\"auth\":{\"type\":\"oauth2\",\"token_url\":\"http://t/\","
+	     "\"client_id\":\"c:\","
+	     "\"client_secret\":\" \"}}",
+		SHOWN_AUTH,
+		"\"auth\":{\"type\":\"oauth2\",\"token_url\":\"http://t/\","
+		"\"client_id\":\"c:\","
+		"\"client_secret\":\"********\",\"scope\":null,\"audience\":null,"
+		"\"style\":\"basic\"}"},
 	    {"{\"enabled\":false}", "{", "{"},
 	    {"{\"enabled\":true}",
 		"\"enabled\":false,\"disabled_reason\":\"disabled by request\"",
@@ -429,6 +438,14 @@ static void test_refused_fields(void **state)
 	    {"{\"auth\":{\"type\":\"digest\"}}", "auth.type", "bearer"},
 	    {"{\"auth\":{\"type\":7}}", "auth.type", "bearer"},
 	    {"{\"auth\":{\"type\":\"bearer\"}}", "auth.token", "a string"},
+	    {"{\"auth\":{\"type\":\"oauth2\"}}", "auth.token_url", "a string"},
+	    {"{\"auth\":{\"type\":\"oauth2\",\"token_url\":\"http://a:b@t/\"}}",
+		"auth.token_url", "credentials"},
+	    {"{\"auth\":{\"type\":\"oauth2\",\"token_url\":\"http://t/\",\"client_id\":\"\"}}",
+		"auth.client_id", "1 to 1024"},
+	    {"{\"auth\":{\"type\":\"oauth2\",\"token_url\":\"http://t/\",\"client_id\":\"c\","
+	     "\"client_secret\":\"\"}}",
+		"auth.client_secret", "not empty"},
 	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"\"}}", "auth.token", "visible ASCII"},
 	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"a b\"}}", "auth.token",
 		"visible ASCII"},
