@@ -114,6 +114,11 @@ bool active_may_take(const struct active *a)
 	return !a->is_silent;
 }
 
+const char *active_why(const struct active *a)
+{
+	return a->is_silent ? "it is silent" : NULL;
+}
+
 const struct active_figures *active_figures(struct active *a)
 {
 	return &a->figures;
