@@ -179,10 +179,18 @@ static void append(struct active *a, enum doing what, struct entry *e)
 	    a);
 }
 
+/* Bytes that an entry may have: no more than the journal's servers take, as last asked. */
+static size_t entry_max(const struct active *a)
+{
+	uint64_t takes = a->figures.end.max_entry;
+	bool is_less = takes > ENTRY_HEAD_MAX && takes < a->conf.max_entry;
+	return is_less ? (size_t)takes : a->conf.max_entry;
+}
+
 static void append_rows(struct active *a)
 {
 	struct slice part;
-	enum err err = rows_cut(&a->left, a->conf.max_entry - ENTRY_HEAD_MAX, &part);
+	enum err err = rows_cut(&a->left, entry_max(a) - ENTRY_HEAD_MAX, &part);
 	panic_if(err != OK, "rows of our own cannot be read");
 	struct entry e = {.kind = ENTRY_TURN,
 	    .turn = a->last.turn + 1,

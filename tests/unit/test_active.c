@@ -270,6 +270,30 @@ static void test_parts(void **state)
 	member_free(other);
 }
 
+static int setup_large(void **state)
+{
+	return setup_with(state, 4u << 20);
+}
+
+/* The journal's servers take less than an entry might have: no entry is larger than that. */
+static void test_parts_for_the_server(void **state)
+{
+	struct fixture *f = *state;
+	struct put_op large = put_of("large", 40, 50000);
+	uint64_t seq = fake_log_last(f->log);
+	run(f, 1500); /* it asks each second what they take: 1 MiB */
+	turn_stage(f->m->turn, &large.op);
+	run(f, 100);
+	assert_int_equal(large.told, OK);
+	uint64_t parts = 0;
+	for (uint64_t n = seq + 1; n <= fake_log_last(f->log); n++) {
+		struct entry e = entry_at(f, n);
+		assert_in_range(e.rows.len, 0, (1u << 20) - ENTRY_HEAD_MAX);
+		parts += e.kind == ENTRY_TURN ? 1 : 0;
+	}
+	assert_int_equal(parts, 2);
+}
+
 /* A row that no entry has room for, behind some that have: it ends, and the turn never was. */
 static void test_row_too_large(void **state)
 {
@@ -758,6 +782,7 @@ int main(void)
 	    TEST(test_empty_turn),
 	    cmocka_unit_test_setup_teardown(test_parts, setup_small, teardown),
 	    cmocka_unit_test_setup_teardown(test_row_too_large, setup_small, teardown),
+	    cmocka_unit_test_setup_teardown(test_parts_for_the_server, setup_large, teardown),
 	    TEST(test_heartbeats),
 	    TEST(test_place_goes_on),
 	    TEST(test_fenced),
