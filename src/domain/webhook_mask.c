@@ -78,15 +78,19 @@ static void order(struct words *w)
 	w->count = kept;
 }
 
-static void gather(struct words *words, const struct webhook *w)
+static void add_each(struct words *words, struct slice rest)
+{
+	while (rest.len > 0)
+		add(words, slice_cut(&rest, ' '), WORD_MIN);
+}
+
+static void gather(struct words *words, const struct webhook *w, struct slice sent)
 {
 	add(words, slice_of(w->secret), SECRET_MIN);
 	add(words, slice_of(w->previous_secret), SECRET_MIN);
-	for (size_t i = 0; i < w->header_count; i++) {
-		struct slice rest = slice_of(w->headers[i].value);
-		while (rest.len > 0)
-			add(words, slice_cut(&rest, ' '), WORD_MIN);
-	}
+	for (size_t i = 0; i < w->header_count; i++)
+		add_each(words, slice_of(w->headers[i].value));
+	add_each(words, sent);
 	order(words);
 }
 
@@ -120,13 +124,14 @@ static size_t secret_at(const struct words *w, struct slice text)
 	return i > 0 ? w->list[i - 1].text.len : 0;
 }
 
-size_t webhook_mask(const struct webhook *w, struct slice text, char *out, size_t size)
+size_t webhook_mask(const struct webhook *w, struct slice sent, struct slice text, char *out,
+    size_t size)
 {
 	const struct slice mask = SLICE(WEBHOOK_MASK);
 	struct words words = {0};
 	size_t len = 0;
 	if (text.len > 0)
-		gather(&words, w);
+		gather(&words, w, sent);
 	while (text.len > 0 && len < size) {
 		size_t secret = words.count > 0 ? secret_at(&words, text) : 0;
 		size_t taken = secret > 0 ? secret : 1;
