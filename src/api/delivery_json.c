@@ -2,7 +2,6 @@
 #include "api/delivery_json.h"
 
 #include <stdlib.h>
-#include <strings.h>
 
 #include "base/mem.h"
 #include "domain/attachment.h"
@@ -148,18 +147,6 @@ static void write_head(const struct api_conf *conf, const struct event *e,
 	json_write_time(json, "created_at", d->created_ms);
 }
 
-/* Whether a header's value is a secret of those who talk with us. */
-static bool is_credential(struct slice name)
-{
-	static const struct slice NAMES[] = {SLICE_INIT("authorization"), SLICE_INIT("cookie")};
-	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-		if (name.len == NAMES[i].len &&
-		    strncasecmp(name.ptr, NAMES[i].ptr, name.len) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void write_attachment(const struct attachment *a, size_t bytes, struct json_writer *json)
 {
 	json_open_object(json, "raw");
@@ -169,8 +156,7 @@ static void write_attachment(const struct attachment *a, size_t bytes, struct js
 	for (size_t i = 0; i < a->header_count; i++) {
 		const struct attachment_header *h = &a->headers[i];
 		json_write_name(json, h->name); /* a token: nothing in it is to be escaped */
-		json_write_bytes(json, NULL,
-		    is_credential(h->name) ? SLICE(WEBHOOK_MASK) : h->value);
+		json_write_bytes(json, NULL, h->is_secret ? SLICE(WEBHOOK_MASK) : h->value);
 	}
 	json_close(json);
 	json_close(json);

@@ -77,7 +77,7 @@ static void match(struct intake *in, const struct registry *registry)
 							 : NULL;
 	if (before != NULL && strcmp(before->event.name, p->event.name) == 0 &&
 	    strcmp(before->event.session, p->event.session) == 0 &&
-	    !registry_has_filters(registry, slice_of(p->event.session)))
+	    !registry_looks_inside(registry, slice_of(p->event.session)))
 		publication_match_as(p, before);
 	else
 		item->steps = publication_match(p, registry);

@@ -283,6 +283,12 @@ static bool is_value(struct slice value)
 	return header_is_value(text);
 }
 
+/* Whether such a header of a sender has what nobody else is to see. */
+static bool is_secret(const struct source *s, const char *name)
+{
+	return header_is_credential(name) || verify_has_secret_in(source_verify(s), name);
+}
+
 /* Attaches what goes on of the request to its event. */
 static enum err attach(struct call *c, const struct source *s)
 {
@@ -295,7 +301,7 @@ static enum err attach(struct call *c, const struct source *s)
 		struct slice value = http_header(c->http, names[i]);
 		if (is_value(value))
 			a.headers[a.header_count++] = (struct attachment_header){
-			    slice_of(names[i]), value};
+			    slice_of(names[i]), value, is_secret(s, names[i])};
 	}
 	return intake_attach(publish_intake(c), &a, &c->problem);
 }

@@ -380,11 +380,37 @@ static void make_raw_body(struct flight *f)
 	buf_slice(&f->body, sent);
 }
 
+/* Appends `value` as words: `marks` in it become the spaces between. */
+static void put_words(struct buf *out, struct slice value, const char *marks)
+{
+	for (size_t i = 0; i < value.len; i++)
+		buf_putc(out, strchr(marks, value.ptr[i]) != NULL ? ' ' : value.ptr[i]);
+	buf_putc(out, ' ');
+}
+
+/*
+ * Remembers the secrets among what is sent, as a receiver may say them again: as they are, and
+ * as one reads cookies, by their names.
+ */
+static void note_secrets(struct flight *f)
+{
+	const struct attachment *a = &f->raw->attachment;
+	struct buf *out = &f->settlement.sent_secrets;
+	*out = BUF_INIT(2 * ATTACHMENT_FRONT_MAX);
+	for (size_t i = 0; i < a->header_count; i++) {
+		if (!a->headers[i].is_secret)
+			continue;
+		put_words(out, a->headers[i].value, ";");
+		put_words(out, a->headers[i].value, ";=");
+	}
+}
+
 /* Makes what is sent of the event's body, which it has. */
 static void make_body(struct flight *f, const struct webhook *w)
 {
 	struct payload_body *p = &f->payload;
 	if (f->raw != NULL) {
+		note_secrets(f);
 		make_raw_body(f);
 		return;
 	}

@@ -52,11 +52,11 @@ static int64_t next_attempt(const struct judge *j, const struct webhook *w,
 }
 
 /* What went wrong, in words: the status, or why there was none. */
-static void put_error(const struct webhook *w, const struct client_result *r, char *out,
-    size_t size)
+static void put_error(const struct settlement *s, const struct webhook *w,
+    const struct client_result *r, char *out, size_t size)
 {
 	char redirect[ATTEMPT_ERROR_MAX];
-	size_t len = settlement_put_redirect(w, r, redirect, sizeof(redirect));
+	size_t len = settlement_put_redirect(s, w, r, redirect, sizeof(redirect));
 	if (r->status != 0)
 		(void)snprintf(out, size, "HTTP status %d%s%.*s", r->status,
 		    len > 0 ? ": " : "", (int)len, redirect);
@@ -187,7 +187,7 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 			s->verdict = VERDICT_EXPIRED;
 	}
 	if (s->verdict != VERDICT_DELIVERED || log_enabled(LOG_DEBUG)) /* all who ask for it */
-		put_error(w, r, error, sizeof(error));
+		put_error(s, w, r, error, sizeof(error));
 	if (s->verdict == VERDICT_DEAD)
 		s->dead = make_dead_letter(j, w, e, error, s);
 	log_verdict(w, e, s, error, r->duration_us);

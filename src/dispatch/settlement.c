@@ -13,14 +13,16 @@
 #include "store/usage.h"
 #include "store/webhooks.h"
 
-size_t settlement_put_redirect(const struct webhook *w, const struct client_result *r,
-    char *out, size_t size)
+size_t settlement_put_redirect(const struct settlement *s, const struct webhook *w,
+    const struct client_result *r, char *out, size_t size)
 {
 	static const struct slice WORDS = SLICE_INIT("redirect not followed, to ");
 	if (r->location.len == 0 || size < WORDS.len)
 		return 0;
 	memcpy(out, WORDS.ptr, WORDS.len);
-	return WORDS.len + webhook_mask(w, r->location, out + WORDS.len, size - WORDS.len);
+	return WORDS.len +
+	    webhook_mask(w, buf_view(&s->sent_secrets), r->location, out + WORDS.len,
+		size - WORDS.len);
 }
 
 void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
@@ -28,8 +30,10 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 {
 	char answer[ATTEMPT_ANSWER_MAX];
 	char redirect[ATTEMPT_ERROR_MAX];
-	size_t redirect_len = settlement_put_redirect(w, r, redirect, sizeof(redirect));
+	size_t redirect_len = settlement_put_redirect(s, w, r, redirect, sizeof(redirect));
 	struct slice error = slice_of(r->error);
+	size_t answer_len = webhook_mask(w, buf_view(&s->sent_secrets), r->answer, answer,
+	    sizeof(answer));
 	if (redirect_len > 0)
 		error = (struct slice){redirect, redirect_len};
 	const struct attempt_record a = {
@@ -44,7 +48,7 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 	    .url = slice_of(r->url),
 	    .address = slice_of(r->address),
 	    .error = error,
-	    .answer = {answer, webhook_mask(w, r->answer, answer, sizeof(answer))},
+	    .answer = {answer, answer_len},
 	};
 	s->attempt = BUF_INIT(ATTEMPT_RECORD_MAX);
 	attempt_record_encode(&a, &s->attempt);
@@ -186,6 +190,7 @@ void settlement_fini(struct settlement *s)
 {
 	publication_fini(&s->notice);
 	buf_fini(&s->notice_body);
+	buf_fini(&s->sent_secrets);
 	buf_fini(&s->attempt);
 	webhook_free(s->changed);
 	s->changed = NULL;

@@ -28,6 +28,7 @@ struct settlement {
 	bool keeps_place;          /* VERDICT_RETRY: in the queue */
 	struct slice session;      /* the event's; borrowed until applied */
 	struct dead_letter *dead;  /* VERDICT_DEAD: owned */
+	struct buf sent_secrets;   /* words of a sender's, spaces between; masked. Owned */
 	struct buf attempt;        /* its record, sealed; empty: none is kept. Owned */
 	bool changes_webhook;      /* the next two say how */
 	int64_t failing_since_ms;  /* wall; 0: it does not fail any more */
@@ -40,10 +41,10 @@ struct settlement {
 
 /*
  * Says where an answer redirects to, "redirect not followed, to URL", with the secrets of `w`
- * masked; returns the length, at most `size`, 0 where it does not.
+ * and those in s->sent_secrets masked; returns the length, at most `size`, 0 where it does not.
  */
-size_t settlement_put_redirect(const struct webhook *w, const struct client_result *r,
-    char *out, size_t size);
+size_t settlement_put_redirect(const struct settlement *s, const struct webhook *w,
+    const struct client_result *r, char *out, size_t size);
 
 /*
  * Makes the record of the attempt, counted in `s`, that was made for `w` and ended with `r`:

@@ -3,7 +3,7 @@
 
 #include "base/codec.h"
 
-#define VERSION 1
+#define VERSION 2
 
 void attachment_encode(const struct attachment *a, struct buf *out)
 {
@@ -11,6 +11,7 @@ void attachment_encode(const struct attachment *a, struct buf *out)
 	put_text(out, a->type);
 	put_u8(out, (uint8_t)a->header_count);
 	for (size_t i = 0; i < a->header_count; i++) {
+		put_u8(out, a->headers[i].is_secret ? 1 : 0);
 		put_text(out, a->headers[i].name);
 		put_text(out, a->headers[i].value);
 	}
@@ -27,6 +28,10 @@ enum err attachment_decode(struct slice bytes, struct attachment *out)
 	if (r.failed || version != VERSION || a.header_count > ATTACHMENT_HEADERS_MAX)
 		return ERR_CORRUPT;
 	for (size_t i = 0; i < a.header_count; i++) {
+		uint8_t secret = get_u8(&r);
+		if (secret > 1)
+			return ERR_CORRUPT;
+		a.headers[i].is_secret = secret == 1;
 		a.headers[i].name = get_text(&r);
 		a.headers[i].value = get_text(&r);
 	}

@@ -3,8 +3,8 @@
  * sender's bytes as they came, their type, and some of the headers. It lies in the store behind
  * the event's body, and is sent in the place of the envelope.
  *
- * Its form: version (1), type (2 + n), number of headers (1), name and value of each (2 + n
- * each), then the bytes, up to the end.
+ * Its form: version (1), type (2 + n), number of headers (1), of each whether it is a secret
+ * (1), name and value (2 + n each), then the bytes, up to the end.
  */
 #ifndef DOMAIN_ATTACHMENT_H
 #define DOMAIN_ATTACHMENT_H
@@ -17,11 +17,12 @@
 /* Bytes that stand before its body, at most. */
 #define ATTACHMENT_FRONT_MAX                                                                   \
 	(1 + (2 + HEADER_VALUE_MAX) + 1 +                                                      \
-	    ATTACHMENT_HEADERS_MAX * (2 + HEADER_NAME_MAX + 2 + HEADER_VALUE_MAX))
+	    ATTACHMENT_HEADERS_MAX * (1 + 2 + HEADER_NAME_MAX + 2 + HEADER_VALUE_MAX))
 
 struct attachment_header {
 	struct slice name;
 	struct slice value;
+	bool is_secret; /* sent and stored as it came, shown as a mask */
 };
 
 struct attachment {

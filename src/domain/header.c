@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 static bool is_alnum(char c)
 {
@@ -51,6 +52,11 @@ bool header_is_reserved(const char *name)
 			return true;
 	}
 	return false;
+}
+
+bool header_is_credential(const char *name)
+{
+	return strcasecmp(name, "Authorization") == 0 || strcasecmp(name, "Cookie") == 0;
 }
 
 bool header_is_value(const char *value)

@@ -17,6 +17,9 @@ bool header_is_name(const char *name);
  */
 bool header_is_reserved(const char *name);
 
+/* Whether a header of this name is there to say who sends: Authorization, Cookie. */
+bool header_is_credential(const char *name);
+
 /* Whether `value` is printable ASCII, spaces included, of at most HEADER_VALUE_MAX bytes. */
 bool header_is_value(const char *value);
 

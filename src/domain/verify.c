@@ -291,6 +291,12 @@ static struct slice header_of(const struct arrival *a, const char *name)
 	return slice_trim(a->header(a->request, name));
 }
 
+bool verify_has_secret_in(const struct verify *v, const char *header)
+{
+	return (v->type == TYPE_TOKEN || v->type == TYPE_BASIC) &&
+	    strcasecmp(v->proof.header, header) == 0;
+}
+
 bool verify_may(const struct verify *v, const struct arrival *a)
 {
 	return v->type == TYPE_NONE || header_of(a, v->proof.header).len > 0;

@@ -36,6 +36,9 @@ void verify_free(struct verify *v);
 /* Whether a head alone may be a sender's: it has the header that a proof stands in. */
 bool verify_may(const struct verify *v, const struct arrival *a);
 
+/* Whether a sender's secret itself is what a request has in this header, and no code of it. */
+bool verify_has_secret_in(const struct verify *v, const char *header);
+
 /* How long a body may be, so that its proof hashes no more than VERIFY_HASHED_MAX. */
 size_t verify_body_max(const struct verify *v);
 

@@ -78,23 +78,24 @@ static void order(struct words *w)
 	w->count = kept;
 }
 
-static void add_words(struct words *words, struct slice value)
+static void add_each(struct words *words, struct slice rest)
 {
-	while (value.len > 0)
-		add(words, slice_cut(&value, ' '), WORD_MIN);
+	while (rest.len > 0)
+		add(words, slice_cut(&rest, ' '), WORD_MIN);
 }
 
-static void gather(struct words *words, const struct webhook *w)
+static void gather(struct words *words, const struct webhook *w, struct slice sent)
 {
 	add(words, slice_of(w->secret), SECRET_MIN);
 	add(words, slice_of(w->previous_secret), SECRET_MIN);
 	for (size_t i = 0; i < w->header_count; i++)
-		add_words(words, slice_of(w->headers[i].value));
+		add_each(words, slice_of(w->headers[i].value));
 	if (w->auth != NULL) {
 		add(words, slice_of(w->auth->secret), SECRET_MIN);
-		add_words(words, slice_of(w->auth->header));
-		add_words(words, slice_of(w->auth->replaced));
+		add_each(words, slice_of(w->auth->header));
+		add_each(words, slice_of(w->auth->replaced));
 	}
+	add_each(words, sent);
 	order(words);
 }
 
@@ -128,13 +129,14 @@ static size_t secret_at(const struct words *w, struct slice text)
 	return i > 0 ? w->list[i - 1].text.len : 0;
 }
 
-size_t webhook_mask(const struct webhook *w, struct slice text, char *out, size_t size)
+size_t webhook_mask(const struct webhook *w, struct slice sent, struct slice text, char *out,
+    size_t size)
 {
 	const struct slice mask = SLICE(WEBHOOK_MASK);
 	struct words words = {0};
 	size_t len = 0;
 	if (text.len > 0)
-		gather(&words, w);
+		gather(&words, w, sent);
 	while (text.len > 0 && len < size) {
 		size_t secret = words.count > 0 ? secret_at(&words, text) : 0;
 		size_t taken = secret > 0 ? secret : 1;

@@ -11,9 +11,11 @@
 
 /*
  * Copies `text` into `out`, at most `size` bytes, with WEBHOOK_MASK in the place of each secret
- * of `w` and of each word of a custom header's value, as far as they are long enough not to be
- * met by chance; also of the beginning of one with which `text` ends. Returns the length.
+ * of `w`, and of each word of a custom header's value and of `sent`, as far as they are long
+ * enough not to be met by chance; also of the beginning of one with which `text` ends. Returns
+ * the length.
  */
-size_t webhook_mask(const struct webhook *w, struct slice text, char *out, size_t size);
+size_t webhook_mask(const struct webhook *w, struct slice sent, struct slice text, char *out,
+    size_t size);
 
 #endif

@@ -32,7 +32,7 @@ uint64_t publication_match(struct publication *p, const struct registry *reg);
 
 /*
  * The same without a look-up, where `same` has been matched, of the same session and name,
- * and no filter of the session asks for more.
+ * and no filter or key of the session looks into it.
  */
 void publication_match_as(struct publication *p, const struct publication *same);
 

@@ -33,7 +33,7 @@ struct list {
 	size_t patterns; /* how many of these end with * */
 	struct pointers *
 	    pointers; /* of the enabled webhooks' filters and keys; NULL: none was ever there */
-	size_t filters; /* how many of them have one of these */
+	size_t lookers; /* how many of them have one of these */
 	size_t keys;    /* how many have a key */
 	uint64_t steps; /* of the filters of all its webhooks */
 };
@@ -218,7 +218,7 @@ static void index_webhook(struct list *l, const struct webhook *w, bool enter)
 	index_filter(l, w, enter);
 	index_key(l, w, enter);
 	if (l->wanting != NULL && w->enabled && looks(w))
-		l->filters += enter ? 1 : (size_t)-1;
+		l->lookers += enter ? 1 : (size_t)-1;
 }
 
 static const char *session_of(const struct list *l)
@@ -502,11 +502,11 @@ static struct matched matched_of(const struct registry *reg, struct slice sessio
 	return (struct matched){{own, reg->for_all == own ? NULL : reg->for_all}};
 }
 
-bool registry_has_filters(const struct registry *reg, struct slice session)
+bool registry_looks_inside(const struct registry *reg, struct slice session)
 {
 	struct matched m = matched_of(reg, session);
-	return (m.lists[0] != NULL && m.lists[0]->filters > 0) ||
-	    (m.lists[1] != NULL && m.lists[1]->filters > 0);
+	return (m.lists[0] != NULL && m.lists[0]->lookers > 0) ||
+	    (m.lists[1] != NULL && m.lists[1]->lookers > 0);
 }
 
 uint64_t registry_steps(const struct registry *reg, struct slice session)
@@ -547,7 +547,7 @@ static size_t put_wanting(const struct registry *reg, const struct list *l,
 	size_t count = 0;
 	for (size_t i = 0; i < c->count; i++)
 		count = merge(out, count, c->lists[i]);
-	return l->filters > 0 ? filter_out(reg, l, body, steps, out, count, lanes) : count;
+	return l->lookers > 0 ? filter_out(reg, l, body, steps, out, count, lanes) : count;
 }
 
 uint64_t *registry_wanting(const struct registry *reg, struct slice session, struct slice event,

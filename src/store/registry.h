@@ -77,7 +77,7 @@ uint64_t *registry_wanting(const struct registry *reg, struct slice session, str
     struct slice body, uint64_t *steps, size_t *count, uint8_t **lanes);
 
 /* Whether an enabled webhook of the session has a filter, or a key of its ordering. O(1). */
-bool registry_has_filters(const struct registry *reg, struct slice session);
+bool registry_looks_inside(const struct registry *reg, struct slice session);
 
 /* How many steps the filters of the session's webhooks take together, at most. O(1). */
 uint64_t registry_steps(const struct registry *reg, struct slice session);

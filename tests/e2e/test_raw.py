@@ -10,7 +10,9 @@ import json
 import urllib.parse
 
 import pytest
-from harness import BINARY, Receiver, expect_error, hooks_path, verify, waybill, wait_until
+from harness import (
+    BINARY, Receiver, expect_error, hooks_path, redirect, status, verify, waybill, wait_until,
+)
 from test_sources import SECRET, Sender, add_source, code, hub
 
 OPEN = {"type": "none"}
@@ -221,6 +223,41 @@ def test_waybill_listen_shows_and_verifies_it(gateway, start_process):
     assert "a=1&b=" in process.line(2)
     assert "\x1b" not in process.line(2)
     assert process.line(3).strip() == "signature ok"
+
+
+@pytest.mark.parametrize("say", ["body", "location"])
+def test_the_senders_secrets_are_masked_where_they_are_shown(make_gateway, make_receiver, say):
+    """Credentials and the token of the proof go on as they came, and are nowhere to be read."""
+    cookie, token, password = "c00kie-of-the-sender", "t0ken-of-the-sender", "passw0rd-of-the-sender"
+
+    def echo(link, request, closing):
+        said = [request.header(name) for name in ("Cookie", "X-Shop-Token", "Authorization")]
+        if say == "body":
+            said.append(dict(c.split("=") for c in said[0].split("; "))["sid"])
+            status(500, body="; ".join(said).encode())(link, request, closing)
+        else:
+            redirect(f"http://elsewhere/?{'&'.join(said)}")(link, request, closing)
+
+    gateway = make_gateway(retry_schedule="20ms", log_level="debug")
+    receiver = make_receiver(echo)
+    gateway.register("s", receiver.url())
+    verify_by = {"type": "token", "header": "X-SHOP-Token", "secrets": [token]}
+    sender = raw_sender(gateway, verify=verify_by,
+                        raw_headers=["Cookie", "x-shop-token", "Authorization", "X-Other"])
+    answer = sender.send(b"{}", headers={
+        "Cookie": f"sid={cookie}; a=b", "X-Shop-Token": token, "X-Other": "other-value",
+        "Authorization": "Basic " + password})
+    assert answer.status_code == 200, answer.text
+    came = receiver.wait_for(2)[1]
+    assert came.header("X-Shop-Token") == token and cookie in came.header("Cookie")
+    wait_until(lambda: gateway.dlq("s"), what="a dead letter")
+    shown = [gateway.api("GET", path).text for path in (
+        f"/events/{came.id}", "/sessions/s/deliveries", hooks_path("s", "dlq"),
+        f"/sessions/s/deliveries/{came.header('X-Webhook-Delivery')}")]
+    assert '"x-shop-token":"********"' in shown[0] and '"X-Other":"other-value"' in shown[0]
+    for text in [*shown, gateway.log_text()]:
+        for secret in (cookie, token, password):
+            assert secret not in text
 
 
 def test_dead_letters_are_replayed_as_they_came(make_gateway, receiver):

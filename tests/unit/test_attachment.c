@@ -22,7 +22,7 @@ static struct attachment make(size_t headers, struct slice value, struct slice b
 {
 	struct attachment a = {.type = value, .body = body, .header_count = headers};
 	for (size_t i = 0; i < headers; i++)
-		a.headers[i] = (struct attachment_header){SLICE("X-Name"), value};
+		a.headers[i] = (struct attachment_header){SLICE("X-Name"), value, i % 2 == 1};
 	return a;
 }
 
@@ -33,6 +33,7 @@ static void assert_same(const struct attachment *got, const struct attachment *w
 	for (size_t i = 0; i < want->header_count; i++) {
 		assert_slice(got->headers[i].name, want->headers[i].name);
 		assert_slice(got->headers[i].value, want->headers[i].value);
+		assert_int_equal(got->headers[i].is_secret, want->headers[i].is_secret);
 	}
 }
 
@@ -83,17 +84,19 @@ static void test_cut_off(void **state)
 		assert_int_equal(got.header_count, 99);
 		free(copy);
 	}
-	out.data[0] = 2; /* another version */
+	out.data[0] = 1; /* another version */
 	assert_int_equal(attachment_decode(buf_view(&out), &a), ERR_CORRUPT);
 	buf_fini(&out);
 	struct buf many = BUF_INIT(LARGE_MAX);
-	buf_append(&many, "\1\0\0\21", 4); /* 17 headers */
+	buf_append(&many, "\2\0\0\21", 4); /* 17 headers */
 	for (int i = 0; i < 17; i++)
-		buf_append(&many, "\0\1n\0\1v", 6);
+		buf_append(&many, "\0\0\1n\0\1v", 7);
 	assert_int_equal(attachment_decode(buf_view(&many), &a), ERR_CORRUPT);
 	many.data[3] = 16;
 	assert_int_equal(attachment_decode(buf_view(&many), &a), OK);
-	assert_slice(a.body, SLICE("\0\1n\0\1v"));
+	assert_slice(a.body, SLICE("\0\0\1n\0\1v"));
+	many.data[4] = 2; /* neither a secret nor none */
+	assert_int_equal(attachment_decode(buf_view(&many), &a), ERR_CORRUPT);
 	buf_fini(&many);
 }
 

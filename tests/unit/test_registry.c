@@ -581,7 +581,7 @@ static void assert_gets(const struct registry *reg, const char *event, const cha
 		    (int)numbers[i]);
 	}
 	assert_string_equal(text, expected);
-	assert_int_equal(steps > 0, registry_has_filters(reg, SLICE("s")));
+	assert_int_equal(steps > 0, registry_looks_inside(reg, SLICE("s")));
 	assert_null(lanes); /* none has a key */
 	free(numbers);
 }
@@ -629,7 +629,7 @@ static void test_lanes(void **state)
 	registry_set(reg, filtering(3, ONE));
 	assert_lanes(reg, "s", "{\"data\":1}", ":");
 	registry_set(reg, keyed(4, "s", NULL, "/data"));
-	assert_true(registry_has_filters(reg, SLICE("s"))); /* who looks must look at each */
+	assert_true(registry_looks_inside(reg, SLICE("s"))); /* who looks must look at each */
 	assert_int_equal(registry_steps(reg, SLICE("s")), 1);
 	assert_lanes(reg, "s", "{\"data\":1}", "2:0 3:0 4:205");
 	assert_lanes(reg, "s", "{\"data\":null}", "2:0 4:134");
@@ -650,7 +650,7 @@ static void test_lanes(void **state)
 	registry_set(reg, filtering(5, NULL));
 	registry_set(reg, filtering(3, NULL));
 	assert_lanes(reg, "s", "{\"data\":1}", ":");
-	assert_false(registry_has_filters(reg, SLICE("s")));
+	assert_false(registry_looks_inside(reg, SLICE("s")));
 	registry_free(reg);
 }
 
@@ -675,7 +675,7 @@ static void test_filters(void **state)
 	w = filtering(3, ONE);
 	w->deleted = true;
 	registry_set(reg, w);
-	assert_false(registry_has_filters(reg, SLICE("s")));
+	assert_false(registry_looks_inside(reg, SLICE("s")));
 	assert_gets(reg, "{\"data\":1}", "2");
 	registry_drop(reg, 1);
 	assert_int_equal(registry_steps(reg, SLICE("s")), 0);
