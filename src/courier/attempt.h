@@ -19,6 +19,8 @@ struct attempt {
 	const struct delivery *delivery; /* attempts: those made before this one */
 	struct sign_key *key;            /* NULL where the webhook has no secret */
 	struct sign_key *previous_key;   /* NULL unless a secret is being rotated */
+	struct sign_pair *pair;          /* the same of its key pair, here and in the next */
+	struct sign_pair *previous_pair;
 	struct slice session;
 	struct slice event;
 	struct slice body;

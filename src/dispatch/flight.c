@@ -302,6 +302,10 @@ static void make_keys(struct endpoint *ep, const struct webhook *w)
 		ep->key = sign_key_new(slice_of(w->secret));
 	if (ep->previous_key == NULL && w->previous_secret != NULL)
 		ep->previous_key = sign_key_new(slice_of(w->previous_secret));
+	if (ep->pair == NULL && w->pair != NULL)
+		ep->pair = sign_pair_new(w->pair);
+	if (ep->previous_pair == NULL && w->previous_pair != NULL)
+		ep->previous_pair = sign_pair_new(w->previous_pair);
 }
 
 /* Makes what is sent of the event's body, which it has. */
@@ -370,6 +374,12 @@ static void start(struct dispatch *d, struct flight *f)
 	    .body = buf_view(&f->body),
 	    .now_ms = clock_system_ms(),
 	};
+	if (ep->pair != NULL) {
+		a.pair = ep->pair;
+		a.previous_pair = w->previous_pair_expires_ms > clock_wall_ms()
+		    ? ep->previous_pair
+		    : NULL;
+	}
 	d->bytes_begun += f->body.len;
 	if (f->body.len > BODY_KEPT_MAX)
 		a.read = read_body;

@@ -2,8 +2,10 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 4   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 3   the same without the key of its ordering, which ends the open part
+ *   version 5   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 4   the same without key pairs: public keys and an expiry end the open part, seeds
+ *               the secrets
+ *   version 3   the same without the key of its ordering, which stands before those
  *   version 2   the same without payload and filter, which stand before that
  *   version 1   the same fields without a key, the secrets among the others
  *
@@ -19,7 +21,9 @@
 #include "domain/json.h"
 #include "domain/name.h"
 
-#define VERSION 4
+#define VERSION 5
+#define VERSION_PAIRS 5  /* the first with key pairs */
+#define VERSION_ORDER 4  /* the first with the key of its ordering */
 #define VERSION_FILTER 3 /* the first with payload and filter */
 #define VERSION_OPEN 1   /* knew no encryption */
 
@@ -93,18 +97,64 @@ void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expire
 	webhook_set(&w->secret, secret);
 }
 
+static void forget_pair(struct ed25519_pair *pair)
+{
+	if (pair != NULL)
+		mem_wipe(pair, sizeof(*pair));
+	free(pair);
+}
+
+void webhook_rotate_pair(struct webhook *w, const struct ed25519_pair *pair, int64_t expires_ms)
+{
+	bool keeps = w->pair != NULL && expires_ms != 0;
+	forget_pair(w->previous_pair);
+	w->previous_pair = keeps ? w->pair : NULL;
+	w->previous_pair_expires_ms = keeps ? expires_ms : 0;
+	if (!keeps)
+		forget_pair(w->pair);
+	w->pair = NULL;
+	if (pair == NULL)
+		return;
+	w->pair = mem_new(sizeof(*pair));
+	*w->pair = *pair;
+}
+
+void webhook_complete_pair(struct webhook *w)
+{
+	bool wants = (w->signature & SIGNATURE_ED25519) != 0 ||
+	    ((w->signature & SIGNATURE_RFC9421) != 0 && w->secret == NULL);
+	if (!wants || w->pair != NULL)
+		return;
+	w->pair = mem_new(sizeof(*w->pair));
+	sign_make_pair(w->pair);
+}
+
+/* Whether what expires at `expires_ms`, 0: never was, has. */
+static bool is_over(int64_t expires_ms, int64_t now_ms)
+{
+	return expires_ms != 0 && expires_ms <= now_ms;
+}
+
 bool webhook_drop_expired(struct webhook *w, int64_t now_ms)
 {
-	if (w->previous_expires_ms == 0 || w->previous_expires_ms > now_ms)
-		return false;
-	webhook_set(&w->previous_secret, NULL);
-	w->previous_expires_ms = 0;
-	return true;
+	bool drops_secret = is_over(w->previous_expires_ms, now_ms);
+	bool drops_pair = is_over(w->previous_pair_expires_ms, now_ms);
+	if (drops_secret) {
+		webhook_set(&w->previous_secret, NULL);
+		w->previous_expires_ms = 0;
+	}
+	if (drops_pair) {
+		forget_pair(w->previous_pair);
+		w->previous_pair = NULL;
+		w->previous_pair_expires_ms = 0;
+	}
+	return drops_secret || drops_pair;
 }
 
 void webhook_drop_secrets(struct webhook *w)
 {
 	webhook_rotate_secret(w, NULL, 0);
+	webhook_rotate_pair(w, NULL, 0);
 	webhook_clear_headers(w);
 }
 
@@ -116,6 +166,8 @@ void webhook_free(struct webhook *w)
 	webhook_clear_headers(w);
 	mem_forget(w->secret);
 	mem_forget(w->previous_secret);
+	forget_pair(w->pair);
+	forget_pair(w->previous_pair);
 	free(w->ca_pem);
 	free(w->session);
 	free(w->url);
@@ -173,6 +225,19 @@ static void encode_lists(const struct webhook *w, struct buf *out)
 		put_i64(out, w->retry->wait_ms[i]);
 }
 
+static struct slice public_of(const struct ed25519_pair *pair)
+{
+	return pair == NULL
+	    ? SLICE("")
+	    : (struct slice){(const char *)pair->public_key, sizeof(pair->public_key)};
+}
+
+static struct slice seed_of(const struct ed25519_pair *pair)
+{
+	return pair == NULL ? SLICE("")
+			    : (struct slice){(const char *)pair->seed, sizeof(pair->seed)};
+}
+
 static void encode_open(const struct webhook *w, struct buf *out)
 {
 	uint64_t rate = 0;
@@ -199,6 +264,9 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_text(out, w->filter == NULL ? SLICE("") : filter_json(w->filter));
 	put_u32(out, w->unordered);
 	put_text(out, w->key == NULL ? SLICE("") : lane_key_json(w->key));
+	put_text(out, public_of(w->pair));
+	put_text(out, public_of(w->previous_pair));
+	put_i64(out, w->previous_pair_expires_ms);
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -207,13 +275,15 @@ static void encode_secrets(const struct webhook *w, struct buf *out)
 	put_text(out, slice_of(w->previous_secret));
 	for (size_t i = 0; i < w->header_count; i++)
 		put_text(out, slice_of(w->headers[i].value));
+	put_text(out, seed_of(w->pair));
+	put_text(out, seed_of(w->previous_pair));
 }
 
 /* Makes room for the most that the secrets take: a buffer that grew would leave them behind. */
 static void reserve_secrets(struct buf *b)
 {
 	size_t bytes = 2 * (2 + WEBHOOK_SECRET_MAX) + WEBHOOK_HEADERS_MAX * 2 +
-	    WEBHOOK_HEADERS_BYTES_MAX;
+	    WEBHOOK_HEADERS_BYTES_MAX + 2 * (2 + ED25519_SEED_SIZE);
 	*b = BUF_INIT(bytes);
 	(void)buf_reserve(b, bytes); /* is the limit */
 }
@@ -334,6 +404,33 @@ static void decode_order(struct reader *r, struct webhook *w)
 	r->failed = w->key == NULL || w->fifo;
 }
 
+/* Reads a public key, or that there is none; the seed comes with the secrets. */
+static struct ed25519_pair *decode_public(struct reader *r)
+{
+	struct slice key = get_text(r);
+	r->failed = r->failed || (key.len > 0 && key.len != ED25519_PUBLIC_SIZE);
+	if (key.len == 0 || r->failed)
+		return NULL;
+	struct ed25519_pair *pair = mem_new(sizeof(*pair));
+	memcpy(pair->public_key, key.ptr, key.len);
+	return pair;
+}
+
+static void decode_seed(struct reader *r, struct ed25519_pair *pair)
+{
+	struct slice seed = get_text(r);
+	r->failed = r->failed || seed.len != (pair == NULL ? 0 : ED25519_SEED_SIZE);
+	if (pair != NULL && !r->failed)
+		memcpy(pair->seed, seed.ptr, seed.len);
+}
+
+static void decode_pairs(struct reader *r, struct webhook *w)
+{
+	w->pair = decode_public(r);
+	w->previous_pair = decode_public(r);
+	w->previous_pair_expires_ms = get_i64(r);
+}
+
 static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t flags)
 {
 	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
@@ -350,7 +447,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	w->tls_insecure = (flags & FLAG_INSECURE) != 0;
 	w->retry = (flags & FLAG_RETRY) != 0 ? mem_new(sizeof(*w->retry)) : NULL;
 	w->signature = get_u8(r);
-	r->failed = r->failed || sign_find_code(w->signature) == NULL;
+	r->failed = r->failed || !sign_is_set(w->signature) ||
+	    (version < VERSION_PAIRS && w->signature > SIGNATURE_V2);
 	w->number = get_u64(r);
 	struct slice id = get_bytes(r, UUID_SIZE);
 	memcpy(w->id.bytes, id.ptr, id.len);
@@ -374,22 +472,30 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	decode_lists(r, w, version);
 	if (version >= VERSION_FILTER)
 		decode_filter(r, w);
-	if (version == VERSION)
+	if (version >= VERSION_ORDER)
 		decode_order(r, w);
+	if (version >= VERSION_PAIRS)
+		decode_pairs(r, w);
 	return flags;
 }
 
-static enum err decode_secrets(struct reader *r, struct webhook *w, uint8_t flags)
+static enum err decode_secrets(struct reader *r, struct webhook *w, uint8_t flags,
+    uint8_t version)
 {
 	decode_shared_secrets(r, w, flags);
 	for (size_t i = 0; i < w->header_count && !r->failed; i++)
 		w->headers[i].value = copy_text(r);
+	if (version >= VERSION_PAIRS) {
+		decode_seed(r, w->pair);
+		decode_seed(r, w->previous_pair);
+	}
 	return r->failed || r->left != 0 ? ERR_CORRUPT : OK;
 }
 
 /* A record that is being read, for what lies behind its open part. */
 struct rest {
 	struct webhook *w;
+	uint8_t version;
 	uint8_t flags;
 	struct vault_id key;
 	struct slice context; /* the record up to here */
@@ -403,7 +509,7 @@ static enum err decrypt_secrets(const struct rest *rest, const struct vault *vau
 	enum err err = vault_decrypt(vault, &rest->key, rest->context, rest->secrets, &plain);
 	if (err == OK) {
 		struct reader r = reader_of(buf_view(&plain));
-		err = decode_secrets(&r, rest->w, rest->flags);
+		err = decode_secrets(&r, rest->w, rest->flags, rest->version);
 	}
 	mem_wipe(plain.data, plain.len);
 	buf_fini(&plain);
@@ -416,7 +522,7 @@ static enum err decode_rest(struct reader *r, const struct rest *rest,
 	if (r->failed)
 		return ERR_CORRUPT;
 	if (vault_is_none(&rest->key))
-		return decode_secrets(r, rest->w, rest->flags);
+		return decode_secrets(r, rest->w, rest->flags, rest->version);
 	if (opens)
 		return decrypt_secrets(rest, vault);
 	return rest->secrets.len < VAULT_OVERHEAD ? ERR_CORRUPT : OK;
@@ -431,7 +537,7 @@ static enum err decode(struct reader *r, const struct vault *vault, bool opens,
 	*key = (struct vault_id){0};
 	if (version == 0 || version > VERSION)
 		return ERR_CORRUPT;
-	struct rest rest = {.w = webhook_new()};
+	struct rest rest = {.w = webhook_new(), .version = version};
 	rest.flags = decode_open_part(r, rest.w, version);
 	enum err err = r->failed || r->left != 0 ? ERR_CORRUPT : OK;
 	if (version != VERSION_OPEN) {

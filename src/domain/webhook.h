@@ -60,9 +60,12 @@ struct webhook {
 	size_t event_count;
 	struct filter *filter; /* NULL: what `events` lets through */
 	enum payload payload;
-	char *secret;                /* NULL where there is none */
-	char *previous_secret;       /* signs as well until it expires; NULL: none */
-	int64_t previous_expires_ms; /* wall; 0: none */
+	char *secret;                       /* NULL where there is none */
+	char *previous_secret;              /* signs as well until it expires; NULL: none */
+	int64_t previous_expires_ms;        /* wall; 0: none */
+	struct ed25519_pair *pair;          /* NULL where there is none */
+	struct ed25519_pair *previous_pair; /* as with the secrets */
+	int64_t previous_pair_expires_ms;   /* wall; 0: none */
 	char *ca_pem; /* authorities for this receiver alone; NULL: the configured ones */
 	struct webhook_header *headers;
 	size_t header_count;
@@ -75,7 +78,7 @@ struct webhook {
 	int64_t failing_since_ms; /* wall; nothing has succeeded since; 0: it does not fail */
 	uint32_t timeout_ms;
 	uint32_t max_in_flight;
-	enum signature signature;
+	unsigned signature; /* a set of enum signature */
 	/*
 	 * Not 0 while its queue is not in the order that is wanted: how often that was changed
 	 * since it was. Nothing of it starts meanwhile.
@@ -138,7 +141,20 @@ void webhook_set_enabled(struct webhook *w, const char *reason);
  */
 void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expires_ms);
 
-/* Wipes the previous secret where it has expired at `now_ms`, wall. Whether there was one. */
+/* The same of its key pair, which is copied; NULL: it has none. */
+void webhook_rotate_pair(struct webhook *w, const struct ed25519_pair *pair,
+    int64_t expires_ms);
+
+/*
+ * Draws a key pair where its schemes want one and it has none: "ed25519" does, and "rfc9421"
+ * where there is no secret.
+ */
+void webhook_complete_pair(struct webhook *w);
+
+/*
+ * Wipes the previous secret and the previous pair where they have expired at `now_ms`, wall.
+ * Whether there was one of them.
+ */
 bool webhook_drop_expired(struct webhook *w, int64_t now_ms);
 
 /* Wipes the secrets and empties the custom headers. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/rnd.h"
@@ -55,6 +56,28 @@ static void test_secrets(void **state)
 	check(w, "it is s3cr", 100, "it is ********"); /* cut off within it */
 	check(w, "it is s3c", 100, "it is s3c");
 	check(w, "s3crets3cret", 12, "************"); /* no more than there is room for */
+	webhook_free(w);
+}
+
+/* A private key in either form, as a receiver might write what it was given by mistake. */
+static void test_private_keys(void **state)
+{
+	(void)state;
+	struct webhook *w = make(NULL, NULL, NULL);
+	struct ed25519_pair pair = {.seed = {1, 2, 3}};
+	char text[200];
+	char out[200];
+	ed25519_complete(&pair);
+	webhook_rotate_pair(w, &pair, 0);
+	webhook_rotate_pair(w, &(struct ed25519_pair){.seed = {9}}, 1000);
+	const size_t forms[] = {ED25519_SEED_SIZE, sizeof(pair)};
+	const struct ed25519_pair *const pairs[] = {w->pair, w->previous_pair};
+	for (size_t i = 0; i < 4; i++) {
+		memcpy(text, "a whsk_", 7);
+		base64_encode(pairs[i / 2], forms[i % 2], text + 7);
+		size_t len = webhook_mask(w, slice_of(text), out, sizeof(out));
+		assert_true(slice_eq((struct slice){out, len}, SLICE("a whsk_********")));
+	}
 	webhook_free(w);
 }
 
@@ -142,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_nothing_to_mask),
 	    cmocka_unit_test(test_secrets),
+	    cmocka_unit_test(test_private_keys),
 	    cmocka_unit_test(test_words_of_headers),
 	    cmocka_unit_test(test_words_that_begin_alike),
 	    cmocka_unit_test(test_against_each_word),

@@ -42,6 +42,16 @@ static struct lane_key *longest_key(void)
 	return key;
 }
 
+/* A pair and one before it, of bytes that are `fill`. */
+static void add_pairs(struct webhook *w, int fill)
+{
+	w->pair = mem_new(sizeof(*w->pair));
+	w->previous_pair = mem_new(sizeof(*w->pair));
+	memset(w->pair, fill, sizeof(*w->pair));
+	memset(w->previous_pair, fill / 2, sizeof(*w->pair));
+	w->previous_pair_expires_ms = INT64_MAX;
+}
+
 static struct webhook *largest_webhook(void)
 {
 	struct webhook *w = webhook_new();
@@ -73,6 +83,7 @@ static struct webhook *largest_webhook(void)
 	w->filter = longest_filter();
 	w->key = longest_key();
 	w->unordered = UINT32_MAX;
+	add_pairs(w, 0xff);
 	return w;
 }
 
@@ -99,6 +110,13 @@ static void compare_lists(const struct webhook *a, const struct webhook *b)
 		return;
 	assert_int_equal(a->retry->count, b->retry->count);
 	assert_memory_equal(a->retry->wait_ms, b->retry->wait_ms, a->retry->count * 8);
+}
+
+static void compare_pairs(const struct ed25519_pair *a, const struct ed25519_pair *b)
+{
+	assert_int_equal(a == NULL, b == NULL);
+	if (a != NULL && b != NULL)
+		assert_memory_equal(a, b, sizeof(*a));
 }
 
 static void compare_webhooks(const struct webhook *got, const struct webhook *w)
@@ -130,6 +148,9 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 		assert_true(slice_eq(filter_json(got->filter), filter_json(w->filter)));
 	assert_true(got->unordered == w->unordered);
 	assert_true(lane_key_same(got->key, w->key));
+	compare_pairs(got->pair, w->pair);
+	compare_pairs(got->previous_pair, w->previous_pair);
+	assert_true(got->previous_pair_expires_ms == w->previous_pair_expires_ms);
 	compare_lists(got, w);
 }
 
@@ -251,21 +272,23 @@ static void test_webhook_of_version_1(void **state)
 	vault_free(vault);
 }
 
-#define BEHIND (VAULT_ID_SIZE + 2 + 2) /* no key, two secrets that are not there */
-#define FILTER_BYTES (1 + 2)           /* of a record without one: payload, an empty text */
-#define ORDER_BYTES (4 + 2)            /* of one without a key: a number, an empty text */
+#define SEED_BYTES (2 + 2)                          /* two seeds that are not there */
+#define BEHIND (VAULT_ID_SIZE + 2 + 2 + SEED_BYTES) /* no key, the same of two secrets */
+#define FILTER_BYTES (1 + 2)   /* of a record without one: payload, an empty text */
+#define ORDER_BYTES (4 + 2)    /* of one without a key: a number, an empty text */
+#define PAIR_BYTES (2 + 2 + 8) /* of one without pairs: two empty texts, a time */
 
 /* The record of an older version, which ends its open part `less` bytes earlier. */
 static void check_older(uint8_t version, size_t less)
 {
-	const size_t behind = BEHIND;
+	const size_t behind = BEHIND - SEED_BYTES;
 	struct webhook *w = make_webhook(5, "s", "http://a/");
 	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &now);
-	assert_int_equal(now.data[0], 4);
-	buf_append(&then, now.data, now.len - behind - less);
-	buf_append(&then, now.data + now.len - behind, behind);
+	assert_int_equal(now.data[0], 5);
+	buf_append(&then, now.data, now.len - BEHIND - PAIR_BYTES - less);
+	buf_append(&then, now.data + now.len - BEHIND, behind);
 	then.data[0] = (char)version;
 	check_record(&then, NULL, &NO_KEY, w);
 	for (size_t len = 0; len < then.len; len++) {
@@ -292,6 +315,65 @@ static void test_webhook_of_version_3(void **state)
 	check_older(3, ORDER_BYTES);
 }
 
+static void test_webhook_of_version_4(void **state)
+{
+	(void)state;
+	check_older(4, 0);
+}
+
+/* A set of schemes is one byte, as one scheme was: older records have no sets. */
+static void test_sets_are_of_version_5(void **state)
+{
+	(void)state;
+	struct webhook *w = make_webhook(5, "s", "http://a/");
+	w->signature = SIGNATURE_V1 | SIGNATURE_ED25519 | SIGNATURE_RFC9421;
+	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+	webhook_encode(w, NULL, NULL, &b);
+	check_record(&b, NULL, &NO_KEY, w);
+	for (unsigned version = 2; version <= 6; version++) {
+		struct webhook *got = NULL;
+		struct vault_id key;
+		b.data[0] = (char)version;
+		struct reader r = reader_of(buf_view(&b));
+		assert_int_equal(webhook_decode(&r, NULL, &key, &got),
+		    version == 5 ? OK : ERR_CORRUPT);
+		webhook_free(got);
+	}
+	buf_fini(&b);
+	webhook_free(w);
+}
+
+/* A key pair is whole or not there: the seed of one that has a public key, and no other. */
+static void test_half_a_pair_is_damage(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t public_bytes, seed_bytes;
+		enum err err;
+	} ROWS[] = {{0, 0, OK}, {32, 32, OK}, {32, 0, ERR_CORRUPT}, {0, 32, ERR_CORRUPT},
+	    {31, 32, ERR_CORRUPT}, {32, 31, ERR_CORRUPT}, {33, 33, ERR_CORRUPT}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		static const char BYTES[64] = {7};
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		webhook_encode(w, NULL, NULL, &b);
+		b.len -= BEHIND + PAIR_BYTES;
+		put_text(&b, (struct slice){BYTES, ROWS[i].public_bytes});
+		buf_append(&b, (char[10]){0}, 10);
+		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, VAULT_ID_SIZE + 4);
+		put_text(&b, (struct slice){BYTES, ROWS[i].seed_bytes});
+		put_text(&b, SLICE(""));
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
+			fail_msg("row %zu", i);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
+}
+
 /* A record with a key that is none, or beside fifo, is damaged. */
 static void test_bad_key_is_damage(void **state)
 {
@@ -311,9 +393,9 @@ static void test_bad_key_is_damage(void **state)
 		struct vault_id key;
 		w->fifo = ROWS[i].fifo;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + 2;
+		b.len -= BEHIND + PAIR_BYTES + 2;
 		put_cstr(&b, ROWS[i].key);
-		buf_append(&b, (char[BEHIND]){0}, BEHIND);
+		buf_append(&b, (char[PAIR_BYTES + BEHIND]){0}, PAIR_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -340,10 +422,11 @@ static void test_bad_filter_is_damage(void **state)
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + ORDER_BYTES + FILTER_BYTES;
+		b.len -= BEHIND + PAIR_BYTES + ORDER_BYTES + FILTER_BYTES;
 		buf_putc(&b, ROWS[i].payload);
 		put_cstr(&b, ROWS[i].filter);
-		buf_append(&b, (char[ORDER_BYTES + BEHIND]){0}, ORDER_BYTES + BEHIND);
+		buf_append(&b, (char[ORDER_BYTES + PAIR_BYTES + BEHIND]){0},
+		    ORDER_BYTES + PAIR_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got), ROWS[i].err);
 		webhook_free(got);
@@ -518,6 +601,9 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_1),
 	    cmocka_unit_test(test_webhook_of_version_2),
 	    cmocka_unit_test(test_webhook_of_version_3),
+	    cmocka_unit_test(test_webhook_of_version_4),
+	    cmocka_unit_test(test_sets_are_of_version_5),
+	    cmocka_unit_test(test_half_a_pair_is_damage),
 	    cmocka_unit_test(test_bad_key_is_damage),
 	    cmocka_unit_test(test_bad_filter_is_damage),
 	    cmocka_unit_test(test_filter_that_is_not_taken),
