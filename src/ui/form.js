@@ -123,10 +123,10 @@ async function tryFilter(session, w, filter, box) {
 
 /* A box for each scheme; those of `is`, a name or a list, are ticked. read() gives the same. */
 function schemes(is, known) {
-	const boxes = known.map(({name, summary}) => [name, h("input", {type: "checkbox", name: `signature-${name}`,
+	const boxes = known.map(({name, summary}) => [name, h("input", {type: "checkbox", value: name,
 		checked: [is].flat().includes(name)}), summary]);
 	return {
-		element: h("fieldset", null, h("legend", null, "Signature"), boxes.map(([name, box, summary]) =>
+		element: h("fieldset", {id: "f-signature", "data-field": "signature"}, h("legend", null, "Signature"), boxes.map(([name, box, summary]) =>
 			h("label", {class: "tick"}, box, ` ${name}, ${summary}`)),
 			h("p", {class: "note"}, "Of v1 and v2 one. A key pair is drawn where one is wanted; its public key is shown then.")),
 		read: () => {
