@@ -57,6 +57,9 @@ MASKS = [
     (r"(20616674657220)(?:3\d)+(?=206d73)", lambda m: m.group(1) + "30"),  # " after 12 ms" in hex
     (r"[0-9a-f]{32,}", lambda m: f"<{len(m.group())} hex digits>"),
     (r"\bv1,[A-Za-z0-9+/]{43}=", lambda m: "<signature>"),
+    (r"\bv1a,[A-Za-z0-9+/]{86}==", lambda m: "<signature by a pair>"),
+    (r"\bwhpk_[A-Za-z0-9+/]{43}=", lambda m: "<public key>"),
+    (r":[A-Za-z0-9+/]{43}=:", lambda m: ":<32 bytes>:"),
     (r"\bwhsec_[A-Za-z0-9+/]{32}", lambda m: "<secret>"),
     (r'"(duration|dns|connect|tls|first_byte)_ms":\d+\.\d+', lambda m: f'"{m[1]}_ms":<ms>'),
     (r"\b(\w+_ms|commits)=\d+", lambda m: m.group(1) + "=<number>"),

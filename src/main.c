@@ -30,10 +30,12 @@ static const struct command COMMANDS[] = {
     {"check-config", command_check_config, "[-c FILE] [--SETTING VALUE]…",
 	"checks a configuration", "  -c FILE          settings, a line each: KEY = VALUE\n",
 	true},
-    {"listen", command_listen, "[--port P] [--secret S] [--status N] [--delay MS]",
+    {"listen", command_listen,
+	"[--port P] [--secret S] [--public-key K] [--status N] [--delay MS]",
 	"a receiver for trying things",
 	"  --port P         of 127.0.0.1; 9000 without it, 0: one that is free\n"
 	"  --secret S       of the webhook: signatures are checked\n"
+	"  --public-key K   of the webhook, whpk_…: those by its key pair are\n"
 	"  --status N       the answer, 200 to 599; 200 without it\n"
 	"  --delay MS       before each answer\n",
 	false},

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -33,6 +34,9 @@ func isSigned(h http.Header, body []byte) bool {
 	if id == "" || id != h.Get("X-Webhook-Id") || err != nil || off > tolerance || off < -tolerance {
 		return false
 	}
+	if strings.HasPrefix(secret, "whpk_") {
+		return isByPair(h, append([]byte(id+"."+at+"."), body...))
+	}
 	key := []byte(secret)
 	if strings.HasPrefix(secret, "whsec_") {
 		key, _ = base64.StdEncoding.DecodeString(secret[len("whsec_"):])
@@ -43,6 +47,21 @@ func isSigned(h http.Header, body []byte) bool {
 	wanted := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	for _, given := range strings.Fields(h.Get("webhook-signature")) { // two during a rotation
 		if hmac.Equal([]byte(given), []byte(wanted)) {
+			return true
+		}
+	}
+	return false
+}
+
+// The same of a webhook with signature ed25519: SECRET is then its public key, whpk_…
+func isByPair(h http.Header, signed []byte) bool {
+	key, err := base64.StdEncoding.DecodeString(secret[len("whpk_"):])
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return false
+	}
+	for _, given := range strings.Fields(h.Get("webhook-signature")) {
+		signature, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(given, "v1a,"))
+		if err == nil && ed25519.Verify(key, signed, signature) {
 			return true
 		}
 	}

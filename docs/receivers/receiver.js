@@ -5,6 +5,9 @@ const crypto = require('crypto');
 const http = require('http');
 
 const secret = process.env.SECRET;
+// Of a webhook with signature ed25519, SECRET is its public key: whpk_…
+const publicKey = secret.startsWith('whpk_') && crypto.createPublicKey({format: 'jwk', key: {
+	kty: 'OKP', crv: 'Ed25519', x: Buffer.from(secret.slice(5), 'base64').toString('base64url')}});
 const BODY_MAX = 17 << 20; // over waybill's longest event in canonical form
 const TOLERANCE_S = 300;
 const SEEN_MAX = 100000;
@@ -21,10 +24,13 @@ function isSigned(headers, body) {
 		return false;
 	if (Math.abs(Date.now() / 1000 - at) > TOLERANCE_S)
 		return false;
+	const given = (headers['webhook-signature'] || '').split(' '); // two during a rotation
+	if (publicKey)
+		return given.some((one) => one.startsWith('v1a,') && crypto.verify(null,
+			Buffer.concat([Buffer.from(`${id}.${at}.`), body]), publicKey, Buffer.from(one.slice(4), 'base64')));
 	const key = secret.startsWith('whsec_') ? Buffer.from(secret.slice(6), 'base64') : secret;
 	const mac = crypto.createHmac('sha256', key).update(`${id}.${at}.`).update(body);
 	const wanted = 'v1,' + mac.digest('base64');
-	const given = (headers['webhook-signature'] || '').split(' '); // two during a rotation
 	return given.some((one) => equal(one, wanted));
 }
 

@@ -20,11 +20,23 @@ function is_signed(string $secret, string $body): bool
 		return false;
 	if (abs(time() - (int)$at) > TOLERANCE_S)
 		return false;
+	if (str_starts_with($secret, 'whpk_')) // of a webhook with signature ed25519: its public key
+		return is_by_pair(base64_decode(substr($secret, 5)), "$id.$at.$body");
 	$key = str_starts_with($secret, 'whsec_') ? base64_decode(substr($secret, 6)) : $secret;
 	$wanted = 'v1,' . base64_encode(hash_hmac('sha256', "$id.$at.$body", $key, true));
 	foreach (explode(' ', header_of('webhook-signature')) as $given) // two during a rotation
 		if (hash_equals($wanted, $given))
 			return true;
+	return false;
+}
+
+function is_by_pair(string $key, string $signed): bool // needs the extension sodium, PHP's own
+{
+	foreach (explode(' ', header_of('webhook-signature')) as $given) {
+		$signature = str_starts_with($given, 'v1a,') ? base64_decode(substr($given, 4)) : '';
+		if (strlen($signature) === 64 && sodium_crypto_sign_verify_detached($signature, $signed, $key))
+			return true;
+	}
 	return false;
 }
 

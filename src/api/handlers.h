@@ -48,9 +48,13 @@ void handle_webhook_show(struct call *c);
 void handle_webhook_patch(struct call *c);
 void handle_webhook_delete(struct call *c);
 void handle_webhook_rotate(struct call *c);
+void handle_webhook_rotate_key(struct call *c);
 void handle_webhook_enable(struct call *c);
 void handle_webhook_disable(struct call *c);
 void release_webhook(struct call *c);
+
+/* keys_api.c: public keys */
+void handle_keys(struct call *c);
 
 /* filter_api.c: what a filter says of an event */
 void handle_filter_test(struct call *c);

@@ -82,7 +82,7 @@ void handle_capabilities(struct call *c)
 	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++)
 		write_signature(&SIGN_SCHEMES[i], &json);
 	json_close(&json);
-	json_write_cstr(&json, "default_signature", c->api->conf.rules.signature->name);
+	sign_write_set(c->api->conf.rules.signature, "default_signature", &json);
 	json_close(&json);
 	call_reply(c, 200, &json);
 	buf_fini(&text);

@@ -471,8 +471,11 @@ void handle_webhook_in(struct call *c)
 {
 	struct publish_call *pc = (struct publish_call *)c;
 	/* what is signed is what was sent: nothing is inflated for those who cannot sign */
-	const struct sign_claim claim = {header_of, c->http, http_body(c->http),
-	    clock_system_ms() / 1000, INBOUND_WINDOW_S};
+	const struct sign_claim claim = {.header = header_of,
+	    .request = c->http,
+	    .body = http_body(c->http),
+	    .now_s = clock_system_ms() / 1000,
+	    .window_s = INBOUND_WINDOW_S};
 	if (!guard_admits(c->api->guard, c))
 		return;
 	bool by_token = has_token(c);

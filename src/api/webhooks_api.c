@@ -34,8 +34,9 @@ struct webhooks_call {
 	uint64_t number;
 	mutate_fn mutate;
 	const char *message; /* of the answer; NULL: the webhook itself */
-	bool shows_secret;   /* the answer is that of a rotation */
-	bool asks_enable;    /* by hand, whatever it was before */
+	bool shows_secret;   /* the answer is that of a rotation, here and in the next */
+	bool shows_key;
+	bool asks_enable; /* by hand, whatever it was before */
 	bool enabled_now;
 	bool joins; /* out of apply: it adds to its session in this turn, as the next two say */
 	uint32_t added; /* webhooks */
@@ -349,6 +350,19 @@ static void answer_rotation(struct call *c, const struct webhook *w)
 	buf_fini(&text);
 }
 
+/* The public keys; no answer shows a private one, ever. */
+static void answer_key_rotation(struct call *c, const struct webhook *w)
+{
+	struct buf text = BUF_INIT(ANSWER_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_write_bool(&json, "success", true);
+	webhook_write_public(w, clock_wall_ms(), &json);
+	json_close(&json);
+	call_reply(c, 200, &json);
+	buf_fini(&text);
+}
+
 static void done_change(struct op *op, enum err result)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)op;
@@ -371,6 +385,8 @@ static void done_change(struct op *op, enum err result)
 		ordering_add(conf->ordering, wc->number);
 	if (wc->shows_secret)
 		answer_rotation(&wc->call, w);
+	else if (wc->shows_key)
+		answer_key_rotation(&wc->call, w);
 	else if (wc->message == NULL)
 		answer_webhook(&wc->call, w);
 	else
@@ -454,4 +470,19 @@ void handle_webhook_rotate(struct call *c)
 		return; /* answered; no body at all asks for a secret of our making */
 	((struct webhooks_call *)c)->shows_secret = true;
 	stage_change(c, mutate_rotate, NULL);
+}
+
+static enum err mutate_rotate_key(struct webhooks_call *wc, struct webhook *w)
+{
+	struct call *c = &wc->call;
+	return webhook_apply_key_rotation(w, c->body, &c->api->conf.rules, clock_wall_ms(),
+	    &c->problem);
+}
+
+void handle_webhook_rotate_key(struct call *c)
+{
+	if (http_body(c->http).len > 0 && !check_body(c))
+		return; /* answered; no body at all asks for a pair of our drawing */
+	((struct webhooks_call *)c)->shows_key = true;
+	stage_change(c, mutate_rotate_key, NULL);
 }

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/show.h"
+#include "domain/httpsig.h"
 #include "domain/sign.h"
 #include "http/http.h"
 #include "store/events.h"
@@ -21,9 +22,14 @@
 #define SHOWN_MAX 2000          /* bytes of a body that are printed */
 #define LINES_MAX (1u << 20)    /* what is printed of a request: its head is bounded */
 
+enum option_code { PORT = FLAG_FIRST, SECRET, PUBLIC_KEY, STATUS, DELAY };
+
 struct listener {
 	struct reactor *reactor;
-	struct sign_key *key; /* NULL: signatures are not checked */
+	struct sign_key *key; /* NULL: signatures by a secret are not checked */
+	unsigned char public_key[ED25519_PUBLIC_SIZE];
+	bool has_public_key; /* the same of those by a key pair */
+	uint64_t port;
 	uint64_t status;
 	uint64_t delay_ms;
 	uint64_t count;
@@ -58,6 +64,31 @@ static void put_body(struct buf *out, struct slice body)
 	buf_puts(out, body.len > shown ? "…" : "");
 }
 
+/* Who sent it may have called us by another name, which Host has. */
+static void print_verdict(const struct listener *l, struct http_request *q)
+{
+	struct buf url = BUF_INIT(LINES_MAX);
+	struct buf target = BUF_INIT(LINES_MAX);
+	struct slice query = http_query(q);
+	buf_puts(&url, "http://");
+	buf_slice(&url, http_header(q, "Host"));
+	buf_slice(&url, http_path(q));
+	buf_puts(&url, query.len > 0 ? "?" : "");
+	buf_slice(&url, query);
+	httpsig_put_target(buf_view(&url), &target);
+	const struct sign_claim claim = {.header = header_of,
+	    .request = q,
+	    .method = slice_of(http_method(q)),
+	    .target = buf_view(&target),
+	    .body = http_body(q),
+	    .public_key = l->has_public_key ? l->public_key : NULL,
+	    .window_s = INT64_MAX};
+	bool ok = sign_verify_all(l->key, &claim);
+	(void)printf("   signature %s\n", ok ? "ok" : "WRONG");
+	buf_fini(&url);
+	buf_fini(&target);
+}
+
 /* Whatever is in the request stays within its lines; the verdict has one of its own. */
 static void print_request(const struct listener *l, struct http_request *q)
 {
@@ -73,11 +104,8 @@ static void print_request(const struct listener *l, struct http_request *q)
 	put_body(&text, body);
 	(void)printf("%s\n", buf_cstr(&text));
 	buf_fini(&text);
-	if (l->key != NULL) {
-		const struct sign_claim claim = {header_of, q, body, 0, INT64_MAX};
-		bool ok = sign_verify_all(l->key, &claim);
-		(void)printf("   signature %s\n", ok ? "ok" : "WRONG");
-	}
+	if (l->key != NULL || l->has_public_key)
+		print_verdict(l, q);
 	(void)fflush(stdout); /* who reads it is gone if this fails */
 }
 
@@ -146,11 +174,38 @@ static bool set_secret(struct listener *l, struct slice secret)
 	return true;
 }
 
-static bool read_options(struct listener *l, int argc, char **argv, uint64_t *port)
+static bool set_public_key(struct listener *l, struct slice key)
 {
-	enum { PORT = FLAG_FIRST, SECRET, STATUS, DELAY };
+	struct problem p;
+	l->has_public_key = sign_read_public(key, "--public-key", l->public_key, &p) == OK;
+	if (!l->has_public_key)
+		(void)fprintf(stderr, "waybill listen: %s\n", p.message);
+	return l->has_public_key;
+}
+
+/* Takes one option; false where it was refused, in words. */
+static bool take_option(struct listener *l, int opt, const char *text)
+{
+	switch ((enum option_code)opt) {
+	case PORT:
+		return read_number("port", text, 0, 65535, &l->port);
+	case STATUS:
+		return read_number("status", text, 200, 599, &l->status);
+	case DELAY:
+		return read_number("delay", text, 0, 3600000, &l->delay_ms);
+	case SECRET:
+		return set_secret(l, slice_of(text));
+	case PUBLIC_KEY:
+		return set_public_key(l, slice_of(text));
+	}
+	return false;
+}
+
+static bool read_options(struct listener *l, int argc, char **argv)
+{
 	static const struct option OPTIONS[] = {{"port", required_argument, NULL, PORT},
 	    {"secret", required_argument, NULL, SECRET},
+	    {"public-key", required_argument, NULL, PUBLIC_KEY},
 	    {"status", required_argument, NULL, STATUS},
 	    {"delay", required_argument, NULL, DELAY}, {NULL, 0, NULL, 0}};
 	char why[FLAG_WHY_SIZE];
@@ -158,19 +213,11 @@ static bool read_options(struct listener *l, int argc, char **argv, uint64_t *po
 	opterr = 0;
 	int opt = getopt_long(argc, argv, ":", OPTIONS, NULL);
 	for (; opt != -1; opt = getopt_long(argc, argv, ":", OPTIONS, NULL)) {
-		bool ok = false;
-		if (opt == PORT)
-			ok = read_number("port", optarg, 0, 65535, port);
-		else if (opt == STATUS)
-			ok = read_number("status", optarg, 200, 599, &l->status);
-		else if (opt == DELAY)
-			ok = read_number("delay", optarg, 0, 3600000, &l->delay_ms);
-		else if (opt == SECRET)
-			ok = set_secret(l, slice_of(optarg));
-		else
+		bool is_known = opt >= FLAG_FIRST;
+		if (!is_known)
 			(void)fprintf(stderr, "waybill listen: %s\n",
 			    flag_explain(OPTIONS, argv, opt, why));
-		if (!ok)
+		if (!is_known || !take_option(l, opt, optarg))
 			return false;
 	}
 	if (optind < argc)
@@ -178,7 +225,7 @@ static bool read_options(struct listener *l, int argc, char **argv, uint64_t *po
 	return optind == argc;
 }
 
-static int serve(struct listener *l, uint64_t port)
+static int serve(struct listener *l)
 {
 	static const struct http_conf CONF = {.body_max = BODY_MAX,
 	    .max_connections = 1000,
@@ -198,7 +245,7 @@ static int serve(struct listener *l, uint64_t port)
 	struct http_server *http = http_new(l->reactor, &CONF, &hooks);
 	struct reactor_signal *term = reactor_signal_new(l->reactor, SIGTERM, on_stop, l);
 	struct reactor_signal *interrupt = reactor_signal_new(l->reactor, SIGINT, on_stop, l);
-	(void)snprintf(where, sizeof(where), "127.0.0.1:%u", (unsigned)port);
+	(void)snprintf(where, sizeof(where), "127.0.0.1:%u", (unsigned)l->port);
 	enum err err = http_listen(http, where, &shown, &p);
 	if (err != OK) {
 		(void)fprintf(stderr, "waybill listen: %s\n", p.message);
@@ -218,12 +265,11 @@ static int serve(struct listener *l, uint64_t port)
 
 int command_listen(int argc, char **argv)
 {
-	struct listener l = {.status = 200};
-	uint64_t port = 9000;
+	struct listener l = {.status = 200, .port = 9000};
 	int status = EXIT_USAGE;
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
-	if (sigaction(SIGPIPE, &ignore, NULL) == 0 && read_options(&l, argc, argv, &port))
-		status = serve(&l, port);
+	if (sigaction(SIGPIPE, &ignore, NULL) == 0 && read_options(&l, argc, argv))
+		status = serve(&l);
 	sign_key_free(l.key);
 	return status;
 }

@@ -71,10 +71,18 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	client_own_header(q, SLICE("X-Webhook-Delivery"), slice_of(delivery_id));
 	put_number(q, SLICE("X-Webhook-Attempt"), (int64_t)a->delivery->attempts + 1);
 	put_number(q, SLICE("X-Webhook-Timestamp"), now_s);
-	if (a->key != NULL) {
-		const struct sign_message m = {a->key, a->previous_key, slice_of(event_id),
-		    now_s, a->body};
-		sign_put_headers(sign_find_code(a->webhook->signature), &m, put_header, q);
+	if (a->key != NULL || a->pair != NULL) {
+		const struct sign_message m = {.schemes = a->webhook->signature,
+		    .key = a->key,
+		    .previous_key = a->previous_key,
+		    .pair = a->pair,
+		    .previous_pair = a->previous_pair,
+		    .event_id = slice_of(event_id),
+		    .timestamp_s = now_s,
+		    .body = a->body,
+		    .url = slice_of(a->webhook->url),
+		    .content_type = slice_of(PAYLOAD_TYPES[a->webhook->payload])};
+		sign_put_headers(&m, put_header, q);
 	}
 	put_raw_headers(q, a);
 	for (size_t i = 0; i < a->webhook->header_count; i++) {

@@ -20,7 +20,9 @@ struct attempt {
 	const struct delivery *delivery; /* attempts: those made before this one */
 	struct sign_key *key;            /* NULL where the webhook has no secret */
 	struct sign_key *previous_key;   /* NULL unless a secret is being rotated */
-	const char *authorization;       /* what that header says; NULL: there is none */
+	struct sign_pair *pair;          /* the same of its key pair, here and in the next */
+	struct sign_pair *previous_pair;
+	const char *authorization; /* what that header says; NULL: there is none */
 	struct slice session;
 	struct slice event;
 	struct slice body;

@@ -33,8 +33,12 @@ static void drop_keys(struct endpoint *ep)
 {
 	sign_key_free(ep->key);
 	sign_key_free(ep->previous_key);
+	sign_pair_free(ep->pair);
+	sign_pair_free(ep->previous_pair);
 	ep->key = NULL;
 	ep->previous_key = NULL;
+	ep->pair = NULL;
+	ep->previous_pair = NULL;
 }
 
 /* Starts what was held for want of something, now that it is there. */

@@ -22,6 +22,8 @@ struct endpoint {
 	int64_t forced_ms;        /* what was queued before is due at once; 0: nothing is */
 	struct sign_key *key;     /* NULL: not made yet, or no secret */
 	struct sign_key *previous_key; /* the same of the secret before */
+	struct sign_pair *pair;        /* the same of its key pairs */
+	struct sign_pair *previous_pair;
 	char *last_error; /* of the last attempt; NULL: it succeeded, or there was none */
 	int last_status;
 	struct lanes *lanes; /* NULL: its webhook has no key */

@@ -344,6 +344,10 @@ static void make_keys(struct endpoint *ep, const struct webhook *w)
 		ep->key = sign_key_new(slice_of(w->secret));
 	if (ep->previous_key == NULL && w->previous_secret != NULL)
 		ep->previous_key = sign_key_new(slice_of(w->previous_secret));
+	if (ep->pair == NULL && w->pair != NULL)
+		ep->pair = sign_pair_new(w->pair);
+	if (ep->previous_pair == NULL && w->previous_pair != NULL)
+		ep->previous_pair = sign_pair_new(w->previous_pair);
 }
 
 /*
@@ -477,6 +481,12 @@ static void start(struct dispatch *d, struct flight *f)
 	    .raw = f->raw == NULL ? NULL : &f->raw->attachment,
 	    .now_ms = clock_system_ms(),
 	};
+	if (ep->pair != NULL) {
+		a.pair = ep->pair;
+		a.previous_pair = w->previous_pair_expires_ms > clock_wall_ms()
+		    ? ep->previous_pair
+		    : NULL;
+	}
 	if (w->auth != NULL) {
 		f->token = ep->token == NULL ? 0 : token_number(ep->token);
 		if (f->token != 0)

@@ -40,13 +40,13 @@ static bool reads_as(const char *name, const char *reserved)
 
 bool header_is_reserved(const char *name)
 {
-	static const char *const NAMES[] = {"accept-encoding", "connection", "content-encoding",
-	    "content-length", "content-type", "expect", "host", "keep-alive",
-	    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding",
-	    "upgrade", "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp",
-	    "x-webhook-attempt", "x-webhook-delivery", "x-webhook-event", "x-webhook-id",
-	    "x-webhook-session", "x-webhook-signature", "x-webhook-signature-version",
-	    "x-webhook-timestamp"};
+	static const char *const NAMES[] = {"accept-encoding", "connection", "content-digest",
+	    "content-encoding", "content-length", "content-type", "expect", "host",
+	    "keep-alive", "proxy-authorization", "proxy-connection", "signature",
+	    "signature-input", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
+	    "webhook-id", "webhook-signature", "webhook-timestamp", "x-webhook-attempt",
+	    "x-webhook-delivery", "x-webhook-event", "x-webhook-id", "x-webhook-session",
+	    "x-webhook-signature", "x-webhook-signature-version", "x-webhook-timestamp"};
 	for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
 		if (reads_as(name, NAMES[i]))
 			return true;

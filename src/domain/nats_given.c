@@ -1,11 +1,11 @@
 /* Servers and keys of users; see nats_given.h. */
 #include "domain/nats_given.h"
 
-#include <openssl/evp.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/base64.h"
+#include "base/ed25519.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -96,21 +96,14 @@ static void put_crc(const unsigned char *bytes, size_t n, unsigned char out[CRC_
 	out[1] = (unsigned char)(crc >> 8);
 }
 
-static EVP_PKEY *open_key(const struct nats_key *key)
-{
-	EVP_PKEY *pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, key->seed,
-	    NATS_SEED_SIZE);
-	panic_if(pkey == NULL, "no Ed25519");
-	return pkey;
-}
-
 static void set_public(struct nats_key *key)
 {
 	unsigned char raw[PUBLIC_BYTES + 1] = {PREFIX_USER << 3}; /* a byte more is looked at */
-	size_t len = NATS_SEED_SIZE;
-	EVP_PKEY *pkey = open_key(key);
-	panic_if(EVP_PKEY_get_raw_public_key(pkey, raw + 1, &len) != 1, "no Ed25519");
-	EVP_PKEY_free(pkey);
+	struct ed25519_pair pair;
+	memcpy(pair.seed, key->seed, sizeof(pair.seed));
+	ed25519_complete(&pair);
+	memcpy(raw + 1, pair.public_key, sizeof(pair.public_key));
+	mem_wipe(&pair, sizeof(pair));
 	put_crc(raw, PUBLIC_BYTES - CRC_SIZE, raw + PUBLIC_BYTES - CRC_SIZE);
 	for (size_t i = 0; i + 1 < NATS_PUBLIC_SIZE; i++) {
 		unsigned two = (unsigned)raw[i * 5 / 8] << 8 | raw[i * 5 / 8 + 1];
@@ -174,19 +167,13 @@ enum err nats_creds_parse(struct slice text, struct slice *jwt, struct nats_key 
 void nats_key_sign(const struct nats_key *key, struct slice nonce,
     char out[NATS_SIGNATURE_SIZE])
 {
-	unsigned char raw[64];
-	unsigned char text[4 * 22 + 1]; /* with its padding */
-	size_t len = sizeof(raw);
-	EVP_PKEY *pkey = open_key(key);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	panic_if(ctx == NULL || EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) != 1 ||
-		EVP_DigestSign(ctx, raw, &len, (const unsigned char *)nonce.ptr, nonce.len) !=
-		    1,
-	    "no Ed25519");
-	EVP_MD_CTX_free(ctx);
-	EVP_PKEY_free(pkey);
-	(void)EVP_EncodeBlock(text, raw, sizeof(raw));
+	unsigned char raw[ED25519_SIGNATURE_SIZE];
+	char text[BASE64_SIZE(sizeof(raw))];
+	struct ed25519_key *k = ed25519_key_new(key->seed);
+	ed25519_sign(k, nonce, raw);
+	ed25519_key_free(k);
+	base64_encode(raw, sizeof(raw), text);
 	for (size_t i = 0; i + 1 < NATS_SIGNATURE_SIZE; i++)
-		out[i] = (char)(text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
+		out[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i];
 	out[NATS_SIGNATURE_SIZE - 1] = '\0';
 }

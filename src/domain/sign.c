@@ -6,24 +6,40 @@
 #include "domain/sign.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "base/base64.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mac.h"
 #include "base/mem.h"
 #include "base/rnd.h"
 #include "base/str.h"
 #include "base/utf8.h"
+#include "domain/httpsig.h"
 
 #define STAMP_SIZE 24 /* ".", a 64-bit number with its sign, ".", NUL */
+#define PAIR_SIZE 93  /* "v1a,", 88 base64 characters, NUL: of a signature by a pair */
+/* of webhook-signature: two secrets, two pairs, spaces between them */
+#define SIGNATURES_SIZE (2 * (SIGN_STANDARD_SIZE + PAIR_SIZE))
+#define KEY_ID_BYTES 8 /* of a code: which secret it was, for who has two */
+#define INPUT_MAX 4096 /* bytes of Signature-Input: some 300 a label; see SIGN_LABELS_MAX */
+#define BASE_MAX (1u << 20) /* the same of what a label signs: headers are bounded */
 
 static const struct slice WHSEC = SLICE_INIT("whsec_");
+static const struct slice WHSK = SLICE_INIT("whsk_");
+static const struct slice WHPK = SLICE_INIT("whpk_");
 
 struct sign_key {
 	struct mac *own;      /* keyed with the secret's own bytes */
 	struct mac *standard; /* keyed as Standard Webhooks says */
+};
+
+struct sign_pair {
+	struct ed25519_key *key;
+	char public_key[SIGN_PUBLIC_SIZE];
 };
 
 /* Reads the character at `p`, of `left` bytes; U+FFFD where there is none. */
@@ -74,7 +90,7 @@ static bool starts_like(struct slice s, struct slice prefix)
 static bool is_standard(struct slice s)
 {
 	return starts_like(s, WHSEC) || starts_like(s, SLICE("v1,whsec_")) ||
-	    starts_like(s, SLICE("whpk_")) || starts_like(s, SLICE("whsk_"));
+	    starts_like(s, WHPK) || starts_like(s, WHSK);
 }
 
 /* The length of the quote that `s` begins with, of keyboards or text processors; 0: none. */
@@ -122,13 +138,13 @@ enum err sign_check_secret(struct slice secret, const char *field, struct proble
 		why = "has white space or a control character around it, which signs as well";
 	else if (is_quoted_standard(secret))
 		why = "must be given without the quotes around it, which sign as well";
-	else if (starts_like(secret, SLICE("whpk_")))
+	else if (starts_like(secret, WHPK))
 		why =
 		    "is a public key (whpk_), which does not sign: a secret begins with whsec_";
-	else if (starts_like(secret, SLICE("whsk_")))
+	else if (starts_like(secret, WHSK))
 		why =
-		    "is a private key (whsk_), for signatures that are not made here: a secret "
-		    "begins with whsec_";
+		    "is a private key (whsk_), which belongs into private_key: a secret begins "
+		    "with whsec_";
 	else if (starts_like(secret, SLICE("v1,whsec_")))
 		why = "must begin at whsec_: \"v1,\" is the name of a signature's version";
 	else if (starts_like(secret, WHSEC) && !slice_starts(secret, WHSEC))
@@ -233,6 +249,8 @@ static bool read_time(const struct sign_claim *c, const char *name, int64_t *out
 static void sign_v1(const struct sign_message *m, sign_put_fn put, void *arg)
 {
 	char text[SIGN_HEX_SIZE];
+	if (m->key == NULL)
+		return;
 	sign_body(m->key, m->body, text);
 	put(arg, SLICE("X-Webhook-Signature"), slice_of(text));
 }
@@ -259,6 +277,8 @@ static bool verify_v1(struct sign_key *k, const struct sign_claim *c)
 static void sign_v2(const struct sign_message *m, sign_put_fn put, void *arg)
 {
 	char text[SIGN_HEX_SIZE];
+	if (m->key == NULL)
+		return;
 	sign_timed_body(m->key, m->timestamp_s, m->body, text);
 	put(arg, SLICE("X-Webhook-Signature"), slice_of(text));
 	put(arg, SLICE("X-Webhook-Signature-Version"), SLICE("v2"));
@@ -274,37 +294,310 @@ static bool verify_v2(struct sign_key *k, const struct sign_claim *c)
 	return has_hex(c, expected);
 }
 
+/* Writes what Standard Webhooks signs in one piece, as Ed25519 wants it. */
+static void put_signed(struct slice id, int64_t timestamp_s, struct slice body, struct buf *out)
+{
+	char text[STAMP_SIZE];
+	struct slice stamp = write_stamp(timestamp_s, text);
+	*out = BUF_INIT(id.len + stamp.len + body.len);
+	(void)buf_reserve(out, out->max); /* is the limit */
+	buf_slice(out, id);
+	buf_slice(out, stamp);
+	buf_slice(out, body);
+}
+
+/* Appends "v1a,…" of each pair to `text`, behind a space where something is there. */
+static void sign_by_pairs(const struct sign_message *m, char text[SIGNATURES_SIZE])
+{
+	struct sign_pair *const pairs[] = {m->pair, m->previous_pair};
+	unsigned char signature[ED25519_SIGNATURE_SIZE];
+	struct buf message;
+	put_signed(m->event_id, m->timestamp_s, m->body, &message);
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		size_t len = strlen(text);
+		if (pairs[i] == NULL)
+			continue;
+		ed25519_sign(pairs[i]->key, buf_view(&message), signature);
+		len += (size_t)snprintf(text + len, SIGNATURES_SIZE - len, "%sv1a,",
+		    len == 0 ? "" : " ");
+		base64_encode(signature, sizeof(signature), text + len);
+	}
+	buf_fini(&message);
+}
+
 static void sign_as_standard(const struct sign_message *m, sign_put_fn put, void *arg)
 {
-	char text[2 * SIGN_STANDARD_SIZE];
+	char text[SIGNATURES_SIZE] = "";
 	char timestamp[STR_I64_SIZE];
-	sign_standard(m->key, m->event_id, m->timestamp_s, m->body, text);
+	if (m->key != NULL)
+		sign_standard(m->key, m->event_id, m->timestamp_s, m->body, text);
 	if (m->previous_key != NULL) {
 		size_t len = strlen(text);
 		text[len] = ' ';
 		sign_standard(m->previous_key, m->event_id, m->timestamp_s, m->body,
 		    text + len + 1);
 	}
+	if ((m->schemes & SIGNATURE_ED25519) != 0 && m->pair != NULL)
+		sign_by_pairs(m, text);
 	put(arg, SLICE("webhook-id"), m->event_id);
 	put(arg, SLICE("webhook-timestamp"), str_put_i64(m->timestamp_s, timestamp));
-	put(arg, SLICE("webhook-signature"), slice_of(text));
+	if (text[0] != '\0')
+		put(arg, SLICE("webhook-signature"), slice_of(text));
+}
+
+/* What has become of the signatures of one kind that a request has. */
+struct tally {
+	unsigned seen; /* that there is a key for */
+	unsigned good;
+};
+
+/* Whether the signature "v1a,…" is by the claim's key. */
+static bool is_by_pair(const struct sign_claim *c, struct slice given, struct slice signed_)
+{
+	unsigned char raw[HTTPSIG_BYTES_MAX];
+	size_t len = 0;
+	slice_cut(&given, ',');
+	return given.len == BASE64_SIZE(ED25519_SIGNATURE_SIZE) - 1 &&
+	    base64_decode(given, raw, &len) && len == ED25519_SIGNATURE_SIZE &&
+	    ed25519_verify(c->public_key, signed_, raw);
+}
+
+/* Looks through webhook-signature for those of one kind, "v1," or "v1a,". */
+static struct tally tally_standard(struct sign_key *k, const struct sign_claim *c, bool pairs)
+{
+	char expected[SIGN_STANDARD_SIZE];
+	struct tally t = {0};
+	struct buf message = BUF_INIT(0);
+	int64_t timestamp_s = 0;
+	struct slice id = c->header(c->request, "webhook-id");
+	struct slice given = c->header(c->request, "webhook-signature");
+	struct slice kind = pairs ? SLICE("v1a,") : SLICE("v1,");
+	bool in_time = read_time(c, "webhook-timestamp", &timestamp_s);
+	if (pairs ? c->public_key == NULL : k == NULL)
+		return t;
+	if (pairs)
+		put_signed(id, timestamp_s, c->body, &message);
+	else
+		sign_standard(k, id, timestamp_s, c->body, expected);
+	while (given.len > 0) {
+		struct slice one = slice_cut(&given, ' ');
+		if (!slice_starts(one, kind))
+			continue;
+		t.seen++;
+		bool good = pairs
+		    ? t.seen <= SIGN_LABELS_MAX && is_by_pair(c, one, buf_view(&message))
+		    : str_same_secret(one, slice_of(expected));
+		t.good += good && in_time ? 1 : 0;
+	}
+	buf_fini(&message);
+	return t;
 }
 
 /* One of the signatures, separated by spaces, has to be right. */
 static bool verify_standard(struct sign_key *k, const struct sign_claim *c)
 {
-	char expected[SIGN_STANDARD_SIZE];
-	int64_t timestamp_s = 0;
-	struct slice id = c->header(c->request, "webhook-id");
-	struct slice given = c->header(c->request, "webhook-signature");
-	if (!read_time(c, "webhook-timestamp", &timestamp_s))
+	return tally_standard(k, c, false).good > 0;
+}
+
+static void sign_nothing(const struct sign_message *m, sign_put_fn put, void *arg)
+{
+	(void)m;
+	(void)put;
+	(void)arg; /* sign_as_standard() has it among the others */
+}
+
+static bool verify_ed25519(struct sign_key *k, const struct sign_claim *c)
+{
+	(void)k;
+	return tally_standard(NULL, c, true).good > 0;
+}
+
+/* How receivers tell two secrets apart: the beginning of a code that only they can make. */
+static void put_key_id(struct sign_key *k, char out[2 * KEY_ID_BYTES + 1])
+{
+	const struct slice text = SLICE("keyid");
+	unsigned char code[MAC_SIZE_MAX];
+	(void)mac_of(k->standard, &text, 1, code); /* has more than is taken */
+	str_hex(code, KEY_ID_BYTES, out);
+}
+
+/* A message's texts of RFC 9421 as they grow, label by label. */
+struct labels {
+	struct httpsig_field fields[HTTPSIG_FIELDS_MAX];
+	size_t count;
+	int64_t created_s;
+	unsigned number; /* of labels so far */
+	struct buf input;
+	struct buf signatures;
+};
+
+/* Begins the next label: appends its parameters to the input, its base to `base`. */
+static void begin_label(struct labels *l, struct slice key_id, struct slice alg,
+    struct buf *base)
+{
+	const struct httpsig_params params = {l->created_s, key_id, alg};
+	const char *before = l->number++ == 0 ? "" : ", ";
+	buf_printf(&l->input, "%ssig%u=", before, l->number);
+	buf_printf(&l->signatures, "%ssig%u=:", before, l->number);
+	size_t start = l->input.len;
+	httpsig_put_params(l->fields, l->count, &params, &l->input);
+	const struct slice text = {l->input.data + start, l->input.len - start};
+	httpsig_put_base(l->fields, l->count, text, base);
+}
+
+static void end_label(struct labels *l, const unsigned char *signature, size_t len)
+{
+	char text[BASE64_SIZE(HTTPSIG_BYTES_MAX)];
+	base64_encode(signature, len, text);
+	buf_puts(&l->signatures, text);
+	buf_putc(&l->signatures, ':');
+}
+
+static void label_by_secret(struct labels *l, struct sign_key *k)
+{
+	char key_id[2 * KEY_ID_BYTES + 1];
+	unsigned char code[MAC_SIZE_MAX];
+	struct buf base = BUF_INIT(BASE_MAX);
+	if (k == NULL)
+		return;
+	put_key_id(k, key_id);
+	begin_label(l, slice_of(key_id), SLICE("hmac-sha256"), &base);
+	const struct slice message = buf_view(&base);
+	end_label(l, code, mac_of(k->standard, &message, 1, code));
+	buf_fini(&base);
+}
+
+static void label_by_pair(struct labels *l, struct sign_pair *p)
+{
+	unsigned char signature[ED25519_SIGNATURE_SIZE];
+	struct buf base = BUF_INIT(BASE_MAX);
+	if (p == NULL)
+		return;
+	begin_label(l, slice_of(p->public_key), SLICE("ed25519"), &base);
+	ed25519_sign(p->key, buf_view(&base), signature);
+	end_label(l, signature, sizeof(signature));
+	buf_fini(&base);
+}
+
+static void sign_rfc9421(const struct sign_message *m, sign_put_fn put, void *arg)
+{
+	char digest[HTTPSIG_DIGEST_SIZE];
+	struct buf target = BUF_INIT(BASE_MAX);
+	if (m->key == NULL && m->pair == NULL)
+		return;
+	httpsig_digest(m->body, digest);
+	httpsig_put_target(m->url, &target);
+	struct labels l = {
+	    .fields = {{SLICE("@method"), SLICE("POST")},
+		{SLICE("@target-uri"), buf_view(&target)},
+		{SLICE("content-digest"), slice_of(digest)},
+		{SLICE("content-type"), m->content_type}, {SLICE("webhook-id"), m->event_id}},
+	    .count = 5,
+	    .created_s = m->timestamp_s,
+	    .input = BUF_INIT(INPUT_MAX),
+	    .signatures = BUF_INIT(INPUT_MAX),
+	};
+	label_by_secret(&l, m->key);
+	label_by_secret(&l, m->previous_key);
+	label_by_pair(&l, m->pair);
+	label_by_pair(&l, m->previous_pair);
+	panic_if(l.input.failed || l.signatures.failed, "signatures do not fit");
+	put(arg, SLICE("Signature-Input"), buf_view(&l.input));
+	put(arg, SLICE("Signature"), buf_view(&l.signatures));
+	put(arg, SLICE("Content-Digest"), slice_of(digest));
+	buf_fini(&l.input);
+	buf_fini(&l.signatures);
+	buf_fini(&target);
+}
+
+/* Finds what a component is of the claim's request. False: nothing. */
+static bool find_component(const struct sign_claim *c, struct slice name,
+    struct httpsig_field *out)
+{
+	char header[128];
+	*out = (struct httpsig_field){.name = name};
+	if (slice_eq(name, SLICE("@method")))
+		out->value = c->method;
+	else if (slice_eq(name, SLICE("@target-uri")))
+		out->value = c->target;
+	else if (name.len >= sizeof(header) || name.ptr[0] == '@')
 		return false;
-	sign_standard(k, id, timestamp_s, c->body, expected);
-	while (given.len > 0) {
-		if (str_same_secret(slice_cut(&given, ' '), slice_of(expected)))
-			return true;
+	else {
+		memcpy(header, name.ptr, name.len);
+		header[name.len] = '\0';
+		out->value = c->header(c->request, header);
 	}
-	return false;
+	return out->value.len > 0;
+}
+
+/* Whether a label signs what it has to, in time, all of which is there; then its base. */
+static bool put_claimed_base(const struct sign_claim *c, const struct httpsig_input *in,
+    struct buf *base)
+{
+	static const struct slice WANTED[] = {SLICE_INIT("@method"), SLICE_INIT("@target-uri"),
+	    SLICE_INIT("content-digest"), SLICE_INIT("webhook-id")};
+	struct httpsig_field fields[HTTPSIG_FIELDS_MAX];
+	int64_t off_s = c->now_s - in->created_s;
+	size_t wanted = 0;
+	for (size_t i = 0; i < in->count; i++) {
+		if (!find_component(c, in->names[i], &fields[i]))
+			return false;
+		for (size_t j = 0; j < sizeof(WANTED) / sizeof(WANTED[0]); j++)
+			wanted += slice_eq(in->names[i], WANTED[j]) ? 1 : 0;
+	}
+	httpsig_put_base(fields, in->count, in->text, base);
+	return wanted == sizeof(WANTED) / sizeof(WANTED[0]) && in->created_s >= 0 &&
+	    off_s <= c->window_s && off_s >= -c->window_s && !base->failed;
+}
+
+static bool is_label_good(struct sign_key *k, const struct sign_claim *c,
+    const struct httpsig_input *in)
+{
+	unsigned char given[HTTPSIG_BYTES_MAX];
+	unsigned char code[MAC_SIZE_MAX];
+	size_t len = 0;
+	struct buf base = BUF_INIT(BASE_MAX);
+	bool is_code = slice_eq(in->alg, SLICE("hmac-sha256"));
+	bool good = put_claimed_base(c, in, &base) &&
+	    httpsig_find(c->header(c->request, "Signature"), in->label, given, &len);
+	const struct slice message = buf_view(&base);
+	if (good && is_code)
+		good = str_same_secret((struct slice){(const char *)given, len},
+		    (struct slice){(const char *)code, mac_of(k->standard, &message, 1, code)});
+	else if (good)
+		good = len == ED25519_SIGNATURE_SIZE &&
+		    ed25519_verify(c->public_key, message, given);
+	buf_fini(&base);
+	return good;
+}
+
+/* Looks through Signature-Input for labels of one algorithm. */
+static struct tally tally_rfc9421(struct sign_key *k, const struct sign_claim *c, bool pairs)
+{
+	char digest[HTTPSIG_DIGEST_SIZE];
+	struct slice rest = c->header(c->request, "Signature-Input");
+	struct slice alg = pairs ? SLICE("ed25519") : SLICE("hmac-sha256");
+	struct httpsig_input in;
+	struct tally t = {0};
+	if (rest.len == 0 || (pairs ? c->public_key == NULL : k == NULL))
+		return t;
+	httpsig_digest(c->body, digest);
+	bool same = slice_eq(c->header(c->request, "Content-Digest"), slice_of(digest));
+	while (rest.len > 0) {
+		if (!httpsig_next(&rest, &in))
+			return (struct tally){.seen = 1};
+		if (!slice_eq(in.alg, alg))
+			continue;
+		t.seen++;
+		if (same && t.seen <= SIGN_LABELS_MAX && is_label_good(k, c, &in))
+			t.good++;
+	}
+	return t;
+}
+
+static bool verify_rfc9421(struct sign_key *k, const struct sign_claim *c)
+{
+	return tally_rfc9421(k, c, false).good > 0 || tally_rfc9421(k, c, true).good > 0;
 }
 
 static const struct sign_scheme STANDARD = {"standard", 0, "Standard Webhooks",
@@ -317,6 +610,11 @@ const struct sign_scheme SIGN_SCHEMES[] = {
 	verify_v1},
     {"v2", SIGNATURE_V2, "over time and body",
 	{"X-Webhook-Signature", "X-Webhook-Signature-Version"}, &STANDARD, sign_v2, verify_v2},
+    {"ed25519", SIGNATURE_ED25519, "by a key pair, in webhook-signature", {NULL}, &STANDARD,
+	sign_nothing, verify_ed25519},
+    {"rfc9421", SIGNATURE_RFC9421, "HTTP Message Signatures",
+	{"Signature", "Signature-Input", "Content-Digest"}, &STANDARD, sign_rfc9421,
+	verify_rfc9421},
 };
 
 const size_t SIGN_SCHEMES_COUNT = sizeof(SIGN_SCHEMES) / sizeof(SIGN_SCHEMES[0]);
@@ -339,19 +637,59 @@ const struct sign_scheme *sign_find_name(struct slice name)
 	return NULL;
 }
 
-void sign_put_headers(const struct sign_scheme *s, const struct sign_message *m,
-    sign_put_fn put, void *arg)
+bool sign_is_set(unsigned schemes)
 {
-	for (; s != NULL; s = s->beside)
-		s->sign(m, put, arg);
+	const unsigned one_header = SIGNATURE_V1 | SIGNATURE_V2;
+	unsigned known = 0;
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++)
+		known |= SIGN_SCHEMES[i].code;
+	return schemes != 0 && (schemes & ~known) == 0 && (schemes & one_header) != one_header;
 }
 
-/* The scheme that a request is signed with. */
+unsigned sign_read_set(struct slice names)
+{
+	unsigned schemes = 0;
+	bool ends_in_comma = names.len > 0 && names.ptr[names.len - 1] == ',';
+	while (names.len > 0) {
+		const struct sign_scheme *s = sign_find_name(
+		    slice_trim(slice_cut(&names, ',')));
+		if (s == NULL || (schemes & s->code) != 0)
+			return 0;
+		schemes |= s->code;
+	}
+	return sign_is_set(schemes) && !ends_in_comma ? schemes : 0;
+}
+
+void sign_write_set(unsigned schemes, const char *key, struct json_writer *json)
+{
+	const struct sign_scheme *only = sign_find_code(schemes);
+	if (only != NULL) {
+		json_write_cstr(json, key, only->name);
+		return;
+	}
+	json_open_array(json, key);
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		if ((schemes & SIGN_SCHEMES[i].code) != 0)
+			json_write_cstr(json, NULL, SIGN_SCHEMES[i].name);
+	}
+	json_close(json);
+}
+
+void sign_put_headers(const struct sign_message *m, sign_put_fn put, void *arg)
+{
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		if ((m->schemes & SIGN_SCHEMES[i].code) != 0)
+			SIGN_SCHEMES[i].sign(m, put, arg);
+	}
+	sign_as_standard(m, put, arg); /* goes beside each of them */
+}
+
+/* The scheme that X-Webhook-Signature is made by. */
 static const struct sign_scheme *find_claimed(const struct sign_claim *c)
 {
 	const struct sign_scheme *s = sign_find_name(
 	    c->header(c->request, "X-Webhook-Signature-Version"));
-	return s == NULL ? &SIGN_SCHEMES[0] : s;
+	return s == NULL || s->code != SIGNATURE_V2 ? &SIGN_SCHEMES[0] : s;
 }
 
 bool sign_verify(struct sign_key *k, const struct sign_claim *c)
@@ -359,15 +697,30 @@ bool sign_verify(struct sign_key *k, const struct sign_claim *c)
 	return find_claimed(c)->verify(k, c);
 }
 
+/*
+ * Whether the claim has X-Webhook-Signature, or lacks one that it should have: only what is by
+ * a key pair, or of RFC 9421, comes without.
+ */
+static bool has_own_header(const struct sign_claim *c)
+{
+	struct slice standard = c->header(c->request, "webhook-signature");
+	bool is_by_others = c->header(c->request, "Signature-Input").len > 0;
+	while (standard.len > 0)
+		is_by_others |= slice_starts(slice_cut(&standard, ' '), SLICE("v1a,"));
+	return !is_by_others || c->header(c->request, "X-Webhook-Signature").len > 0;
+}
+
 bool sign_verify_all(struct sign_key *k, const struct sign_claim *c)
 {
-	const struct sign_scheme *s = find_claimed(c);
-	bool good = s->verify(k, c);
-	for (s = s->beside; s != NULL; s = s->beside) {
-		bool is_there = c->header(c->request, s->headers[0]).len > 0;
-		good = good && (!is_there || s->verify(k, c));
+	const struct tally all[] = {tally_standard(k, c, false), tally_standard(k, c, true),
+	    tally_rfc9421(k, c, false), tally_rfc9421(k, c, true)};
+	bool found = k != NULL && has_own_header(c);
+	bool good = !found || sign_verify(k, c);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		found = found || all[i].seen > 0;
+		good = good && (all[i].seen == 0 || all[i].good > 0);
 	}
-	return good;
+	return found && good;
 }
 
 void sign_make_secret(char out[SIGN_SECRET_SIZE])
@@ -377,4 +730,71 @@ void sign_make_secret(char out[SIGN_SECRET_SIZE])
 	memcpy(out, "whsec_", 6);
 	base64_encode(raw, sizeof(raw), out + 6);
 	mem_wipe(raw, sizeof(raw));
+}
+
+void sign_make_pair(struct ed25519_pair *out)
+{
+	rnd_secret(out->seed, sizeof(out->seed));
+	ed25519_complete(out);
+}
+
+enum err sign_read_private(struct slice text, const char *field, struct ed25519_pair *out,
+    struct problem *p)
+{
+	unsigned char raw[ED25519_SEED_SIZE + ED25519_PUBLIC_SIZE + 2];
+	struct slice key = {text.ptr + WHSK.len, text.len - WHSK.len};
+	size_t len = 0;
+	bool good = slice_starts(text, WHSK) && key.len < sizeof(raw) / 3 * 4 + 1 &&
+	    base64_decode(key, raw, &len) &&
+	    (len == ED25519_SEED_SIZE || len == ED25519_SEED_SIZE + ED25519_PUBLIC_SIZE);
+	if (good) {
+		memcpy(out->seed, raw, sizeof(out->seed));
+		ed25519_complete(out);
+		good = len == ED25519_SEED_SIZE ||
+		    memcmp(raw + ED25519_SEED_SIZE, out->public_key, ED25519_PUBLIC_SIZE) == 0;
+	}
+	mem_wipe(raw, sizeof(raw));
+	if (good)
+		return OK;
+	return problem_set(p, ERR_INVALID, field,
+	    "%s must be a private key of Ed25519: whsk_ and base64 of its 32 bytes, or of "
+	    "these and its public key's 32",
+	    field);
+}
+
+enum err sign_read_public(struct slice text, const char *field,
+    unsigned char out[ED25519_PUBLIC_SIZE], struct problem *p)
+{
+	unsigned char raw[ED25519_PUBLIC_SIZE + 1];
+	struct slice key = {text.ptr + WHPK.len, text.len - WHPK.len};
+	size_t len = 0;
+	if (!slice_starts(text, WHPK) || key.len > BASE64_SIZE(ED25519_PUBLIC_SIZE) - 1 ||
+	    !base64_decode(key, raw, &len) || len != ED25519_PUBLIC_SIZE)
+		return problem_set(p, ERR_INVALID, field,
+		    "%s must be a public key of Ed25519: whpk_ and base64 of its 32 bytes",
+		    field);
+	memcpy(out, raw, ED25519_PUBLIC_SIZE);
+	return OK;
+}
+
+void sign_put_public(const unsigned char key[ED25519_PUBLIC_SIZE], char out[SIGN_PUBLIC_SIZE])
+{
+	memcpy(out, WHPK.ptr, WHPK.len);
+	base64_encode(key, ED25519_PUBLIC_SIZE, out + WHPK.len);
+}
+
+struct sign_pair *sign_pair_new(const struct ed25519_pair *pair)
+{
+	struct sign_pair *p = mem_new(sizeof(*p));
+	p->key = ed25519_key_new(pair->seed);
+	sign_put_public(pair->public_key, p->public_key);
+	return p;
+}
+
+void sign_pair_free(struct sign_pair *p)
+{
+	if (p == NULL)
+		return;
+	ed25519_key_free(p->key);
+	free(p);
 }

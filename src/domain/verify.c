@@ -440,8 +440,11 @@ static bool check_text(const struct verify *v, const struct arrival *a)
 
 static bool check_waybill(const struct verify *v, const struct arrival *a, int64_t now_ms)
 {
-	const struct sign_claim claim = {a->header, a->request, a->body, now_ms / 1000,
-	    VERIFY_TOLERANCE_DEFAULT_MS / 1000};
+	const struct sign_claim claim = {.header = a->header,
+	    .request = a->request,
+	    .body = a->body,
+	    .now_s = now_ms / 1000,
+	    .window_s = VERIFY_TOLERANCE_DEFAULT_MS / 1000};
 	for (size_t i = 0; i < v->secret_count; i++) {
 		if (sign_verify(v->secrets[i].key, &claim))
 			return true;

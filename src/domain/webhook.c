@@ -3,9 +3,11 @@
  * old forms as well.
  *
  *   version 6   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 4   the same without auth and client certificate, which end the open part and the
+ *   version 5   the same without auth and client certificate, which end the open part and the
  *               secrets
- *   version 3   the same without the key of its ordering, which stands before that
+ *   version 4   the same without key pairs, which stand before these: public keys and an expiry
+ *               in the open part, seeds in the secrets
+ *   version 3   the same without the key of its ordering, which stands before those
  *   version 2   the same without payload and filter, which stand before that
  *   version 1   the same fields without a key, the secrets among the others
  *
@@ -23,7 +25,8 @@
 
 #define VERSION 6
 #define VERSION_AUTH 6   /* the first with auth and client certificate */
-#define VERSION_KEY 4    /* the first with the key of its ordering */
+#define VERSION_PAIRS 5  /* the first with key pairs */
+#define VERSION_ORDER 4  /* the first with the key of its ordering */
 #define VERSION_FILTER 3 /* the first with payload and filter */
 #define VERSION_OPEN 1   /* knew no encryption */
 
@@ -116,18 +119,64 @@ enum err webhook_check_expiry(const struct webhook *w, const struct webhook *old
 	    "client_cert_pem has expired, or one of its certificates has");
 }
 
+static void forget_pair(struct ed25519_pair *pair)
+{
+	if (pair != NULL)
+		mem_wipe(pair, sizeof(*pair));
+	free(pair);
+}
+
+void webhook_rotate_pair(struct webhook *w, const struct ed25519_pair *pair, int64_t expires_ms)
+{
+	bool keeps = w->pair != NULL && expires_ms != 0;
+	forget_pair(w->previous_pair);
+	w->previous_pair = keeps ? w->pair : NULL;
+	w->previous_pair_expires_ms = keeps ? expires_ms : 0;
+	if (!keeps)
+		forget_pair(w->pair);
+	w->pair = NULL;
+	if (pair == NULL)
+		return;
+	w->pair = mem_new(sizeof(*pair));
+	*w->pair = *pair;
+}
+
+void webhook_complete_pair(struct webhook *w)
+{
+	bool wants = (w->signature & SIGNATURE_ED25519) != 0 ||
+	    ((w->signature & SIGNATURE_RFC9421) != 0 && w->secret == NULL);
+	if (!wants || w->pair != NULL)
+		return;
+	w->pair = mem_new(sizeof(*w->pair));
+	sign_make_pair(w->pair);
+}
+
+/* Whether what expires at `expires_ms`, 0: never was, has. */
+static bool is_over(int64_t expires_ms, int64_t now_ms)
+{
+	return expires_ms != 0 && expires_ms <= now_ms;
+}
+
 bool webhook_drop_expired(struct webhook *w, int64_t now_ms)
 {
-	if (w->previous_expires_ms == 0 || w->previous_expires_ms > now_ms)
-		return false;
-	webhook_set(&w->previous_secret, NULL);
-	w->previous_expires_ms = 0;
-	return true;
+	bool drops_secret = is_over(w->previous_expires_ms, now_ms);
+	bool drops_pair = is_over(w->previous_pair_expires_ms, now_ms);
+	if (drops_secret) {
+		webhook_set(&w->previous_secret, NULL);
+		w->previous_expires_ms = 0;
+	}
+	if (drops_pair) {
+		forget_pair(w->previous_pair);
+		w->previous_pair = NULL;
+		w->previous_pair_expires_ms = 0;
+	}
+	return drops_secret || drops_pair;
 }
 
 void webhook_drop_secrets(struct webhook *w)
 {
 	webhook_rotate_secret(w, NULL, 0);
+	webhook_rotate_pair(w, NULL, 0);
 	webhook_clear_headers(w);
 	webhook_auth_free(w->auth);
 	w->auth = NULL;
@@ -142,6 +191,8 @@ void webhook_free(struct webhook *w)
 	webhook_clear_headers(w);
 	mem_forget(w->secret);
 	mem_forget(w->previous_secret);
+	forget_pair(w->pair);
+	forget_pair(w->previous_pair);
 	webhook_auth_free(w->auth);
 	free(w->client_cert_pem);
 	mem_forget(w->client_key_pem);
@@ -202,6 +253,19 @@ static void encode_lists(const struct webhook *w, struct buf *out)
 		put_i64(out, w->retry->wait_ms[i]);
 }
 
+static struct slice public_of(const struct ed25519_pair *pair)
+{
+	return pair == NULL
+	    ? SLICE("")
+	    : (struct slice){(const char *)pair->public_key, sizeof(pair->public_key)};
+}
+
+static struct slice seed_of(const struct ed25519_pair *pair)
+{
+	return pair == NULL ? SLICE("")
+			    : (struct slice){(const char *)pair->seed, sizeof(pair->seed)};
+}
+
 static void encode_open(const struct webhook *w, struct buf *out)
 {
 	uint64_t rate = 0;
@@ -228,6 +292,9 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_text(out, w->filter == NULL ? SLICE("") : filter_json(w->filter));
 	put_u32(out, w->unordered);
 	put_text(out, w->key == NULL ? SLICE("") : lane_key_json(w->key));
+	put_text(out, public_of(w->pair));
+	put_text(out, public_of(w->previous_pair));
+	put_i64(out, w->previous_pair_expires_ms);
 	webhook_auth_encode(w->auth, out);
 	put_i64(out, w->client_cert_expires_ms);
 }
@@ -238,6 +305,8 @@ static void encode_secrets(const struct webhook *w, struct buf *out)
 	put_text(out, slice_of(w->previous_secret));
 	for (size_t i = 0; i < w->header_count; i++)
 		put_text(out, slice_of(w->headers[i].value));
+	put_text(out, seed_of(w->pair));
+	put_text(out, seed_of(w->previous_pair));
 	put_text(out, w->auth == NULL ? SLICE("") : slice_of(w->auth->secret));
 	put_text(out, slice_of(w->client_cert_pem));
 	put_text(out, slice_of(w->client_key_pem));
@@ -248,7 +317,7 @@ static void reserve_secrets(struct buf *b)
 {
 	size_t bytes = 2 * (2 + WEBHOOK_SECRET_MAX) + WEBHOOK_HEADERS_MAX * 2 +
 	    WEBHOOK_HEADERS_BYTES_MAX + 2 + AUTH_SECRET_MAX + 2 + WEBHOOK_CERT_MAX + 2 +
-	    WEBHOOK_KEY_MAX;
+	    WEBHOOK_KEY_MAX + 2 * (2 + ED25519_SEED_SIZE);
 	*b = BUF_INIT(bytes);
 	(void)buf_reserve(b, bytes); /* is the limit */
 }
@@ -369,6 +438,33 @@ static void decode_order(struct reader *r, struct webhook *w)
 	r->failed = w->key == NULL || w->fifo;
 }
 
+/* Reads a public key, or that there is none; the seed comes with the secrets. */
+static struct ed25519_pair *decode_public(struct reader *r)
+{
+	struct slice key = get_text(r);
+	r->failed = r->failed || (key.len > 0 && key.len != ED25519_PUBLIC_SIZE);
+	if (key.len == 0 || r->failed)
+		return NULL;
+	struct ed25519_pair *pair = mem_new(sizeof(*pair));
+	memcpy(pair->public_key, key.ptr, key.len);
+	return pair;
+}
+
+static void decode_seed(struct reader *r, struct ed25519_pair *pair)
+{
+	struct slice seed = get_text(r);
+	r->failed = r->failed || seed.len != (pair == NULL ? 0 : ED25519_SEED_SIZE);
+	if (pair != NULL && !r->failed)
+		memcpy(pair->seed, seed.ptr, seed.len);
+}
+
+static void decode_pairs(struct reader *r, struct webhook *w)
+{
+	w->pair = decode_public(r);
+	w->previous_pair = decode_public(r);
+	w->previous_pair_expires_ms = get_i64(r);
+}
+
 static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t flags)
 {
 	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
@@ -385,7 +481,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	w->tls_insecure = (flags & FLAG_INSECURE) != 0;
 	w->retry = (flags & FLAG_RETRY) != 0 ? mem_new(sizeof(*w->retry)) : NULL;
 	w->signature = get_u8(r);
-	r->failed = r->failed || sign_find_code(w->signature) == NULL;
+	r->failed = r->failed || !sign_is_set(w->signature) ||
+	    (version < VERSION_PAIRS && w->signature > SIGNATURE_V2);
 	w->number = get_u64(r);
 	struct slice id = get_bytes(r, UUID_SIZE);
 	memcpy(w->id.bytes, id.ptr, id.len);
@@ -409,8 +506,10 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	decode_lists(r, w, version);
 	if (version >= VERSION_FILTER)
 		decode_filter(r, w);
-	if (version >= VERSION_KEY)
+	if (version >= VERSION_ORDER)
 		decode_order(r, w);
+	if (version >= VERSION_PAIRS)
+		decode_pairs(r, w);
 	if (version >= VERSION_AUTH) {
 		w->auth = webhook_auth_decode(r);
 		w->client_cert_expires_ms = get_i64(r);
@@ -446,6 +545,10 @@ static enum err decode_secrets(struct reader *r, const struct rest *rest)
 	decode_shared_secrets(r, w, rest->flags);
 	for (size_t i = 0; i < w->header_count && !r->failed; i++)
 		w->headers[i].value = copy_text(r);
+	if (rest->version >= VERSION_PAIRS) {
+		decode_seed(r, w->pair);
+		decode_seed(r, w->previous_pair);
+	}
 	if (rest->version >= VERSION_AUTH)
 		decode_own_secrets(r, w);
 	return r->failed || r->left != 0 ? ERR_CORRUPT : OK;

@@ -63,9 +63,12 @@ struct webhook {
 	size_t event_count;
 	struct filter *filter; /* NULL: what `events` lets through */
 	enum payload payload;
-	char *secret;                /* NULL where there is none */
-	char *previous_secret;       /* signs as well until it expires; NULL: none */
-	int64_t previous_expires_ms; /* wall; 0: none */
+	char *secret;                       /* NULL where there is none */
+	char *previous_secret;              /* signs as well until it expires; NULL: none */
+	int64_t previous_expires_ms;        /* wall; 0: none */
+	struct ed25519_pair *pair;          /* NULL where there is none */
+	struct ed25519_pair *previous_pair; /* as with the secrets */
+	int64_t previous_pair_expires_ms;   /* wall; 0: none */
 	char *ca_pem; /* authorities for this receiver alone; NULL: the configured ones */
 	struct webhook_auth *auth; /* how it shows who it is; NULL: not at all */
 	char *client_cert_pem;     /* the same in TLS: its certificate and others that lead */
@@ -82,7 +85,7 @@ struct webhook {
 	int64_t failing_since_ms; /* wall; nothing has succeeded since; 0: it does not fail */
 	uint32_t timeout_ms;
 	uint32_t max_in_flight;
-	enum signature signature;
+	unsigned signature; /* a set of enum signature */
 	/*
 	 * Not 0 while its queue is not in the order that is wanted: how often that was changed
 	 * since it was. Nothing of it starts meanwhile.
@@ -130,10 +133,7 @@ bool webhook_wants(const struct webhook *w, struct slice event);
 /* Replaces the string `*field` by a copy of `text`, or by NULL. */
 void webhook_set(char **field, const char *text);
 
-/*
- * Says in `p` why it cannot be enabled, where that is so: ERR_INVALID, as this version does not
- * take its filter.
- */
+/* ERR_INVALID, in words, where it cannot be enabled: this version does not take its filter. */
 MUST_CHECK enum err webhook_check_enable(const struct webhook *w, struct problem *p);
 
 /* Sets enabled, or disabled with a reason; `reason` is NULL for enabled. */
@@ -144,11 +144,11 @@ void webhook_set_enabled(struct webhook *w, const char *reason);
  * where that is 0.
  */
 void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expires_ms);
+/* The same of its key pair, which is copied; NULL: it has none. */
+void webhook_rotate_pair(struct webhook *w, const struct ed25519_pair *pair,
+    int64_t expires_ms);
 
-/*
- * Sets by which certificate it shows in TLS who it is, in PEM, and when the first certificate
- * of that expires, wall, not 0; NULL, NULL and 0: none.
- */
+/* Sets its certificate in TLS, in PEM, and when that expires, wall, not 0; all none, or 0. */
 void webhook_set_identity(struct webhook *w, const char *cert_pem, const char *key_pem,
     int64_t expires_ms);
 
@@ -159,7 +159,10 @@ void webhook_set_identity(struct webhook *w, const char *cert_pem, const char *k
 MUST_CHECK enum err webhook_check_expiry(const struct webhook *w, const struct webhook *old,
     int64_t now_ms, struct problem *p);
 
-/* Wipes the previous secret where it has expired at `now_ms`, wall. Whether there was one. */
+/* Draws a key pair where it has none and ed25519, or rfc9421 without a secret, wants one. */
+void webhook_complete_pair(struct webhook *w);
+
+/* Wipes the previous secret and pair, if expired at `now_ms`, wall. Whether there was one. */
 bool webhook_drop_expired(struct webhook *w, int64_t now_ms);
 
 /* Wipes the secrets, and empties the custom headers and all by which it shows who it is. */

@@ -218,6 +218,27 @@ static enum err apply_auth(struct webhook *w, const cJSON *value,
 	return webhook_json_take_auth(w, value, p);
 }
 
+static enum err apply_private(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	struct ed25519_pair pair;
+	(void)rules;
+	if (cJSON_IsNull(value)) {
+		webhook_rotate_pair(w, NULL, 0); /* one that is wanted is drawn at the end */
+		return OK;
+	}
+	if (!cJSON_IsString(value))
+		return bad(p, "private_key", "null or a string");
+	if (strcmp(value->valuestring, WEBHOOK_MASK) == 0)
+		return problem_set(p, ERR_INVALID, "private_key",
+		    "this is the mask that answers show; leave it out to keep the key");
+	enum err err = sign_read_private(slice_of(value->valuestring), "private_key", &pair, p);
+	if (err == OK)
+		webhook_rotate_pair(w, &pair, 0);
+	mem_wipe(&pair, sizeof(pair));
+	return err;
+}
+
 static enum err unknown_signature(struct problem *p)
 {
 	struct buf known = BUF_INIT(sizeof(p->message));
@@ -226,26 +247,42 @@ static enum err unknown_signature(struct problem *p)
 		const char *before = i == 0 ? "" : is_last ? " or " : ", ";
 		buf_printf(&known, "%s\"%s\"", before, SIGN_SCHEMES[i].name);
 	}
+	buf_puts(&known, ", or an array of these, of v1 and v2 one at most");
 	enum err err = bad(p, "signature", buf_cstr(&known));
 	buf_fini(&known);
 	return err;
 }
 
 /* What a webhook signs with that does not say how. */
-static const struct sign_scheme *standard_scheme(const struct webhook_rules *rules)
+static unsigned standard_schemes(const struct webhook_rules *rules)
 {
-	return rules->signature == NULL ? &SIGN_SCHEMES[0] : rules->signature;
+	return rules->signature == 0 ? SIGN_SCHEMES[0].code : rules->signature;
+}
+
+/* The scheme that a string names, as a set; 0: none. */
+static unsigned named_scheme(const cJSON *value)
+{
+	const struct sign_scheme *s = cJSON_IsString(value)
+	    ? sign_find_name(slice_of(value->valuestring))
+	    : NULL;
+	return s == NULL ? 0 : s->code;
 }
 
 static enum err apply_signature(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
-	const char *text = cJSON_IsString(value) ? value->valuestring : "";
-	const struct sign_scheme *scheme = cJSON_IsNull(value) ? standard_scheme(rules)
-							       : sign_find_name(slice_of(text));
-	if (scheme == NULL)
+	unsigned schemes = cJSON_IsNull(value) ? standard_schemes(rules) : named_scheme(value);
+	const cJSON *list = cJSON_IsArray(value) ? value : NULL;
+	const cJSON *item = NULL;
+	cJSON_ArrayForEach(item, list)
+	{
+		if (named_scheme(item) == 0)
+			return unknown_signature(p);
+		schemes |= named_scheme(item);
+	}
+	if (!sign_is_set(schemes))
 		return unknown_signature(p);
-	w->signature = scheme->code;
+	w->signature = schemes;
 	return OK;
 }
 
@@ -444,6 +481,7 @@ static const struct field FIELDS[] = {
     {"filter", apply_no_filter},
     {"payload", apply_payload},
     {"secret", apply_secret},
+    {"private_key", apply_private},
     {"headers", apply_headers},
     {"auth", apply_auth},
     {"signature", apply_signature},
@@ -487,8 +525,8 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 	    member->string);
 	return problem_set(p, ERR_INVALID, field,
 	    "unknown or read-only field; allowed are url, events, events_strict, filter, "
-	    "payload, secret, headers, auth, signature, timeout_ms, max_in_flight, ordering, "
-	    "rate_limit, retry, description, ca_pem, tls_verify, "
+	    "payload, secret, private_key, headers, auth, signature, timeout_ms, "
+	    "max_in_flight, ordering, rate_limit, retry, description, ca_pem, tls_verify, "
 	    "client_cert_pem, client_key_pem, enabled");
 }
 
@@ -625,60 +663,111 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 		err = check_together(w, p);
 	if (err == OK && w->enabled)
 		err = webhook_check_enable(w, p);
+	if (err == OK)
+		webhook_complete_pair(w);
 out:
 	discard(object, &canonical);
 	return err;
 }
 
-/* Takes the body of a rotation apart into a temporary webhook's secret and the overlap. */
-static enum err apply_rotation(const cJSON *object, struct webhook *w,
-    const struct webhook_rules *rules, int64_t now_ms, struct problem *p)
+/* What a rotation's body says. */
+struct rotation {
+	const cJSON *given; /* the new secret or key; NULL: is to be made */
+	int64_t expires_ms; /* of what it replaces, wall; 0: at once */
+};
+
+/* Takes the body of a rotation apart, whose member `name` has what is given. */
+static enum err read_rotation(const cJSON *object, const char *name,
+    const struct webhook_rules *rules, int64_t now_ms, struct rotation *out, struct problem *p)
 {
-	const cJSON *secret = cJSON_GetObjectItemCaseSensitive(object, "secret");
+	const cJSON *given = cJSON_GetObjectItemCaseSensitive(object, name);
 	const cJSON *overlap = cJSON_GetObjectItemCaseSensitive(object, "overlap_seconds");
 	uint32_t overlap_s = OVERLAP_DEFAULT_S;
-	char made[SIGN_SECRET_SIZE];
-	int known = (secret != NULL ? 1 : 0) + (overlap != NULL ? 1 : 0);
+	int known = (given != NULL ? 1 : 0) + (overlap != NULL ? 1 : 0);
 	if (cJSON_GetArraySize(object) != known && !rules->ignores_unknown)
-		return problem_set(p, ERR_INVALID, "",
-		    "allowed are secret and overlap_seconds");
+		return problem_set(p, ERR_INVALID, "", "allowed are %s and overlap_seconds",
+		    name);
 	if (overlap != NULL &&
 	    !read_integer(overlap, 0, OVERLAP_MAX_S, OVERLAP_DEFAULT_S, &overlap_s))
 		return bad(p, "overlap_seconds", "null or an integer from 0 to 2592000");
-	bool makes = secret == NULL || cJSON_IsNull(secret);
+	out->given = given == NULL || cJSON_IsNull(given) ? NULL : given;
+	out->expires_ms = overlap_s == 0 ? 0 : now_ms + (int64_t)overlap_s * 1000;
+	return OK;
+}
+
+/* Reads what is given by way of a temporary webhook, whose field it becomes. */
+static enum err rotate_secret(struct webhook *w, const struct rotation *to,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	char made[SIGN_SECRET_SIZE];
 	struct webhook *probe = webhook_new();
 	enum err err = OK;
-	if (makes)
+	if (to->given == NULL)
 		sign_make_secret(made);
 	else
-		err = apply_secret(probe, secret, rules, p);
+		err = apply_secret(probe, to->given, rules, p);
 	if (err == OK)
-		webhook_rotate_secret(w, makes ? made : probe->secret,
-		    overlap_s == 0 ? 0 : now_ms + (int64_t)overlap_s * 1000);
+		webhook_rotate_secret(w, to->given == NULL ? made : probe->secret,
+		    to->expires_ms);
 	webhook_free(probe);
 	mem_wipe(made, sizeof(made));
+	return err;
+}
+
+static enum err rotate_pair(struct webhook *w, const struct rotation *to,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	struct ed25519_pair made;
+	struct webhook *probe = webhook_new();
+	enum err err = OK;
+	if (to->given == NULL)
+		sign_make_pair(&made);
+	else
+		err = apply_private(probe, to->given, rules, p);
+	if (err == OK)
+		webhook_rotate_pair(w, to->given == NULL ? &made : probe->pair, to->expires_ms);
+	webhook_free(probe);
+	mem_wipe(&made, sizeof(made));
+	return err;
+}
+
+typedef enum err (*rotate_fn)(struct webhook *w, const struct rotation *to,
+    const struct webhook_rules *rules, struct problem *p);
+
+static enum err apply_rotation(struct webhook *w, struct slice body, const char *name,
+    rotate_fn rotate, const struct webhook_rules *rules, int64_t now_ms, struct problem *p)
+{
+	struct buf canonical = BUF_INIT(WEBHOOK_RECORD_MAX);
+	struct rotation to;
+	cJSON *object = NULL;
+	enum err err = read_strictly(body.len == 0 ? SLICE("{}") : body, &canonical, p);
+	if (err == OK) {
+		object = parse(&canonical, p);
+		err = object == NULL ? ERR_INVALID
+				     : read_rotation(object, name, rules, now_ms, &to, p);
+	}
+	if (err == OK)
+		err = rotate(w, &to, rules, p);
+	discard(object, &canonical);
 	return err;
 }
 
 enum err webhook_apply_rotation(struct webhook *w, struct slice body,
     const struct webhook_rules *rules, int64_t now_ms, struct problem *p)
 {
-	struct buf canonical = BUF_INIT(WEBHOOK_RECORD_MAX);
-	cJSON *object = NULL;
-	enum err err = read_strictly(body.len == 0 ? SLICE("{}") : body, &canonical, p);
-	if (err == OK) {
-		object = parse(&canonical, p);
-		err = object == NULL ? ERR_INVALID
-				     : apply_rotation(object, w, rules, now_ms, p);
-	}
-	discard(object, &canonical);
-	return err;
+	return apply_rotation(w, body, "secret", rotate_secret, rules, now_ms, p);
+}
+
+enum err webhook_apply_key_rotation(struct webhook *w, struct slice body,
+    const struct webhook_rules *rules, int64_t now_ms, struct problem *p)
+{
+	return apply_rotation(w, body, "private_key", rotate_pair, rules, now_ms, p);
 }
 
 void webhook_set_defaults(struct webhook *w, const struct webhook_rules *rules)
 {
 	w->timeout_ms = rules->timeout_ms;
-	w->signature = standard_scheme(rules)->code;
+	w->signature = standard_schemes(rules);
 }
 
 enum err webhook_check(const struct webhook *w, struct problem *p)
@@ -739,6 +828,24 @@ static void write_rate(const struct webhook *w, struct json_writer *json)
 		json_write_null(json, "rate_limit");
 }
 
+static void write_public(const struct ed25519_pair *pair, const char *key,
+    struct json_writer *json)
+{
+	char text[SIGN_PUBLIC_SIZE];
+	if (pair != NULL)
+		sign_put_public(pair->public_key, text);
+	json_write_cstr(json, key, pair == NULL ? NULL : text);
+}
+
+void webhook_write_public(const struct webhook *w, int64_t now_ms, struct json_writer *json)
+{
+	bool overlaps = w->previous_pair_expires_ms > now_ms;
+	write_public(w->pair, "public_key", json);
+	write_public(overlaps ? w->previous_pair : NULL, "previous_public_key", json);
+	json_write_time_or_null(json, "previous_key_expires_at",
+	    overlaps ? w->previous_pair_expires_ms : 0);
+}
+
 void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_ms,
     struct json_writer *json)
 {
@@ -758,7 +865,9 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	json_write_cstr(json, "disabled_reason", w->disabled_reason);
 	write_headers(w, json);
 	webhook_json_write_auth(w->auth, json);
-	json_write_cstr(json, "signature", sign_find_code(w->signature)->name);
+	sign_write_set(w->signature, "signature", json);
+	json_write_cstr(json, "private_key", w->pair == NULL ? NULL : WEBHOOK_MASK);
+	webhook_write_public(w, now_ms, json);
 	json_write_u64(json, "timeout_ms", w->timeout_ms);
 	json_write_u64(json, "max_in_flight", w->max_in_flight);
 	write_ordering(w, json);

@@ -14,10 +14,10 @@ struct webhook_rules {
 	char *const
 	    *extra_events; /* event names beyond the contract's that may be subscribed to */
 	size_t extra_event_count;
-	uint32_t timeout_ms;                 /* of a new webhook that does not name its own */
-	const struct sign_scheme *signature; /* the same; NULL: the first of SIGN_SCHEMES */
-	bool ignores_unknown;                /* what no field is called is passed over */
-	bool any_event;                      /* names that nobody knows may be subscribed to */
+	uint32_t timeout_ms;  /* of a new webhook that does not name its own */
+	unsigned signature;   /* the same, a set; 0: the first of SIGN_SCHEMES */
+	bool ignores_unknown; /* what no field is called is passed over */
+	bool any_event;       /* names that nobody knows may be subscribed to */
 };
 
 /* Gives a new webhook what the rules have for one that says nothing. */
@@ -41,6 +41,10 @@ MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
 MUST_CHECK enum err webhook_apply_rotation(struct webhook *w, struct slice body,
     const struct webhook_rules *rules, int64_t now_ms, struct problem *p);
 
+/* The same of a rotate-key call, {"private_key"?,"overlap_seconds"?}, for its key pair. */
+MUST_CHECK enum err webhook_apply_key_rotation(struct webhook *w, struct slice body,
+    const struct webhook_rules *rules, int64_t now_ms, struct problem *p);
+
 /* Checks what no single field shows: that there is a url. ERR_INVALID. */
 MUST_CHECK enum err webhook_check(const struct webhook *w, struct problem *p);
 
@@ -56,5 +60,8 @@ enum webhook_form {
  */
 void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_ms,
     struct json_writer *json);
+
+/* Writes "public_key" and, while it lasts at `now_ms`, wall, what is known of the previous. */
+void webhook_write_public(const struct webhook *w, int64_t now_ms, struct json_writer *json);
 
 #endif

@@ -8,10 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 
 #define SECRET_MIN 4 /* bytes: of a shorter one anything might be a part */
 #define WORD_MIN 8   /* the same of a header's word: "Bearer" is none */
+
+/* in base64, the longer of both forms; see sign_read_private() */
+#define PAIR_TEXT_SIZE BASE64_SIZE(sizeof(struct ed25519_pair))
 
 struct word {
 	struct slice text;
@@ -23,6 +27,8 @@ struct words {
 	struct word *list; /* sorted */
 	size_t count;
 	size_t room;
+	char pairs[4][PAIR_TEXT_SIZE]; /* the private keys, as they may be written */
+	size_t pair_count;
 };
 
 static void add(struct words *w, struct slice text, size_t min)
@@ -78,6 +84,17 @@ static void order(struct words *w)
 	w->count = kept;
 }
 
+/* Adds both forms of a private key, each without "whsk_". */
+static void add_pair(struct words *words, const struct ed25519_pair *pair)
+{
+	const size_t forms[] = {sizeof(pair->seed), sizeof(*pair)};
+	for (size_t i = 0; pair != NULL && i < sizeof(forms) / sizeof(forms[0]); i++) {
+		char *text = words->pairs[words->pair_count++];
+		base64_encode(pair, forms[i], text);
+		add(words, slice_of(text), SECRET_MIN);
+	}
+}
+
 static void add_each(struct words *words, struct slice rest)
 {
 	while (rest.len > 0)
@@ -88,6 +105,8 @@ static void gather(struct words *words, const struct webhook *w, struct slice se
 {
 	add(words, slice_of(w->secret), SECRET_MIN);
 	add(words, slice_of(w->previous_secret), SECRET_MIN);
+	add_pair(words, w->pair);
+	add_pair(words, w->previous_pair);
 	for (size_t i = 0; i < w->header_count; i++)
 		add_each(words, slice_of(w->headers[i].value));
 	if (w->auth != NULL) {
@@ -147,6 +166,7 @@ size_t webhook_mask(const struct webhook *w, struct slice sent, struct slice tex
 		text.ptr += taken;
 		text.len -= taken;
 	}
+	mem_wipe(words.pairs, sizeof(words.pairs));
 	free(words.list);
 	return len;
 }

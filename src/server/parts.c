@@ -37,7 +37,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .rules = {.extra_events = s->config.extra_events.items,
 		.extra_event_count = s->config.extra_events.count,
 		.timeout_ms = (uint32_t)s->config.timeout_ms,
-		.signature = sign_find_name(slice_of(s->config.default_signature)),
+		.signature = sign_read_set(slice_of(s->config.default_signature)),
 		.ignores_unknown = s->config.unknown_fields == 1},
 	    .inbound = s->inbound,
 	    .origins = {.origins = s->config.cors_origins.items,

@@ -94,7 +94,7 @@ static bool is_monitor(const char *item)
 
 static bool is_signature(const char *text)
 {
-	return sign_find_name(slice_of(text)) != NULL;
+	return sign_read_set(slice_of(text)) != 0;
 }
 
 static bool is_secret(const char *text)
@@ -234,7 +234,8 @@ const struct setting SETTINGS[] = {
     {.name = "timeout_ms", KIND_INTEGER, AT(timeout_ms), "5000",
 	"an integer from 100 to 30000", WEBHOOK_TIMEOUT_MIN_MS, WEBHOOK_TIMEOUT_MAX_MS},
     {.name = "default_signature", KIND_TEXT, AT(default_signature), "v1",
-	"v1 or v2", .is_item = is_signature},
+	"v1, v2, ed25519 or rfc9421, or several with commas, of v1 and v2 one",
+	.is_item = is_signature},
     {.name = "unknown_fields", KIND_CHOICE, AT(unknown_fields), "refuse",
 	"refuse or ignore", .choices = UNKNOWN},
     {.name = "expire", KIND_EXPIRIES, AT(expiries),

@@ -38,6 +38,13 @@ struct list {
 	uint64_t steps; /* of the filters of all its webhooks */
 };
 
+/* The webhooks that have a key pair, ascending by number; and by their ids. */
+struct keyed {
+	struct webhook **webhooks;
+	size_t count;
+	struct map *by_id;
+};
+
 struct registry {
 	struct map *by_number;
 	struct map *by_session; /* its list; none is empty */
@@ -46,6 +53,7 @@ struct registry {
 	bool is_loading;            /* in_order is put in order at the end */
 	const struct list *for_all; /* of `by_session`, SESSION_ALL's; NULL: it is not there */
 	struct list retired;
+	struct keyed keyed;
 	struct buf *decoded;  /* strings of the event that filters are asked about */
 	uint64_t last_number; /* without WEBHOOK_FOR_ALL */
 	struct registry_figures figures;
@@ -56,6 +64,7 @@ struct registry *registry_new(void)
 	struct registry *reg = mem_new(sizeof(*reg));
 	reg->by_number = map_new();
 	reg->by_session = map_new();
+	reg->keyed.by_id = map_new();
 	reg->decoded = mem_new(sizeof(*reg->decoded));
 	*reg->decoded = BUF_INIT(SIZE_MAX); /* no more than the event has bytes */
 	return reg;
@@ -96,6 +105,8 @@ void registry_free(struct registry *reg)
 	map_free(reg->by_number);
 	free(reg->in_order);
 	free(reg->retired.webhooks);
+	map_free(reg->keyed.by_id);
+	free(reg->keyed.webhooks);
 	buf_fini(reg->decoded);
 	free(reg->decoded);
 	free(reg);
@@ -276,6 +287,59 @@ static void order_all(struct registry *reg)
 		    compare_sessions);
 }
 
+/* How many of `list`, ascending by number, are not behind `number`. */
+static size_t not_behind(struct webhook *const *list, size_t count, uint64_t number)
+{
+	size_t low = 0;
+	size_t high = count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (list[middle]->number <= number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Lets `w` take the place of `old` among those that have a key pair; either may be NULL. */
+static void index_keyed(struct keyed *k, const struct webhook *old, struct webhook *w)
+{
+	bool was = old != NULL && old->pair != NULL && !old->deleted;
+	bool is = w != NULL && w->pair != NULL && !w->deleted;
+	if (!was && !is)
+		return;
+	size_t at = not_behind(k->webhooks, k->count, was ? old->number : w->number);
+	at -= was ? 1 : 0;
+	if (was && !is) {
+		k->count--;
+		memmove(k->webhooks + at, k->webhooks + at + 1, (k->count - at) * sizeof(w));
+		(void)map_del(k->by_id, old->id.bytes, UUID_SIZE); /* is `old` */
+		return;
+	}
+	if (!was) {
+		k->webhooks = mem_resize(k->webhooks, k->count + 1, sizeof(w));
+		memmove(k->webhooks + at + 1, k->webhooks + at, (k->count - at) * sizeof(w));
+		k->count++;
+	}
+	k->webhooks[at] = w;
+	map_put(k->by_id, w->id.bytes, UUID_SIZE, w);
+}
+
+struct webhook *const *registry_keyed_behind(const struct registry *reg, uint64_t number,
+    size_t *count)
+{
+	const struct keyed *k = &reg->keyed;
+	size_t at = not_behind(k->webhooks, k->count, number);
+	*count = k->count - at;
+	return *count == 0 ? NULL : k->webhooks + at;
+}
+
+struct webhook *registry_find_keyed(const struct registry *reg, const struct uuid *id)
+{
+	return map_get(reg->keyed.by_id, id->bytes, UUID_SIZE);
+}
+
 static void list_add(struct registry *reg, struct webhook *w)
 {
 	struct list *l = list_of(reg, w);
@@ -350,6 +414,7 @@ void registry_set(struct registry *reg, struct webhook *w)
 		list_add(reg, w);
 	}
 	map_put(reg->by_number, &w->number, sizeof(w->number), w);
+	index_keyed(&reg->keyed, old, w);
 	count_webhook(reg, old, false);
 	count_webhook(reg, w, true);
 	if ((w->number & ~WEBHOOK_FOR_ALL) > reg->last_number)
@@ -395,6 +460,7 @@ void registry_drop(struct registry *reg, uint64_t number)
 	if (w == NULL)
 		return;
 	count_webhook(reg, w, false);
+	index_keyed(&reg->keyed, w, NULL);
 	list_remove(reg, w);
 	webhook_free(w);
 }
@@ -426,15 +492,7 @@ struct webhook *const *registry_behind(const struct registry *reg, struct slice 
     uint64_t number, size_t *count)
 {
 	struct webhook *const *all = registry_session(reg, session, count);
-	size_t low = 0;
-	size_t high = *count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (all[middle]->number <= number)
-			low = middle + 1;
-		else
-			high = middle;
-	}
+	size_t low = not_behind(all, *count, number);
 	*count -= low;
 	return *count == 0 ? NULL : all + low;
 }

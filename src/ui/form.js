@@ -121,6 +121,21 @@ async function tryFilter(session, w, filter, box) {
 				.map((part) => part.field).join(", "))))));
 }
 
+/* A box for each scheme; those of `is`, a name or a list, are ticked. read() gives the same. */
+function schemes(is, known) {
+	const boxes = known.map(({name, summary}) => [name, h("input", {type: "checkbox", value: name,
+		checked: [is].flat().includes(name)}), summary]);
+	return {
+		element: h("fieldset", {id: "f-signature", "data-field": "signature"}, h("legend", null, "Signature"), boxes.map(([name, box, summary]) =>
+			h("label", {class: "tick"}, box, ` ${name}, ${summary}`)),
+			h("p", {class: "note"}, "Of v1 and v2 one. A key pair is drawn where one is wanted; its public key is shown then.")),
+		read: () => {
+			const names = boxes.filter(([, box]) => box.checked).map(([name]) => name);
+			return names.length === 1 ? names[0] : names;
+		},
+	};
+}
+
 /* Registers a webhook, or changes `w`: only what differs is sent. Resolves to it, or null. */
 export async function editWebhook(session, w) {
 	if (asking)
@@ -139,7 +154,7 @@ export async function editWebhook(session, w) {
 		["cloudevents", "a CloudEvent"]]);
 	const secret = text("", {placeholder: w?.secret ? "unchanged" : "none"});
 	const description = text(is.description, {maxlength: 500});
-	const signature = choice(is.signature, can.signatures.map(({name, summary}) => [name, `${name}, ${summary}`]));
+	const signature = schemes(is.signature, can.signatures);
 	const ordering = choice(is.ordering.key === undefined ? is.ordering : "key", [["none", "none, as fast as possible"],
 		["fifo", "fifo, one after the other"], ["key", "so within a key, others beside"]]);
 	const key = text(is.ordering.key ?? "/data/chat", {spellcheck: "false", maxlength: 512});
@@ -168,7 +183,7 @@ export async function editWebhook(session, w) {
 		filter: readJson(filter.value, "filter"),
 		description: description.value || null,
 		payload: payload.value,
-		signature: signature.value,
+		signature: signature.read(),
 		ordering: ordering.value === "key" ? {key: key.value} : ordering.value,
 		timeout_ms: number(timeout.value),
 		max_in_flight: number(inFlight.value),
@@ -214,7 +229,7 @@ export async function editWebhook(session, w) {
 			field("timeout_ms", "Time-out, ms", timeout, "100 to 30 000."),
 			field("max_in_flight", "At once, at most", inFlight, "1 to 256."),
 			field("rate_limit", "Attempts a second, at most", limit, "Empty: as many as it takes."),
-			field("signature", "Signature", signature, "The form of X-Webhook-Signature."),
+			signature.element,
 			field("tls_verify", "Certificate", verify, "Not checked: whoever is in between can read and answer."),
 			field("ca_pem", "Authorities, PEM", pem, "In place of the system's, for this receiver."),
 			field("client_cert_pem", "Client certificate, PEM", cert, is.client_cert_expires_at

@@ -27,6 +27,8 @@ import urllib.parse
 from dataclasses import dataclass
 
 import requests
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from requests.structures import CaseInsensitiveDict
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -887,17 +889,55 @@ def sign_standard(secret, message_id, timestamp, body):
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
-def verify(request, secret, signature="v1"):
-    """Asserts that each of the request's signatures is the one that `secret` makes."""
+def is_by_pair(public_key, signature, message):
+    """Whether Ed25519's `signature`, base64, is by the pair of `public_key`, whpk_…."""
+    key = ed25519.Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key[len("whpk_"):]))
+    try:
+        key.verify(base64.b64decode(signature), message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def rfc9421_base(request, label, url):
+    """The text that the label of RFC 9421 signs, after its section 2.5; a request to `url`."""
+    digest = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
+    assert request.header("Content-Digest") == f"sha-256=:{digest}:"
+    params = re.search(rf"\b{label}=(\(.*?\)[^,]*)", request.header("Signature-Input")).group(1)
+    derived = {"@method": request.method, "@target-uri": url}
+    names = re.findall(r'"([^"]+)"', params.split(")")[0])
+    lines = [f'"{name}": {derived.get(name) or request.header(name)}' for name in names]
+    return "\n".join([*lines, f'"@signature-params": {params}']).encode()
+
+
+def verify_rfc9421(request, secret):
+    url = f"http://{request.header('Host')}{request.path}"
+    key = base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
+    code = hmac.new(key, rfc9421_base(request, "sig1", url), hashlib.sha256).digest()
+    assert request.header("Signature") == f"sig1=:{base64.b64encode(code).decode()}:"
+
+
+def verify(request, secret, signature="v1", public_key=None):
+    """
+    Asserts that each of the request's signatures is the one that `secret` makes, or for
+    ed25519 the pair of `public_key`.
+    """
     timestamp = request.header("X-Webhook-Timestamp")
     expected = {
         "v1": lambda: sign_v1(secret, request.body),
         "v2": lambda: sign_v2(secret, timestamp, request.body),
     }
-    assert request.header("X-Webhook-Signature") == expected[signature]()
-    named = None if signature == "v1" else signature
-    assert request.header("X-Webhook-Signature-Version") == named
+    own = expected[signature]() if signature in expected else None
+    assert request.header("X-Webhook-Signature") == own
+    assert request.header("X-Webhook-Signature-Version") == ("v2" if signature == "v2" else None)
+    if signature == "rfc9421":
+        verify_rfc9421(request, secret)
     assert request.header("webhook-id") == request.id
     assert request.header("webhook-timestamp") == timestamp
     standard = sign_standard(secret, request.id, timestamp, request.body)
-    assert request.header("webhook-signature") == standard
+    given = request.header("webhook-signature")
+    if signature == "ed25519":
+        given, by_pair = given.split()
+        signed = f"{request.id}.{timestamp}.".encode() + request.body
+        assert by_pair.startswith("v1a,") and is_by_pair(public_key, by_pair[4:], signed)
+    assert given == standard

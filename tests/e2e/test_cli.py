@@ -33,7 +33,7 @@ def test_version():
         (), ("fly",), ("--fly",), ("serve", "--fly"), ("serve", "--listen"), ("serve", "stray"),
         ("send",), ("send", "s1"), ("send", "s1", "message", "{}", "stray"), ("send", "--fly"),
         ("listen", "--port"), ("listen", "--port", "x"), ("listen", "--port", "65536"),
-        ("listen", "--status", "99"), ("listen", "stray"), ("check-config", "--fly"),
+        ("listen", "--status", "99"), ("listen", "stray"), ("listen", "--public-key", "x"), ("check-config", "--fly"),
         ("version", "stray"), ("source",), ("source", "paint"), ("source", "add"),
         ("source", "add", "--name", "n", "stray"), ("source", "list", "stray"),
         ("source", "list", "--name", "n"), ("source", "show"), ("source", "show", "../x"),
@@ -393,6 +393,34 @@ def test_listen_verifies_real_deliveries(gateway, start_listen, signature):
     assert "signature WRONG" not in output
     for words in ("message", event["id"], "hello"):
         assert words in output
+
+
+@pytest.mark.parametrize("signature", [
+    "ed25519", "rfc9421", ["v1", "ed25519", "rfc9421"], ["v2", "rfc9421"],
+])
+def test_listen_verifies_all_schemes(gateway, start_listen, signature):
+    """By a secret, by a public key, by both; and tells those of others."""
+    pair = "whsk_" + "A" * 42 + "E="
+    hook = gateway.register(
+        "s0", "http://127.0.0.1:9/", secret="s3cret", private_key=pair, signature=signature
+    )
+    secret, key = ("--secret", "s3cret"), ("--public-key", hook["public_key"])
+    other = ("--public-key", "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+    for n, (args, verdict) in enumerate([
+        (secret, "ok"), (key, "ok"), (secret + key, "ok"), (secret + other, "WRONG"),
+        (other, "WRONG"), (("--secret", "S3cret") + key, "WRONG"),
+    ]):
+        process, url = start_listen(*args)
+        gateway.register(
+            f"s{n + 1}", url + "a?b=c", secret="s3cret", private_key=pair, signature=signature
+        )
+        gateway.publish(f"s{n + 1}")
+        wait_output(process, "signature ")
+        assert f"   signature {verdict}" in process.lines, args
+    process, url = start_listen(*key)  # what is signed by a secret alone proves nothing to it
+    gateway.register("s9", url, secret="s3cret")
+    gateway.publish("s9")
+    wait_output(process, "signature WRONG")
 
 
 @pytest.mark.parametrize("secret", ["s3cret2", "S3cret"])

@@ -213,3 +213,42 @@ def test_another_secret_form_is_taken(tmp_path):
         assert post(plain, b"{}", signed(b"{}", secret="s3cret")) == 204
     finally:
         plain.close()
+
+
+@pytest.mark.parametrize("language", ["js", "go", "php"])
+@pytest.mark.timeout(GO_BUILD_S)
+def test_key_pairs(language, request, tmp_path, gateway):
+    """SECRET is a public key: what its pair signs passes, what another's does not."""
+    if not shutil.which(LANGUAGES[language]):
+        pytest.skip(f"needs {LANGUAGES[language]}")
+    private = "whsk_" + "A" * 42 + "E="
+    hook = gateway.register(
+        "s0", "http://127.0.0.1:9/", private_key=private, signature="ed25519", secret=SECRET
+    )
+    key, port = hook["public_key"], 0
+    source = SOURCES / f"receiver.{language}"
+    command = [LANGUAGES[language], source]
+    if language == "go":
+        command = [request.getfixturevalue("go_program")]
+    env = {"SECRET": key}
+    if language == "php":
+        if "sodium" not in subprocess.run(["php", "-m"], capture_output=True, text=True).stdout:
+            pytest.skip("needs PHP's sodium")
+        (tmp_path / "seen").mkdir()
+        port, env["SEEN"] = free_port(), str(tmp_path / "seen")
+        command = ["php", "-S", f"127.0.0.1:{port}", source]
+    started = Example(command, port, **env)
+    try:
+        for session, fields in [("good", {"private_key": private}), ("bad", {})]:
+            gateway.register(
+                session, started.url + session, signature="ed25519", secret=SECRET,
+                retry=["5d"], **fields,
+            )
+            event = gateway.publish(session)
+            wait_until(lambda s=session, e=event: [
+                one for one in gateway.api("GET", f"/sessions/{s}/events/{e['id']}").json()[
+                    "deliveries"] if one["attempt_count"] > 0 or one["status"] == "delivered"
+            ], what="an attempt")
+        wait_until(lambda: len(started.handled) == 1, what="the good one")
+    finally:
+        started.close()

@@ -51,6 +51,10 @@ def secret(name):
     return f"SECRET-{name}-{secrets.token_hex(8)}"
 
 
+def private_key():
+    return "whsk_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
 def store_bytes(gateway):
     return (gateway.directory / "data" / "waybill.mdb").read_bytes()
 
@@ -87,7 +91,8 @@ def names():
     """The secrets of a test."""
     kinds = ["token", "scoped", "wrong", "inbound", "own", "hook", "rotated", "header", "bad",
              "password", "bearer", "client", "granted"]
-    return {kind: secret(kind) for kind in kinds}
+    pairs = {kind: private_key() for kind in ["pair", "rotated pair"]}
+    return {**{kind: secret(kind) for kind in kinds}, **pairs}
 
 
 @pytest.fixture
@@ -128,6 +133,9 @@ def provoke_bad_requests(gateway, names):
         '{"headers":{"Content-Length":"%s"}}' % bad,
         '{"headers":["%s"]}' % bad,
         '{"signature":"%s"}' % bad,
+        '{"signature":["v1","%s"]}' % bad,
+        '{"private_key":"%s"}' % bad,
+        '{"private_key":"whsk_%s"}' % bad,
         '{"ca_pem":"%s"}' % bad,
         '{"client_cert_pem":"%s"}' % bad,
         '{"client_cert_pem":null,"client_key_pem":"%s"}' % bad,
@@ -169,7 +177,8 @@ def provoke_inbound(gateway, names):
 
 def provoke_failures(gateway, names, make_receiver):
     """Dead letters of each way in which a delivery may fail; returns the webhooks."""
-    echo = status(500, names["header"].encode(), [("X-Echo", names["header"])])
+    echoed = f"{names['header']} {names['pair']}".encode()
+    echo = status(500, echoed, [("X-Echo", names["header"])])
     unknown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(unknown)
     urls = [
@@ -181,7 +190,10 @@ def provoke_failures(gateway, names, make_receiver):
         make_receiver(tls=unknown).url(),
         "http://10.0.0.1/",  # refused by policy
     ]
-    fields = {"secret": names["hook"], "headers": {"Authorization": "Bearer " + names["header"]}}
+    fields = {
+        "secret": names["hook"], "headers": {"Authorization": "Bearer " + names["header"]},
+        "private_key": names["pair"], "signature": ["v1", "ed25519", "rfc9421"],
+    }
     hooks = [gateway.register("s2", url, **fields) for url in urls]
     for auth in [
         {"type": "basic", "username": "me", "password": names["password"]},
@@ -225,6 +237,10 @@ def test_secrets_are_nowhere_to_be_seen(watched, names, make_receiver):
     )
     assert rotation.json()["secret"] == names["rotated"]
     watched.of_webhooks.remove(watched.of_webhooks[-1])  # that is the one answer that shows it
+    path = hooks_path("s2", hooks[0]["id"], "rotate-key")
+    rotation = gateway.api("POST", path, json={"private_key": names["rotated pair"]})
+    assert rotation.json()["previous_public_key"] == hooks[0]["public_key"]
+    assert gateway.request("GET", "/.well-known/waybill-keys.json").json()["keys"]
     gateway.api("GET", hooks_path("s2"))
     gateway.api("GET", hooks_path("s2", hooks[0]["id"]))
     identity = pems(trustme.CA().issue_cert("me.example"))
@@ -254,6 +270,9 @@ def test_secrets_are_nowhere_to_be_seen(watched, names, make_receiver):
         assert value not in answers, name
         assert name == "header" or value not in shown, name
         assert value.encode() not in stored, name
+        if value.startswith("whsk_"):  # is kept as its bytes
+            raw = base64.b64decode(value[5:])
+            assert raw not in stored and value[5:] not in output + answers + shown, name
 
 
 def test_credentials_of_a_proxy_are_not_shown(make_gateway, make_receiver, tmp_path):

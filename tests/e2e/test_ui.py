@@ -446,8 +446,16 @@ def test_form_offers_what_the_server_does(make_page):
     assert page.js(values, "#known-events option") == offered["events"]
     assert "order.paid" in offered["events"]
     names = [scheme["name"] for scheme in offered["signatures"]]
-    assert page.js(values, "#f-signature option") == names
-    assert page.js("return document.getElementById('f-signature').value") == names[0]
+    assert page.js(values, "#f-signature input") == names
+    assert page.js(values, "#f-signature input:checked") == names[:1]
+    page.js("document.querySelector('#f-signature input[value=ed25519]').click()")
+    page.js("document.querySelector('#f-url').value = 'http://127.0.0.1:9/'")
+    page.click("Register", within="dialog")
+    page.wait(lambda: page.gateway.api("GET", "/sessions/shop/webhooks").json()["count"], "it")
+    (made,) = page.gateway.api("GET", "/sessions/shop/webhooks").json()["webhooks"]
+    assert made["signature"] == ["v1", "ed25519"]
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.wait_text(made["public_key"])
 
 
 @SLOW

@@ -142,7 +142,7 @@ def test_signature_has_the_settings_default(make_gateway, make_receiver):
     assert patch(gateway, before, {"signature": None}, "old").json()["signature"] == "v2"
     assert gateway.api("GET", "/capabilities").json()["default_signature"] == "v2"
     done = waybill("check-config", "--default-signature", "v3")
-    assert done.returncode == 2 and "must be v1 or v2" in done.stderr
+    assert done.returncode == 2 and "must be v1, v2, ed25519 or rfc9421" in done.stderr
 
 
 @pytest.mark.parametrize("setting", ["refuse", "ignore"])
@@ -178,10 +178,12 @@ def test_capabilities_have_each_signature_and_what_it_adds(gateway, make_receive
     for scheme in offered:
         receiver = make_receiver()
         session = "signed-" + scheme["name"]
-        gateway.register(session, receiver.url(), secret=SECRET, signature=scheme["name"])
+        made = gateway.register(
+            session, receiver.url(), secret=SECRET, signature=scheme["name"]
+        )
         gateway.publish(session)
         (request,) = receiver.wait_for(1)
-        verify(request, SECRET, scheme["name"])
+        verify(request, SECRET, scheme["name"], made["public_key"])
         signed = {name.lower() for name, _ in request.headers}
         assert signed - before == {name.lower() for name in scheme["headers"]}, scheme["name"]
 
@@ -341,6 +343,8 @@ BAD_FIELDS = [
     ("secret", 5, "secret"),
     ("signature", "v3", "signature"),
     ("signature", 1, "signature"),
+    *(("signature", v, "signature") for v in [[], ["v1", "v2"], ["v1", "v3"], [1], {"a": "v1"}]),
+    *(("private_key", v, "private_key") for v in ["", 1, "whsk_AAAA", MASK, "whpk_" + "A" * 43]),
     *(("timeout_ms", v, "timeout_ms") for v in [99, 30001, -1, 100.5, "5000", True]),
     *(("max_in_flight", v, "max_in_flight") for v in [0, -1, 1.5, "16"]),
     ("ordering", "lifo", "ordering"),

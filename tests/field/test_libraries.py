@@ -1,5 +1,5 @@
 """
-The libraries of Standard Webhooks that receivers use, against live deliveries. They are not of
+The libraries of Standard Webhooks and of RFC 9421 that receivers use, against live deliveries. They are not of
 Debian: libraries/install gets them, pinned by hashes, and what it cannot get is skipped.
 """
 
@@ -19,7 +19,7 @@ HERE = pathlib.Path(__file__).parent / "libraries"
 BUILT = HERE.parents[2] / "build" / "libraries"
 PLACES = {
     "python": "python", "python svix": "python_svix", "npm": "npm", "npm svix": "npm",
-    "go": "verify_go",
+    "go": "verify_go", "rfc9421": "python_rfc9421",
 }
 
 
@@ -122,3 +122,47 @@ def test_both_secrets_of_a_rotation_verify(gateway, receiver, verify):
     delivery = delivered(gateway, receiver)
     assert verify(delivery, made)
     assert not verify(delivery, new) and not verify(delivery, old)
+
+
+# HTTP Message Signatures
+
+
+@pytest.fixture
+def verify_rfc9421(installed):
+    """verify_rfc9421(delivery, url, key): whether the library takes it; key: a secret or whpk_…."""
+    if not (installed / PLACES["rfc9421"]).exists():
+        pytest.skip("tests/field/libraries/install could not get http-message-signatures")
+    ask = by_program(
+        sys.executable, HERE / "verify_rfc9421.py", BUILT / PLACES["rfc9421"]
+    )
+
+    def judge(delivery, url, key, **changed):
+        answer = ask({
+            "secret": key, "url": url, "body": delivery.body.decode(),
+            "headers": {**dict(delivery.headers), **changed},
+        })
+        assert answer == "good" or answer.startswith("bad: "), answer
+        return answer == "good"
+
+    return judge
+
+
+@pytest.mark.parametrize("secret", ["s3cret", *WHSEC[:1], "p\u00e4ss"])
+def test_rfc9421_by_a_secret(gateway, receiver, verify_rfc9421, secret):
+    url = receiver.url("/a%20b?c=d")
+    gateway.register("s1", url, secret=secret, signature="rfc9421")
+    delivery = delivered(gateway, receiver)
+    assert verify_rfc9421(delivery, url, secret)
+    assert not verify_rfc9421(delivery, url, secret + "x" if secret[:3] != "whs" else WHSEC[3])
+    assert not verify_rfc9421(delivery, url + "e", secret)
+    assert not verify_rfc9421(delivery, url, secret, **{"webhook-id": "e1"})
+    assert not verify_rfc9421(delivery, url, secret, **{"Content-Digest": "sha-256=:AAAA:"})
+
+
+def test_rfc9421_by_a_key_pair(gateway, receiver, verify_rfc9421):
+    hook = gateway.register("s1", receiver.url(), signature=["ed25519", "rfc9421"])
+    other = gateway.register("s2", receiver.url(), signature="ed25519")
+    delivery = delivered(gateway, receiver)
+    assert verify_rfc9421(delivery, receiver.url(), hook["public_key"])
+    assert not verify_rfc9421(delivery, receiver.url(), other["public_key"])
+    assert not verify_rfc9421(delivery, receiver.url("/other"), hook["public_key"])

@@ -105,7 +105,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    strncasecmp(given.signature.ptr, right, strlen(right)) == 0 &&
 	    (!timed || is_timely(given.timestamp));
 
-	const struct sign_claim claim = {header_of, &given, rest, NOW_S, INBOUND_WINDOW_S};
+	const struct sign_claim claim = {.header = header_of,
+	    .request = &given,
+	    .body = rest,
+	    .now_s = NOW_S,
+	    .window_s = INBOUND_WINDOW_S};
 	struct inbound *in = inbound_new();
 	panic_if(inbound_verify(in, SLICE("s"), &claim), "without a secret");
 	inbound_add(in, SLICE("s"), SLICE(SECRET));

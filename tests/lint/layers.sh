@@ -43,9 +43,9 @@ BEGIN {
 	purpose["src/http/tls.c"] = "openssl: the errors of libssl"
 	purpose["src/base/digest.c"] = "openssl: SHA-256"
 	purpose["src/courier/wire.c"] = "openssl: the errors of libssl, at connections out"
-	purpose["src/domain/nats_given.c"] = "openssl: Ed25519"
 	purpose["src/domain/pem.c"] = "openssl: certificates"
 	purpose["src/base/base64.c"] = "openssl: base64"
+	purpose["src/base/ed25519.c"] = "openssl: Ed25519"
 	purpose["src/base/mac.c"] = "openssl: HMAC"
 	purpose["src/domain/vault.c"] = "openssl: AES-GCM"
 }

@@ -37,8 +37,8 @@ same() {
 	fi
 }
 
-# Of "signature:" and below it "enum: [NAME, NAME]".
-sed -nE '/^ +signature:$/{n;s/^ +enum: \[(.*)\]$/\1/p;}' docs/openapi.yaml | tr -d ' ' |
+# Of "Scheme:" and below it "enum: [NAME, NAME]".
+sed -nE '/^ +Scheme:$/{n;s/^ +enum: \[(.*)\]$/\1/p;}' docs/openapi.yaml | tr -d ' ' |
 	tr ',' '\n' >"$tmp/here"
 same "docs/openapi.yaml, the enum of signature" "$tmp/names" <"$tmp/here"
 
@@ -54,13 +54,13 @@ sed -n '/^### Signatures$/,/^##* /p' docs/api.md | sed -nE 's/^\| `[^`]+`, ([^ |
 	>"$tmp/here"
 same "docs/api.md, the table of Signatures" "$tmp/names" <"$tmp/here"
 
-# Of "| 1 | signature: 1 or 2 | …".
-sed -nE 's/^\| 1 \| signature: ([^|]*) \|.*/\1/p' docs/architecture.md | grep -oE '[0-9]+' \
+# Of "| 1 | signature: 1 or 2, or the sum … | …".
+sed -nE 's/^\| 1 \| signature: ([^|]*) \|.*/\1/p' docs/architecture.md | sed 's/, or the sum.*//' | grep -oE '[0-9]+' \
 	>"$tmp/here" || true
 same "docs/architecture.md, the record's signature" "$tmp/codes" <"$tmp/here"
 
 # Of {.name = "default_signature", …, "NAME or NAME", …}.
 sed -n '/"default_signature"/{n;p;}' src/server/settings.c | grep -oE '"[^"]*"' | tr -d '"' |
-	sed 's/,* or /\n/; s/, */\n/g' >"$tmp/here"
+	sed 's/, or several.*//; s/,* or /\n/; s/, */\n/g' >"$tmp/here"
 same "src/server/settings.c, what default_signature may be," "$tmp/names" <"$tmp/here"
 exit $bad

@@ -340,7 +340,8 @@ static const struct change {
 	char from, to;
 } CHANGES[] = {
     {"signature 0", 2, 1, 0},
-    {"signature 3", 2, 1, 3},
+    {"signature 3: v1 and v2", 2, 1, 3},
+    {"signature 16", 2, 1, 16},
     {"a NUL in the session", 69, 's', '\0'},
     {"a NUL in the URL", 73, 't', '\0'},
     {"a secret without its flag", 1, 1 | 8, 1},

@@ -179,6 +179,60 @@ static void set_wanting(struct registry *reg, uint64_t number, const char *sessi
 }
 
 /* Those of SESSION_ALL match with each session, behind its own, and are none in the order. */
+static struct uuid make_webhook_id(uint64_t number)
+{
+	struct uuid id = {{0}};
+	memcpy(id.bytes, &number, sizeof(number));
+	return id;
+}
+
+/* A webhook of that number, with a key pair if `keyed`. */
+static struct webhook *keyed_webhook(uint64_t number, bool keyed)
+{
+	struct webhook *w = make_webhook(number, "s", "http://a/");
+	w->id = make_webhook_id(number);
+	if (keyed)
+		webhook_rotate_pair(w, &(struct ed25519_pair){.seed = {1}}, 0);
+	return w;
+}
+
+/* Those with key pairs, against a list that is made anew each time. */
+static void test_keyed(void **state)
+{
+	(void)state;
+	enum { NUMBERS = 12, STEPS = 3000 };
+	bool keyed[NUMBERS + 1] = {false};
+	struct registry *reg = registry_new();
+	struct rnd rnd;
+	rnd_seed(&rnd, 11);
+	for (int step = 0; step < STEPS; step++) {
+		uint64_t number = 1 + rnd_next(&rnd) % NUMBERS;
+		unsigned act = (unsigned)(rnd_next(&rnd) % 4);
+		struct webhook *w = keyed_webhook(number, act == 0 || act == 3);
+		keyed[number] = act == 0;
+		if (act == 3)
+			w->deleted = true;
+		registry_set(reg, w);
+		if (act == 1)
+			registry_drop(reg, number);
+		uint64_t after = rnd_next(&rnd) % (NUMBERS + 1);
+		size_t count = 0;
+		size_t at = 0;
+		struct webhook *const *list = registry_keyed_behind(reg, after, &count);
+		for (uint64_t n = 1; n <= NUMBERS; n++) {
+			struct uuid id = make_webhook_id(n);
+			struct webhook *found = registry_find_keyed(reg, &id);
+			assert_int_equal(found != NULL, keyed[n]);
+			if (keyed[n] && n > after) {
+				assert_true(at < count && list[at++] == found);
+				assert_true(found->number == n);
+			}
+		}
+		assert_int_equal(at, count);
+	}
+	registry_free(reg);
+}
+
 static void test_for_all(void **state)
 {
 	(void)state;
@@ -691,6 +745,7 @@ int main(void)
 	    cmocka_unit_test(test_find),
 	    cmocka_unit_test(test_replace),
 	    cmocka_unit_test(test_retire_and_drop),
+	    cmocka_unit_test(test_keyed),
 	    cmocka_unit_test(test_behind),
 	    cmocka_unit_test(test_for_all),
 	    cmocka_unit_test(test_sessions_in_order),

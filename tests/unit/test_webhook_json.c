@@ -94,7 +94,10 @@ static void test_write(void **state)
 	    "\"disabled_reason\":\"disabled by request\","
 	    "\"headers\":{\"X-A\":\"1\",\"x-b\":\"\"},"
 	    "\"auth\":{\"type\":\"basic\",\"username\":\"me\",\"password\":\"********\"},"
-	    "\"signature\":\"v2\",\"timeout_ms\":9000,\"max_in_flight\":3,"
+	    "\"signature\":\"v2\","
+	    "\"private_key\":null,\"public_key\":null,\"previous_public_key\":null,"
+	    "\"previous_key_expires_at\":null,"
+	    "\"timeout_ms\":9000,\"max_in_flight\":3,"
 	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],"
 	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false," SHOWN_NO_CERT
@@ -138,6 +141,8 @@ static void test_write_defaults(void **state)
 	    "\"events\":[\"all\"],\"filter\":null,\"payload\":\"envelope\",\"secret\":null,"
 	    "\"previous_secret_expires_at\":null,\"enabled\":true,\"disabled_reason\":null,"
 	    "\"headers\":{},\"auth\":null,\"signature\":\"v1\","
+	    "\"private_key\":null,\"public_key\":null,\"previous_public_key\":null,"
+	    "\"previous_key_expires_at\":null,"
 	    "\"timeout_ms\":5000,\"max_in_flight\":16,"
 	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,"
 	    "\"ca_pem\":null,\"tls_verify\":true," SHOWN_NO_CERT
@@ -196,6 +201,13 @@ static void test_change(void **state)
 		"{\"X-A\":\"1\",\"x-b\":\"\"}",
 		"{\"X-Webhook\":\"\",\"hosts\":\"\",\"!#$%&'*+-.^_`|~09azAZ\":\"\"}"},
 	    {"{\"signature\":\"v1\"}", "\"v2\"", "\"v1\""},
+	    {"{\"signature\":[\"v1\"]}", "\"v2\"", "\"v1\""},
+	    {"{\"signature\":[\"rfc9421\",\"v1\",\"v1\"]}", "\"v2\"", "[\"v1\",\"rfc9421\"]"},
+	    {"{\"signature\":\"rfc9421\"}", "\"v2\"", "\"rfc9421\""},
+	    {"{\"private_key\":\"whsk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
+		"\"private_key\":null,\"public_key\":null",
+		"\"private_key\":\"********\",\"public_key\":"
+		"\"whpk_O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=\""},
 	    {"{\"events\":null}", "[\"message\",\"receipt\"]", "[\"all\"]"},
 	    {"{\"headers\":null}", "{\"X-A\":\"1\",\"x-b\":\"\"}", "{}"},
 	    {"{\"signature\":null}", "\"v2\"", "\"v1\""},
@@ -387,8 +399,20 @@ static void test_refused_fields(void **state)
 	    {"{\"headers\":{\"X-A\":\"\\u007f\"}}", "headers.X-A", "printable ASCII"},
 	    {"{\"headers\":{\"X-A\":\"\303\244\"}}", "headers.X-A", "printable ASCII"},
 	    {"{\"headers\":{\"X-A\":\"1\",\"x-a\":\"2\"}}", "headers.x-a", "twice"},
-	    {"{\"signature\":\"v3\"}", "signature", "\"v1\" or \"v2\""},
-	    {"{\"signature\":\"V2\"}", "signature", "\"v1\" or \"v2\""},
+	    {"{\"signature\":\"v3\"}", "signature",
+		"\"v1\", \"v2\", \"ed25519\" or \"rfc9421\", or an array of these"},
+	    {"{\"signature\":\"V2\"}", "signature", "\"v1\", \"v2\""},
+	    {"{\"signature\":[]}", "signature", "an array of these"},
+	    {"{\"signature\":[\"v1\",\"v2\"]}", "signature", "of v1 and v2 one at most"},
+	    {"{\"signature\":[\"v1\",null]}", "signature", "an array of these"},
+	    {"{\"signature\":[\"v1\",\"standard\"]}", "signature", "an array of these"},
+	    {"{\"signature\":[[\"v1\"]]}", "signature", "an array of these"},
+	    {"{\"signature\":{\"a\":\"v1\"}}", "signature", "an array of these"},
+	    {"{\"private_key\":\"\"}", "private_key", "whsk_ and base64"},
+	    {"{\"private_key\":1}", "private_key", "null or a string"},
+	    {"{\"private_key\":\"whpk_AAAA\"}", "private_key", "whsk_ and base64"},
+	    {"{\"private_key\":\"********\"}", "private_key", "the mask"},
+	    {"{\"public_key\":null}", "public_key", "read-only"},
 	    {"{\"timeout_ms\":99}", "timeout_ms", "100 to 30000"},
 	    {"{\"timeout_ms\":30001}", "timeout_ms", "100 to 30000"},
 	    {"{\"timeout_ms\":100.5}", "timeout_ms", "100 to 30000"},
@@ -507,14 +531,14 @@ static void test_reserved_headers(void **state)
 static void test_default_signature(void **state)
 {
 	(void)state;
-	const struct {
-		const struct sign_scheme *scheme;
-		enum signature code;
-	} ROWS[] = {{NULL, SIGNATURE_V1}, {sign_find_name(SLICE("v1")), SIGNATURE_V1},
-	    {sign_find_name(SLICE("v2")), SIGNATURE_V2}};
+	static const struct {
+		unsigned standard, code;
+	} ROWS[] = {{0, SIGNATURE_V1}, {SIGNATURE_V1, SIGNATURE_V1},
+	    {SIGNATURE_V2, SIGNATURE_V2},
+	    {SIGNATURE_V1 | SIGNATURE_ED25519, SIGNATURE_V1 | SIGNATURE_ED25519}};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		const struct webhook_rules rules = {.timeout_ms = 7000,
-		    .signature = ROWS[i].scheme};
+		    .signature = ROWS[i].standard};
 		struct problem p = {0};
 		struct webhook *w = webhook_new();
 		webhook_set_defaults(w, &rules);
@@ -528,6 +552,41 @@ static void test_default_signature(void **state)
 			assert_int_equal(
 			    webhook_apply(w, SLICE("{\"signature\":null}"), &rules, &p), OK);
 			assert_int_equal(w->signature, ROWS[i].code);
+		}
+		webhook_free(w);
+	}
+}
+
+/* A key pair is drawn where the schemes want one that is not there, and stays then. */
+static void test_pairs_are_drawn(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *body;
+		bool has_pair;
+	} ROWS[] = {{"{\"signature\":\"v1\"}", false}, {"{\"signature\":\"ed25519\"}", true},
+	    {"{\"signature\":[\"v1\",\"ed25519\"],\"secret\":\"s\"}", true},
+	    {"{\"signature\":[\"ed25519\"],\"private_key\":null}", true},
+	    {"{\"signature\":\"rfc9421\"}", true},
+	    {"{\"signature\":\"rfc9421\",\"secret\":\"s\"}", false}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct problem p;
+		struct ed25519_pair first = {.seed = {0}};
+		struct webhook *w = webhook_new();
+		assert_int_equal(apply(w, ROWS[i].body, &p), OK);
+		if ((w->pair != NULL) != ROWS[i].has_pair)
+			fail_msg("%s", ROWS[i].body);
+		if (w->pair != NULL) {
+			first = *w->pair;
+			assert_int_equal(apply(w, "{\"signature\":\"v1\"}", &p), OK);
+			assert_int_equal(apply(w, "{\"signature\":\"ed25519\"}", &p), OK);
+			assert_memory_equal(w->pair, &first, sizeof(first));
+			assert_int_equal(apply(w, "{\"private_key\":null}", &p), OK);
+			assert_memory_not_equal(w->pair, &first, sizeof(first)); /* another */
+			assert_null(w->previous_pair);
+			assert_int_equal(
+			    apply(w, "{\"signature\":\"v1\",\"private_key\":null}", &p), OK);
+			assert_null(w->pair);
 		}
 		webhook_free(w);
 	}
@@ -870,6 +929,7 @@ int main(void)
 	    cmocka_unit_test(test_malformed),
 	    cmocka_unit_test(test_unknown_field_is_utf8),
 	    cmocka_unit_test(test_default_signature),
+	    cmocka_unit_test(test_pairs_are_drawn),
 	    cmocka_unit_test(test_unknown_ignored),
 	    cmocka_unit_test(test_nesting_and_size),
 	    cmocka_unit_test(test_secret_stays_inside),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/rnd.h"
@@ -70,6 +71,28 @@ static void test_words_that_were_sent(void **state)
 	size_t len = webhook_mask(w, sent, text, out, sizeof(out));
 	assert_int_equal(len, want.len);
 	assert_memory_equal(out, want.ptr, len);
+	webhook_free(w);
+}
+
+/* A private key in either form, as a receiver might write what it was given by mistake. */
+static void test_private_keys(void **state)
+{
+	(void)state;
+	struct webhook *w = make(NULL, NULL, NULL);
+	struct ed25519_pair pair = {.seed = {1, 2, 3}};
+	char text[200];
+	char out[200];
+	ed25519_complete(&pair);
+	webhook_rotate_pair(w, &pair, 0);
+	webhook_rotate_pair(w, &(struct ed25519_pair){.seed = {9}}, 1000);
+	const size_t forms[] = {ED25519_SEED_SIZE, sizeof(pair)};
+	const struct ed25519_pair *const pairs[] = {w->pair, w->previous_pair};
+	for (size_t i = 0; i < 4; i++) {
+		memcpy(text, "a whsk_", 7);
+		base64_encode(pairs[i / 2], forms[i % 2], text + 7);
+		size_t len = webhook_mask(w, SLICE(""), slice_of(text), out, sizeof(out));
+		assert_true(slice_eq((struct slice){out, len}, SLICE("a whsk_********")));
+	}
 	webhook_free(w);
 }
 
@@ -157,6 +180,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_nothing_to_mask),
 	    cmocka_unit_test(test_secrets),
+	    cmocka_unit_test(test_private_keys),
 	    cmocka_unit_test(test_words_of_headers),
 	    cmocka_unit_test(test_words_that_were_sent),
 	    cmocka_unit_test(test_words_that_begin_alike),

@@ -57,6 +57,16 @@ static struct webhook_auth *longest_auth(void)
 	return a;
 }
 
+/* A pair and one before it, of bytes that are `fill`. */
+static void add_pairs(struct webhook *w, int fill)
+{
+	w->pair = mem_new(sizeof(*w->pair));
+	w->previous_pair = mem_new(sizeof(*w->pair));
+	memset(w->pair, fill, sizeof(*w->pair));
+	memset(w->previous_pair, fill / 2, sizeof(*w->pair));
+	w->previous_pair_expires_ms = INT64_MAX;
+}
+
 static struct webhook *largest_webhook(void)
 {
 	struct webhook *w = webhook_new();
@@ -92,6 +102,7 @@ static struct webhook *largest_webhook(void)
 	w->client_cert_pem = repeat('C', WEBHOOK_CERT_MAX);
 	w->client_key_pem = repeat('K', WEBHOOK_KEY_MAX);
 	w->client_cert_expires_ms = INT64_MIN;
+	add_pairs(w, 0xff);
 	return w;
 }
 
@@ -135,6 +146,13 @@ static void compare_auth(const struct webhook_auth *got, const struct webhook_au
 	assert_text(got->header, a->header);
 }
 
+static void compare_pairs(const struct ed25519_pair *a, const struct ed25519_pair *b)
+{
+	assert_int_equal(a == NULL, b == NULL);
+	if (a != NULL && b != NULL)
+		assert_memory_equal(a, b, sizeof(*a));
+}
+
 static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 {
 	assert_true(got->number == w->number);
@@ -168,6 +186,9 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	assert_text(got->client_cert_pem, w->client_cert_pem);
 	assert_text(got->client_key_pem, w->client_key_pem);
 	assert_true(got->client_cert_expires_ms == w->client_cert_expires_ms);
+	compare_pairs(got->pair, w->pair);
+	compare_pairs(got->previous_pair, w->previous_pair);
+	assert_true(got->previous_pair_expires_ms == w->previous_pair_expires_ms);
 	compare_lists(got, w);
 }
 
@@ -289,10 +310,13 @@ static void test_webhook_of_version_1(void **state)
 	vault_free(vault);
 }
 
-#define OWN_SECRETS (3 * 2) /* of auth, certificate and key, none of which is there */
+#define OWN_SECRETS (3 * 2)  /* of auth, certificate and key, none of which is there */
+#define PAIR_SECRETS (2 * 2) /* two seeds, neither of which is there */
 #define OLD_BEHIND (VAULT_ID_SIZE + 2 + 2) /* no key, two secrets that are not there */
-#define BEHIND (OLD_BEHIND + OWN_SECRETS)
-#define OWN_BYTES (1 + 8)    /* without auth and client certificate */
+#define BEHIND (OLD_BEHIND + PAIR_SECRETS + OWN_SECRETS)
+#define PAIR_BYTES (2 + 2 + 8) /* of a record without key pairs */
+#define OWN_BYTES (1 + 8)      /* without auth and client certificate */
+#define END_BYTES (PAIR_BYTES + OWN_BYTES)
 #define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
 #define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
 
@@ -305,7 +329,8 @@ static void check_older(uint8_t version, size_t less)
 	webhook_encode(w, NULL, NULL, &now);
 	assert_int_equal(now.data[0], 6);
 	buf_append(&then, now.data, now.len - BEHIND - less);
-	buf_append(&then, now.data + now.len - BEHIND, OLD_BEHIND);
+	buf_append(&then, now.data + now.len - BEHIND,
+	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0));
 	then.data[0] = (char)version;
 	check_record(&then, NULL, &NO_KEY, w);
 	for (size_t len = 0; len < then.len; len++) {
@@ -323,19 +348,19 @@ static void check_older(uint8_t version, size_t less)
 static void test_webhook_of_version_2(void **state)
 {
 	(void)state;
-	check_older(2, FILTER_BYTES + ORDER_BYTES + OWN_BYTES);
+	check_older(2, FILTER_BYTES + ORDER_BYTES + END_BYTES);
 }
 
 static void test_webhook_of_version_3(void **state)
 {
 	(void)state;
-	check_older(3, ORDER_BYTES + OWN_BYTES);
+	check_older(3, ORDER_BYTES + END_BYTES);
 }
 
 static void test_webhook_of_version_4(void **state)
 {
 	(void)state;
-	check_older(4, OWN_BYTES);
+	check_older(4, END_BYTES);
 }
 
 /* An auth of a type that there is not, or with what its type has not, is damaged. */
@@ -372,6 +397,66 @@ static void test_bad_auth_is_damage(void **state)
 	}
 }
 
+static void test_webhook_of_version_5(void **state)
+{
+	(void)state;
+	check_older(5, OWN_BYTES);
+}
+
+/* A set of schemes is one byte, as one scheme was: older records have no sets. */
+static void test_sets_are_of_version_5(void **state)
+{
+	(void)state;
+	struct webhook *w = make_webhook(5, "s", "http://a/");
+	w->signature = SIGNATURE_V1 | SIGNATURE_ED25519 | SIGNATURE_RFC9421;
+	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+	webhook_encode(w, NULL, NULL, &b);
+	check_record(&b, NULL, &NO_KEY, w);
+	for (unsigned version = 2; version <= 7; version++) {
+		struct webhook *got = NULL;
+		struct vault_id key;
+		b.data[0] = (char)version;
+		struct reader r = reader_of(buf_view(&b));
+		assert_int_equal(webhook_decode(&r, NULL, &key, &got),
+		    version == 6 ? OK : ERR_CORRUPT);
+		webhook_free(got);
+	}
+	buf_fini(&b);
+	webhook_free(w);
+}
+
+/* A key pair is whole or not there: the seed of one that has a public key, and no other. */
+static void test_half_a_pair_is_damage(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t public_bytes, seed_bytes;
+		enum err err;
+	} ROWS[] = {{0, 0, OK}, {32, 32, OK}, {32, 0, ERR_CORRUPT}, {0, 32, ERR_CORRUPT},
+	    {31, 32, ERR_CORRUPT}, {32, 31, ERR_CORRUPT}, {33, 33, ERR_CORRUPT}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		static const char BYTES[64] = {7};
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		webhook_encode(w, NULL, NULL, &b);
+		b.len -= BEHIND + END_BYTES;
+		put_text(&b, (struct slice){BYTES, ROWS[i].public_bytes});
+		buf_append(&b, (char[10 + OWN_BYTES]){0}, 10 + OWN_BYTES);
+		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, VAULT_ID_SIZE + 4);
+		put_text(&b, (struct slice){BYTES, ROWS[i].seed_bytes});
+		put_text(&b, SLICE(""));
+		buf_append(&b, (char[OWN_SECRETS]){0}, OWN_SECRETS);
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
+			fail_msg("row %zu", i);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
+}
+
 /* A record with a key that is none, or beside fifo, is damaged. */
 static void test_bad_key_is_damage(void **state)
 {
@@ -391,9 +476,9 @@ static void test_bad_key_is_damage(void **state)
 		struct vault_id key;
 		w->fifo = ROWS[i].fifo;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWN_BYTES + 2;
+		b.len -= BEHIND + END_BYTES + 2;
 		put_cstr(&b, ROWS[i].key);
-		buf_append(&b, (char[OWN_BYTES + BEHIND]){0}, OWN_BYTES + BEHIND);
+		buf_append(&b, (char[END_BYTES + BEHIND]){0}, END_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -420,11 +505,11 @@ static void test_bad_filter_is_damage(void **state)
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWN_BYTES + ORDER_BYTES + FILTER_BYTES;
+		b.len -= BEHIND + END_BYTES + ORDER_BYTES + FILTER_BYTES;
 		buf_putc(&b, ROWS[i].payload);
 		put_cstr(&b, ROWS[i].filter);
-		buf_append(&b, (char[ORDER_BYTES + OWN_BYTES + BEHIND]){0},
-		    ORDER_BYTES + OWN_BYTES + BEHIND);
+		buf_append(&b, (char[ORDER_BYTES + END_BYTES + BEHIND]){0},
+		    ORDER_BYTES + END_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got), ROWS[i].err);
 		webhook_free(got);
@@ -600,7 +685,10 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_2),
 	    cmocka_unit_test(test_webhook_of_version_3),
 	    cmocka_unit_test(test_webhook_of_version_4),
+	    cmocka_unit_test(test_webhook_of_version_5),
 	    cmocka_unit_test(test_bad_auth_is_damage),
+	    cmocka_unit_test(test_sets_are_of_version_5),
+	    cmocka_unit_test(test_half_a_pair_is_damage),
 	    cmocka_unit_test(test_bad_key_is_damage),
 	    cmocka_unit_test(test_bad_filter_is_damage),
 	    cmocka_unit_test(test_filter_that_is_not_taken),

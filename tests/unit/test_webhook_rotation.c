@@ -127,6 +127,52 @@ static void test_refused(void **state)
 	}
 }
 
+/* A key pair is rotated as a secret is, beside it: neither moves the other. */
+static void test_pairs(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *body;
+		int64_t expires_ms;
+	} ROWS[] = {{"", NOW_MS + DAY_MS}, {"{\"overlap_seconds\":0}", 0},
+	    {"{\"private_key\":null,\"overlap_seconds\":1}", NOW_MS + 1000},
+	    {"{\"private_key\":\"whsk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"}",
+		NOW_MS + DAY_MS}};
+	static const char *const BAD[] = {"{\"private_key\":\"x\"}", "{\"secret\":\"x\"}",
+	    "{\"overlap_seconds\":-1}", "[]"};
+	struct problem p;
+	struct webhook *w = webhook_with("old");
+	assert_int_equal(webhook_apply_key_rotation(w, SLICE(""), &RULES, NOW_MS, &p), OK);
+	assert_non_null(w->pair); /* the first: nothing to overlap with */
+	assert_null(w->previous_pair);
+	assert_true(w->previous_pair_expires_ms == 0);
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		const struct ed25519_pair old = *w->pair;
+		enum err err = webhook_apply_key_rotation(w, slice_of(ROWS[i].body), &RULES,
+		    NOW_MS, &p);
+		if (err != OK)
+			fail_msg("row %zu: %s", i, p.message);
+		assert_memory_not_equal(w->pair, &old, sizeof(old));
+		assert_true(w->previous_pair_expires_ms == ROWS[i].expires_ms);
+		assert_int_equal(w->previous_pair != NULL, ROWS[i].expires_ms != 0);
+		if (w->previous_pair != NULL)
+			assert_memory_equal(w->previous_pair, &old, sizeof(old));
+		assert_string_equal(w->secret, "old");
+		assert_true(w->previous_expires_ms == 0);
+	}
+	for (size_t i = 0; i < COUNT(BAD); i++) {
+		const struct ed25519_pair old = *w->pair;
+		assert_int_not_equal(
+		    webhook_apply_key_rotation(w, slice_of(BAD[i]), &RULES, NOW_MS, &p), OK);
+		assert_memory_equal(w->pair, &old, sizeof(old));
+	}
+	assert_false(webhook_drop_expired(w, NOW_MS + DAY_MS - 1));
+	assert_true(webhook_drop_expired(w, NOW_MS + DAY_MS));
+	assert_null(w->previous_pair);
+	assert_false(webhook_drop_expired(w, INT64_MAX));
+	webhook_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +180,7 @@ int main(void)
 	    cmocka_unit_test(test_made),
 	    cmocka_unit_test(test_first),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_pairs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
