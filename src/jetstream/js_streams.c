@@ -226,20 +226,33 @@ static void on_answer(void *arg, const struct nats_message *m)
 	}
 }
 
+/* Whether the server can bear a journal; else it is said why not. */
+static bool is_good_server(struct js_streams *s, const struct nats_status *status)
+{
+	if (status->version < JS_SERVER_LEAST)
+		buf_printf(&s->words, "server %s: it is version %u.%u, below 2.10\n",
+		    status->server->host, status->version / 1000, status->version % 1000);
+	else if (status->max_payload < JS_PAYLOAD_LEAST)
+		buf_printf(&s->words, "server %s: its max_payload is %llu, below %u\n",
+		    status->server->host, (unsigned long long)status->max_payload,
+		    JS_PAYLOAD_LEAST);
+	else
+		return true;
+	return false;
+}
+
 static void on_changed(void *arg)
 {
 	struct js_streams *s = arg;
 	const struct nats_status *status = nats_status(s->nats);
 	if (s->is_known || !status->is_up)
 		return;
-	if (status->version < JS_SERVER_LEAST) {
-		s->is_wrong = true;
-		buf_printf(&s->words, "server %s: it is version %u.%u, below 2.10\n",
-		    status->server->host, status->version / 1000, status->version % 1000);
-		conclude(s);
+	if (is_good_server(s, status)) {
+		ask_info(s);
 		return;
 	}
-	ask_info(s);
+	s->is_wrong = true;
+	conclude(s);
 }
 
 struct js_streams *js_streams_new(const struct js_streams_conf *conf, js_streams_fn fn,

@@ -9,7 +9,8 @@
 
 #include "jetstream/js_journal.h"
 
-#define JS_SERVER_LEAST 2010 /* version: 2.10 */
+#define JS_SERVER_LEAST 2010          /* version: 2.10 */
+#define JS_PAYLOAD_LEAST (512u << 10) /* bytes of max_payload: any row of a store has room */
 #define JS_STREAMS_WORDS_MAX 2048
 
 struct js_streams_conf {

@@ -77,16 +77,22 @@ static void on_streams(void *arg, enum err result, const char *words)
 	f->streams = NULL;
 }
 
-static void start(struct fixture *f, const char *version)
+static void start_as(struct fixture *f, const char *version, unsigned max_payload)
 {
 	char info[WORD_SIZE];
 	(void)snprintf(info, sizeof(info),
-	    "INFO {\"headers\":true,\"max_payload\":1000,\"version\":\"%s\"}\r\n", version);
+	    "INFO {\"headers\":true,\"max_payload\":%u,\"version\":\"%s\"}\r\n", max_payload,
+	    version);
 	f->streams = js_streams_new(&f->conf, on_streams, f);
 	peer_wait(f->peer, &f->peer->accepted, f->peer->accepted + 1);
 	peer_say(f->peer, info);
 	peer_expect(f->peer, "\r\nPING\r\n");
 	peer_say(f->peer, "PONG\r\n");
+}
+
+static void start(struct fixture *f, const char *version)
+{
+	start_as(f, version, 1048576);
 }
 
 static void expect_told(struct fixture *f, const char *wanted)
@@ -109,6 +115,14 @@ static void answer(struct fixture *f, const char *what, const char *status, cons
 
 #define REFUSED(code)                                                                          \
 	"{\"error\":{\"code\":503,\"err_code\":" code ",\"description\":\"no " code "\"}}"
+
+static void test_a_server_that_takes_too_little(void **state)
+{
+	struct fixture *f = *state;
+	start_as(f, "2.10.0", JS_PAYLOAD_LEAST - 1);
+	expect_told(f,
+	    "refused by policy: server 127.0.0.1: its max_payload is 524287, below 524288\n");
+}
 
 static void test_a_server_that_is_too_old(void **state)
 {
@@ -270,6 +284,7 @@ static void test_copies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    STREAMS_TEST(test_a_server_that_takes_too_little),
 	    STREAMS_TEST(test_a_server_that_is_too_old),
 	    STREAMS_TEST(test_a_server_that_is_not_ready_is_asked_again),
 	    STREAMS_TEST(test_patience_ends),
