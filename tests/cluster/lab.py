@@ -392,8 +392,8 @@ class Lab:
         active = self.wait_active()
         for i in range(publishers):
             body = {"url": "http://10.77.0.9:9000/", "max_in_flight": 4}
-            if i % 2 == 0:
-                body["ordering"] = "fifo"
+            if i % 3 < 2:
+                body["ordering"] = {0: "fifo", 1: {"key": "/data/chat"}}[i % 3]
             done = run(*within(self.client), "curl", "-s", "-f", "-m", "20",
                        "-H", f"Authorization: Bearer {TOKEN}", "--json", json.dumps(body),
                        f"http://{active.address}:8080/api/v1/sessions/s{i}/webhooks")

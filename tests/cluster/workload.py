@@ -3,8 +3,8 @@ Publishers and receivers of a trial, a process of its own on the fourth host.
 
     workload.py PORT TOKEN PUBLISHERS PAD URL…
 
-Events are of some PAD bytes. A session a publisher, whose webhooks are registered before; half of them are in order. A
-publisher sends its session's next event when the last one was acknowledged, and sends again,
+Events are of some PAD bytes. A session a publisher, whose webhooks are registered before: a third
+of them in order, a third in order within each chat. A publisher sends its session's next event when the last one was acknowledged, and sends again,
 with the same id, through the next URL, whatever was not. Lines of commands come on stdin:
 
     figures   prints what there is so far, as a line of JSON
@@ -23,15 +23,17 @@ import time
 
 TIMEOUT_S = 12  # of a request: an append may wait for the journal's election
 PAUSE_S = 0.1
+CHATS = 5  # of a session
 
 
 class Session:
-    def __init__(self, number, in_order):
+    def __init__(self, number):
         self.name = f"s{number}"
-        self.in_order = in_order
+        # behind an event comes the one that is so much newer; 0: any
+        self.step = {0: 1, 1: CHATS, 2: 0}[number % 3]
         self.acked = {}  # n -> id
         self.times = {}  # n -> how often it came
-        self.newest = -1
+        self.newest = {}  # by what is in order
         self.disorder = []
 
 
@@ -41,7 +43,7 @@ class Workload:
         self.token = token
         self.pad = pad
         self.urls = [url.removeprefix("http://").rsplit(":", 1) for url in urls]
-        self.sessions = [Session(i, i % 2 == 0) for i in range(count)]
+        self.sessions = [Session(i) for i in range(count)]
         self.stopped = False
         self.acked = 0
         self.refused = 0
@@ -87,7 +89,8 @@ class Workload:
         """The same each time that it is sent; nothing that could be packed."""
         name = f"{session.name}-{n}"
         pad = base64.b64encode(random.Random(name).randbytes(self.pad * 3 // 4)).decode()
-        return json.dumps({"event": "message", "id": name, "data": {"n": n, "pad": pad}})
+        data = {"n": n, "chat": n % CHATS, "pad": pad}
+        return json.dumps({"event": "message", "id": name, "data": data})
 
     async def ask(self, link, session, body):
         reader, writer = link
@@ -143,9 +146,12 @@ class Workload:
         session = self.sessions[int(body["session_id"][1:])]
         n = body["data"]["n"]
         self.delivered += n not in session.times
-        if n not in session.times and n != session.newest + 1 and session.in_order:
-            session.disorder.append((session.newest, n))
-        session.newest = max(session.newest, n)
+        if session.step > 0:
+            line = n % session.step
+            before = session.newest.get(line, line - session.step)
+            if n not in session.times and n != before + session.step:
+                session.disorder.append((before, n))
+            session.newest[line] = max(before, n)
         session.times[n] = session.times.get(n, 0) + 1
 
     # --- what came of it
