@@ -14,7 +14,7 @@ import time
 import pytest
 
 from harness import BINARY, wait_until
-from nats_server import NatsServer
+from nats_server import NatsError, NatsServer
 
 VARIANT = pathlib.Path(BINARY).parent  # build/asan, or build for what is released
 TESTS = (VARIANT / "release" if VARIANT.name == "build" else VARIANT) / "tests"
@@ -126,10 +126,17 @@ class Shard:
         return self.servers[int(name[1:]) - 1]
 
     def entries(self, server, last):
-        """What stands in the journal, from its beginning to `last`."""
+        """What stands in the journal, from its beginning to `last`; while servers elect, later."""
         found = []
+
+        def read(seq):
+            try:
+                return server.client().ask("STREAM.MSG.GET.WAYBILL_s", seq=seq)["message"]
+            except NatsError:
+                return None
+
         for seq in range(1, last + 1):
-            message = server.client().ask("STREAM.MSG.GET.WAYBILL_s", seq=seq)["message"]
+            message = wait_until(lambda s=seq: read(s), timeout=40, what=f"entry {seq}")
             found.append(base64.b64decode(message["data"]).decode())
         return found
 
