@@ -779,13 +779,10 @@ static void tell_parked(struct dispatch *d)
 	    LOG_N("capacity", f.slots.capacity));
 }
 
-void flights_start_due(struct dispatch *d)
+/* Starts what may start of what is due; something is. */
+static void start_due(struct dispatch *d, int64_t now_ms)
 {
 	struct db_txn *txn = NULL;
-	int64_t now_ms = clock_wall_ms();
-	if (d->stopped || d->is_paused || clock_mono_ms() < d->rest_until_ms ||
-	    sched_next(d->sched, now_ms) == NULL)
-		return;
 	if (db_read(d->conf.db, &txn) != OK) {
 		d->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
 		return;
@@ -800,5 +797,14 @@ void flights_start_due(struct dispatch *d)
 			break;
 	}
 	db_read_end(txn);
-	tell_parked(d);
+}
+
+void flights_start_due(struct dispatch *d)
+{
+	int64_t now_ms = clock_wall_ms();
+	if (d->stopped || d->is_paused || clock_mono_ms() < d->rest_until_ms)
+		return;
+	if (sched_next(d->sched, now_ms) != NULL)
+		start_due(d, now_ms);
+	tell_parked(d); /* also where all that is due was parked */
 }
