@@ -6,6 +6,7 @@
 
 #include "api/call.h"
 #include "api/exposition.h"
+#include "api/handlers.h"
 #include "base/mem.h"
 
 #define METRICS_MAX (64u << 10)
@@ -70,14 +71,8 @@ static struct cluster_view view_of(const struct standby_api *s)
 
 static void answer_livez(struct standby_api *s, struct call *c)
 {
-	struct buf text = BUF_INIT(256);
-	struct json_writer json = JSON_WRITER(&text);
 	(void)s;
-	json_open_object(&json, NULL);
-	json_write_cstr(&json, "status", "ok");
-	json_close(&json);
-	call_reply(c, 200, &json);
-	buf_fini(&text);
+	handle_livez(c);
 }
 
 static void answer_cluster(struct standby_api *s, struct call *c)

@@ -128,9 +128,11 @@ static struct sched_limits limits_of(const struct webhook *w, bool is_held)
 	};
 }
 
-static bool is_held(const struct endpoint *ep)
+/* The scheduler learns what the webhook allows now. */
+static void apply_limits(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
 {
-	return ep->is_held || ep->lacks_token;
+	struct sched_limits limits = limits_of(w, ep->is_held || ep->lacks_token);
+	sched_limit(d->sched, &ep->sched, &limits);
 }
 
 static struct endpoint *find_endpoint(const struct dispatch *d, uint64_t webhook)
@@ -237,7 +239,6 @@ static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct
 {
 	struct sched_tenant *old = ep->sched.tenant;
 	follow_auth(d, ep, w);
-	struct sched_limits limits = limits_of(w, is_held(ep));
 	bool had_lanes = ep->lanes != NULL;
 	drop_keys(ep);
 	follow_order(ep, w);
@@ -246,7 +247,7 @@ static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct
 	endpoint_rewind(ep);
 	sched_move(d->sched, &ep->sched, take_tenant(d, w));
 	tenants_give_back(d->tenants, old);
-	sched_limit(d->sched, &ep->sched, &limits);
+	apply_limits(d, ep, w);
 }
 
 void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
@@ -279,8 +280,7 @@ void dispatch_hold(struct dispatch *d, uint64_t webhook, bool holds)
 	ep->is_held = holds;
 	if (!holds && ep->lanes != NULL)
 		flights_find_lanes(d, ep);
-	struct sched_limits limits = limits_of(w, is_held(ep));
-	sched_limit(d->sched, &ep->sched, &limits);
+	apply_limits(d, ep, w);
 	if (!holds)
 		resume(d, ep);
 }
@@ -294,8 +294,7 @@ static void on_token(void *arg)
 	ep->lacks_token = false;
 	if (w == NULL)
 		return;
-	struct sched_limits limits = limits_of(w, is_held(ep));
-	sched_limit(d->sched, &ep->sched, &limits);
+	apply_limits(d, ep, w);
 	resume(d, ep);
 }
 
@@ -310,8 +309,7 @@ bool endpoint_has_token(struct dispatch *d, struct endpoint *ep, const struct we
 	if (token_want(ep->token, &ep->waiter))
 		return true;
 	ep->lacks_token = true;
-	struct sched_limits limits = limits_of(w, true);
-	sched_limit(d->sched, &ep->sched, &limits);
+	apply_limits(d, ep, w);
 	return false;
 }
 

@@ -164,10 +164,7 @@ static struct standby_api_conf api_conf_of(struct server *s)
 	    .auth = s->auth,
 	    .peers = s->peers,
 	    .proxies = &s->proxies,
-	    .origins = {.origins = s->config.cors_origins.items,
-		.origin_count = s->config.cors_origins.count,
-		.hosts = s->config.allowed_hosts.items,
-		.host_count = s->config.allowed_hosts.count},
+	    .origins = server_origins(s),
 	    .metrics_apart = s->config.metrics_listen != NULL,
 	    .view = view_standby,
 	    .arg = s->member};
@@ -329,14 +326,6 @@ static void end_standby(struct member *m)
 	m->members_told = 0;
 }
 
-static enum err open_store(struct server *s, struct problem *p)
-{
-	enum err err = OK;
-	if (s->config.make_store == 0)
-		err = db_expect(s->config.data, p);
-	return err == OK ? db_open(s->config.data, s->config.store_max_bytes, &s->db, p) : err;
-}
-
 /* Whether it has the keys of what is encrypted: without, it would own and not start. */
 static bool has_keys(void *arg)
 {
@@ -441,7 +430,7 @@ static enum err join(struct member *m, struct problem *p)
 	enum err err = join_is_over(m->join) ? join_end(m->join, p) : OK;
 	join_free(m->join);
 	m->join = NULL;
-	return err == OK && !m->stops ? open_store(s, p) : err;
+	return err == OK && !m->stops ? server_open_db(s, p) : err;
 }
 
 /*
@@ -487,7 +476,7 @@ static enum err follow_until_owner(struct member *m, bool *owns, struct problem 
 {
 	enum err err = look(m, p);
 	if (err == OK && !m->stops)
-		err = open_store(m->server, p);
+		err = server_open_db(m->server, p);
 	if (err != OK || m->stops)
 		return err;
 	while (err == OK && !m->stops) {

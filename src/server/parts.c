@@ -9,6 +9,14 @@
 #include "server/server.h"
 #include "server/settings.h"
 
+struct origin_conf server_origins(const struct server *s)
+{
+	return (struct origin_conf){.origins = s->config.cors_origins.items,
+	    .origin_count = s->config.cors_origins.count,
+	    .hosts = s->config.allowed_hosts.items,
+	    .host_count = s->config.allowed_hosts.count};
+}
+
 struct api_conf server_api_conf(struct server *s)
 {
 	return (struct api_conf){.reactor = s->reactor,
@@ -40,10 +48,7 @@ struct api_conf server_api_conf(struct server *s)
 		.signature = sign_read_set(slice_of(s->config.default_signature)),
 		.ignores_unknown = s->config.unknown_fields == 1},
 	    .inbound = s->inbound,
-	    .origins = {.origins = s->config.cors_origins.items,
-		.origin_count = s->config.cors_origins.count,
-		.hosts = s->config.allowed_hosts.items,
-		.host_count = s->config.allowed_hosts.count},
+	    .origins = server_origins(s),
 	    .body_max = s->config.max_body_bytes,
 	    .batch_max = s->config.max_batch_bytes,
 	    .webhooks_per_session = (uint32_t)s->config.max_webhooks_per_session,

@@ -84,13 +84,15 @@ static enum err load_usage(struct server *s, struct problem *p)
 	return OK;
 }
 
+enum err server_open_db(struct server *s, struct problem *p)
+{
+	enum err err = s->config.make_store == 0 ? db_expect(s->config.data, p) : OK;
+	return err == OK ? db_open(s->config.data, s->config.store_max_bytes, &s->db, p) : err;
+}
+
 static enum err open_store(struct server *s, struct problem *p)
 {
-	enum err err = OK;
-	if (s->db == NULL && s->config.make_store == 0)
-		err = db_expect(s->config.data, p);
-	if (s->db == NULL && err == OK)
-		err = db_open(s->config.data, s->config.store_max_bytes, &s->db, p);
+	enum err err = s->db == NULL ? server_open_db(s, p) : OK;
 	if (err == OK)
 		err = schema_migrate(s->db, p);
 	if (err != OK)

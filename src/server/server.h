@@ -67,6 +67,7 @@ struct server {
 
 /* What each part is told of the configuration; what it borrows lives as long as `s` does. */
 struct api_conf server_api_conf(struct server *s);
+struct origin_conf server_origins(const struct server *s);
 struct http_conf server_http_conf(const struct server *s);
 struct client_conf server_client_conf(const struct server *s);
 struct dispatch_conf server_dispatch_conf(struct server *s);
@@ -88,6 +89,9 @@ void server_set_proxies(struct server *s);
 /* Hands all requests, and those at `metrics_listen`, to these from now on. */
 void server_set_hooks(struct server *s, const struct http_hooks *hooks,
     const struct http_hooks *metrics);
+
+/* Opens the store, and makes it where it may. As db_open(), in words. */
+MUST_CHECK enum err server_open_db(struct server *s, struct problem *p);
 
 /* Listens, unless it does so already, and says where on standard output. In words. */
 MUST_CHECK enum err server_listen_now(struct server *s, struct problem *p);
