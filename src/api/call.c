@@ -19,8 +19,16 @@ bool call_is_for_all(const struct call *c)
 	return strcmp(c->session, SESSION_ALL) == 0;
 }
 
+bool call_reaches(const struct call *c, const char *session)
+{
+	return c->session[0] != '\0' ? strcmp(c->session, session) == 0
+				     : auth_reaches(c->token, slice_of(session));
+}
+
 const char *call_where(const struct call *c)
 {
+	if (c->session[0] == '\0')
+		return "in any session that this token reaches";
 	return call_is_for_all(c) ? "among those for all sessions" : "in this session";
 }
 

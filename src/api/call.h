@@ -74,6 +74,9 @@ static inline bool call_sees(const struct call *c, uint64_t webhook)
 	return c->token == NULL || !webhook_is_for_all(webhook);
 }
 
+/* Whether what is of `session` may be shown: its path names that, or none and its token may. */
+bool call_reaches(const struct call *c, const char *session);
+
 /* Whether the call is about the webhooks for all sessions, which stand for its session then. */
 bool call_is_for_all(const struct call *c);
 

@@ -1,21 +1,20 @@
 /*
- * Deliveries, looked at: a page of a session's, newest first, and a single one.
+ * Deliveries, looked at: a page of a session's, or of all that the call reaches, newest first,
+ * and a single one.
  *
- * A list walks the session's events from the newest on, and each one's deliveries from the last
- * on: the order of ids, backwards. What it looks at in one call is bounded, so that a filter
- * that matches little does not hold up the loop; the cursor is the last id that it has passed.
+ * A list walks the events from the newest on, and each one's deliveries from the last on: the
+ * order of ids, backwards. What it looks at in one call is bounded, so that a filter that
+ * matches little does not hold up the loop; the cursor is the last id that it has passed.
  */
 #include "api/delivery_json.h"
 
 #include "api/handlers.h"
-#include "api/query.h"
+#include "api/newest.h"
 #include "base/clock.h"
 #include "store/events.h"
 #include "store/resend.h"
 #include "store/webhooks.h"
 
-#define PAGE_DEFAULT 50
-#define PAGE_MAX 200
 #define LOOK_MAX 2000 /* events and deliveries that one call looks at */
 
 /* Which deliveries are asked for. */
@@ -24,8 +23,6 @@ struct filter {
 	struct uuid event_id;
 	char event[EVENT_MAX + 1]; /* empty: any */
 	enum delivery_status status;
-	int64_t since_ms;
-	int64_t until_ms;
 	bool has_webhook;
 	bool has_event_id;
 	bool has_status;
@@ -37,8 +34,7 @@ struct page {
 	struct filter filter;
 	struct buf text;
 	struct json_writer json; /* onto `text` */
-	struct uuid below; /* only ids below it; what has been passed is not looked at again */
-	uint64_t limit;
+	struct newest range;     /* its `below` moves on with what has been passed */
 	uint64_t count;
 	unsigned looked;
 	bool more;
@@ -54,12 +50,7 @@ static void read_names(struct query *q, struct filter *f)
 			query_refuse(q, "status",
 			    "pending, delivered, dead, expired or cancelled");
 	}
-	if (!query_text(q, "event", text))
-		return;
-	if (name_is_event(slice_of(text)))
-		memcpy(f->event, text, strlen(text) + 1);
-	else
-		query_refuse(q, "event", "1 to 64 of a-z 0-9 _ .");
+	(void)query_event(q, "event", f->event);
 }
 
 /* Reads what is asked for; false: the call has been answered. */
@@ -67,28 +58,17 @@ static bool read_page(struct page *page)
 {
 	struct query q = {.call = page->call};
 	struct filter *f = &page->filter;
-	struct uuid cursor;
-	f->until_ms = INT64_MAX;
-	page->limit = PAGE_DEFAULT;
-	memset(page->below.bytes, 0xff, UUID_SIZE);
+	newest_read(&q, &page->range);
 	f->has_webhook = query_uuid(&q, "webhook_id", &f->webhook);
 	f->has_event_id = query_uuid(&q, "event_id", &f->event_id);
 	read_names(&q, f);
-	(void)query_time(&q, "since", &f->since_ms);
-	if (query_time(&q, "until", &f->until_ms)) {
-		page->below = (struct uuid){0};
-		uuid_set_time(&page->below, f->until_ms);
-	}
-	(void)query_number(&q, "limit", 1, PAGE_MAX, &page->limit);
-	if (query_uuid(&q, "cursor", &cursor) && uuid_before(&cursor, &page->below))
-		page->below = cursor;
 	return !q.answered;
 }
 
 /* Whether another may be looked at; if not, the next page begins here. */
 static bool may_go_on(struct page *page)
 {
-	page->more = page->count >= page->limit || page->looked >= LOOK_MAX ||
+	page->more = page->count >= page->range.limit || page->looked >= LOOK_MAX ||
 	    page->text.len > CALL_PAGE_BYTES;
 	page->looked++;
 	return !page->more;
@@ -126,41 +106,40 @@ static bool walk_event(struct page *page, const struct event *e)
 	for (uint32_t n = e->deliveries; n > 0 && page->err == OK; n--) {
 		struct uuid id;
 		uuid_step(&e->id, n, &id);
-		if (!uuid_before(&id, &page->below))
+		if (!uuid_before(&id, &page->range.below))
 			continue;
 		if (!may_go_on(page))
 			return false;
 		look_at(page, e, &id);
-		page->below = id;
+		page->range.below = id;
 	}
 	return page->err == OK;
 }
 
-static bool on_event(void *arg, const struct uuid *id)
+static bool on_event(void *arg, const struct uuid *id, const char *session)
 {
 	struct page *page = arg;
 	struct event e;
-	if (uuid_time(id) < page->filter.since_ms || !may_go_on(page))
+	(void)session;
+	if (!may_go_on(page))
 		return false;
 	enum err err = events_get(page->txn, id, &e, NULL);
 	if (err == ERR_NOTFOUND || err == ERR_CORRUPT)
 		return true; /* it is logged, and passed by */
 	page->err = err;
 	bool named = page->filter.event[0] == '\0' || strcmp(page->filter.event, e.name) == 0;
-	if (err == OK && named && !walk_event(page, &e))
+	if (err == OK && named && call_reaches(page->call, e.session) && !walk_event(page, &e))
 		return false;
-	page->below = *id;
+	page->range.below = *id;
 	return err == OK;
 }
 
-/* The one event that is asked for, if it is the session's. */
-static enum err walk_one(struct page *page)
+/* The one event that is asked for, if it is of that time. */
+static void walk_one(struct page *page)
 {
 	const struct uuid *id = &page->filter.event_id;
-	enum err err = history_find(page->txn, slice_of(page->call->session), id);
-	if (err == OK && uuid_time(id) < page->filter.until_ms)
-		(void)on_event(page, id);
-	return err == ERR_NOTFOUND ? OK : err;
+	if (uuid_time(id) >= page->range.since_ms && uuid_before(id, &page->range.below))
+		(void)on_event(page, id, "");
 }
 
 static enum err fill_page(struct page *page)
@@ -169,10 +148,10 @@ static enum err fill_page(struct page *page)
 	if (err != OK)
 		return err;
 	if (page->filter.has_event_id)
-		err = walk_one(page);
+		walk_one(page);
 	else
-		err = history_list(page->txn, slice_of(page->call->session), &page->below,
-		    on_event, page);
+		err = newest_each(page->call, page->txn, NEWEST_EVENTS, &page->range, on_event,
+		    page);
 	db_read_end(page->txn);
 	return err == OK ? page->err : err;
 }
@@ -180,10 +159,7 @@ static enum err fill_page(struct page *page)
 static void end_page(struct page *page)
 {
 	json_close(&page->json);
-	if (page->more)
-		uuid_write(&page->json, "next_cursor", &page->below);
-	else
-		json_write_null(&page->json, "next_cursor");
+	newest_write_cursor(&page->json, page->more ? &page->range.below : NULL);
 	json_close(&page->json);
 }
 
@@ -212,10 +188,10 @@ enum err deliveries_find(struct call *c, struct db_txn *txn, struct delivery *d,
 	enum err err = queue_get(txn, &c->id, d);
 	if (err == OK)
 		err = events_get(txn, &d->event_id, e, NULL);
-	if (err == OK && (strcmp(e->session, c->session) != 0 || !call_sees(c, d->webhook)))
+	if (err == OK && (!call_reaches(c, e->session) || !call_sees(c, d->webhook)))
 		err = ERR_NOTFOUND;
 	if (err == ERR_NOTFOUND)
-		return problem_set(&c->problem, err, "", "no such delivery in this session");
+		return problem_set(&c->problem, err, "", "no such delivery %s", call_where(c));
 	return err;
 }
 

@@ -1,10 +1,14 @@
-/* Dead letters: listed newest first, sent again, dropped. */
+/*
+ * Dead letters: listed newest first, of a session or of all that the call reaches; sent again,
+ * dropped.
+ */
 #include "api/handlers.h"
 
 #include <stdlib.h>
 
-#include "api/query.h"
+#include "api/newest.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "jobs/replay_slice.h"
 #include "store/dead_letters.h"
@@ -13,39 +17,35 @@
 #include "store/retention.h"
 #include "store/webhooks.h"
 
-#define PAGE_DEFAULT 50
-#define PAGE_MAX 200
-#define LOOK_MAX 1000                  /* entries passed for a page of one webhook's */
+#define LOOK_MAX 1000                  /* entries that one call looks at */
 #define LIST_MAX (8u * EVENT_BODY_MAX) /* bytes: a page and its last entry, escapes included */
 
 struct page {
 	struct call *call;
 	struct db_txn *txn;
+	struct dead_letter *letter; /* the one at hand */
 	struct buf text;
 	struct json_writer json; /* onto `text` */
 	struct buf body;
-	struct uuid last; /* that was looked at */
+	struct newest range; /* its `below` moves on with what has been passed */
 	size_t count;
-	uint64_t limit;
+	unsigned looked;
+	bool more;
 	bool of_webhook; /* only entries of this one: */
 	struct uuid webhook;
+	char event[EVENT_MAX + 1]; /* only those of events of this name; empty: any */
 };
 
-static bool write_entry(void *arg, const struct dead_letter *d)
+static void write_entry(struct page *page, const char *session)
 {
-	struct page *page = arg;
 	struct json_writer *json = &page->json;
-	if (page->text.len > CALL_PAGE_BYTES || page->count == page->limit)
-		return false;
-	page->last = d->id;
-	if (page->of_webhook && !uuid_eq(&page->webhook, &d->webhook_id))
-		return true;
+	const struct dead_letter *d = page->letter;
 	struct event e;
 	bool is_kept = events_get(page->txn, &d->event_id, &e, &page->body) == OK;
 	page->count++;
 	json_open_object(json, NULL);
 	uuid_write(json, "id", &d->id);
-	json_write_cstr(json, "session_id", is_kept ? e.session : page->call->session);
+	json_write_cstr(json, "session_id", is_kept ? e.session : session);
 	uuid_write(json, "webhook_id", &d->webhook_id);
 	json_write_bytes_or_null(json, "webhook_url", slice_of(d->webhook_url));
 	uuid_write(json, "event_id", &d->event_id);
@@ -60,57 +60,71 @@ static bool write_entry(void *arg, const struct dead_letter *d)
 	else
 		json_write_null(json, "payload");
 	json_close(json);
+}
+
+static bool is_asked_for(const struct page *page)
+{
+	const struct dead_letter *d = page->letter;
+	return (!page->of_webhook || uuid_eq(&page->webhook, &d->webhook_id)) &&
+	    (page->event[0] == '\0' || strcmp(page->event, d->event) == 0);
+}
+
+static bool on_letter(void *arg, const struct uuid *id, const char *session)
+{
+	struct page *page = arg;
+	page->more = page->text.len > CALL_PAGE_BYTES || page->count == page->range.limit ||
+	    page->looked++ == LOOK_MAX;
+	if (page->more)
+		return false;
+	page->range.below = *id;
+	if (dead_letters_get(page->txn, slice_of(session), id, page->letter) != OK)
+		log_error("dead letter is corrupt", LOG_S("session", session));
+	else if (is_asked_for(page))
+		write_entry(page, session);
 	return true;
 }
 
-/* Reads ?limit=, ?webhook_id= and ?cursor=; false: the call has been answered. */
-static bool read_page(struct call *c, struct page *page, struct uuid *cursor, bool *has_cursor)
+/* Reads what is asked for; false: the call has been answered. */
+static bool read_page(struct call *c, struct page *page)
 {
 	struct query q = {.call = c};
-	page->limit = PAGE_DEFAULT;
-	(void)query_number(&q, "limit", 1, PAGE_MAX, &page->limit);
+	newest_read(&q, &page->range);
 	page->of_webhook = query_uuid(&q, "webhook_id", &page->webhook);
-	*has_cursor = query_uuid(&q, "cursor", cursor);
+	(void)query_event(&q, "event", page->event);
 	return !q.answered;
 }
 
-static void end_list(struct page *page, bool more)
+static void end_list(struct page *page)
 {
 	json_close(&page->json);
 	json_write_u64(&page->json, "count", page->count);
-	if (more)
-		uuid_write(&page->json, "next_cursor", &page->last);
-	else
-		json_write_null(&page->json, "next_cursor");
+	newest_write_cursor(&page->json, page->more ? &page->range.below : NULL);
 	json_close(&page->json);
 }
 
 void handle_dlq_list(struct call *c)
 {
-	struct uuid cursor;
-	bool has_cursor = false;
-	bool more = false;
 	struct page page = {.call = c,
 	    .text = BUF_INIT(LIST_MAX),
 	    .body = BUF_INIT(EVENT_BODY_MAX)};
-	if (!read_page(c, &page, &cursor, &has_cursor))
+	if (!read_page(c, &page))
 		return;
+	page.letter = mem_new(sizeof(*page.letter));
 	page.json = JSON_WRITER(&page.text);
 	json_open_object(&page.json, NULL);
 	json_open_array(&page.json, "entries");
 	enum err err = db_read(c->api->conf.db, &page.txn);
 	if (err == OK) {
-		err = dead_letters_list(page.txn, slice_of(c->session),
-		    has_cursor ? &cursor : NULL, page.of_webhook ? LOOK_MAX : page.limit,
-		    write_entry, &page, &more);
+		err = newest_each(c, page.txn, NEWEST_LETTERS, &page.range, on_letter, &page);
 		db_read_end(page.txn);
 	}
 	if (err == OK) {
-		end_list(&page, more);
+		end_list(&page);
 		call_reply(c, 200, &page.json);
 	} else {
 		call_fail_err(c, err);
 	}
+	free(page.letter);
 	buf_fini(&page.text);
 	buf_fini(&page.body);
 }

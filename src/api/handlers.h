@@ -4,6 +4,7 @@
 
 #include "api/call.h"
 #include "api/samples.h"
+#include "api/webhook_view.h"
 #include "shares/shares.h"
 
 /* Sizes of the structs that handlers keep behind a struct call; see struct route. */
@@ -13,6 +14,7 @@ extern const size_t DLQ_CALL_SIZE;
 extern const size_t DELIVERY_CALL_SIZE;
 extern const size_t REPLAY_CALL_SIZE;
 extern const size_t SOURCES_CALL_SIZE;
+extern const size_t ACROSS_CALL_SIZE;
 
 /* publish_api.c: publishing */
 void handle_publish(struct call *c);
@@ -53,6 +55,18 @@ void handle_webhook_enable(struct call *c);
 void handle_webhook_disable(struct call *c);
 void release_webhook(struct call *c);
 
+/* Writes a webhook with how its endpoint stands; answers with it; says its state alone. */
+void webhook_show(const struct call *c, const struct webhook *w, enum webhook_form form,
+    struct json_writer *json);
+void webhook_answer(struct call *c, const struct webhook *w);
+const char *webhook_state(const struct call *c, const struct webhook *w);
+
+/* across_api.c: webhooks and dead letters of all sessions */
+void handle_webhook_find(struct call *c);
+void handle_webhooks_all(struct call *c);
+void handle_dlq_replay_across(struct call *c);
+void release_across(struct call *c);
+
 /* keys_api.c: public keys */
 void handle_keys(struct call *c);
 
@@ -86,6 +100,7 @@ void handle_delivery_show(struct call *c);
 MUST_CHECK enum err deliveries_find(struct call *c, struct db_txn *txn, struct delivery *d,
     struct event *e);
 
+void handle_events_list(struct call *c);
 void handle_event_show(struct call *c);
 void handle_sessions_list(struct call *c);
 

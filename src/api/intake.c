@@ -100,18 +100,15 @@ static void add_to_sum(struct intake *in, struct slice sorted)
 static void take_keys(struct intake *in, const struct intake_conf *conf,
     const struct envelope *e, struct intake_item *item)
 {
-	struct buf scope = BUF_INIT(SESSION_MAX + 8);
 	struct buf sorted = BUF_INIT(conf->scratch->len);
 	if (json_sort(buf_view(conf->scratch), &sorted) != OK)
 		log_panic("canonical JSON cannot be read");
 	if (conf->has_key)
 		add_to_sum(in, buf_view(&sorted));
-	buf_printf(&scope, "id:%s", e->session);
 	if (e->id[0] != '\0')
-		idempotency_set(&item->key, buf_view(&scope), slice_of(e->id),
-		    buf_view(&sorted), buf_view(conf->scratch), conf->now_ms + conf->key_ms);
+		idempotency_set_own(&item->key, e->session, slice_of(e->id), buf_view(&sorted),
+		    buf_view(conf->scratch), conf->now_ms + conf->key_ms);
 	buf_fini(&sorted);
-	buf_fini(&scope);
 }
 
 /* Takes over one event, and names its webhooks. */

@@ -71,8 +71,8 @@ void handle_keys(struct call *c)
 	if (q.answered)
 		return;
 	if (is_one) {
-		struct webhook *const w = registry_find_keyed(c->api->conf.registry, &id);
-		answer(c, &w, w == NULL ? 0 : 1, false);
+		struct webhook *const w = registry_find_in_all(c->api->conf.registry, &id);
+		answer(c, &w, w == NULL || w->pair == NULL ? 0 : 1, false);
 		return;
 	}
 	struct webhook *const *list = registry_keyed_behind(c->api->conf.registry, after,

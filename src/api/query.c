@@ -203,6 +203,19 @@ bool query_uuid(struct query *q, const char *name, struct uuid *out)
 	return false;
 }
 
+bool query_event(struct query *q, const char *name, char out[EVENT_MAX + 1])
+{
+	char text[QUERY_TEXT_MAX + 1];
+	if (!query_text(q, name, text))
+		return false;
+	if (!name_is_event(slice_of(text))) {
+		query_refuse(q, name, "1 to 64 of a-z 0-9 _ .");
+		return false;
+	}
+	memcpy(out, text, strlen(text) + 1);
+	return true;
+}
+
 bool query_time(struct query *q, const char *name, int64_t *out_ms)
 {
 	char text[QUERY_TEXT_MAX + 1];

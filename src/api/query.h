@@ -44,6 +44,9 @@ _Static_assert(QUERY_TEXT_MAX >= SESSION_MAX, "a session id fits");
 bool query_session(struct query *q, const char *name, const char *allowed,
     char out[QUERY_TEXT_MAX + 1]);
 
+/* Reads the name of an event. */
+bool query_event(struct query *q, const char *name, char out[EVENT_MAX + 1]);
+
 /* A moment, as instant_parse() reads it, in wall milliseconds. */
 bool query_time(struct query *q, const char *name, int64_t *out_ms);
 

@@ -58,7 +58,7 @@ static const struct route ROUTES[] = {
     {"GET", "api/v1/sessions/:session/webhooks", handle_webhook_list, NULL, NULL, false,
 	"limit cursor"},
     {"GET", "api/v1/sessions/:session/webhooks/dlq", handle_dlq_list, NULL, NULL, false,
-	"limit cursor webhook_id"},
+	"limit cursor webhook_id event since until"},
     {"DELETE", "api/v1/sessions/:session/webhooks/dlq", handle_dlq_purge, NULL, &DLQ_CALL_SIZE,
 	false, "webhook_id"},
     {"POST", "api/v1/sessions/:session/webhooks/dlq/replay", handle_dlq_replay_all, NULL,
@@ -95,6 +95,17 @@ static const struct route ROUTES[] = {
 	&PUBLISH_CALL_SIZE, false, NULL},
     {"POST", "api/v1/sessions/:session/webhooks/:id/filter-test", handle_filter_test, NULL,
 	NULL, false, NULL},
+    {"GET", "api/v1/sessions/:session/events", handle_events_list, NULL, NULL, false,
+	"id event since until limit cursor"},
+    {"GET", "api/v1/events", handle_events_list, NULL, NULL, false,
+	"event since until limit cursor"},
+    {"GET", "api/v1/deliveries", handle_deliveries_list, NULL, NULL, false,
+	"webhook_id event_id status event since until limit cursor"},
+    {"GET", "api/v1/deliveries/:id", handle_delivery_show, NULL, NULL, false, NULL},
+    {"GET", "api/v1/dlq", handle_dlq_list, NULL, NULL, false,
+	"webhook_id event since until limit cursor"},
+    {"POST", "api/v1/dlq/replay", handle_dlq_replay_across, release_across, &ACROSS_CALL_SIZE,
+	false, "cursor"},
     {"GET", "api/v1/sessions", handle_sessions_list, NULL, NULL, false, "limit cursor"},
     {"GET", "api/v1/sessions/:session/deliveries", handle_deliveries_list, NULL, NULL, false,
 	"webhook_id event_id status event since until limit cursor"},
@@ -106,7 +117,7 @@ static const struct route ROUTES[] = {
 	false, NULL},
     {"GET", "api/v1/webhooks", handle_webhook_list, NULL, NULL, false, "limit cursor"},
     {"GET", "api/v1/webhooks/dlq", handle_dlq_list, NULL, NULL, false,
-	"limit cursor webhook_id"},
+	"limit cursor webhook_id event since until"},
     {"DELETE", "api/v1/webhooks/dlq", handle_dlq_purge, NULL, &DLQ_CALL_SIZE, false,
 	"webhook_id"},
     {"POST", "api/v1/webhooks/dlq/replay", handle_dlq_replay_all, NULL, &DLQ_CALL_SIZE, false,
@@ -120,7 +131,9 @@ static const struct route ROUTES[] = {
 	NULL},
     {"DELETE", "api/v1/webhooks/:id/replay", handle_replay_cancel, NULL, &REPLAY_CALL_SIZE,
 	false, NULL},
-    {"GET", "api/v1/webhooks/:id", handle_webhook_show, NULL, NULL, false, NULL},
+    {"GET", "api/v1/webhooks/all", handle_webhooks_all, NULL, NULL, false,
+	"state limit cursor"},
+    {"GET", "api/v1/webhooks/:id", handle_webhook_find, NULL, NULL, false, NULL},
     {"PATCH", "api/v1/webhooks/:id", handle_webhook_patch, release_webhook, &WEBHOOKS_CALL_SIZE,
 	false, NULL},
     {"DELETE", "api/v1/webhooks/:id", handle_webhook_delete, release_webhook,
@@ -309,11 +322,13 @@ static const struct route *find_route(const struct api *api, const char *method,
 	return NULL;
 }
 
-/* Whether the call is about webhooks for all sessions. */
+/* Whether the call is about webhooks for all sessions; those of all sessions are others. */
 static bool is_for_all(const struct route *route)
 {
 	static const struct slice PREFIX = SLICE_INIT("api/v1/webhooks");
-	return slice_starts(slice_of(route->pattern), PREFIX);
+	bool across = route->handle == handle_webhook_find ||
+	    route->handle == handle_webhooks_all;
+	return !across && slice_starts(slice_of(route->pattern), PREFIX);
 }
 
 /* Whether the call makes something in its session, which then is there. */

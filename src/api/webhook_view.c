@@ -1,6 +1,28 @@
 /* The object around what webhook_write() knows; see webhook_view.h. */
 #include "api/webhook_view.h"
 
+#include <string.h>
+
+static const char *const STATES[] = {"ok", "failing", "held", "off"};
+
+bool webhook_view_knows(const char *state)
+{
+	for (size_t i = 0; i < sizeof(STATES) / sizeof(STATES[0]); i++) {
+		if (strcmp(STATES[i], state) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *webhook_view_state(const struct webhook *w, const struct dispatch_status *status)
+{
+	if (!w->enabled)
+		return STATES[3];
+	if (status->failing_since_ms != 0 || strcmp(status->circuit, "closed") != 0)
+		return STATES[1];
+	return STATES[status->held_reason != NULL ? 2 : 0];
+}
+
 static void write_status(const struct dispatch_status *status, struct json_writer *json)
 {
 	json_open_object(json, "circuit");
@@ -19,6 +41,7 @@ void webhook_view_write(const struct webhook *w, enum webhook_form form,
 {
 	json_open_object(json, NULL);
 	webhook_write(w, form, now_ms, json);
+	json_write_cstr(json, "state", webhook_view_state(w, status));
 	write_status(status, json);
 	json_write_time_or_null(json, "created_at", w->created_ms);
 	json_write_time_or_null(json, "updated_at", w->updated_ms);

@@ -8,6 +8,16 @@
 #include "dispatch/dispatch.h"
 #include "domain/webhook_json.h"
 
+/*
+ * How a webhook does, in one word: "off" while it is disabled, "failing" while nothing succeeds
+ * or its circuit is not closed, "held" while nothing starts though it may, else "ok".
+ */
+#define WEBHOOK_STATES "ok, failing, held or off"
+const char *webhook_view_state(const struct webhook *w, const struct dispatch_status *status);
+
+/* Whether it is one of these. */
+bool webhook_view_knows(const char *state);
+
 /* Writes the object, as it is at `now_ms`, wall. */
 void webhook_view_write(const struct webhook *w, enum webhook_form form,
     const struct dispatch_status *status, int64_t now_ms, struct json_writer *json);

@@ -50,21 +50,33 @@ void release_webhook(struct call *c)
 	webhook_free(((struct webhooks_call *)c)->w);
 }
 
-/* Writes a webhook with how its endpoint stands. */
-static void write_webhook(const struct call *c, const struct webhook *w, enum webhook_form form,
-    struct json_writer *json)
+/* How its endpoint stands. */
+static struct dispatch_status status_of(const struct call *c, const struct webhook *w)
 {
 	struct dispatch_status status = {.circuit = "closed"};
 	/* false leaves it as it is */
 	(void)dispatch_status(c->api->conf.dispatch, w->number, &status);
+	return status;
+}
+
+const char *webhook_state(const struct call *c, const struct webhook *w)
+{
+	struct dispatch_status status = status_of(c, w);
+	return webhook_view_state(w, &status);
+}
+
+void webhook_show(const struct call *c, const struct webhook *w, enum webhook_form form,
+    struct json_writer *json)
+{
+	struct dispatch_status status = status_of(c, w);
 	webhook_view_write(w, form, &status, clock_wall_ms(), json);
 }
 
-static void answer_webhook(struct call *c, const struct webhook *w)
+void webhook_answer(struct call *c, const struct webhook *w)
 {
 	struct buf text = BUF_INIT(ANSWER_MAX);
 	struct json_writer json = JSON_WRITER(&text);
-	write_webhook(c, w, WEBHOOK_WHOLE, &json);
+	webhook_show(c, w, WEBHOOK_WHOLE, &json);
 	call_reply(c, 200, &json);
 	buf_fini(&text);
 }
@@ -183,7 +195,7 @@ static void done_create(struct op *op, enum err result)
 	const struct webhook *w = wc->w;
 	registry_set(wc->call.api->conf.registry, wc->w);
 	wc->w = NULL;
-	answer_webhook(&wc->call, w);
+	webhook_answer(&wc->call, w);
 }
 
 /* Whether the request has a JSON body of bearable size; else it has been answered. */
@@ -242,7 +254,7 @@ static uint64_t write_page(const struct call *c, uint64_t after, uint64_t limit,
 	struct webhook *const *list = registry_behind(c->api->conf.registry,
 	    slice_of(c->session), after, &count);
 	while (shown < count && shown < limit && json->out->len <= CALL_PAGE_BYTES)
-		write_webhook(c, list[shown++], WEBHOOK_LISTED, json);
+		webhook_show(c, list[shown++], WEBHOOK_LISTED, json);
 	return shown < count ? list[shown - 1]->number : 0;
 }
 
@@ -284,7 +296,7 @@ void handle_webhook_show(struct call *c)
 {
 	const struct webhook *w = call_find_webhook(c);
 	if (w != NULL)
-		answer_webhook(c, w);
+		webhook_answer(c, w);
 }
 
 /* Reads the webhook as this transaction has it. ERR_NOTFOUND where it was deleted meanwhile. */
@@ -388,7 +400,7 @@ static void done_change(struct op *op, enum err result)
 	else if (wc->shows_key)
 		answer_key_rotation(&wc->call, w);
 	else if (wc->message == NULL)
-		answer_webhook(&wc->call, w);
+		webhook_answer(&wc->call, w);
 	else
 		call_succeed(&wc->call, wc->message);
 }

@@ -109,6 +109,18 @@ enum err dead_letters_del(struct db_txn *txn, struct slice session, const struct
 	return err;
 }
 
+/* Takes a row of the index by age apart; false for one of another form. */
+static bool parse_aged(struct slice key, struct slice value, struct uuid *id,
+    char session[SESSION_MAX + 1])
+{
+	if (key.len != UUID_SIZE || value.len > SESSION_MAX)
+		return false;
+	memcpy(id->bytes, key.ptr, UUID_SIZE);
+	memcpy(session, value.ptr, value.len);
+	session[value.len] = '\0';
+	return true;
+}
+
 enum err dead_letters_oldest(struct db_txn *txn, struct uuid *id, char session[SESSION_MAX + 1])
 {
 	struct slice key;
@@ -116,13 +128,10 @@ enum err dead_letters_oldest(struct db_txn *txn, struct uuid *id, char session[S
 	enum err err = db_first(txn, DB_DEAD_BY_AGE, &key, &value);
 	if (err != OK)
 		return err;
-	if (key.len != UUID_SIZE || value.len > SESSION_MAX) {
+	if (!parse_aged(key, value, id, session)) {
 		log_error("key is corrupt, the sweep stops", LOG_S("table", "dead_by_age"));
 		return ERR_NOTFOUND; /* the others of this turn must go on */
 	}
-	memcpy(id->bytes, key.ptr, UUID_SIZE);
-	memcpy(session, value.ptr, value.len);
-	session[value.len] = '\0';
 	return OK;
 }
 
@@ -149,38 +158,56 @@ enum err dead_letters_decode(struct slice key, struct slice value, struct slice 
 	return decode(key, value, d);
 }
 
-enum err dead_letters_list(struct db_txn *txn, struct slice session, const struct uuid *before,
-    size_t max, bool (*fn)(void *arg, const struct dead_letter *d), void *arg, bool *more)
+enum err dead_letters_below(struct db_txn *txn, struct slice session, const struct uuid *below,
+    struct uuid *id)
 {
-	struct uuid last;
-	memset(last.bytes, 0xff, UUID_SIZE); /* above every id */
 	char from[KEY_MAX];
 	struct slice key;
 	struct slice value;
 	struct db_cursor *cursor = NULL;
-	*more = false;
 	enum err err = db_cursor(txn, DB_DEAD, &cursor);
-	if (err != OK)
-		return err;
-	struct dead_letter *d = mem_new(sizeof(*d));
-	const struct uuid *top = before == NULL ? &last : before;
-	err = db_seek_below(cursor, make_key(session, top, from), &key, &value);
-	for (size_t n = 0; err == OK && parse_key(key, session, &d->id);
-	     err = db_prev(cursor, &key, &value)) {
-		if (n++ == max) {
-			*more = true;
-			break;
-		}
-		if (decode(key, value, d) != OK) {
-			log_error("dead letter is corrupt", LOG_V("session", session));
-		} else if (!fn(arg, d)) {
-			*more = true;
-			break;
-		}
-	}
-	free(d);
+	if (err == OK)
+		err = db_seek_below(cursor, make_key(session, below, from), &key, &value);
+	if (err == OK && !parse_key(key, session, id))
+		err = ERR_NOTFOUND;
 	db_cursor_close(cursor);
-	return err == ERR_NOTFOUND ? OK : err;
+	return err;
+}
+
+enum err dead_letters_below_in_all(struct db_txn *txn, const struct uuid *below,
+    struct uuid *id, char session[SESSION_MAX + 1])
+{
+	struct slice key;
+	struct slice value;
+	struct db_cursor *cursor = NULL;
+	enum err err = db_cursor(txn, DB_DEAD_BY_AGE, &cursor);
+	if (err == OK)
+		err = db_seek_below(cursor, uuid_slice(below), &key, &value);
+	if (err == OK && !parse_aged(key, value, id, session))
+		err = ERR_NOTFOUND;
+	db_cursor_close(cursor);
+	return err;
+}
+
+enum err dead_letters_next_session(struct db_txn *txn, struct slice passed,
+    char session[SESSION_MAX + 1])
+{
+	struct uuid top;
+	char from[KEY_MAX];
+	struct slice key;
+	struct slice value;
+	struct db_cursor *cursor = NULL;
+	memset(top.bytes, 0xff, UUID_SIZE); /* above every id */
+	enum err err = db_cursor(txn, DB_DEAD, &cursor);
+	if (err == OK)
+		err = db_seek_behind(cursor, make_key(passed, &top, from), &key, &value);
+	size_t len = err == OK ? strnlen(key.ptr, key.len) : 0;
+	if (err == OK && (key.len != len + 1 + UUID_SIZE || len > SESSION_MAX))
+		err = ERR_NOTFOUND; /* a key of another form: fsck tells of it */
+	if (err == OK)
+		memcpy(session, key.ptr, len + 1);
+	db_cursor_close(cursor);
+	return err;
 }
 
 #define VERSION 1

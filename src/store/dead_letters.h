@@ -67,19 +67,26 @@ MUST_CHECK enum err dead_letters_oldest(struct db_txn *txn, struct uuid *id,
     char session[SESSION_MAX + 1]);
 
 /*
+ * Names the newest dead letter below `below`, of one session, or of all with its session.
+ * ERR_NOTFOUND: there is none.
+ */
+MUST_CHECK enum err dead_letters_below(struct db_txn *txn, struct slice session,
+    const struct uuid *below, struct uuid *id);
+MUST_CHECK enum err dead_letters_below_in_all(struct db_txn *txn, const struct uuid *below,
+    struct uuid *id, char session[SESSION_MAX + 1]);
+
+/*
+ * Names the first session behind `passed`, in the order of bytes, that has dead letters;
+ * `passed` may lie in `session`. ERR_NOTFOUND: there is none.
+ */
+MUST_CHECK enum err dead_letters_next_session(struct db_txn *txn, struct slice passed,
+    char session[SESSION_MAX + 1]);
+
+/*
  * Decodes a row of DB_DEAD; *session is borrowed from its key. ERR_CORRUPT, with *d's id and
  * *session set where the key at least is whole, and *session empty where it is not.
  */
 MUST_CHECK enum err dead_letters_decode(struct slice key, struct slice value,
     struct slice *session, struct dead_letter *d);
-
-/*
- * Calls `fn` for the session's entries newest first, at most `max`, those below
- * `before` (NULL: from the newest); stops early when `fn` returns false. *more
- * says whether older ones are left.
- */
-MUST_CHECK enum err dead_letters_list(struct db_txn *txn, struct slice session,
-    const struct uuid *before, size_t max, bool (*fn)(void *arg, const struct dead_letter *d),
-    void *arg, bool *more);
 
 #endif

@@ -182,25 +182,37 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 	return body->failed || body->len != e->body_bytes ? ERR_CORRUPT : OK;
 }
 
-enum err events_find_of(struct db_txn *txn, const struct uuid *delivery, struct uuid *event)
+/* Finds the last key below `key`, borrowed until the next write. ERR_NOTFOUND. */
+static enum err find_below(struct db_txn *txn, enum db_table t, struct slice key,
+    struct slice *found)
+{
+	struct db_cursor *cursor = NULL;
+	struct slice value;
+	enum err err = db_cursor(txn, t, &cursor);
+	if (err == OK)
+		err = db_seek_below(cursor, key, found, &value);
+	db_cursor_close(cursor);
+	return err;
+}
+
+enum err events_below(struct db_txn *txn, const struct uuid *below, struct uuid *event)
 {
 	unsigned char key[KEY_SIZE];
-	struct db_cursor *cursor = NULL;
 	struct slice found;
-	struct slice value;
-	struct event e;
 	uint16_t piece = 0;
-	enum err err = db_cursor(txn, DB_EVENTS, &cursor);
-	if (err != OK)
-		return err;
-	/* the ids of its deliveries are the range behind its own */
-	err = db_seek_below(cursor, make_key(delivery, 0, key), &found, &value);
-	if (err == OK && !events_parse_key(found, &e.id, &piece))
+	enum err err = find_below(txn, DB_EVENTS, make_key(below, 0, key), &found);
+	if (err == OK && !events_parse_key(found, event, &piece))
 		err = ERR_NOTFOUND;
-	db_cursor_close(cursor);
+	return err;
+}
+
+enum err events_find_of(struct db_txn *txn, const struct uuid *delivery, struct uuid *event)
+{
+	struct event e;
+	struct uuid id;
+	enum err err = events_below(txn, delivery, &id); /* its deliveries are behind its id */
 	if (err != OK)
 		return err;
-	const struct uuid id = e.id;
 	err = events_get(txn, &id, &e, NULL);
 	for (uint32_t n = 1; err == OK && n <= e.deliveries; n++) {
 		struct uuid other;
@@ -532,27 +544,17 @@ enum err history_find(struct db_txn *txn, struct slice session, const struct uui
 	return db_get(txn, DB_HISTORY, make_history_key(session, event, key), &nothing);
 }
 
-enum err history_list(struct db_txn *txn, struct slice session, const struct uuid *before,
-    bool (*fn)(void *arg, const struct uuid *event), void *arg)
+enum err history_below(struct db_txn *txn, struct slice session, const struct uuid *below,
+    struct uuid *event)
 {
-	struct uuid top;
-	char from[KEY_MAX];
-	struct db_cursor *cursor = NULL;
-	struct slice key;
-	struct slice value;
+	char key[KEY_MAX];
+	struct slice found;
 	struct slice name;
-	struct uuid event;
-	memset(top.bytes, 0xff, UUID_SIZE); /* above every id */
-	enum err err = db_cursor(txn, DB_HISTORY, &cursor);
-	if (err == OK)
-		err = db_seek_below(cursor,
-		    make_history_key(session, before == NULL ? &top : before, from), &key,
-		    &value);
-	while (err == OK && history_parse_key(key, &name, &event) && slice_eq(name, session) &&
-	    fn(arg, &event))
-		err = db_prev(cursor, &key, &value);
-	db_cursor_close(cursor);
-	return err == ERR_NOTFOUND ? OK : err;
+	enum err err = find_below(txn, DB_HISTORY, make_history_key(session, below, key),
+	    &found);
+	if (err == OK && (!history_parse_key(found, &name, event) || !slice_eq(name, session)))
+		err = ERR_NOTFOUND;
+	return err;
 }
 
 enum err history_next(struct db_txn *txn, struct slice session, const struct uuid *passed,

@@ -112,6 +112,10 @@ MUST_CHECK enum err events_decode_open(struct slice key, struct slice value, str
 MUST_CHECK enum err events_find_of(struct db_txn *txn, const struct uuid *delivery,
     struct uuid *event);
 
+/* Names the newest event below `below`, of any session. ERR_NOTFOUND: there is none. */
+MUST_CHECK enum err events_below(struct db_txn *txn, const struct uuid *below,
+    struct uuid *event);
+
 /* Names the newest id there is, of an event or a dead letter; all zero where there is none. */
 MUST_CHECK enum err events_newest_id(struct db_txn *txn, struct uuid *id);
 
@@ -147,6 +151,10 @@ MUST_CHECK enum err events_drop(struct db_txn *txn, const struct uuid *id);
 MUST_CHECK enum err history_next(struct db_txn *txn, struct slice session,
     const struct uuid *passed, struct uuid *event);
 
+/* Names the newest event of `session` below `below`. ERR_NOTFOUND: it has none there. */
+MUST_CHECK enum err history_below(struct db_txn *txn, struct slice session,
+    const struct uuid *below, struct uuid *event);
+
 /* Adds an event to its session's. The sticky error. */
 MUST_CHECK enum err history_put(struct db_txn *txn, struct slice session,
     const struct uuid *event);
@@ -156,13 +164,6 @@ MUST_CHECK enum err history_del(struct db_txn *txn, struct slice session,
     const struct uuid *event);
 MUST_CHECK enum err history_find(struct db_txn *txn, struct slice session,
     const struct uuid *event);
-
-/*
- * Calls `fn` with the session's events newest first, those below `before` (NULL: from the
- * newest), until it returns false: that bounds the work. The sticky error.
- */
-MUST_CHECK enum err history_list(struct db_txn *txn, struct slice session,
-    const struct uuid *before, bool (*fn)(void *arg, const struct uuid *event), void *arg);
 
 /* Takes a key apart; *session is borrowed from it. False for one of another form. */
 bool history_parse_key(struct slice key, struct slice *session, struct uuid *event);

@@ -70,6 +70,15 @@ void idempotency_set(struct idempotency *k, struct slice scope, struct slice nam
 	k->expires_ms = expires_ms;
 }
 
+void idempotency_set_own(struct idempotency *k, const char *session, struct slice id,
+    struct slice request, struct slice bytes, int64_t expires_ms)
+{
+	struct buf scope = BUF_INIT(SESSION_MAX + 8);
+	buf_printf(&scope, "id:%s", session);
+	idempotency_set(k, buf_view(&scope), id, request, bytes, expires_ms);
+	buf_fini(&scope);
+}
+
 void answer_fini(struct answer *a)
 {
 	free(a->events);

@@ -46,6 +46,10 @@ struct idempotency {
 void idempotency_set(struct idempotency *k, struct slice scope, struct slice name,
     struct slice request, struct slice bytes, int64_t expires_ms);
 
+/* The same for the id that a publisher gave an event of `session` itself. */
+void idempotency_set_own(struct idempotency *k, const char *session, struct slice id,
+    struct slice request, struct slice bytes, int64_t expires_ms);
+
 /* What was answered about one event. */
 struct answered {
 	struct uuid event;

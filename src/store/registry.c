@@ -38,11 +38,10 @@ struct list {
 	uint64_t steps; /* of the filters of all its webhooks */
 };
 
-/* The webhooks that have a key pair, ascending by number; and by their ids. */
-struct keyed {
+/* Webhooks of all sessions, ascending by number. */
+struct line {
 	struct webhook **webhooks;
 	size_t count;
-	struct map *by_id;
 };
 
 struct registry {
@@ -53,7 +52,9 @@ struct registry {
 	bool is_loading;            /* in_order is put in order at the end */
 	const struct list *for_all; /* of `by_session`, SESSION_ALL's; NULL: it is not there */
 	struct list retired;
-	struct keyed keyed;
+	struct map *by_id; /* those that serve, as the next */
+	struct line all;
+	struct line keyed;    /* of these, those that have a key pair */
 	struct buf *decoded;  /* strings of the event that filters are asked about */
 	uint64_t last_number; /* without WEBHOOK_FOR_ALL */
 	struct registry_figures figures;
@@ -64,7 +65,7 @@ struct registry *registry_new(void)
 	struct registry *reg = mem_new(sizeof(*reg));
 	reg->by_number = map_new();
 	reg->by_session = map_new();
-	reg->keyed.by_id = map_new();
+	reg->by_id = map_new();
 	reg->decoded = mem_new(sizeof(*reg->decoded));
 	*reg->decoded = BUF_INIT(SIZE_MAX); /* no more than the event has bytes */
 	return reg;
@@ -105,7 +106,8 @@ void registry_free(struct registry *reg)
 	map_free(reg->by_number);
 	free(reg->in_order);
 	free(reg->retired.webhooks);
-	map_free(reg->keyed.by_id);
+	map_free(reg->by_id);
+	free(reg->all.webhooks);
 	free(reg->keyed.webhooks);
 	buf_fini(reg->decoded);
 	free(reg->decoded);
@@ -302,42 +304,64 @@ static size_t not_behind(struct webhook *const *list, size_t count, uint64_t num
 	return low;
 }
 
-/* Lets `w` take the place of `old` among those that have a key pair; either may be NULL. */
-static void index_keyed(struct keyed *k, const struct webhook *old, struct webhook *w)
+/* Lets `w` take the place of `old` in a line; NULL: it was, or is, not in it. */
+static void line_change(struct line *l, const struct webhook *old, struct webhook *w)
 {
-	bool was = old != NULL && old->pair != NULL && !old->deleted;
-	bool is = w != NULL && w->pair != NULL && !w->deleted;
-	if (!was && !is)
+	const struct webhook *either = old != NULL ? old : w;
+	if (either == NULL)
 		return;
-	size_t at = not_behind(k->webhooks, k->count, was ? old->number : w->number);
-	at -= was ? 1 : 0;
-	if (was && !is) {
-		k->count--;
-		memmove(k->webhooks + at, k->webhooks + at + 1, (k->count - at) * sizeof(w));
-		(void)map_del(k->by_id, old->id.bytes, UUID_SIZE); /* is `old` */
+	size_t at = not_behind(l->webhooks, l->count, either->number);
+	at -= old != NULL ? 1 : 0;
+	if (w == NULL) {
+		l->count--;
+		memmove(l->webhooks + at, l->webhooks + at + 1,
+		    (l->count - at) * sizeof(either));
 		return;
 	}
-	if (!was) {
-		k->webhooks = mem_resize(k->webhooks, k->count + 1, sizeof(w));
-		memmove(k->webhooks + at + 1, k->webhooks + at, (k->count - at) * sizeof(w));
-		k->count++;
+	if (old == NULL) {
+		l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(w));
+		memmove(l->webhooks + at + 1, l->webhooks + at, (l->count - at) * sizeof(w));
+		l->count++;
 	}
-	k->webhooks[at] = w;
-	map_put(k->by_id, w->id.bytes, UUID_SIZE, w);
+	l->webhooks[at] = w;
+}
+
+/* Lets `w` take the place of `old` in what is kept over all sessions; either may be NULL. */
+static void index_in_all(struct registry *reg, const struct webhook *old, struct webhook *w)
+{
+	const struct webhook *was = old == NULL || old->deleted ? NULL : old;
+	struct webhook *is = w == NULL || w->deleted ? NULL : w;
+	if (was != NULL)
+		(void)map_del(reg->by_id, was->id.bytes, UUID_SIZE); /* is `old` */
+	if (is != NULL)
+		map_put(reg->by_id, is->id.bytes, UUID_SIZE, is);
+	line_change(&reg->all, was, is);
+	line_change(&reg->keyed, was == NULL || was->pair == NULL ? NULL : was,
+	    is == NULL || is->pair == NULL ? NULL : is);
+}
+
+static struct webhook *const *line_behind(const struct line *l, uint64_t number, size_t *count)
+{
+	size_t at = not_behind(l->webhooks, l->count, number);
+	*count = l->count - at;
+	return *count == 0 ? NULL : l->webhooks + at;
+}
+
+struct webhook *const *registry_all_behind(const struct registry *reg, uint64_t number,
+    size_t *count)
+{
+	return line_behind(&reg->all, number, count);
 }
 
 struct webhook *const *registry_keyed_behind(const struct registry *reg, uint64_t number,
     size_t *count)
 {
-	const struct keyed *k = &reg->keyed;
-	size_t at = not_behind(k->webhooks, k->count, number);
-	*count = k->count - at;
-	return *count == 0 ? NULL : k->webhooks + at;
+	return line_behind(&reg->keyed, number, count);
 }
 
-struct webhook *registry_find_keyed(const struct registry *reg, const struct uuid *id)
+struct webhook *registry_find_in_all(const struct registry *reg, const struct uuid *id)
 {
-	return map_get(reg->keyed.by_id, id->bytes, UUID_SIZE);
+	return map_get(reg->by_id, id->bytes, UUID_SIZE);
 }
 
 static void list_add(struct registry *reg, struct webhook *w)
@@ -414,7 +438,7 @@ void registry_set(struct registry *reg, struct webhook *w)
 		list_add(reg, w);
 	}
 	map_put(reg->by_number, &w->number, sizeof(w->number), w);
-	index_keyed(&reg->keyed, old, w);
+	index_in_all(reg, old, w);
 	count_webhook(reg, old, false);
 	count_webhook(reg, w, true);
 	if ((w->number & ~WEBHOOK_FOR_ALL) > reg->last_number)
@@ -460,7 +484,7 @@ void registry_drop(struct registry *reg, uint64_t number)
 	if (w == NULL)
 		return;
 	count_webhook(reg, w, false);
-	index_keyed(&reg->keyed, w, NULL);
+	index_in_all(reg, w, NULL);
 	list_remove(reg, w);
 	webhook_free(w);
 }
@@ -640,13 +664,8 @@ uint64_t *registry_wanting(const struct registry *reg, struct slice session, str
 struct webhook *registry_find(const struct registry *reg, struct slice session,
     const struct uuid *id)
 {
-	size_t count = 0;
-	struct webhook *const *list = registry_session(reg, session, &count);
-	for (size_t i = 0; i < count; i++) {
-		if (memcmp(list[i]->id.bytes, id->bytes, UUID_SIZE) == 0)
-			return list[i];
-	}
-	return NULL;
+	struct webhook *w = registry_find_in_all(reg, id);
+	return w != NULL && slice_eq(slice_of(w->session), session) ? w : NULL;
 }
 
 struct registry_figures registry_figures(const struct registry *reg)

@@ -60,14 +60,16 @@ struct webhook *const *registry_behind(const struct registry *reg, struct slice 
 const char *registry_next_session(const struct registry *reg, const char *session);
 
 /*
- * Borrows the webhooks of all sessions that have a key pair, retired ones left out, behind that
- * number, in order of number. O(log n).
+ * Borrows the webhooks of all sessions, retired ones left out, behind that number, in order of
+ * number; or those of them that have a key pair. O(log n).
  */
+struct webhook *const *registry_all_behind(const struct registry *reg, uint64_t number,
+    size_t *count);
 struct webhook *const *registry_keyed_behind(const struct registry *reg, uint64_t number,
     size_t *count);
 
-/* Borrows the one of these that has that id; NULL: none has. O(1). */
-struct webhook *registry_find_keyed(const struct registry *reg, const struct uuid *id);
+/* Borrows the webhook of that id, of any session; NULL also for a retired one. O(1). */
+struct webhook *registry_find_in_all(const struct registry *reg, const struct uuid *id);
 
 /*
  * Borrows, of the retired webhooks whose records are still there, the one that was retired

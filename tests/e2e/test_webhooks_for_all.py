@@ -89,7 +89,8 @@ def test_they_are_listed_apart(gateway, receiver):
     assert [s["id"] for s in gateway.api("GET", "/sessions").json()["sessions"]] == ["s1"]
     expect_error(gateway.api("POST", ALL, json={"url": receiver.url("/all")}), 409)
     expect_error(gateway.api("GET", hooks_path("s1", hook["id"])), 404)
-    expect_error(gateway.api("GET", f"{ALL}/{own['id']}"), 404)
+    assert gateway.api("GET", f"{ALL}/{own['id']}").json()["id"] == own["id"]  # by its id alone
+    expect_error(gateway.api("PATCH", f"{ALL}/{own['id']}", json={}), 404)
     changed = gateway.api("PATCH", f"{ALL}/{hook['id']}", json={"description": "d"})
     assert changed.json()["description"] == "d"
     made = gateway.api("POST", f"{ALL}/{hook['id']}/rotate-secret")
@@ -210,7 +211,7 @@ def test_one_that_is_switched_off_tells_the_others(gateway, make_receiver):
 def calls(webhook, entry):
     return [
         ("GET", ""), ("POST", ""), ("GET", "/dlq"), ("DELETE", "/dlq"), ("POST", "/dlq/replay"),
-        ("DELETE", f"/dlq/{entry}"), ("POST", f"/dlq/{entry}/replay"), ("GET", f"/{webhook}"),
+        ("DELETE", f"/dlq/{entry}"), ("POST", f"/dlq/{entry}/replay"),
         ("PATCH", f"/{webhook}"), ("DELETE", f"/{webhook}"), ("POST", f"/{webhook}/enable"),
         ("POST", f"/{webhook}/disable"), ("POST", f"/{webhook}/rotate-secret"),
         ("POST", f"/{webhook}/test"), ("POST", f"/{webhook}/filter-test"), ("POST", f"/{webhook}/replay"),
@@ -231,6 +232,7 @@ def test_a_token_of_a_session_reaches_none_of_it(scoped, make_receiver):
     for method, path in calls(hook["id"], entry["id"]):
         body = {} if method in ("POST", "PATCH") else None
         expect_error(scoped.api(method, ALL + path, json=body, token="token-of-s1"), 403)
+    expect_error(scoped.api("GET", f"{ALL}/{hook['id']}", token="token-of-s1"), 404)
     for path in ("/sessions/s1/deliveries", f"/events/{event['id']}", f"/sessions/s1/events/{event['id']}"):
         for token, count in [(None, 2), ("token-of-s1", 1)]:
             answer = scoped.api("GET", path, token=token)
@@ -286,11 +288,11 @@ def test_max_webhooks_count_apart(make_gateway, receiver):
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
 NOWHERE = [
-    ("GET", f"/{ABSENT}"), ("PATCH", f"/{ABSENT}"), ("DELETE", f"/{ABSENT}"),
+    ("PATCH", f"/{ABSENT}"), ("DELETE", f"/{ABSENT}"),
     ("POST", f"/{ABSENT}/enable"), ("POST", f"/{ABSENT}/disable"), ("POST", f"/{ABSENT}/test"),
     ("POST", f"/{ABSENT}/rotate-secret"), ("POST", f"/{ABSENT}/filter-test"),
     ("POST", f"/{ABSENT}/replay"), ("GET", f"/{ABSENT}/replay"), ("DELETE", f"/{ABSENT}/replay"),
-    ("POST", f"/dlq/{ABSENT}/replay"), ("DELETE", f"/dlq/{ABSENT}"), ("GET", "/none"),
+    ("POST", f"/dlq/{ABSENT}/replay"), ("DELETE", f"/dlq/{ABSENT}"), ("PATCH", "/none"),
 ]  # fmt: skip
 
 

@@ -187,13 +187,6 @@ static bool skip_none(void *arg, const struct uuid *id)
 	return false;
 }
 
-static bool on_dead_letter(void *arg, const struct dead_letter *d)
-{
-	(void)arg;
-	(void)d;
-	return true;
-}
-
 static void on_head(void *arg, uint64_t webhook, int64_t place_ms)
 {
 	(void)arg;
@@ -253,7 +246,7 @@ static void read_queues(struct db_txn *txn)
 
 static void read_others(struct db_txn *txn)
 {
-	bool more = false;
+	struct dead_letter letter;
 	uint64_t number = 0;
 	struct uuid id = id_of(0);
 	char session[SESSION_MAX + 1];
@@ -264,8 +257,14 @@ static void read_others(struct db_txn *txn)
 	expect_bearable(usage_get(txn, SESSION, &holding));
 	expect_bearable(recount_session(txn, SESSION, &holding));
 	expect_bearable(dead_letters_oldest(txn, &id, session));
-	expect_bearable(
-	    dead_letters_list(txn, SESSION, NULL, IDS, on_dead_letter, NULL, &more));
+	struct uuid top;
+	memset(top.bytes, 0xff, UUID_SIZE);
+	for (id = top; dead_letters_below(txn, SESSION, &id, &id) == OK;)
+		expect_bearable(dead_letters_get(txn, SESSION, &id, &letter));
+	for (id = top; dead_letters_below_in_all(txn, &id, &id, session) == OK;)
+		continue;
+	for (id = top; events_below(txn, &id, &id) == OK;)
+		continue;
 }
 
 static bool on_attempt(void *arg, uint32_t number, const struct attempt_record *a)
@@ -273,13 +272,6 @@ static bool on_attempt(void *arg, uint32_t number, const struct attempt_record *
 	(void)arg;
 	(void)number;
 	(void)a;
-	return true;
-}
-
-static bool on_event(void *arg, const struct uuid *event)
-{
-	(void)arg;
-	(void)event;
 	return true;
 }
 
@@ -293,8 +285,11 @@ static void read_log(struct db_txn *txn)
 		expect_bearable(attempts_each(txn, &id, 0, SIZE_MAX, on_attempt, NULL));
 	}
 	expect_bearable(attempts_cost(txn, &e, &cost));
-	expect_bearable(history_list(txn, SESSION, NULL, on_event, NULL));
-	struct uuid next = {{0}};
+	struct uuid next;
+	memset(next.bytes, 0xff, UUID_SIZE);
+	while (history_below(txn, SESSION, &next, &next) == OK)
+		continue;
+	next = (struct uuid){{0}};
 	while (history_next(txn, SESSION, &next, &next) == OK)
 		continue;
 	while (usage_next_session(txn, slice_of(session), session) == OK)

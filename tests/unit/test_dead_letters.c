@@ -31,40 +31,29 @@ static void put(struct db_txn *txn, const char *session, uint64_t n)
 	free(d);
 }
 
-/* What a listing has shown: the numbers, "3 2 1"; and when it shall stop. */
-struct seen {
-	struct buf text;
-	size_t count;
-	size_t stop_at;
-};
-
-static bool on_entry(void *arg, const struct dead_letter *d)
-{
-	struct seen *seen = arg;
-	if (seen->count == seen->stop_at)
-		return false;
-	buf_printf(&seen->text, "%s%u", seen->count++ == 0 ? "" : " ", d->id.bytes[15]);
-	assert_int_equal(d->attempts, d->id.bytes[15]);
-	assert_string_equal(d->last_error, "HTTP status 500");
-	return true;
-}
-
-static void check_list_until(struct db_txn *txn, const char *session, const struct uuid *before,
-    size_t max, size_t stop_at, const char *want, bool want_more)
-{
-	struct seen seen = {.text = BUF_INIT(10000), .stop_at = stop_at};
-	bool more = !want_more;
-	assert_int_equal(
-	    dead_letters_list(txn, slice_of(session), before, max, on_entry, &seen, &more), OK);
-	assert_string_equal(buf_cstr(&seen.text), want);
-	assert_int_equal(more, want_more);
-	buf_fini(&seen.text);
-}
-
+/* Walks down from below `before`, or from the top; damaged ones are passed by. */
 static void check_list(struct db_txn *txn, const char *session, const struct uuid *before,
     size_t max, const char *want, bool want_more)
 {
-	check_list_until(txn, session, before, max, SIZE_MAX, want, want_more);
+	struct buf text = BUF_INIT(10000);
+	struct dead_letter d;
+	struct uuid at;
+	size_t count = 0;
+	memset(at.bytes, 0xff, UUID_SIZE);
+	if (before != NULL)
+		at = *before;
+	enum err err = dead_letters_below(txn, slice_of(session), &at, &at);
+	for (; err == OK && count < max;
+	     err = dead_letters_below(txn, slice_of(session), &at, &at)) {
+		if (dead_letters_get(txn, slice_of(session), &at, &d) != OK)
+			continue;
+		buf_printf(&text, "%s%u", count++ == 0 ? "" : " ", d.id.bytes[15]);
+		assert_int_equal(d.attempts, d.id.bytes[15]);
+		assert_string_equal(d.last_error, "HTTP status 500");
+	}
+	assert_string_equal(buf_cstr(&text), want);
+	assert_int_equal(err, want_more ? OK : ERR_NOTFOUND);
+	buf_fini(&text);
 }
 
 static void test_put_get_del(void **state)
@@ -113,8 +102,6 @@ static void test_pages(void **state)
 	check_list(txn, "s", &high, 2, "9 7", true);
 	struct uuid four = make_id(4); /* a cursor whose entry has gone */
 	check_list(txn, "s", &four, 10, "3 1", false);
-	check_list_until(txn, "s", NULL, 10, 2, "9 7", true);
-	check_list_until(txn, "s", NULL, 10, 0, "", true);
 	store_commit(txn);
 }
 
@@ -139,6 +126,38 @@ static void test_sessions_are_apart(void **state)
 	}
 	check_list(txn, "", NULL, 10, "", false);
 	check_list(txn, "c", NULL, 10, "", false);
+	store_commit(txn);
+}
+
+/* All of them, whatever sessions they are of; and the sessions that have some. */
+static void test_in_all(void **state)
+{
+	static const char *const NAMES[] = {"b", "a", "ab", "a"};
+	struct store *s = *state;
+	char session[SESSION_MAX + 1] = "";
+	struct uuid at;
+	memset(at.bytes, 0xff, UUID_SIZE);
+	struct db_txn *txn = store_begin(s);
+	assert_int_equal(dead_letters_below_in_all(txn, &at, &at, session), ERR_NOTFOUND);
+	assert_int_equal(dead_letters_next_session(txn, SLICE(""), session), ERR_NOTFOUND);
+	for (uint64_t n = 1; n <= COUNT(NAMES); n++)
+		put(txn, NAMES[n - 1], n);
+	for (uint64_t n = COUNT(NAMES); n > 0; n--) {
+		struct uuid want = make_id(n);
+		assert_int_equal(dead_letters_below_in_all(txn, &at, &at, session), OK);
+		assert_memory_equal(at.bytes, want.bytes, UUID_SIZE);
+		assert_string_equal(session, NAMES[n - 1]);
+	}
+	assert_int_equal(dead_letters_below_in_all(txn, &at, &at, session), ERR_NOTFOUND);
+	session[0] = '\0';
+	static const char *const IN_ORDER[] = {"a", "ab", "b"};
+	for (size_t i = 0; i < COUNT(IN_ORDER); i++) {
+		assert_int_equal(dead_letters_next_session(txn, slice_of(session), session),
+		    OK);
+		assert_string_equal(session, IN_ORDER[i]);
+	}
+	assert_int_equal(dead_letters_next_session(txn, slice_of(session), session),
+	    ERR_NOTFOUND);
 	store_commit(txn);
 }
 
@@ -218,6 +237,7 @@ int main(void)
 	    STORE_TEST(test_put_get_del),
 	    STORE_TEST(test_pages),
 	    STORE_TEST(test_sessions_are_apart),
+	    STORE_TEST(test_in_all),
 	    STORE_TEST(test_damage),
 	    STORE_TEST(test_oldest),
 	    STORE_TEST(test_room),

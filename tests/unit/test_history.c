@@ -15,21 +15,19 @@ static const char *const SESSIONS[] = {"a", "a-b", "ab", "b"}; /* as bytes sort 
 struct seen {
 	struct uuid ids[16];
 	size_t count;
-	size_t most;
 };
-
-static bool on_event(void *arg, const struct uuid *event)
-{
-	struct seen *s = arg;
-	s->ids[s->count++] = *event;
-	return s->count < s->most;
-}
 
 static struct seen list(struct db_txn *txn, const char *session, const struct uuid *before,
     size_t most)
 {
-	struct seen s = {.most = most};
-	assert_int_equal(history_list(txn, slice_of(session), before, on_event, &s), OK);
+	struct seen s = {0};
+	struct uuid at;
+	memset(at.bytes, 0xff, UUID_SIZE);
+	if (before != NULL)
+		at = *before;
+	while (s.count < most && history_below(txn, slice_of(session), &at, &at) == OK)
+		s.ids[s.count++] = at;
+	assert_int_equal(db_txn_error(txn), OK);
 	return s;
 }
 

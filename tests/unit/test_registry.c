@@ -196,12 +196,23 @@ static struct webhook *keyed_webhook(uint64_t number, bool keyed)
 	return w;
 }
 
-/* Those with key pairs, against a list that is made anew each time. */
-static void test_keyed(void **state)
+/* Whether `list` has webhook n at *at, which then moves on, as it must have it or not. */
+static void expect_next(struct webhook *const *list, size_t count, size_t *at, uint64_t n,
+    bool is_there)
+{
+	if (!is_there)
+		return;
+	assert_true(*at < count);
+	assert_true(list[(*at)++]->number == n);
+}
+
+/* Those of all sessions, and those with key pairs, against lists made anew each time. */
+static void test_in_all(void **state)
 {
 	(void)state;
 	enum { NUMBERS = 12, STEPS = 3000 };
 	bool keyed[NUMBERS + 1] = {false};
+	bool there[NUMBERS + 1] = {false};
 	struct registry *reg = registry_new();
 	struct rnd rnd;
 	rnd_seed(&rnd, 11);
@@ -210,6 +221,7 @@ static void test_keyed(void **state)
 		unsigned act = (unsigned)(rnd_next(&rnd) % 4);
 		struct webhook *w = keyed_webhook(number, act == 0 || act == 3);
 		keyed[number] = act == 0;
+		there[number] = act == 0 || act == 2;
 		if (act == 3)
 			w->deleted = true;
 		registry_set(reg, w);
@@ -217,18 +229,23 @@ static void test_keyed(void **state)
 			registry_drop(reg, number);
 		uint64_t after = rnd_next(&rnd) % (NUMBERS + 1);
 		size_t count = 0;
+		size_t keyed_count = 0;
 		size_t at = 0;
-		struct webhook *const *list = registry_keyed_behind(reg, after, &count);
+		size_t keyed_at = 0;
+		struct webhook *const *list = registry_all_behind(reg, after, &count);
+		struct webhook *const *keyed_list = registry_keyed_behind(reg, after,
+		    &keyed_count);
 		for (uint64_t n = 1; n <= NUMBERS; n++) {
 			struct uuid id = make_webhook_id(n);
-			struct webhook *found = registry_find_keyed(reg, &id);
-			assert_int_equal(found != NULL, keyed[n]);
-			if (keyed[n] && n > after) {
-				assert_true(at < count && list[at++] == found);
-				assert_true(found->number == n);
-			}
+			struct webhook *found = registry_find_in_all(reg, &id);
+			assert_int_equal(found != NULL, there[n]);
+			assert_true(found == NULL || found->number == n);
+			expect_next(list, count, &at, n, there[n] && n > after);
+			expect_next(keyed_list, keyed_count, &keyed_at, n,
+			    keyed[n] && n > after);
 		}
 		assert_int_equal(at, count);
+		assert_int_equal(keyed_at, keyed_count);
 	}
 	registry_free(reg);
 }
@@ -745,7 +762,7 @@ int main(void)
 	    cmocka_unit_test(test_find),
 	    cmocka_unit_test(test_replace),
 	    cmocka_unit_test(test_retire_and_drop),
-	    cmocka_unit_test(test_keyed),
+	    cmocka_unit_test(test_in_all),
 	    cmocka_unit_test(test_behind),
 	    cmocka_unit_test(test_for_all),
 	    cmocka_unit_test(test_sessions_in_order),
