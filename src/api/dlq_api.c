@@ -169,11 +169,27 @@ static enum err replay(struct dlq_call *dc, struct db_txn *txn, const struct dea
 	return err;
 }
 
+/* Names the session of a call that is about a dead letter by its id alone. ERR_NOTFOUND. */
+static enum err find_session(struct call *c, struct db_txn *txn)
+{
+	char session[SESSION_MAX + 1];
+	if (c->session[0] != '\0')
+		return OK;
+	enum err err = dead_letters_find(txn, &c->id, session);
+	if (err == OK && !auth_reaches(c->token, slice_of(session)))
+		err = ERR_NOTFOUND;
+	if (err == OK)
+		memcpy(c->session, session, sizeof(session));
+	return err;
+}
+
 static enum err apply_replay(struct op *op, struct db_txn *txn)
 {
 	struct dlq_call *dc = (struct dlq_call *)op;
 	struct dead_letter *dead = mem_new(sizeof(*dead));
-	enum err err = dead_letters_get(txn, slice_of(dc->call.session), &dc->call.id, dead);
+	enum err err = find_session(&dc->call, txn);
+	if (err == OK)
+		err = dead_letters_get(txn, slice_of(dc->call.session), &dc->call.id, dead);
 	if (err == OK)
 		err = replay(dc, txn, dead);
 	free(dead);
@@ -200,7 +216,10 @@ void handle_dlq_replay(struct call *c)
 static enum err apply_delete(struct op *op, struct db_txn *txn)
 {
 	struct call *c = (struct call *)op;
-	return retention_drop_dead(txn, slice_of(c->session), &c->id, clock_wall_ms());
+	enum err err = find_session(c, txn);
+	if (err == OK)
+		err = retention_drop_dead(txn, slice_of(c->session), &c->id, clock_wall_ms());
+	return err;
 }
 
 static void done_delete(struct op *op, enum err result)

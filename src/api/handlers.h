@@ -103,6 +103,7 @@ MUST_CHECK enum err deliveries_find(struct call *c, struct db_txn *txn, struct d
 void handle_events_list(struct call *c);
 void handle_event_show(struct call *c);
 void handle_sessions_list(struct call *c);
+void handle_session_show(struct call *c);
 
 /* backup_api.c: copies of the store */
 void handle_backup(struct call *c);

@@ -77,16 +77,25 @@ static enum err step(struct page *page, bool *is_there)
 	return OK;
 }
 
+static size_t count_failing(const struct call *c, struct webhook *const *list, size_t count)
+{
+	size_t failing = 0;
+	for (size_t i = 0; i < count; i++)
+		failing += strcmp(webhook_state(c, list[i]), "failing") == 0 ? 1 : 0;
+	return failing;
+}
+
 static void write_session(struct page *page, struct json_writer *json)
 {
 	const struct api_conf *conf = &page->call->api->conf;
 	size_t webhooks = 0;
 	struct slice session = slice_of(page->at.text);
 	struct holding h = usage_of(conf->quota.usage, session);
-	(void)registry_session(conf->registry, session, &webhooks); /* only counted */
+	struct webhook *const *list = registry_session(conf->registry, session, &webhooks);
 	json_open_object(json, NULL);
 	json_write_cstr(json, "id", page->at.text);
 	json_write_u64(json, "webhooks", webhooks);
+	json_write_u64(json, "failing", count_failing(page->call, list, webhooks));
 	json_write_u64(json, "waiting",
 	    backlog_of_session(conf->quota.backlog, conf->registry, session));
 	json_write_u64(json, "dead_letters", h.n[USAGE_LETTERS]);
@@ -157,5 +166,21 @@ void handle_sessions_list(struct call *c)
 	} else {
 		call_fail_err(c, err);
 	}
+	buf_fini(&text);
+}
+
+void handle_session_show(struct call *c)
+{
+	struct page page = {.call = c};
+	memcpy(page.at.text, c->session, sizeof(page.at.text));
+	if (!is_known(&page)) {
+		call_fail(c, 404, "",
+		    "there is no such session: it has no webhook, and nothing of it is kept");
+		return;
+	}
+	struct buf text = BUF_INIT(ANSWER_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	write_session(&page, &json);
+	call_reply(c, 200, &json);
 	buf_fini(&text);
 }

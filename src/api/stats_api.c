@@ -114,6 +114,7 @@ static void write_entry(struct json_writer *json, const struct webhook *w, uint6
 	json_write_cstr(json, "session_id", w->session);
 	json_write_cstr(json, "url", w->url);
 	json_write_bool(json, "enabled", w->enabled);
+	json_write_cstr(json, "state", webhook_view_state(w, &t->status));
 	json_write_cstr(json, "circuit", t->status.circuit);
 	json_write_u64(json, "waiting", waiting);
 	json_write_u64(json, "in_flight", t->status.in_flight);

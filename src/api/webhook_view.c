@@ -41,6 +41,7 @@ void webhook_view_write(const struct webhook *w, enum webhook_form form,
 {
 	json_open_object(json, NULL);
 	webhook_write(w, form, now_ms, json);
+	json_write_cstr(json, "session_id", w->session);
 	json_write_cstr(json, "state", webhook_view_state(w, status));
 	write_status(status, json);
 	json_write_time_or_null(json, "created_at", w->created_ms);

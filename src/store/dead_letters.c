@@ -121,6 +121,17 @@ static bool parse_aged(struct slice key, struct slice value, struct uuid *id,
 	return true;
 }
 
+enum err dead_letters_find(struct db_txn *txn, const struct uuid *id,
+    char session[SESSION_MAX + 1])
+{
+	struct uuid same;
+	struct slice value;
+	enum err err = db_get(txn, DB_DEAD_BY_AGE, uuid_slice(id), &value);
+	if (err == OK && !parse_aged(uuid_slice(id), value, &same, session))
+		err = ERR_NOTFOUND;
+	return err;
+}
+
 enum err dead_letters_oldest(struct db_txn *txn, struct uuid *id, char session[SESSION_MAX + 1])
 {
 	struct slice key;

@@ -62,6 +62,10 @@ bool dead_letters_has_room(struct db_txn *txn, struct slice session,
 MUST_CHECK enum err dead_letters_del(struct db_txn *txn, struct slice session,
     const struct uuid *id);
 
+/* Names the session of a dead letter by its id alone. ERR_NOTFOUND. */
+MUST_CHECK enum err dead_letters_find(struct db_txn *txn, const struct uuid *id,
+    char session[SESSION_MAX + 1]);
+
 /* Names the oldest dead letter of all, and its session. ERR_NOTFOUND. */
 MUST_CHECK enum err dead_letters_oldest(struct db_txn *txn, struct uuid *id,
     char session[SESSION_MAX + 1]);

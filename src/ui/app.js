@@ -1,9 +1,9 @@
 /* The frame: which view the address asks for, the search, what is said of the server. */
-import {ALL, ApiError, SESSION_ALLOWED, get, hooksPath, isReady, isSession, path, store} from "./api.js";
+import {ALL, ApiError, SESSION_ALLOWED, each, get, isReady, isSession, path, query, store} from "./api.js";
 import {data, h, say} from "./dom.js";
 import {overview} from "./overview.js";
-import {sessions, needSession} from "./sessions.js";
-import {webhooks} from "./webhooks.js";
+import {sessions} from "./sessions.js";
+import {allWebhooks, webhooks} from "./webhooks.js";
 import {webhook} from "./webhook.js";
 import {deliveries} from "./deliveries.js";
 import {delivery, event} from "./delivery.js";
@@ -17,9 +17,9 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f
 const VIEWS = [
 	["", "overview", overview],
 	["sessions", "sessions", sessions],
-	["webhooks", "webhooks", needSession("webhooks")],
-	["deliveries", "deliveries", needSession("deliveries")],
-	["dead", "dead", needSession("dead")],
+	["webhooks", "webhooks", allWebhooks],
+	["deliveries", "deliveries", deliveries],
+	["dead", "dead", deadLetters],
 	["sources", "sources", sources],
 	["tail", "tail", tail],
 	["events/:id", "deliveries", event],
@@ -155,10 +155,28 @@ const orNull = (promise) => promise.catch((error) => {
 	throw error;
 });
 
-/* The sessions in which an id is looked for: the one at hand first, then the first of all. */
-async function likelySessions(signal) {
+/* The event that a publisher gave this id, in the session at hand or in one of the first. */
+async function ownEvent(id, signal) {
 	const all = await orNull(get("/sessions?limit=200", signal));
-	return [...new Set([store.session, ...(all?.sessions.map((s) => s.id) ?? [])].filter(Boolean))];
+	const places = [...new Set([store.session, ...(all?.sessions.map((s) => s.id) ?? [])].filter(Boolean))];
+	let found = null;
+	await each(places, async (session) => {
+		const answer = found ? null : await orNull(get(path`/sessions/${session}/events` + query({id}), signal));
+		found ??= answer?.events[0] ?? null;
+	});
+	return found;
+}
+
+/* Where what has that id is shown; null: there is none. */
+async function placeOf(id, version, signal) {
+	if (version === "4") {
+		const w = await orNull(get(path`/webhooks/${id}`, signal));
+		return w && path`s/${w.session_id}/webhooks/${id}`;
+	}
+	if (await orNull(get(path`/events/${id}`, signal)))
+		return path`events/${id}`;
+	const d = await orNull(get(path`/deliveries/${id}`, signal));
+	return d && path`s/${d.session_id}/deliveries/${id}`;
 }
 
 /* Leads from an id, or a session's name, to what it is. */
@@ -167,27 +185,21 @@ async function find(view) {
 	const go = (to) => location.replace("#/" + to);
 	const id = text.toLowerCase();
 	const version = UUID.exec(id)?.[1];
-	if (!version && isSession(text))
+	const place = version && await placeOf(id, version, view.signal);
+	if (place)
+		return go(place);
+	if (!version && isSession(text) && await orNull(get(path`/sessions/${text}`, view.signal)))
 		return go(path`s/${text}/webhooks`);
-	if (version !== "4" && version && await orNull(get(path`/events/${id}`, view.signal)))
-		return go(path`events/${id}`);
-	const kinds = version === "4" ? ["webhooks"] : version ? ["events", "deliveries"] : [];
-	const places = version ? await likelySessions(view.signal) : [];
-	if (version === "4" && await orNull(get(`${hooksPath(ALL)}/${id}`, view.signal)))
-		return go(path`s/${ALL}/webhooks/${id}`);
-	for (const session of places) {
-		for (const kind of kinds) {
-			if (await orNull(get(path`/sessions/${session}/${kind}/${id}`, view.signal)))
-				return go(path`s/${session}/${kind}/${id}`);
-		}
-	}
+	const own = await ownEvent(text, view.signal);
+	if (own)
+		return go(path`events/${own.id}`);
 	return view.draw("Not found", h("section", {class: "card", role: "alert"},
 		h("h1", {tabindex: "-1"}, "Nothing found"),
-		h("p", null, version ? "No event, delivery or webhook has this id: "
-			: "This is neither an id nor a session: ", data(text.slice(0, 200))),
+		h("p", null, version ? "No event, delivery or webhook has this id, and no publisher gave it to an event lately: "
+			: "There is no session of this name, and no publisher gave it to an event as its id lately: ", data(text.slice(0, 200))),
 		h("p", {class: "note"}, "An event that no webhook wanted is not kept, nor is one whose time is up ",
-			"(the settings retention and dead_letter_retention). "
-			, version && `Looked in ${places.length} ${places.length === 1 ? "session" : "sessions"}.`)));
+			"(the settings retention and dead_letter_retention). A session is there once it has a webhook."),
+		!version && isSession(text) && h("p", null, h("a", {href: path`#/s/${text}/webhooks`}, "Register its first webhook"))));
 }
 
 const search = document.getElementById("search");

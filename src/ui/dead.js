@@ -1,12 +1,14 @@
-/* The dead letters of a session: why each was given up, and the way to send many again at once. */
-import {call, each, hooksPath, page, path, post, query} from "./api.js";
+/* The dead letters of a session, or of all: why each was given up, and the way to send many again. */
+import {ALL, call, each, hooksPath, page, path, post, query} from "./api.js";
 import {brief, button, card, confirm, count, data, facts, h, mono, say, swap, when, whose} from "./dom.js";
 import {eventLink, payload} from "./delivery.js";
 import {sessionBar} from "./sessions.js";
 
 export async function deadLetters(view) {
 	const session = view.params.s;
-	const at = `${hooksPath(session)}/dlq`;
+	const at = session ? `${hooksPath(session)}/dlq` : "/dlq";
+	const event = h("input", {id: "event", value: view.search.get("event") ?? "", placeholder: "any event", autocomplete: "off",
+		spellcheck: "false", size: 14, onchange: () => load(true)});
 	const webhook = view.search.get("webhook") ?? "";
 	const picked = new Set();
 	const list = h("ul", {class: "letters", "aria-label": "Dead letters"});
@@ -47,8 +49,12 @@ export async function deadLetters(view) {
 			say(failed.message, true);
 	};
 	const whole = async (method, rest) => {
-		const answer = await call(method, at + rest + query({webhook_id: webhook}));
-		say(answer.message);
+		let cursor = null;
+		do {
+			const answer = await call(method, at + rest + query({webhook_id: webhook, cursor}));
+			cursor = answer.next_cursor;
+			say(answer.message);
+		} while (cursor);
 		await load(true);
 	};
 
@@ -60,11 +66,11 @@ export async function deadLetters(view) {
 				more.append(facts([
 					["Event", eventLink(e.session_id, e.event_id)],
 					["Delivery", h("a", {href: path`#/s/${e.session_id}/deliveries/${e.delivery_id}`}, "its attempts")],
-					["Webhook", h("a", {href: path`#/s/${session}/webhooks/${e.webhook_id}`}, brief(e.webhook_url, 100))],
+					["Webhook", h("a", {href: path`#/s/${session ?? e.session_id}/webhooks/${e.webhook_id}`}, brief(e.webhook_url, 100))],
 					["Id", mono(e.id)],
 				]), ...(e.payload === null ? [h("p", null, "The store could not give the body back.")] : payload(e.payload)));
 			}
-		}}, h("summary", null, h("b", null, data(e.event)), " to ", brief(e.webhook_url, 60),
+		}}, h("summary", null, !session && [data(e.session_id), ": "], h("b", null, data(e.event)), " to ", brief(e.webhook_url, 60),
 			h("span", {class: "why"}, brief(e.last_error ?? "", 140)),
 			h("span", {class: "note"}, `${count(e.attempts)} attempts, given up `, when(e.failed_at))));
 		return h("li", null, check, more);
@@ -86,25 +92,27 @@ export async function deadLetters(view) {
 			entries = [];
 			picked.clear();
 			cursor = null;
+			view.remember({webhook, event: event.value.trim()});
 		}
-		const answer = await page(at, {webhook_id: webhook, limit: 50, cursor}, "entries", view.signal);
+		const answer = await page(at, {webhook_id: webhook, event: event.value.trim(), limit: 50, cursor}, "entries", view.signal);
 		entries.push(...answer.items);
 		cursor = answer.cursor;
 		draw();
 	};
 	await load(true);
-	view.draw("Dead letters", h("h1", {tabindex: "-1"}, "Dead letters of ", whose(session)),
+	view.draw("Dead letters", h("h1", {tabindex: "-1"}, "Dead letters of ", whose(session ?? ALL)),
 		sessionBar(view, "dead"),
 		webhook && h("p", {class: "banner"}, "Only those of webhook ", mono(webhook), ". ",
-			h("a", {href: path`#/s/${session}/dead`}, "Show all")),
+			h("a", {href: session ? path`#/s/${session}/dead` : "#/dead"}, "Show all")),
 		card(null, h("div", {class: "bar"}, h("label", {class: "check", for: "all"}, all, "all shown"), replayPicked, dropPicked,
 			button("Replay all", async () => {
 				if (await confirm("Replay all dead letters?", "All of them are sent again, in the background; each keeps its event id.", "Replay all"))
 					await whole("POST", "/replay");
 			}),
-			button("Purge all", async () => {
+			session && button("Purge all", async () => {
 				if (await confirm("Purge all dead letters?", "They are lost for good.", "Purge all"))
 					await whole("DELETE", "");
 			}, "danger"),
+			h("label", {for: "event", class: "sr"}, "Event"), event,
 			button("Refresh", () => load(true)), told), list, foot));
 }

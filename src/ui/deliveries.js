@@ -1,6 +1,6 @@
-/* The deliveries of a session, newest first, by status, webhook, event and time. */
-import {page, path} from "./api.js";
-import {badge, brief, button, card, data, h, swap, table} from "./dom.js";
+/* The deliveries of a session, or of all, newest first, by status, webhook, event and time. */
+import {ALL, page, path} from "./api.js";
+import {badge, brief, button, card, h, swap, table, whose} from "./dom.js";
 import {sessionBar} from "./sessions.js";
 import {DELIVERY_HEADS, deliveryRow} from "./webhook.js";
 
@@ -27,7 +27,7 @@ export async function deliveries(view) {
 			rows = [];
 			view.remember({status: status.value, since: since.value, event: event.value, webhook: webhook.value});
 		}
-		const answer = await page(path`/sessions/${session}/deliveries`, {
+		const answer = await page(session ? path`/sessions/${session}/deliveries` : "/deliveries", {
 			status: status.value, event: event.value.trim(), webhook_id: webhook.value.trim(), event_id: chosen("event_id"),
 			since: since.value && Math.floor(Date.now() / 1000) - Number(since.value), limit: 50, cursor,
 		}, "deliveries", view.signal);
@@ -36,17 +36,17 @@ export async function deliveries(view) {
 		cursor = answer.cursor;
 		rows.push(...answer.items);
 		const heads = [...DELIVERY_HEADS];
-		heads.splice(2, 0, "Webhook");
+		heads.splice(2, 0, ...(session ? [] : ["Session"]), "Webhook");
 		swap(box, table("Deliveries", heads, rows.map((d) => {
 			const cells = deliveryRow(d);
-			cells.splice(2, 0, d.webhook_id
-				? h("a", {href: path`#/s/${session}/webhooks/${d.webhook_id}`}, brief(d.url ?? d.webhook_id, 40)) : "gone");
+			cells.splice(2, 0, ...(session ? [] : [h("a", {href: path`#/s/${d.session_id}/deliveries`}, brief(d.session_id, 30))]), d.webhook_id
+				? h("a", {href: path`#/s/${d.session_id}/webhooks/${d.webhook_id}`}, brief(d.url ?? d.webhook_id, 40)) : "gone");
 			return cells;
 		}), cursor ? "None among the newest; older ones may fit." : "No delivery fits."),
 			cursor && button(rows.length ? "Load more" : "Look further back", () => load(false), "more", {"data-k": "more"}));
 	};
 	await load(false);
-	view.draw("Deliveries", h("h1", {tabindex: "-1"}, "Deliveries of ", data(session)),
+	view.draw("Deliveries", h("h1", {tabindex: "-1"}, "Deliveries of ", whose(session ?? ALL)),
 		sessionBar(view, "deliveries"),
 		card(null, h("form", {class: "bar", onsubmit: (e) => { e.preventDefault(); load(true); }},
 			h("label", {for: "status", class: "sr"}, "Status"), status,

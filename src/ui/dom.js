@@ -162,9 +162,9 @@ export function ago(iso) {
 /* Parts */
 
 const KINDS = {
-	delivered: "good", active: "good", standby: "info", published: "info", closed: "good", running: "info", done: "good",
-	pending: "wait", retrying: "wait", half_open: "wait",
-	dead: "bad", open: "bad", failing: "bad",
+	delivered: "good", active: "good", standby: "info", published: "info", ok: "good", running: "info", done: "good",
+	pending: "wait", retrying: "wait", held: "wait",
+	dead: "bad", failing: "bad",
 	expired: "off", cancelled: "off", disabled: "off",
 };
 export const badge = (status, text) =>

@@ -7,8 +7,8 @@ import {sessions} from "./sessions.js";
 const rate = (n) => n === null || n === undefined ? "–"
 	: (n >= 100 || n === 0 ? count(Math.round(n)) : n >= 10 ? n.toFixed(1) : n.toFixed(2)) + "/s";
 
-const tile = (name, value, note, cls) => h("div", {class: "tile " + (cls ?? "")},
-	h("dt", null, name), h("dd", null, h("b", null, value), note && h("span", null, note)));
+const tile = (name, value, note, cls, href) => h("div", {class: "tile " + (cls ?? "")},
+	h("dt", null, href ? h("a", {href}, name) : name), h("dd", null, h("b", null, value), note && h("span", null, note)));
 
 /* Counts of an interval as rates; the first has none before it and is taken to be as long as the next. */
 function rates(history, key) {
@@ -56,15 +56,16 @@ function tiles(stats) {
 	const {store} = stats;
 	const used = store.max_bytes ? store.used_bytes / store.max_bytes : 0;
 	return h("dl", {class: "tiles"},
-		tile("Events", rate(mean), `${count(stats.events.published)} since the start`),
-		tile("Delivered", count(d.delivered), `${count(d.retried)} retried`),
+		tile("Events", rate(mean), `${count(stats.events.published)} since the start`, "", "#/tail"),
+		tile("Delivered", count(d.delivered), `${count(d.retried)} retried`, "", "#/deliveries?status=delivered"),
 		tile("Waiting", count(d.waiting), d.waiting ? `oldest ${span(d.oldest_waiting_seconds ?? 0)}` : "nothing is late",
-			d.oldest_waiting_seconds > 600 ? "wait" : ""),
+			d.oldest_waiting_seconds > 600 ? "wait" : "", "#/deliveries?status=pending"),
 		tile("In flight", count(d.in_flight), `${count(stats.connections)} connections`),
 		tile("Receipt to delivery", ms(now?.receipt_p50_ms ?? stats.latency_ms.receipt?.p50),
 			`p99 ${ms(now?.receipt_p99_ms ?? stats.latency_ms.receipt?.p99)}`),
-		tile("Dead letters", count(stats.dead_letters), `${count(d.dead)} since the start`, stats.dead_letters ? "bad" : ""),
-		tile("Circuits not closed", count(circuits), `of ${count(stats.webhooks.count)} webhooks`, circuits ? "bad" : ""),
+		tile("Dead letters", count(stats.dead_letters), `${count(d.dead)} since the start`, stats.dead_letters ? "bad" : "", "#/dead"),
+		tile("Circuits not closed", count(circuits), `of ${count(stats.webhooks.count)} webhooks`, circuits ? "bad" : "",
+			"#/webhooks?state=failing"),
 		tile("Store", (used * 100).toFixed(used < 0.1 ? 1 : 0) + " %",
 			`${bytes(store.used_bytes)}, disk free ${bytes(store.disk_free_bytes)}`, used > 0.8 ? "bad" : ""));
 }
@@ -74,8 +75,7 @@ function worst(top) {
 		["Webhook", "Session", "State", "Waiting", "Failures", "Last answer"], top.map((w) => [
 			h("a", {href: path`#/s/${w.session_id}/webhooks/${w.webhook_id}`}, brief(w.url, 60)),
 			h("a", {href: path`#/s/${w.session_id}/webhooks`}, whose(w.session_id)),
-			w.enabled ? (w.circuit === "closed" && w.consecutive_failures > 0 ? badge("failing") : badge(w.circuit))
-				: badge("disabled"),
+			badge(w.state),
 			count(w.waiting),
 			w.consecutive_failures ? [count(w.consecutive_failures), w.failing_since && [", since ", ago(w.failing_since)]] : "0",
 			w.last_status === null && w.last_error === null ? "–"

@@ -1,6 +1,8 @@
 /* The sessions, and the way to one of them. */
-import {ALL, SESSION_ALLOWED, get, isSession, page, path, query, store} from "./api.js";
-import {button, card, count, data, h, swap, table} from "./dom.js";
+import {ALL, SESSION_ALLOWED, get, isSession, page, path, query} from "./api.js";
+import {badge, button, card, count, data, h, swap, table} from "./dom.js";
+
+const SECTIONS = [["webhooks", "Webhooks"], ["deliveries", "Deliveries"], ["dead", "Dead letters"]];
 
 /* The line above all that belongs to one session: which one, and where to go from it. */
 export function sessionBar(view, section) {
@@ -18,20 +20,11 @@ export function sessionBar(view, section) {
 	return h("form", {class: "bar", onsubmit: (event) => {
 		event.preventDefault();
 		location.hash = path`#/s/${input.value}/` + section;
-	}}, h("label", {for: "session"}, "Session"), input, list, h("button", null, "Go"));
+	}}, h("label", {for: "session"}, "Session"), input, list, h("button", null, "Go"),
+		session && h("span", {class: "links"}, SECTIONS.filter(([name]) => name !== section).map(([name, text]) =>
+			h("a", {href: path`#/s/${session}/` + name}, "Its " + text.toLowerCase())),
+			h("a", {href: `#/${section}`}, SECTIONS.find(([name]) => name === section)[1] + " of all")));
 }
-
-/* A view of the section for the session at hand; where there is none, the way to one. */
-export const needSession = (section) => async (view) => {
-	const first = store.session || (await get("/sessions?limit=1", view.signal)).sessions[0]?.id;
-	if (first)
-		return location.replace(path`#/s/${first}/` + section);
-	return view.draw("Sessions",
-		h("h1", {tabindex: "-1"}, "No session yet"),
-		card(null, h("p", null, "A session is one account or tenant, whatever the publisher calls it. ",
-			"It is there as soon as a webhook is registered or an event published under it. Name one to begin:"),
-			sessionBar(view, "webhooks")));
-};
 
 export async function sessions(view) {
 	const rows = [];
@@ -42,9 +35,11 @@ export async function sessions(view) {
 		cursor = answer.cursor;
 		rows.push(...answer.items);
 		swap(box,
-			table("Sessions", ["Session", "Webhooks", "Waiting", ""], rows.map((s) => [
+			table("Sessions", ["Session", "Webhooks", "Failing", "Waiting", "Dead letters", "More"], rows.map((s) => [
 				h("a", {href: path`#/s/${s.id}/webhooks`}, data(s.id)), count(s.webhooks),
+				s.failing ? h("a", {href: path`#/s/${s.id}/webhooks?state=failing`}, badge("failing", count(s.failing))) : "0",
 				s.waiting ? h("b", null, count(s.waiting)) : "0",
+				s.dead_letters ? h("a", {href: path`#/s/${s.id}/dead`}, count(s.dead_letters)) : "0",
 				h("span", {class: "links"},
 					h("a", {href: path`#/s/${s.id}/deliveries`}, "Deliveries"),
 					h("a", {href: path`#/s/${s.id}/dead`}, "Dead letters"),
@@ -54,5 +49,7 @@ export async function sessions(view) {
 	};
 	await more();
 	view.draw("Sessions", h("h1", {tabindex: "-1"}, "Sessions"), sessionBar(view, "webhooks"), card(null, box),
+		rows.length === 0 && h("p", null, "A session is one account or tenant, whatever the publisher calls it. It is there ",
+			"as soon as a webhook is registered or an event published under it. Name one above to begin."),
 		h("p", null, h("a", {href: path`#/s/${ALL}/webhooks`}, "Webhooks for all sessions")));
 }

@@ -1,21 +1,19 @@
-/* The webhooks of a session: found, paged, and with what their receivers said last. */
-import {ALL, all as allOf, each, get, hooksPath, path} from "./api.js";
+/* The webhooks of a session: found, paged, and with what their receivers said last; those of all. */
+import {ALL, all as allOf, each, get, hooksPath, page, path} from "./api.js";
 import {badge, brief, button, card, count, data, h, httpStatus, ago, swap, table, whose} from "./dom.js";
 import {editWebhook} from "./form.js";
-import {sessionBar} from "./sessions.js";
+import {sessionBar, sessions} from "./sessions.js";
 
 const PAGE = 25;
 
-export function stateOf(w) {
-	if (!w.enabled)
-		return "disabled";
-	if (w.circuit.state !== "closed")
-		return w.circuit.state;
-	return w.circuit.consecutive_failures > 0 ? "failing" : "closed";
-}
+const CIRCUITS = {open: "circuit open", half_open: "probing"};
 
-const STATE_TEXTS = {closed: "ok", open: "circuit open", half_open: "probing", failing: "failing", disabled: "disabled"};
-export const stateBadge = (w) => badge(stateOf(w), STATE_TEXTS[stateOf(w)]);
+/* How it does, in a word of the server's, and its circuit's where that is why. */
+export const stateBadge = (w) => badge(w.state, w.state === "failing" ? CIRCUITS[w.circuit.state] : undefined);
+
+const STATES = [["", "any state"], ["ok", "ok"], ["failing", "failing"], ["held", "held"], ["off", "off"]];
+const stateSelect = (view, onchange) => h("select", {id: "state", onchange},
+	STATES.map(([value, name]) => h("option", {value, selected: view.search.get("state") === value}, name)));
 
 /* The last answer of a delivery: its status, or why there was none. */
 export function lastAnswer(d) {
@@ -25,6 +23,44 @@ export function lastAnswer(d) {
 	return h("span", null, httpStatus(attempt.status), " ",
 		attempt.status === null && attempt.error ? [brief(attempt.error, 60), " "] : null,
 		h("span", {class: "note"}, ago(attempt.at)));
+}
+
+/* The webhooks of all sessions, by how they do. */
+export async function allWebhooks(view) {
+	const box = h("div", {class: "stack"});
+	const state = stateSelect(view, () => load(true));
+	let rows = [];
+	let cursor = null;
+	const load = async (anew) => {
+		if (anew) {
+			rows = [];
+			cursor = null;
+			view.remember({state: state.value});
+		}
+		const answer = await page("/webhooks/all", {state: state.value, limit: 50, cursor}, "webhooks", view.signal);
+		cursor = answer.cursor;
+		rows.push(...answer.items);
+		swap(box,
+			table("Webhooks of all sessions", ["Webhook", "Session", "State", "Events", "In flight", "Failures"], rows.map((w) => [
+				[h("a", {href: path`#/s/${w.session_id}/webhooks/${w.id}`}, brief(w.url, 60)),
+					w.description && h("span", {class: "note under"}, brief(w.description, 72))],
+				h("a", {href: path`#/s/${w.session_id}/webhooks`}, whose(w.session_id)),
+				stateBadge(w), brief(w.events.join(", "), 40), count(w.in_flight),
+				w.circuit.consecutive_failures ? [count(w.circuit.consecutive_failures), ", since ", ago(w.circuit.failing_since)] : "0",
+			]), cursor ? "None among the first; later ones may fit." : "No webhook fits."),
+			cursor && button(rows.length ? "Load more" : "Look further", () => load(false), "more", {"data-k": "more"}));
+	};
+	try {
+		await load(false);
+	} catch (error) {
+		if (error.status === 403)
+			return sessions(view); // a token of some sessions: each has its own
+		throw error;
+	}
+	return view.draw("Webhooks", h("h1", {tabindex: "-1"}, "Webhooks"), sessionBar(view, "webhooks"),
+		card(null, h("form", {class: "bar", onsubmit: (event) => event.preventDefault()},
+			h("label", {for: "state"}, "State"), state, button("Refresh", () => load(true))), box),
+		h("p", null, h("a", {href: path`#/s/${ALL}/webhooks`}, "Webhooks for all sessions")));
 }
 
 export async function webhooks(view) {
@@ -38,13 +74,11 @@ export async function webhooks(view) {
 
 	const text = h("input", {id: "filter", type: "search", value: view.search.get("q") ?? "", autocomplete: "off",
 		spellcheck: "false", placeholder: "URL, id, event, description"});
-	const state = h("select", {id: "state"}, [["", "any state"], ["closed", "ok"], ["failing", "failing"],
-		["open", "circuit open"], ["half_open", "probing"], ["disabled", "disabled"]].map(([value, name]) =>
-		h("option", {value, selected: view.search.get("state") === value}, name)));
+	const state = stateSelect(view, () => filter());
 
 	const matching = () => {
 		const want = text.value.trim().toLowerCase();
-		return all.filter((w) => (!state.value || stateOf(w) === state.value) && (!want ||
+		return all.filter((w) => (!state.value || w.state === state.value) && (!want ||
 			w.url.toLowerCase().includes(want) || w.id.startsWith(want) ||
 			w.events.some((name) => name.includes(want)) || w.description?.toLowerCase().includes(want)));
 	};
@@ -95,7 +129,6 @@ export async function webhooks(view) {
 	};
 	const filter = () => { from = 0; draw(); };
 	text.addEventListener("input", filter);
-	state.addEventListener("change", filter);
 	await load();
 	view.draw("Webhooks",
 		h("div", {class: "head"}, h("h1", {tabindex: "-1"}, "Webhooks of ", whose(session)),

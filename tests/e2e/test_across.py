@@ -170,3 +170,30 @@ def test_token_of_too_many_sessions_names_one(make_gateway, tmp_path):
     for path in ("/events", "/deliveries", "/dlq"):
         expect_error(gateway.api("GET", path, token="many-token"), 403)
     assert ask(gateway, "/sessions/s7/events", "many-token")["events"] == []
+
+
+def test_dead_letter_is_replayed_or_dropped_by_its_id_alone(lab):
+    gateway, _, taking, refusing = lab
+    for_all = gateway.api("POST", "/webhooks", json={"url": refusing.url("/all")}).json()["id"]
+    fill(gateway, 1)
+    refusing.answer(200)
+    letters = {(e["session_id"], e["webhook_id"]): e["id"] for e in walk(gateway, "/dlq", "entries")}
+    assert len(letters) == 6
+    for (session, webhook), letter in letters.items():
+        reached = session == "b" and webhook != for_all
+        verb = ("POST", f"/dlq/{letter}/replay") if webhook == for_all else ("DELETE", f"/dlq/{letter}")
+        if not reached:
+            expect_error(gateway.api(*verb, token="one-token"), 404)
+        assert gateway.api(*verb, token="one-token" if reached else None).status_code == 200
+        expect_error(gateway.api(*verb), 404)
+    wait_until(lambda: len([r for r in refusing.requests if r.path == "/all"]) == 9, what="the replays")
+    assert walk(gateway, "/dlq", "entries") == []
+
+
+def test_sessions_count_what_fails(lab):
+    gateway, _, _, _ = lab
+    fill(gateway, 1)
+    gateway.publish("a")
+    wait_until(lambda: len(walk(gateway, "/dlq", "entries")) == 4, what="the dead letters")
+    shown = [(s["id"], s["failing"], s["dead_letters"]) for s in walk(gateway, "/sessions", "sessions")]
+    assert shown == [("a", 1, 2), ("b", 1, 1), ("c", 1, 1)]

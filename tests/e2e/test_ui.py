@@ -139,7 +139,7 @@ def test_the_token_is_asked_once(page):
     page.driver.refresh()
     page.wait_title("Overview")
     page.click("Webhooks")
-    page.wait_title("No session yet")
+    page.wait_title("Webhooks")
     assert not page.has("dialog")
     page.click("Forget token")
     page.wait(lambda: page.has("dialog #token"), "the question again")
@@ -174,13 +174,13 @@ def test_register_test_see_why_it_fails_mend_replay_delivered(make_page, make_re
 
     receiver.answer(200)
     page.click("Dead letters")
-    page.wait_title("Dead letters of shop")
-    page.wait_text("HTTP status 500", "1 dead letters")
+    page.wait_title("Dead letters of all sessions")
+    page.wait_text("HTTP status 500", "1 dead letters", "shop: ")
     page.click("all shown")
     page.click("Replay selected")
     page.wait_text("No dead letters")
     page.click("Deliveries")
-    page.wait_title("Deliveries of shop")
+    page.wait_title("Deliveries of all sessions")
     page.wait(lambda: page.click("Show") or "delivered" in page.text("table"), "it is delivered")
     assert receiver.requests[-1].attempt == 4
     assert receiver.requests[-1].id == receiver.requests[0].id
@@ -196,6 +196,9 @@ def test_all_of_it_by_the_keyboard_alone(make_page, make_receiver):
     page.wait_title("Overview")
     page.press("/")
     page.press("shop", Keys.ENTER)
+    page.wait_title("Nothing found")
+    page.tab_to("Register its first webhook")
+    page.press(Keys.ENTER)
     page.wait_title("Webhooks of shop")
     page.wait(lambda: page.focused() == "Webhooks of shop", "the focus on the heading")
     page.tab_to("Register a webhook")
@@ -313,6 +316,40 @@ def test_a_session_of_any_name_is_one_click_away(make_page, receiver, name):
     page.wait_text("This session has no webhook yet")
     page.open("s/%2E%2E/webhooks")
     page.wait_text("none of . .. *")
+
+
+@SLOW
+def test_an_outage_over_many_sessions_is_seen_and_mended_in_one_place(make_page, make_receiver):
+    page = make_page(retry_schedule="20ms")
+    broken, well = make_receiver(status(500, b"no disk")), make_receiver()
+    for session in ("north", "south", "west"):
+        page.gateway.register(session, (well if session == "west" else broken).url(f"/{session}"))
+        page.gateway.publish(session, id=f"order-{session}")
+    page.open()
+    page.wait(lambda: "2" in page.text(".tiles .bad"), "the dead letters")
+    page.click("Dead letters")
+    page.wait_title("Dead letters of all sessions")
+    page.wait_text("north: ", "south: ", "HTTP status 500", "2 dead letters")
+    page.open("webhooks?state=failing")
+    page.wait_text(broken.url("/north"), broken.url("/south"), "failing")
+    assert well.url("/west") not in page.text("main")
+    page.open("sessions")
+    page.wait_text("north", "south", "west")
+    page.open("deliveries?status=dead")
+    page.wait_text("north", "south", "500", "dead")
+    assert "west" not in page.text("table")
+    broken.answer(200)
+    page.open("dead")
+    page.click("Replay all")
+    page.click("Replay all", within="dialog")
+    page.wait(lambda: page.gateway.api("GET", "/dlq").json()["entries"] == [], "the replays")
+    page.open("deliveries?status=delivered")
+    page.wait_text("north", "south", "west")
+    page.type("Find an event, delivery, webhook or session", "order-south" + Keys.ENTER)
+    page.wait_title("Event message")
+    page.wait_text("south")
+    page.type("Find an event, delivery, webhook or session", "nowhere" + Keys.ENTER)
+    page.wait_text("There is no session of this name")
 
 
 @SLOW
