@@ -23,6 +23,7 @@
 #include "store/oldest.h"
 #include "store/registry.h"
 #include "store/sources.h"
+#include "store/trends.h"
 #include "store/turn.h"
 
 /* How the process is, kept by the loop. */
@@ -76,6 +77,7 @@ struct api_conf {
 	const struct tokens *tokens;
 	const struct purge *purge;
 	struct feed *feed;
+	const struct trends *trends;
 	const struct oldest *oldest;
 	const struct histogram *turns; /* how long they took, without the wait before them */
 	const struct histogram *turn_parts; /* the same of their parts */

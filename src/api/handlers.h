@@ -61,6 +61,9 @@ void webhook_show(const struct call *c, const struct webhook *w, enum webhook_fo
 void webhook_answer(struct call *c, const struct webhook *w);
 const char *webhook_state(const struct call *c, const struct webhook *w);
 
+/* trends_api.c: how its attempts went */
+void handle_webhook_stats(struct call *c);
+
 /* across_api.c: webhooks and dead letters of all sessions */
 void handle_webhook_find(struct call *c);
 void handle_webhooks_all(struct call *c);

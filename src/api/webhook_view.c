@@ -36,14 +36,32 @@ static void write_status(const struct dispatch_status *status, struct json_write
 	json_write_cstr(json, "held_reason", status->held_reason);
 }
 
+static void write_last(const struct trend_last *last, struct json_writer *json)
+{
+	if (last->at_ms == 0) {
+		json_write_null(json, "last_attempt");
+		return;
+	}
+	json_open_object(json, "last_attempt");
+	json_write_time(json, "at", last->at_ms);
+	if (last->status != 0)
+		json_write_i64(json, "status", last->status);
+	else
+		json_write_null(json, "status");
+	json_write_bytes_or_null(json, "error", slice_of(last->error));
+	json_close(json);
+}
+
 void webhook_view_write(const struct webhook *w, enum webhook_form form,
-    const struct dispatch_status *status, int64_t now_ms, struct json_writer *json)
+    const struct dispatch_status *status, const struct trend_last *last, int64_t now_ms,
+    struct json_writer *json)
 {
 	json_open_object(json, NULL);
 	webhook_write(w, form, now_ms, json);
 	json_write_cstr(json, "session_id", w->session);
 	json_write_cstr(json, "state", webhook_view_state(w, status));
 	write_status(status, json);
+	write_last(last, json);
 	json_write_time_or_null(json, "created_at", w->created_ms);
 	json_write_time_or_null(json, "updated_at", w->updated_ms);
 	json_close(json);

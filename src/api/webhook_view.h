@@ -7,6 +7,7 @@
 
 #include "dispatch/dispatch.h"
 #include "domain/webhook_json.h"
+#include "store/trends.h"
 
 /*
  * How a webhook does, in one word: "off" while it is disabled, "failing" while nothing succeeds
@@ -18,8 +19,9 @@ const char *webhook_view_state(const struct webhook *w, const struct dispatch_st
 /* Whether it is one of these. */
 bool webhook_view_knows(const char *state);
 
-/* Writes the object, as it is at `now_ms`, wall. */
+/* Writes the object, as it is at `now_ms`, wall. `last`: its last attempt, all 0: none. */
 void webhook_view_write(const struct webhook *w, enum webhook_form form,
-    const struct dispatch_status *status, int64_t now_ms, struct json_writer *json);
+    const struct dispatch_status *status, const struct trend_last *last, int64_t now_ms,
+    struct json_writer *json);
 
 #endif

@@ -69,7 +69,14 @@ void webhook_show(const struct call *c, const struct webhook *w, enum webhook_fo
     struct json_writer *json)
 {
 	struct dispatch_status status = status_of(c, w);
-	webhook_view_write(w, form, &status, clock_wall_ms(), json);
+	struct trend_last last = {0};
+	struct db_txn *txn = NULL;
+	if (db_read(c->api->conf.db, &txn) == OK) {
+		if (trends_last(c->api->conf.trends, txn, w->number, &last) != OK)
+			last = (struct trend_last){0}; /* what cannot be read is not shown */
+		db_read_end(txn);
+	}
+	webhook_view_write(w, form, &status, &last, clock_wall_ms(), json);
 }
 
 void webhook_answer(struct call *c, const struct webhook *w)

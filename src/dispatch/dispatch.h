@@ -24,6 +24,7 @@
 #include "sched/sched.h"
 #include "store/oldest.h"
 #include "store/registry.h"
+#include "store/trends.h"
 #include "store/turn.h"
 
 #define DISPATCH_SETTLE_MS 1000
@@ -39,6 +40,7 @@ struct dispatch_conf {
 	struct sched_conf sched;
 	struct oldest *oldest; /* told of what is queued; NULL: nobody is */
 	struct feed *feed;     /* told of what becomes of deliveries; NULL: nobody is */
+	struct trends *trends; /* counts attempts by webhook; NULL: nobody does */
 	/*
 	 * Wall; when another process may have begun its last attempt; 0: there was none.
 	 * Webhooks with an order wait for its end: their timeout and DISPATCH_SETTLE_MS.

@@ -231,6 +231,17 @@ static void note_result(struct dispatch *d, struct endpoint *ep, const struct cl
 		ep->last_error = mem_copy(r->error, strlen(r->error));
 }
 
+/* Counts an attempt of webhook `w` among those of its last days. */
+static void count_attempt(const struct dispatch *d, const struct webhook *w,
+    const struct flight *f)
+{
+	if (d->conf.trends == NULL || w->deleted)
+		return;
+	struct trend_last last = {.at_ms = f->settlement.now_ms, .status = f->status};
+	(void)snprintf(last.error, sizeof(last.error), "%s", f->error);
+	trends_note(d->conf.trends, w->number, &last, f->result == RESULT_OK, f->duration_us);
+}
+
 /* A start came to nothing. */
 static void note_shortage(struct dispatch *d, enum shortage of)
 {
@@ -333,6 +344,8 @@ static void on_result(void *arg, const struct client_result *r)
 		    &f->settlement);
 	if (w != NULL && r->url != NULL && d->keeps_attempts) /* else none was made */
 		settlement_keep_attempt(&f->settlement, w, r);
+	if (w != NULL)
+		count_attempt(d, w, f);
 	land(f);
 	turn_stage(d->conf.turn, &f->op);
 }

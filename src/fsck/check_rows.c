@@ -14,6 +14,7 @@
 #include "store/replays.h"
 #include "store/retention.h"
 #include "store/sources.h"
+#include "store/trends.h"
 #include "store/webhooks.h"
 
 #define WEBHOOK_KEY_SIZE 8
@@ -691,6 +692,19 @@ static void row_open(struct check *c, struct slice key, struct slice value)
 		check_find(c, "its event needs no count: it has one delivery, or its own");
 }
 
+/* trends */
+
+static void row_trend(struct check *c, struct slice key, struct slice value)
+{
+	struct webhook *w = NULL;
+	uint64_t number = 0;
+	if (trends_check(key, value, &number) != OK)
+		check_find(c, "the row is corrupt");
+	else if (webhooks_get_open(c->txn, number, &w) == ERR_NOTFOUND)
+		check_find(c, "there is no webhook %llu", U(number));
+	webhook_free(w);
+}
+
 const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_META] = {row_meta, NULL},
     [DB_WEBHOOKS] = {row_webhook, NULL},
@@ -710,6 +724,7 @@ const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_USAGE] = {row_usage, NULL},
     [DB_SOURCES] = {row_source, NULL},
     [DB_OPEN] = {row_open, NULL},
+    [DB_TRENDS] = {row_trend, NULL},
 };
 
 /* Two sets that must be one: what they hold, and where each was counted. */

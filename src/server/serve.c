@@ -17,6 +17,7 @@
 #include "base/exit.h"
 #include "jobs/certificates.h"
 #include "jobs/renewal.h"
+#include "jobs/trend_writer.h"
 #include "server/listeners.h"
 #include "server/member.h"
 #include "server/memory.h"
@@ -109,6 +110,7 @@ static enum err open_store(struct server *s, struct problem *p)
 		err = load_usage(s, p);
 	if (err == OK)
 		s->oldest = oldest_new(s->db, s->backlog);
+	s->trends = trends_new();
 	s->turn = turn_new(s->db);
 	return err;
 }
@@ -149,6 +151,7 @@ static enum err make_jobs(struct server *s, struct problem *p)
 	s->replayer = replayer_new(s->jobs, &replayer);
 	s->purge = purge_new(s->jobs, s->registry, s->dispatch);
 	s->ordering = ordering_new(s->jobs, s->registry, s->vault, s->dispatch);
+	trend_writer_add(s->jobs, s->trends, s->registry);
 	s->certificates = certificates_new(s->jobs,
 	    &(struct certificates_conf){s->registry, s->dispatch, &s->ids});
 	enum err err = replayer_load(s->replayer);
@@ -381,6 +384,7 @@ static void stop(struct server *s)
 	sources_free(s->sources);
 	configured_free(&s->configured);
 	oldest_free(s->oldest);
+	trends_free(s->trends);
 	usage_free(s->usage);
 	backlog_free(s->backlog);
 	db_close(s->db);

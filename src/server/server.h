@@ -13,6 +13,7 @@
 #include "server/loop.h"
 #include "server/supervisor.h"
 #include "store/oldest.h"
+#include "store/trends.h"
 #include "store/usage.h"
 
 struct server {
@@ -36,6 +37,7 @@ struct server {
 	struct backlog *backlog;
 	struct usage *usage;
 	struct oldest *oldest;
+	struct trends *trends;
 	struct turn *turn;
 	struct reactor *reactor;
 	struct client *client;

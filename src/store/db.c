@@ -85,6 +85,7 @@ static const char *const TABLE_NAMES[DB_TABLES] = {
     [DB_REPLAYS] = "replays",
     [DB_SOURCES] = "sources",
     [DB_OPEN] = "open",
+    [DB_TRENDS] = "trends",
     [DB_USAGE] = "usage",
 };
 

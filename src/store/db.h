@@ -38,6 +38,7 @@ enum db_table {
 	DB_USAGE,          /* session -> what it holds of the store */
 	DB_SOURCES,        /* source id -> source */
 	DB_OPEN,           /* event id -> how many of its several deliveries are open */
+	DB_TRENDS,         /* webhook number, day -> how its attempts went */
 	DB_TABLES
 };
 

@@ -51,6 +51,7 @@ static const migrate_fn MIGRATIONS[SCHEMA_VERSION] = {
     webhooks_reseal,     /* to 7: checksums cover keys; what goes some day stays as it is */
     make_tables,         /* to 8: sources */
     make_tables,         /* to 9: what is open; events of before keep that in their records */
+    make_tables,         /* to 10: how attempts went, over time */
 };
 
 enum err schema_version(struct db_txn *txn, uint32_t *out)

@@ -5,7 +5,7 @@
 #include "domain/problem.h"
 #include "store/db.h"
 
-#define SCHEMA_VERSION 9
+#define SCHEMA_VERSION 10
 
 /*
  * Brings an open store to SCHEMA_VERSION, a migration, or a slice of one, a transaction; an

@@ -1,9 +1,10 @@
 /* One webhook: how it does, what was said last, and all that can be done with it. */
 import {ALL, call, get, hooksPath, path, post} from "./api.js";
 import {ago, badge, brief, button, card, confirm, count, data, facts, h, ms, mono, say, shortId, swap, table, when, whose} from "./dom.js";
+import {chart} from "./chart.js";
 import {attemptBox} from "./delivery.js";
 import {editWebhook, replayPast, rotateSecret} from "./form.js";
-import {lastAnswer, stateBadge} from "./webhooks.js";
+import {lastAnswer, lastAttempt, stateBadge} from "./webhooks.js";
 
 /* What the list of its deliveries shows, also in deliveries.js. */
 export const deliveryRow = (d) => [
@@ -13,6 +14,33 @@ export const deliveryRow = (d) => [
 ];
 export const DELIVERY_HEADS = ["Made", "Event", "Status", "Attempts", "Last answer", "Next"];
 
+/* An attempt's outcome by its status' first digit, 0: no answer came. */
+const KINDS = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/* How its attempts went: the last hundred one by one, and a week by hours. */
+function past(stats) {
+	const hours = stats.hours;
+	const last = stats.last_outcomes;
+	if (last.length === 0)
+		return null;
+	const times = hours.map((hour) => Date.parse(hour.at));
+	const good = last.filter((digit) => digit === 2).length;
+	const percent = stats.success_rate === null ? "–" : `${(stats.success_rate * 100).toFixed(1)} %`;
+	return card("A week",
+		h("p", null, `${percent} of ${count(stats.succeeded + stats.failed)} attempts succeeded. Of the last ${count(last.length)}: ${count(good)}.`),
+		h("p", {class: "outcomes", "aria-hidden": "true"}, last.map((digit) =>
+			h("span", {class: digit === 2 ? "good" : "bad", title: KINDS[digit]}))),
+		hours.length > 1 && h("div", {class: "charts"},
+			chart("Attempts an hour", "week", times, [
+				{name: "succeeded", cls: "c2", values: hours.map((hour) => hour.succeeded), area: true},
+				{name: "failed", cls: "c3", values: hours.map((hour) => hour.failed)},
+			], count),
+			chart("Time of answers", "answers", times, [
+				{name: "p50", cls: "c2", values: hours.map((hour) => hour.p50_ms)},
+				{name: "p95", cls: "c4", values: hours.map((hour) => hour.p95_ms)},
+			], ms)));
+}
+
 export async function webhook(view) {
 	const {s: session, id} = view.params;
 	const at = `${hooksPath(session)}/${id}`;
@@ -21,6 +49,7 @@ export async function webhook(view) {
 	const result = h("div", {class: "stack", "aria-live": "polite"});
 	const replay = h("div", {class: "stack"});
 	const recent = h("div");
+	const week = h("div", {class: "stack"});
 	let w;
 
 	const change = async (verb, text) => {
@@ -88,6 +117,7 @@ export async function webhook(view) {
 				button("Delete", remove, "danger", {"data-k": "delete"})),
 			facts([
 				["State", stateBadge(w)],
+				["Last attempt", lastAttempt(w)],
 				w.held_reason && ["Held", badge("failing", w.held_reason)],
 				["Failures in a row", [count(c.consecutive_failures), c.failing_since && [", since ", ago(c.failing_since)]]],
 				["In flight", `${count(w.in_flight)} of ${count(w.max_in_flight)}`],
@@ -140,7 +170,7 @@ export async function webhook(view) {
 		return location.replace(path`#/s/${ALL}/webhooks/${id}`);
 	}
 	view.draw("Webhook", h("p", {class: "crumbs"}, h("a", {href: path`#/s/${session}/webhooks`}, "Webhooks of ", whose(session))),
-		title, head, result, replay,
+		title, head, result, replay, week,
 		session === ALL
 			? card("Last answers", h("p", null, "They are shown with the deliveries of each session."), h("p", {class: "links"},
 				h("a", {href: path`#/s/${session}/dead` + `?webhook=${id}`}, "Its dead letters"),
@@ -149,6 +179,9 @@ export async function webhook(view) {
 				h("a", {href: path`#/s/${session}/deliveries` + `?webhook=${id}`}, "All its deliveries"),
 				h("a", {href: path`#/s/${session}/dead` + `?webhook=${id}`}, "Its dead letters"),
 				h("a", {href: `#/tail?session=${encodeURIComponent(session)}&webhook=${id}`}, "Live tail"))));
+	const loadWeek = async () => swap(week, past(await get(`${at}/stats`, view.signal)));
+	await loadWeek();
+	view.every(30000, loadWeek);
 	if (await followReplay())
 		view.every(1000, followReplay);
 	view.every(4000, load);

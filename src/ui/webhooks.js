@@ -1,5 +1,5 @@
 /* The webhooks of a session: found, paged, and with what their receivers said last; those of all. */
-import {ALL, all as allOf, each, get, hooksPath, page, path} from "./api.js";
+import {ALL, all as allOf, hooksPath, page, path} from "./api.js";
 import {badge, brief, button, card, count, data, h, httpStatus, ago, swap, table, whose} from "./dom.js";
 import {editWebhook} from "./form.js";
 import {sessionBar, sessions} from "./sessions.js";
@@ -15,15 +15,17 @@ const STATES = [["", "any state"], ["ok", "ok"], ["failing", "failing"], ["held"
 const stateSelect = (view, onchange) => h("select", {id: "state", onchange},
 	STATES.map(([value, name]) => h("option", {value, selected: view.search.get("state") === value}, name)));
 
-/* The last answer of a delivery: its status, or why there was none. */
-export function lastAnswer(d) {
-	const attempt = d?.attempts?.at(-1);
+/* How an attempt went, in a line: its status, or why no answer came. */
+function attemptLine(attempt) {
 	if (!attempt)
 		return "–";
 	return h("span", null, httpStatus(attempt.status), " ",
 		attempt.status === null && attempt.error ? [brief(attempt.error, 60), " "] : null,
 		h("span", {class: "note"}, ago(attempt.at)));
 }
+
+export const lastAnswer = (d) => attemptLine(d?.attempts?.at(-1)); // of a delivery
+export const lastAttempt = (w) => attemptLine(w.last_attempt); // of a webhook
 
 /* The webhooks of all sessions, by how they do. */
 export async function allWebhooks(view) {
@@ -41,12 +43,12 @@ export async function allWebhooks(view) {
 		cursor = answer.cursor;
 		rows.push(...answer.items);
 		swap(box,
-			table("Webhooks of all sessions", ["Webhook", "Session", "State", "Events", "In flight", "Failures"], rows.map((w) => [
+			table("Webhooks of all sessions", ["Webhook", "Session", "State", "Events", "In flight", "Last attempt"], rows.map((w) => [
 				[h("a", {href: path`#/s/${w.session_id}/webhooks/${w.id}`}, brief(w.url, 60)),
 					w.description && h("span", {class: "note under"}, brief(w.description, 72))],
 				h("a", {href: path`#/s/${w.session_id}/webhooks`}, whose(w.session_id)),
 				stateBadge(w), brief(w.events.join(", "), 40), count(w.in_flight),
-				w.circuit.consecutive_failures ? [count(w.circuit.consecutive_failures), ", since ", ago(w.circuit.failing_since)] : "0",
+				lastAttempt(w),
 			]), cursor ? "None among the first; later ones may fit." : "No webhook fits."),
 			cursor && button(rows.length ? "Load more" : "Look further", () => load(false), "more", {"data-k": "more"}));
 	};
@@ -65,12 +67,10 @@ export async function allWebhooks(view) {
 
 export async function webhooks(view) {
 	const session = view.params.s;
-	const answers = new Map(); // webhook's id to its last answer, of this visit
 	const box = h("div", {class: "stack"});
 	const found = h("p", {class: "note", role: "status"});
 	let all = [];
 	let from = Number(view.search.get("from")) || 0;
-	let asked = new AbortController();
 
 	const text = h("input", {id: "filter", type: "search", value: view.search.get("q") ?? "", autocomplete: "off",
 		spellcheck: "false", placeholder: "URL, id, event, description"});
@@ -83,22 +83,6 @@ export async function webhooks(view) {
 			w.events.some((name) => name.includes(want)) || w.description?.toLowerCase().includes(want)));
 	};
 
-	const askAnswers = (shown) => {
-		if (session === ALL)
-			return; // they are with each session's deliveries
-		asked.abort();
-		asked = new AbortController();
-		const signal = AbortSignal.any([asked.signal, view.signal]);
-		each(shown.filter((w) => !answers.has(w.id)), async (w) => {
-			const list = await get(path`/sessions/${session}/deliveries` + `?webhook_id=${w.id}&limit=1`, signal);
-			answers.set(w.id, list.deliveries[0] ?? null);
-			document.getElementById("answer-" + w.id)?.replaceChildren(lastAnswer(list.deliveries[0]));
-		}, 3).catch((error) => {
-			if (!signal.aborted)
-				throw error;
-		});
-	};
-
 	const draw = () => {
 		const fits = matching();
 		from = Math.max(0, Math.min(from, Math.floor((fits.length - 1) / PAGE) * PAGE));
@@ -108,23 +92,21 @@ export async function webhooks(view) {
 			: `${count(fits.length)} of ${count(all.length)} webhooks`;
 		const turn = (to) => () => { from = to; draw(); };
 		swap(box,
-			table("Webhooks of the session", ["Webhook", "State", "Events", "In flight", "Last answer"], shown.map((w) => [
+			table("Webhooks of the session", ["Webhook", "State", "Events", "In flight", "Last attempt"], shown.map((w) => [
 				[h("a", {href: path`#/s/${session}/webhooks/${w.id}`}, brief(w.url, 72)),
 					w.description && h("span", {class: "note under"}, brief(w.description, 72))],
 				stateBadge(w), brief(w.events.join(", "), 40), count(w.in_flight),
-				h("span", {id: "answer-" + w.id}, answers.has(w.id) ? lastAnswer(answers.get(w.id)) : session === ALL ? "–" : "…"),
+				lastAttempt(w),
 			]), all.length ? "No webhook fits." : session === ALL
 				? "There is no webhook for all sessions." : "This session has no webhook yet. Register one to receive its events."),
 			fits.length > PAGE && h("p", {class: "pages"},
 				button("Previous", turn(from - PAGE), "", {"data-k": "prev", disabled: from === 0}),
 				h("span", null, `${count(from + 1)}–${count(from + shown.length)} of ${count(fits.length)}`),
 				button("Next", turn(from + PAGE), "", {"data-k": "next", disabled: from + PAGE >= fits.length})));
-		askAnswers(shown);
 	};
 
 	const load = async () => {
 		all = await allOf(hooksPath(session), "webhooks", view.signal);
-		answers.clear();
 		draw();
 	};
 	const filter = () => { from = 0; draw(); };

@@ -21,12 +21,15 @@
 #include "store/recount.h"
 #include "store/resend.h"
 #include "store/retention.h"
+#include "store/trends.h"
 #include "store/usage.h"
 #include "store/webhooks.h"
 
 #define MAP_BYTES (64u << 20)
 #define BODY_MAX (1u << 20)
-#define NOW_MS 1767143203500
+#define NOW_MS INT64_C(1767143203500)
+#define HOUR_MS INT64_C(3600000)
+#define DAY_MS (24 * HOUR_MS)
 #define IDS 8      /* event, delivery and dead-letter ids: consecutive ones */
 #define WEBHOOKS 3 /* numbers from 1 on */
 #define ROWS_MAX 64
@@ -144,6 +147,10 @@ static void put_key(struct buf *key, enum db_table table, unsigned n)
 		buf_append(key, id.bytes, UUID_SIZE);
 		if (n / IDS % 2 > 0)
 			buf_putc(key, 'p'); /* how far its stream was taken */
+		return;
+	case DB_TRENDS:
+		put_u64(key, 1 + n % WEBHOOKS);
+		put_u16(key, n / WEBHOOKS % 2 == 0 ? UINT16_MAX : (uint16_t)(NOW_MS / DAY_MS));
 		return;
 	case DB_DELIVERIES:
 	case DB_OPEN:
@@ -265,6 +272,36 @@ static void read_others(struct db_txn *txn)
 		continue;
 	for (id = top; events_below(txn, &id, &id) == OK;)
 		continue;
+}
+
+/* What is counted joins what is there, whatever that is. */
+static void count_trends(struct db_txn *txn)
+{
+	struct trend_last last = {.at_ms = NOW_MS, .status = 200};
+	struct trends *trends = trends_new();
+	struct registry *registry = registry_new();
+	for (uint64_t webhook = 1; webhook <= WEBHOOKS; webhook++) {
+		struct trend t = {0};
+		struct webhook *w = webhook_new();
+		w->number = webhook;
+		webhook_set(&w->session, "s");
+		webhook_set(&w->url, "http://a/");
+		registry_set(registry, w);
+		trends_note(trends, webhook, &last, true, 1000);
+		expect_bearable(trends_read(trends, txn, webhook, 0, &t));
+		trend_fini(&t);
+	}
+	expect_bearable(trends_write(trends, txn, registry, WEBHOOKS));
+	trends_written(trends);
+	for (uint64_t webhook = 1; webhook <= WEBHOOKS; webhook++) {
+		struct trend t = {0};
+		expect_bearable(trends_read(trends, txn, webhook, NOW_MS / HOUR_MS - 1, &t));
+		panic_if(t.outcome_count == 0 || t.outcomes[t.outcome_count - 1] != 2,
+		    "an attempt was not counted");
+		trend_fini(&t);
+	}
+	trends_free(trends);
+	registry_free(registry);
 }
 
 static bool on_attempt(void *arg, uint32_t number, const struct attempt_record *a)
@@ -423,6 +460,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	read_events(txn);
 	read_queues(txn);
 	read_others(txn);
+	count_trends(txn);
 	read_log(txn);
 	change_all(txn);
 	panic_if(db_txn_error(txn) != OK, "the transaction has failed");

@@ -53,9 +53,10 @@ static void check_problem(const struct problem *p)
 static void check_shown(const struct webhook *w)
 {
 	static const struct dispatch_status STATUS = {.circuit = "closed"};
+	static const struct trend_last NONE = {0};
 	struct buf shown = BUF_INIT(SHOWN_MAX);
 	struct json_writer json = JSON_WRITER(&shown);
-	webhook_view_write(w, WEBHOOK_WHOLE, &STATUS, 0, &json);
+	webhook_view_write(w, WEBHOOK_WHOLE, &STATUS, &NONE, 0, &json);
 	json_expect_whole(&json);
 	check_json(buf_view(&shown));
 	/* Long enough to stand nowhere else by accident. */

@@ -29,10 +29,12 @@ static const struct webhook_rules RULES = {.extra_events = EXTRA_EVENTS,
     .timeout_ms = 7000};
 
 static const struct dispatch_status CLOSED = {.circuit = "closed"};
-#define SHOWN_CLOSED                                                                           \
+static const struct trend_last NONE = {0};
+#define SHOWN_CLOSED(session, state)                                                           \
+	"\"session_id\":" session ",\"state\":\"" state "\","                                  \
 	"\"circuit\":{\"state\":\"closed\",\"consecutive_failures\":0,"                        \
 	"\"failing_since\":null,\"opened_at\":null,\"next_probe_at\":null},\"in_flight\":0,"   \
-	"\"held_reason\":null,"
+	"\"held_reason\":null,\"last_attempt\":null,"
 
 static enum err apply(struct webhook *w, const char *body, struct problem *p)
 {
@@ -45,7 +47,7 @@ static char *show(const struct webhook *w)
 {
 	struct buf json = BUF_INIT(1u << 20);
 	struct json_writer writer = JSON_WRITER(&json);
-	webhook_view_write(w, WEBHOOK_WHOLE, &CLOSED, 0, &writer);
+	webhook_view_write(w, WEBHOOK_WHOLE, &CLOSED, &NONE, 0, &writer);
 	assert_true(json_is_whole(&writer));
 	char *text = mem_copy(json.data, json.len);
 	buf_fini(&json);
@@ -101,9 +103,9 @@ static void test_write(void **state)
 	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],"
 	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false," SHOWN_NO_CERT
-	    "\"description\":\"of \\\"mine\\\"\"," SHOWN_CLOSED
-	    "\"created_at\":\"2026-01-01T00:00:00.000Z\","
-	    "\"updated_at\":\"2026-01-01T00:00:00.001Z\"}");
+	    "\"description\":\"of \\\"mine\\\"\"," SHOWN_CLOSED("\"s\"",
+		"off") "\"created_at\":\"2026-01-01T00:00:00.000Z\","
+		       "\"updated_at\":\"2026-01-01T00:00:00.001Z\"}");
 	free(text);
 	webhook_free(w);
 }
@@ -117,15 +119,19 @@ static void test_write_status(void **state)
 	    .probe_ms = 1767225900001,
 	    .failures = UINT32_MAX,
 	    .in_flight = 7};
+	static const struct trend_last LAST = {.at_ms = 1767225600000, .error = "timeout"};
 	struct buf json = BUF_INIT(10000);
 	struct json_writer writer = JSON_WRITER(&json);
 	struct webhook *w = make_webhook(1, "s", "http://a/");
-	webhook_view_write(w, WEBHOOK_WHOLE, &STATUS, 0, &writer);
+	webhook_view_write(w, WEBHOOK_WHOLE, &STATUS, &LAST, 0, &writer);
 	assert_non_null(strstr(buf_cstr(&json),
 	    ",\"circuit\":{\"state\":\"open\",\"consecutive_failures\":4294967295,"
 	    "\"failing_since\":\"2026-01-01T00:00:00.000Z\","
 	    "\"opened_at\":\"2026-01-01T00:00:00.001Z\","
 	    "\"next_probe_at\":\"2026-01-01T00:05:00.001Z\"},\"in_flight\":7,"));
+	assert_non_null(strstr(buf_cstr(&json),
+	    ",\"last_attempt\":{\"at\":\"2026-01-01T00:00:00.000Z\",\"status\":null,"
+	    "\"error\":\"timeout\"},"));
 	buf_fini(&json);
 	webhook_free(w);
 }
@@ -146,7 +152,8 @@ static void test_write_defaults(void **state)
 	    "\"timeout_ms\":5000,\"max_in_flight\":16,"
 	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,"
 	    "\"ca_pem\":null,\"tls_verify\":true," SHOWN_NO_CERT
-	    "\"description\":null," SHOWN_CLOSED "\"created_at\":null,\"updated_at\":null}");
+	    "\"description\":null," SHOWN_CLOSED("null",
+		"ok") "\"created_at\":null,\"updated_at\":null}");
 	free(text);
 	webhook_free(w);
 }
@@ -263,6 +270,8 @@ static void test_change(void **state)
 		char *want = replace(show(w), ROWS[i].old, ROWS[i].new);
 		enum err err = apply(w, ROWS[i].body, &p);
 		char *got = show(w);
+		if (w->enabled)
+			want = replace(want, "\"state\":\"off\"", "\"state\":\"ok\"");
 		if (err != OK || strcmp(got, want) != 0)
 			fail_msg("row %zu: %s: %s %s\nis     %s\nshould %s", i, err_text(err),
 			    p.field, p.message, got, want);

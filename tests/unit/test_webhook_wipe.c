@@ -174,13 +174,15 @@ static void test_overlap_is_shown(void **state)
 {
 	(void)state;
 	static const struct dispatch_status CLOSED = {.circuit = "closed"};
+	static const struct trend_last NONE = {0};
 	struct webhook *w = make_webhook(1, "s", "http://a/");
 	webhook_set(&w->secret, "first");
 	webhook_rotate_secret(w, "second", 1767225600000);
 	for (int over = 0; over <= 1; over++) {
 		struct buf json = BUF_INIT(10000);
 		struct json_writer writer = JSON_WRITER(&json);
-		webhook_view_write(w, WEBHOOK_WHOLE, &CLOSED, 1767225599999 + over, &writer);
+		webhook_view_write(w, WEBHOOK_WHOLE, &CLOSED, &NONE, 1767225599999 + over,
+		    &writer);
 		bool shown = strstr(buf_cstr(&json), "\"2026-01-01T00:00:00.000Z\"") != NULL;
 		assert_int_equal(shown, over == 0);
 		buf_fini(&json);

@@ -17,6 +17,7 @@
 #include "store/replays.h"
 #include "store/resend.h"
 #include "store/schema.h"
+#include "store/trends.h"
 #include "store/usage.h"
 #include "store/webhooks.h"
 #include "world.h"
@@ -217,6 +218,19 @@ void world_begin(struct store *s, struct world *w)
 	w->txn = store_begin(s);
 }
 
+/* An attempt of a webhook, in the figures of its days. */
+static void count_attempt(struct db_txn *txn, uint64_t webhook)
+{
+	struct trend_last last = {.at_ms = 1767225600000, .status = 200};
+	struct trends *trends = trends_new();
+	struct registry *reg = registry_new();
+	registry_set(reg, make_webhook(webhook, "s", "http://a/"));
+	trends_note(trends, webhook, &last, true, 1000);
+	assert_int_equal(trends_write(trends, txn, reg, 1), OK);
+	trends_free(trends);
+	registry_free(reg);
+}
+
 void sample_make(struct store *s, struct sample *m)
 {
 	world_begin(s, &m->w);
@@ -237,6 +251,7 @@ void sample_make(struct store *s, struct sample *m)
 	struct replay r = {.state = REPLAY_RUNNING, .statuses = REPLAY_ALL};
 	r.key = (struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = 2};
 	assert_int_equal(replays_put(m->w.txn, &r), OK);
+	count_attempt(m->w.txn, 1);
 }
 
 static void keep_finding(void *arg, const char *finding)
