@@ -492,6 +492,19 @@ static enum err follow_until_owner(struct member *m, bool *owns, struct problem 
 	return err;
 }
 
+/* Whatever comes from here on is answered at once, in the words of who is not the active. */
+static void answer_as_standby(struct member *m)
+{
+	const struct http_hooks hooks = {.handle = standby_api_handle,
+	    .head = standby_api_head,
+	    .error_body = api_error_body,
+	    .arg = m->api};
+	const struct http_hooks metrics = {.handle = standby_api_metrics,
+	    .error_body = api_error_body,
+	    .arg = m->api};
+	server_set_hooks(m->server, &hooks, &metrics);
+}
+
 enum err member_follow(struct server *s, bool *owns, struct problem *p)
 {
 	struct member *m = mem_new(sizeof(*m));
@@ -511,14 +524,7 @@ enum err member_follow(struct server *s, bool *owns, struct problem *p)
 	on_tick(m);
 	struct standby_api_conf api = api_conf_of(s);
 	m->api = standby_api_new(&api);
-	const struct http_hooks hooks = {.handle = standby_api_handle,
-	    .head = standby_api_head,
-	    .error_body = api_error_body,
-	    .arg = m->api};
-	const struct http_hooks metrics = {.handle = standby_api_metrics,
-	    .error_body = api_error_body,
-	    .arg = m->api};
-	server_set_hooks(s, &hooks, &metrics);
+	answer_as_standby(m);
 	err = server_listen_now(s, p);
 	if (err != OK)
 		return err;
@@ -570,6 +576,7 @@ void member_leave(struct server *s)
 		return;
 	}
 	int64_t until_ms = clock_mono_ms() + LEAVE_MS;
+	answer_as_standby(m); /* no turn follows that would answer what comes now */
 	on_tick(m);
 	active_hand_over(m->active, on_handed_over, m);
 	while (!m->handed_over && clock_mono_ms() < until_ms) {

@@ -230,6 +230,30 @@ def test_stop_hands_over_at_once(three, receiver):
     assert "the shard was handed over" in active.log_text()
 
 
+ASKED = [("POST", "/sessions/s1/events"), ("GET", "/sessions"), ("GET", "/events/stream"), ("GET", "/backup")]
+
+
+def test_who_asks_during_the_handover_is_answered(three, server):
+    """While the journal takes its time nothing is begun that no turn would end."""
+    active = three.active()
+    links = [requests.Session() for _ in ASKED]
+    for link in links:  # each has a connection, which outlives the listener
+        link.trust_env = False
+        link.headers["Authorization"] = f"Bearer {TOKEN}"
+        assert link.get(f"{active.url}/api/v1/stats", timeout=10).status_code == 200
+    server.freeze()
+    active.process.signal(signal.SIGTERM)
+    wait_until(lambda: "msg=stopped" in active.log_text(), what="the end of its turns")
+    for link, (method, path) in zip(links, ASKED):
+        event = {"event": "message"} if method == "POST" else None
+        answer = link.request(method, f"{active.url}/api/v1{path}", json=event, timeout=10)
+        assert answer.status_code == 503, (method, path, answer.text)
+        assert answer.json()["role"] == "standby"
+    server.thaw()
+    active.wait_stopped()
+    assert three.active() is not active
+
+
 def test_handover_by_the_api(three):
     active = three.active()
     done = waybill("cluster", "handover", "--url", active.url, "--token", TOKEN)
