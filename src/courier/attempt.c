@@ -81,7 +81,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		    .timestamp_s = now_s,
 		    .body = a->body,
 		    .url = slice_of(a->webhook->url),
-		    .content_type = slice_of(PAYLOAD_TYPES[a->webhook->payload])};
+		    .content_type = type_of(a)};
 		sign_put_headers(&m, put_header, q);
 	}
 	put_raw_headers(q, a);
