@@ -51,6 +51,7 @@ void handle_webhook_rotate(struct call *c);
 void handle_webhook_rotate_key(struct call *c);
 void handle_webhook_enable(struct call *c);
 void handle_webhook_disable(struct call *c);
+void handle_webhook_verify(struct call *c);
 void release_webhook(struct call *c);
 
 /* keys_api.c: public keys */

@@ -9,12 +9,14 @@ const PAGE = 25;
 export function stateOf(w) {
 	if (!w.enabled)
 		return "disabled";
+	if (w.ownership?.state === "pending")
+		return "pending";
 	if (w.circuit.state !== "closed")
 		return w.circuit.state;
 	return w.circuit.consecutive_failures > 0 ? "failing" : "closed";
 }
 
-const STATE_TEXTS = {closed: "ok", open: "circuit open", half_open: "probing", failing: "failing", disabled: "disabled"};
+const STATE_TEXTS = {closed: "ok", open: "circuit open", half_open: "probing", failing: "failing", disabled: "disabled", pending: "is asked first"};
 export const stateBadge = (w) => badge(stateOf(w), STATE_TEXTS[stateOf(w)]);
 
 /* The last answer of a delivery: its status, or why there was none. */
