@@ -324,3 +324,22 @@ def test_share_of_one_session_leaves_challenges_for_others(gateway, make_receive
     modest = gateway.register("modest", receiver.url(), verify="get")
     assert settled(gateway, modest, "modest")["state"] == "verified"
     assert len(silent.requests) <= 32
+
+
+def test_what_waits_for_the_challenge_ages_out(make_gateway, make_receiver):
+    gateway, receiver = make_gateway(expire="message=500ms"), make_receiver(delay(1, repeats()), repeats())
+    hook = gateway.register("s1", receiver.url(), verify="get")
+    gateway.publish("s1")
+    assert settled(gateway, hook)["state"] == "verified"
+    fresh = gateway.publish("s1")["id"]
+    wait_until(lambda: fresh in receiver.ids, what="the fresh one")
+    statuses = lambda: [d["status"] for d in gateway.api("GET", "/sessions/s1/deliveries").json()["deliveries"]]
+    wait_until(lambda: statuses() == ["delivered", "expired"], what="the end of both")
+
+
+def test_what_waits_counts_for_the_limit_of_the_queue(make_gateway, make_receiver):
+    gateway, receiver = make_gateway(max_queue_per_session=3), make_receiver(delay(2, 404))
+    gateway.register("s1", receiver.url(), verify="get")
+    for _ in range(3):
+        gateway.publish("s1")
+    expect_error(gateway.api("POST", "/sessions/s1/events", json={"event": "message"}), 429)
