@@ -18,6 +18,7 @@
 #include "http/http.h"
 #include "jobs/certificates.h"
 #include "jobs/ordering.h"
+#include "jobs/ownership.h"
 #include "jobs/purge.h"
 #include "jobs/replayer.h"
 #include "store/oldest.h"
@@ -74,6 +75,7 @@ struct api_conf {
 	struct replayer *replayer;
 	struct ordering *ordering;
 	const struct certificates *certificates;
+	struct asker *asker;
 	const struct tokens *tokens;
 	const struct purge *purge;
 	struct feed *feed;

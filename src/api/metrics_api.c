@@ -237,6 +237,9 @@ static void put_shares(const struct api *api, const struct dispatch_figures *f, 
 	struct tokens_figures tokens;
 	tokens_figures(api->conf.tokens, &tokens);
 	rows[n++] = (struct share_row){"tokens", tokens.questions};
+	struct asker_figures asker;
+	asker_figures(api->conf.asker, &asker);
+	rows[n++] = (struct share_row){"challenges", asker.questions};
 	rows[n++] = (struct share_row){"streams", streams_figures(api->streams)};
 	rows[n++] = (struct share_row){"slots", &slots};
 	rows[n++] = (struct share_row){"store", usage_figures(api->conf.quota.usage)};
@@ -342,6 +345,20 @@ static void put_tokens(const struct api *api, struct buf *out)
 	exposition_whole(out, QUESTIONS, "result=\"failed\"", f.failed);
 }
 
+static void put_challenges(const struct api *api, struct buf *out)
+{
+	static const char ENDPOINTS[] = "waybill_endpoints_challenged_total";
+	struct asker_figures f;
+	asker_figures(api->conf.asker, &f);
+	exposition_family(out, ENDPOINTS, "counter",
+	    "Endpoints that were asked whether they want events, by what they said.");
+	exposition_whole(out, ENDPOINTS, "result=\"verified\"", f.verified);
+	exposition_whole(out, ENDPOINTS, "result=\"refused\"", f.refused);
+	exposition_whole(out, ENDPOINTS, "result=\"silent\"", f.silent);
+	exposition_gauge(out, "waybill_endpoints_pending",
+	    "Endpoints that are being asked; nothing is delivered there meanwhile.", f.pending);
+}
+
 /* When webhooks' certificates expire, as of the last look. */
 static void put_certificates(const struct api *api, struct buf *out)
 {
@@ -406,6 +423,7 @@ void metrics_reply(struct call *c)
 	put_shortages(&f, &out);
 	put_sources(api, &out);
 	put_tokens(api, &out);
+	put_challenges(api, &out);
 	put_certificates(api, &out);
 	cluster_metrics(api, &out);
 	put_log(&out);

@@ -37,6 +37,7 @@ struct webhooks_call {
 	bool shows_secret;   /* the answer is that of a rotation, here and in the next */
 	bool shows_key;
 	bool asks_enable; /* by hand, whatever it was before */
+	bool asks_verify; /* its endpoint is asked, whatever it said before */
 	bool enabled_now;
 	bool joins; /* out of apply: it adds to its session in this turn, as the next two say */
 	uint32_t added; /* webhooks */
@@ -202,6 +203,8 @@ static void done_create(struct op *op, enum err result)
 	const struct webhook *w = wc->w;
 	registry_set(wc->call.api->conf.registry, wc->w);
 	wc->w = NULL;
+	if (w->ownership.state == OWNERSHIP_PENDING)
+		asker_add(wc->call.api->conf.asker, w->number);
 	webhook_answer(&wc->call, w);
 }
 
@@ -245,6 +248,7 @@ void handle_webhook_create(struct call *c)
 		wc->w->number |= WEBHOOK_FOR_ALL;
 	wc->w->created_ms = clock_wall_ms();
 	wc->w->updated_ms = wc->w->created_ms;
+	ownership_follow(wc->w, NULL, c->api->conf.rules.verifies, false, wc->w->created_ms);
 	call_stage(c, apply_create, done_create);
 }
 
@@ -340,6 +344,8 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 		err = ERR_CONFLICT;
 	if (err == OK) {
 		webhook_note_order(wc->w, old);
+		ownership_follow(wc->w, old, wc->call.api->conf.rules.verifies, wc->asks_verify,
+		    clock_wall_ms());
 		wc->w->updated_ms = clock_wall_ms();
 		(void)webhook_drop_expired(wc->w, clock_wall_ms()); /* written anyway */
 		wc->enabled_now = wc->w->enabled && (wc->asks_enable || !old->enabled);
@@ -394,6 +400,8 @@ static void done_change(struct op *op, enum err result)
 	}
 	const struct webhook *w = wc->w;
 	const struct webhook *old = registry_get(conf->registry, wc->number);
+	bool asks = w->ownership.state == OWNERSHIP_PENDING ||
+	    (old != NULL && old->ownership.state == OWNERSHIP_PENDING);
 	bool reorders = w->unordered != 0 && old != NULL && w->unordered != old->unordered;
 	if (old != NULL && old->enabled && !w->enabled)
 		feed_tell_disabled(conf->feed, w, clock_wall_ms());
@@ -402,6 +410,8 @@ static void done_change(struct op *op, enum err result)
 	dispatch_changed(conf->dispatch, wc->number, wc->enabled_now);
 	if (reorders)
 		ordering_add(conf->ordering, wc->number);
+	if (asks) /* or no more */
+		asker_add(conf->asker, wc->number);
 	if (wc->shows_secret)
 		answer_rotation(&wc->call, w);
 	else if (wc->shows_key)
@@ -461,6 +471,21 @@ static enum err mutate_enable(struct webhooks_call *wc, struct webhook *w)
 void handle_webhook_enable(struct call *c)
 {
 	stage_change(c, mutate_enable, "Webhook re-enabled");
+}
+
+static enum err mutate_verify(struct webhooks_call *wc, struct webhook *w)
+{
+	bool may = w->ownership.way != OWNERSHIP_NOT_ASKED || wc->call.api->conf.rules.verifies;
+	wc->asks_verify = true;
+	if (may)
+		return OK;
+	return problem_set(&wc->call.problem, ERR_CONFLICT, "verify",
+	    "the webhook does not say how its endpoint is asked: set verify to get or post");
+}
+
+void handle_webhook_verify(struct call *c)
+{
+	stage_change(c, mutate_verify, NULL);
 }
 
 static enum err mutate_disable(struct webhooks_call *wc, struct webhook *w)

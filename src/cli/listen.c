@@ -1,6 +1,7 @@
 /*
  * waybill listen: a receiver for trying things. Prints each delivery and whether
- * its signatures are right, and answers as it is told.
+ * its signatures are right, and answers as it is told. It repeats challenges, but those whose
+ * signatures are wrong.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -14,6 +15,8 @@
 #include "cli/commands.h"
 #include "cli/show.h"
 #include "domain/httpsig.h"
+#include "domain/json_at.h"
+#include "domain/ownership.h"
 #include "domain/sign.h"
 #include "http/http.h"
 #include "store/events.h"
@@ -21,6 +24,7 @@
 #define BODY_MAX EVENT_BODY_MAX /* bytes: what a gateway sends at most */
 #define SHOWN_MAX 2000          /* bytes of a body that are printed */
 #define LINES_MAX (1u << 20)    /* what is printed of a request: its head is bounded */
+#define CHALLENGE_MAX 256       /* bytes of one that is repeated */
 
 enum option_code { PORT = FLAG_FIRST, SECRET, PUBLIC_KEY, STATUS, DELAY };
 
@@ -41,6 +45,7 @@ struct answer {
 	struct http_request *http;
 	struct listener *listener;
 	struct reactor_timer *timer;
+	char challenge[CHALLENGE_MAX]; /* what is to be repeated; "": nothing is */
 };
 
 static struct slice header_of(const void *request, const char *name)
@@ -64,8 +69,8 @@ static void put_body(struct buf *out, struct slice body)
 	buf_puts(out, body.len > shown ? "…" : "");
 }
 
-/* Who sent it may have called us by another name, which Host has. */
-static void print_verdict(const struct listener *l, struct http_request *q)
+/* Who sent it may have called us by another name, which Host has. Whether it is right. */
+static bool print_verdict(const struct listener *l, struct http_request *q)
 {
 	struct buf url = BUF_INIT(LINES_MAX);
 	struct buf target = BUF_INIT(LINES_MAX);
@@ -87,10 +92,42 @@ static void print_verdict(const struct listener *l, struct http_request *q)
 	(void)printf("   signature %s\n", ok ? "ok" : "WRONG");
 	buf_fini(&url);
 	buf_fini(&target);
+	return ok;
 }
 
-/* Whatever is in the request stays within its lines; the verdict has one of its own. */
-static void print_request(const struct listener *l, struct http_request *q)
+/* The value of hub.challenge in a query, as it is written; empty: there is none. */
+static struct slice find_parameter(struct slice query)
+{
+	const struct slice name = SLICE("hub.challenge=");
+	while (query.len > 0 && !slice_starts(query, name))
+		(void)slice_cut(&query, '&');
+	if (query.len == 0)
+		return query;
+	query.ptr += name.len;
+	query.len -= name.len;
+	return slice_cut(&query, '&');
+}
+
+/* Copies the challenge of a request, as far as it is one, and says so. */
+static void take_challenge(struct http_request *q, char out[static CHALLENGE_MAX])
+{
+	struct json_at j = JSON_AT(http_body(q));
+	struct slice found = find_parameter(http_query(q));
+	if (slice_eq(http_header(q, "X-Webhook-Event"), SLICE(OWNERSHIP_EVENT)) &&
+	    found.len == 0)
+		found = json_at_text(&j, "data/challenge");
+	if (found.len > 0 && found.len < CHALLENGE_MAX) {
+		(void)snprintf(out, CHALLENGE_MAX, "%.*s", (int)found.len, found.ptr);
+		(void)printf("   challenge repeated\n");
+	}
+	json_at_fini(&j);
+}
+
+/*
+ * Whatever is in the request stays within its lines; the verdict has one of its own. Whether it
+ * is not wrong.
+ */
+static bool print_request(const struct listener *l, struct http_request *q)
 {
 	struct buf text = BUF_INIT(LINES_MAX);
 	struct slice body = http_body(q);
@@ -104,21 +141,23 @@ static void print_request(const struct listener *l, struct http_request *q)
 	put_body(&text, body);
 	(void)printf("%s\n", buf_cstr(&text));
 	buf_fini(&text);
-	if (l->key != NULL || l->has_public_key)
-		print_verdict(l, q);
-	(void)fflush(stdout); /* who reads it is gone if this fails */
+	return (l->key == NULL && !l->has_public_key) || print_verdict(l, q);
 }
 
 static void send_answer(void *arg)
 {
 	struct answer *a = arg;
+	int status = (int)a->listener->status;
 	struct buf text = BUF_INIT(64);
 	struct json_writer json = JSON_WRITER(&text);
 	json_open_object(&json, NULL);
 	json_write_bool(&json, "received", true);
 	json_close(&json);
 	json_expect_whole(&json);
-	http_reply(a->http, (int)a->listener->status, "application/json", buf_view(&text));
+	if (a->challenge[0] != '\0')
+		http_reply(a->http, status, "text/plain", slice_of(a->challenge));
+	else
+		http_reply(a->http, status, "application/json", buf_view(&text));
 	buf_fini(&text);
 	reactor_timer_free(a->timer);
 	free(a);
@@ -129,9 +168,11 @@ static void on_request(void *arg, struct http_request *q)
 	struct listener *l = arg;
 	struct answer *a = calloc(1, sizeof(*a));
 	l->count++;
-	print_request(l, q);
 	if (a == NULL)
 		abort();
+	if (print_request(l, q))
+		take_challenge(q, a->challenge);
+	(void)fflush(stdout); /* who reads it is gone if this fails */
 	a->http = q;
 	a->listener = l;
 	a->timer = reactor_timer_new(l->reactor, send_answer, a);

@@ -53,12 +53,15 @@ static void put_raw_headers(struct client_request *q, const struct attempt *a)
 
 static struct slice type_of(const struct attempt *a)
 {
-	return a->raw != NULL ? a->raw->type : slice_of(PAYLOAD_TYPES[a->webhook->payload]);
+	enum payload form = a->question == NULL ? a->webhook->payload : PAYLOAD_ENVELOPE;
+	return a->raw != NULL ? a->raw->type : slice_of(PAYLOAD_TYPES[form]);
 }
 
 void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg)
 {
 	struct client_request *q = client_open(c);
+	const struct attempt_question *ask = a->question;
+	const char *url = ask == NULL ? a->webhook->url : ask->url;
 	int64_t now_s = a->now_ms / 1000;
 	char event_id[UUID_TEXT_SIZE];
 	char delivery_id[UUID_TEXT_SIZE];
@@ -80,8 +83,9 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		    .event_id = slice_of(event_id),
 		    .timestamp_s = now_s,
 		    .body = a->body,
-		    .url = slice_of(a->webhook->url),
-		    .content_type = slice_of(PAYLOAD_TYPES[a->webhook->payload])};
+		    .method = slice_of(ask == NULL ? NULL : ask->method),
+		    .url = slice_of(url),
+		    .content_type = type_of(a)};
 		sign_put_headers(&m, put_header, q);
 	}
 	put_raw_headers(q, a);
@@ -95,6 +99,11 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
 	if (a->webhook->client_cert_pem != NULL)
 		client_identity(q, a->webhook->client_cert_pem, a->webhook->client_key_pem);
+	if (ask != NULL) {
+		client_call(q, ask->method, url, a->body, a->webhook->timeout_ms, ask->data,
+		    done, arg);
+		return;
+	}
 	const struct client_body body = {.text = a->body, .read = a->read};
-	client_send(q, a->webhook->url, &body, a->webhook->timeout_ms, done, arg);
+	client_send(q, url, &body, a->webhook->timeout_ms, done, arg);
 }

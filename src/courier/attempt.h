@@ -11,6 +11,13 @@
 #include "domain/sign.h"
 #include "domain/webhook.h"
 
+/* A question in place of a delivery: the same headers, with an answer that counts. Borrowed. */
+struct attempt_question {
+	const char *method;
+	const char *url; /* the webhook's, perhaps with a query */
+	client_data_fn data;
+};
+
 /*
  * All borrowed for the call of attempt_send() but `body`, which stays until done where there is
  * no `read`.
@@ -29,9 +36,10 @@ struct attempt {
 	const struct attachment *raw; /* `body` is its: so are the type and more; or NULL */
 	client_body_fn read; /* asked for the body as it is sent; NULL: it is in memory */
 	int64_t now_ms;      /* wall */
+	const struct attempt_question *question; /* NULL: it is a delivery */
 };
 
-/* Sends it; `done` is called as client_send() says. */
+/* Sends it; `done` is called as client_send() says, of a question as client_call() does. */
 void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg);
 
 #endif

@@ -117,14 +117,16 @@ void endpoint_mark_idle(struct dispatch *d, struct endpoint *ep)
 
 /*
  * A fifo webhook has one attempt in flight, the next only after its outcome is on disk. Nothing
- * starts whose queue is still in another order.
+ * starts whose queue is still in another order, or whose endpoint has not shown that it wants
+ * it.
  */
 static struct sched_limits limits_of(const struct webhook *w, bool is_held)
 {
 	return (struct sched_limits){
 	    .max_in_flight = w->fifo ? 1 : w->max_in_flight,
 	    .rate = w->rate_limit,
-	    .enabled = w->enabled && !w->deleted && !is_held && w->unordered == 0,
+	    .enabled = w->enabled && !w->deleted && !is_held && w->unordered == 0 &&
+		ownership_hold(&w->ownership) == NULL,
 	};
 }
 
@@ -385,7 +387,17 @@ bool dispatch_is_in_flight(const struct dispatch *d, uint64_t webhook, const str
 	return ep != NULL && flight_exists(ep, id);
 }
 
-static void put_status(const struct endpoint *ep, struct dispatch_status *out)
+/* Why nothing of an endpoint starts, whatever is due. */
+static const char *held_reason(const struct endpoint *ep, const struct webhook *w)
+{
+	const char *unproven = w == NULL ? NULL : ownership_hold(&w->ownership);
+	if (unproven != NULL)
+		return unproven;
+	return ep->lacks_token ? token_why(ep->token) : NULL;
+}
+
+static void put_status(const struct endpoint *ep, const struct webhook *w,
+    struct dispatch_status *out)
 {
 	bool closed = ep->sched.circuit == CIRCUIT_CLOSED;
 	*out = (struct dispatch_status){
@@ -395,7 +407,7 @@ static void put_status(const struct endpoint *ep, struct dispatch_status *out)
 	    .opened_ms = closed ? 0 : ep->sched.opened_ms,
 	    .probe_ms = closed ? 0 : ep->sched.probe_ms,
 	    .in_flight = ep->sched.in_flight,
-	    .held_reason = ep->lacks_token ? token_why(ep->token) : NULL,
+	    .held_reason = held_reason(ep, w),
 	};
 }
 
@@ -407,10 +419,11 @@ bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct dispatch
 		*out = (struct dispatch_status){
 		    .circuit = CIRCUIT_NAMES[CIRCUIT_CLOSED],
 		    .failing_since_ms = w->failing_since_ms,
+		    .held_reason = ownership_hold(&w->ownership),
 		};
 	if (ep == NULL)
 		return w != NULL;
-	put_status(ep, out);
+	put_status(ep, w, out);
 	return true;
 }
 
@@ -423,12 +436,13 @@ void dispatch_figures(const struct dispatch *d, struct dispatch_figures *out)
 	out->half_open = sched_circuits(d->sched, CIRCUIT_HALF_OPEN);
 }
 
-static void put_trouble(const struct endpoint *ep, struct dispatch_trouble *out)
+static void put_trouble(const struct dispatch *d, const struct endpoint *ep,
+    struct dispatch_trouble *out)
 {
 	*out = (struct dispatch_trouble){.webhook = ep->webhook,
 	    .last_status = ep->last_status,
 	    .last_error = ep->last_error};
-	put_status(ep, &out->status);
+	put_status(ep, registry_get(d->conf.registry, ep->webhook), &out->status);
 }
 
 bool dispatch_trouble(const struct dispatch *d, uint64_t webhook, struct dispatch_trouble *out)
@@ -436,11 +450,12 @@ bool dispatch_trouble(const struct dispatch *d, uint64_t webhook, struct dispatc
 	const struct endpoint *ep = find_endpoint(d, webhook);
 	if (ep == NULL)
 		return false;
-	put_trouble(ep, out);
+	put_trouble(d, ep, out);
 	return true;
 }
 
 struct visit {
+	const struct dispatch *dispatch;
 	void (*fn)(void *arg, const struct dispatch_trouble *t);
 	void *arg;
 };
@@ -449,13 +464,13 @@ static void visit(void *value, void *arg)
 {
 	const struct visit *v = arg;
 	struct dispatch_trouble t;
-	put_trouble(value, &t);
+	put_trouble(v->dispatch, value, &t);
 	v->fn(v->arg, &t);
 }
 
 void dispatch_each(const struct dispatch *d,
     void (*fn)(void *arg, const struct dispatch_trouble *t), void *arg)
 {
-	struct visit v = {.fn = fn, .arg = arg};
+	struct visit v = {.dispatch = d, .fn = fn, .arg = arg};
 	map_each(d->endpoints, visit, &v);
 }

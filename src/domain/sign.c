@@ -488,7 +488,7 @@ static void sign_rfc9421(const struct sign_message *m, sign_put_fn put, void *ar
 	httpsig_digest(m->body, digest);
 	httpsig_put_target(m->url, &target);
 	struct labels l = {
-	    .fields = {{SLICE("@method"), SLICE("POST")},
+	    .fields = {{SLICE("@method"), m->method.len > 0 ? m->method : SLICE("POST")},
 		{SLICE("@target-uri"), buf_view(&target)},
 		{SLICE("content-digest"), slice_of(digest)},
 		{SLICE("content-type"), m->content_type}, {SLICE("webhook-id"), m->event_id}},

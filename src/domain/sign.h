@@ -52,6 +52,7 @@ struct sign_message {
 	struct slice event_id;
 	int64_t timestamp_s; /* of the attempt; X-Webhook-Timestamp */
 	struct slice body;
+	struct slice method; /* empty: POST */
 	struct slice url;
 	struct slice content_type;
 };

@@ -2,7 +2,8 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 6   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 9   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 6   the same without its ownership, which ends the open part
  *   version 5   the same without auth and client certificate, which end the open part and the
  *               secrets
  *   version 4   the same without key pairs, which stand before these: public keys and an expiry
@@ -23,12 +24,13 @@
 #include "domain/json.h"
 #include "domain/name.h"
 
-#define VERSION 6
-#define VERSION_AUTH 6   /* the first with auth and client certificate */
-#define VERSION_PAIRS 5  /* the first with key pairs */
-#define VERSION_ORDER 4  /* the first with the key of its ordering */
-#define VERSION_FILTER 3 /* the first with payload and filter */
-#define VERSION_OPEN 1   /* knew no encryption */
+#define VERSION 9
+#define VERSION_OWNERSHIP 9 /* the first with ownership */
+#define VERSION_AUTH 6      /* the first with auth and client certificate */
+#define VERSION_PAIRS 5     /* the first with key pairs */
+#define VERSION_ORDER 4     /* the first with the key of its ordering */
+#define VERSION_FILTER 3    /* the first with payload and filter */
+#define VERSION_OPEN 1      /* knew no encryption */
 
 #define FLAG_ENABLED 0x01
 #define FLAG_DELETED 0x02
@@ -203,6 +205,7 @@ void webhook_free(struct webhook *w)
 	free(w->disabled_reason);
 	free(w->retry);
 	filter_free(w->filter);
+	ownership_fini(&w->ownership);
 	lane_key_free(w->key);
 	free(w);
 }
@@ -297,6 +300,7 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_i64(out, w->previous_pair_expires_ms);
 	webhook_auth_encode(w->auth, out);
 	put_i64(out, w->client_cert_expires_ms);
+	ownership_encode(&w->ownership, out);
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -514,6 +518,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 		w->auth = webhook_auth_decode(r);
 		w->client_cert_expires_ms = get_i64(r);
 	}
+	if (version >= VERSION_OWNERSHIP)
+		ownership_decode(r, &w->ownership);
 	return flags;
 }
 

@@ -15,6 +15,7 @@
 #include "domain/filter.h"
 #include "domain/lane.h"
 #include "domain/name.h"
+#include "domain/ownership.h"
 #include "domain/payload.h"
 #include "domain/retry.h"
 #include "domain/sign.h"
@@ -74,6 +75,7 @@ struct webhook {
 	char *client_cert_pem;     /* the same in TLS: its certificate and others that lead */
 	char *client_key_pem;      /* to an authority, and its key; NULL: it has none */
 	int64_t client_cert_expires_ms; /* wall; the first of these; 0: there is none */
+	struct ownership ownership;     /* whether its endpoint wants what it is sent */
 	struct webhook_header *headers;
 	size_t header_count;
 	char *description;            /* NULL where there is none */

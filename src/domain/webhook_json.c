@@ -423,6 +423,17 @@ static enum err apply_client_key(struct webhook *w, const cJSON *value,
 	    WEBHOOK_KEY_MAX, p);
 }
 
+static enum err apply_verify(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	enum ownership_way way = rules->verifies ? OWNERSHIP_BY_GET : OWNERSHIP_NOT_ASKED;
+	const char *text = cJSON_IsString(value) ? value->valuestring : "";
+	if (!cJSON_IsNull(value) && !ownership_read_way(text, &way))
+		return bad(p, "verify", "null, \"get\" or \"post\"");
+	w->ownership.way = way;
+	return OK;
+}
+
 static enum err apply_payload(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
@@ -495,6 +506,7 @@ static const struct field FIELDS[] = {
     {"tls_verify", apply_tls_verify},
     {"client_cert_pem", apply_client_cert},
     {"client_key_pem", apply_client_key},
+    {"verify", apply_verify},
     {"enabled", apply_enabled},
 };
 #define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
@@ -527,7 +539,7 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 	    "unknown or read-only field; allowed are url, events, events_strict, filter, "
 	    "payload, secret, private_key, headers, auth, signature, timeout_ms, "
 	    "max_in_flight, ordering, rate_limit, retry, description, ca_pem, tls_verify, "
-	    "client_cert_pem, client_key_pem, enabled");
+	    "client_cert_pem, client_key_pem, verify, enabled");
 }
 
 /* Makes sure that cJSON is given nothing it would read differently from us. */
@@ -881,5 +893,6 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	json_write_cstr(json, "client_key_pem",
 	    w->client_key_pem == NULL ? NULL : WEBHOOK_MASK);
 	json_write_time_or_null(json, "client_cert_expires_at", w->client_cert_expires_ms);
+	ownership_write(&w->ownership, json);
 	json_write_cstr(json, "description", w->description);
 }

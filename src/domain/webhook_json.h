@@ -18,6 +18,7 @@ struct webhook_rules {
 	unsigned signature;   /* the same, a set; 0: the first of SIGN_SCHEMES */
 	bool ignores_unknown; /* what no field is called is passed over */
 	bool any_event;       /* names that nobody knows may be subscribed to */
+	bool verifies;        /* endpoints are asked, also where nobody says so */
 };
 
 /* Gives a new webhook what the rules have for one that says nothing. */

@@ -71,8 +71,9 @@ struct config {
 	uint64_t log_target; /* 0 standard error, 1 the system's log */
 	uint64_t log_rate;   /* lines of a kind a second; 0: any number */
 	uint64_t timeout_ms;
-	char *default_signature; /* names of SIGN_SCHEMES */
-	uint64_t unknown_fields; /* 0 refused, 1 ignored */
+	char *default_signature;   /* names of SIGN_SCHEMES */
+	uint64_t verify_endpoints; /* 1: all have to repeat a challenge */
+	uint64_t unknown_fields;   /* 0 refused, 1 ignored */
 	uint64_t max_body_bytes;
 	uint64_t max_connections;
 	uint64_t max_connections_per_address;

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/exit.h"
 #include "jobs/certificates.h"
+#include "jobs/ownership.h"
 #include "jobs/renewal.h"
 #include "jobs/trend_writer.h"
 #include "server/listeners.h"
@@ -154,6 +155,14 @@ static enum err make_jobs(struct server *s, struct problem *p)
 	trend_writer_add(s->jobs, s->trends, s->registry);
 	s->certificates = certificates_new(s->jobs,
 	    &(struct certificates_conf){s->registry, s->dispatch, &s->ids});
+	s->asker = asker_new(s->jobs,
+	    &(struct ownership_conf){.reactor = s->reactor,
+		.client = s->client,
+		.tokens = s->tokens,
+		.registry = s->registry,
+		.vault = s->vault,
+		.dispatch = s->dispatch,
+		.feed = s->feed});
 	enum err err = replayer_load(s->replayer);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the queue: %s", err_text(err));
@@ -374,9 +383,9 @@ static void stop(struct server *s)
 	free(s->proxies.networks);
 	client_free(s->client);
 	dispatch_free(s->dispatch);
-	tokens_free(s->tokens);
 	loop_free(s->loop);
 	jobs_free(s->jobs);
+	tokens_free(s->tokens);
 	turn_free(s->turn);
 	member_free(s->member);
 	reactor_free(s->reactor);

@@ -51,11 +51,12 @@ struct server {
 	struct member *member; /* NULL: there is no cluster */
 	int64_t taken_over_ms; /* wall; when another process owned the store; 0: none did */
 	struct loop *loop;
-	struct jobs *jobs; /* owns the next three */
+	struct jobs *jobs; /* owns the next five */
 	struct sweep *sweep;
 	struct replayer *replayer;
 	struct ordering *ordering;
 	struct certificates *certificates;
+	struct asker *asker;
 	struct tokens *tokens;
 	struct purge *purge;
 	struct api_health health;

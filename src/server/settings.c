@@ -238,6 +238,8 @@ const struct setting SETTINGS[] = {
 	.is_item = is_signature},
     {.name = "unknown_fields", KIND_CHOICE, AT(unknown_fields), "refuse",
 	"refuse or ignore", .choices = UNKNOWN},
+    {.name = "verify_endpoints", KIND_CHOICE, AT(verify_endpoints), "off",
+	"off or on", .choices = SWITCH},
     {.name = "expire", KIND_EXPIRIES, AT(expiries),
 	"presence=2m,chat_presence=2m,qr_code=60s,pair_code=180s",
 	"event=duration, several separated by commas, at most 64"},

@@ -173,6 +173,7 @@ export async function editWebhook(session, w) {
 	const cert = h("textarea", {rows: 3, spellcheck: "false", placeholder: w?.client_cert_pem ? "unchanged" : "-----BEGIN CERTIFICATE-----"});
 	const certKey = h("textarea", {rows: 3, spellcheck: "false", placeholder: w?.client_key_pem ? "unchanged" : "-----BEGIN PRIVATE KEY-----"});
 	const verify = choice(String(is.tls_verify), [["true", "checked"], ["false", "not checked"]]);
+	const asked = choice(is.verify ?? "", [["", "as the server is set"], ["get", "by GET"], ["post", "by POST"]]);
 	const pem = h("textarea", {rows: 3, spellcheck: "false", placeholder: "-----BEGIN CERTIFICATE-----"});
 	pem.value = is.ca_pem ?? "";
 
@@ -193,6 +194,7 @@ export async function editWebhook(session, w) {
 		auth: readJson(auth.value, "auth"),
 		tls_verify: verify.value === "true",
 		ca_pem: pem.value.trim() ? pem.value : null,
+		verify: asked.value || null,
 		...(secret.value !== "" && {secret: secret.value}),
 		...(cert.value.trim() && {client_cert_pem: cert.value}),
 		...(certKey.value.trim() && {client_key_pem: certKey.value}),
@@ -230,6 +232,7 @@ export async function editWebhook(session, w) {
 			field("max_in_flight", "At once, at most", inFlight, "1 to 256."),
 			field("rate_limit", "Attempts a second, at most", limit, "Empty: as many as it takes."),
 			signature.element,
+			field("verify", "Asked first", asked, "Nothing is delivered before it has repeated a challenge: docs/api.md."),
 			field("tls_verify", "Certificate", verify, "Not checked: whoever is in between can read and answer."),
 			field("ca_pem", "Authorities, PEM", pem, "In place of the system's, for this receiver."),
 			field("client_cert_pem", "Client certificate, PEM", cert, is.client_cert_expires_at

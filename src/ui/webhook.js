@@ -112,12 +112,15 @@ export async function webhook(view) {
 				button("Change", async () => (await editWebhook(session, w)) && load(), "", {"data-k": "edit"}),
 				w.enabled ? button("Disable", () => change("disable", "The webhook is disabled; its queue waits."), "", {"data-k": "toggle"})
 					: button("Enable", () => change("enable", "The webhook is enabled; its queue is due at once."), "", {"data-k": "toggle"}),
+				w.ownership && button("Ask it again", () => change("verify", "Its endpoint is asked; its queue waits."), "", {"data-k": "verify"}),
 				button("Replay…", async () => (await replayPast(session, id)) && await followReplay() && view.every(1000, followReplay), "", {"data-k": "replay"}),
 				button("New secret", async () => { await rotateSecret(session, id); await load(); }, "", {"data-k": "rotate"}),
 				button("Delete", remove, "danger", {"data-k": "delete"})),
 			facts([
 				["State", stateBadge(w)],
 				["Last attempt", lastAttempt(w)],
+				w.ownership && ["Endpoint", [badge({pending: "pending", verified: "delivered", failed: "failing"}[w.ownership.state], w.ownership.state),
+					" ", ago(w.ownership.since), w.ownership.error && [": ", data(w.ownership.error)], `, asked by ${w.verify.toUpperCase()}`]],
 				w.held_reason && ["Held", badge("failing", w.held_reason)],
 				["Failures in a row", [count(c.consecutive_failures), c.failing_since && [", since ", ago(c.failing_since)]]],
 				["In flight", `${count(w.in_flight)} of ${count(w.max_in_flight)}`],

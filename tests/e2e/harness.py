@@ -621,6 +621,8 @@ def read_request(link, connection):
         headers.append(header.groups())
     names = [name.lower() for name, _ in headers]
     lengths = [value for name, value in headers if name.lower() == "content-length"]
+    if match.group(1) == "GET" and not lengths:
+        lengths = ["0"]  # a challenge, which has no body
     if names.count("host") != 1 or len(lengths) != 1 or not re.fullmatch(r"\d+", lengths[0]):
         raise ProtocolError(f"not one Host and one Content-Length: {headers!r}")
     if "transfer-encoding" in names:

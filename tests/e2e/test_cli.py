@@ -395,6 +395,17 @@ def test_listen_verifies_real_deliveries(gateway, start_listen, signature):
         assert words in output
 
 
+@pytest.mark.parametrize("way", ["get", "post"])
+@pytest.mark.parametrize("secret, state", [("s3cret", "verified"), ("S3cret", "failed")])
+def test_listen_repeats_challenges_that_are_signed(gateway, start_listen, way, secret, state):
+    process, url = start_listen("--secret", secret)
+    hook = gateway.register("s1", url + "hook?a=1", secret="s3cret", verify=way,
+                            signature=["v1", "rfc9421"])
+    wait_output(process, "signature ")
+    wait_until(lambda: gateway.webhook("s1", hook["id"])["ownership"]["state"] == state, what=state)
+    assert ("   challenge repeated" in process.lines) == (state == "verified")
+
+
 @pytest.mark.parametrize("signature", [
     "ed25519", "rfc9421", ["v1", "ed25519", "rfc9421"], ["v2", "rfc9421"],
 ])

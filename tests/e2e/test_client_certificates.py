@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from harness import Hold, expect_error, figure, hooks_path, pems, wait_until
+from harness import Hold, expect_error, figure, hooks_path, pems, status, wait_until
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -43,6 +43,22 @@ def gateway(make_gateway, authority, tmp_path):
 
 def change(gateway, hook, **fields):
     return gateway.api("PATCH", hooks_path("s1", hook["id"]), json=fields)
+
+
+def test_certificate_is_shown_with_a_challenge(gateway, make_receiver, authority):
+    """One without it is not let in, and is asked again."""
+    def repeat(link, request, closing):
+        text = request.path.split("hub.challenge=")[1]
+        return status(200, text.encode())(link, request, closing)
+
+    tls = Asking(authority, ssl.TLSVersion.TLSv1_3)
+    receiver = make_receiver(repeat, tls=tls)
+    hook = gateway.register("s1", receiver.url(), verify="get")
+    wait_until(lambda: receiver.connections >= 1, what="a handshake without a certificate")
+    assert gateway.webhook("s1", hook["id"])["ownership"]["state"] == "pending"
+    change(gateway, hook, **pems(authority.issue_cert("me.example")))
+    wait_until(lambda: gateway.webhook("s1", hook["id"])["ownership"]["state"] == "verified", what="an end")
+    assert tls.names == ["me.example"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from harness import (
-    BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, wait_until, waybill)
+    BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, status, wait_until, waybill)
 from nats_server import NatsServer
 from test_clock import SystemClock
 
@@ -126,6 +126,29 @@ def delivered(receiver):
 
 def publish_all(member, session, count):
     return [member.publish(session, data=n)["id"] for n in range(count)]
+
+
+def test_who_takes_over_asks_the_endpoints_that_wait(three, make_receiver):
+    """The standbys ask nobody, and what was held is sent once the challenge is repeated."""
+    def answers(link, request, closing):
+        if request.event != "webhook.challenge":
+            return status(200)(link, request, closing)
+        if len(receiver.requests) == 1:
+            return not closing.wait(60)
+        return status(200, request.json()["data"]["challenge"].encode())(link, request, closing)
+
+    receiver = make_receiver(answers)
+    receiver.linger(0)
+    active = three.members["a"]
+    active.register("s1", receiver.url(), verify="post", timeout_ms=30000)
+    event = active.publish("s1")["id"]
+    receiver.wait_for(1)
+    three.caught_up(three.members["b"], three.members["c"])
+    assert len(receiver.requests) == 1
+    active.kill()
+    three.active()
+    wait_until(lambda: event in receiver.ids, what="the delivery")
+    assert [request.event for request in receiver.requests] == ["webhook.challenge"] * 2 + ["message"]
 
 
 def test_what_standbys_answer(three):

@@ -64,6 +64,15 @@ def test_metas_signature_is_right_at_the_receiver(gateway, receiver):
     assert delivery["raw"] == shown["raw"]
 
 
+def test_message_signature_is_over_the_type_that_is_sent(gateway, receiver):
+    gateway.register("s", receiver.url(), secret=OURS, signature="rfc9421")
+    kind = "application/json; charset=utf-8"
+    assert raw_sender(gateway).send(b'{"a": 1}', kind=kind).status_code == 200
+    (came,) = receiver.wait_for(1)
+    assert came.header("Content-Type") == kind
+    verify(came, OURS, "rfc9421")
+
+
 def test_each_webhook_gets_its_form(gateway, receiver):
     sender = raw_sender(gateway)
     for path, payload in (("/raw", "envelope"), ("/data", "data"), ("/ce", "cloudevents")):

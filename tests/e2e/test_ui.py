@@ -496,6 +496,25 @@ def test_form_offers_what_the_server_does(make_page):
 
 
 @SLOW
+def test_an_endpoint_is_asked_again(make_page, make_receiver):
+    page, receiver = make_page(), make_receiver(404)
+    page.open("s/shop/webhooks")
+    page.click("Register a webhook")
+    page.wait(lambda: page.has("dialog"), "the dialog")
+    page.js("document.querySelector('#f-url').value = arguments[0]", receiver.url())
+    page.js("document.querySelector('#f-verify').value = 'get'")
+    page.click("Register", within="dialog")
+    page.wait(lambda: receiver.requests, "the challenge")
+    (made,) = page.gateway.api("GET", "/sessions/shop/webhooks").json()["webhooks"]
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.wait_text("its endpoint did not repeat the challenge", "HTTP status 404, asked by GET")
+    receiver.answer(lambda link, request, closing: status(
+        200, request.path.split("hub.challenge=")[1].encode())(link, request, closing))
+    page.click("Ask it again")
+    page.wait_text("verified", "asked by GET")
+
+
+@SLOW
 def test_a_filter_is_edited_and_what_is_wrong_with_it_is_said(page):
     made = page.gateway.register("shop", "http://127.0.0.1:9/", filter={"path": "/a", "gt": 1})
     page.gateway.register("shop", "http://127.0.0.1:9/other")

@@ -100,8 +100,11 @@ static struct webhook *make_webhook(void)
 static enum err apply(struct webhook *w, bool rotate, struct slice body, struct problem *p)
 {
 	*p = (struct problem){.message = ""};
-	return rotate ? webhook_apply_rotation(w, body, &RULES, NOW_MS, p)
-		      : webhook_apply(w, body, &RULES, p);
+	enum err err = rotate ? webhook_apply_rotation(w, body, &RULES, NOW_MS, p)
+			      : webhook_apply(w, body, &RULES, p);
+	if (err == OK && w->url != NULL)
+		ownership_follow(w, w, false, false, NOW_MS); /* as each change does */
+	return err;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -55,7 +55,8 @@ static char *show(const struct webhook *w)
 }
 
 #define SHOWN_NO_CERT                                                                          \
-	"\"client_cert_pem\":null,\"client_key_pem\":null,\"client_cert_expires_at\":null,"
+	"\"client_cert_pem\":null,\"client_key_pem\":null,\"client_cert_expires_at\":null,"    \
+	"\"verify\":null,\"ownership\":null,"
 
 #define SHOWN_AUTH "\"auth\":{\"type\":\"basic\",\"username\":\"me\",\"password\":\"********\"}"
 
@@ -465,6 +466,9 @@ static void test_refused_fields(void **state)
 	    {"{\"ca_pem\":\"-----BEGIN CERTIFICATE-----\"}", "ca_pem", "certificates in PEM"},
 	    {"{\"ca_pem\":7}", "ca_pem", "certificates in PEM"},
 	    {"{\"tls_verify\":0}", "tls_verify", "true or false"},
+	    {"{\"verify\":\"GET\"}", "verify", "null, \"get\" or \"post\""},
+	    {"{\"verify\":true}", "verify", "null, \"get\" or \"post\""},
+	    {"{\"ownership\":null}", "ownership", "unknown or read-only"},
 	    {"{\"auth\":7}", "auth", "null or an object"},
 	    {"{\"auth\":[]}", "auth", "null or an object"},
 	    {"{\"auth\":{}}", "auth.type", "basic"},

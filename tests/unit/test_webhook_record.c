@@ -102,6 +102,10 @@ static struct webhook *largest_webhook(void)
 	w->client_cert_pem = repeat('C', WEBHOOK_CERT_MAX);
 	w->client_key_pem = repeat('K', WEBHOOK_KEY_MAX);
 	w->client_cert_expires_ms = INT64_MIN;
+	w->ownership = (struct ownership){.way = OWNERSHIP_BY_POST,
+	    .state = OWNERSHIP_FAILED,
+	    .since_ms = INT64_MAX,
+	    .error = repeat('o', OWNERSHIP_ERROR_MAX - 1)};
 	add_pairs(w, 0xff);
 	return w;
 }
@@ -186,6 +190,10 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	assert_text(got->client_cert_pem, w->client_cert_pem);
 	assert_text(got->client_key_pem, w->client_key_pem);
 	assert_true(got->client_cert_expires_ms == w->client_cert_expires_ms);
+	assert_int_equal(got->ownership.way, w->ownership.way);
+	assert_int_equal(got->ownership.state, w->ownership.state);
+	assert_true(got->ownership.since_ms == w->ownership.since_ms);
+	assert_text(got->ownership.error, w->ownership.error);
 	compare_pairs(got->pair, w->pair);
 	compare_pairs(got->previous_pair, w->previous_pair);
 	assert_true(got->previous_pair_expires_ms == w->previous_pair_expires_ms);
@@ -314,9 +322,10 @@ static void test_webhook_of_version_1(void **state)
 #define PAIR_SECRETS (2 * 2) /* two seeds, neither of which is there */
 #define OLD_BEHIND (VAULT_ID_SIZE + 2 + 2) /* no key, two secrets that are not there */
 #define BEHIND (OLD_BEHIND + PAIR_SECRETS + OWN_SECRETS)
-#define PAIR_BYTES (2 + 2 + 8) /* of a record without key pairs */
-#define OWN_BYTES (1 + 8)      /* without auth and client certificate */
-#define END_BYTES (PAIR_BYTES + OWN_BYTES)
+#define PAIR_BYTES (2 + 2 + 8)          /* of a record without key pairs */
+#define OWN_BYTES (1 + 8)               /* without auth and client certificate */
+#define OWNERSHIP_BYTES (1 + 1 + 8 + 2) /* whose endpoint is not asked */
+#define END_BYTES (PAIR_BYTES + OWN_BYTES + OWNERSHIP_BYTES)
 #define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
 #define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
 
@@ -327,10 +336,10 @@ static void check_older(uint8_t version, size_t less)
 	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &now);
-	assert_int_equal(now.data[0], 6);
+	assert_int_equal(now.data[0], 9);
 	buf_append(&then, now.data, now.len - BEHIND - less);
 	buf_append(&then, now.data + now.len - BEHIND,
-	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0));
+	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0) + (version >= 6 ? OWN_SECRETS : 0));
 	then.data[0] = (char)version;
 	check_record(&then, NULL, &NO_KEY, w);
 	for (size_t len = 0; len < then.len; len++) {
@@ -382,12 +391,13 @@ static void test_bad_auth_is_damage(void **state)
 		struct slice rest = slice_of(ROWS[i].open);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWN_BYTES;
+		b.len -= BEHIND + OWNERSHIP_BYTES + OWN_BYTES;
 		put_u8(&b, (uint8_t)slice_cut(&rest, '|').ptr[0]);
 		put_u8(&b, (uint8_t)(slice_cut(&rest, '|').ptr[0] - '0'));
 		for (int n = 0; n < 4; n++)
 			put_text(&b, slice_cut(&rest, '|'));
-		buf_append(&b, (char[8 + BEHIND]){0}, 8 + BEHIND);
+		buf_append(&b, (char[8 + OWNERSHIP_BYTES + BEHIND]){0},
+		    8 + OWNERSHIP_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -400,7 +410,48 @@ static void test_bad_auth_is_damage(void **state)
 static void test_webhook_of_version_5(void **state)
 {
 	(void)state;
-	check_older(5, OWN_BYTES);
+	check_older(5, OWN_BYTES + OWNERSHIP_BYTES);
+}
+
+static void test_webhook_of_version_6(void **state)
+{
+	(void)state;
+	check_older(6, OWNERSHIP_BYTES);
+}
+
+/* There is one form of each ownership: what is asked has a state and its time. */
+static void test_bad_ownership_is_damage(void **state)
+{
+	(void)state;
+	static const struct {
+		uint8_t way, is;
+		int64_t since_ms;
+		const char *error;
+		enum err err;
+	} ROWS[] = {{0, 0, 0, "", OK}, {1, 1, 1, "", OK}, {2, 2, INT64_MAX, "", OK},
+	    {1, 3, 1, "why", OK}, {0, 1, 1, "", ERR_CORRUPT}, {1, 0, 0, "", ERR_CORRUPT},
+	    {0, 0, 1, "", ERR_CORRUPT}, {3, 1, 1, "", ERR_CORRUPT}, {1, 4, 1, "", ERR_CORRUPT},
+	    {1, 1, 0, "", ERR_CORRUPT}, {1, 1, -1, "", ERR_CORRUPT},
+	    {1, 1, 1, "why", ERR_CORRUPT}, {1, 3, 1, "", ERR_CORRUPT}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		webhook_encode(w, NULL, NULL, &b);
+		b.len -= BEHIND + OWNERSHIP_BYTES;
+		put_u8(&b, ROWS[i].way);
+		put_u8(&b, ROWS[i].is);
+		put_i64(&b, ROWS[i].since_ms);
+		put_text(&b, slice_of(ROWS[i].error));
+		buf_append(&b, (char[BEHIND]){0}, BEHIND);
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
+			fail_msg("row %zu", i);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
 }
 
 /* A set of schemes is one byte, as one scheme was: older records have no sets. */
@@ -412,13 +463,13 @@ static void test_sets_are_of_version_5(void **state)
 	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &b);
 	check_record(&b, NULL, &NO_KEY, w);
-	for (unsigned version = 2; version <= 7; version++) {
+	for (unsigned version = 2; version <= 10; version++) {
 		struct webhook *got = NULL;
 		struct vault_id key;
 		b.data[0] = (char)version;
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got),
-		    version == 6 ? OK : ERR_CORRUPT);
+		    version == 9 ? OK : ERR_CORRUPT);
 		webhook_free(got);
 	}
 	buf_fini(&b);
@@ -443,7 +494,8 @@ static void test_half_a_pair_is_damage(void **state)
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + END_BYTES;
 		put_text(&b, (struct slice){BYTES, ROWS[i].public_bytes});
-		buf_append(&b, (char[10 + OWN_BYTES]){0}, 10 + OWN_BYTES);
+		buf_append(&b, (char[10 + OWN_BYTES + OWNERSHIP_BYTES]){0},
+		    10 + OWN_BYTES + OWNERSHIP_BYTES);
 		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, VAULT_ID_SIZE + 4);
 		put_text(&b, (struct slice){BYTES, ROWS[i].seed_bytes});
 		put_text(&b, SLICE(""));
@@ -686,6 +738,8 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_3),
 	    cmocka_unit_test(test_webhook_of_version_4),
 	    cmocka_unit_test(test_webhook_of_version_5),
+	    cmocka_unit_test(test_webhook_of_version_6),
+	    cmocka_unit_test(test_bad_ownership_is_damage),
 	    cmocka_unit_test(test_bad_auth_is_damage),
 	    cmocka_unit_test(test_sets_are_of_version_5),
 	    cmocka_unit_test(test_half_a_pair_is_damage),
