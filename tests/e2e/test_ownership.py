@@ -56,7 +56,7 @@ def deliveries(receiver):
 @pytest.mark.parametrize("way", ["get", "post"])
 def test_nothing_is_delivered_before_the_challenge_is_repeated(gateway, make_receiver, way):
     """What is published meanwhile waits, uncounted; then all of it comes."""
-    receiver = make_receiver(delay(1, repeats()), repeats())
+    receiver = make_receiver(delay(3, repeats()), repeats())
     hook = gateway.register("s1", receiver.url("/in?a=1"), verify=way)
     assert hook["verify"] == way and hook["enabled"] is True
     assert hook["ownership"]["state"] == "pending" and hook["held_reason"] == HELD
