@@ -35,7 +35,7 @@ def faults(text):
     found += of_operations(root)
     for place, schema in schemas(root):
         found += [f"{place}: {what}" for rule in RULES for what in rule(root, schema)]
-    return [*found, *of_named_enums(root)]
+    return [*found, *of_named(root)]
 
 
 def walk(thing, place=""):
@@ -75,6 +75,8 @@ def of_reference(thing):
     if isinstance(thing, dict) and isinstance(thing.get("$ref"), str):
         if not REFERENCE.fullmatch(thing["$ref"]):
             yield f"a reference to what has no name: {thing['$ref']}"
+        if set(thing) - {"$ref", "description"}:
+            yield "something beside a reference"
 
 
 def of_operations(root):
@@ -109,7 +111,10 @@ def of_one(root, schema):
         yield "a oneOf of oneOf"
     if any(w.get("items") in parts for w in whole):
         yield "an array beside its items in oneOf"
-    if "default" in schema and ("oneOf" in schema or "$ref" in schema):
+    nulls = len(parts) < len(schema.get("oneOf", []))
+    if nulls and any("enum" not in w and types(w) not in ([], ["object"]) for w in whole):
+        yield "a oneOf of null and a named string or the like: a list of types, without the name"
+    if "default" in schema and "oneOf" in schema:
         yield "a default beside oneOf: say it in words"
 
 
@@ -117,6 +122,8 @@ def of_values(_, schema):
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])
     if values and not types(schema):
         yield "enum or const without a type"
+    if any(isinstance(value, bool) for value in values):
+        yield "a const that is a boolean: say it in words"
     if "default" in schema and None in values:
         yield "a default of an enum with null: say it in words"
     for value in values:
@@ -132,6 +139,8 @@ def of_types(_, schema):
         yield "an object or null: a named object in oneOf"
     if schema.get("properties") and isinstance(schema.get("additionalProperties"), dict):
         yield "properties beside additionalProperties with a schema"
+    if set(schema.get("required", [])) - set(schema.get("properties", {})) and "allOf" not in schema:
+        yield "something required that is no property"
     if "uniqueItems" in schema:
         yield "uniqueItems: sets are not for all"
 
@@ -139,10 +148,13 @@ def of_types(_, schema):
 RULES = (of_all, of_one, of_values, of_types)
 
 
-def of_named_enums(root):
-    """Go has a constant for each value, and all of them in one package."""
+def of_named(root):
     seen = {}
     for name, schema in root["components"]["schemas"].items():
+        parts = [schema, *schema.get("oneOf", [])]
+        if any("null" in types(part) and len(types(part)) < 3 for part in parts):
+            yield f"schemas/{name}: null by its name: it stands in oneOf where the name is used"
+        # Go has a constant for each value, and all of them in one package
         for value in schema.get("enum", []):
             if seen.setdefault(str(value).upper(), name) != name:
                 yield f"schemas/{name}: {value} is of {seen[value.upper()]} too; one is not named"

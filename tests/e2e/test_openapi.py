@@ -98,8 +98,12 @@ BREACHES = {
     "an object in oneOf": "{oneOf: [{type: object, properties: {a: {type: string}}}]}",
     "oneOf of oneOf": "{oneOf: [{type: boolean}, {$ref: '#/components/schemas/Choice'}]}",
     "beside its items": "{oneOf: [{$ref: '#/components/schemas/Ids'}, {$ref: '#/components/schemas/Id'}]}",
-    "a default beside": "{$ref: '#/components/schemas/Id', default: a}",
+    "a default beside": "{oneOf: [{$ref: '#/components/schemas/Id'}, {type: boolean}], default: a}",
+    "beside a reference": "{$ref: '#/components/schemas/Id', default: a}",
+    "of null and a named string": "{oneOf: [{$ref: '#/components/schemas/Id'}, {type: 'null'}]}",
+    "that is no property": "{type: object, required: [a], properties: {b: {type: string}}}",
     "without a type": "{enum: [a]}",
+    "that is a boolean": "{type: boolean, const: true}",
     "enum with null": "{type: [string, 'null'], enum: [a, null], default: a}",
     "makes a name of": "{type: string, enum: ['***']}",
     "without format int64": "{type: integer}",
@@ -111,6 +115,7 @@ BREACHES = {
     "without an operationId": "{type: string}\npaths: {/a: {get: {}}}",
     "schema has no name": "{type: string}\npaths: {/a: {get: {operationId: a, requestBody: {content: "
     "{application/json: {schema: {type: object, properties: {}}}}}}}}",
+    "null by its name": "{type: string}\n    Other: {type: [string, 'null']}",
     "is of Known too": "{type: string}\n    Other: {type: string, enum: [known]}",
 }
 GOOD = """
@@ -118,7 +123,7 @@ components:
   schemas:
     Id: {type: string}
     Ids: {type: array, items: {$ref: '#/components/schemas/Id'}}
-    Choice: {oneOf: [{$ref: '#/components/schemas/Id'}, {type: 'null'}, {type: boolean}]}
+    Choice: {oneOf: [{$ref: '#/components/schemas/Id'}, {type: boolean}]}
     Known: {type: string, enum: [known]}
     Tried:
       type: object
