@@ -80,7 +80,7 @@ all: build/waybill ## build build/waybill; V=1 shows the commands (the default)
 # install-deps comes before the first flags file, and so before all that is compiled.
 wants = $(if $(filter $(2),$(MAKECMDGOALS)),$(1))
 DEPS := $(strip $(call wants,build,run) $(call wants,test,test asan fuzz soak siege) \
-	$(call wants,bench,bench bench-full bench-instructions))
+	$(call wants,bench,bench bench-full bench-instructions) $(call wants,test clients,clients))
 # What is not Debian's, and one test's alone: where it cannot be had, that test fails and says so.
 deps:
 	@etc/install-deps $(DEPS)
@@ -215,6 +215,10 @@ siege: $(BIN_$(VARIANT)) ## everything that is shared, attacked, beside those wh
 cluster: $(BIN_$(VARIANT)) build/bench/sync_delay.so ## three hosts that die, are cut off, come back; or some: K=power
 	@WAYBILL_CLUSTER=full tests/run $(VARIANT) cluster '$(K)'
 
+clients: $(BIN_$(VARIANT)) ## clients that generators make of docs/openapi.yaml, used; or some: K=go
+	@etc/install-clients
+	@tests/run $(VARIANT) clients '$(K)'
+
 crash-states: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## what a loss of power can leave; ROUNDS=1
 	@WAYBILL_CRASH_ROUNDS=$(or $(ROUNDS),1) tests/run $(VARIANT) e2e power_loss
 
@@ -332,6 +336,6 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 FORCE:
-.PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e test-field siege \
+.PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e test-field siege clients \
 	crash-states faults fuzz soak bench bench-full bench-instructions bench-rival bench-programs lint tidy \
 	format man install uninstall deb clean help screenshots first-hour

@@ -6,6 +6,7 @@ import urllib.parse
 
 import jsonschema
 import openapi
+import openapi_rules
 import pytest
 import requests
 from harness import ROOT, Gateway, hooks_path, version, wait_until
@@ -81,6 +82,61 @@ def test_every_operation_says_what_it_must():
         assert "default" in operation.spec["responses"]
         in_path = {p["name"] for p in operation.parameters() if p["in"] == "path"}
         assert in_path == set(re.findall(r"\{(\w+)\}", operation.path)), operation.path
+
+
+def test_generators_make_clients_of_it_that_work():
+    assert openapi_rules.faults(openapi.FILE.read_text(encoding="utf-8")) == []
+
+
+# One breach each of what openapi_rules holds: at a property of a schema, or at an operation.
+BREACHES = {
+    "twice": "{type: string, type: string}",
+    "to what has no name": "{$ref: '#/components/schemas/Error/properties/error'}",
+    "allOf of what": "{allOf: [{type: string}]}",
+    "not and anyOf": "{type: string, not: {type: string, const: a}}",
+    "an array in oneOf": "{oneOf: [{type: array, items: {type: string}}, {type: boolean}]}",
+    "an object in oneOf": "{oneOf: [{type: object, properties: {a: {type: string}}}]}",
+    "oneOf of oneOf": "{oneOf: [{type: boolean}, {$ref: '#/components/schemas/Choice'}]}",
+    "beside its items": "{oneOf: [{$ref: '#/components/schemas/Ids'}, {$ref: '#/components/schemas/Id'}]}",
+    "a default beside": "{oneOf: [{$ref: '#/components/schemas/Id'}, {type: boolean}], default: a}",
+    "beside a reference": "{$ref: '#/components/schemas/Id', default: a}",
+    "of null and a named string": "{oneOf: [{$ref: '#/components/schemas/Id'}, {type: 'null'}]}",
+    "that is no property": "{type: object, required: [a], properties: {b: {type: string}}}",
+    "without a type": "{enum: [a]}",
+    "that is a boolean": "{type: boolean, const: true}",
+    "enum with null": "{type: [string, 'null'], enum: [a, null], default: a}",
+    "makes a name of": "{type: string, enum: ['***']}",
+    "without format int64": "{type: integer}",
+    "without format double": "{type: [number, 'null']}",
+    "an object or null": "{type: [object, 'null']}",
+    "beside additionalProperties": "{type: object, properties: {a: {type: string}}, additionalProperties: {type: string}}",
+    "uniqueItems": "{type: array, items: {type: string}, uniqueItems: true}",
+    "not at the path": "{type: string}\npaths: {/a: {parameters: []}}",
+    "without an operationId": "{type: string}\npaths: {/a: {get: {}}}",
+    "schema has no name": "{type: string}\npaths: {/a: {get: {operationId: a, requestBody: {content: "
+    "{application/json: {schema: {type: object, properties: {}}}}}}}}",
+    "null by its name": "{type: string}\n    Other: {type: [string, 'null']}",
+    "is of Known too": "{type: string}\n    Other: {type: string, enum: [known]}",
+}
+GOOD = """
+components:
+  schemas:
+    Id: {type: string}
+    Ids: {type: array, items: {$ref: '#/components/schemas/Id'}}
+    Choice: {oneOf: [{$ref: '#/components/schemas/Id'}, {type: boolean}]}
+    Known: {type: string, enum: [known]}
+    Tried:
+      type: object
+      properties:
+        it: """
+
+
+@pytest.mark.parametrize("said", BREACHES)
+def test_what_breaks_a_client_is_named(said):
+    assert openapi_rules.faults(GOOD + "{type: string}\npaths: {}") == []
+    breach = BREACHES[said]
+    found = openapi_rules.faults(GOOD + breach + ("" if "paths:" in breach else "\npaths: {}"))
+    assert len(found) == 1 and said in found[0], found
 
 
 def test_version_is_the_programs():

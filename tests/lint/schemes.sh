@@ -37,10 +37,15 @@ same() {
 	fi
 }
 
-# Of "Scheme:" and below it "enum: [NAME, NAME]".
-sed -nE '/^ +Scheme:$/{n;s/^ +enum: \[(.*)\]$/\1/p;}' docs/openapi.yaml | tr -d ' ' |
+# Of "Scheme:", below it its type and "enum: [NAME, NAME]".
+sed -nE '/^ +Scheme:$/{n;n;s/^ +enum: \[(.*)\]$/\1/p;}' docs/openapi.yaml | tr -d ' ' |
 	tr ',' '\n' >"$tmp/here"
 same "docs/openapi.yaml, the enum of signature" "$tmp/names" <"$tmp/here"
+
+# Of "Signature:" its first "pattern: '^(NAME|NAME)$'".
+sed -nE "/^ +Signature:\$/,/pattern/s/^ +pattern: '\^\((.*)\)\\$'\$/\1/p" docs/openapi.yaml |
+	tr '|' '\n' >"$tmp/here"
+same "docs/openapi.yaml, the pattern of signature" "$tmp/names" <"$tmp/here"
 
 # Of "| `signature` | `"NAME"`, `"NAME"` | …".
 # shellcheck disable=SC2016  # these backquotes are Markdown's

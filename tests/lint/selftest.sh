@@ -97,7 +97,8 @@ make_schemes() {
 		'### Signatures' '' '| `X-Webhook-Signature`, v1 | the body |' \
 		'| `webhook-signature`: `v1,` and base64 | all |' >docs/api.md
 	echo '| 1 | signature: 1 | `01` |' >docs/architecture.md
-	printf '%s\n' '    Scheme:' '      enum: [v1]' >docs/openapi.yaml
+	printf '%s\n' '    Scheme:' '      type: string' '      enum: [v1]' \
+		'    Signature:' "          pattern: '^(v1)\$'" >docs/openapi.yaml
 	printf '%s\n' '{.name = "default_signature", KIND_TEXT,' '	"v1"},' >>src/server/settings.c
 }
 
@@ -242,8 +243,9 @@ changed schemes.sh src/server/settings.c 's/"v1"/"v1 or v3"/' 'what default_sign
 changed schemes.sh src/domain/sign.c 's/"v1", S/NAME, S/' 'cannot be read'
 changed schemes.sh src/domain/sign.c 's/SIGN_SCHEMES/OTHERS/' 'cannot be read'
 changed schemes.sh src/domain/sign.h 's/= 1/= 2/' "the record's signature differs"
-changed schemes.sh docs/openapi.yaml 's/v1/v1, v2/' 'the enum of signature differs'
+changed schemes.sh docs/openapi.yaml 's/\[v1/[v1, v2/' 'the enum of signature differs'
 changed schemes.sh docs/openapi.yaml 's/Scheme/Schema/' 'the enum of signature differs'
+changed schemes.sh docs/openapi.yaml 's/(v1)/(v1|v2)/' 'the pattern of signature differs'
 changed schemes.sh docs/api.md 's/^\(| `signature`[^v]*\)v1/\1v2/' 'the field signature differs'
 changed schemes.sh docs/api.md 's/, v1 |/, v2 |/' 'the table of Signatures differs'
 changed schemes.sh docs/architecture.md 's/signature: 1/signature: 3/' "record's signature differs"
