@@ -2,6 +2,7 @@
 # Everything that is checked without running waybill; all checks run, any failure counts.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+FORMAT_BY=14 # whose rules .clang-format is for
 bad=0
 started=$(date +%s)
 
@@ -20,7 +21,12 @@ check() {
 
 # shellcheck disable=SC2086  # lists of files, none with a space
 {
-	check format clang-format --dry-run --Werror $c_files
+	# Two versions of it never want quite the same: the format is that of Debian 12's.
+	if clang-format --version | grep -q "version $FORMAT_BY\\."; then
+		check format clang-format --dry-run --Werror $c_files
+	else
+		echo "lint:    the format is not checked: it is that of clang-format $FORMAT_BY"
+	fi
 	check shellcheck shellcheck $scripts
 }
 for script in tests/lint/*.sh; do
