@@ -281,7 +281,7 @@ DOCS := README.md COPYING $(wildcard docs/*.md docs/*.yaml)
 # Its folders there: receivers to begin with; what goes in front and what watches.
 RECEIVERS := $(wildcard docs/receivers/*)
 EXAMPLES := $(wildcard etc/prometheus-rules.yml etc/grafana-dashboard.json etc/nginx/*.conf \
-	etc/haproxy/*.cfg etc/nats/*.conf)
+	etc/haproxy/*.cfg etc/nats/*.conf etc/container/*)
 # A unit or a list of files, with the places that it is installed for.
 place = sed 's|/usr/bin/waybill|$(PREFIX)/bin/waybill|; s|/etc/waybill|$(sysconfdir)/waybill|g'
 
