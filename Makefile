@@ -38,6 +38,8 @@ PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(or $(PKG_LIB
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wformat=2 -Wvla -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef \
 	-Wnull-dereference
+# A library newer than those of Debian 12 may advise against what is there alone: still a warning.
+WARNINGS += -Wno-error=deprecated-declarations
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
 
@@ -77,14 +79,25 @@ Q := $(if $(V),,@)
 
 all: build/waybill ## build build/waybill; V=1 shows the commands (the default)
 
-# install-deps comes before the first flags file, and so before all that is compiled.
-wants = $(if $(filter $(2),$(MAKECMDGOALS)),$(1))
-DEPS := $(strip $(call wants,build,run) $(call wants,test,test asan fuzz soak siege) \
-	$(call wants,bench,bench bench-full bench-instructions) $(call wants,test clients,clients))
+# The groups of packages (etc/install-deps) that targets need, which install what is missing of
+# them: tests/e2e/test_dependencies.py holds each to its group. DEPS= installs nothing.
+NEED_build := run man install
+NEED_package := deb
+NEED_lint := lint tidy format
+NEED_test := test asan test-unit test-corpus test-json test-e2e test-field siege cluster crash-states \
+	faults fuzz soak first-hour screenshots clients
+NEED_bench := bench bench-full bench-instructions bench-programs
+NEED_clients := clients
+NEED_fresh := fresh
+GROUPS := build package lint test bench clients fresh
+DEPS := $(strip $(foreach g,$(GROUPS),$(if $(filter $(NEED_$g),$(MAKECMDGOALS)),$g)))
+# It comes before the first flags file, and so before all that is compiled.
+$(if $(DEPS),$(foreach g,$(GROUPS),$(NEED_$g)): deps)
 # What is not Debian's, and one test's alone: where it cannot be had, that test fails and says so.
 deps:
 	@etc/install-deps $(DEPS)
 	@$(if $(filter test,$(DEPS)),etc/install-nats-server >/dev/null || true)
+	@$(if $(filter test,$(DEPS)),etc/install-kubernetes-schemas >/dev/null || true)
 
 # $(call keep,TEXT) writes TEXT to the target, unless it is there already.
 keep = $(shell mkdir -p $(@D))$(file >$@.new,$(1))@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
@@ -226,6 +239,9 @@ faults: $(BIN_$(VARIANT)) $(DRIVER_$(VARIANT)) ## the disk fails at each call; R
 	@WAYBILL_FAULTS=all WAYBILL_CRASH_ROUNDS=$(or $(ROUNDS),10) \
 		tests/run $(VARIANT) e2e 'power_loss or disk_faults or full_disk'
 
+fresh: ## do what README.md says on fresh Debian 12, 13, Ubuntu 24.04; D=bookworm T=run U=root, hours without
+	@D='$(D)' T='$(T)' U='$(U)' FROM='$(FROM)' tests/fresh/run
+
 fuzz: $(if $(T),build/fuzz/tests/fuzz_$(T),$(FUZZ_fuzz)) ## fuzz each parser for FUZZ_TIME=60 s, or one: T=json
 	@tests/run fuzz fuzz $(FUZZ_TIME) $^
 
@@ -283,7 +299,7 @@ DOCS := README.md COPYING $(wildcard docs/*.md docs/*.yaml)
 # Its folders there: receivers to begin with; what goes in front and what watches.
 RECEIVERS := $(wildcard docs/receivers/*)
 EXAMPLES := $(wildcard etc/prometheus-rules.yml etc/grafana-dashboard.json etc/nginx/*.conf \
-	etc/haproxy/*.cfg etc/nats/*.conf)
+	etc/haproxy/*.cfg etc/nats/*.conf etc/container/*)
 # A unit or a list of files, with the places that it is installed for.
 place = sed 's|/usr/bin/waybill|$(PREFIX)/bin/waybill|; s|/etc/waybill|$(sysconfdir)/waybill|g'
 
@@ -320,7 +336,7 @@ uninstall: ## remove what install put there, but a configuration that was edited
 
 # The tree that the package is built from has the packaging where dpkg looks for it.
 deb: build/deb/built ## build the Debian package, build/deb/waybill_*.deb
-build/deb/built: Makefile README.md COPYING $(shell find src etc docs -type f)
+build/deb/built: Makefile README.md COPYING $(shell find src etc docs -type f) | $(if $(DEPS),deps)
 	rm -rf build/deb && mkdir -p build/deb/waybill
 	cp -a Makefile README.md COPYING src etc docs build/deb/waybill
 	mv build/deb/waybill/etc/debian build/deb/waybill/debian
@@ -338,4 +354,4 @@ help: ## list these targets
 FORCE:
 .PHONY: FORCE all deps run test asan test-unit test-corpus test-json test-e2e test-field siege clients \
 	crash-states faults fuzz soak bench bench-full bench-instructions bench-rival bench-programs lint tidy \
-	format man install uninstall deb clean help screenshots first-hour
+	format man install uninstall deb clean help screenshots first-hour cluster fresh

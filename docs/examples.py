@@ -55,6 +55,8 @@ MASKS = [
     (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", lambda m: "<date>"),
     (r"\b1\d{9}\b", lambda m: "<seconds>"),
     (r"(20616674657220)(?:3\d)+(?=206d73)", lambda m: m.group(1) + "30"),  # " after 12 ms" in hex
+    # "Could not" connect, curl 8 says, "Couldn't" curl 7: in a record on disk
+    ("Could not connect".encode().hex(), "Couldn't connect".encode().hex()),
     (r"[0-9a-f]{32,}", lambda m: f"<{len(m.group())} hex digits>"),
     (r"\bv1,[A-Za-z0-9+/]{43}=", lambda m: "<signature>"),
     (r"\bv1a,[A-Za-z0-9+/]{86}==", lambda m: "<signature by a pair>"),

@@ -69,6 +69,6 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", 9000))), Handler)
-print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
+server = ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", 9000))), Handler)
+print("listening on http://%s:%d/" % server.server_address[:2], flush=True)
 server.serve_forever()

@@ -13,6 +13,8 @@
  */
 #include "courier/lookup_query.h"
 
+/* Functions that 1.34 advises against: what stands for them is not in Debian 12. */
+#define CARES_NO_DEPRECATED
 #include <ares.h>
 #include <errno.h>
 #include <stdlib.h>

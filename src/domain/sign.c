@@ -463,7 +463,8 @@ static void label_by_secret(struct labels *l, struct sign_key *k)
 	put_key_id(k, key_id);
 	begin_label(l, slice_of(key_id), SLICE("hmac-sha256"), &base);
 	const struct slice message = buf_view(&base);
-	end_label(l, code, mac_of(k->standard, &message, 1, code));
+	size_t len = mac_of(k->standard, &message, 1, code);
+	end_label(l, code, len);
 	buf_fini(&base);
 }
 

@@ -66,7 +66,8 @@ static enum err unknown_event(const struct webhook_rules *rules, const char *fie
 	for (size_t i = 0; i < rules->extra_event_count; i++)
 		buf_printf(&known, " %s", rules->extra_events[i]);
 	enum err err = problem_set(p, ERR_INVALID, field,
-	    "unknown event (events_strict false, beside events, takes it); known are: %s",
+	    "unknown event: the setting extra_events adds names, events_strict false beside "
+	    "events takes any; known are: %s",
 	    known.failed ? "those of the documentation and the configuration"
 			 : buf_cstr(&known));
 	buf_fini(&known);

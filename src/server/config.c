@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,24 @@ static bool is_other_variable(struct slice key)
 	return slice_eq(key, SLICE("URL"));
 }
 
+/*
+ * The variables that Kubernetes sets for services whose names begin with waybill. No setting is
+ * named so; PORT alone may be meant as one, and is theirs by its value.
+ * Source: Kubernetes, "Discovering services", environment variables.
+ */
+static bool is_service_link(const char *variable)
+{
+	static const char form[] = "^" ENV_PREFIX "([A-Z0-9_]*_)?"
+				   "(SERVICE_HOST=|SERVICE_PORT(_[^=]*)?=|"
+				   "PORT=(tcp|udp|sctp)://|"
+				   "PORT_[0-9]+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?=)";
+	regex_t compiled;
+	panic_if(regcomp(&compiled, form, REG_EXTENDED | REG_NOSUB) != 0, "bad form of a link");
+	bool is = regexec(&compiled, variable, 0, NULL, 0) == 0;
+	regfree(&compiled);
+	return is;
+}
+
 static void add_stranger(struct config_list *list, const char *name, size_t len)
 {
 	list->items = mem_resize(list->items, list->count + 1, sizeof(char *));
@@ -200,6 +219,8 @@ enum err config_read_environment(struct config *c, char *const *environment, str
 		if (is_other_variable(key))
 			continue;
 		const struct setting *s = find_setting(key, true);
+		if (s == NULL && is_service_link(*e))
+			continue;
 		if (s == NULL) {
 			add_stranger(&c->strangers, *e, (size_t)(equals - *e));
 			continue;

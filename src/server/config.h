@@ -131,8 +131,8 @@ MUST_CHECK enum err config_read_text(struct config *c, const char *name, struct 
 MUST_CHECK enum err config_read_file(struct config *c, const char *path, struct problem *p);
 
 /*
- * Reads WAYBILL_… variables. One that is no setting goes to `strangers`: Kubernetes sets
- * WAYBILL_PORT and others for a service of that name. ERR_INVALID for a bad value.
+ * Reads WAYBILL_… variables. One that is no setting goes to `strangers`, but for those that
+ * Kubernetes sets for services of that name. ERR_INVALID for a bad value.
  */
 MUST_CHECK enum err config_read_environment(struct config *c, char *const *environment,
     struct problem *p);

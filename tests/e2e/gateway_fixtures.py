@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end tests, the field and the siege; harness.py has what they are made of."""
 
 import pathlib
+import shutil
 import signal
 import tempfile
 
@@ -14,15 +15,31 @@ from layer import build_package  # noqa: E402  (it imports harness)
 
 FAST_RETRY = ",".join(["50ms"] * 9)  # ten attempts, as many as the default schedule
 GATEWAYS = pytest.StashKey[list]()
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """Shows a failed test's gateway logs."""
+    """Shows a failed test's gateway logs; of one that passed, removes the folder."""
     report = (yield).get_result()
     if report.failed:
+        item.stash[FAILED] = True
         for gateway in item.stash.get(GATEWAYS, []):
             report.sections.append((f"log of {gateway.directory.name}", gateway.log_text()))
+    elif report.when == "teardown" and not item.stash.get(FAILED, False):
+        directory = (item.funcargs or {}).get("tmp_path")
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def pytest_sessionfinish(session):
+    """
+    Removes what is left, that of modules, where all has passed. (pytest could do so itself from
+    7.3 on: tmp_path_retention_policy, which Debian 12's does not know.)
+    """
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    if session.testsfailed == 0 and factory is not None and factory._basetemp is not None:
+        shutil.rmtree(factory._basetemp, ignore_errors=True)
 
 
 @pytest.fixture

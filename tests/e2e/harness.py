@@ -552,11 +552,18 @@ class Link:
         self.linger(0)
         self.sock.close()
 
-    def close(self):
+    def end(self):
+        """
+        Ends the connection under the thread that serves it, which then closes the socket. Closed
+        here, its descriptor would be another's when that thread is still at it.
+        """
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # the peer was faster
+
+    def close(self):
+        self.end()
         self.sock.close()
 
 
@@ -680,6 +687,13 @@ class Receiver:
             for link in self._links:
                 link.linger(seconds)
 
+    def drop(self):
+        """Ends the connections that there are; new ones are served."""
+        with self._lock:
+            links = list(self._links)
+        for link in links:
+            link.end()
+
     def close(self):
         """Ends all connections and answers no more; the port is free again."""
         self.closing.set()
@@ -689,10 +703,7 @@ class Receiver:
             pass  # closed before
         self._listener.close()
         self._acceptor.join()
-        with self._lock:
-            links = list(self._links)
-        for link in links:
-            link.close()
+        self.drop()
         for thread in self._threads:
             thread.join()
 

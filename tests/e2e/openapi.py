@@ -23,13 +23,14 @@ ANNOTATIONS = {"description", "default", "examples", "contentEncoding", "format"
 class Document:
     def __init__(self, text):
         self.root = yaml.safe_load(text)
-        self._resolver = jsonschema.RefResolver.from_schema(self.root)
         self._named = {}
 
     def resolve(self, thing):
         """What a reference stands for; what is beside it counts as well, as in OpenAPI 3.1."""
         while isinstance(thing, dict) and "$ref" in thing:
-            _, target = self._resolver.resolve(thing["$ref"])
+            target = self.root
+            for word in thing["$ref"].removeprefix("#/").split("/"):
+                target = target[word.replace("~1", "/").replace("~0", "~")]
             thing = {**target, **{key: v for key, v in thing.items() if key != "$ref"}}
         return thing
 
@@ -53,7 +54,8 @@ class Document:
 
     def schema_errors(self, schema, value):
         """In words, what about `value` is not as the schema says."""
-        validator = jsonschema.Draft202012Validator(schema, resolver=self._resolver)
+        # references are looked up in the schema itself, by every version of jsonschema
+        validator = jsonschema.Draft202012Validator({**self.root, **schema})
         return [f"{'/'.join(map(str, e.path))}: {e.message}" for e in validator.iter_errors(value)]
 
 

@@ -116,8 +116,7 @@ def test_connections_and_sessions_are_of_one_identity(
     assert receiver.connections == len(names)
     # the same once those connections are gone
     receiver.linger(0)
-    for link in list(receiver._links):
-        link.close()
+    receiver.drop()
     for name in names:
         before = len(receiver.requests)
         gateway.publish("s1", event=f"to.{name}".lower())

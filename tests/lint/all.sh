@@ -2,6 +2,7 @@
 # Everything that is checked without running waybill; all checks run, any failure counts.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+FORMAT_BY=14 # whose rules .clang-format is for
 bad=0
 started=$(date +%s)
 
@@ -20,7 +21,12 @@ check() {
 
 # shellcheck disable=SC2086  # lists of files, none with a space
 {
-	check format clang-format --dry-run --Werror $c_files
+	# Two versions of it never want quite the same: the format is that of Debian 12's.
+	if clang-format --version | grep -q "version $FORMAT_BY\\."; then
+		check format clang-format --dry-run --Werror $c_files
+	else
+		echo "lint:    the format is not checked: it is that of clang-format $FORMAT_BY"
+	fi
 	check shellcheck shellcheck $scripts
 }
 for script in tests/lint/*.sh; do
@@ -33,7 +39,9 @@ check cppcheck cppcheck -q -j2 --cppcheck-build-dir=build/cppcheck --std=c11 --l
 	--enable=warning,style,performance,portability --error-exitcode=1 --inline-suppr \
 	--suppress=missingIncludeSystem --suppress=unusedStructMember \
 	--suppress=variableScope \
-	--suppress=constParameter -D_GNU_SOURCE -DWAYBILL_VERSION='"0"' -Isrc \
+	--suppress=constParameter --suppress=constParameterPointer \
+	--suppress=constVariablePointer --suppress=constParameterCallback \
+	--suppress=normalCheckLevelMaxBranches -D_GNU_SOURCE -DWAYBILL_VERSION='"0"' -Isrc \
 	--include="/usr/include/$(gcc -print-multiarch)/sys/queue.h" src
 
 [ "$bad" -ne 0 ] || echo "lint:    passed ($(($(date +%s) - started)) s)"

@@ -31,7 +31,7 @@ BEGIN {
 
 	n = split("arpa/inet.h ctype.h dirent.h endian.h errno.h fcntl.h float.h getopt.h " \
 	    "grp.h inttypes.h limits.h malloc.h math.h netdb.h netinet/in.h netinet/tcp.h poll.h " \
-	    "pwd.h signal.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h " \
+	    "pwd.h regex.h signal.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h " \
 	    "stdnoreturn.h string.h strings.h sys/file.h sys/ioctl.h sys/mman.h sys/prctl.h sys/queue.h " \
 	    "sys/random.h sys/resource.h sys/socket.h sys/stat.h sys/statvfs.h sys/time.h " \
 	    "sys/types.h sys/uio.h sys/un.h sys/wait.h syslog.h time.h unistd.h", list, " ")
