@@ -17,7 +17,7 @@
 #include "cluster/standby.h"
 #include "server/engine.h"
 #include "server/listeners.h"
-#include "store/registry.h"
+#include "server/secrets.h"
 
 #define HEARTBEAT_MS 500 /* of silence before the active says that it is there */
 #define HOLD_MS 2000     /* without an answer before it starts no attempts */
@@ -331,9 +331,7 @@ static bool has_keys(void *arg)
 {
 	struct member *m = arg;
 	struct problem p;
-	struct registry *probe = registry_new();
-	enum err err = registry_load(probe, m->server->db, m->server->vault, &p);
-	registry_free(probe);
+	enum err err = secrets_check_store(m->server->db, m->server->vault, &p);
 	m->problem.message[0] = '\0';
 	if (err != ERR_REFUSED)
 		return true;

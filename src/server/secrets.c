@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/settings.h"
+#include "store/registry.h"
+#include "store/sources.h"
 
 static void check_mode(const char *path, const char *name)
 {
@@ -134,4 +136,12 @@ enum err secrets_load_keys(const struct config *c, struct vault *vault, struct p
 		err = add_lines(vault, buf_view(&text), c->secret_key_file, p);
 	secrets_forget(&text);
 	return err;
+}
+
+enum err secrets_check_store(struct db *db, const struct vault *vault, struct problem *p)
+{
+	struct registry *webhooks = registry_new();
+	enum err err = registry_load(webhooks, db, vault, p);
+	registry_free(webhooks);
+	return err == OK ? sources_try(db, vault, p) : err;
 }

@@ -10,6 +10,7 @@
 #include "api/inbound.h"
 #include "domain/vault.h"
 #include "server/config.h"
+#include "store/db.h"
 
 #define SECRETS_FILE_MAX (1u << 20) /* bytes */
 
@@ -47,6 +48,13 @@ struct inbound *secrets_load_inbound(const struct config *c);
  * nothing of a key.
  */
 MUST_CHECK enum err secrets_load_keys(const struct config *c, struct vault *vault,
+    struct problem *p);
+
+/*
+ * Whether a start could decrypt all that the store holds, of whatever table; writes nothing.
+ * ERR_REFUSED names the key that the vault lacks; ERR_CORRUPT or the store's error.
+ */
+MUST_CHECK enum err secrets_check_store(struct db *db, const struct vault *vault,
     struct problem *p);
 
 #endif

@@ -17,6 +17,7 @@ from harness import (
     BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, wait_until, waybill)
 from nats_server import NatsServer
 from test_clock import SystemClock
+from test_sources import add_source
 
 TOKEN = "the-token-of-all-members"
 
@@ -555,12 +556,16 @@ def test_standby_reads_its_configuration_again(cluster, tmp_path):
     assert standby.api("GET", "/cluster", token="the-second-token").ok
 
 
-def test_member_without_the_key_does_not_take_over(cluster, receiver):
+@pytest.mark.parametrize("kind", ["webhooks", "sources"])
+def test_member_without_the_key_does_not_take_over(cluster, receiver, kind):
     """It would own a shard that it cannot serve; who has the key does."""
     key = "1f" * 32
     former = cluster.add("a", secret_key=key)
     cluster.active()
-    former.register("s", receiver.url(), secret="s" * 32)
+    if kind == "webhooks":
+        former.register("s", receiver.url(), secret="s" * 32)
+    else:
+        add_source(former, verify={"type": "hmac", "secrets": ["s" * 32], "header": "X-Sig"})
     strange = cluster.add("b", secret_key="2e" * 32)
     cluster.caught_up(strange)
     former.kill()
