@@ -276,6 +276,42 @@ def test_journal_that_does_not_answer(cluster, server, receiver):
     wait_until(lambda: len(delivered(receiver)) >= len(ids), what="all events")
 
 
+@pytest.mark.parametrize("what", ["cancel", "disable", "delete"])
+def test_nothing_is_sent_behind_the_answer_of_what_ends_it(cluster, server, make_receiver, what):
+    """
+    What is due while the request waits for the journal is sent: the last commit says so. It is
+    an attempt like one that the request has met under way: it changes nothing of what that did.
+    """
+    failing = make_receiver(500)
+    active = cluster.add("a", retry_schedule=",".join(["1s"] * 32))
+    cluster.active()
+    webhook = active.register("s", failing.url())["id"]
+    active.publish("s")
+    deliveries = "/sessions/s/deliveries"
+    one = wait_until(lambda: [d for d in active.api("GET", deliveries).json()["deliveries"]
+                              if d["attempt_count"] == 1], what="the first attempt")[0]
+    method, path, body = {
+        "cancel": ("POST", f"/sessions/s/deliveries/{one['id']}/cancel", None),
+        "disable": ("PATCH", f"/sessions/s/webhooks/{webhook}", {"enabled": False}),
+        "delete": ("DELETE", f"/sessions/s/webhooks/{webhook}", None),
+    }[what]
+    answers = []
+    server.freeze()
+    held = threading.Thread(target=lambda: answers.append(active.api(method, path, json=body)))
+    held.start()
+    failing.wait_for(2)
+    assert held.is_alive()
+    server.thaw()
+    held.join()
+    assert answers[0].status_code == 200, answers[0].text
+    time.sleep(2.5)  # two of its pauses
+    assert len(failing.requests) == 2
+    if what == "cancel":
+        one = active.api("GET", deliveries).json()["deliveries"][0]
+        assert (one["status"], one["attempt_count"]) == ("cancelled", 1)
+    assert figure(active, "waybill_queue_depth") == (1 if what == "disable" else 0)
+
+
 def test_messages_of_a_stream_while_the_journal_is_silent(cluster, server, receiver, tmp_path):
     """What comes while a turn is on its way is the next turn's, and nobody has to send more."""
     stream = NatsServer(tmp_path / "stream")
