@@ -20,7 +20,7 @@ static void check_mode(const char *path, const char *name)
 		    LOG_S("file", path), LOG_S("setting", name));
 }
 
-enum err secrets_read_file(const char *path, const char *name, struct buf *out,
+enum err secrets_read_public(const char *path, const char *name, struct buf *out,
     struct problem *p)
 {
 	(void)buf_reserve(out, SECRETS_FILE_MAX); /* one that grew would leave them behind */
@@ -30,8 +30,16 @@ enum err secrets_read_file(const char *path, const char *name, struct buf *out,
 	if (err != OK)
 		return problem_set(p, err, name, "%s: %s: cannot be read: %s", name, path,
 		    strerror(errno));
-	check_mode(path, name);
 	return OK;
+}
+
+enum err secrets_read_file(const char *path, const char *name, struct buf *out,
+    struct problem *p)
+{
+	enum err err = secrets_read_public(path, name, out, p);
+	if (err == OK)
+		check_mode(path, name);
+	return err;
 }
 
 void secrets_forget(struct buf *text)

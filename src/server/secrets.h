@@ -22,6 +22,10 @@
 MUST_CHECK enum err secrets_read_file(const char *path, const char *name, struct buf *out,
     struct problem *p);
 
+/* The same of a file that may be everybody's to read: certificates. */
+MUST_CHECK enum err secrets_read_public(const char *path, const char *name, struct buf *out,
+    struct problem *p);
+
 /* Wipes and frees. */
 void secrets_forget(struct buf *text);
 

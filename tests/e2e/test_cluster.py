@@ -3,6 +3,7 @@ A cluster of members on one machine, over the real nats-server, which is one her
 answers, who takes over, what of it is lost (nothing).
 """
 
+import datetime
 import json
 import re
 import signal
@@ -12,10 +13,11 @@ import time
 
 import pytest
 import requests
+import trustme
 
 from harness import (
     BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, wait_until, waybill)
-from nats_server import NatsServer
+from nats_server import NatsServer, creds, operator_mode
 from test_clock import SystemClock
 from test_sources import add_source
 
@@ -538,19 +540,30 @@ def test_order_behind_an_owner_who_was_not_seen(cluster, receiver):
     waits_for_the_former_owner(heir, receiver, heir.publish("s")["id"])
 
 
-def test_shipped_configuration_of_nats(tmp_path):
-    """Its user may do what a member has to, and it syncs each message."""
+def shipped(tmp_path, monitor, certificate=None):
+    """A server by etc/nats/waybill.conf, alone; with `certificate` (trustme) also its TLS."""
     text = (ROOT / "etc/nats/waybill.conf").read_text()
     text = re.sub(r"^cluster \{.*?^\}\n", "", text, flags=re.M | re.S)
-    text = re.sub(r"^tls \{.*?^\}\n", "", text, flags=re.M | re.S)
     text = re.sub(r"^listen: .*\n", "", text, flags=re.M)
     text = re.sub(r'"\$2a\$[^"]*"', '"a-password"', text)
-    monitor = free_port()
     text = text.replace("127.0.0.1:8222", f"127.0.0.1:{monitor}")
     text = re.sub(r"store_dir: .*", f"store_dir: {json.dumps(str(tmp_path / 'nats' / 'js'))}", text)
     text = text.replace("jetstream {", "jetstream: {")
+    if certificate is None:
+        text = re.sub(r"^tls \{.*?^\}\n", "", text, flags=re.M | re.S)
+    else:
+        certificate.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+        certificate.private_key_pem.write_to_path(tmp_path / "server.key")
+        text = re.sub(r"\tca_file: .*\n", "", text)
+        text = text.replace("/etc/nats/tls/", f"{tmp_path}/")
     (tmp_path / "password").write_text("a-password\n")
-    server = NatsServer(tmp_path / "nats", text)
+    return NatsServer(tmp_path / "nats", text)
+
+
+def test_shipped_configuration_of_nats(tmp_path):
+    """Its user may do what a member has to, and it syncs each message."""
+    monitor = free_port()
+    server = shipped(tmp_path, monitor)
     try:
         cluster = Cluster(tmp_path, server, cluster_user="waybill",
                           cluster_password_file=tmp_path / "password",
@@ -570,6 +583,62 @@ def test_shipped_configuration_of_nats(tmp_path):
         finally:
             cluster.close()
         assert "Permissions Violation" not in server.log_text()
+    finally:
+        server.stop()
+
+
+def hours_ago(count):
+    return datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=count)
+
+
+OTHER_LOGIN = {"cluster_user": None, "cluster_password_file": None}
+# What is wrong: the settings, what its certificate has, and the words that everybody hears.
+WRONG = {
+    "authority": ({"cluster_ca_file": "other.pem"}, {}, "unable to get local issuer certificate"),
+    "name": ({"cluster": "tls://localhost:{port}"}, {}, "hostname mismatch"),
+    "expired": ({}, {"not_after": hours_ago(1)}, "certificate has expired"),
+    "password": ({"cluster_password_file": "other"}, {}, "Authorization Violation"),
+    "creds": ({**OTHER_LOGIN, "cluster_creds_file": "creds"}, {}, "Authorization Violation"),
+    "token": ({**OTHER_LOGIN, "cluster_nats_token_file": "other"}, {}, "Authorization Violation"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_start_says_what_the_server_does_not_take(tmp_path, wrong):
+    """By init, by the log, and by who asks a member that goes on trying."""
+    settings, of_certificate, words = WRONG[wrong]
+    authority, other = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    (tmp_path / "other").write_text("another\n")
+    _, jwt, key = operator_mode()
+    (tmp_path / "creds").write_text(creds(jwt, key.seed))
+    monitor = free_port()
+    server = shipped(tmp_path, monitor, authority.issue_cert("127.0.0.1", **of_certificate))
+    try:
+        port = free_port()
+        options = {
+            "listen": f"127.0.0.1:{port}", "cluster": "tls://127.0.0.1:{port}", "shard": "s",
+            "member": "a", "cluster_replicas": 1, "cluster_url": f"http://127.0.0.1:{port}",
+            "cluster_user": "waybill", "cluster_password_file": "password",
+            "cluster_ca_file": "ca.pem", "cluster_monitor": f"http://127.0.0.1:{monitor}",
+            **settings}
+        options["cluster"] = options["cluster"].format(port=server.port)
+        for name in [n for n in options if n.endswith("_file") and options[n]]:
+            options[name] = tmp_path / options[name]
+        member = Gateway(tmp_path / "a", token=TOKEN, **options)
+        try:
+            member.start()
+            told = waybill("cluster", "init", *flags(options))
+            assert told.returncode == 1
+            assert words in told.stderr.splitlines()[-1], told.stderr
+            wait_until(lambda: "engine cannot be asked" in member.log_text(), 20, "the log line")
+            lines = [x for x in member.log_text().splitlines() if "engine cannot be asked" in x]
+            assert words in lines[0], lines
+            assert words in member.api("GET", "/cluster").json()["why"]
+            assert "setting=cluster_ca_file" not in member.log_text()  # that is no secret
+        finally:
+            member.kill()
     finally:
         server.stop()
 
