@@ -10,7 +10,6 @@
 #include "server/memory.h"
 #include "server/secrets.h"
 #include "server/serve.h"
-#include "store/registry.h"
 #include "store/schema.h"
 
 /* What the messages call the source: the file where there is one. */
@@ -33,11 +32,9 @@ static enum err check_store(const struct config *c, const struct vault *vault,
 		err = db_try(c->data, c->store_max_bytes, &db, p);
 	if (err != OK || db == NULL)
 		return err;
-	struct registry *registry = registry_new();
 	err = schema_check(db, p);
 	if (err == OK)
-		err = registry_load(registry, db, vault, p);
-	registry_free(registry);
+		err = secrets_check_store(db, vault, p);
 	db_close(db);
 	return err;
 }

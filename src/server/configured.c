@@ -60,6 +60,8 @@ static enum err write_file(const char *name, struct slice value, struct json_wri
 	if (!json_text_of(value, &path) || path.failed || path.len == 0)
 		err = problem_set(p, ERR_INVALID, field, "%s must be the path of a file",
 		    field);
+	else if (strcmp(name, "ca_pem") == 0)
+		err = secrets_read_public(buf_cstr(&path), field, &text, p);
 	else
 		err = secrets_read_file(buf_cstr(&path), field, &text, p);
 	if (err == OK)

@@ -17,7 +17,8 @@
 #include "cluster/standby.h"
 #include "server/engine.h"
 #include "server/listeners.h"
-#include "store/registry.h"
+#include "server/secrets.h"
+#include "store/schema.h"
 
 #define HEARTBEAT_MS 500 /* of silence before the active says that it is there */
 #define HOLD_MS 2000     /* without an answer before it starts no attempts */
@@ -326,16 +327,31 @@ static void end_standby(struct member *m)
 	m->members_told = 0;
 }
 
-/* Whether it has the keys of what is encrypted: without, it would own and not start. */
-static bool has_keys(void *arg)
+/* Whether the store is of a schema before this program's: a start brings it to that. */
+static bool is_older(struct db *db)
+{
+	struct db_txn *txn = NULL;
+	uint32_t version = SCHEMA_VERSION;
+	if (db_read(db, &txn) != OK)
+		return false;
+	enum err err = schema_version(txn, &version);
+	db_read_end(txn);
+	return err == OK && version < SCHEMA_VERSION;
+}
+
+/*
+ * Whether a start could load what the store has: who cannot would own and not start. It may
+ * lack the keys, or be older than who wrote the records.
+ */
+static bool can_serve(void *arg)
 {
 	struct member *m = arg;
 	struct problem p;
-	struct registry *probe = registry_new();
-	enum err err = registry_load(probe, m->server->db, m->server->vault, &p);
-	registry_free(probe);
+	enum err err = schema_check(m->server->db, &p);
+	if (err == OK)
+		err = secrets_check_store(m->server->db, m->server->vault, &p);
 	m->problem.message[0] = '\0';
-	if (err != ERR_REFUSED)
+	if (err == OK || (err == ERR_CORRUPT && is_older(m->server->db)))
 		return true;
 	m->problem = p;
 	log_error("this member cannot take over", LOG_S("why", p.message));
@@ -365,7 +381,7 @@ static enum err follow(struct member *m, struct problem *p)
 	    .takeover_after_ms = s->config.takeover_after,
 	    .may_take_over = true,
 	    .may_found = true,
-	    .can_serve = has_keys,
+	    .can_serve = can_serve,
 	    .arg = m};
 	enum err err = standby_new(&conf, &m->standby);
 	if (err != OK)

@@ -123,7 +123,11 @@ static enum err load_authorities(struct membership *m, const char *path, struct 
 {
 	if (path == NULL)
 		return OK;
-	enum err err = secrets_load_text(path, CA_FILE, &m->ca_pem, p);
+	struct buf text = BUF_INIT(SECRETS_FILE_MAX); /* no secret */
+	enum err err = secrets_read_public(path, CA_FILE, &text, p);
+	if (err == OK)
+		m->ca_pem = mem_copy(text.data, text.len);
+	buf_fini(&text);
 	if (err == OK && !pem_is_certificates(slice_of(m->ca_pem)))
 		err = problem_set(p, ERR_INVALID, CA_FILE,
 		    CA_FILE ": %s: must be certificates in PEM and nothing else", path);

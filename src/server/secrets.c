@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/settings.h"
+#include "store/registry.h"
+#include "store/sources.h"
 
 static void check_mode(const char *path, const char *name)
 {
@@ -18,7 +20,7 @@ static void check_mode(const char *path, const char *name)
 		    LOG_S("file", path), LOG_S("setting", name));
 }
 
-enum err secrets_read_file(const char *path, const char *name, struct buf *out,
+enum err secrets_read_public(const char *path, const char *name, struct buf *out,
     struct problem *p)
 {
 	(void)buf_reserve(out, SECRETS_FILE_MAX); /* one that grew would leave them behind */
@@ -28,8 +30,16 @@ enum err secrets_read_file(const char *path, const char *name, struct buf *out,
 	if (err != OK)
 		return problem_set(p, err, name, "%s: %s: cannot be read: %s", name, path,
 		    strerror(errno));
-	check_mode(path, name);
 	return OK;
+}
+
+enum err secrets_read_file(const char *path, const char *name, struct buf *out,
+    struct problem *p)
+{
+	enum err err = secrets_read_public(path, name, out, p);
+	if (err == OK)
+		check_mode(path, name);
+	return err;
 }
 
 void secrets_forget(struct buf *text)
@@ -134,4 +144,12 @@ enum err secrets_load_keys(const struct config *c, struct vault *vault, struct p
 		err = add_lines(vault, buf_view(&text), c->secret_key_file, p);
 	secrets_forget(&text);
 	return err;
+}
+
+enum err secrets_check_store(struct db *db, const struct vault *vault, struct problem *p)
+{
+	struct registry *webhooks = registry_new();
+	enum err err = registry_load(webhooks, db, vault, p);
+	registry_free(webhooks);
+	return err == OK ? sources_try(db, vault, p) : err;
 }

@@ -10,6 +10,7 @@
 #include "api/inbound.h"
 #include "domain/vault.h"
 #include "server/config.h"
+#include "store/db.h"
 
 #define SECRETS_FILE_MAX (1u << 20) /* bytes */
 
@@ -19,6 +20,10 @@
  * problem in words.
  */
 MUST_CHECK enum err secrets_read_file(const char *path, const char *name, struct buf *out,
+    struct problem *p);
+
+/* The same of a file that may be everybody's to read: certificates. */
+MUST_CHECK enum err secrets_read_public(const char *path, const char *name, struct buf *out,
     struct problem *p);
 
 /* Wipes and frees. */
@@ -47,6 +52,13 @@ struct inbound *secrets_load_inbound(const struct config *c);
  * nothing of a key.
  */
 MUST_CHECK enum err secrets_load_keys(const struct config *c, struct vault *vault,
+    struct problem *p);
+
+/*
+ * Whether a start could decrypt all that the store holds, of whatever table; writes nothing.
+ * ERR_REFUSED names the key that the vault lacks; ERR_CORRUPT or the store's error.
+ */
+MUST_CHECK enum err secrets_check_store(struct db *db, const struct vault *vault,
     struct problem *p);
 
 #endif

@@ -290,6 +290,7 @@ static enum err load_rows(struct loading *l, struct db *db, const struct vault *
 	struct db_cursor *cursor = NULL;
 	struct slice key;
 	struct slice value;
+	p->message[0] = '\0';
 	enum err err = db_read(db, &txn);
 	if (err != OK)
 		return err;
@@ -332,17 +333,22 @@ static int by_age(const void *a, const void *b)
 	return memcmp(left->id.bytes, right->id.bytes, UUID_SIZE);
 }
 
+/* An error that nobody has put into words yet. */
+static enum err in_words(enum err err, struct problem *p)
+{
+	if (err == OK || p->message[0] != '\0')
+		return err;
+	return problem_set(p, err, "data", "cannot read the sources: %s", err_text(err));
+}
+
 enum err sources_load(struct sources *all, struct db *db, const struct vault *vault,
     struct problem *p)
 {
 	struct loading l = {0};
-	p->message[0] = '\0';
 	enum err err = load_rows(&l, db, vault, p);
 	if (err == OK && l.renews)
 		err = renew(&l, db, vault);
-	if (err != OK && p->message[0] == '\0')
-		(void)problem_set(p, err, "data", "cannot read the sources: %s",
-		    err_text(err)); /* returns `err` */
+	err = in_words(err, p);
 	if (l.count > 1)
 		qsort(l.list, l.count, sizeof(*l.list), by_age);
 	for (size_t i = 0; i < l.count; i++) {
@@ -351,6 +357,16 @@ enum err sources_load(struct sources *all, struct db *db, const struct vault *va
 		else
 			source_free(l.list[i]);
 	}
+	free(l.list);
+	return err;
+}
+
+enum err sources_try(struct db *db, const struct vault *vault, struct problem *p)
+{
+	struct loading l = {0};
+	enum err err = in_words(load_rows(&l, db, vault, p), p);
+	for (size_t i = 0; i < l.count; i++)
+		source_free(l.list[i]);
 	free(l.list);
 	return err;
 }

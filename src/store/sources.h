@@ -40,6 +40,9 @@ void sources_free(struct sources *all); /* NULL is fine */
 MUST_CHECK enum err sources_load(struct sources *all, struct db *db, const struct vault *vault,
     struct problem *p);
 
+/* Whether sources_load() could: reads all, keeps none and writes nothing. Its errors. */
+MUST_CHECK enum err sources_try(struct db *db, const struct vault *vault, struct problem *p);
+
 /* Puts `s` in the place of the source of its id, or adds it. Owns `s`; the old one is freed. */
 void sources_set(struct sources *all, struct source *s);
 

@@ -109,6 +109,7 @@ class Host:
         self.processes = {}
         self.options = {}
         self.preload = None
+        self.program = BINARY  # of its member
 
     # --- its disk
 
@@ -183,7 +184,7 @@ class Host:
         if self.preload:
             env.update(self.preload)
         settings = [f"--{k.replace('_', '-')}={v}" for k, v in options.items()]
-        self.spawn("member", BINARY, "serve", *settings, env=env)
+        self.spawn("member", self.program, "serve", *settings, env=env)
 
     def servers(self):
         """Its own first."""
@@ -508,4 +509,4 @@ class Lab:
 
     def fsck(self):
         for host in self.hosts:
-            run(BINARY, "fsck", host.disk / "waybill")
+            run(host.program, "fsck", host.disk / "waybill")

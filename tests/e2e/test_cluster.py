@@ -3,6 +3,7 @@ A cluster of members on one machine, over the real nats-server, which is one her
 answers, who takes over, what of it is lost (nothing).
 """
 
+import datetime
 import json
 import re
 import signal
@@ -12,11 +13,15 @@ import time
 
 import pytest
 import requests
+import trustme
 
 from harness import (
+    BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, wait_until, waybill)
+from nats_server import NatsServer, creds, operator_mode
     BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, status, wait_until, waybill)
 from nats_server import NatsServer
 from test_clock import SystemClock
+from test_sources import add_source
 
 TOKEN = "the-token-of-all-members"
 
@@ -322,6 +327,42 @@ def test_journal_that_does_not_answer(cluster, server, receiver):
     wait_until(lambda: len(delivered(receiver)) >= len(ids), what="all events")
 
 
+@pytest.mark.parametrize("what", ["cancel", "disable", "delete"])
+def test_nothing_is_sent_behind_the_answer_of_what_ends_it(cluster, server, make_receiver, what):
+    """
+    What is due while the request waits for the journal is sent: the last commit says so. It is
+    an attempt like one that the request has met under way: it changes nothing of what that did.
+    """
+    failing = make_receiver(500)
+    active = cluster.add("a", retry_schedule=",".join(["1s"] * 32))
+    cluster.active()
+    webhook = active.register("s", failing.url())["id"]
+    active.publish("s")
+    deliveries = "/sessions/s/deliveries"
+    one = wait_until(lambda: [d for d in active.api("GET", deliveries).json()["deliveries"]
+                              if d["attempt_count"] == 1], what="the first attempt")[0]
+    method, path, body = {
+        "cancel": ("POST", f"/sessions/s/deliveries/{one['id']}/cancel", None),
+        "disable": ("PATCH", f"/sessions/s/webhooks/{webhook}", {"enabled": False}),
+        "delete": ("DELETE", f"/sessions/s/webhooks/{webhook}", None),
+    }[what]
+    answers = []
+    server.freeze()
+    held = threading.Thread(target=lambda: answers.append(active.api(method, path, json=body)))
+    held.start()
+    failing.wait_for(2)
+    assert held.is_alive()
+    server.thaw()
+    held.join()
+    assert answers[0].status_code == 200, answers[0].text
+    time.sleep(2.5)  # two of its pauses
+    assert len(failing.requests) == 2
+    if what == "cancel":
+        one = active.api("GET", deliveries).json()["deliveries"][0]
+        assert (one["status"], one["attempt_count"]) == ("cancelled", 1)
+    assert figure(active, "waybill_queue_depth") == (1 if what == "disable" else 0)
+
+
 def test_messages_of_a_stream_while_the_journal_is_silent(cluster, server, receiver, tmp_path):
     """What comes while a turn is on its way is the next turn's, and nobody has to send more."""
     stream = NatsServer(tmp_path / "stream")
@@ -548,19 +589,30 @@ def test_order_behind_an_owner_who_was_not_seen(cluster, receiver):
     waits_for_the_former_owner(heir, receiver, heir.publish("s")["id"])
 
 
-def test_shipped_configuration_of_nats(tmp_path):
-    """Its user may do what a member has to, and it syncs each message."""
+def shipped(tmp_path, monitor, certificate=None):
+    """A server by etc/nats/waybill.conf, alone; with `certificate` (trustme) also its TLS."""
     text = (ROOT / "etc/nats/waybill.conf").read_text()
     text = re.sub(r"^cluster \{.*?^\}\n", "", text, flags=re.M | re.S)
-    text = re.sub(r"^tls \{.*?^\}\n", "", text, flags=re.M | re.S)
     text = re.sub(r"^listen: .*\n", "", text, flags=re.M)
     text = re.sub(r'"\$2a\$[^"]*"', '"a-password"', text)
-    monitor = free_port()
     text = text.replace("127.0.0.1:8222", f"127.0.0.1:{monitor}")
     text = re.sub(r"store_dir: .*", f"store_dir: {json.dumps(str(tmp_path / 'nats' / 'js'))}", text)
     text = text.replace("jetstream {", "jetstream: {")
+    if certificate is None:
+        text = re.sub(r"^tls \{.*?^\}\n", "", text, flags=re.M | re.S)
+    else:
+        certificate.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+        certificate.private_key_pem.write_to_path(tmp_path / "server.key")
+        text = re.sub(r"\tca_file: .*\n", "", text)
+        text = text.replace("/etc/nats/tls/", f"{tmp_path}/")
     (tmp_path / "password").write_text("a-password\n")
-    server = NatsServer(tmp_path / "nats", text)
+    return NatsServer(tmp_path / "nats", text)
+
+
+def test_shipped_configuration_of_nats(tmp_path):
+    """Its user may do what a member has to, and it syncs each message."""
+    monitor = free_port()
+    server = shipped(tmp_path, monitor)
     try:
         cluster = Cluster(tmp_path, server, cluster_user="waybill",
                           cluster_password_file=tmp_path / "password",
@@ -584,6 +636,62 @@ def test_shipped_configuration_of_nats(tmp_path):
         server.stop()
 
 
+def hours_ago(count):
+    return datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=count)
+
+
+OTHER_LOGIN = {"cluster_user": None, "cluster_password_file": None}
+# What is wrong: the settings, what its certificate has, and the words that everybody hears.
+WRONG = {
+    "authority": ({"cluster_ca_file": "other.pem"}, {}, "unable to get local issuer certificate"),
+    "name": ({"cluster": "tls://localhost:{port}"}, {}, "hostname mismatch"),
+    "expired": ({}, {"not_after": hours_ago(1)}, "certificate has expired"),
+    "password": ({"cluster_password_file": "other"}, {}, "Authorization Violation"),
+    "creds": ({**OTHER_LOGIN, "cluster_creds_file": "creds"}, {}, "Authorization Violation"),
+    "token": ({**OTHER_LOGIN, "cluster_nats_token_file": "other"}, {}, "Authorization Violation"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_start_says_what_the_server_does_not_take(tmp_path, wrong):
+    """By init, by the log, and by who asks a member that goes on trying."""
+    settings, of_certificate, words = WRONG[wrong]
+    authority, other = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    (tmp_path / "other").write_text("another\n")
+    _, jwt, key = operator_mode()
+    (tmp_path / "creds").write_text(creds(jwt, key.seed))
+    monitor = free_port()
+    server = shipped(tmp_path, monitor, authority.issue_cert("127.0.0.1", **of_certificate))
+    try:
+        port = free_port()
+        options = {
+            "listen": f"127.0.0.1:{port}", "cluster": "tls://127.0.0.1:{port}", "shard": "s",
+            "member": "a", "cluster_replicas": 1, "cluster_url": f"http://127.0.0.1:{port}",
+            "cluster_user": "waybill", "cluster_password_file": "password",
+            "cluster_ca_file": "ca.pem", "cluster_monitor": f"http://127.0.0.1:{monitor}",
+            **settings}
+        options["cluster"] = options["cluster"].format(port=server.port)
+        for name in [n for n in options if n.endswith("_file") and options[n]]:
+            options[name] = tmp_path / options[name]
+        member = Gateway(tmp_path / "a", token=TOKEN, **options)
+        try:
+            member.start()
+            told = waybill("cluster", "init", *flags(options))
+            assert told.returncode == 1
+            assert words in told.stderr.splitlines()[-1], told.stderr
+            wait_until(lambda: "engine cannot be asked" in member.log_text(), 20, "the log line")
+            lines = [x for x in member.log_text().splitlines() if "engine cannot be asked" in x]
+            assert words in lines[0], lines
+            assert words in member.api("GET", "/cluster").json()["why"]
+            assert "setting=cluster_ca_file" not in member.log_text()  # that is no secret
+        finally:
+            member.kill()
+    finally:
+        server.stop()
+
+
 def test_standby_reads_its_configuration_again(cluster, tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("the-first-token *\n")
@@ -602,12 +710,16 @@ def test_standby_reads_its_configuration_again(cluster, tmp_path):
     assert standby.api("GET", "/cluster", token="the-second-token").ok
 
 
-def test_member_without_the_key_does_not_take_over(cluster, receiver):
+@pytest.mark.parametrize("kind", ["webhooks", "sources"])
+def test_member_without_the_key_does_not_take_over(cluster, receiver, kind):
     """It would own a shard that it cannot serve; who has the key does."""
     key = "1f" * 32
     former = cluster.add("a", secret_key=key)
     cluster.active()
-    former.register("s", receiver.url(), secret="s" * 32)
+    if kind == "webhooks":
+        former.register("s", receiver.url(), secret="s" * 32)
+    else:
+        add_source(former, verify={"type": "hmac", "secrets": ["s" * 32], "header": "X-Sig"})
     strange = cluster.add("b", secret_key="2e" * 32)
     cluster.caught_up(strange)
     former.kill()

@@ -378,6 +378,22 @@ def refused_start(gateway, **settings):
     return done.stderr
 
 
+def test_sources_alone_need_their_key_too(make_gateway):
+    """A store without webhooks: said before a start as by the start."""
+    gateway = make_gateway(secret_key=KEY)
+    verify = {"type": "hmac", "secrets": [secret("source")], "header": "X-Sig"}
+    made = gateway.api("POST", "/sources", json={"name": "n", "verify": verify})
+    assert made.status_code == 200, made.text
+    gateway.stop()
+    assert key_id(KEY) in refused_start(gateway, secret_key=OTHER_KEY)
+    options = gateway._options
+    done = waybill("check-config", *flags({**options, "secret_key": OTHER_KEY}),
+                   env={"WAYBILL_TOKEN": gateway.token})
+    assert done.returncode == 1 and key_id(KEY) in done.stderr, done.stderr
+    done = waybill("check-config", *flags(options), env={"WAYBILL_TOKEN": gateway.token})
+    assert done.returncode == 0, done.stderr
+
+
 def test_store_is_encrypted_rotated_and_not_served_without_its_key(
     make_gateway, make_receiver, tmp_path
 ):

@@ -320,6 +320,11 @@ static void test_keys(void **state)
 	assert_string_equal(p.field, "secret_key");
 	assert_int_equal(sources_load(all, st->db, NULL, &p), ERR_REFUSED);
 	assert_int_equal(sources_count(all), 0);
+	p.field[0] = '\0';
+	assert_int_equal(sources_try(st->db, second, &p), ERR_REFUSED);
+	assert_string_equal(p.field, "secret_key");
+	assert_int_equal(sources_try(st->db, both, &p), OK); /* nothing is written: */
+	assert_int_equal(sources_try(st->db, first, &p), OK);
 	expect_loaded(st, both, "abc");
 	expect_loaded(st, second, "abc"); /* the former key can go now */
 	vault_free(first);
@@ -356,6 +361,7 @@ static void test_damage(void **state)
 	    ERR_CORRUPT);
 	store_commit(txn);
 	assert_int_equal(sources_load(all, st->db, NULL, &p), ERR_CORRUPT);
+	assert_int_equal(sources_try(st->db, NULL, &p), ERR_CORRUPT);
 	assert_string_equal(p.field, "data");
 	sources_free(all);
 }
