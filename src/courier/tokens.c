@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/percent.h"
 #include "base/str.h"
+#include "domain/assertion.h"
 #include "domain/json_at.h"
 
 #define QUESTIONS_MAX 32    /* at a time */
@@ -47,6 +48,7 @@ struct token {
 	struct buf answer; /* what has come of it */
 	bool is_too_long;
 	bool is_too_slow;
+	bool is_unsigned; /* the question: its assertion could not be made */
 	int64_t asked_ms; /* monotonic; so the next two */
 	int64_t expires_ms;
 	int64_t refused_ms; /* 0: never */
@@ -128,7 +130,9 @@ static struct webhook_auth *copy_auth(const struct webhook_auth *a)
 	webhook_set(&copy->token_url, a->token_url);
 	webhook_set(&copy->scope, a->scope);
 	webhook_set(&copy->audience, a->audience);
+	webhook_set(&copy->key_id, a->key_id);
 	copy->posts = a->posts;
+	copy->signs = a->signs;
 	webhook_auth_set_secret(copy, slice_of(a->secret));
 	return copy;
 }
@@ -182,6 +186,21 @@ static void put_pair(struct buf *form, const char *name, const char *value)
 	percent_put(form, slice_of(value));
 }
 
+/* Shows by a signature who asks. Source: RFC 7523 section 2.2. */
+static void put_assertion(struct token *k)
+{
+	const struct webhook_auth *a = k->auth;
+	struct buf text = BUF_INIT(ASSERTION_MAX);
+	const struct assertion claims = {slice_of(a->secret), slice_of(a->key_id),
+	    slice_of(a->name), slice_of(a->token_url), clock_wall_ms() / 1000};
+	k->is_unsigned = assertion_put(&claims, &text) != OK;
+	put_pair(&k->form, "client_id", a->name);
+	put_pair(&k->form, "client_assertion_type",
+	    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+	put_pair(&k->form, "client_assertion", buf_cstr(&text));
+	wipe(&text);
+}
+
 static void write_form(struct token *k)
 {
 	const struct webhook_auth *a = k->auth;
@@ -194,6 +213,8 @@ static void write_form(struct token *k)
 		put_pair(&k->form, "client_id", a->name);
 		put_pair(&k->form, "client_secret", a->secret);
 	}
+	if (a->signs)
+		put_assertion(k);
 	panic_if(k->form.failed, "a question for a token is over its limit");
 }
 
@@ -233,7 +254,7 @@ static void ask(struct token *k)
 	write_form(k);
 	client_header(q, SLICE("Content-Type"), SLICE("application/x-www-form-urlencoded"));
 	client_header(q, SLICE("Accept"), SLICE("application/json"));
-	if (!k->auth->posts)
+	if (!k->auth->posts && !k->auth->signs)
 		put_basic(q, k->auth);
 	client_taker(q, slice_of(k->session));
 	client_call(q, "POST", k->auth->token_url, buf_view(&k->form), TIMEOUT_MS, on_data,
@@ -359,6 +380,8 @@ static void judge(struct token *k, const struct client_result *r)
 	} else if (r->status != 0) {
 		wrong = read_answer(k);
 	}
+	if (wrong != NULL && k->is_unsigned)
+		wrong = "its client_key_pem cannot sign";
 	k->why[0] = '\0';
 	if (wrong != NULL)
 		(void)snprintf(k->why, sizeof(k->why), "no token: %s", wrong);

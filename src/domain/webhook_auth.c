@@ -10,6 +10,9 @@
 #define BASIC "Basic "
 #define BEARER "Bearer "
 
+/* How AUTH_OAUTH2 shows who it is: codes on disk. */
+enum style { STYLE_BASIC, STYLE_POST, STYLE_SIGNS };
+
 struct webhook_auth *webhook_auth_new(enum auth_type type)
 {
 	struct webhook_auth *a = mem_new(sizeof(*a));
@@ -26,6 +29,7 @@ void webhook_auth_free(struct webhook_auth *a)
 	free(a->token_url);
 	free(a->scope);
 	free(a->audience);
+	free(a->key_id);
 	mem_forget(a->secret);
 	mem_forget(a->header);
 	mem_forget(a->replaced);
@@ -83,11 +87,13 @@ void webhook_auth_encode(const struct webhook_auth *a, struct buf *out)
 	put_u8(out, (uint8_t)put->type);
 	if (a == NULL)
 		return;
-	put_u8(out, put->posts ? 1 : 0);
+	put_u8(out, put->signs ? STYLE_SIGNS : put->posts ? STYLE_POST : STYLE_BASIC);
 	put_text(out, slice_of(put->name));
 	put_text(out, slice_of(put->token_url));
 	put_text(out, slice_of(put->scope));
 	put_text(out, slice_of(put->audience));
+	if (put->signs)
+		put_text(out, slice_of(put->key_id));
 }
 
 /* A text that is not empty, or NULL. One with a NUL in it fails the reader. */
@@ -106,19 +112,22 @@ struct webhook_auth *webhook_auth_decode(struct reader *r)
 		return NULL;
 	}
 	struct webhook_auth *a = webhook_auth_new((enum auth_type)type);
-	uint8_t posts = get_u8(r);
+	uint8_t style = get_u8(r);
 	char *name = copy_some(r);
 	if (name != NULL) {
 		free(a->name);
 		a->name = name;
 	}
-	a->posts = posts == 1;
+	a->posts = style == STYLE_POST;
+	a->signs = style == STYLE_SIGNS;
 	a->token_url = copy_some(r);
 	a->scope = copy_some(r);
 	a->audience = copy_some(r);
+	if (a->signs)
+		a->key_id = copy_some(r);
 	bool asks = a->token_url != NULL;
-	bool more = posts != 0 || a->scope != NULL || a->audience != NULL;
-	r->failed = r->failed || posts > 1 || asks != (a->type == AUTH_OAUTH2) ||
+	bool more = style != STYLE_BASIC || a->scope != NULL || a->audience != NULL;
+	r->failed = r->failed || style > STYLE_SIGNS || asks != (a->type == AUTH_OAUTH2) ||
 	    (!asks && more) || (a->type == AUTH_BEARER && a->name[0] != '\0');
 	return a;
 }

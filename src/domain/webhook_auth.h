@@ -12,19 +12,21 @@
 #include "base/codec.h"
 
 #define AUTH_NAME_MAX 1024    /* bytes of a username, client_id, scope or audience */
-#define AUTH_SECRET_MAX 4096  /* bytes of a password, token or client_secret */
+#define AUTH_SECRET_MAX 4096  /* bytes of a password, token, client_secret or key in PEM */
 #define AUTH_HEADER_MAX 16384 /* bytes of a header's value that is sent */
 
 enum auth_type { AUTH_BASIC = 1, AUTH_BEARER, AUTH_OAUTH2 }; /* codes on disk; 0: none */
 
 struct webhook_auth {
 	enum auth_type type;
-	bool posts;      /* AUTH_OAUTH2: client_id and client_secret are in the body */
-	char *name;      /* username or client_id; "" of a bearer */
-	char *secret;    /* password, token or client_secret; NULL: it is not known */
+	bool posts;   /* AUTH_OAUTH2: client_id and client_secret are in the body */
+	bool signs;   /* AUTH_OAUTH2: it shows an assertion, see assertion.h; without `posts` */
+	char *name;   /* username or client_id; "" of a bearer */
+	char *secret; /* password, token, client_secret or key; NULL: it is not known */
 	char *token_url; /* AUTH_OAUTH2; so the next two, NULL where there is none */
 	char *scope;
 	char *audience;
+	char *key_id;   /* where it signs; NULL: none */
 	char *header;   /* the value that is sent; NULL: a token has to be had first */
 	char *replaced; /* the one of the token before, which may be under way; NULL: none */
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "domain/assertion.h"
 #include "domain/pem.h"
 #include "domain/url.h"
 #include "domain/url_given.h"
@@ -16,7 +17,21 @@
 #define FIELD "auth"
 #define FIELD_SIZE 32 /* bytes: "auth." and the name of a member */
 
-enum kind { NAME, PASSWORD, TOKEN, URL, CLIENT, SECRET, SCOPE, AUDIENCE, STYLE };
+#define SIGNS "private_key_jwt" /* the style that has members of its own */
+
+enum kind {
+	NAME,
+	PASSWORD,
+	TOKEN,
+	URL,
+	CLIENT,
+	SECRET,
+	SIGNER,
+	KEY_ID,
+	SCOPE,
+	AUDIENCE,
+	STYLE
+};
 
 /* A member of `auth`. */
 struct member {
@@ -24,19 +39,23 @@ struct member {
 	enum kind kind;
 };
 
-#define MEMBERS_MAX 6
+#define MEMBERS_MAX 7
 
 /* What there is of each type; in the order in which answers show it. */
 static const struct form {
 	const char *type;
 	enum auth_type code;
+	bool signs;
 	struct member members[MEMBERS_MAX + 1];
 } FORMS[] = {
-    {"basic", AUTH_BASIC, {{"username", NAME}, {"password", PASSWORD}}},
-    {"bearer", AUTH_BEARER, {{"token", TOKEN}}},
-    {"oauth2", AUTH_OAUTH2,
+    {"basic", AUTH_BASIC, false, {{"username", NAME}, {"password", PASSWORD}}},
+    {"bearer", AUTH_BEARER, false, {{"token", TOKEN}}},
+    {"oauth2", AUTH_OAUTH2, false,
 	{{"token_url", URL}, {"client_id", CLIENT}, {"client_secret", SECRET}, {"scope", SCOPE},
 	    {"audience", AUDIENCE}, {"style", STYLE}}},
+    {"oauth2", AUTH_OAUTH2, true,
+	{{"token_url", URL}, {"client_id", CLIENT}, {"client_key_pem", SIGNER},
+	    {"key_id", KEY_ID}, {"scope", SCOPE}, {"audience", AUDIENCE}, {"style", STYLE}}},
 };
 #define FORM_COUNT (sizeof(FORMS) / sizeof(FORMS[0]))
 
@@ -50,11 +69,15 @@ static enum err bad(struct problem *p, const char *name, const char *allowed)
 static const struct form *find_form(const cJSON *value)
 {
 	const cJSON *type = cJSON_GetObjectItemCaseSensitive(value, "type");
+	const cJSON *style = cJSON_GetObjectItemCaseSensitive(value, "style");
+	bool signs = cJSON_IsString(style) && strcmp(style->valuestring, SIGNS) == 0;
+	const struct form *found = NULL;
 	for (size_t i = 0; i < FORM_COUNT && cJSON_IsString(type); i++) {
-		if (strcmp(type->valuestring, FORMS[i].type) == 0)
-			return &FORMS[i];
+		bool fits = strcmp(type->valuestring, FORMS[i].type) == 0;
+		if (fits && (found == NULL || FORMS[i].signs == signs))
+			found = &FORMS[i];
 	}
-	return NULL;
+	return found;
 }
 
 /* Whether `text` has bytes from `first` on alone, DEL excepted. */
@@ -96,7 +119,7 @@ static enum err take_url(struct webhook_auth *a, const char *text, struct proble
 	return err;
 }
 
-/* Takes client_id, scope or audience, none of which is empty. */
+/* Takes client_id, key_id, scope or audience, none of which is empty. */
 static enum err take_text(char **out, const struct member *m, const char *text,
     struct problem *p)
 {
@@ -109,8 +132,8 @@ static enum err take_text(char **out, const struct member *m, const char *text,
 
 static enum err take_style(struct webhook_auth *a, const char *text, struct problem *p)
 {
-	if (strcmp(text, "basic") != 0 && strcmp(text, "post") != 0)
-		return bad(p, "style", "null, \"basic\" or \"post\"");
+	if (strcmp(text, "basic") != 0 && strcmp(text, "post") != 0 && strcmp(text, SIGNS) != 0)
+		return bad(p, "style", "null, \"basic\", \"post\" or \"" SIGNS "\"");
 	a->posts = strcmp(text, "post") == 0;
 	return OK;
 }
@@ -135,11 +158,38 @@ static enum err take_secret(struct webhook_auth *a, const struct member *m, cons
 	return OK;
 }
 
+/* Takes the key of assertions. */
+static enum err take_key(struct webhook_auth *a, const struct member *m, const char *text,
+    struct problem *p)
+{
+	enum assertion_key verdict = strlen(text) > AUTH_SECRET_MAX
+	    ? ASSERTION_KEY_BAD
+	    : assertion_check_key(slice_of(text));
+	if (strcmp(text, WEBHOOK_MASK) == 0)
+		return take_secret(a, m, text, p);
+	switch (verdict) {
+	case ASSERTION_KEY_FITS:
+		break;
+	case ASSERTION_KEY_BAD:
+		return bad(p, m->name, "a private key in PEM of at most 4096 bytes");
+	case ASSERTION_KEY_ENCRYPTED:
+		return bad(p, m->name,
+		    "a key that is not encrypted: nobody could be asked for "
+		    "the passphrase");
+	case ASSERTION_KEY_OTHER:
+		return bad(p, m->name,
+		    "a key of RSA with 2048 to 4096 bits, of P-256 or of "
+		    "Ed25519");
+	}
+	webhook_auth_set_secret(a, slice_of(text));
+	return OK;
+}
+
 static enum err take_member(struct webhook_auth *a, const struct member *m, const cJSON *value,
     struct problem *p)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(value, m->name);
-	if (m->kind >= SCOPE && (item == NULL || cJSON_IsNull(item)))
+	if (m->kind >= KEY_ID && (item == NULL || cJSON_IsNull(item)))
 		return OK; /* has a default */
 	if (!cJSON_IsString(item))
 		return bad(p, m->name, "a string");
@@ -154,6 +204,10 @@ static enum err take_member(struct webhook_auth *a, const struct member *m, cons
 		return take_url(a, item->valuestring, p);
 	case CLIENT:
 		return take_text(&a->name, m, item->valuestring, p);
+	case SIGNER:
+		return take_key(a, m, item->valuestring, p);
+	case KEY_ID:
+		return take_text(&a->key_id, m, item->valuestring, p);
 	case SCOPE:
 		return take_text(&a->scope, m, item->valuestring, p);
 	case AUDIENCE:
@@ -200,6 +254,7 @@ enum err webhook_json_take_auth(struct webhook *w, const cJSON *value, struct pr
 		    "\"bearer\" or \"oauth2\"");
 	enum err err = check_names(form, value, p);
 	w->auth = webhook_auth_new(form->code);
+	w->auth->signs = form->signs;
 	for (const struct member *m = form->members; m->name != NULL && err == OK; m++)
 		err = take_member(w->auth, m, value, p);
 	return err;
@@ -216,7 +271,11 @@ static void write_member(const struct webhook_auth *a, const struct member *m,
 	case PASSWORD:
 	case TOKEN:
 	case SECRET:
+	case SIGNER:
 		json_write_cstr(json, m->name, WEBHOOK_MASK);
+		break;
+	case KEY_ID:
+		json_write_cstr(json, m->name, a->key_id);
 		break;
 	case URL:
 		json_write_cstr(json, m->name, a->token_url);
@@ -228,7 +287,7 @@ static void write_member(const struct webhook_auth *a, const struct member *m,
 		json_write_cstr(json, m->name, a->audience);
 		break;
 	case STYLE:
-		json_write_cstr(json, m->name, a->posts ? "post" : "basic");
+		json_write_cstr(json, m->name, a->signs ? SIGNS : a->posts ? "post" : "basic");
 		break;
 	}
 }
@@ -241,7 +300,7 @@ void webhook_json_write_auth(const struct webhook_auth *a, struct json_writer *j
 	}
 	json_open_object(json, FIELD);
 	for (size_t i = 0; i < FORM_COUNT; i++) {
-		if (FORMS[i].code != a->type)
+		if (FORMS[i].code != a->type || FORMS[i].signs != a->signs)
 			continue;
 		json_write_cstr(json, "type", FORMS[i].type);
 		for (const struct member *m = FORMS[i].members; m->name != NULL; m++)

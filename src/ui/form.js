@@ -222,7 +222,7 @@ export async function editWebhook(session, w) {
 		field("description", "Description", description, "For people."),
 		h("details", null, h("summary", null, "More settings"),
 			field("headers", "Headers", headers, "Sent with every attempt, one a line."),
-			field("auth", "Who it is, JSON", auth, "basic, bearer or oauth2: docs/api.md. A change gives all of it, its secret too."),
+			field("auth", "Who it is, JSON", auth, "basic, bearer or oauth2, by a secret or a key: docs/api.md. A change gives all of it, its secret too."),
 			field("events_strict", "Unknown names", strict, "Names in Events that nobody knows."),
 			field("payload", "Body", payload, "What is sent: docs/filters.md."),
 			field("ordering", "Order", ordering, "With fifo one that fails holds back all behind it, with a key those of its value."),

@@ -16,10 +16,8 @@ import requests
 import trustme
 
 from harness import (
-    BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, wait_until, waybill)
-from nats_server import NatsServer, creds, operator_mode
     BINARY, ROOT, Gateway, Hold, Process, expect_error, figure, flags, status, wait_until, waybill)
-from nats_server import NatsServer
+from nats_server import NatsServer, creds, operator_mode
 from test_clock import SystemClock
 from test_sources import add_source
 

@@ -1,5 +1,9 @@
 """docs/receivers: each one verifies, drops duplicates and refuses what it should."""
 
+import base64
+import hashlib
+import hmac
+import json
 import os
 import re
 import shutil
@@ -8,8 +12,12 @@ import subprocess
 import time
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from harness import ROOT, Process, RawClient, hooks_path, sign_standard, wait_until
+from harness import (
+    ROOT, Process, RawClient, hooks_path, sign_standard, sign_v1, sign_v2, wait_until,
+)
 
 SOURCES = ROOT / "docs" / "receivers"
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSByZWNlaXZlcnM="
@@ -86,22 +94,47 @@ PARAMS = [
 
 
 @pytest.fixture(params=PARAMS)
-def example(request, tmp_path, make_gateway):  # after it, so that no gateway waits for one
+def language(request):
     if not shutil.which(LANGUAGES[request.param]):
         pytest.skip(f"needs {LANGUAGES[request.param]}")
-    source = SOURCES / f"receiver.{request.param}"
-    if request.param == "php":
-        (tmp_path / "seen").mkdir()
-        port = free_port()
-        started = Example(
-            ["php", "-S", f"127.0.0.1:{port}", source], port, SEEN=str(tmp_path / "seen")
-        )
-    elif request.param in ("go", "c"):
-        started = Example([request.getfixturevalue(f"{request.param}_program")], 0)
-    else:
-        started = Example([LANGUAGES[request.param], source], 0)
-    yield started
-    started.close()
+    return request.param
+
+
+@pytest.fixture
+def make_example(language, request, tmp_path, make_gateway):  # after it: no gateway waits for one
+    """Starts the language's receiver, with variables of one's own; `ready`: it listens."""
+    started = []
+
+    def make(ready=True, **env):
+        source, port = SOURCES / f"receiver.{language}", 0
+        command = [LANGUAGES[language], source]
+        if language in ("go", "c"):
+            command = [request.getfixturevalue(f"{language}_program")]
+        if language == "php":
+            port, seen = free_port(), tmp_path / f"seen{len(started)}"
+            seen.mkdir()
+            command = ["php", "-S", f"127.0.0.1:{port}", source]
+            env["SEEN"] = str(seen)
+        if not ready and not port:
+            return Process(command, env={"PORT": "0", **env})
+        started.append(Example(command, port, **env))
+        return started[-1]
+
+    yield make
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def example(make_example):
+    return make_example()
+
+
+PRIVATE_KEY = "whsk_" + "A" * 42 + "E="
+PAIR = ed25519.Ed25519PrivateKey.from_private_bytes(base64.b64decode(PRIVATE_KEY[5:]))
+PUBLIC_KEY = "whpk_" + base64.b64encode(
+    PAIR.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+).decode()
 
 
 def signed(body, event_id="e1", off_s=0, secret=SECRET, **changed):
@@ -116,9 +149,74 @@ def signed(body, event_id="e1", off_s=0, secret=SECRET, **changed):
     return {name: value for name, value in headers.items() if value is not None}
 
 
-def post(example, body, headers):
-    """The status that a request gets."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+def by_pair(message, pair=PAIR):
+    return base64.b64encode(pair.sign(message)).decode()
+
+
+def by_secret(message, secret=SECRET):
+    key = base64.b64decode(secret[len("whsec_"):])
+    return base64.b64encode(hmac.digest(key, message, "sha256")).decode()
+
+
+def signed_as_v2(body, off_s=0):
+    headers = signed(body, off_s=off_s, webhook_signature=None)
+    signature = sign_v2(SECRET, headers["X-Webhook-Timestamp"], body)
+    return {**headers, "X-Webhook-Signature": signature}
+
+
+def signed_as_ed25519(body, off_s=0):
+    headers = signed(body, off_s=off_s)
+    message = f"e1.{headers['webhook-timestamp']}.".encode() + body
+    return {**headers, "webhook-signature": "v1a," + by_pair(message)}
+
+
+def signed_as_rfc9421(body, off_s=0, url="http://x/", alg="hmac-sha256",
+                      covered="@method @target-uri content-digest content-type webhook-id"):
+    """As docs/api.md has it; the tests of deliveries show that waybill does the same."""
+    headers = {name: value for name, value in signed(body).items() if name != "webhook-signature"}
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    headers.update({"Content-Digest": f"sha-256=:{digest}:", "Content-Type": "application/json"})
+    values = {name.lower(): value for name, value in headers.items()}
+    values.update({"@method": "POST", "@target-uri": url})
+    names = covered.split()
+    created = int(time.time()) + off_s
+    params = f'({" ".join(map(json.dumps, names))});created={created};keyid="k";alg="{alg}"'
+    lines = [f'"{name}": {values[name]}' for name in names]
+    base = "\n".join([*lines, f'"@signature-params": {params}']).encode()
+    signature = by_pair(base) if alg == "ed25519" else by_secret(base)
+    return {**headers, "Signature-Input": f"sig1={params}", "Signature": f"sig1=:{signature}:"}
+
+
+SCHEMES = {  # what the receiver is started with, what a webhook is, how a test signs
+    "standard": ({"SECRET": SECRET}, {"secret": SECRET}, signed),
+    "v1": (
+        {"SECRET": SECRET, "SCHEME": "v1"}, {"secret": SECRET, "signature": "v1"},
+        lambda body, off_s=0: signed(body, off_s=off_s, webhook_signature=None,
+                                     X_Webhook_Signature=sign_v1(SECRET, body)),
+    ),
+    "v2": (
+        {"SECRET": SECRET, "SCHEME": "v2"}, {"secret": SECRET, "signature": "v2"},
+        signed_as_v2,
+    ),
+    "ed25519": (
+        {"SECRET": PUBLIC_KEY}, {"private_key": PRIVATE_KEY, "signature": "ed25519"},
+        signed_as_ed25519,
+    ),
+    "rfc9421": (
+        {"SECRET": SECRET, "SCHEME": "rfc9421"}, {"secret": SECRET, "signature": "rfc9421"},
+        signed_as_rfc9421,
+    ),
+    "rfc9421 by a pair": (
+        {"SECRET": PUBLIC_KEY, "SCHEME": "rfc9421"},
+        {"private_key": PRIVATE_KEY, "signature": "rfc9421"},
+        lambda body, off_s=0: signed_as_rfc9421(body, off_s, alg="ed25519"),
+    ),
+}
+
+
+def post(example, body, headers, *more):
+    """The status that a request gets; `more`: headers that are there already."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in [*headers.items(), *more])
     with RawClient(("127.0.0.1", example.port)) as client:
         client.send(
             f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode()
@@ -206,49 +304,114 @@ def test_longest_body_is_taken_and_a_longer_one_refused(example):
     assert post(example, b"{}", signed(b"{}", "e3")) == 204
 
 
-def test_another_secret_form_is_taken(tmp_path):
+def test_another_secret_form_is_taken(make_example):
     """A secret that does not begin with whsec_ is its own bytes."""
-    plain = Example(["/usr/bin/python3", SOURCES / "receiver.py"], 0, SECRET="s3cret")
-    try:
-        assert post(plain, b"{}", signed(b"{}", secret="s3cret")) == 204
-    finally:
-        plain.close()
+    plain = make_example(SECRET="s3cret")
+    assert post(plain, b"{}", signed(b"{}", secret="s3cret")) == 204
 
 
-@pytest.mark.parametrize("language", ["js", "go", "php"])
-@pytest.mark.timeout(GO_BUILD_S)
-def test_key_pairs(language, request, tmp_path, gateway):
-    """SECRET is a public key: what its pair signs passes, what another's does not."""
-    if not shutil.which(LANGUAGES[language]):
-        pytest.skip(f"needs {LANGUAGES[language]}")
-    private = "whsk_" + "A" * 42 + "E="
-    hook = gateway.register(
-        "s0", "http://127.0.0.1:9/", private_key=private, signature="ed25519", secret=SECRET
+def test_real_deliveries_of_each_scheme(make_example, make_gateway):
+    """What the webhook's key has signed is taken, what another's has is not."""
+    gateway = make_gateway()
+    for number, (env, fields, _) in enumerate(SCHEMES.values()):
+        started = make_example(**env)
+        good = gateway.register(f"good{number}", started.url + "a?b=c", **fields)
+        changed = {name: value for name, value in fields.items() if name == "signature"}
+        gateway.register(f"bad{number}", started.url, secret="an0ther", retry=["5d"], **changed)
+        ids = [gateway.publish(f"good{number}", data={"text": text})["id"]
+               for text in ("plain", "\u00e9\u2028\U0001f600")]
+        forged = gateway.publish(f"bad{number}")
+        wait_until(lambda: len(started.handled) >= 2, what="the good ones")
+        wait_until(lambda: gateway.api(
+            "GET", f"/sessions/bad{number}/events/{forged['id']}"
+        ).json()["deliveries"][0]["attempt_count"] > 0, what="a forged one")
+        assert {line[1] for line in started.handled} == set(ids)
+        assert gateway.webhook(f"good{number}", good["id"])["circuit"]["state"] == "closed"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_forged_requests_of_each_scheme(make_example, scheme):
+    env, _, sign = SCHEMES[scheme]
+    started = make_example(**env)
+    body = b'{"event":"message"}'
+    headers = sign(body)
+    given = {"v1": "X-Webhook-Signature", "v2": "X-Webhook-Signature"}.get(
+        scheme, "Signature" if "rfc" in scheme else "webhook-signature"
     )
-    key, port = hook["public_key"], 0
-    source = SOURCES / f"receiver.{language}"
-    command = [LANGUAGES[language], source]
-    if language == "go":
-        command = [request.getfixturevalue("go_program")]
-    env = {"SECRET": key}
-    if language == "php":
-        if "sodium" not in subprocess.run(["php", "-m"], capture_output=True, text=True).stdout:
-            pytest.skip("needs PHP's sodium")
-        (tmp_path / "seen").mkdir()
-        port, env["SEEN"] = free_port(), str(tmp_path / "seen")
-        command = ["php", "-S", f"127.0.0.1:{port}", source]
-    started = Example(command, port, **env)
-    try:
-        for session, fields in [("good", {"private_key": private}), ("bad", {})]:
-            gateway.register(
-                session, started.url + session, signature="ed25519", secret=SECRET,
-                retry=["5d"], **fields,
-            )
-            event = gateway.publish(session)
-            wait_until(lambda s=session, e=event: [
-                one for one in gateway.api("GET", f"/sessions/{s}/events/{e['id']}").json()[
-                    "deliveries"] if one["attempt_count"] > 0 or one["status"] == "delivered"
-            ], what="an attempt")
-        wait_until(lambda: len(started.handled) == 1, what="the good one")
-    finally:
-        started.close()
+    text = headers[given]
+    middle = len(text) // 2 + 3
+    wrong = text[:middle] + ("b" if text[middle] != "b" else "c") + text[middle + 1:]
+    needed = {"X-Webhook-Id", "webhook-id", given}
+    needed |= {"webhook-timestamp"} if scheme in ("standard", "ed25519") else set()
+    needed |= {"X-Webhook-Timestamp"} if scheme == "v2" else set()
+    needed |= {"Signature-Input", "Content-Digest", "Content-Type"} if "rfc" in scheme else set()
+    statuses = {
+        "wrong signature": post(started, body, {**headers, given: wrong}),
+        "another body": post(started, body + b" ", headers),
+        "another id": post(started, body, {**headers, "X-Webhook-Id": "e2"}),
+        **{f"without {name}": post(started, body, {k: v for k, v in headers.items() if k != name})
+           for name in needed},
+        **{f"{name} twice": post(started, body, headers, (name, headers[name])) for name in needed},
+        **{f"{name} twice, wrong first": post(
+            started, body, {name: "x", **{k: v for k, v in headers.items() if k != name}},
+            (name, headers[name])) for name in needed},
+        **{f"of {other}": post(started, body, how(body))
+           for other, (_, _, how) in SCHEMES.items() if other != scheme},
+    }
+    for off_s in (-FAR_S, FAR_S):
+        statuses[f"{off_s} s"] = post(started, body, sign(body, off_s=off_s))
+    if scheme == "v1":  # says nothing of the time
+        assert {statuses.pop(f"{off_s} s") for off_s in (-FAR_S, FAR_S)} == {204}
+    assert statuses == dict.fromkeys(statuses, 401)
+    assert post(started, body, headers) == 204
+    wait_until(lambda: len(started.handled) == 1, what="the real one")
+
+
+def test_message_signatures_cover_what_they_must(make_example):
+    """RFC 9421 lets a signer leave out what it likes, and put anything beside it."""
+    started = make_example(SECRET=SECRET, SCHEME="rfc9421")
+    whole = "@method @target-uri content-digest webhook-id"
+    for name in whole.split():
+        less = " ".join(one for one in whole.split() if one != name)
+        assert post(started, b"{}", signed_as_rfc9421(b"{}", covered=less)) == 401, name
+    assert post(started, b"{}", signed_as_rfc9421(b"{}", url="http://y/")) == 401
+    assert post(started, b"{}", signed_as_rfc9421(b"{}", alg="none")) == 401
+    headers = signed_as_rfc9421(b"{}", covered=whole)
+    for value in ("", "sig1", "sig1=", "sig1=(", "sig1=()", 'sig1=("@method', "sig1=();created",
+                  'sig1=("@method");created=;alg', "sig1=(),", ",", "=", "sig1=1", "sig1=(\"\")"):
+        for name in ("Signature-Input", "Signature"):
+            assert post(started, b"{}", {**headers, name: value}) == 401, (name, value)
+            both = f"{headers[name]}, {value}"
+            if value not in ("", "sig1=()", "sig1="):
+                assert post(started, b"{}", {**headers, name: both}) == 401, (name, both)
+    other = {name: f"sig0={headers[name].split('=', 1)[1]}, {headers[name]}"
+             for name in ("Signature-Input", "Signature")}
+    assert post(started, b"{}", {**headers, **other}) == 204
+    named = make_example(SECRET=SECRET, SCHEME="rfc9421", ORIGIN="https://hooks.example")
+    outside = signed_as_rfc9421(b"{}", url="https://hooks.example/")
+    assert post(named, b"{}", outside) == 204
+    assert post(named, b"{}", headers) == 401
+
+
+BAD_SETTINGS = [
+    {"SECRET": ""}, {"SECRET": "whsec_"}, {"SECRET": "whsec_%%%%"}, {"SECRET": "whsec_A"},
+    {"SECRET": "whsec_AAAA====AAAA"}, {"SECRET": "whpk_"}, {"SECRET": "whpk_AAAA"},
+    {"SECRET": "whpk_" + "%" * 44}, {"SECRET": PRIVATE_KEY}, {"SECRET": SECRET, "SCHEME": "v3"},
+    {"SECRET": PUBLIC_KEY, "SCHEME": "v1"}, {"SECRET": SECRET, "SCHEME": "ed25519"},
+]
+
+
+def test_nothing_is_taken_without_a_key_that_is_good(make_example, language):
+    """A key that does not decode is the empty one to a careless program: anybody has that."""
+    at = str(int(time.time()))
+    empty = base64.b64encode(hmac.digest(b"", f"e1.{at}.{{}}".encode(), "sha256")).decode()
+    forged = {**signed(b"{}"), "webhook-timestamp": at, "webhook-signature": f"v1,{empty}",
+              "X-Webhook-Signature": sign_v1("", b"{}")}
+    for env in BAD_SETTINGS:
+        started = make_example(ready=False, **env)
+        if language == "php":  # its server runs the program for each request
+            assert post(started, b"{}", forged) == 500, env
+            assert started.handled == []
+            continue
+        assert started.wait() == 1, env
+        assert started.lines == [], env

@@ -47,6 +47,7 @@ BEGIN {
 	purpose["src/base/base64.c"] = "openssl: base64"
 	purpose["src/base/ed25519.c"] = "openssl: Ed25519"
 	purpose["src/base/mac.c"] = "openssl: HMAC"
+	purpose["src/domain/assertion.c"] = "openssl: JSON Web Tokens"
 	purpose["src/domain/vault.c"] = "openssl: AES-GCM"
 }
 

@@ -51,7 +51,8 @@ static struct webhook_auth *longest_auth(void)
 	a->token_url = repeat('u', URL_MAX);
 	a->scope = repeat('s', AUTH_NAME_MAX);
 	a->audience = repeat('a', AUTH_NAME_MAX);
-	a->posts = true;
+	a->signs = true; /* has a text more than the others */
+	a->key_id = repeat('k', AUTH_NAME_MAX);
 	webhook_auth_set_secret(a, slice_of(secret));
 	free(secret);
 	return a;
@@ -142,6 +143,8 @@ static void compare_auth(const struct webhook_auth *got, const struct webhook_au
 		return;
 	assert_int_equal(got->type, a->type);
 	assert_int_equal(got->posts, a->posts);
+	assert_int_equal(got->signs, a->signs);
+	assert_text(got->key_id, a->key_id);
 	assert_string_equal(got->name, a->name);
 	assert_text(got->secret, a->secret);
 	assert_text(got->token_url, a->token_url);
@@ -372,6 +375,14 @@ static void test_webhook_of_version_4(void **state)
 	check_older(4, END_BYTES);
 }
 
+static unsigned count_bars(const char *text)
+{
+	unsigned n = 0;
+	for (; *text != '\0'; text++)
+		n += *text == '|' ? 1 : 0;
+	return n;
+}
+
 /* An auth of a type that there is not, or with what its type has not, is damaged. */
 static void test_bad_auth_is_damage(void **state)
 {
@@ -380,10 +391,12 @@ static void test_bad_auth_is_damage(void **state)
 		const char *open; /* in place of "no auth", NULs as dots */
 		enum err err;
 	} ROWS[] = {{"\1|0||||", OK}, {"\1|0|n|||", OK}, {"\2|0||||", OK}, {"\3|1|n|u|s|a", OK},
-	    {"\3|0||u||", OK}, {"\3|0|n|||", ERR_CORRUPT}, {"\3|2|n|u||", ERR_CORRUPT},
-	    {"\4|0||||", ERR_CORRUPT}, {"\2|0|n|||", ERR_CORRUPT}, {"\1|1||||", ERR_CORRUPT},
-	    {"\1|0|n|u||", ERR_CORRUPT}, {"\1|0|n||s|", ERR_CORRUPT},
-	    {"\2|0||||a", ERR_CORRUPT}};
+	    {"\3|0||u||", OK}, {"\3|2|n|u|s|a|k", OK}, {"\3|2|n|u|||", OK},
+	    {"\3|0|n|||", ERR_CORRUPT}, {"\3|2|n|u||", ERR_CORRUPT},
+	    {"\3|3|n|u||", ERR_CORRUPT}, {"\1|2|n||||k", ERR_CORRUPT},
+	    {"\3|1|n|u||a|k", ERR_CORRUPT}, {"\4|0||||", ERR_CORRUPT},
+	    {"\2|0|n|||", ERR_CORRUPT}, {"\1|1||||", ERR_CORRUPT}, {"\1|0|n|u||", ERR_CORRUPT},
+	    {"\1|0|n||s|", ERR_CORRUPT}, {"\2|0||||a", ERR_CORRUPT}};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct webhook *w = make_webhook(5, "s", "http://a/");
 		struct webhook *got = NULL;
@@ -394,7 +407,7 @@ static void test_bad_auth_is_damage(void **state)
 		b.len -= BEHIND + OWNERSHIP_BYTES + OWN_BYTES;
 		put_u8(&b, (uint8_t)slice_cut(&rest, '|').ptr[0]);
 		put_u8(&b, (uint8_t)(slice_cut(&rest, '|').ptr[0] - '0'));
-		for (int n = 0; n < 4; n++)
+		for (unsigned n = count_bars(ROWS[i].open); n > 1; n--)
 			put_text(&b, slice_cut(&rest, '|'));
 		buf_append(&b, (char[8 + OWNERSHIP_BYTES + BEHIND]){0},
 		    8 + OWNERSHIP_BYTES + BEHIND);
