@@ -135,7 +135,10 @@ Publishing, and deliveries that wait: what the journal bears. All three hosts ar
 whose processors the engine's servers take their part of, and its disk syncs all their files.
 
 {table(["", "alone, requests/s", "a cluster's", "to alone", "target", "CPU an event, to alone",
-        "a core, each standby", "a core, each server of NATS"], rows)}"""
+        "a core, each standby", "a core, each server of NATS"], rows)}
+
+A waybill that is alone passes some lines for the sake of clusters: 88 instructions of 261991 an event,
+0.03 %, of at most 0.2 % (`bench/cluster_cost.py`)."""
 
 
 SCENARIOS = [Scenario("cluster", "A cluster of three", True, measure, write)]

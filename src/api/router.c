@@ -469,9 +469,9 @@ static bool may_be_read(struct call *c)
  */
 static bool may_write(struct call *c)
 {
-	bool reads = strcmp(c->route->method, "GET") == 0 ||
-	    c->route->handle == handle_filter_test;
-	if (reads || !c->api->conf.health->waits)
+	if (!c->api->conf.health->waits)
+		return true;
+	if (strcmp(c->route->method, "GET") == 0 || c->route->handle == handle_filter_test)
 		return true;
 	call_fail(c, 503, "", c->api->conf.health->why_waits);
 	return false;

@@ -38,9 +38,11 @@
 #define COMMITS_REMEMBERED 8
 #define LONG_TURN_US 50000     /* a turn that took longer is told… */
 #define LONG_TURN_LOG_MS 10000 /* …so often at most */
-#define LEAVE_MS 1000 /* for attempts under way, where another member is to take over */
-#define REST_MS 5000  /* for the journal to answer for the last turn */
-#define JUMP_MS 2000  /* a step of the system's clock that is worth a line */
+#define LEAVE_MS 1000      /* for attempts under way, where another member is to take over */
+#define GATHER_PART 4      /* of what a turn takes, to gather the next one in… */
+#define GATHER_MAX_US 2000 /* …at most */
+#define REST_MS 5000       /* for the journal to answer for the last turn */
+#define JUMP_MS 2000       /* a step of the system's clock that is worth a line */
 
 struct loop {
 	struct loop_conf conf;
@@ -67,6 +69,9 @@ struct loop {
 	int64_t clock_ahead_ms; /* the system's clock, of wall time */
 	uint64_t commits;       /* that were followed */
 	bool sent_intake;       /* in the turn that the journal has, or had last */
+	size_t sent;            /* operations of that turn */
+	size_t expected;        /* that it answered, and that waited behind it */
+	int64_t answered_us;    /* monotonic; when it was committed */
 	bool has_taken;         /* the journal has answered once */
 	bool is_disk_low;       /* too little is free for a turn that the journal has */
 };
@@ -223,12 +228,26 @@ static bool waits_for_company(const struct loop *l)
 }
 
 /*
+ * Whether those whom the last turn has answered are given a moment to ask again: publishers
+ * that wait for each 202 would else be two crowds for good, of which each waits for the other's
+ * append.
+ */
+static bool gathers(const struct loop *l)
+{
+	if (l->conf.active == NULL || l->signals > 0 ||
+	    turn_staged(l->conf.turn) >= l->expected)
+		return false;
+	int64_t us = l->commit_us / GATHER_PART;
+	return clock_now_us() - l->answered_us < (us < GATHER_MAX_US ? us : GATHER_MAX_US);
+}
+
+/*
  * Progress alone waits: for company, or while the store fails; requests are tried at once. All
  * wait for the journal to answer for the turn before.
  */
 static bool may_commit(const struct loop *l)
 {
-	if (turn_is_appending(l->conf.turn))
+	if (turn_is_appending(l->conf.turn) || gathers(l))
 		return false;
 	return turn_staged_intake(l->conf.turn) > 0 ||
 	    (clock_mono_ms() >= l->store_retry_ms && !waits_for_company(l));
@@ -244,6 +263,8 @@ static void wait_for_events(struct loop *l)
 		int64_t left = l->staged_since_ms + company_ms(l) - clock_mono_ms();
 		delay = delay < 0 || delay > left ? left : delay;
 	}
+	if (turn_staged(l->conf.turn) > 0 && delay != 0 && gathers(l))
+		delay = 1;
 	if (delay > 0)
 		reactor_timer_set(l->wake, delay < TICK_MS ? delay : TICK_MS);
 	clock_expire();
@@ -370,17 +391,23 @@ static bool has_room_behind(struct loop *l)
 /* Begins a turn's transaction, whose commit comes with the journal's answer. */
 static enum err send_turn(struct loop *l)
 {
-	if (turn_commits(l->conf.turn) != l->commits)
+	if (turn_commits(l->conf.turn) != l->commits) {
 		follow_commit(l, l->sent_intake, OK);
+		l->expected = l->sent + turn_staged(l->conf.turn);
+		l->answered_us = clock_now_us();
+	}
 	bool is_due = turn_staged(l->conf.turn) > 0 && may_commit(l);
 	if (is_due && !has_room_behind(l))
 		return OK;
 	if (!is_due && turn_staged(l->conf.turn) > 0)
 		return OK;
 	l->sent_intake = turn_staged_intake(l->conf.turn) > 0;
+	size_t staged = turn_staged(l->conf.turn);
 	enum err err = turn_commit(l->conf.turn); /* also says whether the store has parted */
-	if (is_due)
+	if (is_due) {
+		l->sent = staged - turn_staged(l->conf.turn);
 		l->staged_since_ms = 0;
+	}
 	if (err != OK)
 		note_stored(l, err);
 	return err == ERR_BROKEN ? err : OK;

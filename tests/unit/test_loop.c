@@ -308,6 +308,49 @@ static void stage_request(struct fixture *f)
 	turn_stage(f->engine->turn, &f->request);
 }
 
+/* Two publishers, each of which asks again when it was answered: the second later. */
+
+#define SLOW_MS 80 /* of a write of theirs */
+
+static struct op crowd[2];
+static int64_t crowd_told_ms[2];
+static struct turn *crowd_turn;
+static bool asks_again; /* the first one, once */
+
+static enum err apply_slowly(struct op *op, struct db_txn *txn)
+{
+	edges.passed_ms += SLOW_MS;
+	return apply_request(op, txn);
+}
+
+static void answer_crowd(struct op *op, enum err result)
+{
+	size_t who = (size_t)(op - crowd);
+	assert_int_equal(result, OK);
+	crowd_told_ms[who] = edges.passed_ms;
+	if (asks_again && who == 0) {
+		asks_again = false;
+		turn_stage(crowd_turn, op);
+	}
+}
+
+static void stage_crowd(struct fixture *f)
+{
+	crowd_turn = f->engine->turn;
+	asks_again = true;
+	for (size_t i = 0; i < 2; i++) {
+		crowd[i] = (struct op){.class = OP_INTAKE,
+		    .apply = apply_slowly,
+		    .done = answer_crowd};
+		turn_stage(f->engine->turn, &crowd[i]);
+	}
+}
+
+static void stage_second(struct fixture *f)
+{
+	turn_stage(f->engine->turn, &crowd[1]);
+}
+
 /* The fixture */
 
 static void nothing(void *arg)
@@ -511,6 +554,26 @@ static void test_fenced(void **state)
 	assert_in_range(edges.passed_ms, 1000, 1000 + SLACK_MS);
 }
 
+/*
+ * Who waits behind an owner's turn goes on with those whom that answers, where these ask again
+ * at once.
+ */
+static void test_two_crowds_become_one(void **state)
+{
+	static const struct step PLAN[] = {{100, take_delivery}, {1000, stage_crowd},
+	    {1000 + 2 * SLOW_MS + 6, stage_second}, {5000, terminate}, {0}};
+	static const struct step LATE[] = {{100, take_delivery}, {1000, stage_crowd},
+	    {1000 + 2 * SLOW_MS + 12, stage_second}, {5000, terminate}, {0}};
+	struct fixture f;
+	(void)state;
+	owner = (struct active){0};
+	assert_int_equal(follow_as(&f, PLAN, &owner), DELIVERY_DELIVERED);
+	assert_int_equal(crowd_told_ms[0], crowd_told_ms[1]);
+	assert_int_equal(follow_as(&f, LATE, &owner), DELIVERY_DELIVERED);
+	assert_in_range(crowd_told_ms[0], 1, crowd_told_ms[1] - 1);
+	assert_in_range(crowd_told_ms[0], 1000 + 3 * SLOW_MS, 1000 + 3 * SLOW_MS + 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -520,6 +583,7 @@ int main(void)
 	    cmocka_unit_test(test_stop),
 	    cmocka_unit_test(test_silent_journal),
 	    cmocka_unit_test(test_fenced),
+	    cmocka_unit_test(test_two_crowds_become_one),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);
