@@ -41,6 +41,11 @@ def gateway(make_gateway):
     return make_gateway(retry_schedule="100ms,100ms")
 
 
+def register(gateway, auth):
+    body = {"url": "http://127.0.0.1:9/", "auth": auth}
+    return gateway.api("POST", hooks_path("s1"), json=body)
+
+
 def form_of(request):
     return {name: value for name, (value,) in parse_qs(request.body.decode()).items()}
 
@@ -146,14 +151,14 @@ BAD = {
 def test_bad_keys_are_refused_with_words(gateway, make_receiver, name):
     key, words = BAD[name]
     auth = credentials(make_receiver(), key)
-    answer = gateway.api("POST", hooks_path("s1"), json={"url": "http://127.0.0.1:9/", "auth": auth})
+    answer = register(gateway, auth)
     expect_error(answer, 400, "auth.client_key_pem", mentions=[words])
 
 
 def test_key_over_4096_bits_is_refused(gateway, make_receiver):
     key = rsa.generate_private_key(65537, 4104)
     auth = credentials(make_receiver(), pem(key))
-    answer = gateway.api("POST", hooks_path("s1"), json={"url": "http://127.0.0.1:9/", "auth": auth})
+    answer = register(gateway, auth)
     expect_error(answer, 400, "auth.client_key_pem", mentions=["4096"])
 
 
@@ -170,5 +175,5 @@ def test_key_over_4096_bits_is_refused(gateway, make_receiver):
 )
 def test_members_belong_to_the_style(gateway, make_receiver, change, field):
     auth = {**credentials(make_receiver(), GOOD), **change}
-    answer = gateway.api("POST", hooks_path("s1"), json={"url": "http://127.0.0.1:9/", "auth": auth})
+    answer = register(gateway, auth)
     expect_error(answer, 400, field)
