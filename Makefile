@@ -229,7 +229,7 @@ siege: $(BIN_$(VARIANT)) ## everything that is shared, attacked, beside those wh
 cluster: $(BIN_$(VARIANT)) build/bench/sync_delay.so ## three hosts that die, are cut off, come back; or some: K=power
 	@WAYBILL_CLUSTER=full tests/run $(VARIANT) cluster '$(K)'
 
-clients: $(BIN_$(VARIANT)) ## clients that generators make of docs/openapi.yaml, used; or some: K=go
+clients: $(BIN_$(VARIANT)) ## clients that generators make of docs/openapi.yaml, used; Schemathesis; or some: K=go
 	@etc/install-clients
 	@tests/run $(VARIANT) clients '$(K)'
 

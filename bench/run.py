@@ -107,7 +107,8 @@ def write(args, results):
     sections = [write_section(s, results, plots) for s in SCENARIOS if s.name in results]
     runs = sorted({f"- `{entry['command']}` on {entry['on']}\n" for entry in results.values()})
     new = args.out.with_suffix(".new")
-    new.write_text("\n".join([INTRODUCTION + "".join(runs), *sections]), encoding="utf-8")
+    new.write_text("\n".join([INTRODUCTION + "".join(runs), *sections, rival.PEERS]),
+                   encoding="utf-8")
     os.replace(new, args.out)
 
 

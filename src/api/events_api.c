@@ -83,6 +83,26 @@ static enum err read_event(struct call *c, struct db_txn *txn, struct event *e,
 	    "no such event is kept: it went nowhere, is past its retention, or never was");
 }
 
+/* The trace that its publisher has named, if it did. */
+static enum err write_trace(struct db_txn *txn, const struct event *e, struct json_writer *json)
+{
+	char kept[TRACE_MAX];
+	struct slice parent;
+	struct slice state;
+	if (e->trace_bytes == 0)
+		return OK;
+	enum err err = events_read_trace(txn, e, kept);
+	if (err != OK)
+		return err;
+	trace_split((struct slice){kept, e->trace_bytes}, &parent, &state);
+	json_open_object(json, "trace");
+	json_write_bytes(json, "traceparent", parent);
+	if (state.len > 0)
+		json_write_bytes(json, "tracestate", state);
+	json_close(json);
+	return OK;
+}
+
 static enum err write_event(struct call *c, struct json_writer *json)
 {
 	struct db_txn *txn = NULL;
@@ -96,6 +116,8 @@ static enum err write_event(struct call *c, struct json_writer *json)
 		json_open_object(json, NULL);
 		write_head(&e, buf_view(&body), json);
 		err = delivery_write_raw(txn, &e, json);
+		if (err == OK)
+			err = write_trace(txn, &e, json);
 		if (err == OK)
 			err = write_deliveries(c, txn, &e, json);
 		if (err == OK)

@@ -306,9 +306,28 @@ static enum err find_repeats(struct intake *in, struct problem *p)
 	return err;
 }
 
+/* Adds the trace that the request names to the bodies, once for all. */
+static struct slice keep_trace(struct intake *in, const struct intake_conf *conf)
+{
+	char kept[TRACE_MAX];
+	if (conf->traceparent.len == 0)
+		return SLICE("");
+	size_t n = trace_keep(conf->traceparent, conf->tracestate, kept);
+	size_t at = in->bodies.len;
+	if (n == 0)
+		return SLICE("");
+	if (!buf_reserve(&in->bodies, n)) { /* without it rather than not at all */
+		in->bodies.failed = false;
+		return SLICE("");
+	}
+	buf_append(&in->bodies, kept, n);
+	return (struct slice){in->bodies.data + at, n};
+}
+
 /* The bodies do not move any more: points each publication at its own, and gives ids. */
 static void stamp(struct intake *in, const struct intake_conf *conf)
 {
+	struct slice trace = keep_trace(in, conf);
 	for (size_t i = 0; i < in->count; i++) {
 		struct intake_item *item = &in->items[i];
 		item->publication.body = (struct slice){in->bodies.data + item->body_at,
@@ -316,6 +335,7 @@ static void stamp(struct intake *in, const struct intake_conf *conf)
 		if (item->attached_len > 0)
 			item->publication.attached = (struct slice){
 			    in->bodies.data + item->attached_at, item->attached_len};
+		item->publication.trace = trace;
 		publication_stamp(&item->publication, conf->ids, conf->now_ms);
 	}
 }

@@ -9,6 +9,7 @@
 #include "base/digest.h"
 #include "domain/envelope.h"
 #include "domain/source.h"
+#include "domain/trace.h"
 #include "store/idempotency.h"
 #include "store/publication.h"
 
@@ -56,6 +57,7 @@ struct intake_conf {
 	const struct registry *registry;
 	struct idgen *ids;
 	struct buf *scratch;
+	struct slice traceparent, tracestate; /* of the request: of all its events */
 	int64_t now_ms;
 	int64_t key_ms;     /* how long an "id" is known */
 	bool has_key;       /* the request as a whole has a key */

@@ -372,8 +372,11 @@ static void make_key(struct publish_call *pc)
 
 struct intake_conf publish_conf(const struct call *c)
 {
+	struct slice parent = http_header(c->http, "traceparent");
 	return (struct intake_conf){
 	    .session = slice_of(c->session),
+	    .traceparent = parent,
+	    .tracestate = parent.len > 0 ? http_header(c->http, "tracestate") : parent,
 	    .token = c->token,
 	    .registry = c->api->conf.registry,
 	    .ids = c->api->conf.ids,

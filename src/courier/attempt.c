@@ -6,6 +6,7 @@
 
 #include "base/percent.h"
 #include "base/str.h"
+#include "domain/trace.h"
 
 static void put_number(struct client_request *q, struct slice name, int64_t n)
 {
@@ -51,6 +52,32 @@ static void put_raw_headers(struct client_request *q, const struct attempt *a)
 	}
 }
 
+/* Whether the webhook, or what it passes on of the sender's, has a header of this name. */
+static bool is_set(const struct attempt *a, struct slice name)
+{
+	if (has_header(a->webhook, name))
+		return true;
+	for (size_t i = 0; a->raw != NULL && i < a->raw->header_count; i++) {
+		struct slice sent = a->raw->headers[i].name;
+		if (sent.len == name.len && strncasecmp(sent.ptr, name.ptr, name.len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The publisher's trace, unless the webhook or what it passes on says another. */
+static void put_trace(struct client_request *q, const struct attempt *a)
+{
+	struct slice parent;
+	struct slice state;
+	if (a->trace.len == 0 || is_set(a, SLICE("traceparent")))
+		return;
+	trace_split(a->trace, &parent, &state);
+	client_header(q, SLICE("traceparent"), parent);
+	if (state.len > 0 && !is_set(a, SLICE("tracestate")))
+		client_header(q, SLICE("tracestate"), state);
+}
+
 static struct slice type_of(const struct attempt *a)
 {
 	enum payload form = a->question == NULL ? a->webhook->payload : PAYLOAD_ENVELOPE;
@@ -89,6 +116,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		sign_put_headers(&m, put_header, q);
 	}
 	put_raw_headers(q, a);
+	put_trace(q, a);
 	for (size_t i = 0; i < a->webhook->header_count; i++) {
 		const struct webhook_header *h = &a->webhook->headers[i];
 		client_header(q, slice_of(h->name), slice_of(h->value));

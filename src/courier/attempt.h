@@ -34,6 +34,7 @@ struct attempt {
 	struct slice event;
 	struct slice body;
 	const struct attachment *raw; /* `body` is its: so are the type and more; or NULL */
+	struct slice trace;           /* as trace_keep() has it; empty: none */
 	client_body_fn read; /* asked for the body as it is sent; NULL: it is in memory */
 	int64_t now_ms;      /* wall */
 	const struct attempt_question *question; /* NULL: it is a delivery */

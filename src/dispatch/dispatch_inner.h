@@ -55,6 +55,7 @@ struct flight {
 	struct buf body;             /* as it is sent */
 	struct payload_body payload; /* how that is made of the event's */
 	struct raw *raw;             /* what is sent in its place, until it is; mostly NULL */
+	char *trace;                 /* its publisher's, until it is sent; mostly NULL */
 	struct settlement settlement;
 	enum sched_result result; /* what the endpoint learns from it */
 	int64_t duration_us;

@@ -35,6 +35,7 @@ void flight_free(struct flight *f)
 {
 	TAILQ_REMOVE(&f->endpoint->flights, f, link);
 	drop_raw(f);
+	free(f->trace);
 	buf_fini(&f->body);
 	payload_fini(&f->payload);
 	settlement_fini(&f->settlement);
@@ -494,6 +495,8 @@ static void start(struct dispatch *d, struct flight *f)
 	    .raw = f->raw == NULL ? NULL : &f->raw->attachment,
 	    .now_ms = clock_system_ms(),
 	};
+	if (f->trace != NULL)
+		a.trace = (struct slice){f->trace, f->event.trace_bytes};
 	if (ep->pair != NULL) {
 		a.pair = ep->pair;
 		a.previous_pair = w->previous_pair_expires_ms > clock_wall_ms()
@@ -614,6 +617,10 @@ static enum err take_off(struct dispatch *d, struct endpoint *ep,
 		err = events_get(txn, event_id, &f->event, &f->body);
 	if (err == OK)
 		err = read_raw(f, registry_get(d->conf.registry, ep->webhook), txn);
+	if (err == OK && f->event.trace_bytes > 0) {
+		f->trace = mem_array(TRACE_MAX, 1);
+		err = events_read_trace(txn, &f->event, f->trace);
+	}
 	if (!is_known(err)) {
 		flight_free(f);
 		return err;

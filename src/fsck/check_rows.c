@@ -255,7 +255,8 @@ static void end_event(struct check *c)
 {
 	struct slice key = c->key;
 	c->key = uuid_slice(&c->event.id);
-	uint64_t counted = (uint64_t)c->event.body_bytes + c->event.attached_bytes;
+	uint64_t counted = (uint64_t)c->event.body_bytes + c->event.attached_bytes +
+	    c->event.trace_bytes;
 	if (c->pieces > 0 && c->body_bytes != counted)
 		check_find(c, "its pieces have %llu bytes of body, it counts %llu",
 		    U(c->body_bytes), U(counted));

@@ -3,7 +3,9 @@
  * deliveries (2), body_bytes (4), session (2 + n), name (2 + n), then body bytes up to
  * the piece's limit; of the others: body bytes alone. Each is sealed (record.h). To change it:
  * raise VERSION and decode the old form as well. Where bytes are attached it is version 4, with
- * their number (4) behind body_bytes; they lie behind those of the body.
+ * their number (4) behind body_bytes; they lie behind those of the body. Where a trace is kept
+ * it is version 5, with the number of its bytes (2) behind that of the attached, which may be
+ * 0; it lies behind these.
  *
  * Version 2 has settled_ms (8) behind created_ms, then deliveries (4), open_all (2) and
  * open (2); version 1 the same without settled_ms: then these count, and neither DB_OPEN nor
@@ -17,6 +19,7 @@
 #include "store/migration.h"
 #include "store/usage.h"
 
+#define VERSION_TRACED 5
 #define VERSION_ATTACHED 4
 #define VERSION 3
 #define VERSION_WITH_STATE 2
@@ -48,13 +51,18 @@ bool events_parse_key(struct slice key, struct uuid *id, uint16_t *piece)
 
 static void encode_head(const struct event *e, struct buf *out)
 {
-	put_u8(out, e->attached_bytes > 0 ? VERSION_ATTACHED : VERSION);
+	uint8_t version = e->trace_bytes > 0 ? VERSION_TRACED
+	    : e->attached_bytes > 0          ? VERSION_ATTACHED
+					     : VERSION;
+	put_u8(out, version);
 	put_i64(out, e->created_ms);
 	put_u16(out, (uint16_t)e->for_all);
 	put_u16(out, (uint16_t)e->deliveries);
 	put_u32(out, e->body_bytes);
-	if (e->attached_bytes > 0)
+	if (version >= VERSION_ATTACHED)
 		put_u32(out, e->attached_bytes);
+	if (version >= VERSION_TRACED)
+		put_u16(out, e->trace_bytes);
 	put_text(out, slice_of(e->session));
 	put_text(out, slice_of(e->name));
 }
@@ -88,17 +96,25 @@ enum err events_put(struct db_txn *txn, const struct event *e, struct slice body
 enum err events_put_attached(struct db_txn *txn, const struct event *e, struct slice body,
     struct slice attached)
 {
+	return events_put_traced(txn, e, body, attached, SLICE(""));
+}
+
+enum err events_put_traced(struct db_txn *txn, const struct event *e, struct slice body,
+    struct slice attached, struct slice trace)
+{
 	struct buf value = BUF_INIT(PIECE_MAX);
-	if (body.len > EVENT_BODY_MAX || attached.len > EVENT_ATTACHED_MAX)
+	if (body.len > EVENT_BODY_MAX || attached.len > EVENT_ATTACHED_MAX ||
+	    trace.len > TRACE_MAX)
 		return db_txn_fail(txn, ERR_TOOBIG);
 	encode_head(e, &value);
 	enum err err = OK;
 	for (uint16_t piece = 0; err == OK; piece++) {
 		fill_piece(&body, &value);
 		fill_piece(&attached, &value);
+		fill_piece(&trace, &value);
 		err = put_piece(txn, &e->id, piece, &value);
 		buf_reset(&value);
-		if (body.len + attached.len == 0)
+		if (body.len + attached.len + trace.len == 0)
 			break;
 	}
 	buf_fini(&value);
@@ -120,7 +136,7 @@ enum err events_decode_head(struct slice value, struct event *e, struct reader *
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(r);
-	if (version < VERSION_WITHOUT_SETTLED || version > VERSION_ATTACHED)
+	if (version < VERSION_WITHOUT_SETTLED || version > VERSION_TRACED)
 		return ERR_CORRUPT;
 	head.has_state = version < VERSION;
 	head.created_ms = get_i64(r);
@@ -130,13 +146,15 @@ enum err events_decode_head(struct slice value, struct event *e, struct reader *
 	head.state.open_all = head.has_state ? get_u16(r) : 0;
 	head.state.open = head.has_state ? get_u16(r) : 0;
 	head.body_bytes = get_u32(r);
-	head.attached_bytes = version == VERSION_ATTACHED ? get_u32(r) : 0;
+	head.attached_bytes = version >= VERSION_ATTACHED ? get_u32(r) : 0;
+	head.trace_bytes = version >= VERSION_TRACED ? get_u16(r) : 0;
 	get_cstr(r, head.session, SESSION_MAX);
 	get_cstr(r, head.name, EVENT_MAX);
 	if (r->failed || head.deliveries > EVENT_DELIVERIES_MAX ||
 	    head.for_all > head.deliveries || head.state.open_all > head.state.open ||
 	    head.body_bytes > STORED_BODY_MAX ||
-	    head.attached_bytes > STORED_BODY_MAX - head.body_bytes)
+	    head.attached_bytes > STORED_BODY_MAX - head.body_bytes ||
+	    head.trace_bytes > TRACE_MAX)
 		return ERR_CORRUPT;
 	head.id = e->id; /* is the key's */
 	*e = head;
@@ -154,7 +172,7 @@ static enum err get_piece(struct db_txn *txn, const struct uuid *id, uint16_t pi
 static void take_body(const struct event *e, struct reader *r, struct buf *body)
 {
 	size_t lacks = e->body_bytes - body->len;
-	bool ends = e->attached_bytes > 0 && r->left > lacks;
+	bool ends = e->attached_bytes + e->trace_bytes > 0 && r->left > lacks;
 	buf_slice(body, get_bytes(r, ends ? lacks : r->left));
 }
 
@@ -180,6 +198,14 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 		take_body(e, &r, body);
 	}
 	return body->failed || body->len != e->body_bytes ? ERR_CORRUPT : OK;
+}
+
+enum err events_read_trace(struct db_txn *txn, const struct event *e, char out[TRACE_MAX])
+{
+	size_t n = 0;
+	enum err err = events_read_body(txn, &e->id, (size_t)e->body_bytes + e->attached_bytes,
+	    out, e->trace_bytes, &n);
+	return err == OK && n != e->trace_bytes ? ERR_CORRUPT : err;
 }
 
 /* Finds the last key below `key`, borrowed until the next write. ERR_NOTFOUND. */
@@ -238,7 +264,7 @@ static enum err read_head(struct db_txn *txn, const struct uuid *id, struct even
 /* How many bytes its pieces have, heads apart. */
 static size_t bytes_of(const struct event *e)
 {
-	return (size_t)e->body_bytes + e->attached_bytes;
+	return (size_t)e->body_bytes + e->attached_bytes + e->trace_bytes;
 }
 
 /* Where in a body a piece begins, and at which of its bytes `offset` is. */

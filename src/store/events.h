@@ -21,6 +21,7 @@
 #include "domain/attachment.h"
 #include "domain/delivery.h"
 #include "domain/name.h"
+#include "domain/trace.h"
 #include "store/db.h"
 #include "store/queue.h"
 
@@ -49,6 +50,7 @@ struct event {
 	uint32_t for_all;    /* of them, those made for webhooks for all sessions */
 	uint32_t body_bytes;
 	uint32_t attached_bytes; /* of what lies behind the body (attachment.h); 0: nothing */
+	uint16_t trace_bytes;    /* of what lies behind that (trace.h); 0: nothing */
 	bool has_state;          /* its record is one of before, which has `state`, too */
 	struct event_state state;
 };
@@ -62,6 +64,14 @@ MUST_CHECK enum err events_put(struct db_txn *txn, const struct event *e, struct
 /* The same with e->attached_bytes bytes behind the body, at most EVENT_ATTACHED_MAX. */
 MUST_CHECK enum err events_put_attached(struct db_txn *txn, const struct event *e,
     struct slice body, struct slice attached);
+
+/* The same with e->trace_bytes bytes behind these, at most TRACE_MAX. */
+MUST_CHECK enum err events_put_traced(struct db_txn *txn, const struct event *e,
+    struct slice body, struct slice attached, struct slice trace);
+
+/* Copies the e->trace_bytes bytes of an event's trace. ERR_NOTFOUND, ERR_CORRUPT. */
+MUST_CHECK enum err events_read_trace(struct db_txn *txn, const struct event *e,
+    char out[TRACE_MAX]);
 
 /*
  * Reads head and body; `body` is emptied first, NULL for the head alone. ERR_NOTFOUND,

@@ -59,6 +59,7 @@ void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms)
 	p->event.created_ms = now_ms;
 	p->event.body_bytes = (uint32_t)p->body.len;
 	p->event.attached_bytes = (uint32_t)p->attached.len;
+	p->event.trace_bytes = (uint16_t)p->trace.len;
 	idgen_take(ids, now_ms, p->event.deliveries + 1, &p->event.id);
 }
 
@@ -110,7 +111,7 @@ enum err publication_write(struct db_txn *txn, const struct publication *p)
 		return OK;
 	e.for_all = count_for_all(p);
 	bool opens_for_all = open_for_all(txn, &e, &s);
-	enum err err = events_put_attached(txn, &e, p->body, p->attached);
+	enum err err = events_put_traced(txn, &e, p->body, p->attached, p->trace);
 	if (err == OK && !opens_for_all)
 		err = events_put_state(txn, &e, &s);
 	if (err == OK)

@@ -20,6 +20,7 @@ struct publication {
 	struct event event;     /* deliveries: how many targets there are; for_all: unset */
 	struct slice body;      /* borrowed: canonical bytes */
 	struct slice attached;  /* borrowed: what lies behind them; mostly nothing */
+	struct slice trace;     /* borrowed, as trace_keep() has it; mostly nothing */
 	struct target *targets; /* owned */
 };
 

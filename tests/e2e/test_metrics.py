@@ -5,6 +5,7 @@ the real output, and dashboard and rules that name only what is really there.
 
 import datetime
 import json
+import pathlib
 import re
 import subprocess
 
@@ -84,6 +85,19 @@ def test_nothing_has_happened_yet(gateway):
     assert found["waybill_connections"] == 1  # this one
     assert found["process_open_fds"] > 5
     assert found["process_resident_memory_bytes"] > 1 << 20
+
+
+def test_resident_memory_is_without_the_mapped_store(gateway):
+    """What the map holds may go any time, and is no reason to give a container more."""
+    gateway.register("s1", "http://127.0.0.1:9/")
+    for _ in range(64):
+        gateway.publish("s1", data="x" * 250_000)
+    found = samples(gateway)["process_resident_memory_bytes"]
+    status = pathlib.Path(f"/proc/{gateway.process.pid}/status").read_text(encoding="ascii")
+    kib = dict(re.findall(r"^(\w+):\s+(\d+) kB$", status, re.M))
+    own, mapped = (int(kib[name]) << 10 for name in ("RssAnon", "RssFile"))
+    assert mapped > 16 << 20  # the store, of which all was written just now
+    assert abs(found - own) < 4 << 20 and found < own + mapped / 2
 
 
 def test_each_outcome_is_counted_once(make_gateway, make_receiver):

@@ -49,8 +49,10 @@ same "docs/api.md, the table of headers" "what attempts have" "$tmp/sent" "$tmp/
 # Of the array NAMES of header_is_reserved().
 sed -n '/^bool header_is_reserved(/,/^}/p' src/domain/header.c |
 	sed -n '/NAMES\[\] = {/,/};/p' | grep -oE '"[^"]+"' | tr -d '"' >"$tmp/names" || true
-# Authorization may be, where the webhook has no auth: check_together() of webhook_json.c.
-tr '[:upper:]' '[:lower:]' <"$tmp/ours" | grep -vxF authorization | while read -r name; do
+# Authorization may be, where the webhook has no auth: check_together() of webhook_json.c. So may
+# those of a trace, in the place of the publisher's: put_trace() of attempt.c.
+tr '[:upper:]' '[:lower:]' <"$tmp/ours" |
+	grep -vxF -e authorization -e traceparent -e tracestate | while read -r name; do
 	grep -qxF "$name" "$tmp/names" ||
 		echo "headers: a webhook may set $name: header_is_reserved() of header.c lacks it"
 done >"$tmp/free"
