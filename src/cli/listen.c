@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/flag.h"
+#include "base/gunzip.h"
 #include "base/json_write.h"
 #include "base/str.h"
 #include "cli/commands.h"
@@ -64,8 +65,20 @@ static void put_body(struct buf *out, struct slice body)
 	buf_puts(out, body.len > shown ? "…" : "");
 }
 
-/* Who sent it may have called us by another name, which Host has. */
-static void print_verdict(const struct listener *l, struct http_request *q)
+/* Whether the body came in gzip; then `out` has what it holds, or has failed. */
+static bool undo_gzip(struct http_request *q, struct buf *out)
+{
+	if (!slice_eq(http_header(q, "Content-Encoding"), SLICE("gzip")))
+		return false;
+	out->failed = gunzip(http_body(q), out) != OK;
+	return true;
+}
+
+/*
+ * Who sent it may have called us by another name, which Host has. `body`: what it holds, where
+ * it came in gzip.
+ */
+static void print_verdict(const struct listener *l, struct http_request *q, struct slice body)
 {
 	struct buf url = BUF_INIT(LINES_MAX);
 	struct buf target = BUF_INIT(LINES_MAX);
@@ -80,7 +93,8 @@ static void print_verdict(const struct listener *l, struct http_request *q)
 	    .request = q,
 	    .method = slice_of(http_method(q)),
 	    .target = buf_view(&target),
-	    .body = http_body(q),
+	    .body = body,
+	    .content = http_body(q),
 	    .public_key = l->has_public_key ? l->public_key : NULL,
 	    .window_s = INT64_MAX};
 	bool ok = sign_verify_all(l->key, &claim);
@@ -93,19 +107,24 @@ static void print_verdict(const struct listener *l, struct http_request *q)
 static void print_request(const struct listener *l, struct http_request *q)
 {
 	struct buf text = BUF_INIT(LINES_MAX);
-	struct slice body = http_body(q);
+	struct buf plain = BUF_INIT(BODY_MAX);
+	bool is_gzip = undo_gzip(q, &plain);
+	struct slice body = is_gzip && !plain.failed ? buf_view(&plain) : http_body(q);
 	buf_printf(&text, "#%llu %s ", (unsigned long long)l->count, http_method(q));
 	show_put_word(&text, http_path(q));
 	put_value(&text, "event", http_header(q, "X-Webhook-Event"));
 	put_value(&text, "session", http_header(q, "X-Webhook-Session"));
 	put_value(&text, "id", http_header(q, "X-Webhook-Id"));
 	put_value(&text, "attempt", http_header(q, "X-Webhook-Attempt"));
+	if (is_gzip)
+		buf_printf(&text, " %s", plain.failed ? "gzip=DAMAGED" : "gzip");
 	buf_puts(&text, "\n   ");
 	put_body(&text, body);
 	(void)printf("%s\n", buf_cstr(&text));
 	buf_fini(&text);
 	if (l->key != NULL || l->has_public_key)
-		print_verdict(l, q);
+		print_verdict(l, q, body);
+	buf_fini(&plain);
 	(void)fflush(stdout); /* who reads it is gone if this fails */
 }
 

@@ -12,8 +12,8 @@
 #include "domain/webhook.h"
 
 /*
- * All borrowed for the call of attempt_send() but `body`, which stays until done where there is
- * no `read`.
+ * All borrowed for the call of attempt_send() but what is sent, `packed` or `body`, which stays
+ * until done where there is no `read`.
  */
 struct attempt {
 	const struct webhook *webhook;
@@ -26,6 +26,7 @@ struct attempt {
 	struct slice session;
 	struct slice event;
 	struct slice body;
+	struct slice packed; /* what is sent of it where that is gzip; empty: `body` is */
 	const struct attachment *raw; /* `body` is its: so are the type and more; or NULL */
 	client_body_fn read; /* asked for the body as it is sent; NULL: it is in memory */
 	int64_t now_ms;      /* wall */

@@ -319,7 +319,7 @@ static void test_cut_and_extended(void **state)
 static void test_other_version(void **state)
 {
 	(void)state;
-	static const int VERSIONS[] = {2, 1, 6, 1};
+	static const int VERSIONS[] = {2, 1, 7, 1};
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		struct buf b = BUF_INIT(10000);
 		encode(kind, &b);
