@@ -35,7 +35,8 @@ static enum err check_choice(const struct webhook_rules *rules, const char *fiel
 static bool has_mask(const char *url)
 {
 	struct slice given = proxy_credentials(url);
-	return memmem(given.ptr, given.len, WEBHOOK_MASK, strlen(WEBHOOK_MASK)) != NULL;
+	return given.len > 0 &&
+	    memmem(given.ptr, given.len, WEBHOOK_MASK, strlen(WEBHOOK_MASK)) != NULL;
 }
 
 enum err webhook_json_take_proxy(struct webhook *w, const cJSON *value,

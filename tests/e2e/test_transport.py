@@ -6,8 +6,10 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import os
 import random
 import shutil
+import signal
 import socket
 import ssl
 import string
@@ -333,8 +335,10 @@ def nghttpd(start_process, tmp_path, make_receiver):
     cert.write_bytes(b"".join(pem.bytes() for pem in made.cert_chain_pems))
     (tmp_path / "index.html").write_text("well")
     program = shutil.which("nghttpd", path="/usr/sbin:/usr/bin:/usr/local/bin")
-    process = start_process(program, "-v", "-a", "127.0.0.1", "-d", tmp_path, "--echo-upload",
-                            place.port, key, cert)
+    command = (program, "-v", "-a", "127.0.0.1", "-d", tmp_path, "--echo-upload", place.port,
+               key, cert)
+    process = start_process(*command)
+    process.command = command
     process.line(0)
     return process, f"https://127.0.0.1:{place.port}/", ca.cert_pem.bytes().decode()
 
@@ -350,12 +354,70 @@ def test_http2_streams_share_a_connection(gateway, nghttpd):
     assert answer.json()["http_version"] == "2"
     for n in range(40):
         gateway.publish("s1", data={"n": n, "text": "x" * 3000})
-    wait_until(lambda: figure(gateway, 'waybill_deliveries_total{outcome="delivered"}') == 40,
-               what="deliveries")
+    wait_delivered(gateway, 40)
     lines = [line for line in process.lines if ":method: POST" in line]
     assert len(lines) == 40
     connections = {line.split("]")[0] for line in lines}
     assert len(connections) == 1  # the first stands before others begin
+
+
+ONLY_WHERE_IT_SPEAKS = pytest.mark.skipif(not SPEAKS, reason=f"libcurl {VERSION} has no HTTP/2")
+
+
+def wait_delivered(gateway, count):
+    name = 'waybill_deliveries_total{outcome="delivered"}'
+    wait_until(lambda: figure(gateway, name) == count, 20, what="deliveries")
+
+
+@ONLY_WHERE_IT_SPEAKS
+def test_http2_within_a_tunnel(gateway, nghttpd, make_proxy):
+    (process, url, ca), proxy = nghttpd, make_proxy()
+    gateway.register("s1", url, ca_pem=ca, http_version="2", proxy=proxy.url,
+                     content_encoding="gzip")
+    for n in range(30):
+        gateway.publish("s1", data={"n": n, "text": "x" * 3000})
+    wait_delivered(gateway, 30)
+    assert proxy.count("CONNECT 127.0.0.1") == 1
+    assert len([line for line in process.lines if "content-encoding: gzip" in line]) == 30
+
+
+@ONLY_WHERE_IT_SPEAKS
+def test_http2_with_bodies_from_the_store(gateway, nghttpd):
+    _, url, ca = nghttpd
+    gateway.register("s1", url, ca_pem=ca, http_version="2")
+    for n in range(8):
+        gateway.publish("s1", data={"n": n, "text": "x" * 900000})
+    wait_delivered(gateway, 8)
+
+
+@ONLY_WHERE_IT_SPEAKS
+def test_http2_connection_that_hangs(make_gateway, nghttpd):
+    """Streams time out each by itself; what comes later is on it, or on another."""
+    process, url, ca = nghttpd
+    gateway = make_gateway(retry_schedule="100ms,200ms,300ms,1s,1s,1s,5s")
+    gateway.register("s1", url, ca_pem=ca, http_version="2", timeout_ms=300)
+    gateway.publish("s1")
+    wait_delivered(gateway, 1)
+    os.kill(process.pid, signal.SIGSTOP)
+    for _ in range(5):
+        gateway.publish("s1")
+    wait_until(lambda: gateway.log_text().count("timeout after 300 ms") >= 5, what="time-outs")
+    os.kill(process.pid, signal.SIGCONT)
+    wait_delivered(gateway, 6)
+
+
+@ONLY_WHERE_IT_SPEAKS
+def test_http2_connection_that_dies(make_gateway, nghttpd, start_process):
+    """What was on it is sent again at once or by the schedule, and arrives."""
+    process, url, ca = nghttpd
+    gateway = make_gateway(retry_schedule="100ms,200ms,300ms,1s,1s,1s,5s")
+    gateway.register("s1", url, ca_pem=ca, http_version="2", max_in_flight=64)
+    for n in range(100):
+        gateway.publish("s1", data={"n": n, "text": "x" * 20000})
+        if n == 50:
+            process.close()
+            start_process(*process.command).line(0)
+    wait_delivered(gateway, 100)
 
 
 def figure(gateway, name):
