@@ -1,13 +1,16 @@
-/* gzip by zlib; see gunzip.h. */
+/* gzip by zlib, and back; see gunzip.h. */
 #include "base/gunzip.h"
 
 #define ZLIB_CONST /* its input is const */
+#include <stdlib.h>
 #include <zlib.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 
 #define GZIP_ONLY (15 + 16) /* windowBits: the largest window, and no other format */
 #define STEP_SIZE 16384     /* bytes of output at once */
+#define MEMORY_LEVEL 8      /* zlib's own default */
 
 /*
  * What may be inflated in so many calls, each of which ends with a block: a block's tables take
@@ -58,4 +61,27 @@ enum err gunzip(struct slice text, struct buf *out)
 	enum err err = inflate_all(&z, out);
 	(void)inflateEnd(&z); /* fails only for a stream that was never made */
 	return err;
+}
+
+bool gunzip_pack(struct slice text, struct buf *out)
+{
+	z_stream z = {0};
+	size_t room = out->failed ? 0 : out->max - out->len;
+	room = room < text.len ? room : text.len - 1; /* else it is no gain */
+	if (text.len == 0 || text.len > UINT32_MAX || room == 0)
+		return false;
+	char *packed = mem_array(room, 1); /* `out` is to have no more than it needs */
+	z.next_in = (const unsigned char *)text.ptr;
+	z.avail_in = (uInt)text.len;
+	z.next_out = (unsigned char *)packed;
+	z.avail_out = (uInt)room;
+	int result = deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, GZIP_ONLY, MEMORY_LEVEL,
+	    Z_DEFAULT_STRATEGY);
+	panic_if(result != Z_OK, "zlib: %d", result);
+	bool fits = deflate(&z, Z_FINISH) == Z_STREAM_END;
+	if (fits)
+		buf_append(out, packed, room - z.avail_out);
+	(void)deflateEnd(&z); /* says no more than that it was not finished */
+	free(packed);
+	return fits && !out->failed;
 }

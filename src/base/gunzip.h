@@ -1,6 +1,8 @@
-/* Undoes gzip, RFC 1952, within a limit: the one user of zlib. */
+/* gzip, RFC 1952, and back, within limits: the one user of zlib. */
 #ifndef BASE_GUNZIP_H
 #define BASE_GUNZIP_H
+
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -16,5 +18,12 @@
  * good for nothing.
  */
 MUST_CHECK enum err gunzip(struct slice text, struct buf *out);
+
+/*
+ * Appends `text` as one member of gzip, quickly rather than as short as can be, where that is
+ * shorter and `out` has room; else appends nothing and returns false, before it has worked for
+ * more of it than would fit.
+ */
+bool gunzip_pack(struct slice text, struct buf *out);
 
 #endif

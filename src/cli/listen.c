@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/flag.h"
+#include "base/gunzip.h"
 #include "base/json_write.h"
 #include "base/str.h"
 #include "cli/commands.h"
@@ -69,8 +70,20 @@ static void put_body(struct buf *out, struct slice body)
 	buf_puts(out, body.len > shown ? "…" : "");
 }
 
-/* Who sent it may have called us by another name, which Host has. Whether it is right. */
-static bool print_verdict(const struct listener *l, struct http_request *q)
+/* Whether the body came in gzip; then `out` has what it holds, or has failed. */
+static bool undo_gzip(struct http_request *q, struct buf *out)
+{
+	if (!slice_eq(http_header(q, "Content-Encoding"), SLICE("gzip")))
+		return false;
+	out->failed = gunzip(http_body(q), out) != OK;
+	return true;
+}
+
+/*
+ * Who sent it may have called us by another name, which Host has. `body`: what it holds, where
+ * it came in gzip. Whether it is right.
+ */
+static bool print_verdict(const struct listener *l, struct http_request *q, struct slice body)
 {
 	struct buf url = BUF_INIT(LINES_MAX);
 	struct buf target = BUF_INIT(LINES_MAX);
@@ -85,7 +98,8 @@ static bool print_verdict(const struct listener *l, struct http_request *q)
 	    .request = q,
 	    .method = slice_of(http_method(q)),
 	    .target = buf_view(&target),
-	    .body = http_body(q),
+	    .body = body,
+	    .content = http_body(q),
 	    .public_key = l->has_public_key ? l->public_key : NULL,
 	    .window_s = INT64_MAX};
 	bool ok = sign_verify_all(l->key, &claim);
@@ -130,18 +144,24 @@ static void take_challenge(struct http_request *q, char out[static CHALLENGE_MAX
 static bool print_request(const struct listener *l, struct http_request *q)
 {
 	struct buf text = BUF_INIT(LINES_MAX);
-	struct slice body = http_body(q);
+	struct buf plain = BUF_INIT(BODY_MAX);
+	bool is_gzip = undo_gzip(q, &plain);
+	struct slice body = is_gzip && !plain.failed ? buf_view(&plain) : http_body(q);
 	buf_printf(&text, "#%llu %s ", (unsigned long long)l->count, http_method(q));
 	show_put_word(&text, http_path(q));
 	put_value(&text, "event", http_header(q, "X-Webhook-Event"));
 	put_value(&text, "session", http_header(q, "X-Webhook-Session"));
 	put_value(&text, "id", http_header(q, "X-Webhook-Id"));
 	put_value(&text, "attempt", http_header(q, "X-Webhook-Attempt"));
+	if (is_gzip)
+		buf_printf(&text, " %s", plain.failed ? "gzip=DAMAGED" : "gzip");
 	buf_puts(&text, "\n   ");
 	put_body(&text, body);
 	(void)printf("%s\n", buf_cstr(&text));
 	buf_fini(&text);
-	return (l->key == NULL && !l->has_public_key) || print_verdict(l, q);
+	bool ok = (l->key == NULL && !l->has_public_key) || print_verdict(l, q, body);
+	buf_fini(&plain);
+	return ok;
 }
 
 static void send_answer(void *arg)

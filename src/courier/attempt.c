@@ -84,6 +84,17 @@ static struct slice type_of(const struct attempt *a)
 	return a->raw != NULL ? a->raw->type : slice_of(PAYLOAD_TYPES[form]);
 }
 
+/* How the webhook wants its requests to be sent. */
+static void put_options(struct client_request *q, const struct webhook_options *o)
+{
+	if (o->user_agent != NULL)
+		client_header(q, SLICE("User-Agent"), slice_of(o->user_agent));
+	if (!proxy_is_default(&o->proxy))
+		client_proxy(q, &o->proxy);
+	if (o->http2)
+		client_http2(q);
+}
+
 void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg)
 {
 	struct client_request *q = client_open(c);
@@ -95,6 +106,8 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	uuid_format(&a->delivery->event_id, event_id);
 	uuid_format(&a->delivery->id, delivery_id);
 	client_header(q, SLICE("Content-Type"), type_of(a));
+	if (a->packed.len > 0)
+		client_header(q, SLICE("Content-Encoding"), SLICE("gzip"));
 	client_own_header(q, SLICE("X-Webhook-Event"), a->event);
 	put_session(q, a->session);
 	client_own_header(q, SLICE("X-Webhook-Id"), slice_of(event_id));
@@ -110,6 +123,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		    .event_id = slice_of(event_id),
 		    .timestamp_s = now_s,
 		    .body = a->body,
+		    .content = a->packed,
 		    .method = slice_of(ask == NULL ? NULL : ask->method),
 		    .url = slice_of(url),
 		    .content_type = type_of(a)};
@@ -127,11 +141,14 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
 	if (a->webhook->client_cert_pem != NULL)
 		client_identity(q, a->webhook->client_cert_pem, a->webhook->client_key_pem);
+	if (a->webhook->options != NULL)
+		put_options(q, a->webhook->options);
 	if (ask != NULL) {
 		client_call(q, ask->method, url, a->body, a->webhook->timeout_ms, ask->data,
 		    done, arg);
 		return;
 	}
-	const struct client_body body = {.text = a->body, .read = a->read};
+	const struct client_body body = {.text = a->packed.len > 0 ? a->packed : a->body,
+	    .read = a->read};
 	client_send(q, url, &body, a->webhook->timeout_ms, done, arg);
 }

@@ -19,8 +19,8 @@ struct attempt_question {
 };
 
 /*
- * All borrowed for the call of attempt_send() but `body`, which stays until done where there is
- * no `read`.
+ * All borrowed for the call of attempt_send() but what is sent, `packed` or `body`, which stays
+ * until done where there is no `read`.
  */
 struct attempt {
 	const struct webhook *webhook;
@@ -33,6 +33,7 @@ struct attempt {
 	struct slice session;
 	struct slice event;
 	struct slice body;
+	struct slice packed; /* what is sent of it where that is gzip; empty: `body` is */
 	const struct attachment *raw; /* `body` is its: so are the type and more; or NULL */
 	struct slice trace;           /* as trace_keep() has it; empty: none */
 	client_body_fn read; /* asked for the body as it is sent; NULL: it is in memory */

@@ -17,9 +17,11 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -39,6 +41,16 @@
 
 /* Of TLS 1.2, libssl's own but those where the receiver chooses a prime of any length. */
 #define CIPHERS "DEFAULT:!kDHE"
+
+/*
+ * libcurl uses a connection again where it leads through the same address of a proxy, whatever
+ * that was told: a tunnel would be for those too who do not know its password. It does so only
+ * where all about TLS is the same; so the ciphers of requests with a proxy of their own have
+ * one more, which no library knows, and which is another for each such proxy.
+ */
+#define APART_SIZE (sizeof(CIPHERS) + 19)
+
+#define HTTP2_SINCE 0x080500u /* 8.5.0, as WEBHOOK_HTTP2_LIBCURL has it */
 
 static void limit_connections(struct client *c, size_t most)
 {
@@ -202,7 +214,8 @@ static void repeat(struct client_request *q)
 	q->status = 0;
 	q->error[0] = '\0';
 	MUST(curl_multi_remove_handle(q->client->multi, q->easy));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 1L));
+	if (!q->is_http2) /* or all streams of the one that died would have one each */
+		MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 1L));
 	dial(q);
 }
 
@@ -277,10 +290,10 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
 	struct client_request *q = arg;
-	const struct address_policy *policy = q->client->conf.policy;
+	const struct address_policy *policy = way_policy(q->way);
 	if (addr->addrlen <= sizeof(q->tried))
 		memcpy(&q->tried, &addr->addr, addr->addrlen);
-	if (purpose == CURLSOCKTYPE_IPCXN && policy != NULL && q->client->conf.proxy == NULL &&
+	if (purpose == CURLSOCKTYPE_IPCXN && policy != NULL &&
 	    !address_allowed(policy, &addr->addr, &q->refused_range))
 		return CURL_SOCKET_BAD;
 	int fd = q->prepared;
@@ -332,6 +345,7 @@ static int on_connection(void *arg, char *remote, char *local, int remote_port, 
 	q->reuses = !q->opened;
 	if (q->opened) {
 		kept_put(q->client->kept, q->opened_fd, &ends);
+		kept_share(q->client->kept, q->opened_fd, q->is_http2); /* perhaps */
 	} else {
 		q->stale = kept_is_stale(q->client->kept, &ends);
 		drop_prepared(q); /* one that leads there too was free */
@@ -366,11 +380,12 @@ static void begin_body(struct client_request *q)
 
 /*
  * A server that has waited long enough for a request may say so (408) and close just when one
- * is on its way: that is no answer to it. Source: RFC 9110 §15.5.9.
+ * is on its way: that is no answer to it. A stream of HTTP/2 is of one request alone.
+ * Source: RFC 9110 §15.5.9.
  */
-static bool is_late_farewell(const struct client_request *q)
+static bool is_late_farewell(const struct client_request *q, bool is_stream)
 {
-	return q->status == LATE_STATUS && q->reuses && !q->repeats;
+	return q->status == LATE_STATUS && !is_stream && q->reuses && !q->repeats;
 }
 
 static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
@@ -383,8 +398,11 @@ static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
 	if (q->final_status != 0)
 		return line.len; /* a trailer */
 	if (slice_starts(line, SLICE("HTTP/"))) {
+		bool is_stream = slice_starts(line, SLICE("HTTP/2"));
+		if (q->is_http2 && q->opened) /* now it is known */
+			kept_share(q->client->kept, q->opened_fd, is_stream);
 		read_status_line(q, line);
-		q->stale = is_late_farewell(q);
+		q->stale = is_late_farewell(q, is_stream);
 		return q->stale ? 0 : line.len;
 	}
 	if (line.len <= 2 && q->status >= 200)
@@ -484,6 +502,72 @@ void client_identity(struct client_request *q, const char *cert_pem, const char 
 	MUST(curl_easy_setopt(q->easy, CURLOPT_SSLKEY_BLOB, has ? &key : NULL));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_SESSIONID_CACHE, has ? 0L : 1L));
 	q->has_identity = has;
+}
+
+void client_proxy(struct client_request *q, const struct proxy_choice *choice)
+{
+	char ciphers[APART_SIZE];
+	q->has_proxy = true;
+	way_choose(q->way, choice);
+	if (choice->kind != PROXY_OWN)
+		return;
+	uint64_t tag = hash_keyed(&q->client->taker_key, choice->url, strlen(choice->url));
+	(void)snprintf(ciphers, sizeof(ciphers), CIPHERS ":!%016" PRIx64, tag);
+	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_CIPHER_LIST, ciphers));
+	q->is_apart = true;
+}
+
+/* A connection through its own proxy that is not in TLS is for one request alone. */
+static void set_alone(struct client_request *q, const char *url)
+{
+	long alone = strncasecmp(url, "https:", 6) != 0;
+	MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, alone));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_FORBID_REUSE, alone));
+}
+
+static void forget_proxy(struct client_request *q)
+{
+	way_choose(q->way, NULL);
+	q->has_proxy = false;
+	if (!q->is_apart)
+		return;
+	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_CIPHER_LIST, CIPHERS));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 0L));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_FORBID_REUSE, 0L));
+	q->is_apart = false;
+}
+
+bool client_trusts_http2(unsigned version, bool has_it)
+{
+	return has_it && version >= HTTP2_SINCE;
+}
+
+const char *client_lacks_http2(void)
+{
+	const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+	bool has_it = (v->features & CURL_VERSION_HTTP2) != 0;
+	return client_trusts_http2(v->version_num, has_it) ? NULL : v->version;
+}
+
+static void set_http2(struct client_request *q, bool is_on)
+{
+	long version = is_on ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
+	MUST(curl_easy_setopt(q->easy, CURLOPT_HTTP_VERSION, version));
+	MUST(curl_easy_setopt(q->easy, CURLOPT_PIPEWAIT, is_on ? 1L : 0L));
+	q->is_http2 = is_on;
+}
+
+void client_http2(struct client_request *q)
+{
+	const char *old = client_lacks_http2();
+	if (old == NULL) {
+		set_http2(q, true);
+		return;
+	}
+	if (!q->client->told_of_http2)
+		log_warn("webhooks with http_version 2 are sent in 1.1: libcurl is too old",
+		    LOG_S("libcurl", old));
+	q->client->told_of_http2 = true;
 }
 
 void client_taker(struct client_request *q, struct slice taker)
@@ -744,6 +828,8 @@ static void start(struct client_request *q, const char *url, uint32_t timeout_ms
 	q->timeout_ms = timeout_ms;
 	q->started_us = clock_now_us();
 	set_url(q, url);
+	if (q->is_apart)
+		set_alone(q, url);
 	MUST(curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, link_lines(q)));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_TIMEOUT_MS, whole_ms));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CONNECTTIMEOUT_MS,
@@ -821,6 +907,10 @@ static void recycle(struct client *c, struct client_request *q)
 	if (q->repeats)
 		MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 0L));
 	q->repeats = false;
+	if (q->has_proxy)
+		forget_proxy(q);
+	if (q->is_http2)
+		set_http2(q, false);
 	if (c->idle_count >= POOL_MAX) {
 		free_request(q);
 		return;

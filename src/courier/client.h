@@ -20,6 +20,7 @@
 #include "courier/lookup.h"
 #include "courier/shortage.h"
 #include "domain/address.h"
+#include "domain/proxy.h"
 
 #define CLIENT_ANSWER_KEPT 1024 /* bytes of an answer's body that are kept */
 #define CLIENT_BODY_MAX 65536   /* bytes of it that are read at most (docs/api.md) */
@@ -33,6 +34,7 @@ struct client_conf {
 	const char *ca_file;                 /* PEM bundle; NULL: the system's */
 	const char *proxy; /* URL of an HTTP proxy; NULL: none. It, not the policy,
 	                                        then decides where connections may go */
+	bool own_proxies;  /* what client_proxy() is told holds; else such requests fail */
 	const char *user_agent;
 	struct lookup_conf lookup;
 	/*
@@ -61,6 +63,7 @@ struct client_result {
 	int64_t tls_us;
 	int64_t first_byte_us; /* from the request's start on a connection that stands */
 	const char *address;   /* connected to, or tried last: "127.0.0.1:9000"; "": none */
+	bool is_proxys;        /* that is the configured proxy's, whoever the receiver is */
 	const char *url;       /* as it was asked for */
 };
 
@@ -109,6 +112,24 @@ void client_tls(struct client_request *q, const char *ca_pem, bool insecure);
  * connection is used for one certificate alone, and its TLS session is not resumed.
  */
 void client_identity(struct client_request *q, const char *cert_pem, const char *key_pem);
+
+/*
+ * Through which proxy it goes, borrowed until it is sent. One of its own is asked for as a
+ * receiver is: the policy holds for it, and connections through it are for the same alone.
+ */
+void client_proxy(struct client_request *q, const struct proxy_choice *choice);
+
+/*
+ * Sends it in HTTP/2, where the receiver agrees in TLS, as one of the streams of a connection;
+ * where libcurl lacks it, in 1.1, and the log says so once.
+ */
+void client_http2(struct client_request *q);
+
+/* Whether a libcurl of that version (0x070000 is 7.0.0) is trusted with it, if it has it. */
+bool client_trusts_http2(unsigned version, bool has_it);
+
+/* The version of the libcurl that runs, where it is not trusted or has no HTTP/2; or NULL. */
+const char *client_lacks_http2(void);
 
 /*
  * For whom the request is made, a session: where look-ups wait, they do so for others of the

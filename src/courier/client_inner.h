@@ -66,6 +66,9 @@ struct client_request {
 	bool has_own_tls;    /* to be undone before the next request */
 	bool has_identity;   /* the same */
 	bool has_own_method; /* the same */
+	bool has_proxy;      /* the same; so the next two */
+	bool is_apart;       /* the proxy is its own, and so are the connections through it */
+	bool is_http2;
 	CURLcode code;
 	size_t answer_len;
 	char answer[CLIENT_ANSWER_KEPT];
@@ -96,6 +99,7 @@ struct client {
 	size_t
 	    spared; /* while descriptors are short: how many there may be; 0: as configured */
 	int64_t spare_until_ms; /* monotonic */
+	bool told_of_http2;     /* that there is none */
 };
 
 /* A curl call that fails only for a mistake of ours or for want of memory. */

@@ -256,6 +256,7 @@ void client_put_result(struct client_request *q, struct client_result *out)
 	    .lookup = way_status(q->way),
 	    .duration_us = q->ended_us - q->started_us,
 	    .address = q->address,
+	    .is_proxys = way_is_set(q->way),
 	    .url = buf_cstr(&q->parsed_url),
 	};
 	if (q->dialed)

@@ -16,12 +16,18 @@
 #define HOST_TEXT_MAX 8192 /* bytes; what is longer than a name in the DNS is not found */
 #define CONNECT_TO_SIZE (ROUTE_NAME_SIZE + 4)
 
+/* A proxy that requests go through. */
+struct proxy {
+	CURLU *url; /* NULL: none */
+	char *host; /* of it; curl_free() it */
+	uint16_t port;
+};
+
 struct ways {
 	struct lookup *lookup;
-	const struct address_policy *policy; /* NULL: a proxy decides, or nobody */
-	CURLU *proxy;                        /* NULL: none */
-	char *proxy_host;                    /* of it; curl_free() it */
-	uint16_t proxy_port;
+	const struct address_policy *policy; /* NULL: any address */
+	struct proxy set;                    /* the configured one */
+	bool own_proxies;
 	struct failures *failures;
 	struct rnd rnd; /* spreads requests over addresses */
 };
@@ -36,6 +42,11 @@ struct way {
 	struct lookup_asker asker;
 	enum lookup_status status;
 	bool found;
+	bool is_forbidden;                 /* its choice is not for it to make */
+	const struct proxy_choice *choice; /* of a request that is not sent yet; or NULL */
+	struct proxy own;                  /* which that names */
+	const struct proxy *proxy;         /* that the request goes through; NULL: directly */
+	const struct proxy *told;          /* and that curl was told of last */
 	struct route route;
 	union lookup_address
 	    to; /* the present address; of no family: curl knows, or there is none */
@@ -62,13 +73,20 @@ uint16_t way_url_port(void *url)
 	return (uint16_t)port;
 }
 
-static void read_proxy(struct ways *ways, const char *url)
+static void read_proxy(struct proxy *proxy, const char *url)
 {
-	ways->proxy = curl_url();
-	panic_if(ways->proxy == NULL, "no curl handle");
-	must((int)curl_url_set(ways->proxy, CURLUPART_URL, url, 0), "the proxy");
-	must((int)curl_url_get(ways->proxy, CURLUPART_HOST, &ways->proxy_host, 0), "the proxy");
-	ways->proxy_port = way_url_port(ways->proxy);
+	proxy->url = curl_url();
+	panic_if(proxy->url == NULL, "no curl handle");
+	must((int)curl_url_set(proxy->url, CURLUPART_URL, url, 0), "the proxy");
+	must((int)curl_url_get(proxy->url, CURLUPART_HOST, &proxy->host, 0), "the proxy");
+	proxy->port = way_url_port(proxy->url);
+}
+
+static void drop_proxy(struct proxy *proxy)
+{
+	curl_url_cleanup(proxy->url);
+	curl_free(proxy->host);
+	*proxy = (struct proxy){0};
 }
 
 struct ways *ways_new(struct reactor *r, const struct client_conf *conf)
@@ -77,10 +95,10 @@ struct ways *ways_new(struct reactor *r, const struct client_conf *conf)
 	ways->lookup = lookup_new(r, &conf->lookup);
 	ways->failures = failures_new();
 	rnd_seed_system(&ways->rnd);
+	ways->policy = conf->policy;
+	ways->own_proxies = conf->own_proxies;
 	if (conf->proxy != NULL)
-		read_proxy(ways, conf->proxy);
-	else
-		ways->policy = conf->policy;
+		read_proxy(&ways->set, conf->proxy);
 	return ways;
 }
 
@@ -90,8 +108,7 @@ void ways_free(struct ways *ways)
 		return;
 	lookup_free(ways->lookup);
 	failures_free(ways->failures);
-	curl_url_cleanup(ways->proxy);
-	curl_free(ways->proxy_host);
+	drop_proxy(&ways->set);
 	free(ways);
 }
 
@@ -108,7 +125,7 @@ void ways_lookups(const struct ways *ways, struct lookup_figures *out)
 /* The name that is looked up. */
 static struct slice target(const struct way *w)
 {
-	return w->ways->proxy != NULL ? slice_of(w->ways->proxy_host) : buf_view(&w->host);
+	return w->proxy != NULL ? slice_of(w->proxy->host) : buf_view(&w->host);
 }
 
 static void set_proxy(struct way *w)
@@ -116,13 +133,23 @@ static void set_proxy(struct way *w)
 	char name[ROUTE_NAME_SIZE];
 	char *url = NULL;
 	route_name(&w->to, name);
-	if (strcmp(w->proxy_name, name) == 0)
+	if (w->told == w->proxy && strcmp(w->proxy_name, name) == 0)
 		return;
-	must((int)curl_url_set(w->ways->proxy, CURLUPART_HOST, name, 0), "the proxy's address");
-	must((int)curl_url_get(w->ways->proxy, CURLUPART_URL, &url, 0), "the proxy's address");
+	must((int)curl_url_set(w->proxy->url, CURLUPART_HOST, name, 0), "the proxy's address");
+	must((int)curl_url_get(w->proxy->url, CURLUPART_URL, &url, 0), "the proxy's address");
 	must((int)curl_easy_setopt(w->easy, CURLOPT_PROXY, url), "the proxy's address");
+	must((int)curl_easy_setopt(w->easy, CURLOPT_CONNECT_TO, NULL), "of no address");
+	mem_wipe(url, strlen(url));
 	curl_free(url);
 	memcpy(w->proxy_name, name, sizeof(name));
+	w->told = w->proxy;
+}
+
+static void set_no_proxy(struct way *w)
+{
+	if (w->told != NULL)
+		must((int)curl_easy_setopt(w->easy, CURLOPT_PROXY, ""), "of no proxy");
+	w->told = NULL;
 }
 
 static void set_connect_to(struct way *w)
@@ -142,10 +169,12 @@ static void set_connect_to(struct way *w)
 static void tell_curl(struct way *w)
 {
 	w->found = true;
-	if (w->ways->proxy != NULL)
+	if (w->proxy != NULL) {
 		set_proxy(w);
-	else
-		set_connect_to(w);
+		return;
+	}
+	set_no_proxy(w);
+	set_connect_to(w);
 }
 
 static void take(struct way *w, const struct lookup_answer *answer)
@@ -153,11 +182,11 @@ static void take(struct way *w, const struct lookup_answer *answer)
 	w->status = answer->status;
 	if (answer->status != LOOKUP_OK)
 		return;
-	route_set(&w->route, answer, w->ways->policy);
+	route_set(&w->route, answer, way_policy(w));
 	if (w->route.count > 1)
 		route_order(&w->route, w->ways->failures, way_port(w), rnd_next(&w->ways->rnd));
 	const union lookup_address *first = route_next(&w->route);
-	if (!answer->is_direct || w->ways->proxy != NULL)
+	if (!answer->is_direct || w->proxy != NULL)
 		w->to = *first;
 	tell_curl(w);
 }
@@ -183,6 +212,7 @@ struct way *way_new(struct ways *ways, void *easy, way_fn fn, void *arg)
 
 void way_free(struct way *w)
 {
+	drop_proxy(&w->own);
 	buf_fini(&w->host);
 	free(w);
 }
@@ -194,10 +224,50 @@ void way_set_host(struct way *w, struct slice host, uint16_t port)
 	buf_slice(&w->host, host);
 }
 
+void way_choose(struct way *w, const struct proxy_choice *choice)
+{
+	w->choice = choice;
+	if (choice != NULL)
+		return;
+	if (w->told == &w->own)
+		set_no_proxy(w);
+	drop_proxy(&w->own);
+}
+
+/* Finds which proxy the request goes through; false: it must not choose that. */
+static bool find_proxy(struct way *w)
+{
+	const struct proxy *set = w->ways->set.url != NULL ? &w->ways->set : NULL;
+	const struct proxy_choice *c = w->choice;
+	w->proxy = set;
+	w->choice = NULL;
+	if (c == NULL)
+		return true;
+	if (c->kind == PROXY_NONE || proxy_excepts(c, buf_view(&w->host))) {
+		w->proxy = NULL;
+	} else if (c->kind == PROXY_OWN && w->ways->own_proxies) {
+		read_proxy(&w->own, c->url);
+		w->proxy = &w->own;
+	}
+	return w->ways->own_proxies || (c->kind != PROXY_OWN && w->proxy == set);
+}
+
+const struct address_policy *way_policy(const struct way *w)
+{
+	return way_is_set(w) ? NULL : w->ways->policy;
+}
+
+bool way_is_set(const struct way *w)
+{
+	return w->proxy != NULL && w->proxy == &w->ways->set;
+}
+
 bool way_find(struct way *w, uint64_t taker)
 {
 	w->asker.taker = taker;
 	w->found = false;
+	w->is_forbidden = false;
+	w->proxy = NULL;
 	w->to.any.sa_family = AF_UNSPEC;
 	w->route.count = w->route.next = 0;
 	w->status = LOOKUP_TIMEOUT; /* until there is an answer */
@@ -205,6 +275,11 @@ bool way_find(struct way *w, uint64_t taker)
 	w->found_us = w->asked_us;
 	if (w->host.len == 0) { /* curl refuses the URL before it connects, and says why */
 		w->found = true;
+		return true;
+	}
+	w->is_forbidden = !find_proxy(w);
+	if (w->is_forbidden) {
+		w->status = LOOKUP_OK;
 		return true;
 	}
 	const struct lookup_answer *answer = lookup_ask(w->ways->lookup, target(w), &w->asker);
@@ -247,7 +322,7 @@ struct route *way_route(struct way *w)
 
 uint16_t way_port(const struct way *w)
 {
-	return w->ways->proxy != NULL ? w->ways->proxy_port : w->port;
+	return w->proxy != NULL ? w->proxy->port : w->port;
 }
 
 void way_take(struct way *w, const union lookup_address *to)
@@ -276,7 +351,12 @@ void way_explain(const struct way *w, char *out, size_t size)
 	struct slice host = target(w);
 	const char *text = lookup_text(w->status);
 	bool has_text = *text != '\0';
+	if (w->is_forbidden) {
+		(void)snprintf(out, size,
+		    "the webhook's choice of a proxy is refused (webhook_proxies)");
+		return;
+	}
 	(void)snprintf(out, size, "Could not resolve %s: %.*s%s%s%s",
-	    w->ways->proxy != NULL ? "proxy" : "host", (int)host.len, host.ptr,
-	    has_text ? " (" : "", text, has_text ? ")" : "");
+	    w->proxy != NULL ? "proxy" : "host", (int)host.len, host.ptr, has_text ? " (" : "",
+	    text, has_text ? ")" : "");
 }

@@ -1,9 +1,10 @@
 /*
  * Where curl connects to for a request. Its host is looked up, or the proxy's where there is
  * one, and curl is told one of the addresses: CONNECT_TO leaves the name to the Host line, to
- * TLS and to the search for a connection that is open, which has to be one to that address; the
- * proxy's name is of no use to it. So curl never looks a name up, for which it would make a
- * thread.
+ * TLS and to the search for a connection that is open, which has to be one to that address; a
+ * proxy's name is of no use to it. A proxy of the request's own is looked up as a receiver is,
+ * and the policy holds for its addresses. So curl never looks a name up, for which it would
+ * make a thread.
  */
 #ifndef COURIER_CLIENT_WAY_H
 #define COURIER_CLIENT_WAY_H
@@ -12,7 +13,7 @@
 #include "courier/failures.h"
 #include "courier/route.h"
 
-/* What all requests share: the look-ups, the proxy, the policy. */
+/* What all requests share: the look-ups, the configured proxy, the policy. */
 struct ways;
 
 /* `conf` is borrowed. */
@@ -37,6 +38,18 @@ void way_free(struct way *w);
 
 /* Sets host and port of the URL; an empty host stands for a URL that curl will refuse. */
 void way_set_host(struct way *w, struct slice host, uint16_t port);
+
+/*
+ * Which proxy the next request goes through, borrowed until way_find(); NULL, after it: the
+ * configured one again, and nothing of its own is kept.
+ */
+void way_choose(struct way *w, const struct proxy_choice *choice);
+
+/* What decides where the request may connect to; NULL: the configured proxy does, or nobody. */
+const struct address_policy *way_policy(const struct way *w);
+
+/* Whether the request goes through the configured proxy. */
+bool way_is_set(const struct way *w);
 
 /*
  * Begins a request of a taker's (lookup.h). True: way_is_found() says what came of it; false:

@@ -16,6 +16,7 @@
 
 struct connection {
 	int fd;
+	bool is_shared;
 	size_t key_len;
 	char key[ENDS_MAX];
 };
@@ -82,13 +83,20 @@ void kept_drop(struct kept *k, int fd)
 	free(one);
 }
 
+void kept_share(struct kept *k, int fd, bool is_shared)
+{
+	size_t i = (size_t)fd;
+	if (i < k->fd_count && k->by_fd[i] != NULL)
+		k->by_fd[i]->is_shared = is_shared;
+}
+
 bool kept_is_stale(const struct kept *k, const struct kept_ends *ends)
 {
 	char key[ENDS_MAX];
 	char byte;
 	size_t len = put_key(ends, key);
 	const struct connection *one = map_get(k->by_ends, key, len);
-	if (one == NULL)
+	if (one == NULL || one->is_shared)
 		return false;
 	ssize_t n = recv(one->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
 	return n >= 0 || (errno != EAGAIN && errno != EINTR);

@@ -25,12 +25,18 @@ struct kept_ends {
 /* A connection stands. */
 void kept_put(struct kept *k, int fd, const struct kept_ends *ends);
 
+/*
+ * Whether several requests share it at a time, as in HTTP/2: what comes on it is then always
+ * somebody's. Nothing where it was not put; one that is put is not shared.
+ */
+void kept_share(struct kept *k, int fd, bool is_shared);
+
 /* Its socket is about to be closed; nothing where it was not put. */
 void kept_drop(struct kept *k, int fd);
 
 /*
  * Whether something has come on a connection on which nothing was asked: an answer that nobody
- * wants, its end, a reset. No for one that was not put.
+ * wants, its end, a reset. No for one that was not put, or is shared.
  */
 bool kept_is_stale(const struct kept *k, const struct kept_ends *ends);
 

@@ -43,6 +43,7 @@ struct token {
 	enum state state;
 	char *session;
 	struct webhook_auth *auth;
+	struct proxy_choice proxy;
 	struct reactor_timer *again;
 	struct buf form;   /* the question, while ASKED */
 	struct buf answer; /* what has come of it */
@@ -91,6 +92,7 @@ static void free_token(void *value, void *arg)
 	struct token *k = value;
 	(void)arg;
 	webhook_auth_free(k->auth);
+	proxy_clear(&k->proxy);
 	reactor_timer_free(k->again);
 	wipe(&k->form);
 	wipe(&k->answer);
@@ -118,6 +120,7 @@ static void identify(const struct webhook *w, unsigned char out[DIGEST_SIZE])
 	put_text(&b, slice_of(w->session));
 	webhook_auth_encode(a, &b);
 	put_text(&b, slice_of(a->secret));
+	webhook_options_encode_proxy(w->options, &b);
 	const struct slice all = buf_view(&b);
 	digest_of(&all, 1, out);
 	wipe(&b);
@@ -151,6 +154,8 @@ struct token *tokens_take(struct tokens *t, const struct webhook *w)
 		memcpy(k->key, key, sizeof(key));
 		k->session = mem_copy(w->session, strlen(w->session));
 		k->auth = copy_auth(w->auth);
+		if (w->options != NULL)
+			proxy_copy(&w->options->proxy, &k->proxy);
 		k->again = reactor_timer_new(t->reactor, on_again, k);
 		k->wait_ms = WAIT_MIN_MS;
 		map_put(t->by_key, k->key, sizeof(k->key), k);
@@ -257,6 +262,8 @@ static void ask(struct token *k)
 	if (!k->auth->posts && !k->auth->signs)
 		put_basic(q, k->auth);
 	client_taker(q, slice_of(k->session));
+	if (!proxy_is_default(&k->proxy))
+		client_proxy(q, &k->proxy);
 	client_call(q, "POST", k->auth->token_url, buf_view(&k->form), TIMEOUT_MS, on_data,
 	    on_done, k);
 }

@@ -181,7 +181,7 @@ static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
 void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address)
 {
 	struct sched_tenant *old = ep->sched.tenant;
-	if (address[0] == '\0' || d->conf.through_proxy || tenants_is_at(old, address))
+	if (address[0] == '\0' || tenants_is_at(old, address))
 		return;
 	sched_move(d->sched, &ep->sched, tenants_take_at(d->tenants, old, address));
 	tenants_give_back(d->tenants, old);

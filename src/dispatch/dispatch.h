@@ -46,7 +46,6 @@ struct dispatch_conf {
 	 * Webhooks with an order wait for its end: their timeout and DISPATCH_SETTLE_MS.
 	 */
 	int64_t taken_over_ms;
-	bool through_proxy; /* all addresses are the proxy's, and say nothing of receivers */
 };
 
 struct dispatch;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/gunzip.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "courier/attempt.h"
@@ -332,7 +333,7 @@ static void on_result(void *arg, const struct client_result *r)
 		return;
 	}
 	note_result(d, f->endpoint, r);
-	if (r->address != NULL)
+	if (r->address != NULL && !r->is_proxys) /* which says nothing of the receiver */
 		endpoint_move(d, f->endpoint, r->address);
 	f->result = judge_endpoint(r);
 	f->duration_us = r->duration_us;
@@ -510,12 +511,18 @@ static void start(struct dispatch *d, struct flight *f)
 		a.authorization = w->auth->header;
 	}
 	d->bytes_begun += f->body.len;
-	if (f->body.len > BODY_KEPT_MAX)
+	struct buf packed = BUF_INIT(BODY_KEPT_MAX);
+	if (f->raw == NULL && webhook_options_gzip(w->options, f->body.len) &&
+	    gunzip_pack(buf_view(&f->body), &packed))
+		a.packed = buf_view(&packed);
+	else if (f->body.len > BODY_KEPT_MAX)
 		a.read = read_body;
 	attempt_send(d->conf.client, &a, on_result, f);
 	drop_raw(f);
-	if (a.read != NULL) /* it was there to be signed */
+	if (a.read != NULL || a.packed.len > 0) /* it was there to be signed */
 		buf_fini(&f->body);
+	if (a.packed.len > 0)
+		f->body = packed;
 }
 
 static struct flight *make_flight(struct dispatch *d, struct endpoint *ep,

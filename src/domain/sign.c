@@ -480,13 +480,19 @@ static void label_by_pair(struct labels *l, struct sign_pair *p)
 	buf_fini(&base);
 }
 
+/* What Content-Digest is of: the bytes on the wire. Source: RFC 9530 section 2. */
+static struct slice sent_of(struct slice body, struct slice content)
+{
+	return content.len > 0 ? content : body;
+}
+
 static void sign_rfc9421(const struct sign_message *m, sign_put_fn put, void *arg)
 {
 	char digest[HTTPSIG_DIGEST_SIZE];
 	struct buf target = BUF_INIT(BASE_MAX);
 	if (m->key == NULL && m->pair == NULL)
 		return;
-	httpsig_digest(m->body, digest);
+	httpsig_digest(sent_of(m->body, m->content), digest);
 	httpsig_put_target(m->url, &target);
 	struct labels l = {
 	    .fields = {{SLICE("@method"), m->method.len > 0 ? m->method : SLICE("POST")},
@@ -582,7 +588,7 @@ static struct tally tally_rfc9421(struct sign_key *k, const struct sign_claim *c
 	struct tally t = {0};
 	if (rest.len == 0 || (pairs ? c->public_key == NULL : k == NULL))
 		return t;
-	httpsig_digest(c->body, digest);
+	httpsig_digest(sent_of(c->body, c->content), digest);
 	bool same = slice_eq(c->header(c->request, "Content-Digest"), slice_of(digest));
 	while (rest.len > 0) {
 		if (!httpsig_next(&rest, &in))

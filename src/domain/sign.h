@@ -52,7 +52,8 @@ struct sign_message {
 	struct slice event_id;
 	int64_t timestamp_s; /* of the attempt; X-Webhook-Timestamp */
 	struct slice body;
-	struct slice method; /* empty: POST */
+	struct slice method;  /* empty: POST */
+	struct slice content; /* the body as it is sent, where that is compressed; or empty */
 	struct slice url;
 	struct slice content_type;
 };
@@ -68,6 +69,7 @@ struct sign_claim {
 	struct slice method; /* as sent, here and in the next; empty: what signs them fails */
 	struct slice target; /* @target-uri */
 	struct slice body;
+	struct slice content; /* the same as it came, where that was compressed; or empty */
 	const unsigned char *public_key; /* of Ed25519; NULL: what is signed by one fails */
 	int64_t now_s;                   /* wall */
 	int64_t window_s; /* how far a time that is signed may be off; INT64_MAX: any */

@@ -3,9 +3,9 @@
  * old forms as well.
  *
  *   version 9   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 6   the same without its ownership, which ends the open part
- *   version 5   the same without auth and client certificate, which end the open part and the
- *               secrets
+ *   version 7   the same without its ownership, which ends the open part
+ *   version 6   the same without options, which stand before that, and end the secrets
+ *   version 5   the same without auth and client certificate, which stand before these in both
  *   version 4   the same without key pairs, which stand before these: public keys and an expiry
  *               in the open part, seeds in the secrets
  *   version 3   the same without the key of its ordering, which stands before those
@@ -26,6 +26,7 @@
 
 #define VERSION 9
 #define VERSION_OWNERSHIP 9 /* the first with ownership */
+#define VERSION_OPTIONS 7   /* the first with options */
 #define VERSION_AUTH 6      /* the first with auth and client certificate */
 #define VERSION_PAIRS 5     /* the first with key pairs */
 #define VERSION_ORDER 4     /* the first with the key of its ordering */
@@ -183,6 +184,8 @@ void webhook_drop_secrets(struct webhook *w)
 	webhook_auth_free(w->auth);
 	w->auth = NULL;
 	webhook_set_identity(w, NULL, NULL, 0);
+	webhook_options_free(w->options);
+	w->options = NULL;
 }
 
 void webhook_free(struct webhook *w)
@@ -196,6 +199,7 @@ void webhook_free(struct webhook *w)
 	forget_pair(w->pair);
 	forget_pair(w->previous_pair);
 	webhook_auth_free(w->auth);
+	webhook_options_free(w->options);
 	free(w->client_cert_pem);
 	mem_forget(w->client_key_pem);
 	free(w->ca_pem);
@@ -300,6 +304,7 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_i64(out, w->previous_pair_expires_ms);
 	webhook_auth_encode(w->auth, out);
 	put_i64(out, w->client_cert_expires_ms);
+	webhook_options_encode(w->options, out);
 	ownership_encode(&w->ownership, out);
 }
 
@@ -314,6 +319,7 @@ static void encode_secrets(const struct webhook *w, struct buf *out)
 	put_text(out, w->auth == NULL ? SLICE("") : slice_of(w->auth->secret));
 	put_text(out, slice_of(w->client_cert_pem));
 	put_text(out, slice_of(w->client_key_pem));
+	webhook_options_encode_secret(w->options, out);
 }
 
 /* Makes room for the most that the secrets take: a buffer that grew would leave them behind. */
@@ -321,7 +327,7 @@ static void reserve_secrets(struct buf *b)
 {
 	size_t bytes = 2 * (2 + WEBHOOK_SECRET_MAX) + WEBHOOK_HEADERS_MAX * 2 +
 	    WEBHOOK_HEADERS_BYTES_MAX + 2 + AUTH_SECRET_MAX + 2 + WEBHOOK_CERT_MAX + 2 +
-	    WEBHOOK_KEY_MAX + 2 * (2 + ED25519_SEED_SIZE);
+	    WEBHOOK_KEY_MAX + 2 * (2 + ED25519_SEED_SIZE) + 2 + PROXY_URL_MAX;
 	*b = BUF_INIT(bytes);
 	(void)buf_reserve(b, bytes); /* is the limit */
 }
@@ -518,6 +524,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 		w->auth = webhook_auth_decode(r);
 		w->client_cert_expires_ms = get_i64(r);
 	}
+	if (version >= VERSION_OPTIONS)
+		w->options = webhook_options_decode(r);
 	if (version >= VERSION_OWNERSHIP)
 		ownership_decode(r, &w->ownership);
 	return flags;
@@ -557,6 +565,7 @@ static enum err decode_secrets(struct reader *r, const struct rest *rest)
 	}
 	if (rest->version >= VERSION_AUTH)
 		decode_own_secrets(r, w);
+	webhook_options_decode_secret(r, w->options);
 	return r->failed || r->left != 0 ? ERR_CORRUPT : OK;
 }
 

@@ -21,6 +21,7 @@
 #include "domain/sign.h"
 #include "domain/vault.h"
 #include "domain/webhook_auth.h"
+#include "domain/webhook_options.h"
 
 /*
  * The bit of a webhook's number that says that it is for all sessions: whoever has the number
@@ -41,7 +42,7 @@
 #define WEBHOOK_CERT_MAX 16384          /* the same of its own certificates */
 #define WEBHOOK_KEY_MAX 8192            /* the same of its private key */
 /* bytes: all of the above and a filter at their longest, and room */
-#define WEBHOOK_RECORD_MAX (147456 + FILTER_BYTES_MAX)
+#define WEBHOOK_RECORD_MAX (159744 + FILTER_BYTES_MAX)
 
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
 #define WEBHOOK_DISABLED_BY_FILTER "this version does not take its filter: give it another"
@@ -74,8 +75,9 @@ struct webhook {
 	struct webhook_auth *auth; /* how it shows who it is; NULL: not at all */
 	char *client_cert_pem;     /* the same in TLS: its certificate and others that lead */
 	char *client_key_pem;      /* to an authority, and its key; NULL: it has none */
-	int64_t client_cert_expires_ms; /* wall; the first of these; 0: there is none */
-	struct ownership ownership;     /* whether its endpoint wants what it is sent */
+	int64_t client_cert_expires_ms;  /* wall; the first of these; 0: there is none */
+	struct ownership ownership;      /* whether its endpoint wants what it is sent */
+	struct webhook_options *options; /* NULL: its requests are as all are */
 	struct webhook_header *headers;
 	size_t header_count;
 	char *description;            /* NULL where there is none */
@@ -143,10 +145,9 @@ void webhook_set_enabled(struct webhook *w, const char *reason);
 
 /*
  * Gives it a new secret; the one it had signs as well until `expires_ms`, wall, or not at all
- * where that is 0.
+ * where that is 0. The same of its key pair, which is copied; NULL: it has none.
  */
 void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expires_ms);
-/* The same of its key pair, which is copied; NULL: it has none. */
 void webhook_rotate_pair(struct webhook *w, const struct ed25519_pair *pair,
     int64_t expires_ms);
 

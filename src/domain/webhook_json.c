@@ -507,6 +507,11 @@ static const struct field FIELDS[] = {
     {"tls_verify", apply_tls_verify},
     {"client_cert_pem", apply_client_cert},
     {"client_key_pem", apply_client_key},
+    {"proxy", webhook_json_take_proxy},
+    {"no_proxy", webhook_json_take_no_proxy},
+    {"user_agent", webhook_json_take_agent},
+    {"http_version", webhook_json_take_version},
+    {"content_encoding", webhook_json_take_encoding},
     {"verify", apply_verify},
     {"enabled", apply_enabled},
 };
@@ -540,7 +545,8 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 	    "unknown or read-only field; allowed are url, events, events_strict, filter, "
 	    "payload, secret, private_key, headers, auth, signature, timeout_ms, "
 	    "max_in_flight, ordering, rate_limit, retry, description, ca_pem, tls_verify, "
-	    "client_cert_pem, client_key_pem, verify, enabled");
+	    "client_cert_pem, client_key_pem, proxy, no_proxy, user_agent, http_version, "
+	    "content_encoding, verify, enabled");
 }
 
 /* Makes sure that cJSON is given nothing it would read differently from us. */
@@ -674,6 +680,8 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 		err = webhook_json_check_identity(w, p);
 	if (err == OK)
 		err = check_together(w, p);
+	if (err == OK)
+		err = webhook_json_check_options(w, p);
 	if (err == OK && w->enabled)
 		err = webhook_check_enable(w, p);
 	if (err == OK)
@@ -895,5 +903,6 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	    w->client_key_pem == NULL ? NULL : WEBHOOK_MASK);
 	json_write_time_or_null(json, "client_cert_expires_at", w->client_cert_expires_ms);
 	ownership_write(&w->ownership, json);
+	webhook_json_write_options(w->options, json);
 	json_write_cstr(json, "description", w->description);
 }

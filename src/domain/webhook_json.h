@@ -9,16 +9,20 @@
 #include "domain/problem.h"
 #include "domain/webhook.h"
 
-/* What the configuration says about webhooks. Borrowed. */
+#define WEBHOOK_HTTP2_LIBCURL "8.5" /* the first whose HTTP/2 is good enough */
+
+/* What the configuration and the machine say about webhooks. Borrowed. */
 struct webhook_rules {
 	char *const
 	    *extra_events; /* event names beyond the contract's that may be subscribed to */
 	size_t extra_event_count;
-	uint32_t timeout_ms;  /* of a new webhook that does not name its own */
-	unsigned signature;   /* the same, a set; 0: the first of SIGN_SCHEMES */
-	bool ignores_unknown; /* what no field is called is passed over */
-	bool any_event;       /* names that nobody knows may be subscribed to */
-	bool verifies;        /* endpoints are asked, also where nobody says so */
+	uint32_t timeout_ms;     /* of a new webhook that does not name its own */
+	unsigned signature;      /* the same, a set; 0: the first of SIGN_SCHEMES */
+	bool ignores_unknown;    /* what no field is called is passed over */
+	bool any_event;          /* names that nobody knows may be subscribed to */
+	bool own_proxies;        /* webhooks may choose their proxy */
+	const char *old_libcurl; /* its version, where it lacks HTTP/2; NULL: it has it */
+	bool verifies;           /* endpoints are asked, also where nobody says so */
 };
 
 /* Gives a new webhook what the rules have for one that says nothing. */

@@ -1,6 +1,7 @@
 /*
  * What the parts of webhooks' JSON share: webhook_json.c has the table of fields,
- * webhook_json_auth.c those by which a webhook shows its receiver who it is. For them alone.
+ * webhook_json_auth.c those by which a webhook shows its receiver who it is,
+ * webhook_json_options.c those that say how requests are sent. For them alone.
  */
 #ifndef DOMAIN_WEBHOOK_JSON_INNER_H
 #define DOMAIN_WEBHOOK_JSON_INNER_H
@@ -10,6 +11,7 @@
 #include "domain/webhook.h"
 
 struct cJSON;
+struct webhook_rules;
 
 /* Applies the value of `auth`. ERR_INVALID, and the problem names the member. */
 MUST_CHECK enum err webhook_json_take_auth(struct webhook *w, const struct cJSON *value,
@@ -27,5 +29,28 @@ MUST_CHECK enum err webhook_json_take_pem(char **out, const struct cJSON *value,
  * they can be read, and fit together. Sets when it expires. ERR_INVALID.
  */
 MUST_CHECK enum err webhook_json_check_identity(struct webhook *w, struct problem *p);
+
+/*
+ * Apply the values of `proxy`, `no_proxy`, `user_agent`, `http_version` and `content_encoding`.
+ * ERR_INVALID.
+ */
+MUST_CHECK enum err webhook_json_take_proxy(struct webhook *w, const struct cJSON *value,
+    const struct webhook_rules *rules, struct problem *p);
+MUST_CHECK enum err webhook_json_take_no_proxy(struct webhook *w, const struct cJSON *value,
+    const struct webhook_rules *rules, struct problem *p);
+MUST_CHECK enum err webhook_json_take_agent(struct webhook *w, const struct cJSON *value,
+    const struct webhook_rules *rules, struct problem *p);
+MUST_CHECK enum err webhook_json_take_version(struct webhook *w, const struct cJSON *value,
+    const struct webhook_rules *rules, struct problem *p);
+MUST_CHECK enum err webhook_json_take_encoding(struct webhook *w, const struct cJSON *value,
+    const struct webhook_rules *rules, struct problem *p);
+
+/*
+ * Checks what these say beside the others, and drops them where they say nothing. ERR_INVALID.
+ */
+MUST_CHECK enum err webhook_json_check_options(struct webhook *w, struct problem *p);
+
+/* Writes these members, of NULL too; a proxy's credentials are a mask. */
+void webhook_json_write_options(const struct webhook_options *o, struct json_writer *json);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/base64.h"
 #include "base/mem.h"
+#include "base/percent.h"
 
 #define SECRET_MIN 4 /* bytes: of a shorter one anything might be a part */
 #define WORD_MIN 8   /* the same of a header's word: "Bearer" is none */
@@ -29,6 +30,7 @@ struct words {
 	size_t room;
 	char pairs[4][PAIR_TEXT_SIZE]; /* the private keys, as they may be written */
 	size_t pair_count;
+	char *proxy[2]; /* what a proxy is told, and its password where it was encoded */
 };
 
 static void add(struct words *w, struct slice text, size_t min)
@@ -101,6 +103,25 @@ static void add_each(struct words *words, struct slice rest)
 		add(words, slice_cut(&rest, ' '), WORD_MIN);
 }
 
+/* Adds what a proxy is told of its credentials: in its URL, undone, and as Basic has them. */
+static void add_proxy(struct words *words, const char *url)
+{
+	struct slice written = proxy_credentials(url);
+	char plain[PROXY_URL_MAX];
+	size_t len = 0;
+	if (written.len > 0 && percent_decode(written, sizeof(plain), plain, &len) == OK) {
+		struct slice password = {plain, len};
+		struct slice name = slice_cut(&password, ':');
+		words->proxy[0] = webhook_auth_basic(name, password);
+		words->proxy[1] = mem_copy(password.ptr, password.len);
+		add_each(words, slice_of(words->proxy[0]));
+		add(words, slice_of(words->proxy[1]), SECRET_MIN);
+	}
+	(void)slice_cut(&written, ':');
+	add(words, written, SECRET_MIN);
+	mem_wipe(plain, len);
+}
+
 static void gather(struct words *words, const struct webhook *w, struct slice sent)
 {
 	add(words, slice_of(w->secret), SECRET_MIN);
@@ -114,6 +135,8 @@ static void gather(struct words *words, const struct webhook *w, struct slice se
 		add_each(words, slice_of(w->auth->header));
 		add_each(words, slice_of(w->auth->replaced));
 	}
+	if (w->options != NULL && w->options->proxy.url != NULL)
+		add_proxy(words, w->options->proxy.url);
 	add_each(words, sent);
 	order(words);
 }
@@ -167,6 +190,8 @@ size_t webhook_mask(const struct webhook *w, struct slice sent, struct slice tex
 		text.len -= taken;
 	}
 	mem_wipe(words.pairs, sizeof(words.pairs));
+	mem_forget(words.proxy[0]);
+	mem_forget(words.proxy[1]);
 	free(words.list);
 	return len;
 }

@@ -50,6 +50,7 @@ struct config {
 	struct config_list session_inbound_secrets; /* "session=secret" */
 	char *inbound_secret;                       /* NULL: none */
 	char *proxy;                                /* NULL: none */
+	uint64_t webhook_proxies;                   /* 0 off, 1 on */
 	struct config_list name_servers;            /* none: those of resolv.conf */
 	uint64_t circuit_failures;
 	uint64_t max_per_host;

@@ -49,6 +49,8 @@ struct api_conf server_api_conf(struct server *s)
 		.timeout_ms = (uint32_t)s->config.timeout_ms,
 		.signature = sign_read_set(slice_of(s->config.default_signature)),
 		.ignores_unknown = s->config.unknown_fields == 1,
+		.own_proxies = s->config.webhook_proxies == 1,
+		.old_libcurl = client_lacks_http2(),
 		.verifies = s->config.verify_endpoints == 1},
 	    .inbound = s->inbound,
 	    .origins = server_origins(s),
@@ -90,6 +92,7 @@ struct client_conf server_client_conf(const struct server *s)
 	return (struct client_conf){.policy = &s->config.addresses,
 	    .ca_file = s->config.ca_file,
 	    .proxy = s->config.proxy,
+	    .own_proxies = s->config.webhook_proxies == 1,
 	    .user_agent = "waybill/" WAYBILL_VERSION,
 	    .lookup = {.name_servers = s->config.name_servers.items,
 		.name_server_count = s->config.name_servers.count},
@@ -120,8 +123,7 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 		.circuit_failures = (uint32_t)s->config.circuit_failures,
 		.circuit_open_ms = s->config.circuit_open},
 	    .feed = s->feed,
-	    .taken_over_ms = s->taken_over_ms,
-	    .through_proxy = s->config.proxy != NULL};
+	    .taken_over_ms = s->taken_over_ms};
 }
 
 struct replayer_conf server_replayer_conf(struct server *s)

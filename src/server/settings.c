@@ -12,6 +12,7 @@
 #include "domain/json_walk.h"
 #include "domain/name.h"
 #include "domain/nats_given.h"
+#include "domain/proxy.h"
 #include "domain/source.h"
 #include "domain/url.h"
 #include "domain/webhook.h"
@@ -138,49 +139,6 @@ static bool is_store_item(const char *item)
 	return size != NULL && str_size(slice_of(size), &bytes) == OK;
 }
 
-/* Whether a URL's credentials hold nothing but what RFC 3986 section 3.2.1 lets them. */
-static bool is_userinfo(struct slice s)
-{
-	static const char EXTRA[] = "-._~!$&'()*+,;=:";
-	for (size_t i = 0; i < s.len; i++) {
-		char c = s.ptr[i];
-		bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		    (c >= '0' && c <= '9');
-		bool encoded = c == '%' && i + 2 < s.len && str_hex_digit(s.ptr[i + 1]) > 1 &&
-		    str_hex_digit(s.ptr[i + 2]) >= 0;
-		if (!alnum && !encoded && (c == '\0' || strchr(EXTRA, c) == NULL))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Whether curl can take it for a proxy. One that it cannot it would quote in the error of each
- * delivery, the password in it as well.
- */
-static bool is_proxy(const char *text)
-{
-	const struct slice scheme = SLICE("http://");
-	struct slice url = slice_of(text);
-	struct problem p;
-	if (url.len < scheme.len || strncasecmp(url.ptr, scheme.ptr, scheme.len) != 0)
-		return false;
-	const char *at = strrchr(text, '@');
-	const char *host = at == NULL ? text + scheme.len : at + 1;
-	size_t userinfo = at == NULL ? 0 : (size_t)(at - text) - scheme.len;
-	struct buf plain = BUF_INIT(url.len);
-	buf_printf(&plain, "http://%s", host);
-	/* without a port curl would take 1080, which is no proxy's of HTTP */
-	const char *colon = strrchr(host, ':');
-	size_t digits = colon == NULL ? 0 : strspn(colon + 1, "0123456789");
-	bool has_port = digits > 0 &&
-	    (colon[1 + digits] == '\0' || strcmp(colon + 1 + digits, "/") == 0);
-	bool good = has_port && is_userinfo((struct slice){text + scheme.len, userinfo}) &&
-	    url_check(buf_view(&plain), "proxy", &p) == OK;
-	buf_fini(&plain);
-	return good;
-}
-
 #define AT(field) offsetof(struct config, field)
 
 /* Two lines a setting: what it is, and what it takes. */
@@ -224,7 +182,9 @@ const struct setting SETTINGS[] = {
 	.fixed = true},
     {.name = "proxy", KIND_TEXT, AT(proxy), NULL,
 	"the URL of an HTTP proxy, http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
-	.is_item = is_proxy, .fixed = true},
+	.is_item = proxy_is_url, .fixed = true},
+    {.name = "webhook_proxies", KIND_CHOICE, AT(webhook_proxies), "off",
+	"off or on", .choices = SWITCH, .fixed = true},
     {.name = "name_servers", KIND_LIST, AT(name_servers), NULL,
 	"addresses such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53, "
 	"separated by commas",

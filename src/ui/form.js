@@ -142,7 +142,8 @@ export async function editWebhook(session, w) {
 		return null;
 	asking = true;
 	const can = await get("/capabilities").finally(() => { asking = false; });
-	const is = w ?? {events: ["all"], payload: "envelope", signature: can.default_signature, ordering: "none", headers: {}, tls_verify: true};
+	const is = w ?? {events: ["all"], payload: "envelope", signature: can.default_signature, ordering: "none", headers: {}, tls_verify: true, no_proxy: [],
+		http_version: "1.1", content_encoding: "identity"};
 	const url = text(is.url, {type: "url", inputmode: "url", required: true, placeholder: "https://example.org/hook"});
 	const events = text(is.events.join(", "), {list: "known-events"});
 	const strict = choice("true", [["true", "refused, as typos"], ["false", "taken"]]);
@@ -176,6 +177,11 @@ export async function editWebhook(session, w) {
 	const asked = choice(is.verify ?? "", [["", "as the server is set"], ["get", "by GET"], ["post", "by POST"]]);
 	const pem = h("textarea", {rows: 3, spellcheck: "false", placeholder: "-----BEGIN CERTIFICATE-----"});
 	pem.value = is.ca_pem ?? "";
+	const proxy = text(is.proxy ?? "default", {maxlength: 2048});
+	const noProxy = text(is.no_proxy.join(", "), {placeholder: "none"});
+	const agent = text(is.user_agent, {maxlength: 256, placeholder: "waybill's"});
+	const version = choice(is.http_version, [["1.1", "1.1"], ["2", "2, where the receiver speaks it"]]);
+	const encoding = choice(is.content_encoding, [["identity", "as it is"], ["gzip", "gzip, of over 1 KiB"]]);
 
 	const values = () => ({
 		url: url.value.trim(),
@@ -195,6 +201,11 @@ export async function editWebhook(session, w) {
 		tls_verify: verify.value === "true",
 		ca_pem: pem.value.trim() ? pem.value : null,
 		verify: asked.value || null,
+		proxy: proxy.value.trim() || "default",
+		no_proxy: words(noProxy.value),
+		user_agent: agent.value.trim() || null,
+		http_version: version.value,
+		content_encoding: encoding.value,
 		...(secret.value !== "" && {secret: secret.value}),
 		...(cert.value.trim() && {client_cert_pem: cert.value}),
 		...(certKey.value.trim() && {client_key_pem: certKey.value}),
@@ -237,7 +248,12 @@ export async function editWebhook(session, w) {
 			field("ca_pem", "Authorities, PEM", pem, "In place of the system's, for this receiver."),
 			field("client_cert_pem", "Client certificate, PEM", cert, is.client_cert_expires_at
 				? `Shown to the receiver; expires ${is.client_cert_expires_at}. Change it with its key.` : "Shown to the receiver in TLS."),
-			field("client_key_pem", "Its key, PEM", certKey, "It is never shown again.")),
+			field("client_key_pem", "Its key, PEM", certKey, "It is never shown again."),
+			field("proxy", "Proxy", proxy, "default, none, or http://USER:PASSWORD@HOST:PORT; the password is never shown again."),
+			field("no_proxy", "Hosts without proxy", noProxy, "Separated by commas; a name stands for those below it too."),
+			field("user_agent", "User-Agent", agent, "What requests say they are from."),
+			field("http_version", "HTTP", version, "2 takes an https URL."),
+			field("content_encoding", "Bodies are sent", encoding, "Signed over what the gzip holds.")),
 	], async () => {
 		const fields = changed();
 		if (fields.filter)

@@ -137,6 +137,10 @@ export async function webhook(view) {
 				!w.tls_verify && ["Certificate", badge("failing", "not checked")],
 				w.client_cert_expires_at && ["Own certificate", badge(new Date(w.client_cert_expires_at) - Date.now() < 30 * 86400e3
 					? "failing" : "delivered", "expires " + w.client_cert_expires_at.slice(0, 10))],
+				w.proxy !== "default" && ["Proxy", data([w.proxy, ...w.no_proxy.map((host) => "not " + host)].join(", "))],
+				w.user_agent && ["User-Agent", data(w.user_agent)],
+				w.http_version !== "1.1" && ["HTTP", w.http_version],
+				w.content_encoding !== "identity" && ["Bodies are sent", w.content_encoding],
 				w.auth && ["Shows itself by", data(w.auth.type)],
 				Object.keys(w.headers).length > 0 && ["Headers", brief(Object.keys(w.headers).join(", "), 100)],
 				w.description && ["Description", data(w.description)],

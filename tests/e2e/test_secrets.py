@@ -92,7 +92,7 @@ class Watched:
 def names():
     """The secrets of a test."""
     kinds = ["token", "scoped", "wrong", "inbound", "own", "hook", "rotated", "header", "bad",
-             "password", "bearer", "client", "granted"]
+             "password", "bearer", "client", "granted", "proxied"]
     pairs = {kind: private_key() for kind in ["pair", "rotated pair"]}
     return {**{kind: secret(kind) for kind in kinds}, **pairs}
 
@@ -110,6 +110,7 @@ def watched(make_gateway, names, tmp_path):
             log_level="debug",
             retry_schedule="20ms",
             timeout_ms="300",
+            webhook_proxies="on",
         )
     )
 
@@ -147,6 +148,13 @@ def provoke_bad_requests(gateway, names):
         '{"auth":{"type":"bearer","token":"x","%s":1}}' % bad,
         '{"auth":{"type":"basic","username":"%s:","password":"%s\\n"}}' % (bad, bad),
         '{"key":"%s"}' % bad,
+        '{"proxy":"%s"}' % bad,
+        '{"proxy":"https://me:%s@127.0.0.1:1"}' % bad,
+        '{"proxy":"http://me:%s@@127.0.0.1:1"}' % bad,
+        '{"no_proxy":["%s "]}' % bad,
+        '{"user_agent":"%s\\n"}' % bad,
+        '{"http_version":"%s"}' % bad,
+        '{"content_encoding":"%s"}' % bad,
         "[" + json.dumps(bad) + "]",
     ]
     for body in bodies:
@@ -205,6 +213,17 @@ def provoke_failures(gateway, names, make_receiver):
         basic = base64.b64encode(b"me:" + secret.encode())
         url = make_receiver(status(500, secret.encode() + b" " + basic)).url()
         hooks.append(gateway.register("s2", url, auth=auth))
+    basic = base64.b64encode(b"me:" + names["proxied"].encode())
+    echoing = make_receiver(status(500, names["proxied"].encode() + b" " + basic))
+    own = [  # a proxy that echoes, one that is not there, two that have no such address
+        f"127.0.0.1:{echoing.port}", f"127.0.0.1:{closed_port()}", "no-such-host.invalid:1",
+        "10.0.0.1:1",
+    ]
+    for n, host in enumerate(own):
+        fields_of = {"proxy": f"http://me:{names['proxied']}@{host}"}
+        hooks.append(gateway.register("s2", f"http://proxied-{n}.invalid/", **fields_of))
+        if n > 0:  # that receiver makes no tunnels
+            hooks.append(gateway.register("s2", f"https://proxied-{n}.invalid/", **fields_of))
     client = {"type": "oauth2", "client_id": "me", "client_secret": names["client"]}
     granting = status(200, b'{"access_token":"%s"}' % names["granted"].encode())
     url = make_receiver(status(500, names["granted"].encode())).url()
@@ -266,7 +285,8 @@ def test_secrets_are_nowhere_to_be_seen(watched, names, make_receiver):
     basic = base64.b64encode(b"me:" + names["password"].encode()).decode()
     own_key = "".join(identity["client_key_pem"].split("-----")[2].split())
     own_cert = "".join(identity["client_cert_pem"].split("-----")[2].split())
-    hidden = [("basic", basic), ("own key", own_key[:40]), ("own certificate", own_cert[:40])]
+    proxied = base64.b64encode(b"me:" + names["proxied"].encode()).decode()
+    hidden = [("basic", basic), ("proxied in basic", proxied), ("own key", own_key[:40]), ("own certificate", own_cert[:40])]
     for name, value in [*names.items(), ("key", KEY), *hidden]:
         assert value not in output, name
         assert value not in answers, name

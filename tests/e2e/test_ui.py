@@ -515,6 +515,28 @@ def test_an_endpoint_is_asked_again(make_page, make_receiver):
 
 
 @SLOW
+def test_how_requests_are_sent_is_changed(make_page):
+    page = make_page(webhook_proxies="on")
+    made = page.gateway.register("shop", "http://127.0.0.1:9/", proxy="http://me:s3cret@127.0.0.1:1")
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.wait_text("http://********@127.0.0.1:1", css="main dl")
+    page.click("Change")
+    page.click("More settings")
+    page.type("User-Agent", "partner/2")
+    page.type("Hosts without proxy", "example.org, 10.0.0.1/8")
+    page.js("document.getElementById('f-content_encoding').value = 'gzip'")
+    page.click("Save")
+    page.wait_text("an address or a network", css="dialog .error")
+    page.type("Hosts without proxy", "example.org, 10.0.0.0/8")
+    page.click("Save")
+    page.wait_text("not 10.0.0.0/8", "partner/2", "gzip", css="main dl")
+    kept = page.gateway.webhook("shop", made["id"])
+    assert kept["proxy"] == "http://********@127.0.0.1:1"
+    assert kept["no_proxy"] == ["example.org", "10.0.0.0/8"]
+    assert (kept["user_agent"], kept["content_encoding"]) == ("partner/2", "gzip")
+
+
+@SLOW
 def test_a_filter_is_edited_and_what_is_wrong_with_it_is_said(page):
     made = page.gateway.register("shop", "http://127.0.0.1:9/", filter={"path": "/a", "gt": 1})
     page.gateway.register("shop", "http://127.0.0.1:9/other")

@@ -23,7 +23,8 @@ static char extra_event[] = "our.own_event";
 static char *const EXTRA_EVENTS[] = {extra_event};
 static const struct webhook_rules RULES = {.extra_events = EXTRA_EVENTS,
     .extra_event_count = 1,
-    .timeout_ms = 7000};
+    .timeout_ms = 7000,
+    .own_proxies = true};
 
 static void check_json(struct slice text)
 {

@@ -25,4 +25,15 @@ void client_call(struct client_request *q, const char *method, const char *url,
 	log_panic("nobody expects a %s to %s", method, url);
 }
 
+void client_proxy(struct client_request *q, const struct proxy_choice *choice)
+{
+	(void)q;
+	(void)choice;
+}
+
+void client_http2(struct client_request *q)
+{
+	(void)q;
+}
+
 #endif

@@ -485,6 +485,164 @@ static void test_receivers_fault(void **state)
 	assert_int_equal(f->result.shortage, SHORT_OF_NOTHING);
 }
 
+/* Has the client made anew, with a setting's proxy and a policy, each perhaps none. */
+static void remake(struct fixture *f, const char *proxy, const struct address_policy *policy,
+    bool own_proxies)
+{
+	client_free(f->client);
+	f->client = client_new(f->reactor,
+	    &(struct client_conf){.user_agent = "test",
+		.connections = 8,
+		.proxy = proxy,
+		.policy = policy,
+		.own_proxies = own_proxies});
+}
+
+/* Sends a request to `url`; the proxy, if any, is the fixture's receiver. */
+static void send_by(struct fixture *f, const struct proxy_choice *choice, const char *url)
+{
+	struct client_request *q = client_open(f->client);
+	(void)snprintf(f->url, sizeof(f->url), "%s", url);
+	if (choice != NULL)
+		client_proxy(q, choice);
+	if (f->connection >= 0)
+		close_connection(f);
+	send_request(f, q, "HTTP/1.1 200 OK\r\n" NO_BODY);
+}
+
+static bool was_asked(const struct fixture *f, const char *line)
+{
+	return strstr(f->request, line) != NULL;
+}
+
+/* One handle, one way after the other: none leaves anything to the next. */
+static void test_ways(void **state)
+{
+	struct fixture *f = *state;
+	char own[64];
+	char set[64];
+	char direct[64];
+	char host[] = "127.0.0.0/8";
+	char *hosts[] = {host};
+	const struct address_policy none = {0};
+	struct cidr loopback;
+	assert_int_equal(cidr_parse(SLICE("127.0.0.0/8"), &loopback), OK);
+	const struct address_policy all = {&loopback, 1};
+	(void)snprintf(own, sizeof(own), "http://own:pw@127.0.0.1:%u", f->port);
+	(void)snprintf(set, sizeof(set), "http://set:pw@127.0.0.1:%u", f->port);
+	(void)snprintf(direct, sizeof(direct), "http://127.0.0.1:%u/", f->port);
+	const struct proxy_choice by_own = {.kind = PROXY_OWN, .url = own};
+	const struct proxy_choice by_none = {.kind = PROXY_NONE};
+	const struct proxy_choice excepted = {PROXY_OWN, own, hosts, 1};
+	remake(f, set, &all, true);
+	for (int round = 0; round < 2; round++) {
+		send_by(f, &by_own, "http://receiver.invalid/a");
+		assert_int_equal(f->result.status, 200);
+		assert_true(was_asked(f, "POST http://receiver.invalid/a HTTP/1.1\r\n"));
+		assert_true(was_asked(f, "Proxy-Authorization: Basic b3duOnB3\r\n"));
+		assert_false(f->result.is_proxys);
+		send_by(f, NULL, "http://receiver.invalid/b");
+		assert_true(was_asked(f, "POST http://receiver.invalid/b HTTP/1.1\r\n"));
+		assert_true(was_asked(f, "Proxy-Authorization: Basic c2V0OnB3\r\n"));
+		assert_true(f->result.is_proxys);
+		send_by(f, &excepted, direct);
+		assert_true(was_asked(f, "POST / HTTP/1.1\r\n"));
+		assert_false(was_asked(f, "Proxy-"));
+		send_by(f, &excepted, "http://receiver.invalid/c");
+		assert_true(was_asked(f, "POST http://receiver.invalid/c HTTP/1.1\r\n"));
+		send_by(f, &by_none, direct);
+		assert_true(was_asked(f, "POST / HTTP/1.1\r\n"));
+		assert_false(was_asked(f, "Proxy-"));
+	}
+	/* the policy is for the proxy's address, but for that of the configuration */
+	remake(f, set, &none, true);
+	send_by(f, &by_own, "http://192.0.2.1/");
+	assert_string_equal(f->error,
+	    "address refused: loopback addresses are not allowed (allow_cidr)");
+	send_by(f, &by_none, direct);
+	assert_string_equal(f->error,
+	    "address refused: loopback addresses are not allowed (allow_cidr)");
+	send_by(f, NULL, "http://192.0.2.1/");
+	assert_int_equal(f->result.status, 200);
+}
+
+/* Where webhooks may not choose, what was chosen before is not another way: it fails. */
+static void test_ways_that_are_refused(void **state)
+{
+	static const char REFUSED[] =
+	    "the webhook's choice of a proxy is refused (webhook_proxies)";
+	struct fixture *f = *state;
+	char own[64];
+	char direct[64];
+	char host[] = "127.0.0.1";
+	char *hosts[] = {host};
+	(void)snprintf(own, sizeof(own), "http://127.0.0.1:%u", f->port);
+	(void)snprintf(direct, sizeof(direct), "http://127.0.0.1:%u/", f->port);
+	const struct proxy_choice by_own = {.kind = PROXY_OWN, .url = own};
+	const struct proxy_choice by_none = {.kind = PROXY_NONE};
+	const struct proxy_choice excepted = {PROXY_SETTING, NULL, hosts, 1};
+	const struct proxy_choice own_excepted = {PROXY_OWN, own, hosts, 1};
+	remake(f, NULL, NULL, false);
+	send_by(f, &by_own, direct);
+	assert_string_equal(f->error, REFUSED);
+	assert_int_equal(f->result.shortage, SHORT_OF_NOTHING);
+	send_by(f, &own_excepted, direct);
+	assert_string_equal(f->error, REFUSED);
+	send_by(f, &by_none, direct); /* there is none */
+	assert_string_equal(f->error, "");
+	remake(f, own, NULL, false);
+	send_by(f, &by_none, direct);
+	assert_string_equal(f->error, REFUSED);
+	send_by(f, &excepted, direct);
+	assert_string_equal(f->error, REFUSED);
+	send_by(f, &excepted, "http://192.0.2.1/"); /* goes through it, as all do */
+	assert_string_equal(f->error, "");
+}
+
+/* In plain text a connection through a proxy of its own is for one request. */
+static void test_own_proxy_is_connected_to_each_time(void **state)
+{
+	struct fixture *f = *state;
+	char own[64];
+	(void)snprintf(own, sizeof(own), "http://127.0.0.1:%u", f->port);
+	const struct proxy_choice by_own = {.kind = PROXY_OWN, .url = own};
+	remake(f, own, NULL, true);
+	send_by(f, NULL, "http://receiver.invalid/");
+	int kept = f->connection;
+	f->connection = -1;
+	send_by(f, &by_own, "http://receiver.invalid/");
+	assert_int_equal(f->connections, 2);
+	assert_true(is_open(kept));
+	assert_false(is_open(f->connection));
+	assert_int_equal(close(kept), 0);
+}
+
+static void test_http2_by_version(void **state)
+{
+	(void)state;
+	assert_false(client_trusts_http2(0x075801, true)); /* 7.88.1 */
+	assert_false(client_trusts_http2(0x080401, true));
+	assert_true(client_trusts_http2(0x080500, true));
+	assert_true(client_trusts_http2(0x080e01, true)); /* 8.14.1 */
+	assert_true(client_trusts_http2(0x090000, true));
+	assert_false(client_trusts_http2(0x080e01, false));
+}
+
+/* Asked for in plain text, or of a libcurl that lacks it, it is 1.1 on the wire. */
+static void test_http2_is_1_1_without_tls(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 2; i++) {
+		struct client_request *q = client_open(f->client);
+		client_http2(q);
+		send_request(f, q, "HTTP/1.1 200 OK\r\n" NO_BODY);
+		assert_int_equal(f->result.status, 200);
+		assert_true(was_asked(f, "POST /hook?a=1 HTTP/1.1\r\n"));
+		assert_false(was_asked(f, "Upgrade"));
+	}
+	assert_int_equal(f->connections, 1);
+}
+
 #define CLIENT_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -499,6 +657,11 @@ int main(void)
 	    CLIENT_TEST(test_idle_connection_makes_place),
 	    CLIENT_TEST(test_no_descriptor),
 	    CLIENT_TEST(test_receivers_fault),
+	    CLIENT_TEST(test_ways),
+	    CLIENT_TEST(test_ways_that_are_refused),
+	    CLIENT_TEST(test_own_proxy_is_connected_to_each_time),
+	    cmocka_unit_test(test_http2_by_version),
+	    CLIENT_TEST(test_http2_is_1_1_without_tls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

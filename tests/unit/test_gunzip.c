@@ -96,6 +96,42 @@ static void test_empty_blocks(void **state)
 	}
 }
 
+/* What was packed comes back; nothing is packed that would be longer, or has no room. */
+static void test_pack(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t len, limit;
+		bool repeats, fits;
+	} ROWS[] = {{0, 100, true, false}, {1, 100, true, false}, {20, 100, false, false},
+	    {100, 100, true, true}, {100, 20, true, false}, {1u << 20, 1u << 20, true, true},
+	    {1u << 20, 1000, true, false}, {65536, 1u << 20, false, false}};
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct buf text = BUF_INIT(1u << 20);
+		struct buf packed = BUF_INIT(ROWS[i].limit);
+		struct buf out = BUF_INIT(1u << 20);
+		uint32_t n = 1;
+		while (text.len < ROWS[i].len) {
+			n = n * 1664525 + 1013904223;
+			buf_putc(&text, ROWS[i].repeats ? 'x' : (char)(n >> 24));
+		}
+		if (gunzip_pack(buf_view(&text), &packed) != ROWS[i].fits)
+			fail_msg("row %zu", i);
+		if (ROWS[i].fits) {
+			assert_true(packed.len < text.len);
+			assert_true(packed.cap <= 2 * packed.len + 100);
+			assert_int_equal(gunzip(buf_view(&packed), &out), OK);
+			assert_true(slice_eq(buf_view(&out), buf_view(&text)));
+		} else {
+			assert_int_equal(packed.len, 0);
+			assert_false(packed.failed);
+		}
+		buf_fini(&text);
+		buf_fini(&packed);
+		buf_fini(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,6 +139,7 @@ int main(void)
 	    cmocka_unit_test(test_damage),
 	    cmocka_unit_test(test_limit),
 	    cmocka_unit_test(test_empty_blocks),
+	    cmocka_unit_test(test_pack),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

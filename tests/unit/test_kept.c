@@ -136,6 +136,21 @@ static void test_numbers_come_again(void **state)
 	assert_true(kept_is_stale(f->kept, &other));
 }
 
+/* What comes on a connection that is shared is for one of those who share it. */
+static void test_it_is_shared(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(write(f->theirs, "x", 1), 1);
+	kept_share(f->kept, f->ours, true);
+	assert_false(kept_is_stale(f->kept, &f->ends));
+	kept_share(f->kept, f->ours, false);
+	assert_true(kept_is_stale(f->kept, &f->ends));
+	kept_share(f->kept, f->ours, true);
+	kept_put(f->kept, f->ours, &f->ends); /* another one of that number */
+	assert_true(kept_is_stale(f->kept, &f->ends));
+	kept_share(f->kept, 100000, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,6 +160,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_it_was_reset, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_others_are_not_known, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_numbers_come_again, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_it_is_shared, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -701,6 +701,33 @@ static void test_what_is_beside_has_to_be_right_where_it_is(void **state)
 	sign_key_free(old);
 }
 
+/* Of a body that is sent compressed: its digest is of what is sent, all codes of what it is. */
+static void test_compressed_bodies(void **state)
+{
+	(void)state;
+	static const unsigned SCHEMES[] = {SIGNATURE_V1, SIGNATURE_V2,
+	    SIGNATURE_V2 | SIGNATURE_RFC9421};
+	struct sign_key *k = sign_key_new(SLICE("s3cret"));
+	for (size_t i = 0; i < sizeof(SCHEMES) / sizeof(SCHEMES[0]); i++) {
+		struct sign_message m = message_of(k, NULL);
+		const struct request plain = signed_request(SCHEMES[i], &m);
+		m.content = SLICE("compressed");
+		const struct request q = signed_request(SCHEMES[i], &m);
+		struct sign_claim claim = claim_of(&q);
+		claim.content = SLICE("compressed");
+		assert_true(sign_verify_all(k, &claim));
+		assert_true(slice_eq(header(&q, "X-Webhook-Signature"),
+		    header(&plain, "X-Webhook-Signature")));
+		claim.content = SLICE("other");
+		assert_int_equal(sign_verify_all(k, &claim),
+		    (SCHEMES[i] & SIGNATURE_RFC9421) == 0);
+		claim.content = SLICE("compressed");
+		claim.body = SLICE("{} ");
+		assert_false(sign_verify_all(k, &claim));
+	}
+	sign_key_free(k);
+}
+
 static void test_unknown_versions_are_the_first(void **state)
 {
 	(void)state;
@@ -782,6 +809,7 @@ int main(void)
 	    cmocka_unit_test(test_keys_as_text),
 	    cmocka_unit_test(test_case_of_hex),
 	    cmocka_unit_test(test_what_is_beside_has_to_be_right_where_it_is),
+	    cmocka_unit_test(test_compressed_bodies),
 	    cmocka_unit_test(test_unknown_versions_are_the_first),
 	    cmocka_unit_test(test_times_count_as_they_are_written),
 	};

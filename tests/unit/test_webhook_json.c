@@ -26,7 +26,8 @@ static char extra_event[] = "our.own_event";
 static char *const EXTRA_EVENTS[] = {extra_event};
 static const struct webhook_rules RULES = {.extra_events = EXTRA_EVENTS,
     .extra_event_count = 1,
-    .timeout_ms = 7000};
+    .timeout_ms = 7000,
+    .own_proxies = true};
 
 static const struct dispatch_status CLOSED = {.circuit = "closed"};
 static const struct trend_last NONE = {0};
@@ -57,6 +58,10 @@ static char *show(const struct webhook *w)
 #define SHOWN_NO_CERT                                                                          \
 	"\"client_cert_pem\":null,\"client_key_pem\":null,\"client_cert_expires_at\":null,"    \
 	"\"verify\":null,\"ownership\":null,"
+
+#define SHOWN_NO_OPTIONS                                                                       \
+	"\"proxy\":\"default\",\"no_proxy\":[],\"user_agent\":null,\"http_version\":\"1.1\","  \
+	"\"content_encoding\":\"identity\","
 
 #define SHOWN_AUTH "\"auth\":{\"type\":\"basic\",\"username\":\"me\",\"password\":\"********\"}"
 
@@ -103,7 +108,8 @@ static void test_write(void **state)
 	    "\"timeout_ms\":9000,\"max_in_flight\":3,"
 	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],"
-	    "\"ca_pem\":\"" CERTIFICATE "\",\"tls_verify\":false," SHOWN_NO_CERT
+	    "\"ca_pem\":\"" CERTIFICATE
+	    "\",\"tls_verify\":false," SHOWN_NO_CERT SHOWN_NO_OPTIONS
 	    "\"description\":\"of \\\"mine\\\"\"," SHOWN_CLOSED("\"s\"",
 		"off") "\"created_at\":\"2026-01-01T00:00:00.000Z\","
 		       "\"updated_at\":\"2026-01-01T00:00:00.001Z\"}");
@@ -152,7 +158,7 @@ static void test_write_defaults(void **state)
 	    "\"previous_key_expires_at\":null,"
 	    "\"timeout_ms\":5000,\"max_in_flight\":16,"
 	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,"
-	    "\"ca_pem\":null,\"tls_verify\":true," SHOWN_NO_CERT
+	    "\"ca_pem\":null,\"tls_verify\":true," SHOWN_NO_CERT SHOWN_NO_OPTIONS
 	    "\"description\":null," SHOWN_CLOSED("null",
 		"ok") "\"created_at\":null,\"updated_at\":null}");
 	free(text);
@@ -260,6 +266,21 @@ static void test_change(void **state)
 		"\"client_id\":\"c:\","
 		"\"client_secret\":\"********\",\"scope\":null,\"audience\":null,"
 		"\"style\":\"basic\"}"},
+	    {"{\"proxy\":\"none\"}", "\"default\"", "\"none\""},
+	    {"{\"proxy\":\"http://p:1\",\"proxy\":null}", "\"default\"", "\"default\""},
+	    {"{\"proxy\":\"http://proxy.example:3128\"}", "\"default\"",
+		"\"http://proxy.example:3128\""},
+	    {"{\"proxy\":\"http://me:pass%40@[::1]:3128\"}", "\"default\"",
+		"\"http://********@[::1]:3128\""},
+	    {"{\"no_proxy\":[\"a.example\",\"10.0.0.0/8\"]}", "\"no_proxy\":[]",
+		"\"no_proxy\":[\"a.example\",\"10.0.0.0/8\"]"},
+	    {"{\"no_proxy\":null}", "{", "{"},
+	    {"{\"user_agent\":\"own agent/1.0 (x)\"}", "\"user_agent\":null",
+		"\"user_agent\":\"own agent/1.0 (x)\""},
+	    {"{\"http_version\":\"2\"}", "\"http_version\":\"1.1\"", "\"http_version\":\"2\""},
+	    {"{\"http_version\":\"2\",\"http_version\":null}", "{", "{"},
+	    {"{\"content_encoding\":\"gzip\"}", "\"identity\"", "\"gzip\""},
+	    {"{\"content_encoding\":\"identity\"}", "{", "{"},
 	    {"{\"enabled\":false}", "{", "{"},
 	    {"{\"enabled\":true}",
 		"\"enabled\":false,\"disabled_reason\":\"disabled by request\"",

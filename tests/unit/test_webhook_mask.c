@@ -74,6 +74,21 @@ static void test_words_that_were_sent(void **state)
 	webhook_free(w);
 }
 
+/* A proxy's credentials, as they are written, undone, and as it is told them. */
+static void test_proxy(void **state)
+{
+	struct webhook *w = make(NULL, NULL, NULL);
+	(void)state;
+	webhook_options_of(&w->options)->proxy.kind = PROXY_OWN;
+	webhook_set(&w->options->proxy.url, "http://me:pa%20ss@proxy.example:3128");
+	check(w, "me:pa%20ss", 100, "me:********");
+	check(w, "me pa ss proxy", 100, "me ******** proxy");
+	check(w, "Basic bWU6cGEgc3M=", 100, "Basic ********");
+	webhook_set(&w->options->proxy.url, "http://proxy.example:3128");
+	check(w, "proxy.example", 100, "proxy.example");
+	webhook_free(w);
+}
+
 /* A private key in either form, as a receiver might write what it was given by mistake. */
 static void test_private_keys(void **state)
 {
@@ -180,6 +195,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_nothing_to_mask),
 	    cmocka_unit_test(test_secrets),
+	    cmocka_unit_test(test_proxy),
 	    cmocka_unit_test(test_private_keys),
 	    cmocka_unit_test(test_words_of_headers),
 	    cmocka_unit_test(test_words_that_were_sent),

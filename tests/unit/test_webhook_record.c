@@ -58,6 +58,30 @@ static struct webhook_auth *longest_auth(void)
 	return a;
 }
 
+/* A text of `len` bytes that ends in `end`. */
+static char *repeat_before(size_t len, const char *end)
+{
+	char *text = repeat('x', len);
+	memcpy(text + len - strlen(end), end, strlen(end));
+	return text;
+}
+
+static struct webhook_options *longest_options(void)
+{
+	struct webhook_options *o = mem_new(sizeof(*o));
+	struct proxy_choice *proxy = &o->proxy;
+	proxy->kind = PROXY_OWN;
+	proxy->url = repeat_before(PROXY_URL_MAX, "@192.0.2.1:65535");
+	memcpy(proxy->url, "http://u:", 9);
+	proxy->exceptions = mem_array(PROXY_EXCEPTIONS_MAX, sizeof(char *));
+	while (proxy->exception_count < PROXY_EXCEPTIONS_MAX)
+		proxy->exceptions[proxy->exception_count++] = repeat('h', PROXY_EXCEPTION_MAX);
+	o->user_agent = repeat('a', OPTIONS_AGENT_MAX);
+	o->http2 = true;
+	o->gzip = true;
+	return o;
+}
+
 /* A pair and one before it, of bytes that are `fill`. */
 static void add_pairs(struct webhook *w, int fill)
 {
@@ -107,6 +131,7 @@ static struct webhook *largest_webhook(void)
 	    .state = OWNERSHIP_FAILED,
 	    .since_ms = INT64_MAX,
 	    .error = repeat('o', OWNERSHIP_ERROR_MAX - 1)};
+	w->options = longest_options();
 	add_pairs(w, 0xff);
 	return w;
 }
@@ -153,6 +178,21 @@ static void compare_auth(const struct webhook_auth *got, const struct webhook_au
 	assert_text(got->header, a->header);
 }
 
+static void compare_options(const struct webhook_options *got, const struct webhook_options *o)
+{
+	assert_int_equal(got == NULL, o == NULL);
+	if (o == NULL || got == NULL)
+		return;
+	assert_int_equal(got->proxy.kind, o->proxy.kind);
+	assert_text(got->proxy.url, o->proxy.url);
+	assert_int_equal(got->proxy.exception_count, o->proxy.exception_count);
+	for (size_t i = 0; i < o->proxy.exception_count; i++)
+		assert_string_equal(got->proxy.exceptions[i], o->proxy.exceptions[i]);
+	assert_text(got->user_agent, o->user_agent);
+	assert_int_equal(got->http2, o->http2);
+	assert_int_equal(got->gzip, o->gzip);
+}
+
 static void compare_pairs(const struct ed25519_pair *a, const struct ed25519_pair *b)
 {
 	assert_int_equal(a == NULL, b == NULL);
@@ -190,6 +230,7 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	assert_true(got->unordered == w->unordered);
 	assert_true(lane_key_same(got->key, w->key));
 	compare_auth(got->auth, w->auth);
+	compare_options(got->options, w->options);
 	assert_text(got->client_cert_pem, w->client_cert_pem);
 	assert_text(got->client_key_pem, w->client_key_pem);
 	assert_true(got->client_cert_expires_ms == w->client_cert_expires_ms);
@@ -327,8 +368,9 @@ static void test_webhook_of_version_1(void **state)
 #define BEHIND (OLD_BEHIND + PAIR_SECRETS + OWN_SECRETS)
 #define PAIR_BYTES (2 + 2 + 8)          /* of a record without key pairs */
 #define OWN_BYTES (1 + 8)               /* without auth and client certificate */
+#define OPTION_BYTES 1                  /* without options */
 #define OWNERSHIP_BYTES (1 + 1 + 8 + 2) /* whose endpoint is not asked */
-#define END_BYTES (PAIR_BYTES + OWN_BYTES + OWNERSHIP_BYTES)
+#define END_BYTES (PAIR_BYTES + OWN_BYTES + OPTION_BYTES + OWNERSHIP_BYTES)
 #define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
 #define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
 
@@ -404,13 +446,14 @@ static void test_bad_auth_is_damage(void **state)
 		struct slice rest = slice_of(ROWS[i].open);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWNERSHIP_BYTES + OWN_BYTES;
+		b.len -= BEHIND + OWNERSHIP_BYTES + OPTION_BYTES + OWN_BYTES;
 		put_u8(&b, (uint8_t)slice_cut(&rest, '|').ptr[0]);
 		put_u8(&b, (uint8_t)(slice_cut(&rest, '|').ptr[0] - '0'));
 		for (unsigned n = count_bars(ROWS[i].open); n > 1; n--)
 			put_text(&b, slice_cut(&rest, '|'));
-		buf_append(&b, (char[8 + OWNERSHIP_BYTES + BEHIND]){0},
-		    8 + OWNERSHIP_BYTES + BEHIND);
+		const size_t behind = OPTION_BYTES + OWNERSHIP_BYTES + BEHIND;
+		buf_append(&b, (char[8 + OPTION_BYTES + OWNERSHIP_BYTES + BEHIND]){0},
+		    8 + behind);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -423,13 +466,13 @@ static void test_bad_auth_is_damage(void **state)
 static void test_webhook_of_version_5(void **state)
 {
 	(void)state;
-	check_older(5, OWN_BYTES + OWNERSHIP_BYTES);
+	check_older(5, OWN_BYTES + OPTION_BYTES + OWNERSHIP_BYTES);
 }
 
 static void test_webhook_of_version_6(void **state)
 {
 	(void)state;
-	check_older(6, OWNERSHIP_BYTES);
+	check_older(6, OPTION_BYTES + OWNERSHIP_BYTES);
 }
 
 /* There is one form of each ownership: what is asked has a state and its time. */
@@ -458,6 +501,56 @@ static void test_bad_ownership_is_damage(void **state)
 		put_i64(&b, ROWS[i].since_ms);
 		put_text(&b, slice_of(ROWS[i].error));
 		buf_append(&b, (char[BEHIND]){0}, BEHIND);
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
+			fail_msg("row %zu", i);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
+}
+
+static void test_webhook_of_version_7(void **state)
+{
+	(void)state;
+	check_older(7, OWNERSHIP_BYTES);
+}
+
+/* Options that there are not, that contradict each other, or that could not be sent. */
+static void test_bad_options_are_damage(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned parts;
+		const char
+		    *texts; /* behind it, each up to a bar; of exceptions the first is two */
+		const char *url; /* among the secrets */
+		enum err err;
+	} ROWS[] = {{0x01, "", "", OK}, {0x10, "", "", OK}, {0x20, "", "", OK},
+	    {0x02, "", "http://p:1", OK}, {0x02, "", "http://a:b@p:1", OK},
+	    {0x04, "a.b|10.0.0.0/8|", "", OK}, {0x08, "agent/1|", "", OK},
+	    {0x3e, "a|b|agent|", "http://p:1", OK}, {0x03, "", "http://p:1", ERR_CORRUPT},
+	    {0x40, "", "", ERR_CORRUPT}, {0x80, "", "", ERR_CORRUPT},
+	    {0x02, "", "", ERR_CORRUPT}, {0x02, "", "http://p", ERR_CORRUPT},
+	    {0x02, "", "https://p:1", ERR_CORRUPT}, {0x00, "", "http://p:1", ERR_CORRUPT},
+	    {0x04, "a b|c|", "", ERR_CORRUPT}, {0x04, "|c|", "", ERR_CORRUPT},
+	    {0x08, "|", "", ERR_CORRUPT}, {0x08, "a\r\nb: c|", "", ERR_CORRUPT}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct slice rest = slice_of(ROWS[i].texts);
+		struct vault_id key;
+		webhook_encode(w, NULL, NULL, &b);
+		b.len -= BEHIND + OWNERSHIP_BYTES + OPTION_BYTES;
+		put_u8(&b, (uint8_t)ROWS[i].parts);
+		if ((ROWS[i].parts & 0x04) != 0)
+			put_u16(&b, 2);
+		while (rest.len > 0)
+			put_text(&b, slice_cut(&rest, '|'));
+		buf_append(&b, (char[OWNERSHIP_BYTES + BEHIND]){0}, OWNERSHIP_BYTES + BEHIND);
+		if (ROWS[i].url[0] != '\0' || ROWS[i].parts == 0x02)
+			put_cstr(&b, ROWS[i].url);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -507,8 +600,8 @@ static void test_half_a_pair_is_damage(void **state)
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + END_BYTES;
 		put_text(&b, (struct slice){BYTES, ROWS[i].public_bytes});
-		buf_append(&b, (char[10 + OWN_BYTES + OWNERSHIP_BYTES]){0},
-		    10 + OWN_BYTES + OWNERSHIP_BYTES);
+		buf_append(&b, (char[10 + OWN_BYTES + OPTION_BYTES + OWNERSHIP_BYTES]){0},
+		    10 + OWN_BYTES + OPTION_BYTES + OWNERSHIP_BYTES);
 		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, VAULT_ID_SIZE + 4);
 		put_text(&b, (struct slice){BYTES, ROWS[i].seed_bytes});
 		put_text(&b, SLICE(""));
@@ -650,7 +743,8 @@ static bool holds(const struct buf *b, const char *bytes)
 static void test_secrets_are_encrypted(void **state)
 {
 	(void)state;
-	static const char *const SECRETS[] = {"SECRET-one", "SECRET-two", "SECRET-three"};
+	static const char *const SECRETS[] = {"SECRET-one", "SECRET-two", "SECRET-three",
+	    "http://u:SECRET-four@p:1"};
 	struct vault *vault = vault_of('a');
 	struct vault *other = vault_of('b');
 	struct vault_id current = vault_current(vault);
@@ -660,6 +754,8 @@ static void test_secrets_are_encrypted(void **state)
 	webhook_set(&w->secret, SECRETS[0]);
 	webhook_rotate_secret(w, SECRETS[1], 5);
 	add_header(w, repeat('N', 3), mem_copy(SECRETS[2], strlen(SECRETS[2])));
+	webhook_options_of(&w->options)->proxy.kind = PROXY_OWN;
+	webhook_set(&w->options->proxy.url, SECRETS[3]);
 	struct buf open = BUF_INIT(10000);
 	struct buf encrypted = BUF_INIT(10000);
 	webhook_encode(w, NULL, NULL, &open);
@@ -752,7 +848,9 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_4),
 	    cmocka_unit_test(test_webhook_of_version_5),
 	    cmocka_unit_test(test_webhook_of_version_6),
+	    cmocka_unit_test(test_bad_options_are_damage),
 	    cmocka_unit_test(test_bad_ownership_is_damage),
+	    cmocka_unit_test(test_webhook_of_version_7),
 	    cmocka_unit_test(test_bad_auth_is_damage),
 	    cmocka_unit_test(test_sets_are_of_version_5),
 	    cmocka_unit_test(test_half_a_pair_is_damage),
