@@ -80,7 +80,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		    .event_id = slice_of(event_id),
 		    .timestamp_s = now_s,
 		    .body = a->body,
-		    .url = slice_of(a->webhook->url),
+		    .url = slice_of(a->url),
 		    .content_type = slice_of(PAYLOAD_TYPES[a->webhook->payload])};
 		sign_put_headers(&m, put_header, q);
 	}
@@ -96,5 +96,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	if (a->webhook->client_cert_pem != NULL)
 		client_identity(q, a->webhook->client_cert_pem, a->webhook->client_key_pem);
 	const struct client_body body = {.text = a->body, .read = a->read};
-	client_send(q, a->webhook->url, &body, a->webhook->timeout_ms, done, arg);
+	if (a->webhook->success != NULL)
+		client_look(q, success_reads(a->webhook->success));
+	client_send(q, a->url, &body, a->webhook->timeout_ms, done, arg);
 }

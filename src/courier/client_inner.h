@@ -67,6 +67,10 @@ struct client_request {
 	bool has_identity;   /* the same */
 	bool has_own_method; /* the same */
 	CURLcode code;
+	bool looks;    /* for what a failure asks, whatever the status */
+	bool has_wish; /* a head has webhook-delivery */
+	bool keeps;    /* all of the body, in `whole` */
+	struct buf whole;
 	size_t answer_len;
 	char answer[CLIENT_ANSWER_KEPT];
 	char error[CURL_ERROR_SIZE];

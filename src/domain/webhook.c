@@ -2,7 +2,8 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 6   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 8   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 6   the same without fallback_url and success, which end the open part
  *   version 5   the same without auth and client certificate, which end the open part and the
  *               secrets
  *   version 4   the same without key pairs, which stand before these: public keys and an expiry
@@ -23,7 +24,8 @@
 #include "domain/json.h"
 #include "domain/name.h"
 
-#define VERSION 6
+#define VERSION 8
+#define VERSION_ANSWER 8 /* the first with fallback_url and success */
 #define VERSION_AUTH 6   /* the first with auth and client certificate */
 #define VERSION_PAIRS 5  /* the first with key pairs */
 #define VERSION_ORDER 4  /* the first with the key of its ordering */
@@ -199,6 +201,8 @@ void webhook_free(struct webhook *w)
 	free(w->ca_pem);
 	free(w->session);
 	free(w->url);
+	free(w->fallback_url);
+	success_free(w->success);
 	free(w->description);
 	free(w->disabled_reason);
 	free(w->retry);
@@ -297,6 +301,8 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_i64(out, w->previous_pair_expires_ms);
 	webhook_auth_encode(w->auth, out);
 	put_i64(out, w->client_cert_expires_ms);
+	put_text(out, slice_of(w->fallback_url));
+	put_text(out, w->success == NULL ? SLICE("") : success_json(w->success));
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -402,7 +408,7 @@ static void decode_lists(struct reader *r, struct webhook *w, uint8_t version)
 static bool is_canonical(struct slice json)
 {
 	struct json_reader r;
-	struct buf out = BUF_INIT(FILTER_BYTES_MAX);
+	struct buf out = BUF_INIT(SUCCESS_BYTES_MAX); /* the longest of such texts */
 	json_init(&r, json);
 	bool good = json_read_value(&r, &out) == OK && json_read_end(&r) == OK &&
 	    slice_eq(buf_view(&out), json);
@@ -465,6 +471,20 @@ static void decode_pairs(struct reader *r, struct webhook *w)
 	w->previous_pair_expires_ms = get_i64(r);
 }
 
+/* Reads where else attempts may go, and which answers count. */
+static void decode_answer(struct reader *r, struct webhook *w)
+{
+	struct problem why;
+	w->fallback_url = copy_text(r);
+	if (w->fallback_url[0] == '\0')
+		webhook_set(&w->fallback_url, NULL);
+	struct slice json = get_text(r);
+	if (json.len == 0 || r->failed)
+		return;
+	r->failed = !is_canonical(json) ||
+	    success_compile(json, "success", &w->success, &why) != OK;
+}
+
 static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t flags)
 {
 	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
@@ -514,6 +534,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 		w->auth = webhook_auth_decode(r);
 		w->client_cert_expires_ms = get_i64(r);
 	}
+	if (version >= VERSION_ANSWER)
+		decode_answer(r, w);
 	return flags;
 }
 

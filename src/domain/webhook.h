@@ -18,6 +18,8 @@
 #include "domain/payload.h"
 #include "domain/retry.h"
 #include "domain/sign.h"
+#include "domain/success.h"
+#include "domain/url.h"
 #include "domain/vault.h"
 #include "domain/webhook_auth.h"
 
@@ -40,8 +42,7 @@
 #define WEBHOOK_CERT_MAX 16384          /* the same of its own certificates */
 #define WEBHOOK_KEY_MAX 8192            /* the same of its private key */
 /* bytes: all of the above and a filter at their longest, and room */
-#define WEBHOOK_RECORD_MAX (147456 + FILTER_BYTES_MAX)
-
+#define WEBHOOK_RECORD_MAX (147456 + FILTER_BYTES_MAX + SUCCESS_BYTES_MAX + URL_MAX)
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
 #define WEBHOOK_DISABLED_BY_FILTER "this version does not take its filter: give it another"
 
@@ -55,6 +56,8 @@ struct webhook {
 	struct uuid id;  /* what clients call it */
 	char *session;
 	char *url;
+	char *fallback_url;      /* attempts go there while the circuit is open; NULL: none */
+	struct success *success; /* which answers count; NULL: those with a 2xx */
 	/*
 	 * The names of events, in the client's order. "all" alone stands for every event, one
 	 * that ends with * for those that begin so.

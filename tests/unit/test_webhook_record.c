@@ -33,6 +33,24 @@ static struct filter *longest_filter(void)
 	return f;
 }
 
+static struct success *longest_success(void)
+{
+	struct problem p;
+	struct success *s = NULL;
+	struct filter *f = longest_filter();
+	struct buf json = BUF_INIT(SUCCESS_BYTES_MAX);
+	buf_puts(&json, "{\"statuses\":[");
+	for (int i = 0; i < SUCCESS_STATUSES_MAX; i++)
+		buf_puts(&json, i == 0 ? "\"2xx\"" : ",\"5xx\"");
+	buf_puts(&json, "],\"answer\":");
+	buf_slice(&json, filter_json(f));
+	buf_puts(&json, "}");
+	assert_int_equal(success_compile(buf_view(&json), "success", &s, &p), OK);
+	buf_fini(&json);
+	filter_free(f);
+	return s;
+}
+
 static struct lane_key *longest_key(void)
 {
 	char *pointer = repeat('k', POINTER_BYTES_MAX);
@@ -102,6 +120,8 @@ static struct webhook *largest_webhook(void)
 	w->client_cert_pem = repeat('C', WEBHOOK_CERT_MAX);
 	w->client_key_pem = repeat('K', WEBHOOK_KEY_MAX);
 	w->client_cert_expires_ms = INT64_MIN;
+	w->fallback_url = repeat('f', URL_MAX);
+	w->success = longest_success();
 	add_pairs(w, 0xff);
 	return w;
 }
@@ -189,6 +209,10 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	compare_pairs(got->pair, w->pair);
 	compare_pairs(got->previous_pair, w->previous_pair);
 	assert_true(got->previous_pair_expires_ms == w->previous_pair_expires_ms);
+	assert_text(got->fallback_url, w->fallback_url);
+	assert_int_equal(got->success == NULL, w->success == NULL);
+	if (w->success != NULL)
+		assert_true(slice_eq(success_json(got->success), success_json(w->success)));
 	compare_lists(got, w);
 }
 
@@ -316,7 +340,8 @@ static void test_webhook_of_version_1(void **state)
 #define BEHIND (OLD_BEHIND + PAIR_SECRETS + OWN_SECRETS)
 #define PAIR_BYTES (2 + 2 + 8) /* of a record without key pairs */
 #define OWN_BYTES (1 + 8)      /* without auth and client certificate */
-#define END_BYTES (PAIR_BYTES + OWN_BYTES)
+#define ANSWER_BYTES (2 + 2)   /* without fallback_url and success */
+#define END_BYTES (PAIR_BYTES + OWN_BYTES + ANSWER_BYTES)
 #define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
 #define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
 
@@ -327,10 +352,10 @@ static void check_older(uint8_t version, size_t less)
 	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &now);
-	assert_int_equal(now.data[0], 6);
+	assert_int_equal(now.data[0], 8);
 	buf_append(&then, now.data, now.len - BEHIND - less);
 	buf_append(&then, now.data + now.len - BEHIND,
-	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0));
+	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0) + (version >= 6 ? OWN_SECRETS : 0));
 	then.data[0] = (char)version;
 	check_record(&then, NULL, &NO_KEY, w);
 	for (size_t len = 0; len < then.len; len++) {
@@ -382,12 +407,12 @@ static void test_bad_auth_is_damage(void **state)
 		struct slice rest = slice_of(ROWS[i].open);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWN_BYTES;
+		b.len -= BEHIND + OWN_BYTES + ANSWER_BYTES;
 		put_u8(&b, (uint8_t)slice_cut(&rest, '|').ptr[0]);
 		put_u8(&b, (uint8_t)(slice_cut(&rest, '|').ptr[0] - '0'));
 		for (int n = 0; n < 4; n++)
 			put_text(&b, slice_cut(&rest, '|'));
-		buf_append(&b, (char[8 + BEHIND]){0}, 8 + BEHIND);
+		buf_append(&b, (char[8 + ANSWER_BYTES + BEHIND]){0}, 8 + ANSWER_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -400,7 +425,39 @@ static void test_bad_auth_is_damage(void **state)
 static void test_webhook_of_version_5(void **state)
 {
 	(void)state;
-	check_older(5, OWN_BYTES);
+	check_older(5, OWN_BYTES + ANSWER_BYTES);
+}
+
+static void test_webhook_of_version_6(void **state)
+{
+	(void)state;
+	check_older(6, ANSWER_BYTES);
+}
+
+/* What counts as success is as it was written, or the record is damaged. */
+static void test_bad_success_is_damage(void **state)
+{
+	static const char *const TEXTS[] = {"{", "{ }", "[]", "{\"statuses\":[]}",
+	    "{\"statuses\":[410]}", "{\"answer\":{\"path\":\"x\",\"equals\":1}}", "{}{}"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(TEXTS) / sizeof(TEXTS[0]); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *none = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct buf end = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		webhook_encode(w, NULL, NULL, &b);
+		buf_append(&end, b.data + b.len - BEHIND, BEHIND);
+		b.len -= BEHIND + 2;
+		put_cstr(&b, TEXTS[i]);
+		buf_slice(&b, buf_view(&end));
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &none) != ERR_CORRUPT)
+			fail_msg("%s", TEXTS[i]);
+		buf_fini(&b);
+		buf_fini(&end);
+		webhook_free(w);
+	}
 }
 
 /* A set of schemes is one byte, as one scheme was: older records have no sets. */
@@ -412,13 +469,13 @@ static void test_sets_are_of_version_5(void **state)
 	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &b);
 	check_record(&b, NULL, &NO_KEY, w);
-	for (unsigned version = 2; version <= 7; version++) {
+	for (unsigned version = 2; version <= 9; version++) {
 		struct webhook *got = NULL;
 		struct vault_id key;
 		b.data[0] = (char)version;
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got),
-		    version == 6 ? OK : ERR_CORRUPT);
+		    version == 8 ? OK : ERR_CORRUPT);
 		webhook_free(got);
 	}
 	buf_fini(&b);
@@ -443,7 +500,8 @@ static void test_half_a_pair_is_damage(void **state)
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + END_BYTES;
 		put_text(&b, (struct slice){BYTES, ROWS[i].public_bytes});
-		buf_append(&b, (char[10 + OWN_BYTES]){0}, 10 + OWN_BYTES);
+		buf_append(&b, (char[10 + OWN_BYTES + ANSWER_BYTES]){0},
+		    10 + OWN_BYTES + ANSWER_BYTES);
 		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, VAULT_ID_SIZE + 4);
 		put_text(&b, (struct slice){BYTES, ROWS[i].seed_bytes});
 		put_text(&b, SLICE(""));
@@ -686,6 +744,8 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_3),
 	    cmocka_unit_test(test_webhook_of_version_4),
 	    cmocka_unit_test(test_webhook_of_version_5),
+	    cmocka_unit_test(test_webhook_of_version_6),
+	    cmocka_unit_test(test_bad_success_is_damage),
 	    cmocka_unit_test(test_bad_auth_is_damage),
 	    cmocka_unit_test(test_sets_are_of_version_5),
 	    cmocka_unit_test(test_half_a_pair_is_damage),
