@@ -480,6 +480,12 @@ static size_t read_body(void *arg, size_t offset, char *out, size_t max)
 	return err == OK ? n : 0;
 }
 
+/* Whether the attempt goes to the webhook's own URL; also where the other was just dropped. */
+static bool is_own_url(const struct flight *f, const struct webhook *w)
+{
+	return f->sched == &f->endpoint->sched || w->fallback_url == NULL;
+}
+
 static void start(struct dispatch *d, struct flight *f)
 {
 	struct endpoint *ep = f->endpoint;
@@ -488,7 +494,7 @@ static void start(struct dispatch *d, struct flight *f)
 	make_body(f, w);
 	struct attempt a = {
 	    .webhook = w,
-	    .url = f->sched == &ep->sched ? w->url : w->fallback_url,
+	    .url = is_own_url(f, w) ? w->url : w->fallback_url,
 	    .delivery = &f->settlement.delivery,
 	    .key = ep->key,
 	    .previous_key = w->previous_expires_ms > clock_wall_ms() ? ep->previous_key : NULL,
