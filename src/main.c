@@ -31,12 +31,15 @@ static const struct command COMMANDS[] = {
 	"checks a configuration", "  -c FILE          settings, a line each: KEY = VALUE\n",
 	true},
     {"listen", command_listen,
-	"[--port P] [--secret S] [--public-key K] [--status N] [--delay MS]",
+	"[--port P] [--secret S] [--public-key K] [--status N] [--body JSON] "
+	"[--delivery WISH] [--delay MS]",
 	"a receiver for trying things",
 	"  --port P         of 127.0.0.1; 9000 without it, 0: one that is free\n"
 	"  --secret S       of the webhook: signatures are checked\n"
 	"  --public-key K   of the webhook, whpk_…: those by its key pair are\n"
 	"  --status N       the answer, 200 to 599; 200 without it\n"
+	"  --body JSON      of the answer\n"
+	"  --delivery WISH  what it asks for in webhook-delivery: abort or disable\n"
 	"  --delay MS       before each answer\n",
 	false},
     {"send", command_send, "[--url URL] [--token T] SESSION EVENT [DATA]",

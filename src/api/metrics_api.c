@@ -119,7 +119,8 @@ static void put_queue(const struct api *api, const struct dispatch_figures *f, s
 	}
 	exposition_gauge(out, "waybill_attempts_in_flight", "Attempts under way.",
 	    f->in_flight);
-	exposition_family(out, CIRCUITS, "gauge", "Webhooks by the state of their circuit.");
+	exposition_family(out, CIRCUITS, "gauge",
+	    "Webhooks and fallbacks by the state of their circuit.");
 	exposition_whole(out, CIRCUITS, "state=\"closed\"",
 	    all > troubled ? all - troubled : 0);
 	exposition_whole(out, CIRCUITS, "state=\"open\"", f->open);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/flag.h"
@@ -27,7 +28,7 @@
 #define LINES_MAX (1u << 20)    /* what is printed of a request: its head is bounded */
 #define CHALLENGE_MAX 256       /* bytes of one that is repeated */
 
-enum option_code { PORT = FLAG_FIRST, SECRET, PUBLIC_KEY, STATUS, DELAY };
+enum option_code { PORT = FLAG_FIRST, SECRET, PUBLIC_KEY, STATUS, DELAY, BODY, WISH };
 
 struct listener {
 	struct reactor *reactor;
@@ -37,6 +38,8 @@ struct listener {
 	uint64_t port;
 	uint64_t status;
 	uint64_t delay_ms;
+	const char *body; /* of answers, JSON; NULL: that it was received */
+	const char *wish; /* what their header webhook-delivery says; NULL: there is none */
 	uint64_t count;
 	bool stop;
 };
@@ -174,10 +177,13 @@ static void send_answer(void *arg)
 	json_write_bool(&json, "received", true);
 	json_close(&json);
 	json_expect_whole(&json);
+	if (a->listener->wish != NULL)
+		http_add_header(a->http, "webhook-delivery", a->listener->wish);
 	if (a->challenge[0] != '\0')
 		http_reply(a->http, status, "text/plain", slice_of(a->challenge));
 	else
-		http_reply(a->http, status, "application/json", buf_view(&text));
+		http_reply(a->http, status, "application/json",
+		    a->listener->body == NULL ? buf_view(&text) : slice_of(a->listener->body));
 	buf_fini(&text);
 	reactor_timer_free(a->timer);
 	free(a);
@@ -244,6 +250,15 @@ static bool set_public_key(struct listener *l, struct slice key)
 	return l->has_public_key;
 }
 
+static bool set_wish(struct listener *l, const char *wish)
+{
+	l->wish = wish;
+	if (strcmp(wish, "abort") == 0 || strcmp(wish, "disable") == 0)
+		return true;
+	(void)fprintf(stderr, "waybill listen: --delivery must be abort or disable\n");
+	return false;
+}
+
 /* Takes one option; false where it was refused, in words. */
 static bool take_option(struct listener *l, int opt, const char *text)
 {
@@ -254,6 +269,11 @@ static bool take_option(struct listener *l, int opt, const char *text)
 		return read_number("status", text, 200, 599, &l->status);
 	case DELAY:
 		return read_number("delay", text, 0, 3600000, &l->delay_ms);
+	case BODY:
+		l->body = text;
+		return true;
+	case WISH:
+		return set_wish(l, text);
 	case SECRET:
 		return set_secret(l, slice_of(text));
 	case PUBLIC_KEY:
@@ -268,7 +288,8 @@ static bool read_options(struct listener *l, int argc, char **argv)
 	    {"secret", required_argument, NULL, SECRET},
 	    {"public-key", required_argument, NULL, PUBLIC_KEY},
 	    {"status", required_argument, NULL, STATUS},
-	    {"delay", required_argument, NULL, DELAY}, {NULL, 0, NULL, 0}};
+	    {"delay", required_argument, NULL, DELAY}, {"body", required_argument, NULL, BODY},
+	    {"delivery", required_argument, NULL, WISH}, {NULL, 0, NULL, 0}};
 	char why[FLAG_WHY_SIZE];
 	optind = 0; /* glibc: start over */
 	opterr = 0;

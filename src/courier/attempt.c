@@ -99,7 +99,7 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 {
 	struct client_request *q = client_open(c);
 	const struct attempt_question *ask = a->question;
-	const char *url = ask == NULL ? a->webhook->url : ask->url;
+	const char *url = ask == NULL ? a->url : ask->url;
 	int64_t now_s = a->now_ms / 1000;
 	char event_id[UUID_TEXT_SIZE];
 	char delivery_id[UUID_TEXT_SIZE];
@@ -148,6 +148,8 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 		    done, arg);
 		return;
 	}
+	if (a->webhook->success != NULL)
+		client_look(q, success_reads(a->webhook->success));
 	const struct client_body body = {.text = a->packed.len > 0 ? a->packed : a->body,
 	    .read = a->read};
 	client_send(q, url, &body, a->webhook->timeout_ms, done, arg);

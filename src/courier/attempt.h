@@ -24,6 +24,7 @@ struct attempt_question {
  */
 struct attempt {
 	const struct webhook *webhook;
+	const char *url;                 /* the webhook's, or its fallback's */
 	const struct delivery *delivery; /* attempts: those made before this one */
 	struct sign_key *key;            /* NULL where the webhook has no secret */
 	struct sign_key *previous_key;   /* NULL unless a secret is being rotated */

@@ -388,6 +388,14 @@ static bool is_late_farewell(const struct client_request *q, bool is_stream)
 	return q->status == LATE_STATUS && !is_stream && q->reuses && !q->repeats;
 }
 
+/* Whether a line says what becomes of deliveries. Few begin with its first letter. */
+static bool is_wish(struct slice line)
+{
+	static const struct slice NAME = SLICE_INIT("webhook-delivery:");
+	return line.len > NAME.len && (line.ptr[0] == 'w' || line.ptr[0] == 'W') &&
+	    strncasecmp(line.ptr, NAME.ptr, NAME.len) == 0;
+}
+
 static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct client_request *q = arg;
@@ -405,6 +413,8 @@ static size_t on_head_line(char *bytes, size_t size, size_t count, void *arg)
 		q->stale = is_late_farewell(q, is_stream);
 		return q->stale ? 0 : line.len;
 	}
+	if (is_wish(line))
+		q->has_wish = true;
 	if (line.len <= 2 && q->status >= 200)
 		begin_body(q);
 	return line.len;
@@ -422,6 +432,8 @@ static size_t on_body_bytes(char *bytes, size_t size, size_t count, void *arg)
 	size_t kept = n < room ? n : room;
 	memcpy(q->answer + q->answer_len, bytes, kept);
 	q->answer_len += kept;
+	if (q->keeps)
+		buf_append(&q->whole, bytes, n);
 	q->body_bytes += n;
 	return q->body_bytes > CLIENT_BODY_MAX ? 0 : n; /* short: curl drops the connection */
 }
@@ -570,6 +582,13 @@ void client_http2(struct client_request *q)
 	q->client->told_of_http2 = true;
 }
 
+void client_look(struct client_request *q, bool whole)
+{
+	q->looks = true;
+	q->keeps = whole;
+	q->whole = BUF_INIT(CLIENT_BODY_MAX);
+}
+
 void client_taker(struct client_request *q, struct slice taker)
 {
 	q->taker = hash_keyed(&q->client->taker_key, taker.ptr, taker.len);
@@ -646,6 +665,7 @@ static void free_request(struct client_request *q)
 	reactor_timer_free(q->deadline);
 	buf_fini(&q->lines);
 	buf_fini(&q->parsed_url);
+	buf_fini(&q->whole);
 	free(q);
 }
 
@@ -792,6 +812,9 @@ static void clear_result(struct client_request *q)
 	q->status = 0;
 	q->final_status = 0;
 	q->timed_out = false;
+	q->has_wish = false;
+	if (q->keeps)
+		buf_reset(&q->whole);
 	q->answer_len = 0;
 	q->error[0] = '\0';
 }
@@ -900,6 +923,11 @@ static void recycle(struct client *c, struct client_request *q)
 	q->line_count = 0;
 	q->last_is_own = false;
 	q->taker = 0;
+	if (q->looks) {
+		buf_fini(&q->whole);
+		q->looks = false;
+		q->keeps = false;
+	}
 	if (q->has_own_tls)
 		set_tls(q, NULL, false);
 	if (q->has_identity)

@@ -46,6 +46,13 @@ struct client_conf {
 	int64_t connection_max_age_ms;
 };
 
+/* What a receiver asks for in the header webhook-delivery. */
+enum client_wish {
+	WISH_NONE,
+	WISH_DISABLE, /* no more deliveries to this webhook */
+	WISH_ABORT,   /* no more attempts of this delivery */
+};
+
 struct client_result {
 	int status;        /* the final status line's; 0: none came */
 	const char *error; /* why none came, in words; "" where one did */
@@ -53,6 +60,9 @@ struct client_result {
 	    location; /* where a 3xx says that it is: printable, maybe cut; empty: none */
 	enum shortage shortage; /* of what, where none came for want of something of ours */
 	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
+	struct slice whole;     /* all of it, where client_look() asks for that */
+	const char *lacks;      /* in words why `whole` is not all; NULL: it is */
+	enum client_wish wish;
 	int64_t retry_after_ms; /* what a failure asks for, to RETRY_AFTER_MAX_MS; 0: nothing */
 	int64_t duration_us;
 	/* what came of looking its host up, or the proxy */
@@ -130,6 +140,12 @@ bool client_trusts_http2(unsigned version, bool has_it);
 
 /* The version of the libcurl that runs, where it is not trusted or has no HTTP/2; or NULL. */
 const char *client_lacks_http2(void);
+
+/*
+ * Its answer may be a failure whatever the status: `retry_after_ms` is looked for, and with
+ * `whole` all of the body is kept, up to CLIENT_BODY_MAX.
+ */
+void client_look(struct client_request *q, bool whole);
 
 /*
  * For whom the request is made, a session: where look-ups wait, they do so for others of the

@@ -70,6 +70,10 @@ struct client_request {
 	bool is_apart;       /* the proxy is its own, and so are the connections through it */
 	bool is_http2;
 	CURLcode code;
+	bool looks;    /* for what a failure asks, whatever the status */
+	bool has_wish; /* a head has webhook-delivery */
+	bool keeps;    /* all of the body, in `whole` */
+	struct buf whole;
 	size_t answer_len;
 	char answer[CLIENT_ANSWER_KEPT];
 	char error[CURL_ERROR_SIZE];

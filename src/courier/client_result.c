@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -244,6 +245,25 @@ static struct slice find_location(struct client_request *q)
 	return (struct slice){q->words, len};
 }
 
+/* What the answer asks for; anything else is nothing. */
+static enum client_wish find_wish(CURL *easy)
+{
+	const char *value = find_header(easy, "webhook-delivery");
+	if (value != NULL && strcasecmp(value, "disable") == 0)
+		return WISH_DISABLE;
+	return value != NULL && strcasecmp(value, "abort") == 0 ? WISH_ABORT : WISH_NONE;
+}
+
+/* Why what is kept of the body is not all of it; NULL: it is. */
+static const char *find_lack(const struct client_request *q)
+{
+	if (q->body_bytes > CLIENT_BODY_MAX)
+		return "the answer is over 65536 bytes";
+	if (q->timed_out || q->code != CURLE_OK)
+		return "the answer broke off, or took too long";
+	return NULL;
+}
+
 void client_put_result(struct client_request *q, struct client_result *out)
 {
 	*out = (struct client_result){
@@ -252,13 +272,21 @@ void client_put_result(struct client_request *q, struct client_result *out)
 	    .shortage = q->shortage,
 	    .answer = {.ptr = q->answer, .len = q->answer_len},
 	    .location = find_location(q),
-	    .retry_after_ms = q->final_status >= 300 ? asked_wait(q->easy) : 0,
+	    .retry_after_ms = q->final_status >= 300 || (q->looks && q->final_status != 0)
+		? asked_wait(q->easy)
+		: 0,
 	    .lookup = way_status(q->way),
 	    .duration_us = q->ended_us - q->started_us,
 	    .address = q->address,
 	    .is_proxys = way_is_set(q->way),
 	    .url = buf_cstr(&q->parsed_url),
 	};
+	if (q->has_wish && q->final_status != 0)
+		out->wish = find_wish(q->easy);
+	if (q->keeps) {
+		out->whole = buf_view(&q->whole);
+		out->lacks = find_lack(q);
+	}
 	if (q->dialed)
 		MUST(curl_easy_getinfo(q->easy, CURLINFO_EFFECTIVE_URL, &out->url));
 	name_address(q, q->address);

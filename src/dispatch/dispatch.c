@@ -47,7 +47,7 @@ static void resume(struct dispatch *d, struct endpoint *ep)
 	if (ep->sched.due_ms == SCHED_NEVER && ep->lanes == NULL)
 		return;
 	endpoint_rewind(ep);
-	sched_set_due(d->sched, &ep->sched, 0); /* a claim shows when it really is */
+	endpoint_set_due(d, ep, 0); /* a claim shows when it really is */
 	endpoint_mark_idle(d, ep);
 }
 
@@ -69,6 +69,7 @@ static void free_endpoint(void *value, void *arg)
 	drop_token(ep);
 	lanes_free(ep->lanes);
 	free(ep->last_error);
+	fallback_free(d, ep->fallback);
 	tenants_give_back(d->tenants, ep->sched.tenant);
 	free(ep);
 }
@@ -96,6 +97,8 @@ static void forget_endpoint(struct dispatch *d, struct endpoint *ep)
 	d->idle_count--;
 	(void)map_del(d->endpoints, &ep->webhook, sizeof(ep->webhook)); /* is `ep` */
 	sched_remove(d->sched, &ep->sched);
+	if (ep->fallback != NULL)
+		sched_remove(d->sched, &ep->fallback->sched);
 	free_endpoint(ep, d);
 }
 
@@ -130,11 +133,33 @@ static struct sched_limits limits_of(const struct webhook *w, bool is_held)
 	};
 }
 
-/* The scheduler learns what the webhook allows now. */
-static void apply_limits(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
+/* One of both URLs starts only while the other, of a fifo webhook, has nothing under way. */
+static bool has_way(const struct sched_endpoint *other, const struct webhook *w)
+{
+	return !w->fifo || other->in_flight == 0;
+}
+
+void endpoint_apply_limits(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
 {
 	struct sched_limits limits = limits_of(w, ep->is_held || ep->lacks_token);
+	if (ep->fallback == NULL) {
+		sched_limit(d->sched, &ep->sched, &limits);
+		return;
+	}
+	struct sched_endpoint *other = &ep->fallback->sched;
+	struct sched_limits spare = limits;
+	spare.enabled = limits.enabled && w->fallback_url != NULL &&
+	    ep->sched.circuit != CIRCUIT_CLOSED && has_way(&ep->sched, w);
+	limits.enabled = limits.enabled && has_way(other, w);
 	sched_limit(d->sched, &ep->sched, &limits);
+	sched_limit(d->sched, other, &spare);
+}
+
+void endpoint_set_due(struct dispatch *d, struct endpoint *ep, int64_t due_ms)
+{
+	sched_set_due(d->sched, &ep->sched, due_ms);
+	if (ep->fallback != NULL)
+		sched_set_due(d->sched, &ep->fallback->sched, fallback_due(ep, due_ms));
 }
 
 static struct endpoint *find_endpoint(const struct dispatch *d, uint64_t webhook)
@@ -175,15 +200,16 @@ static struct endpoint *take_endpoint(struct dispatch *d, uint64_t webhook)
 	sched_add(d->sched, &ep->sched, take_tenant(d, w), &limits, clock_wall_ms());
 	if (w->failing_since_ms != 0)
 		sched_resume_failing(d->sched, &ep->sched, w->failing_since_ms);
+	fallback_follow(d, ep, w);
 	return ep;
 }
 
-void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address)
+void endpoint_move(struct dispatch *d, struct sched_endpoint *se, const char *address)
 {
-	struct sched_tenant *old = ep->sched.tenant;
+	struct sched_tenant *old = se->tenant;
 	if (address[0] == '\0' || tenants_is_at(old, address))
 		return;
-	sched_move(d->sched, &ep->sched, tenants_take_at(d->tenants, old, address));
+	sched_move(d->sched, se, tenants_take_at(d->tenants, old, address));
 	tenants_give_back(d->tenants, old);
 }
 
@@ -199,7 +225,7 @@ void endpoint_look(struct dispatch *d, struct endpoint *ep, uint16_t lane)
 	int64_t now_ms = clock_wall_ms(); /* when it is claimed, it shows what is due */
 	lanes_look(ep->lanes, lane);
 	if (now_ms < ep->sched.due_ms)
-		sched_set_due(d->sched, &ep->sched, now_ms);
+		endpoint_set_due(d, ep, now_ms);
 	endpoint_mark_idle(d, ep);
 }
 
@@ -219,7 +245,7 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
 	/* a fifo place may lie ahead of the clock: when it is claimed, it shows what is due */
 	int64_t due_ms = ep->fifo ? clock_wall_ms() : place->place_ms;
 	if (due_ms < ep->sched.due_ms)
-		sched_set_due(d->sched, &ep->sched, due_ms);
+		endpoint_set_due(d, ep, due_ms);
 	endpoint_mark_idle(d, ep);
 }
 
@@ -233,7 +259,7 @@ static void follow_auth(struct dispatch *d, struct endpoint *ep, const struct we
 	drop_token(ep);
 	ep->token = token;
 	if (waited && ep->sched.due_ms != SCHED_NEVER)
-		sched_set_due(d->sched, &ep->sched, 0);
+		endpoint_set_due(d, ep, 0);
 }
 
 /* Takes over what a changed webhook says. */
@@ -245,11 +271,22 @@ static void follow_webhook(struct dispatch *d, struct endpoint *ep, const struct
 	drop_keys(ep);
 	follow_order(ep, w);
 	if (had_lanes != (ep->lanes != NULL)) /* what waited for others may be due */
-		sched_set_due(d->sched, &ep->sched, 0);
+		endpoint_set_due(d, ep, 0);
 	endpoint_rewind(ep);
 	sched_move(d->sched, &ep->sched, take_tenant(d, w));
 	tenants_give_back(d->tenants, old);
-	apply_limits(d, ep, w);
+	fallback_follow(d, ep, w);
+	endpoint_apply_limits(d, ep, w);
+}
+
+/* Forgets the failures of both URLs. */
+static void reset(struct dispatch *d, struct endpoint *ep, const struct webhook *w)
+{
+	sched_reset(d->sched, &ep->sched);
+	if (ep->fallback == NULL)
+		return;
+	sched_reset(d->sched, &ep->fallback->sched);
+	endpoint_apply_limits(d, ep, w);
 }
 
 void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
@@ -261,14 +298,13 @@ void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 	follow_webhook(d, ep, w);
 	if (enabled_now) {
 		ep->forced_ms = clock_wall_ms() + 1;
-		sched_reset(d->sched, &ep->sched);
+		reset(d, ep, w);
 		if (ep->sched.due_ms != SCHED_NEVER)
-			sched_set_due(d->sched, &ep->sched, 0);
+			endpoint_set_due(d, ep, 0);
 	}
 	if (w->deleted) {
-		sched_reset(d->sched,
-		    &ep->sched); /* its circuit is nobody's trouble any more */
-		sched_set_due(d->sched, &ep->sched, SCHED_NEVER);
+		reset(d, ep, w); /* its circuit is nobody's trouble any more */
+		endpoint_set_due(d, ep, SCHED_NEVER);
 	}
 	endpoint_mark_idle(d, ep);
 }
@@ -282,7 +318,7 @@ void dispatch_hold(struct dispatch *d, uint64_t webhook, bool holds)
 	ep->is_held = holds;
 	if (!holds && ep->lanes != NULL)
 		flights_find_lanes(d, ep);
-	apply_limits(d, ep, w);
+	endpoint_apply_limits(d, ep, w);
 	if (!holds)
 		resume(d, ep);
 }
@@ -296,7 +332,7 @@ static void on_token(void *arg)
 	ep->lacks_token = false;
 	if (w == NULL)
 		return;
-	apply_limits(d, ep, w);
+	endpoint_apply_limits(d, ep, w);
 	resume(d, ep);
 }
 
@@ -311,7 +347,7 @@ bool endpoint_has_token(struct dispatch *d, struct endpoint *ep, const struct we
 	if (token_want(ep->token, &ep->waiter))
 		return true;
 	ep->lacks_token = true;
-	apply_limits(d, ep, w);
+	endpoint_apply_limits(d, ep, w);
 	return false;
 }
 
@@ -320,7 +356,7 @@ void dispatch_forget(struct dispatch *d, uint64_t webhook)
 	struct endpoint *ep = find_endpoint(d, webhook);
 	if (ep == NULL)
 		return;
-	sched_set_due(d->sched, &ep->sched, SCHED_NEVER);
+	endpoint_set_due(d, ep, SCHED_NEVER);
 	endpoint_mark_idle(d, ep);
 	if (ep->idle) /* else it has flights, which end first */
 		forget_endpoint(d, ep);
@@ -406,7 +442,7 @@ static void put_status(const struct endpoint *ep, const struct webhook *w,
 	    .failing_since_ms = ep->sched.failing_since_ms,
 	    .opened_ms = closed ? 0 : ep->sched.opened_ms,
 	    .probe_ms = closed ? 0 : ep->sched.probe_ms,
-	    .in_flight = ep->sched.in_flight,
+	    .in_flight = endpoint_in_flight(ep),
 	    .held_reason = held_reason(ep, w),
 	};
 }

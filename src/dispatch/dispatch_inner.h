@@ -14,6 +14,8 @@
 
 struct endpoint {
 	struct sched_endpoint sched; /* first: the scheduler's pointer is ours */
+	struct fallback *fallback;   /* NULL: its webhook has no fallback_url */
+	struct sched_endpoint *turn; /* whose it is, in a claim: `sched`, or its fallback's */
 	struct dispatch *dispatch;
 	TAILQ_ENTRY(endpoint) idle_link;
 	TAILQ_HEAD(, flight) flights;
@@ -38,6 +40,16 @@ struct endpoint {
 	bool idle;
 };
 
+/*
+ * Where attempts go while the circuit of the webhook's own URL is open: for the scheduler an
+ * endpoint of its own, with a host, a window and a circuit, that claims from the same queue
+ * (fallback.c).
+ */
+struct fallback {
+	struct sched_endpoint sched; /* first, and marked; as above */
+	struct endpoint *endpoint;
+};
+
 /* What a source's sender has sent, with the bytes that it borrows from. */
 struct raw {
 	struct buf bytes;
@@ -50,7 +62,8 @@ struct flight {
 	struct op op;
 	struct dispatch *dispatch;
 	struct endpoint *endpoint;
-	uint64_t token; /* the number of the one that it is sent with; 0: none */
+	struct sched_endpoint *sched; /* its slot's: the endpoint's, or its fallback's */
+	uint64_t token;               /* the number of the one that it is sent with; 0: none */
 	struct event event;
 	struct buf body;             /* as it is sent */
 	struct payload_body payload; /* how that is made of the event's */
@@ -89,8 +102,38 @@ struct dispatch {
  */
 void endpoint_mark_idle(struct dispatch *d, struct endpoint *ep);
 
-/* An attempt of `ep` went to `address`: that is its host from now on. */
-void endpoint_move(struct dispatch *d, struct endpoint *ep, const char *address);
+/* An attempt of `se` went to `address`: that is its host from now on. */
+void endpoint_move(struct dispatch *d, struct sched_endpoint *se, const char *address);
+
+/* Says when the next unclaimed delivery of `ep` is due; SCHED_NEVER when it has none. */
+void endpoint_set_due(struct dispatch *d, struct endpoint *ep, int64_t due_ms);
+
+/* The endpoint, or that whose fallback it is, that the scheduler knows so. */
+struct endpoint *endpoint_of(struct sched_endpoint *se);
+
+/* The scheduler learns what the webhook allows now. */
+void endpoint_apply_limits(struct dispatch *d, struct endpoint *ep, const struct webhook *w);
+
+/* How many attempts of the endpoint are under way, to either URL. */
+uint32_t endpoint_in_flight(const struct endpoint *ep);
+
+/*
+ * Gives `ep`, which is new or whose webhook has changed, a fallback where that has a
+ * fallback_url. One that it had stays, and starts nothing without.
+ */
+void fallback_follow(struct dispatch *d, struct endpoint *ep, const struct webhook *w);
+
+/* Frees it, with nothing in flight. NULL is fine. */
+void fallback_free(struct dispatch *d, struct fallback *fb);
+
+/*
+ * An attempt of `ep`, which has a fallback, began or ended: each of both URLs starts what it
+ * may now.
+ */
+void fallback_adjust(struct dispatch *d, struct endpoint *ep);
+
+/* When an endpoint with a delivery that is due at `due_ms` may send it to its fallback. */
+int64_t fallback_due(const struct endpoint *ep, int64_t due_ms);
 
 /* Something of that lane of a webhook with a key may have become due. */
 void endpoint_look(struct dispatch *d, struct endpoint *ep, uint16_t lane);

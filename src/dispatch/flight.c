@@ -186,8 +186,9 @@ static void finish_flight(struct flight *f, enum err result)
 
 static void give_slot_back(struct flight *f)
 {
-	sched_finish(f->dispatch->sched, &f->endpoint->sched, clock_wall_ms(), f->result,
-	    f->duration_us);
+	sched_finish(f->dispatch->sched, f->sched, clock_wall_ms(), f->result, f->duration_us);
+	if (f->endpoint->fallback != NULL)
+		fallback_adjust(f->dispatch, f->endpoint);
 }
 
 static void finish_attempt(struct op *op, enum err result)
@@ -221,11 +222,15 @@ static void land(struct flight *f)
 }
 
 /* Counts an attempt, and keeps how the last one of its endpoint went. */
-static void note_result(struct dispatch *d, struct endpoint *ep, const struct client_result *r)
+static void note_result(struct dispatch *d, const struct flight *f,
+    const struct client_result *r)
 {
+	struct endpoint *ep = f->endpoint;
 	int class = r->status / 100;
 	d->figures.attempts[class < DISPATCH_CLASSES ? class : 0]++;
 	histogram_record(&d->figures.attempt, r->duration_us);
+	if (f->sched != &ep->sched)
+		return; /* it is of the webhook's own URL */
 	ep->last_status = r->status;
 	free(ep->last_error);
 	ep->last_error = NULL;
@@ -268,7 +273,7 @@ static void lay_back(struct flight *f)
 		/* was sent before its time, after `enable` */
 		int64_t forced_ms = delivery.queued_ms + 1;
 		ep->forced_ms = forced_ms > ep->forced_ms ? forced_ms : ep->forced_ms;
-		sched_set_due(d->sched, &ep->sched, 0);
+		endpoint_set_due(d, ep, 0);
 	}
 	endpoint_mark_idle(d, ep);
 }
@@ -280,13 +285,13 @@ static void lay_back(struct flight *f)
 static void take_back(struct flight *f, const struct client_result *r)
 {
 	struct dispatch *d = f->dispatch;
-	f->result = judge_endpoint(r);
+	f->result = judge_endpoint(r, false);
 	f->duration_us = r->duration_us;
 	note_shortage(d, r->shortage);
 	if (shortage_is_everybodys(r->shortage))
 		d->rest_until_ms = clock_mono_ms() + SHORT_REST_MS;
 	else
-		sched_put_off(d->sched, &f->endpoint->sched, clock_wall_ms());
+		sched_put_off(d->sched, f->sched, clock_wall_ms());
 	lay_back(f);
 }
 
@@ -306,7 +311,7 @@ static bool is_token_refused(struct flight *f, const struct client_result *r)
 	}
 	if (is_last && !ep->is_refused && token_refuse(ep->token)) {
 		ep->is_refused = true;
-		ep->repeats = ep->sched.in_flight;
+		ep->repeats = endpoint_in_flight(ep);
 	} else if (is_last || ep->repeats == 0) {
 		ep->is_refused = false;
 		return false;
@@ -314,6 +319,16 @@ static bool is_token_refused(struct flight *f, const struct client_result *r)
 	if (ep->repeats > 0)
 		ep->repeats--;
 	return true;
+}
+
+/* Tells the settlement which of both URLs the attempt went to, and how the other one does. */
+static void note_url(struct flight *f)
+{
+	const struct sched_endpoint *own = &f->endpoint->sched;
+	f->settlement.at_fallback = f->sched != own;
+	f->settlement.other_failing_ms = f->settlement.at_fallback
+	    ? own->failing_since_ms
+	    : f->endpoint->fallback->sched.failing_since_ms;
 }
 
 /* An attempt ended: its outcome joins the turn. */
@@ -332,18 +347,19 @@ static void on_result(void *arg, const struct client_result *r)
 		lay_back(f);
 		return;
 	}
-	note_result(d, f->endpoint, r);
+	note_result(d, f, r);
 	if (r->address != NULL && !r->is_proxys) /* which says nothing of the receiver */
-		endpoint_move(d, f->endpoint, r->address);
-	f->result = judge_endpoint(r);
+		endpoint_move(d, f->sched, r->address);
 	f->duration_us = r->duration_us;
 	f->status = r->status;
 	if (r->status == 0)
 		(void)snprintf(f->error, sizeof(f->error), "%s", r->error);
 	f->settlement.now_ms = clock_wall_ms();
+	if (f->endpoint->fallback != NULL)
+		note_url(f);
 	if (w != NULL) /* else deleted and purged: the settlement will find nothing */
-		judge_attempt(&d->conf.judge, w, &f->endpoint->sched, &f->event, r,
-		    &f->settlement);
+		judge_attempt(&d->conf.judge, w, f->sched, &f->event, r, &f->settlement);
+	f->result = judge_endpoint(r, f->settlement.verdict == VERDICT_DELIVERED);
 	if (w != NULL && r->url != NULL && d->keeps_attempts) /* else none was made */
 		settlement_keep_attempt(&f->settlement, w, r);
 	if (w != NULL)
@@ -479,6 +495,12 @@ static size_t read_body(void *arg, size_t offset, char *out, size_t max)
 	return err == OK ? n : 0;
 }
 
+/* Whether the attempt goes to the webhook's own URL; also where the other was just dropped. */
+static bool is_own_url(const struct flight *f, const struct webhook *w)
+{
+	return f->sched == &f->endpoint->sched || w->fallback_url == NULL;
+}
+
 static void start(struct dispatch *d, struct flight *f)
 {
 	struct endpoint *ep = f->endpoint;
@@ -487,6 +509,7 @@ static void start(struct dispatch *d, struct flight *f)
 	make_body(f, w);
 	struct attempt a = {
 	    .webhook = w,
+	    .url = is_own_url(f, w) ? w->url : w->fallback_url,
 	    .delivery = &f->settlement.delivery,
 	    .key = ep->key,
 	    .previous_key = w->previous_expires_ms > clock_wall_ms() ? ep->previous_key : NULL,
@@ -531,6 +554,7 @@ static struct flight *make_flight(struct dispatch *d, struct endpoint *ep,
 	struct flight *f = mem_new(sizeof(*f));
 	f->dispatch = d;
 	f->endpoint = ep;
+	f->sched = ep->turn;
 	f->op.class = OP_PROGRESS;
 	f->op.apply = apply_flight;
 	f->op.done = finish_attempt;
@@ -567,7 +591,9 @@ static void stage_drop(struct flight *f)
 {
 	struct dispatch *d = f->dispatch;
 	d->drops++;
-	sched_finish(d->sched, &f->endpoint->sched, f->settlement.now_ms, RESULT_NONE, 0);
+	sched_finish(d->sched, f->sched, f->settlement.now_ms, RESULT_NONE, 0);
+	if (f->endpoint->fallback != NULL)
+		fallback_adjust(d, f->endpoint);
 	f->op.done = finish_drop;
 	turn_stage(d->conf.turn, &f->op);
 }
@@ -580,7 +606,7 @@ static void drop_expired(struct dispatch *d, struct endpoint *ep,
     const struct delivery *delivery, const struct event *e, int64_t now_ms)
 {
 	struct flight *f = make_flight(d, ep, delivery);
-	sched_start(d->sched, &ep->sched, now_ms);
+	sched_start(d->sched, f->sched, now_ms);
 	f->event = *e;
 	f->settlement.now_ms = now_ms;
 	judge_expired(registry_get(d->conf.registry, ep->webhook), e, &f->settlement);
@@ -632,7 +658,9 @@ static enum err take_off(struct dispatch *d, struct endpoint *ep,
 		flight_free(f);
 		return err;
 	}
-	sched_start(d->sched, &ep->sched, now_ms);
+	sched_start(d->sched, f->sched, now_ms);
+	if (ep->fallback != NULL)
+		fallback_adjust(d, ep);
 	if (err == OK && !damaged) {
 		start(d, f);
 		return OK;
@@ -744,7 +772,7 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	size_t count = 0;
 	int64_t next_due_ms = QUEUE_NEVER;
 	if (now_ms < settled_ms(d, w)) {
-		sched_set_due(d->sched, &ep->sched, settled_ms(d, w));
+		endpoint_set_due(d, ep, settled_ms(d, w));
 		return true;
 	}
 	struct queue_claim claim = {.webhook = ep->webhook,
@@ -765,14 +793,14 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	if (err != OK) {
 		log_error("cannot claim from the queue", LOG_S("error", err_text(err)));
 		d->rest_until_ms = clock_mono_ms() + READ_RETRY_MS;
-		sched_pass(d->sched, &ep->sched); /* what others want may be readable */
+		sched_pass(d->sched, ep->turn); /* what others want may be readable */
 		return false;
 	}
 	ep->place = claim.place;
 	if (ep->lanes != NULL)
 		next_due_ms = wake_lanes(ep);
 	if (count == 0 && next_due_ms <= now_ms) { /* passed many: goes on from its place */
-		sched_pass(d->sched, &ep->sched);
+		sched_pass(d->sched, ep->turn);
 		return true;
 	}
 	bool passed_all = count == 0 && (ep->lanes == NULL || TAILQ_EMPTY(&ep->flights));
@@ -781,7 +809,7 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 		endpoint_rewind(ep);
 		return true;
 	}
-	sched_set_due(d->sched, &ep->sched, next_due_ms);
+	endpoint_set_due(d, ep, next_due_ms);
 	endpoint_mark_idle(d, ep);
 	return true;
 }
@@ -806,6 +834,14 @@ static void tell_parked(struct dispatch *d)
 	    LOG_N("capacity", f.slots.capacity));
 }
 
+/* The endpoint that has its turn by one of its URLs. */
+static struct endpoint *take_turn(struct sched_endpoint *se)
+{
+	struct endpoint *ep = endpoint_of(se);
+	ep->turn = se;
+	return ep;
+}
+
 /* Starts what may start of what is due; something is. */
 static void start_due(struct dispatch *d, int64_t now_ms)
 {
@@ -820,7 +856,7 @@ static void start_due(struct dispatch *d, int64_t now_ms)
 	while (clock_now_us() < until_us && d->bytes_begun - before < BODIES_PER_TURN &&
 	    flights_have_room(d)) {
 		struct sched_endpoint *se = sched_next(d->sched, now_ms);
-		if (se == NULL || !claim_one(d, (struct endpoint *)se, txn, now_ms))
+		if (se == NULL || !claim_one(d, take_turn(se), txn, now_ms))
 			break;
 	}
 	db_read_end(txn);

@@ -46,9 +46,28 @@ static int64_t next_attempt(const struct judge *j, const struct webhook *w,
 	int64_t wait = retry_wait(schedule, made, rnd_next(j->rnd));
 	if (wait < 0)
 		return -1;
-	if ((r->status == 429 || r->status == 503) && r->retry_after_ms > wait)
+	if (r->retry_after_ms > wait)
 		wait = r->retry_after_ms;
 	return now_ms + wait;
+}
+
+/*
+ * Whether the answer counts as success. Where the webhook says what does and this does not,
+ * s->why has why, unless the status shows it.
+ */
+static bool is_delivered(const struct webhook *w, const struct client_result *r,
+    struct settlement *s)
+{
+	if (w->success == NULL)
+		return retry_outcome(r->status) == OUTCOME_DELIVERED;
+	if (!success_has_status(w->success, r->status)) {
+		if (retry_outcome(r->status) == OUTCOME_DELIVERED)
+			s->why = "not a status that success.statuses has";
+		return false;
+	}
+	if (success_reads(w->success))
+		s->why = r->lacks != NULL ? r->lacks : success_check(w->success, r->whole);
+	return s->why == NULL;
 }
 
 /* What went wrong, in words: the status, or why there was none. */
@@ -57,7 +76,9 @@ static void put_error(const struct settlement *s, const struct webhook *w,
 {
 	char redirect[ATTEMPT_ERROR_MAX];
 	size_t len = settlement_put_redirect(s, w, r, redirect, sizeof(redirect));
-	if (r->status != 0)
+	if (r->status != 0 && s->why != NULL)
+		(void)snprintf(out, size, "HTTP status %d: %s", r->status, s->why);
+	else if (r->status != 0)
 		(void)snprintf(out, size, "HTTP status %d%s%.*s", r->status,
 		    len > 0 ? ": " : "", (int)len, redirect);
 	else
@@ -141,6 +162,14 @@ static void make_notice(const struct judge *j, const struct webhook *w, struct s
 	    LOG_S("reason", s->disable_reason));
 }
 
+/* Since when both URLs fail of a webhook with two, of which this one does since `since`. */
+static int64_t all_failing_since(const struct settlement *s, int64_t since)
+{
+	if (s->other_failing_ms == 0)
+		return s->now_ms;
+	return s->other_failing_ms > since ? s->other_failing_ms : since;
+}
+
 /*
  * Whether the webhook's record has to change: it starts or stops failing for good, or is
  * disabled.
@@ -150,14 +179,20 @@ static void judge_webhook(const struct judge *j, const struct webhook *w,
 {
 	int64_t since = ep->failing_since_ms == 0 ? s->now_ms : ep->failing_since_ms;
 	bool failed = s->verdict != VERDICT_DELIVERED;
-	s->failing_since_ms = w->failing_since_ms;
-	if (!failed)
+	s->failing_since_ms = w->failing_since_ms; /* of its own URL alone */
+	if (!failed && !s->at_fallback)
 		s->failing_since_ms = 0;
-	else if (w->failing_since_ms == 0 && ep->failures + 1 >= j->circuit_failures)
+	else if (failed && !s->at_fallback && w->failing_since_ms == 0 &&
+	    ep->failures + 1 >= j->circuit_failures)
 		s->failing_since_ms = since;
-	if (retry_outcome(r->status) == OUTCOME_GONE) {
+	if (w->fallback_url != NULL)
+		since = all_failing_since(s, since);
+	if (retry_outcome(r->status) == OUTCOME_GONE && !s->at_fallback) {
 		(void)snprintf(s->disable_reason, sizeof(s->disable_reason),
 		    "the receiver answered 410 Gone");
+	} else if (r->wish == WISH_DISABLE) {
+		(void)snprintf(s->disable_reason, sizeof(s->disable_reason),
+		    "the receiver answered webhook-delivery: disable");
 	} else if (failed && s->now_ms - since >= j->disable_after_ms) {
 		char stamp[STR_TIME_SIZE];
 		str_time(since, stamp);
@@ -179,8 +214,12 @@ void judge_attempt(const struct judge *j, const struct webhook *w,
 	s->session = slice_of(e->session);
 	s->keeps_place = webhook_keeps_places(w);
 	s->verdict = VERDICT_DELIVERED;
-	if (retry_outcome(r->status) != OUTCOME_DELIVERED) {
-		s->retry_ms = next_attempt(j, w, &s->delivery, r, s->now_ms);
+	s->why = NULL;
+	if (!is_delivered(w, r, s)) {
+		bool aborts = r->wish == WISH_ABORT;
+		if (aborts)
+			s->why = "the receiver answered webhook-delivery: abort";
+		s->retry_ms = aborts ? -1 : next_attempt(j, w, &s->delivery, r, s->now_ms);
 		s->verdict = s->retry_ms < 0 ? VERDICT_DEAD : VERDICT_RETRY;
 		if (judge_is_expired(j, e, &s->delivery,
 			s->retry_ms < 0 ? s->now_ms : s->retry_ms))
@@ -215,11 +254,11 @@ void judge_expired(const struct webhook *w, const struct event *e, struct settle
 	log_verdict(w, e, s, "not sent", 0);
 }
 
-enum sched_result judge_endpoint(const struct client_result *r)
+enum sched_result judge_endpoint(const struct client_result *r, bool delivered)
 {
 	if (r->shortage != SHORT_OF_NOTHING)
 		return RESULT_NONE;
-	if (retry_outcome(r->status) == OUTCOME_DELIVERED)
+	if (delivered)
 		return RESULT_OK;
 	return retry_is_overload(r->status) ? RESULT_OVERLOADED : RESULT_FAILED;
 }

@@ -43,7 +43,7 @@ bool judge_may_be_expired(const struct judge *j, const struct delivery *d, int64
 
 /*
  * Fills `s`, whose delivery and now_ms are set, from result `r` of an attempt at event `e` for
- * webhook `w`, whose endpoint stood as `ep` says. Logs the verdict.
+ * webhook `w`, whose endpoint, of the URL that was asked, stood as `ep` says. Logs the verdict.
  */
 void judge_attempt(const struct judge *j, const struct webhook *w,
     const struct sched_endpoint *ep, const struct event *e, const struct client_result *r,
@@ -60,9 +60,10 @@ void judge_damaged(const struct judge *j, const struct webhook *w, const struct 
 void judge_expired(const struct webhook *w, const struct event *e, struct settlement *s);
 
 /*
- * What the result says of the endpoint: nothing where it came of a shortage of ours. Such a
+ * What the result, of which judge_attempt() has said whether it delivered, says of the
+ * endpoint: nothing where it came of a shortage of ours. Such a
  * result is not judged otherwise, and the attempt does not count.
  */
-enum sched_result judge_endpoint(const struct client_result *r);
+enum sched_result judge_endpoint(const struct client_result *r, bool delivered);
 
 #endif

@@ -34,7 +34,9 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 	struct slice error = slice_of(r->error);
 	size_t answer_len = webhook_mask(w, buf_view(&s->sent_secrets), r->answer, answer,
 	    sizeof(answer));
-	if (redirect_len > 0)
+	if (s->why != NULL)
+		error = slice_of(s->why);
+	else if (redirect_len > 0)
 		error = (struct slice){redirect, redirect_len};
 	const struct attempt_record a = {
 	    .at_ms = s->now_ms - r->duration_us / 1000,

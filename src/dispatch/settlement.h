@@ -21,18 +21,21 @@ enum verdict {
 
 struct settlement {
 	enum verdict verdict;
-	struct delivery delivery;  /* attempts counted; out: its place as it lay in the queue */
-	int64_t now_ms;            /* wall */
-	int64_t retry_ms;          /* VERDICT_RETRY: the new due time, wall */
-	bool is_damaged;           /* VERDICT_DEAD: it cannot be read, and is written anew */
-	bool keeps_place;          /* VERDICT_RETRY: in the queue */
-	struct slice session;      /* the event's; borrowed until applied */
-	struct dead_letter *dead;  /* VERDICT_DEAD: owned */
-	struct buf sent_secrets;   /* words of a sender's, spaces between; masked. Owned */
-	struct buf attempt;        /* its record, sealed; empty: none is kept. Owned */
-	bool changes_webhook;      /* the next two say how */
-	int64_t failing_since_ms;  /* wall; 0: it does not fail any more */
-	char disable_reason[96];   /* empty: it stays as it is */
+	struct delivery delivery; /* attempts counted; out: its place as it lay in the queue */
+	int64_t now_ms;           /* wall */
+	int64_t retry_ms;         /* VERDICT_RETRY: the new due time, wall */
+	bool at_fallback;         /* in: the attempt went to fallback_url */
+	int64_t other_failing_ms; /* in: since when the other of both URLs fails, wall; 0: no */
+	const char *why;          /* why it is a failure, lasting; NULL: the status says it */
+	bool is_damaged;          /* VERDICT_DEAD: it cannot be read, and is written anew */
+	bool keeps_place;         /* VERDICT_RETRY: in the queue */
+	struct slice session;     /* the event's; borrowed until applied */
+	struct dead_letter *dead; /* VERDICT_DEAD: owned */
+	struct buf sent_secrets;  /* words of a sender's, spaces between; masked. Owned */
+	struct buf attempt;       /* its record, sealed; empty: none is kept. Owned */
+	bool changes_webhook;     /* the next two say how */
+	int64_t failing_since_ms; /* wall; 0: it does not fail any more */
+	char disable_reason[96];  /* empty: it stays as it is */
 	struct publication notice; /* goes out with the disabling; owned */
 	struct buf notice_body;    /* its bytes; owned */
 	struct webhook *changed;   /* out: the webhook as it was stored; owned until taken */

@@ -3,8 +3,9 @@
  * old forms as well.
  *
  *   version 9   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 7   the same without its ownership, which ends the open part
- *   version 6   the same without options, which stand before that, and end the secrets
+ *   version 8   the same without its ownership, which ends the open part
+ *   version 7   the same without fallback_url and success, which stand before that
+ *   version 6   the same without options, which stand before these, and end the secrets
  *   version 5   the same without auth and client certificate, which stand before these in both
  *   version 4   the same without key pairs, which stand before these: public keys and an expiry
  *               in the open part, seeds in the secrets
@@ -26,6 +27,7 @@
 
 #define VERSION 9
 #define VERSION_OWNERSHIP 9 /* the first with ownership */
+#define VERSION_ANSWER 8    /* the first with fallback_url and success */
 #define VERSION_OPTIONS 7   /* the first with options */
 #define VERSION_AUTH 6      /* the first with auth and client certificate */
 #define VERSION_PAIRS 5     /* the first with key pairs */
@@ -205,6 +207,8 @@ void webhook_free(struct webhook *w)
 	free(w->ca_pem);
 	free(w->session);
 	free(w->url);
+	free(w->fallback_url);
+	success_free(w->success);
 	free(w->description);
 	free(w->disabled_reason);
 	free(w->retry);
@@ -305,6 +309,8 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	webhook_auth_encode(w->auth, out);
 	put_i64(out, w->client_cert_expires_ms);
 	webhook_options_encode(w->options, out);
+	put_text(out, slice_of(w->fallback_url));
+	put_text(out, w->success == NULL ? SLICE("") : success_json(w->success));
 	ownership_encode(&w->ownership, out);
 }
 
@@ -412,7 +418,7 @@ static void decode_lists(struct reader *r, struct webhook *w, uint8_t version)
 static bool is_canonical(struct slice json)
 {
 	struct json_reader r;
-	struct buf out = BUF_INIT(FILTER_BYTES_MAX);
+	struct buf out = BUF_INIT(SUCCESS_BYTES_MAX); /* the longest of such texts */
 	json_init(&r, json);
 	bool good = json_read_value(&r, &out) == OK && json_read_end(&r) == OK &&
 	    slice_eq(buf_view(&out), json);
@@ -475,6 +481,20 @@ static void decode_pairs(struct reader *r, struct webhook *w)
 	w->previous_pair_expires_ms = get_i64(r);
 }
 
+/* Reads where else attempts may go, and which answers count. */
+static void decode_answer(struct reader *r, struct webhook *w)
+{
+	struct problem why;
+	w->fallback_url = copy_text(r);
+	if (w->fallback_url[0] == '\0')
+		webhook_set(&w->fallback_url, NULL);
+	struct slice json = get_text(r);
+	if (json.len == 0 || r->failed)
+		return;
+	r->failed = !is_canonical(json) ||
+	    success_compile(json, "success", &w->success, &why) != OK;
+}
+
 static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t flags)
 {
 	w->secret = copy_optional(r, (flags & FLAG_SECRET) != 0);
@@ -526,6 +546,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	}
 	if (version >= VERSION_OPTIONS)
 		w->options = webhook_options_decode(r);
+	if (version >= VERSION_ANSWER)
+		decode_answer(r, w);
 	if (version >= VERSION_OWNERSHIP)
 		ownership_decode(r, &w->ownership);
 	return flags;

@@ -19,6 +19,8 @@
 #include "domain/payload.h"
 #include "domain/retry.h"
 #include "domain/sign.h"
+#include "domain/success.h"
+#include "domain/url.h"
 #include "domain/vault.h"
 #include "domain/webhook_auth.h"
 #include "domain/webhook_options.h"
@@ -42,8 +44,7 @@
 #define WEBHOOK_CERT_MAX 16384          /* the same of its own certificates */
 #define WEBHOOK_KEY_MAX 8192            /* the same of its private key */
 /* bytes: all of the above and a filter at their longest, and room */
-#define WEBHOOK_RECORD_MAX (159744 + FILTER_BYTES_MAX)
-
+#define WEBHOOK_RECORD_MAX (159744 + FILTER_BYTES_MAX + SUCCESS_BYTES_MAX + URL_MAX)
 #define WEBHOOK_DISABLED_BY_REQUEST "disabled by request"
 #define WEBHOOK_DISABLED_BY_FILTER "this version does not take its filter: give it another"
 
@@ -57,6 +58,8 @@ struct webhook {
 	struct uuid id;  /* what clients call it */
 	char *session;
 	char *url;
+	char *fallback_url;      /* attempts go there while the circuit is open; NULL: none */
+	struct success *success; /* which answers count; NULL: those with a 2xx */
 	/*
 	 * The names of events, in the client's order. "all" alone stands for every event, one
 	 * that ends with * for those that begin so.
@@ -125,10 +128,7 @@ static inline bool webhook_keeps_places(const struct webhook *w)
 	return w->fifo || w->key != NULL;
 }
 
-/*
- * Gives `w`, which replaces `old`, the number of its queue's order: another one where what
- * waits has to change places, or lanes.
- */
+/* Gives `w`, which replaces `old`, its queue's order: another where what waits changes places. */
 void webhook_note_order(struct webhook *w, const struct webhook *old);
 
 /* Whether `events` has `event`. Neither filter nor the webhook's state is asked. */
@@ -171,9 +171,8 @@ bool webhook_drop_expired(struct webhook *w, int64_t now_ms);
 /* Wipes the secrets, and empties the custom headers and all by which it shows who it is. */
 void webhook_drop_secrets(struct webhook *w);
 
-/* Empties the names of events or the custom headers, whose values it wipes. */
 void webhook_clear_events(struct webhook *w);
-void webhook_clear_headers(struct webhook *w);
+void webhook_clear_headers(struct webhook *w); /* their values are wiped */
 
 /*
  * Appends the record of `w`. The secrets and the values of custom headers are encrypted where

@@ -20,8 +20,6 @@
 #include "domain/name.h"
 #include "domain/pem.h"
 #include "domain/sign.h"
-#include "domain/url.h"
-#include "domain/url_given.h"
 #include "domain/webhook_json_inner.h"
 #include "domain/webhook_mask.h"
 
@@ -49,12 +47,14 @@ static enum err apply_url(struct webhook *w, const cJSON *value,
 	(void)rules;
 	if (!cJSON_IsString(value))
 		return bad(p, "url", "a string");
-	struct buf url = BUF_INIT(4 * URL_MAX); /* more than url_check() lets through */
-	enum err err = url_take(slice_of(value->valuestring), &url, "url", p);
-	if (err == OK)
-		webhook_set(&w->url, buf_cstr(&url));
-	buf_fini(&url);
-	return err;
+	return webhook_json_take_url(&w->url, value, "url", p);
+}
+
+static enum err apply_fallback(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	return webhook_json_take_fallback(w, value, p);
 }
 
 static enum err unknown_event(const struct webhook_rules *rules, const char *field,
@@ -474,6 +474,18 @@ static enum err apply_no_filter(struct webhook *w, const cJSON *value,
 	return OK;
 }
 
+/* The same of what counts as success. */
+static enum err apply_no_success(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)value;
+	(void)rules;
+	(void)p;
+	success_free(w->success);
+	w->success = NULL;
+	return OK;
+}
+
 static enum err apply_enabled(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
@@ -513,6 +525,8 @@ static const struct field FIELDS[] = {
     {"http_version", webhook_json_take_version},
     {"content_encoding", webhook_json_take_encoding},
     {"verify", apply_verify},
+    {"success", apply_no_success},
+    {"fallback_url", apply_fallback},
     {"enabled", apply_enabled},
 };
 #define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
@@ -546,7 +560,7 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 	    "payload, secret, private_key, headers, auth, signature, timeout_ms, "
 	    "max_in_flight, ordering, rate_limit, retry, description, ca_pem, tls_verify, "
 	    "client_cert_pem, client_key_pem, proxy, no_proxy, user_agent, http_version, "
-	    "content_encoding, verify, enabled");
+	    "content_encoding, success, fallback_url, verify, enabled");
 }
 
 /* Makes sure that cJSON is given nothing it would read differently from us. */
@@ -626,10 +640,10 @@ static enum err check_together(const struct webhook *w, struct problem *p)
 	    strncasecmp(w->url, "https:", 6) != 0)
 		return problem_set(p, ERR_INVALID, "client_cert_pem",
 		    "a client certificate is shown in TLS alone: url must be an https URL");
-	return OK;
+	return webhook_json_check_fallback(w, p);
 }
 
-/* Compiles the filter and the key that the body has, if there are any. */
+/* Compiles the filter, the key and the success that the body has, if there are any. */
 static enum err apply_compiled(struct webhook *w, struct slice canonical, struct problem *p)
 {
 	struct json_scan s = {.text = canonical};
@@ -642,6 +656,8 @@ static enum err apply_compiled(struct webhook *w, struct slice canonical, struct
 			err = filter_compile(value, "filter", &w->filter, p);
 		if (slice_eq(key, SLICE("ordering")) && json_type_of(value) == JSON_OBJECT)
 			err = apply_key(w, value, p);
+		if (slice_eq(key, SLICE("success")) && !slice_eq(value, SLICE("null")))
+			err = success_compile(value, "success", &w->success, p);
 	}
 	return err;
 }
@@ -889,6 +905,7 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	sign_write_set(w->signature, "signature", json);
 	json_write_cstr(json, "private_key", w->pair == NULL ? NULL : WEBHOOK_MASK);
 	webhook_write_public(w, now_ms, json);
+	webhook_json_write_answer(w, json);
 	json_write_u64(json, "timeout_ms", w->timeout_ms);
 	json_write_u64(json, "max_in_flight", w->max_in_flight);
 	write_ordering(w, json);

@@ -1,7 +1,8 @@
 /*
  * What the parts of webhooks' JSON share: webhook_json.c has the table of fields,
  * webhook_json_auth.c those by which a webhook shows its receiver who it is,
- * webhook_json_options.c those that say how requests are sent. For them alone.
+ * webhook_json_options.c those that say how requests are sent, webhook_json_answer.c those about
+ * answers and where else to go. For them alone.
  */
 #ifndef DOMAIN_WEBHOOK_JSON_INNER_H
 #define DOMAIN_WEBHOOK_JSON_INNER_H
@@ -52,5 +53,19 @@ MUST_CHECK enum err webhook_json_check_options(struct webhook *w, struct problem
 
 /* Writes these members, of NULL too; a proxy's credentials are a mask. */
 void webhook_json_write_options(const struct webhook_options *o, struct json_writer *json);
+
+/* Applies a string, the value of `field`, as the URL of a receiver. ERR_INVALID. */
+MUST_CHECK enum err webhook_json_take_url(char **out, const struct cJSON *value,
+    const char *field, struct problem *p);
+
+/* Applies the value of `fallback_url`. ERR_INVALID. */
+MUST_CHECK enum err webhook_json_take_fallback(struct webhook *w, const struct cJSON *value,
+    struct problem *p);
+
+/* Checks it beside the other fields. ERR_INVALID. */
+MUST_CHECK enum err webhook_json_check_fallback(const struct webhook *w, struct problem *p);
+
+/* Writes the members `success` and `fallback_url`. */
+void webhook_json_write_answer(const struct webhook *w, struct json_writer *json);
 
 #endif

@@ -102,6 +102,7 @@ struct sched_endpoint {
 	uint32_t since_cut; /* attempts ended since the window was last cut */
 	uint8_t circuit;    /* enum sched_circuit */
 	bool quick;         /* its last attempt succeeded; the last few took up to a second */
+	bool mark;          /* its owner's own; not looked at */
 	uint8_t state;
 };
 

@@ -38,10 +38,10 @@ function readJson(value, field) {
 }
 
 /* Refuses numbers that a browser rounds: a filter of another id than the one that is seen. */
-function checkNumbers(value) {
+function checkNumbers(value, field = "filter") {
 	if (/\d{16}/.test(value.replace(/"(?:[^"\\]|\\.)*"/g, '""')))
 		throw Object.assign(new Error("Numbers of more than 15 digits are set by the API: a browser rounds them."),
-			{field: "filter"});
+			{field});
 }
 
 /* Shows what the API refused, at its field where it names one, and leads there. */
@@ -170,6 +170,10 @@ export async function editWebhook(session, w) {
 	const headers = h("textarea", {rows: 3, spellcheck: "false", placeholder: "Authorization: Bearer …"});
 	headers.value = Object.entries(is.headers).map(([name, value]) => `${name}: ${value}`).join("\n");
 	const auth = h("textarea", {rows: 3, spellcheck: "false", placeholder: '{"type": "bearer", "token": "…"}'});
+	const success = h("textarea", {rows: 3, spellcheck: "false",
+		placeholder: '{"statuses": ["2xx", 302], "answer": {"path": "/ok", "equals": true}}'});
+	success.value = is.success ? JSON.stringify(is.success, null, 1) : "";
+	const fallback = text(is.fallback_url, {type: "url", inputmode: "url", placeholder: "none"});
 	auth.value = is.auth ? JSON.stringify(is.auth, null, 1) : "";
 	const cert = h("textarea", {rows: 3, spellcheck: "false", placeholder: w?.client_cert_pem ? "unchanged" : "-----BEGIN CERTIFICATE-----"});
 	const certKey = h("textarea", {rows: 3, spellcheck: "false", placeholder: w?.client_key_pem ? "unchanged" : "-----BEGIN PRIVATE KEY-----"});
@@ -198,6 +202,8 @@ export async function editWebhook(session, w) {
 		retry: words(retry.value).length ? words(retry.value) : null,
 		headers: readHeaders(headers.value),
 		auth: readJson(auth.value, "auth"),
+		success: readJson(success.value, "success"),
+		fallback_url: fallback.value.trim() || null,
 		tls_verify: verify.value === "true",
 		ca_pem: pem.value.trim() ? pem.value : null,
 		verify: asked.value || null,
@@ -234,6 +240,8 @@ export async function editWebhook(session, w) {
 		h("details", null, h("summary", null, "More settings"),
 			field("headers", "Headers", headers, "Sent with every attempt, one a line."),
 			field("auth", "Who it is, JSON", auth, "basic, bearer or oauth2, by a secret or a key: docs/api.md. A change gives all of it, its secret too."),
+			field("success", "Success, JSON", success, "Which answers count: statuses, and a condition on a body in JSON. Empty: 2xx."),
+			field("fallback_url", "Fallback URL", fallback, "Where events are sent while the circuit of the URL is open."),
 			field("events_strict", "Unknown names", strict, "Names in Events that nobody knows."),
 			field("payload", "Body", payload, "What is sent: docs/filters.md."),
 			field("ordering", "Order", ordering, "With fifo one that fails holds back all behind it, with a key those of its value."),
@@ -258,6 +266,8 @@ export async function editWebhook(session, w) {
 		const fields = changed();
 		if (fields.filter)
 			checkNumbers(filter.value);
+		if (fields.success)
+			checkNumbers(success.value, "success");
 		const answer = w ? await call("PATCH", `${hooksPath(session)}/${w.id}`, {body: fields})
 			: await post(hooksPath(session), fields);
 		say(w ? "The webhook is changed." : "The webhook is registered.");

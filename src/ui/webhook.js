@@ -132,6 +132,8 @@ export async function webhook(view) {
 				w.previous_public_key && ["Until", [when(w.previous_key_expires_at), " also ", mono(w.previous_public_key)]],
 				["Time-out", ms(w.timeout_ms)],
 				["Order", w.ordering.key === undefined ? w.ordering : data(`within ${w.ordering.key}`)],
+				w.success && ["Success", mono(JSON.stringify(w.success))],
+				w.fallback_url && ["Fallback", [data(w.fallback_url), c.state !== "closed" && [" ", badge("failing", "in use")]]],
 				w.rate_limit !== null && ["At most", `${w.rate_limit}/s`],
 				w.retry && ["Waits", w.retry.join(", ")],
 				!w.tls_verify && ["Certificate", badge("failing", "not checked")],

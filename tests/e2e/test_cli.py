@@ -33,7 +33,7 @@ def test_version():
         (), ("fly",), ("--fly",), ("serve", "--fly"), ("serve", "--listen"), ("serve", "stray"),
         ("send",), ("send", "s1"), ("send", "s1", "message", "{}", "stray"), ("send", "--fly"),
         ("listen", "--port"), ("listen", "--port", "x"), ("listen", "--port", "65536"),
-        ("listen", "--status", "99"), ("listen", "stray"), ("listen", "--public-key", "x"), ("check-config", "--fly"),
+        ("listen", "--status", "99"), ("listen", "--delivery", "stop"), ("listen", "stray"), ("listen", "--public-key", "x"), ("check-config", "--fly"),
         ("version", "stray"), ("source",), ("source", "paint"), ("source", "add"),
         ("source", "add", "--name", "n", "stray"), ("source", "list", "stray"),
         ("source", "list", "--name", "n"), ("source", "show"), ("source", "show", "../x"),
@@ -404,6 +404,19 @@ def test_listen_repeats_challenges_that_are_signed(gateway, start_listen, way, s
     wait_output(process, "signature ")
     wait_until(lambda: gateway.webhook("s1", hook["id"])["ownership"]["state"] == state, what=state)
     assert ("   challenge repeated" in process.lines) == (state == "verified")
+
+
+def test_listen_answers_as_it_is_told(make_gateway, start_listen):
+    gateway = make_gateway(retry_schedule="20ms")
+    _, url = start_listen("--body", '{"ok":false}')
+    gateway.register("s1", url, success={"answer": {"path": "/ok", "equals": True}})
+    _, url = start_listen("--status", "400", "--delivery", "abort")
+    gateway.register("s2", url)
+    for session, attempts, why in (("s1", 2, "success.answer"), ("s2", 1, "abort")):
+        gateway.publish(session)
+        wait_until(lambda s=session: gateway.dlq(s), what="the dead letter")
+        assert gateway.dlq(session)[0]["attempts"] == attempts
+        assert why in gateway.dlq(session)[0]["last_error"]
 
 
 @pytest.mark.parametrize("signature", [

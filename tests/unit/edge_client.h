@@ -99,6 +99,12 @@ void client_tls(struct client_request *q, const char *ca_pem, bool insecure)
 	(void)insecure;
 }
 
+void client_look(struct client_request *q, bool whole)
+{
+	(void)q;
+	(void)whole;
+}
+
 void client_taker(struct client_request *q, struct slice taker)
 {
 	q->taker = mem_copy(taker.ptr, taker.len);

@@ -393,6 +393,48 @@ static void test_retry_after_of_the_final_head(void **state)
 	}
 }
 
+/* What a receiver asks for is in the final head, in any case of letters. */
+static void test_wishes(void **state)
+{
+	static const struct {
+		const char *answer;
+		enum client_wish want;
+	} ROWS[] = {
+	    {"HTTP/1.1 500 No\r\nwebhook-delivery: disable\r\n" NO_BODY, WISH_DISABLE},
+	    {"HTTP/1.1 200 OK\r\nWebhook-Delivery:ABORT \r\n" NO_BODY, WISH_ABORT},
+	    {"HTTP/1.1 200 OK\r\n" NO_BODY, WISH_NONE}, /* the handle's last one had one */
+	    {"HTTP/1.1 200 OK\r\nwebhook-delivery: pause\r\n" NO_BODY, WISH_NONE},
+	    {"HTTP/1.1 200 OK\r\nwebhook-delivery:\r\n" NO_BODY, WISH_NONE},
+	    {"HTTP/1.1 200 OK\r\nwebhook-deliveryx: abort\r\n" NO_BODY, WISH_NONE},
+	    {"HTTP/1.1 103 Early Hints\r\nwebhook-delivery: abort\r\n\r\n"
+	     "HTTP/1.1 500 No\r\n" NO_BODY,
+		WISH_NONE},
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		exchange(f, ROWS[i].answer);
+		if (f->result.wish != ROWS[i].want)
+			fail_msg("row %zu: %d", i, (int)f->result.wish);
+	}
+}
+
+/* A request whose answer is looked at: Retry-After of a 2xx, and for the next none of it. */
+static void test_looked_at(void **state)
+{
+	static const char ANSWER[] = "HTTP/1.1 200 OK\r\nRetry-After: 7\r\n"
+				     "Content-Length: 4\r\n\r\ntrue";
+	struct fixture *f = *state;
+	struct client_request *q = client_open(f->client);
+	client_look(q, true);
+	send_request(f, q, ANSWER);
+	assert_int_equal(f->result.retry_after_ms, 7000);
+	assert_int_equal(f->result.whole.len, 4);
+	assert_null(f->result.lacks);
+	exchange(f, ANSWER);
+	assert_int_equal(f->result.retry_after_ms, 0);
+	assert_int_equal(f->result.whole.len, 0);
+}
+
 /* A receiver at 127.0.0.`n` and the same port takes over; returns the other's connection. */
 static int move_receiver(struct fixture *f, unsigned n)
 {
@@ -653,6 +695,8 @@ int main(void)
 	    CLIENT_TEST(test_sockets_are_watched_by_transfers_alone),
 	    CLIENT_TEST(test_retry_after),
 	    CLIENT_TEST(test_retry_after_a_date),
+	    CLIENT_TEST(test_wishes),
+	    CLIENT_TEST(test_looked_at),
 	    CLIENT_TEST(test_retry_after_of_the_final_head),
 	    CLIENT_TEST(test_idle_connection_makes_place),
 	    CLIENT_TEST(test_no_descriptor),

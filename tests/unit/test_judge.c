@@ -136,7 +136,7 @@ static void test_own_schedule(void **state)
 	assert_int_equal(f->s.verdict, VERDICT_DEAD);
 }
 
-/* Retry-After counts on 429 and 503, and only where it asks for more than the schedule. */
+/* Retry-After counts on any failure, and only where it asks for more than the schedule. */
 static void test_retry_after(void **state)
 {
 	static const struct {
@@ -144,8 +144,8 @@ static void test_retry_after(void **state)
 		int64_t after_ms;
 		int64_t min_ms, max_ms;
 	} ROWS[] = {{429, 100000, 100000, 100000}, {503, 100000, 100000, 100000},
-	    {500, 100000, 4000, 6000}, {429, 1000, 4000, 6000}, {429, 0, 4000, 6000},
-	    {429, DAY_MS, DAY_MS, DAY_MS}};
+	    {500, 100000, 100000, 100000}, {302, 100000, 100000, 100000},
+	    {429, 1000, 4000, 6000}, {429, 0, 4000, 6000}, {429, DAY_MS, DAY_MS, DAY_MS}};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
 		f->s.delivery.attempts = 0;
@@ -223,6 +223,130 @@ static void test_expiry(void **state)
 	assert_int_equal(f->s.verdict, VERDICT_RETRY);
 }
 
+static void set_success(struct fixture *f, const char *json)
+{
+	struct problem p;
+	success_free(f->w->success);
+	f->w->success = NULL;
+	assert_int_equal(success_compile(slice_of(json), "success", &f->w->success, &p), OK);
+}
+
+/* A webhook says which answers count: statuses, and what the body says. */
+static void test_success(void **state)
+{
+#define JSON_OK "{\"answer\":{\"path\":\"/ok\",\"equals\":true}}"
+	static const struct {
+		const char *success;
+		int status;
+		const char *body;
+		const char *lacks;
+		const char *want; /* NULL: delivered */
+	} ROWS[] = {
+	    {"{\"statuses\":[\"2xx\",302]}", 302, "", NULL, NULL},
+	    {"{\"statuses\":[302]}", 204, "", NULL,
+		"HTTP status 204: not a status that success.statuses has"},
+	    {"{\"statuses\":[302]}", 301, "", NULL, "HTTP status 301"},
+	    {"{\"statuses\":[302]}", 0, "", NULL, "reset"},
+	    {"{\"statuses\":[\"4xx\"]}", 404, "", NULL, NULL},
+	    {"{\"statuses\":[\"4xx\"]}", 410, "", NULL, "HTTP status 410"},
+	    {JSON_OK, 200, "{\"ok\":true}", NULL, NULL},
+	    {JSON_OK, 200, " { \"ok\" : true } ", NULL, NULL},
+	    {JSON_OK, 500, "{\"ok\":true}", NULL, "HTTP status 500"},
+	    {JSON_OK, 200, "{\"ok\":false}", NULL,
+		"HTTP status 200: the answer is not what success.answer wants"},
+	    {JSON_OK, 200, "{}", NULL,
+		"HTTP status 200: the answer is not what success.answer wants"},
+	    {JSON_OK, 200, "<p>", NULL, "HTTP status 200: the answer is not JSON"},
+	    {JSON_OK, 200, "", NULL, "HTTP status 200: the answer is not JSON"},
+	    {JSON_OK, 200, "{\"ok\":true}", "the answer broke off",
+		"HTTP status 200: the answer broke off"},
+	};
+	struct fixture *f = *state;
+	f->w->retry = calloc(1, sizeof(*f->w->retry)); /* one attempt */
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct client_result r = {.status = ROWS[i].status,
+		    .error = ROWS[i].status == 0 ? "reset" : "",
+		    .whole = slice_of(ROWS[i].body),
+		    .lacks = ROWS[i].lacks};
+		set_success(f, ROWS[i].success);
+		judge_attempt(&f->judge, f->w, &f->endpoint, &f->event, &r, &f->s);
+		if (f->s.verdict != (ROWS[i].want == NULL ? VERDICT_DELIVERED : VERDICT_DEAD))
+			fail_msg("row %zu", i);
+		if (ROWS[i].want != NULL)
+			assert_string_equal(f->s.dead->last_error, ROWS[i].want);
+		settlement_fini(&f->s);
+		f->s.disable_reason[0] = '\0';
+	}
+#undef JSON_OK
+}
+
+static void judge_wish(struct fixture *f, int status, enum client_wish wish)
+{
+	struct client_result r = {.status = status, .error = "", .wish = wish};
+	judge_attempt(&f->judge, f->w, &f->endpoint, &f->event, &r, &f->s);
+}
+
+/* What the receiver asks for: its answer is a success or not all the same. */
+static void test_wishes(void **state)
+{
+	struct fixture *f = *state;
+	judge_wish(f, 200, WISH_ABORT);
+	assert_int_equal(f->s.verdict, VERDICT_DELIVERED);
+	judge_wish(f, 400, WISH_ABORT);
+	assert_int_equal(f->s.verdict, VERDICT_DEAD);
+	assert_string_equal(f->s.dead->last_error,
+	    "HTTP status 400: the receiver answered webhook-delivery: abort");
+	assert_string_equal(f->s.disable_reason, "");
+	settlement_fini(&f->s);
+	judge_wish(f, 200, WISH_DISABLE);
+	assert_int_equal(f->s.verdict, VERDICT_DELIVERED);
+	assert_string_equal(f->s.disable_reason,
+	    "the receiver answered webhook-delivery: disable");
+	assert_true(f->s.changes_webhook);
+	settlement_fini(&f->s);
+	judge_wish(f, 500, WISH_DISABLE);
+	assert_int_equal(f->s.verdict, VERDICT_RETRY); /* it waits in the queue */
+	settlement_fini(&f->s);
+	judge_wish(f, 410, WISH_ABORT);
+	assert_int_equal(f->s.verdict, VERDICT_DEAD);
+	assert_non_null(strstr(f->s.disable_reason, "410"));
+}
+
+/* The webhook's own URL learns nothing from its fallback, whose 410 is a failure. */
+static void test_fallback(void **state)
+{
+	struct fixture *f = *state;
+	webhook_set(&f->w->fallback_url, "http://example.net/");
+	f->w->failing_since_ms = NOW_MS - 6 * DAY_MS;
+	f->s.at_fallback = true;
+	f->s.other_failing_ms = NOW_MS - 6 * DAY_MS;
+	judge_status(f, 200, 0);
+	assert_false(f->s.changes_webhook);
+	judge_status(f, 410, 0);
+	assert_int_equal(f->s.verdict, VERDICT_RETRY);
+	assert_false(f->s.changes_webhook);
+	f->endpoint.failing_since_ms = NOW_MS - 4 * DAY_MS;
+	judge_status(f, 500, 0);
+	assert_false(f->s.changes_webhook);
+	f->endpoint.failing_since_ms = NOW_MS - 5 * DAY_MS;
+	judge_status(f, 500, 0);
+	assert_non_null(strstr(f->s.disable_reason, "every attempt failed since"));
+}
+
+/* Its own URL fails: that does not disable the webhook while the fallback does not. */
+static void test_fallback_holds_disabling_off(void **state)
+{
+	static const int64_t OTHERS[] = {0, NOW_MS - 4 * DAY_MS, NOW_MS - 5 * DAY_MS};
+	struct fixture *f = *state;
+	webhook_set(&f->w->fallback_url, "http://example.net/");
+	f->endpoint.failing_since_ms = NOW_MS - 6 * DAY_MS;
+	for (size_t i = 0; i < 3; i++) {
+		f->s.other_failing_ms = OTHERS[i];
+		judge_status(f, 500, 0);
+		assert_int_equal(f->s.disable_reason[0] != '\0', i == 2);
+	}
+}
+
 static void test_what_the_endpoint_learns(void **state)
 {
 	static const struct {
@@ -235,7 +359,7 @@ static void test_what_the_endpoint_learns(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
 		struct client_result r = {.status = ROWS[i].status, .error = ""};
-		if (judge_endpoint(&r) != ROWS[i].want)
+		if (judge_endpoint(&r, ROWS[i].want == RESULT_OK) != ROWS[i].want)
 			fail_msg("status %d", ROWS[i].status);
 	}
 }
@@ -247,10 +371,10 @@ static void test_shortage_says_nothing(void **state)
 	    SHORT_OF_RESOLVER};
 	struct client_result r = {.error = "no connection"};
 	(void)state;
-	assert_int_equal(judge_endpoint(&r), RESULT_FAILED);
+	assert_int_equal(judge_endpoint(&r, false), RESULT_FAILED);
 	for (size_t i = 0; i < sizeof(OF) / sizeof(OF[0]); i++) {
 		r.shortage = OF[i];
-		assert_int_equal(judge_endpoint(&r), RESULT_NONE);
+		assert_int_equal(judge_endpoint(&r, false), RESULT_NONE);
 	}
 }
 
@@ -269,6 +393,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_failing_is_kept, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_five_days_of_failure_disable, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_expiry, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_success, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_wishes, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_fallback, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_fallback_holds_disabling_off, setup, teardown),
 	    cmocka_unit_test(test_what_the_endpoint_learns),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

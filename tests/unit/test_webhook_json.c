@@ -104,7 +104,7 @@ static void test_write(void **state)
 	    "\"auth\":{\"type\":\"basic\",\"username\":\"me\",\"password\":\"********\"},"
 	    "\"signature\":\"v2\","
 	    "\"private_key\":null,\"public_key\":null,\"previous_public_key\":null,"
-	    "\"previous_key_expires_at\":null,"
+	    "\"previous_key_expires_at\":null,\"success\":null,\"fallback_url\":null,"
 	    "\"timeout_ms\":9000,\"max_in_flight\":3,"
 	    "\"ordering\":\"fifo\","
 	    "\"rate_limit\":2.5,\"retry\":[\"5s\",\"90s\"],"
@@ -155,7 +155,7 @@ static void test_write_defaults(void **state)
 	    "\"previous_secret_expires_at\":null,\"enabled\":true,\"disabled_reason\":null,"
 	    "\"headers\":{},\"auth\":null,\"signature\":\"v1\","
 	    "\"private_key\":null,\"public_key\":null,\"previous_public_key\":null,"
-	    "\"previous_key_expires_at\":null,"
+	    "\"previous_key_expires_at\":null,\"success\":null,\"fallback_url\":null,"
 	    "\"timeout_ms\":5000,\"max_in_flight\":16,"
 	    "\"ordering\":\"none\",\"rate_limit\":null,\"retry\":null,"
 	    "\"ca_pem\":null,\"tls_verify\":true," SHOWN_NO_CERT SHOWN_NO_OPTIONS
@@ -281,6 +281,14 @@ static void test_change(void **state)
 	    {"{\"http_version\":\"2\",\"http_version\":null}", "{", "{"},
 	    {"{\"content_encoding\":\"gzip\"}", "\"identity\"", "\"gzip\""},
 	    {"{\"content_encoding\":\"identity\"}", "{", "{"},
+	    {"{\"success\":{ \"statuses\" : [\"2xx\", 302.0] }}", "\"success\":null",
+		"\"success\":{\"statuses\":[\"2xx\",302]}"},
+	    {"{\"success\":{\"answer\":{\"path\":\"/ok\",\"equals\":true}}}",
+		"\"success\":null",
+		"\"success\":{\"answer\":{\"path\":\"/ok\",\"equals\":true}}"},
+	    {"{\"success\":null,\"fallback_url\":null}", "{", "{"},
+	    {"{\"fallback_url\":\"http://b\303\274.example/{}\"}", "\"fallback_url\":null",
+		"\"fallback_url\":\"http://xn--b-eha.example/%7B%7D\""},
 	    {"{\"enabled\":false}", "{", "{"},
 	    {"{\"enabled\":true}",
 		"\"enabled\":false,\"disabled_reason\":\"disabled by request\"",
@@ -523,6 +531,29 @@ static void test_refused_fields(void **state)
 	    {"{\"auth\":{\"type\":\"bearer\",\"token\":\"t\"},"
 	     "\"headers\":{\"Authorization\":\"t\"}}",
 		"headers.Authorization", "one of the two"},
+	    {"{\"success\":7}", "success", "statuses, answer or both"},
+	    {"{\"success\":[]}", "success", "statuses, answer or both"},
+	    {"{\"success\":{\"status\":[200]}}", "success.status", "statuses answer"},
+	    {"{\"success\":{\"statuses\":200}}", "success.statuses", "an array of 1 to 32"},
+	    {"{\"success\":{\"statuses\":[]}}", "success.statuses", "an array of 1 to 32"},
+	    {"{\"success\":{\"statuses\":[199]}}", "success.statuses", "200 to 599"},
+	    {"{\"success\":{\"statuses\":[600]}}", "success.statuses", "200 to 599"},
+	    {"{\"success\":{\"statuses\":[200.5]}}", "success.statuses", "200 to 599"},
+	    {"{\"success\":{\"statuses\":[410]}}", "success.statuses", "but for 410"},
+	    {"{\"success\":{\"statuses\":[\"1xx\"]}}", "success.statuses", "2xx"},
+	    {"{\"success\":{\"statuses\":[\"2XX\"]}}", "success.statuses", "2xx"},
+	    {"{\"success\":{\"statuses\":[\"200\"]}}", "success.statuses", "2xx"},
+	    {"{\"success\":{\"statuses\":[null]}}", "success.statuses", "2xx"},
+	    {"{\"success\":{\"answer\":true}}", "success.answer", "a condition"},
+	    {"{\"success\":{\"answer\":{\"path\":\"ok\",\"equals\":1}}}", "success.answer.path",
+		"pointer"},
+	    {"{\"success\":{\"answer\":{\"all\":[{\"path\":\"/a\"}]}}}",
+		"success.answer.all[0]", "a condition"},
+	    {"{\"fallback_url\":7}", "fallback_url", "null or a string"},
+	    {"{\"fallback_url\":\"ftp://a/\"}", "fallback_url", "http"},
+	    {"{\"fallback_url\":\"http://a:b@c/\"}", "fallback_url", "credentials"},
+	    {"{\"url\":\"http://a/\",\"fallback_url\":\"http://a/\"}", "fallback_url",
+		"another URL"},
 	    {"{\"enabled\":1}", "enabled", "true or false"},
 	    {"{\"enabled\":\"true\"}", "enabled", "true or false"},
 	    {"{\"evnets\":[]}", "evnets", "unknown or read-only"},

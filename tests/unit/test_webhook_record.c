@@ -33,6 +33,24 @@ static struct filter *longest_filter(void)
 	return f;
 }
 
+static struct success *longest_success(void)
+{
+	struct problem p;
+	struct success *s = NULL;
+	struct filter *f = longest_filter();
+	struct buf json = BUF_INIT(SUCCESS_BYTES_MAX);
+	buf_puts(&json, "{\"statuses\":[");
+	for (int i = 0; i < SUCCESS_STATUSES_MAX; i++)
+		buf_puts(&json, i == 0 ? "\"2xx\"" : ",\"5xx\"");
+	buf_puts(&json, "],\"answer\":");
+	buf_slice(&json, filter_json(f));
+	buf_puts(&json, "}");
+	assert_int_equal(success_compile(buf_view(&json), "success", &s, &p), OK);
+	buf_fini(&json);
+	filter_free(f);
+	return s;
+}
+
 static struct lane_key *longest_key(void)
 {
 	char *pointer = repeat('k', POINTER_BYTES_MAX);
@@ -132,6 +150,8 @@ static struct webhook *largest_webhook(void)
 	    .since_ms = INT64_MAX,
 	    .error = repeat('o', OWNERSHIP_ERROR_MAX - 1)};
 	w->options = longest_options();
+	w->fallback_url = repeat('f', URL_MAX);
+	w->success = longest_success();
 	add_pairs(w, 0xff);
 	return w;
 }
@@ -241,6 +261,10 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	compare_pairs(got->pair, w->pair);
 	compare_pairs(got->previous_pair, w->previous_pair);
 	assert_true(got->previous_pair_expires_ms == w->previous_pair_expires_ms);
+	assert_text(got->fallback_url, w->fallback_url);
+	assert_int_equal(got->success == NULL, w->success == NULL);
+	if (w->success != NULL)
+		assert_true(slice_eq(success_json(got->success), success_json(w->success)));
 	compare_lists(got, w);
 }
 
@@ -369,8 +393,9 @@ static void test_webhook_of_version_1(void **state)
 #define PAIR_BYTES (2 + 2 + 8)          /* of a record without key pairs */
 #define OWN_BYTES (1 + 8)               /* without auth and client certificate */
 #define OPTION_BYTES 1                  /* without options */
+#define ANSWER_BYTES (2 + 2)            /* without fallback_url and success */
 #define OWNERSHIP_BYTES (1 + 1 + 8 + 2) /* whose endpoint is not asked */
-#define END_BYTES (PAIR_BYTES + OWN_BYTES + OPTION_BYTES + OWNERSHIP_BYTES)
+#define END_BYTES (PAIR_BYTES + OWN_BYTES + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES)
 #define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
 #define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
 
@@ -446,13 +471,14 @@ static void test_bad_auth_is_damage(void **state)
 		struct slice rest = slice_of(ROWS[i].open);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWNERSHIP_BYTES + OPTION_BYTES + OWN_BYTES;
+		b.len -= BEHIND + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + OWN_BYTES;
 		put_u8(&b, (uint8_t)slice_cut(&rest, '|').ptr[0]);
 		put_u8(&b, (uint8_t)(slice_cut(&rest, '|').ptr[0] - '0'));
 		for (unsigned n = count_bars(ROWS[i].open); n > 1; n--)
 			put_text(&b, slice_cut(&rest, '|'));
-		const size_t behind = OPTION_BYTES + OWNERSHIP_BYTES + BEHIND;
-		buf_append(&b, (char[8 + OPTION_BYTES + OWNERSHIP_BYTES + BEHIND]){0},
+		const size_t behind = OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND;
+		buf_append(&b,
+		    (char[8 + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND]){0},
 		    8 + behind);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
@@ -466,13 +492,13 @@ static void test_bad_auth_is_damage(void **state)
 static void test_webhook_of_version_5(void **state)
 {
 	(void)state;
-	check_older(5, OWN_BYTES + OPTION_BYTES + OWNERSHIP_BYTES);
+	check_older(5, OWN_BYTES + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES);
 }
 
 static void test_webhook_of_version_6(void **state)
 {
 	(void)state;
-	check_older(6, OPTION_BYTES + OWNERSHIP_BYTES);
+	check_older(6, OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES);
 }
 
 /* There is one form of each ownership: what is asked has a state and its time. */
@@ -513,7 +539,7 @@ static void test_bad_ownership_is_damage(void **state)
 static void test_webhook_of_version_7(void **state)
 {
 	(void)state;
-	check_older(7, OWNERSHIP_BYTES);
+	check_older(7, ANSWER_BYTES + OWNERSHIP_BYTES);
 }
 
 /* Options that there are not, that contradict each other, or that could not be sent. */
@@ -542,13 +568,14 @@ static void test_bad_options_are_damage(void **state)
 		struct slice rest = slice_of(ROWS[i].texts);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWNERSHIP_BYTES + OPTION_BYTES;
+		b.len -= BEHIND + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES;
 		put_u8(&b, (uint8_t)ROWS[i].parts);
 		if ((ROWS[i].parts & 0x04) != 0)
 			put_u16(&b, 2);
 		while (rest.len > 0)
 			put_text(&b, slice_cut(&rest, '|'));
-		buf_append(&b, (char[OWNERSHIP_BYTES + BEHIND]){0}, OWNERSHIP_BYTES + BEHIND);
+		buf_append(&b, (char[ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND]){0},
+		    ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND);
 		if (ROWS[i].url[0] != '\0' || ROWS[i].parts == 0x02)
 			put_cstr(&b, ROWS[i].url);
 		struct reader r = reader_of(buf_view(&b));
@@ -557,6 +584,39 @@ static void test_bad_options_are_damage(void **state)
 		webhook_free(got);
 		webhook_free(w);
 		buf_fini(&b);
+	}
+}
+
+static void test_webhook_of_version_8(void **state)
+{
+	(void)state;
+	check_older(8, OWNERSHIP_BYTES);
+}
+
+/* What counts as success is as it was written, or the record is damaged. */
+static void test_bad_success_is_damage(void **state)
+{
+	static const char *const TEXTS[] = {"{", "{ }", "[]", "{\"statuses\":[]}",
+	    "{\"statuses\":[410]}", "{\"answer\":{\"path\":\"x\",\"equals\":1}}", "{}{}"};
+	(void)state;
+	for (size_t i = 0; i < sizeof(TEXTS) / sizeof(TEXTS[0]); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *none = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct buf end = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		const size_t behind = OWNERSHIP_BYTES + BEHIND;
+		webhook_encode(w, NULL, NULL, &b);
+		buf_append(&end, b.data + b.len - behind, behind);
+		b.len -= behind + 2;
+		put_cstr(&b, TEXTS[i]);
+		buf_slice(&b, buf_view(&end));
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &none) != ERR_CORRUPT)
+			fail_msg("%s", TEXTS[i]);
+		buf_fini(&b);
+		buf_fini(&end);
+		webhook_free(w);
 	}
 }
 
@@ -600,8 +660,9 @@ static void test_half_a_pair_is_damage(void **state)
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + END_BYTES;
 		put_text(&b, (struct slice){BYTES, ROWS[i].public_bytes});
-		buf_append(&b, (char[10 + OWN_BYTES + OPTION_BYTES + OWNERSHIP_BYTES]){0},
-		    10 + OWN_BYTES + OPTION_BYTES + OWNERSHIP_BYTES);
+		buf_append(&b,
+		    (char[10 + OWN_BYTES + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES]){0},
+		    10 + OWN_BYTES + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES);
 		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, VAULT_ID_SIZE + 4);
 		put_text(&b, (struct slice){BYTES, ROWS[i].seed_bytes});
 		put_text(&b, SLICE(""));
@@ -851,6 +912,8 @@ int main(void)
 	    cmocka_unit_test(test_bad_options_are_damage),
 	    cmocka_unit_test(test_bad_ownership_is_damage),
 	    cmocka_unit_test(test_webhook_of_version_7),
+	    cmocka_unit_test(test_bad_success_is_damage),
+	    cmocka_unit_test(test_webhook_of_version_8),
 	    cmocka_unit_test(test_bad_auth_is_damage),
 	    cmocka_unit_test(test_sets_are_of_version_5),
 	    cmocka_unit_test(test_half_a_pair_is_damage),
