@@ -62,6 +62,29 @@ struct client_result {
 	int64_t first_byte_us; /* from the request's start on a connection that stands */
 	const char *address;   /* connected to, or tried last: "127.0.0.1:9000"; "": none */
 	const char *url;       /* as it was asked for */
+	const struct client_request *request; /* for client_describe() */
+};
+
+#define CLIENT_SEEN_MAX 2048   /* bytes of headers that are described of either side */
+#define CLIENT_SUBJECT_MAX 256 /* bytes of a certificate's subject */
+
+/* What stands for what is not shown. */
+#define CLIENT_HIDDEN "********"
+
+/* What was said on the wire, as far as it may be shown. */
+struct client_seen {
+	int http_version;                 /* of the answer: 10, 11, 20; 0: there was none */
+	const char *tls;                  /* "TLSv1.3"; "": none, or it did not come to stand */
+	int64_t expires_ms;               /* of the receiver's certificate; client_describe() */
+	size_t sent_len;                  /* bytes of `sent` */
+	size_t answered_len;              /* of `answered` */
+	char subject[CLIENT_SUBJECT_MAX]; /* of that certificate; "": none was shown */
+	/*
+	 * Lines "Name: value\n", as many whole ones as there is room for: the headers that were
+	 * given to the request, and those of the answer.
+	 */
+	char sent[CLIENT_SEEN_MAX];
+	char answered[CLIENT_SEEN_MAX];
 };
 
 typedef void (*client_done_fn)(void *arg, const struct client_result *result);
@@ -97,6 +120,12 @@ void client_header(struct client_request *q, struct slice name, struct slice val
  * difference, but curl need not compare it with each of those that it knows.
  */
 void client_own_header(struct client_request *q, struct slice name, struct slice value);
+
+/*
+ * client_header() for a value that says who sends: CLIENT_HIDDEN stands for it where the
+ * request is described.
+ */
+void client_secret_header(struct client_request *q, struct slice name, struct slice value);
 
 /*
  * Checks the receiver's certificate against `ca_pem` (copied; NULL: the configured
@@ -135,6 +164,13 @@ struct client_body {
  */
 void client_send(struct client_request *q, const char *url, const struct client_body *body,
     uint32_t timeout_ms, client_done_fn done, void *arg);
+
+/*
+ * Says what was said on the wire, within `done` alone. In the place of a secret header's value,
+ * and of those in an answer that set cookies or say who someone is, stands CLIENT_HIDDEN; a
+ * receiver may say a secret again in any other. *out is empty where `r` is of no request.
+ */
+void client_describe(const struct client_result *r, struct client_seen *out);
 
 /* Takes the next bytes of an answer, as they come; false ends the request. */
 typedef bool (*client_data_fn)(void *arg, struct slice bytes);

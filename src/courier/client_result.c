@@ -257,6 +257,7 @@ void client_put_result(struct client_request *q, struct client_result *out)
 	    .duration_us = q->ended_us - q->started_us,
 	    .address = q->address,
 	    .url = buf_cstr(&q->parsed_url),
+	    .request = q,
 	};
 	if (q->dialed)
 		MUST(curl_easy_getinfo(q->easy, CURLINFO_EFFECTIVE_URL, &out->url));
