@@ -211,10 +211,11 @@ static void test_what_is_seen(void **state)
 	client_secret_header(q, SLICE("X-Empty"), SLICE(""));
 	client_header(q, SLICE("X-Void"), SLICE(" "));
 	client_own_header(q, SLICE("X-Four"), SLICE("4"));
-	send_request(f, q, "HTTP/1.1 103 Early Hints\r\nLink: none\r\n\r\n"
-			   "HTTP/1.1 401 No\r\nX-a:  b: c \r\nSET-cookie: planted\r\n"
-			   "x-a: 2\r\nAuthentication-Info: planted\r\n"
-			   "WWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n");
+	send_request(f, q,
+	    "HTTP/1.1 103 Early Hints\r\nLink: none\r\n\r\n"
+	    "HTTP/1.1 401 No\r\nX-a:  b: c \r\nSET-cookie: planted\r\n"
+	    "x-a: 2\r\nAuthentication-Info: planted\r\n"
+	    "WWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n");
 	assert_lines(f->seen.sent, f->seen.sent_len,
 	    "Content-Type: text/x\nX-One: 1\nX-Two: Host: 2; x\n"
 	    "Authorization: ********\nX-Empty: ********\nX-Void: \nX-Four: 4\n");
