@@ -97,7 +97,8 @@ static void look_at(struct page *page, const struct event *e, const struct uuid 
 	if (!is_asked_for(page, &d))
 		return;
 	page->count++;
-	page->err = delivery_write(&page->call->api->conf, page->txn, e, &d, &page->json);
+	page->err = delivery_write(&page->call->api->conf, page->txn, e, &d, false,
+	    &page->json);
 }
 
 /* Looks at the deliveries of an event, from the last on. False when the page ends there. */
@@ -200,13 +201,13 @@ void handle_delivery_show(struct call *c)
 	struct db_txn *txn = NULL;
 	struct delivery d;
 	struct event e;
-	struct buf text = BUF_INIT(2 * DELIVERY_JSON_MAX);
+	struct buf text = BUF_INIT(DELIVERY_WHOLE_MAX);
 	struct json_writer json = JSON_WRITER(&text);
 	enum err err = db_read(c->api->conf.db, &txn);
 	if (err == OK) {
 		err = deliveries_find(c, txn, &d, &e);
 		if (err == OK)
-			err = delivery_write(&c->api->conf, txn, &e, &d, &json);
+			err = delivery_write(&c->api->conf, txn, &e, &d, true, &json);
 		db_read_end(txn);
 	}
 	if (err == OK)

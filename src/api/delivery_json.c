@@ -43,9 +43,73 @@ static void write_ms(struct json_writer *json, const char *name, int64_t us)
 	json_write_thousandths(json, name, (double)us / 1000);
 }
 
-static bool write_attempt(void *arg, uint32_t number, const struct attempt_record *a)
+/* Headers by name and value, in their order; a name may come twice. */
+static void write_headers(struct json_writer *json, const char *key, struct slice lines)
 {
-	struct json_writer *json = arg;
+	struct slice name;
+	struct slice value;
+	json_open_array(json, key);
+	while (attempt_next_header(&lines, &name, &value)) {
+		json_open_object(json, NULL);
+		json_write_bytes(json, "name", name);
+		json_write_bytes(json, "value", value);
+		json_close(json);
+	}
+	json_close(json);
+}
+
+static void write_certificate(struct json_writer *json, const struct attempt_exchange *x)
+{
+	if (x->subject.len == 0 && x->expires_ms == INT64_MIN) {
+		json_write_null(json, "certificate");
+		return;
+	}
+	json_open_object(json, "certificate");
+	json_write_bytes(json, "subject", x->subject);
+	if (x->expires_ms == INT64_MIN)
+		json_write_null(json, "expires_at");
+	else
+		json_write_time(json, "expires_at", x->expires_ms);
+	json_close(json);
+}
+
+static const char *http_name(uint16_t version)
+{
+	switch (version) {
+	case 10:
+		return "1.0";
+	case 11:
+		return "1.1";
+	case 20:
+		return "2";
+	default:
+		return NULL;
+	}
+}
+
+/* Writes what was said on the wire; nulls where it was not kept. */
+static void write_exchange(struct json_writer *json, const struct attempt_record *a)
+{
+	const struct attempt_exchange *x = &a->exchange;
+	json_write_cstr(json, "http_version", http_name(x->http_version));
+	json_write_bytes_or_null(json, "tls_version", x->tls);
+	if (!a->has_exchange) {
+		json_write_null(json, "certificate");
+		json_write_null(json, "request_headers");
+		json_write_null(json, "response_headers");
+		return;
+	}
+	write_certificate(json, x);
+	write_headers(json, "request_headers", x->sent);
+	if (a->status != 0)
+		write_headers(json, "response_headers", x->answered);
+	else
+		json_write_null(json, "response_headers");
+}
+
+static void write_attempt(struct json_writer *json, uint32_t number,
+    const struct attempt_record *a, bool whole)
+{
 	json_open_object(json, NULL);
 	json_write_u64(json, "number", number);
 	json_write_time(json, "at", a->at_ms);
@@ -65,7 +129,20 @@ static bool write_attempt(void *arg, uint32_t number, const struct attempt_recor
 		json_write_bytes(json, "response", a->answer);
 	else
 		json_write_null(json, "response");
+	if (whole)
+		write_exchange(json, a);
 	json_close(json);
+}
+
+static bool on_attempt(void *arg, uint32_t number, const struct attempt_record *a)
+{
+	write_attempt(arg, number, a, false);
+	return true;
+}
+
+static bool on_whole_attempt(void *arg, uint32_t number, const struct attempt_record *a)
+{
+	write_attempt(arg, number, a, true);
 	return true;
 }
 
@@ -187,7 +264,7 @@ static bool sends_raw(const struct api_conf *conf, const struct delivery *d)
 }
 
 enum err delivery_write(const struct api_conf *conf, struct db_txn *txn, const struct event *e,
-    const struct delivery *d, struct json_writer *json)
+    const struct delivery *d, bool whole, struct json_writer *json)
 {
 	struct last last = {.url = BUF_INIT(URL_MAX)};
 	uint32_t first = d->attempts > DELIVERY_ATTEMPTS_MAX
@@ -205,8 +282,8 @@ enum err delivery_write(const struct api_conf *conf, struct db_txn *txn, const s
 	}
 	if (err == OK) {
 		json_open_array(json, "attempts");
-		err = attempts_each(txn, &d->id, first, DELIVERY_ATTEMPTS_MAX, write_attempt,
-		    json);
+		err = attempts_each(txn, &d->id, first, DELIVERY_ATTEMPTS_MAX,
+		    whole ? on_whole_attempt : on_attempt, json);
 		json_close(json);
 		json_close(json);
 	}

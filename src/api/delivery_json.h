@@ -12,6 +12,8 @@
 #define DELIVERY_ATTEMPTS_MAX 100    /* that are shown, the last ones */
 #define DELIVERY_JSON_MAX (2u << 20) /* bytes of one with so many, escapes included */
 
+#define DELIVERY_WHOLE_MAX (8u << 20) /* the same with headers */
+
 /* The status as the API names it. */
 const char *delivery_status_name(enum delivery_status status);
 
@@ -32,8 +34,11 @@ MUST_CHECK enum err delivery_find_webhook(const struct api_conf *conf, struct db
 MUST_CHECK enum err delivery_write_raw(struct db_txn *txn, const struct event *e,
     struct json_writer *json);
 
-/* Writes `d`, a delivery of event `e`. The store's error; what is written is then of no use. */
+/*
+ * Writes `d`, a delivery of event `e`; `whole`: its attempts with headers and TLS, as far as
+ * they are kept. The store's error; what is written is then of no use.
+ */
 MUST_CHECK enum err delivery_write(const struct api_conf *conf, struct db_txn *txn,
-    const struct event *e, const struct delivery *d, struct json_writer *json);
+    const struct event *e, const struct delivery *d, bool whole, struct json_writer *json);
 
 #endif

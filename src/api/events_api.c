@@ -61,7 +61,7 @@ static enum err write_deliveries(struct call *c, struct db_txn *txn, const struc
 		if (err == OK && !call_sees(c, d.webhook))
 			continue;
 		if (err == OK)
-			err = delivery_write(&c->api->conf, txn, e, &d, json);
+			err = delivery_write(&c->api->conf, txn, e, &d, false, json);
 		if (err != OK)
 			return err;
 		shown++;

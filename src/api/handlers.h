@@ -88,6 +88,10 @@ void handle_dlq_purge(struct call *c);
 void handle_delivery_retry(struct call *c);
 void handle_delivery_cancel(struct call *c);
 
+/* sent_api.c: what an attempt has sent, to be sent again by hand, and its signatures */
+void handle_delivery_curl(struct call *c);
+void handle_delivery_verify(struct call *c);
+
 /* replay_api.c: many deliveries of a webhook */
 void handle_replay_start(struct call *c);
 void handle_replay_show(struct call *c);

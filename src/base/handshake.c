@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -191,4 +193,34 @@ void handshake_bound(struct ssl_ctx_st *ctx, const struct reactor *r)
 		SSL_CTX_set_app_data(ctx, (void *)(uintptr_t)r);
 		SSL_CTX_set_info_callback(ctx, on_progress);
 	}
+}
+
+X509 *handshake_peer(SSL *connection, const char **version)
+{
+	*version = SSL_get_version(connection);
+	return SSL_get1_peer_certificate(connection);
+}
+
+void handshake_describe(X509 *certificate, char *subject, size_t size, int64_t *expires_ms)
+{
+	struct tm utc = {0};
+	BIO *out = BIO_new(BIO_s_mem());
+	panic_if(out == NULL, "out of memory");
+	/* what is not ASCII is escaped, and so is what would end a line */
+	(void)X509_NAME_print_ex(out, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
+	char *text = NULL;
+	long len = BIO_get_mem_data(out, &text);
+	size_t kept = len < 0 ? 0 : (size_t)len < size ? (size_t)len : size - 1;
+	if (kept > 0)
+		memcpy(subject, text, kept);
+	subject[kept] = '\0';
+	BIO_free(out);
+	*expires_ms = INT64_MIN;
+	if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &utc) == 1)
+		*expires_ms = (int64_t)timegm(&utc) * 1000;
+}
+
+void handshake_drop(X509 *certificate)
+{
+	X509_free(certificate);
 }

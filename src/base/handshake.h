@@ -5,8 +5,13 @@
 #ifndef BASE_HANDSHAKE_H
 #define BASE_HANDSHAKE_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 struct reactor;
 struct ssl_ctx_st; /* SSL_CTX of libssl */
+struct ssl_st;     /* SSL */
+struct x509_st;    /* X509 of libcrypto */
 
 /*
  * Bounds what a peer of a connection of `ctx` can ask for:
@@ -22,5 +27,22 @@ struct ssl_ctx_st; /* SSL_CTX of libssl */
  * connection. `r` NULL: the last of these does not hold.
  */
 void handshake_bound(struct ssl_ctx_st *ctx, const struct reactor *r);
+
+/*
+ * The certificate that the peer of a connection has shown, handshake_drop() it; NULL: none.
+ * *version is its version of TLS in words, "TLSv1.3", a constant.
+ */
+struct x509_st *handshake_peer(struct ssl_st *connection, const char **version);
+
+/*
+ * Says whose it is and until when it holds, in wall milliseconds; INT64_MIN: it says nothing of
+ * it. The subject, as "CN=a,O=b" of RFC 2253 in printable ASCII, is cut off at `size` with its
+ * NUL.
+ */
+void handshake_describe(struct x509_st *certificate, char *subject, size_t size,
+    int64_t *expires_ms);
+
+/* NULL is fine. */
+void handshake_drop(struct x509_st *certificate);
 
 #endif

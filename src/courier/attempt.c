@@ -47,7 +47,11 @@ static void put_raw_headers(struct client_request *q, const struct attempt *a)
 {
 	for (size_t i = 0; a->raw != NULL && i < a->raw->header_count; i++) {
 		const struct attachment_header *h = &a->raw->headers[i];
-		if (!has_header(a->webhook, h->name))
+		if (has_header(a->webhook, h->name))
+			continue;
+		if (h->is_secret)
+			client_secret_header(q, h->name, h->value);
+		else
 			client_header(q, h->name, h->value);
 	}
 }
@@ -133,10 +137,10 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	put_trace(q, a);
 	for (size_t i = 0; i < a->webhook->header_count; i++) {
 		const struct webhook_header *h = &a->webhook->headers[i];
-		client_header(q, slice_of(h->name), slice_of(h->value));
+		client_secret_header(q, slice_of(h->name), slice_of(h->value));
 	}
 	if (a->authorization != NULL)
-		client_header(q, SLICE("Authorization"), slice_of(a->authorization));
+		client_secret_header(q, SLICE("Authorization"), slice_of(a->authorization));
 	client_taker(q, slice_of(a->webhook->session));
 	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
 	if (a->webhook->client_cert_pem != NULL)

@@ -11,7 +11,8 @@
  *    included: it compares each item with all the names that it knows (what that brings:
  *    docs/performance.md). tests/unit/test_client.c has the bytes that come of it.
  *  - No curl function is called from a curl callback, except multi_assign, which
- *    is made for it. The multi's timer is libcurl's: only its callback sets it.
+ *    is made for it, and getinfo for the TLS of a connection, which a transfer has
+ *    only then. The multi's timer is libcurl's: only its callback sets it.
  */
 #include "courier/client.h"
 
@@ -332,6 +333,17 @@ static int on_close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
+/* Keeps what is to be said of a connection's TLS: when the transfer is over nobody knows it. */
+static void see_tls(struct client_request *q)
+{
+	struct curl_tlssessioninfo *session = NULL;
+	handshake_drop(q->certificate);
+	q->certificate = NULL;
+	if (curl_easy_getinfo(q->easy, CURLINFO_TLS_SSL_PTR, &session) == CURLE_OK &&
+	    session->backend == CURLSSLBACKEND_OPENSSL && session->internals != NULL)
+		q->certificate = handshake_peer(session->internals, &q->tls);
+}
+
 /*
  * A connection stands, and the request is about to be sent on it, from its first byte: libcurl
  * may do so by itself in place of a connection that has died, and before 8.7 it does not rewind
@@ -343,6 +355,8 @@ static int on_connection(void *arg, char *remote, char *local, int remote_port, 
 	const struct kept_ends ends = {remote, local, remote_port, local_port};
 	q->sent = 0;
 	q->reuses = !q->opened;
+	if (q->is_https)
+		see_tls(q);
 	if (q->opened) {
 		kept_put(q->client->kept, q->opened_fd, &ends);
 		kept_share(q->client->kept, q->opened_fd, q->is_http2); /* perhaps */
@@ -663,6 +677,7 @@ static void free_request(struct client_request *q)
 	curl_easy_cleanup(q->easy);
 	curl_url_cleanup(q->url);
 	reactor_timer_free(q->deadline);
+	handshake_drop(q->certificate);
 	buf_fini(&q->lines);
 	buf_fini(&q->parsed_url);
 	buf_fini(&q->whole);
@@ -786,6 +801,12 @@ void client_own_header(struct client_request *q, struct slice name, struct slice
 	q->last_is_own = true;
 }
 
+void client_secret_header(struct client_request *q, struct slice name, struct slice value)
+{
+	client_header(q, name, value);
+	q->hidden |= UINT64_C(1) << (q->line_count - 1);
+}
+
 /* Links the lines as curl wants them; curl only reads the nodes. */
 static struct curl_slist *link_lines(struct client_request *q)
 {
@@ -840,6 +861,7 @@ static void set_url(struct client_request *q, const char *url)
 	MUST(curl_url_get(q->url, CURLUPART_HOST, &host, 0));
 	way_set_host(q->way, slice_of(host), way_url_port(q->url));
 	curl_free(host);
+	q->is_https = slice_starts(text, SLICE("https:"));
 	buf_slice(&q->parsed_url, text);
 }
 
@@ -922,11 +944,17 @@ static void recycle(struct client *c, struct client_request *q)
 	buf_reset(&q->lines);
 	q->line_count = 0;
 	q->last_is_own = false;
+	q->hidden = 0;
 	q->taker = 0;
 	if (q->looks) {
 		buf_fini(&q->whole);
 		q->looks = false;
 		q->keeps = false;
+	}
+	if (q->tls != NULL) {
+		handshake_drop(q->certificate);
+		q->certificate = NULL;
+		q->tls = NULL;
 	}
 	if (q->has_own_tls)
 		set_tls(q, NULL, false);

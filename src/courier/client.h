@@ -17,17 +17,15 @@
 
 #include "base/reactor.h"
 #include "base/slice.h"
+#include "courier/client_result.h"
 #include "courier/lookup.h"
-#include "courier/shortage.h"
 #include "domain/address.h"
 #include "domain/proxy.h"
 
-#define CLIENT_ANSWER_KEPT 1024 /* bytes of an answer's body that are kept */
-#define CLIENT_BODY_MAX 65536   /* bytes of it that are read at most (docs/api.md) */
-#define CLIENT_BODY_MS 1000     /* and for how long, once the status is known */
-#define CLIENT_HEAD_MAX 65536   /* bytes of status lines and headers */
-#define CLIENT_HEADERS_MAX 64   /* lines of a request */
-#define CLIENT_LOCATION_MAX 300 /* bytes of a Location that are kept */
+#define CLIENT_BODY_MAX 65536 /* bytes of it that are read at most (docs/api.md) */
+#define CLIENT_BODY_MS 1000   /* and for how long, once the status is known */
+#define CLIENT_HEAD_MAX 65536 /* bytes of status lines and headers */
+#define CLIENT_HEADERS_MAX 64 /* lines of a request */
 
 struct client_conf {
 	const struct address_policy *policy; /* borrowed; NULL allows every address */
@@ -44,37 +42,6 @@ struct client_conf {
 	uint32_t connections;
 	/* In whole seconds; after that a connection takes no further request. 0: for ever. */
 	int64_t connection_max_age_ms;
-};
-
-/* What a receiver asks for in the header webhook-delivery. */
-enum client_wish {
-	WISH_NONE,
-	WISH_DISABLE, /* no more deliveries to this webhook */
-	WISH_ABORT,   /* no more attempts of this delivery */
-};
-
-struct client_result {
-	int status;        /* the final status line's; 0: none came */
-	const char *error; /* why none came, in words; "" where one did */
-	struct slice
-	    location; /* where a 3xx says that it is: printable, maybe cut; empty: none */
-	enum shortage shortage; /* of what, where none came for want of something of ours */
-	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
-	struct slice whole;     /* all of it, where client_look() asks for that */
-	const char *lacks;      /* in words why `whole` is not all; NULL: it is */
-	enum client_wish wish;
-	int64_t retry_after_ms; /* what a failure asks for, to RETRY_AFTER_MAX_MS; 0: nothing */
-	int64_t duration_us;
-	/* what came of looking its host up, or the proxy */
-	enum lookup_status lookup;
-	/* own durations of its parts; 0: did not happen, as on a connection used again */
-	int64_t dns_us; /* 0 also where the address was known */
-	int64_t connect_us;
-	int64_t tls_us;
-	int64_t first_byte_us; /* from the request's start on a connection that stands */
-	const char *address;   /* connected to, or tried last: "127.0.0.1:9000"; "": none */
-	bool is_proxys;        /* that is the configured proxy's, whoever the receiver is */
-	const char *url;       /* as it was asked for */
 };
 
 typedef void (*client_done_fn)(void *arg, const struct client_result *result);
@@ -110,6 +77,12 @@ void client_header(struct client_request *q, struct slice name, struct slice val
  * difference, but curl need not compare it with each of those that it knows.
  */
 void client_own_header(struct client_request *q, struct slice name, struct slice value);
+
+/*
+ * client_header() for a value that says who sends: CLIENT_HIDDEN stands for it where the
+ * request is described.
+ */
+void client_secret_header(struct client_request *q, struct slice name, struct slice value);
 
 /*
  * Checks the receiver's certificate against `ca_pem` (copied; NULL: the configured
@@ -172,6 +145,13 @@ struct client_body {
  */
 void client_send(struct client_request *q, const char *url, const struct client_body *body,
     uint32_t timeout_ms, client_done_fn done, void *arg);
+
+/*
+ * Says what was said on the wire, within `done` alone. In the place of a secret header's value,
+ * and of those in an answer that set cookies or say who someone is, stands CLIENT_HIDDEN; a
+ * receiver may say a secret again in any other. *out is empty where `r` is of no request.
+ */
+void client_describe(const struct client_result *r, struct client_seen *out);
 
 /* Takes the next bytes of an answer, as they come; false ends the request. */
 typedef bool (*client_data_fn)(void *arg, struct slice bytes);

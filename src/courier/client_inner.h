@@ -28,8 +28,12 @@ struct client_request {
 	size_t line_at[CLIENT_HEADERS_MAX];
 	struct curl_slist nodes[CLIENT_HEADERS_MAX];
 	size_t line_count;
-	bool last_is_own;      /* the last line may be continued */
-	struct buf parsed_url; /* what `url` was made from */
+	bool last_is_own; /* the last line may be continued */
+	uint64_t hidden;  /* a bit for each line whose value is not to be shown */
+	bool is_https;
+	struct x509_st *certificate; /* the receiver's; NULL: none was seen */
+	const char *tls;             /* the version of a connection with TLS; NULL: none */
+	struct buf parsed_url;       /* what `url` was made from */
 	CURLU *url;
 	struct way *way;
 	struct race *race; /* for the addresses after the first; NULL: none has been needed */
@@ -105,6 +109,8 @@ struct client {
 	int64_t spare_until_ms; /* monotonic */
 	bool told_of_http2;     /* that there is none */
 };
+
+_Static_assert(CLIENT_HEADERS_MAX <= 64, "each line has its bit");
 
 /* A curl call that fails only for a mistake of ours or for want of memory. */
 #define MUST(call)                                                                             \

@@ -280,6 +280,7 @@ void client_put_result(struct client_request *q, struct client_result *out)
 	    .address = q->address,
 	    .is_proxys = way_is_set(q->way),
 	    .url = buf_cstr(&q->parsed_url),
+	    .request = q,
 	};
 	if (q->has_wish && q->final_status != 0)
 		out->wish = find_wish(q->easy);

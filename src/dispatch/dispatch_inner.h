@@ -50,6 +50,8 @@ struct fallback {
 	struct endpoint *endpoint;
 };
 
+#define SEEN_SLOTS 1024
+
 /* What a source's sender has sent, with the bytes that it borrows from. */
 struct raw {
 	struct buf bytes;
@@ -91,6 +93,12 @@ struct dispatch {
 	int64_t share_quiet_ms; /* the same about a session that has its share */
 	uint64_t parks;         /* sessions that had theirs, when it was looked last */
 	bool keeps_attempts;    /* there is room for their records */
+	/*
+	 * Monotonic, by the webhook's number: before it no success at the first attempt is kept
+	 * with its headers. Webhooks that share a slot take turns: so a gateway of many keeps
+	 * no more of them than it has slots.
+	 */
+	int64_t seen_ms[SEEN_SLOTS];
 	bool stopped;
 	bool is_paused;
 	struct dispatch_figures figures; /* those that are counted, not asked for */

@@ -22,7 +22,8 @@
 #define SHORT_REST_MS 200          /* after a start came to nothing for want of ours */
 #define LOG_EVERY_MS 10000         /* between lines that say so, or who has its share */
 #define STATUS_UNAUTHORIZED 401
-#define LANDED_MAX 1024 /* outcomes in memory while the store cannot be written */
+#define SEEN_EVERY_MS 10000 /* a webhook's first attempts that succeed are kept whole */
+#define LANDED_MAX 1024     /* outcomes in memory while the store cannot be written */
 
 static void drop_raw(struct flight *f)
 {
@@ -331,6 +332,22 @@ static void note_url(struct flight *f)
 	    : f->endpoint->fallback->sched.failing_since_ms;
 }
 
+/*
+ * Whether the attempt is kept with its headers and TLS: each that failed or came after one that
+ * did, and of the others, which are nearly all, one of a webhook in SEEN_EVERY_MS.
+ */
+static bool is_kept_whole(struct flight *f)
+{
+	int64_t *next_ms = &f->dispatch->seen_ms[f->endpoint->webhook % SEEN_SLOTS];
+	int64_t now_ms = clock_mono_ms();
+	if (f->result != RESULT_OK || f->settlement.delivery.attempts > 1)
+		return true;
+	if (now_ms < *next_ms)
+		return false;
+	*next_ms = now_ms + SEEN_EVERY_MS;
+	return true;
+}
+
 /* An attempt ended: its outcome joins the turn. */
 static void on_result(void *arg, const struct client_result *r)
 {
@@ -361,7 +378,7 @@ static void on_result(void *arg, const struct client_result *r)
 		judge_attempt(&d->conf.judge, w, f->sched, &f->event, r, &f->settlement);
 	f->result = judge_endpoint(r, f->settlement.verdict == VERDICT_DELIVERED);
 	if (w != NULL && r->url != NULL && d->keeps_attempts) /* else none was made */
-		settlement_keep_attempt(&f->settlement, w, r);
+		settlement_keep_attempt(&f->settlement, w, r, is_kept_whole(f));
 	if (w != NULL)
 		count_attempt(d, w, f);
 	land(f);

@@ -25,8 +25,37 @@ size_t settlement_put_redirect(const struct settlement *s, const struct webhook 
 		size - WORDS.len);
 }
 
+/*
+ * Masks secrets in the headers of an answer, in `masked`. A secret has no line break: lines
+ * stay lines.
+ */
+static struct slice mask_headers(const struct settlement *s, const struct webhook *w,
+    const struct client_seen *seen, char masked[ATTEMPT_HEADERS_MAX])
+{
+	const struct slice text = {seen->answered, seen->answered_len};
+	return (struct slice){masked,
+	    webhook_mask(w, buf_view(&s->sent_secrets), text, masked, ATTEMPT_HEADERS_MAX)};
+}
+
+/* Appends the record of `a` with what was said on the wire. */
+static void encode_whole(struct settlement *s, const struct webhook *w,
+    const struct client_result *r, struct attempt_record *a)
+{
+	char masked[ATTEMPT_HEADERS_MAX];
+	struct client_seen seen;
+	client_describe(r, &seen);
+	a->has_exchange = true;
+	a->exchange = (struct attempt_exchange){.http_version = (uint16_t)seen.http_version,
+	    .tls = slice_of(seen.tls),
+	    .subject = slice_of(seen.subject),
+	    .expires_ms = seen.expires_ms,
+	    .sent = {seen.sent, seen.sent_len},
+	    .answered = mask_headers(s, w, &seen, masked)};
+	attempt_record_encode(a, &s->attempt);
+}
+
 void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
-    const struct client_result *r)
+    const struct client_result *r, bool whole)
 {
 	char answer[ATTEMPT_ANSWER_MAX];
 	char redirect[ATTEMPT_ERROR_MAX];
@@ -38,7 +67,7 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 		error = slice_of(s->why);
 	else if (redirect_len > 0)
 		error = (struct slice){redirect, redirect_len};
-	const struct attempt_record a = {
+	struct attempt_record a = {
 	    .at_ms = s->now_ms - r->duration_us / 1000,
 	    .duration_us = r->duration_us,
 	    .dns_us = r->dns_us,
@@ -53,7 +82,10 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 	    .answer = {answer, answer_len},
 	};
 	s->attempt = BUF_INIT(ATTEMPT_RECORD_MAX);
-	attempt_record_encode(&a, &s->attempt);
+	if (whole)
+		encode_whole(s, w, r, &a);
+	else
+		attempt_record_encode(&a, &s->attempt);
 	record_seal(&s->attempt, attempts_place(&s->delivery.id, s->delivery.attempts));
 }
 

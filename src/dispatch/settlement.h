@@ -51,10 +51,10 @@ size_t settlement_put_redirect(const struct settlement *s, const struct webhook 
 
 /*
  * Makes the record of the attempt, counted in `s`, that was made for `w` and ended with `r`:
- * now, as neither will be there when `s` is written.
+ * now, as neither will be there when `s` is written. `whole`: with headers and TLS.
  */
 void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
-    const struct client_result *r);
+    const struct client_result *r, bool whole);
 
 /*
  * Writes `s`. ERR_NOTFOUND, with nothing written, where the delivery has left the

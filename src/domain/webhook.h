@@ -128,7 +128,7 @@ static inline bool webhook_keeps_places(const struct webhook *w)
 	return w->fifo || w->key != NULL;
 }
 
-/* Gives `w`, which replaces `old`, its queue's order: another where what waits changes places. */
+/* Gives `w`, which replaces `old`, its queue's order: a new one where places change. */
 void webhook_note_order(struct webhook *w, const struct webhook *old);
 
 /* Whether `events` has `event`. Neither filter nor the webhook's state is asked. */

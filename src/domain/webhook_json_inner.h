@@ -1,8 +1,8 @@
 /*
  * What the parts of webhooks' JSON share: webhook_json.c has the table of fields,
  * webhook_json_auth.c those by which a webhook shows its receiver who it is,
- * webhook_json_options.c those that say how requests are sent, webhook_json_answer.c those about
- * answers and where else to go. For them alone.
+ * webhook_json_options.c those that say how requests are sent, webhook_json_answer.c those
+ * about answers and where else to go. For them alone.
  */
 #ifndef DOMAIN_WEBHOOK_JSON_INNER_H
 #define DOMAIN_WEBHOOK_JSON_INNER_H

@@ -1,6 +1,8 @@
 /* The table of attempts; see attempts.h. */
 #include "store/attempts.h"
 
+#include <strings.h>
+
 #include "base/log.h"
 #include "base/record.h"
 #include "store/usage.h"
@@ -173,7 +175,8 @@ enum err attempts_drop(struct db_txn *txn, const struct event *e, size_t *droppe
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-#define VERSION 1
+#define VERSION 2
+#define VERSION_BARE 1 /* without an exchange; all before there were any */
 
 /* A duration as 32 bits have it. */
 static void put_us(struct buf *out, int64_t us)
@@ -186,9 +189,27 @@ static void put_cut(struct buf *out, struct slice s, size_t max)
 	put_text(out, (struct slice){s.ptr, s.len < max ? s.len : max});
 }
 
+/* Cuts lines off behind the last whole one that there is room for. */
+static struct slice whole_lines(struct slice s, size_t max)
+{
+	while (s.len > max || (s.len > 0 && s.ptr[s.len - 1] != '\n'))
+		s.len--;
+	return s;
+}
+
+static void put_exchange(struct buf *out, const struct attempt_exchange *x)
+{
+	put_u16(out, x->http_version);
+	put_cut(out, x->tls, ATTEMPT_TLS_MAX);
+	put_cut(out, x->subject, ATTEMPT_SUBJECT_MAX);
+	put_i64(out, x->expires_ms);
+	put_text(out, whole_lines(x->sent, ATTEMPT_HEADERS_MAX));
+	put_text(out, whole_lines(x->answered, ATTEMPT_HEADERS_MAX));
+}
+
 void attempt_record_encode(const struct attempt_record *a, struct buf *out)
 {
-	put_u8(out, VERSION);
+	put_u8(out, a->has_exchange ? VERSION : VERSION_BARE);
 	put_i64(out, a->at_ms);
 	put_us(out, a->duration_us);
 	put_us(out, a->dns_us);
@@ -201,6 +222,8 @@ void attempt_record_encode(const struct attempt_record *a, struct buf *out)
 	put_cut(out, a->address, ATTEMPT_ADDRESS_MAX);
 	put_cut(out, a->error, ATTEMPT_ERROR_MAX);
 	put_cut(out, a->answer, ATTEMPT_ANSWER_MAX);
+	if (a->has_exchange)
+		put_exchange(out, &a->exchange);
 }
 
 static struct slice get_cut(struct reader *r, size_t max)
@@ -211,9 +234,20 @@ static struct slice get_cut(struct reader *r, size_t max)
 	return s;
 }
 
+static void get_exchange(struct reader *r, struct attempt_exchange *x)
+{
+	x->http_version = get_u16(r);
+	x->tls = get_cut(r, ATTEMPT_TLS_MAX);
+	x->subject = get_cut(r, ATTEMPT_SUBJECT_MAX);
+	x->expires_ms = get_i64(r);
+	x->sent = get_cut(r, ATTEMPT_HEADERS_MAX);
+	x->answered = get_cut(r, ATTEMPT_HEADERS_MAX);
+}
+
 enum err attempt_record_decode(struct reader *r, struct attempt_record *a)
 {
-	if (get_u8(r) != VERSION)
+	uint8_t version = get_u8(r);
+	if (version < VERSION_BARE || version > VERSION)
 		return ERR_CORRUPT;
 	a->at_ms = get_i64(r);
 	a->duration_us = get_u32(r);
@@ -228,5 +262,30 @@ enum err attempt_record_decode(struct reader *r, struct attempt_record *a)
 	a->address = get_cut(r, ATTEMPT_ADDRESS_MAX);
 	a->error = get_cut(r, ATTEMPT_ERROR_MAX);
 	a->answer = get_cut(r, ATTEMPT_ANSWER_MAX);
+	a->exchange = (struct attempt_exchange){0};
+	a->has_exchange = version == VERSION;
+	if (a->has_exchange)
+		get_exchange(r, &a->exchange);
 	return r->failed || r->left != 0 ? ERR_CORRUPT : OK;
+}
+
+bool attempt_next_header(struct slice *headers, struct slice *name, struct slice *value)
+{
+	if (headers->len == 0)
+		return false;
+	*value = slice_cut(headers, '\n');
+	*name = slice_cut(value, ':');
+	*value = slice_trim(*value);
+	return true;
+}
+
+struct slice attempt_header(struct slice headers, const char *name)
+{
+	struct slice each;
+	struct slice value;
+	while (attempt_next_header(&headers, &each, &value)) {
+		if (each.len == strlen(name) && strncasecmp(each.ptr, name, each.len) == 0)
+			return value;
+	}
+	return (struct slice){0};
 }

@@ -22,10 +22,27 @@
  * what the receiver said. It is kept as it was, whatever becomes of the webhook.
  */
 
-#define ATTEMPT_ADDRESS_MAX 64  /* bytes: an IPv6 address with its scope, and a port */
-#define ATTEMPT_ERROR_MAX 400   /* bytes of the error in words */
-#define ATTEMPT_ANSWER_MAX 1024 /* bytes of the answer's body that are kept */
-#define ATTEMPT_RECORD_MAX 4000 /* bytes: all of them at their longest, and a checksum */
+#define ATTEMPT_ADDRESS_MAX 64   /* bytes: an IPv6 address with its scope, and a port */
+#define ATTEMPT_ERROR_MAX 400    /* bytes of the error in words */
+#define ATTEMPT_ANSWER_MAX 1024  /* bytes of the answer's body that are kept */
+#define ATTEMPT_HEADERS_MAX 2048 /* bytes of the headers that are kept of either side */
+#define ATTEMPT_SUBJECT_MAX 256
+#define ATTEMPT_TLS_MAX 16
+#define ATTEMPT_RECORD_MAX 8500 /* bytes: all of them at their longest, and a checksum */
+
+/*
+ * What was said on the wire beside the bodies. It is kept of some attempts alone
+ * (dispatch/settlement.h); a record without it is no longer than it was before there was this.
+ */
+struct attempt_exchange {
+	uint16_t http_version; /* of the answer: 10, 11, 20; 0: there was none */
+	struct slice tls;      /* "TLSv1.3"; "": none, or it did not come to stand */
+	struct slice subject;  /* of the receiver's certificate; "": none was shown */
+	int64_t expires_ms;    /* the same one, wall; INT64_MIN: it says none */
+	/* lines "Name: value\n", whole ones alone, secrets masked; see attempt_next_header() */
+	struct slice sent;
+	struct slice answered;
+};
 
 struct attempt_record {
 	int64_t at_ms;       /* wall; when it began */
@@ -40,6 +57,8 @@ struct attempt_record {
 	struct slice address; /* connected to, or tried: "127.0.0.1:9000"; "": none */
 	struct slice error;   /* why no status came, or where a redirect leads; else "" */
 	struct slice answer;  /* the body's first bytes; they may be anything */
+	bool has_exchange;    /* the next one is there */
+	struct attempt_exchange exchange; /* its slices as those above */
 };
 
 /* Appends the record of `a`. */
@@ -47,6 +66,15 @@ void attempt_record_encode(const struct attempt_record *a, struct buf *out);
 
 /* Reads a record into *a, whose slices borrow from what the reader reads. ERR_CORRUPT. */
 MUST_CHECK enum err attempt_record_decode(struct reader *r, struct attempt_record *a);
+
+/*
+ * Cuts the first header off *headers, lines as in struct attempt_exchange. False: there is none
+ * left.
+ */
+bool attempt_next_header(struct slice *headers, struct slice *name, struct slice *value);
+
+/* The value of the first of such headers of that name, in any case; ptr NULL: none. */
+struct slice attempt_header(struct slice headers, const char *name);
 
 /*
  * Writes the row of attempt d->attempts of `d`, a delivery of `e` whose status is as it is

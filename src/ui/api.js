@@ -78,11 +78,11 @@ async function send(method, path, {body, signal, headers} = {}) {
 	}
 }
 
-/* One call; throws an ApiError with what the server said. */
+/* One call; throws an ApiError with what the server said. A command is text, all else JSON. */
 export async function call(method, path, options) {
 	const answer = await send(method, "api/v1" + path, options);
 	if (answer.ok)
-		return answer.json();
+		return answer.headers.get("Content-Type").startsWith("text/plain") ? answer.text() : answer.json();
 	const {error} = await answer.json().catch(() => ({}));
 	throw new ApiError(answer.status, error?.message ?? `the server answered ${answer.status}`, error?.field);
 }

@@ -1,6 +1,6 @@
 /* One delivery with its attempts, and one event with all that became of it. */
 import {get, path, post} from "./api.js";
-import {ago, badge, block, brief, button, card, count, data, facts, h, httpStatus, mono, ms, pretty, say, shortId, svg, swap, table, when} from "./dom.js";
+import {ago, badge, block, brief, button, card, count, data, dialog, facts, h, httpStatus, mono, ms, pretty, say, shortId, svg, swap, table, when} from "./dom.js";
 import {lastAnswer} from "./webhooks.js";
 
 export const eventLink = (session, id) => h("a", {href: path`#/s/${session}/events/${id}`}, shortId(id));
@@ -24,15 +24,71 @@ function phases(a) {
 		h("p", {class: "note"}, parts.map((p) => h("span", {class: "key " + p.cls}, `${p.name} ${ms(p.value)}`))));
 }
 
-/* An attempt: when, where to, how long, and what they said. */
-export function attemptBox(a) {
+const headers = (title, list) => list && h("details", null, h("summary", null, `${title} (${list.length})`),
+	h("dl", {class: "facts"}, list.map(({name, value}) =>
+		h("div", null, h("dt", null, data(name)), h("dd", null, brief(value, 500, "mono"))))));
+
+/* The protocols, in a line; "": nothing is known of them. */
+function protocols(a) {
+	const parts = [a.http_version && "HTTP/" + a.http_version, a.tls_version];
+	if (a.certificate)
+		parts.push(["certificate ", data(a.certificate.subject || "without a name"),
+			a.certificate.expires_at && [" until ", when(a.certificate.expires_at)]]);
+	const known = parts.filter(Boolean);
+	return known.length > 0 && h("p", {class: "note"}, known.map((part, i) => [i > 0 && ", ", part]));
+}
+
+/* What an attempt has sent, as a command. */
+async function showCommand(at, number) {
+	const text = await get(`${at}/curl?attempt=${number}`);
+	const box = dialog("As a command", h("p", {class: "note"},
+		"For a shell. Asterisks stand for secrets: put them in yourself."),
+	block(text, "The command", 16384),
+	h("p", {class: "actions"},
+		navigator.clipboard && button("Copy", async () => {
+			await navigator.clipboard.writeText(text);
+			say("It is in the clipboard.");
+		}, "primary"),
+		button("Close", () => box.close())));
+}
+
+/* Whether a secret that is pasted has signed the attempt, and what does not fit. */
+function askSecret(at, number) {
+	const secret = h("input", {type: "password", required: true, maxlength: 1024, autocomplete: "off", spellcheck: "false"});
+	const body = h("textarea", {rows: 3, spellcheck: "false"});
+	const said = h("div", {role: "status"});
+	const form = h("form", {onsubmit: async (event) => {
+		event.preventDefault();
+		try {
+			const v = await post(`${at}/verify-signature`, {attempt: number, secret: secret.value, ...(body.value && {body: body.value})});
+			said.replaceChildren(h("p", {class: v.valid ? "" : "why"}, v.valid ? "It fits: " : `It does not fit (${v.fault}): `, v.message),
+				h("ul", null, v.signatures.map((s) => h("li", null, badge(s.valid ? "ok" : "dead", s.valid ? "right" : "wrong"), " ", s.scheme, ", in ", mono(s.header)))));
+		} catch (error) {
+			said.replaceChildren(h("p", {class: "error"}, data(error.message)));
+		}
+	}},
+	h("label", null, "Secret or public key", secret),
+	h("label", null, "Body as it came there, if it may be another", body),
+	said,
+	h("p", {class: "actions"}, h("button", {class: "primary"}, "Verify"), button("Close", () => box.close())));
+	const box = dialog(`The signatures of attempt ${number}`, form);
+}
+
+/* An attempt: when, where to, how long, and what they said. `at`: its delivery's path, to ask more. */
+export function attemptBox(a, at) {
 	return h("article", {class: "attempt " + (a.status !== null && a.status < 300 ? "good" : "bad")},
 		h("h3", null, `Attempt ${a.number} `, httpStatus(a.status), " ",
 			h("span", {class: "note"}, when(a.at, true), ", ", ms(a.duration_ms), a.address && [", to ", mono(a.address)])),
 		phases(a),
 		a.error && a.error !== `HTTP status ${a.status}` && h("p", {class: "why"}, data(a.error)),
 		a.response ? block(a.response, `What they answered to attempt ${a.number}`, 2048)
-			: a.status !== null && h("p", {class: "note"}, "The answer had no body."));
+			: a.status !== null && h("p", {class: "note"}, "The answer had no body."),
+		protocols(a),
+		headers("What was sent", a.request_headers),
+		headers("Headers of the answer", a.response_headers),
+		at && a.request_headers && h("p", {class: "actions"},
+			button("Show as curl", () => showCommand(at, a.number), null, {"data-k": `curl${a.number}`}),
+			button("Verify signatures", () => askSecret(at, a.number), null, {"data-k": `verify${a.number}`})));
 }
 
 export async function delivery(view) {
@@ -72,7 +128,7 @@ export async function delivery(view) {
 			return; // what was unfolded to be read stays so
 		drawn = made;
 		swap(attempts, card("Attempts", d.attempts.length === 0 ? h("p", {class: "empty"}, "None was made yet.")
-			: [...d.attempts].reverse().map(attemptBox)));
+			: [...d.attempts].reverse().map((a) => attemptBox(a, at))));
 	};
 	await load();
 	view.draw("Delivery", h("p", {class: "crumbs"}, h("a", {href: path`#/s/${session}/deliveries`}, "Deliveries of ", data(session))),

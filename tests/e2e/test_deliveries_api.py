@@ -29,6 +29,14 @@ def event(gateway, event_id, session=None, **kwargs):
     return gateway.api("GET", f"{path}/events/{event_id}", **kwargs)
 
 
+def as_in_lists(delivery):
+    """One delivery as lists show it: without what was said on the wire beside bodies."""
+    wire = {"http_version", "tls_version", "certificate", "request_headers", "response_headers"}
+    return {**delivery, "attempts": [
+        {name: value for name, value in attempt.items() if name not in wire}
+        for attempt in delivery["attempts"]]}
+
+
 def only_delivery(gateway, event_id):
     answer = event(gateway, event_id)
     assert answer.status_code == 200, answer.text
@@ -77,7 +85,8 @@ def test_log_says_what_the_receiver_said(make_gateway, make_receiver):
         parts = ("dns_ms", "connect_ms", "first_byte_ms")
         assert sum(attempt[part] for part in parts) <= attempt["duration_ms"] + 1
     assert [a["at"] for a in attempts] == sorted(a["at"] for a in attempts)
-    assert delivery == gateway.api("GET", f"/sessions/s1/deliveries/{delivery['id']}").json()
+    alone = gateway.api("GET", f"/sessions/s1/deliveries/{delivery['id']}").json()
+    assert delivery == as_in_lists(alone)
 
 
 def test_kept_connection_is_told_from_a_new_one(gateway, receiver):

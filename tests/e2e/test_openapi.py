@@ -12,6 +12,7 @@ import requests
 from harness import ROOT, Gateway, hooks_path, version, wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_deliveries_api import as_in_lists
 
 DOCUMENT = openapi.load()
 OPERATIONS = DOCUMENT.operations()
@@ -395,7 +396,12 @@ def test_what_became_of_events_is_answered_as_the_document_says(gateway, make_re
     assert {d["event_id"] for d in shown} == set(ids)
     assert sum(len(d["attempts"]) for d in shown) == 4
     one = {"session": "log", "delivery": shown[0]["id"]}
-    assert call(gateway, "showDelivery", **one).json() == shown[0]
+    assert as_in_lists(call(gateway, "showDelivery", **one).json()) == shown[0]
+    failed = next(d for d in shown if len(d["attempts"]) == 2)
+    first = {"session": "log", "delivery": failed["id"]}
+    assert "curl " in call(gateway, "showDeliveryAsCurl", **first).text
+    found = call(gateway, "verifyDeliverySignature", **first, body={"secret": "s3cret"}).json()
+    assert (found["attempt"], found["fault"]) == (2, "unsigned")
     assert call(gateway, "findEvent", event=ids[0]).json()["deliveries_count"] == 1
     assert call(gateway, "showEvent", session="log", event=ids[0]).ok
     assert call(gateway, "listSessions").json()["sessions"][0]["id"] == "log"

@@ -819,3 +819,35 @@ def test_no_string_becomes_markup(page):
         with pytest.raises(JavascriptException):
             page.js(script)
     page.browser.complaints()  # the browser tells of both
+
+
+def test_an_attempt_is_seen_copied_and_its_signature_verified(make_page, make_receiver):
+    page = make_page(retry_schedule="20ms")
+    receiver = make_receiver(status(401, b"bad signature", headers=[("X-Why", HOSTILE)]), 200)
+    page.gateway.register("shop", receiver.url(), secret="s3cret", headers={"X-Key": "planted-key"})
+    published = page.gateway.publish("shop")
+    receiver.wait_for(2)
+    answer = wait_until(lambda: [
+        d for d in page.gateway.api("GET", f"/sessions/shop/deliveries?event_id={published['id']}")
+        .json()["deliveries"] if d["status"] == "delivered"])
+    page.open(f"s/shop/deliveries/{answer[0]['id']}")
+    page.wait_text("Attempt 2", "Attempt 1", "HTTP/1.1")
+    for summary in page.driver.find_elements("css selector", "article:last-of-type summary"):
+        summary.click()
+    page.wait_text("X-Webhook-Signature", "sha256=", "X-Key", "********", "X-Why", HOSTILE)
+    page.click("Show as curl")
+    page.wait_text("curl --globoff", "X-Webhook-Attempt: 2", css="dialog")
+    page.click("Close")
+    page.click("Verify signatures")
+    page.type("Secret or public key", "another")
+    page.click("Verify")
+    page.wait_text("It does not fit (secret)", css="dialog")
+    page.type("Secret or public key", "s3cret")
+    page.click("Verify")
+    page.wait_text("It fits", "right", "webhook-signature", css="dialog")
+    page.type("Body as it came there, if it may be another", "{}")
+    page.click("Verify")
+    page.wait_text("It does not fit (body)", css="dialog")
+    page.click("Close")
+    assert "planted-key" not in page.text("body")
+    assert not page.driver.execute_script("return window.hacked")

@@ -240,6 +240,9 @@ def test_a_token_of_a_session_reaches_none_of_it(scoped, make_receiver):
             assert ("operator" in answer.text) == (count == 2)
     delivery = f"/sessions/s1/deliveries/{entry['delivery_id']}"
     expect_error(scoped.api("GET", delivery, token="token-of-s1"), 404)
+    expect_error(scoped.api("GET", f"{delivery}/curl", token="token-of-s1"), 404)
+    expect_error(scoped.api("POST", f"{delivery}/verify-signature", token="token-of-s1",
+                            json={"secret": "x"}), 404)
     for verb in ("retry", "cancel"):
         expect_error(scoped.api("POST", f"{delivery}/{verb}", token="token-of-s1"), 404)
     assert scoped.api("GET", "/sessions/s1/webhooks/dlq", token="token-of-s1").json()["entries"] == []

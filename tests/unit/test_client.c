@@ -44,6 +44,7 @@ struct fixture {
 	size_t request_len;
 	const char *answer;
 	bool done;
+	struct client_seen seen;
 	struct client_result result; /* its texts are gone, but for `error` */
 	char error[200];
 };
@@ -101,6 +102,7 @@ static void on_done(void *arg, const struct client_result *result)
 {
 	struct fixture *f = arg;
 	f->result = *result;
+	client_describe(result, &f->seen);
 	(void)snprintf(f->error, sizeof(f->error), "%s", result->error);
 	f->done = true;
 }
@@ -189,6 +191,50 @@ static void test_request_on_the_wire(void **state)
 	    "\r\n" BODY,
 	    f->port);
 	assert_string_equal(f->request, expected);
+}
+
+static void assert_lines(const char text[], size_t len, const char *expected)
+{
+	assert_int_equal(len, strlen(expected));
+	assert_memory_equal(text, expected, len);
+}
+
+/* What is described is what went over the wire, but for secrets, whatever case they come in. */
+static void test_what_is_seen(void **state)
+{
+	struct fixture *f = *state;
+	struct client_request *q = client_open(f->client);
+	client_header(q, SLICE("Content-Type"), SLICE("text/x"));
+	client_own_header(q, SLICE("X-One"), SLICE("1"));
+	client_own_header(q, SLICE("X-Two"), SLICE("Host: 2; x"));
+	client_secret_header(q, SLICE("Authorization"), SLICE("Bearer planted"));
+	client_secret_header(q, SLICE("X-Empty"), SLICE(""));
+	client_header(q, SLICE("X-Void"), SLICE(" "));
+	client_own_header(q, SLICE("X-Four"), SLICE("4"));
+	send_request(f, q,
+	    "HTTP/1.1 103 Early Hints\r\nLink: none\r\n\r\n"
+	    "HTTP/1.1 401 No\r\nX-a:  b: c \r\nSET-cookie: planted\r\n"
+	    "x-a: 2\r\nAuthentication-Info: planted\r\n"
+	    "WWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n");
+	assert_lines(f->seen.sent, f->seen.sent_len,
+	    "Content-Type: text/x\nX-One: 1\nX-Two: Host: 2; x\n"
+	    "Authorization: ********\nX-Empty: ********\nX-Void: \nX-Four: 4\n");
+	assert_lines(f->seen.answered, f->seen.answered_len,
+	    "X-a: b: c\nSET-cookie: ********\nx-a: 2\n"
+	    "Authentication-Info: ********\nWWW-Authenticate: Basic\nContent-Length: 0\n");
+	assert_int_equal(f->seen.http_version, 11);
+	assert_string_equal(f->seen.tls, "");
+	assert_string_equal(f->seen.subject, "");
+	/* the next request of the same handle hides nothing of the one before */
+	q = client_open(f->client);
+	for (int i = 0; i < 7; i++)
+		client_header(q, SLICE("X-Seen"), SLICE("yes"));
+	send_request(f, q, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	assert_int_equal(f->seen.sent_len, 7 * strlen("X-Seen: yes\n"));
+	assert_null(memchr(f->seen.sent, '*', f->seen.sent_len));
+	/* of no request nothing is known */
+	client_describe(&(struct client_result){.error = ""}, &f->seen);
+	assert_int_equal(f->seen.sent_len + f->seen.answered_len, 0);
 }
 
 /* The lines of one request are not the next one's, although its handle is. */
@@ -691,6 +737,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    CLIENT_TEST(test_request_on_the_wire),
+	    CLIENT_TEST(test_what_is_seen),
 	    CLIENT_TEST(test_lines_are_one_requests),
 	    CLIENT_TEST(test_sockets_are_watched_by_transfers_alone),
 	    CLIENT_TEST(test_retry_after),

@@ -181,7 +181,22 @@ static bool same_attempt(const struct attempt_record *a, const struct attempt_re
 	    a->status == b->status && slice_eq(a->url, b->url) &&
 	    memcmp(&a->webhook_id, &b->webhook_id, sizeof(a->webhook_id)) == 0 &&
 	    slice_eq(a->address, b->address) && slice_eq(a->error, b->error) &&
-	    slice_eq(a->answer, b->answer);
+	    slice_eq(a->answer, b->answer) && a->has_exchange == b->has_exchange &&
+	    a->exchange.http_version == b->exchange.http_version &&
+	    slice_eq(a->exchange.tls, b->exchange.tls) &&
+	    slice_eq(a->exchange.subject, b->exchange.subject) &&
+	    a->exchange.expires_ms == b->exchange.expires_ms &&
+	    slice_eq(a->exchange.sent, b->exchange.sent) &&
+	    slice_eq(a->exchange.answered, b->exchange.answered);
+}
+
+/* `len` bytes of headers in lines of 16 bytes, and `over` lines more. */
+static struct slice lines_of(size_t len, size_t over)
+{
+	static char text[2 * ATTEMPT_HEADERS_MAX];
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = i % 16 == 15 ? '\n' : i % 16 == 3 ? ':' : 'h';
+	return (struct slice){text, len + 16 * over};
 }
 
 /* An attempt with texts of `over` bytes more than there is room for. */
@@ -199,7 +214,65 @@ static struct attempt_record long_attempt(size_t over)
 	    .url = {BYTES, URL_MAX + over},
 	    .address = {BYTES, ATTEMPT_ADDRESS_MAX + over},
 	    .error = {BYTES, ATTEMPT_ERROR_MAX + over},
-	    .answer = {BYTES, ATTEMPT_ANSWER_MAX + over}};
+	    .answer = {BYTES, ATTEMPT_ANSWER_MAX + over},
+	    .has_exchange = true,
+	    .exchange = {.http_version = 11,
+		.tls = {BYTES, ATTEMPT_TLS_MAX + over},
+		.subject = {BYTES, ATTEMPT_SUBJECT_MAX + over},
+		.expires_ms = INT64_MIN,
+		.sent = lines_of(ATTEMPT_HEADERS_MAX, over),
+		.answered = lines_of(ATTEMPT_HEADERS_MAX, over)}};
+}
+
+/* A record from before there were exchanges is read, and one without is written so still. */
+static void test_attempt_of_old(void **state)
+{
+	(void)state;
+	struct attempt_record a = long_attempt(0);
+	struct attempt_record got = long_attempt(0);
+	struct buf old = BUF_INIT(ATTEMPT_RECORD_MAX);
+	struct buf whole = BUF_INIT(ATTEMPT_RECORD_MAX);
+	attempt_record_encode(&a, &whole);
+	a.has_exchange = false;
+	a.exchange = (struct attempt_exchange){0};
+	attempt_record_encode(&a, &old);
+	assert_int_equal(old.data[0], 1);
+	assert_int_equal(whole.data[0], 2);
+	assert_memory_equal(old.data + 1, whole.data + 1, old.len - 1);
+	struct reader r = reader_of(buf_view(&old));
+	assert_int_equal(attempt_record_decode(&r, &got), OK);
+	assert_true(same_attempt(&got, &a));
+	old.data[0] = 2; /* and then nothing */
+	r = reader_of(buf_view(&old));
+	assert_int_equal(attempt_record_decode(&r, &got), ERR_CORRUPT);
+	whole.data[0] = 3;
+	r = reader_of(buf_view(&whole));
+	assert_int_equal(attempt_record_decode(&r, &got), ERR_CORRUPT);
+	buf_fini(&old);
+	buf_fini(&whole);
+}
+
+/* Headers are cut off behind a line, and are read again by name in any case. */
+static void test_headers_of_attempts(void **state)
+{
+	(void)state;
+	struct attempt_record a = long_attempt(0);
+	struct attempt_record got;
+	struct buf b = BUF_INIT(ATTEMPT_RECORD_MAX);
+	a.exchange.sent = SLICE("A: 1\nX-b:  two: 2 \na: 3\nEmpty: \nhalf");
+	a.exchange.answered.len = ATTEMPT_HEADERS_MAX + 7;
+	attempt_record_encode(&a, &b);
+	struct reader r = reader_of(buf_view(&b));
+	assert_int_equal(attempt_record_decode(&r, &got), OK);
+	assert_int_equal(got.exchange.answered.len, ATTEMPT_HEADERS_MAX);
+	struct slice sent = got.exchange.sent;
+	assert_true(slice_eq(attempt_header(sent, "a"), SLICE("1")));
+	assert_true(slice_eq(attempt_header(sent, "X-B"), SLICE("two: 2")));
+	assert_true(slice_eq(attempt_header(sent, "empty"), SLICE("")));
+	assert_non_null(attempt_header(sent, "empty").ptr);
+	assert_null(attempt_header(sent, "half").ptr);
+	assert_null(attempt_header(sent, "X").ptr);
+	buf_fini(&b);
 }
 
 /* What is too long is cut off, and so is a duration; sealed, it fits in a row. */
@@ -319,7 +392,7 @@ static void test_cut_and_extended(void **state)
 static void test_other_version(void **state)
 {
 	(void)state;
-	static const int VERSIONS[] = {2, 1, 9, 1};
+	static const int VERSIONS[] = {2, 1, 9, 2};
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		struct buf b = BUF_INIT(10000);
 		encode(kind, &b);
@@ -569,6 +642,8 @@ int main(void)
 	    cmocka_unit_test(test_delivery_of_version_1),
 	    cmocka_unit_test(test_dead_letter_round_trip),
 	    cmocka_unit_test(test_attempt_round_trip),
+	    cmocka_unit_test(test_attempt_of_old),
+	    cmocka_unit_test(test_headers_of_attempts),
 	    cmocka_unit_test(test_dead_letter_text_too_long),
 	    cmocka_unit_test(test_cut_and_extended),
 	    cmocka_unit_test(test_other_version),

@@ -328,7 +328,7 @@ static void test_attempts(void **state)
 		o.delivery.attempts = n;
 		o.delivery.place_ms = place_ms;
 		o.retry_ms = NOW_MS + 1000 * (int64_t)n;
-		settlement_keep_attempt(&o, w, &r);
+		settlement_keep_attempt(&o, w, &r, false);
 		settle(s, &o);
 		place_ms = o.retry_ms;
 		uint32_t seen = 0;

@@ -946,15 +946,10 @@ static void test_nesting_and_size(void **state)
 static void test_secret_stays_inside(void **state)
 {
 	(void)state;
-	static const char *const BODIES[] = {
-	    "{\"secret\":\"" SECRET "\"}",
-	    "{\"secret\":\"" SECRET "\",\"url\":7}",
-	    "{\"secret\":\"" SECRET "\",\"nope\":7}",
-	    "{\"secret\":\"" SECRET "\\u0000\"}",
-	    "{\"secret\":\"" SECRET "\\ud800\"}",
-	    "{\"secret\":\"" SECRET "\" 7}",
-	    "{\"secret\":[\"" SECRET "\"]}",
-	};
+	static const char *const BODIES[] = {"{\"secret\":\"" SECRET "\"}",
+	    "{\"secret\":\"" SECRET "\",\"url\":7}", "{\"secret\":\"" SECRET "\",\"nope\":7}",
+	    "{\"secret\":\"" SECRET "\\u0000\"}", "{\"secret\":\"" SECRET "\\ud800\"}",
+	    "{\"secret\":\"" SECRET "\" 7}", "{\"secret\":[\"" SECRET "\"]}"};
 	for (size_t i = 0; i < COUNT(BODIES); i++) {
 		struct problem p;
 		struct webhook *w = make_webhook(1, "s", "http://a/");
@@ -964,10 +959,8 @@ static void test_secret_stays_inside(void **state)
 		assert_null(strstr(text, "horse"));
 		assert_null(strstr(p.message, "horse"));
 		assert_null(strstr(p.field, "horse"));
-		if (i == 0) {
-			assert_string_equal(w->secret, SECRET);
-			assert_non_null(strstr(text, "\"secret\":\"********\""));
-		}
+		assert_true(i > 0 || strcmp(w->secret, SECRET) == 0);
+		assert_true(i > 0 || strstr(text, "\"secret\":\"********\"") != NULL);
 		free(text);
 		webhook_free(w);
 	}
