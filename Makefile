@@ -6,7 +6,8 @@
 #   fuzz     the same with clang and libFuzzer
 # What a variant is compiled with is kept in build/VARIANT/flags: other flags, new objects.
 
-VERSION := 0.1.0
+# Of the release to come; etc/package-version has how packages between two are called.
+VERSION := 0.2.0
 
 PREFIX ?= /usr/local
 sysconfdir ?= $(PREFIX)/etc
@@ -331,11 +332,13 @@ uninstall: ## remove what install put there, but a configuration that was edited
 
 # The tree that the package is built from has the packaging where dpkg looks for it.
 deb: build/deb/built ## build the Debian package, build/deb/waybill_*.deb
-build/deb/built: Makefile README.md COPYING $(shell find src etc docs -type f) | $(if $(DEPS),deps)
+build/package-version: FORCE
+	$(call keep,$(shell etc/package-version $(VERSION)))
+build/deb/built: build/package-version Makefile README.md COPYING $(shell find src etc docs -type f) | $(if $(DEPS),deps)
 	rm -rf build/deb && mkdir -p build/deb/waybill
 	cp -a Makefile README.md COPYING src etc docs build/deb/waybill
 	mv build/deb/waybill/etc/debian build/deb/waybill/debian
-	etc/debian/changelog $(VERSION) >build/deb/waybill/debian/changelog
+	etc/debian/changelog "$$(cat build/package-version)" >build/deb/waybill/debian/changelog
 	cd build/deb/waybill && MAKEFLAGS= dpkg-buildpackage --build=binary --no-sign >../log 2>&1 || \
 		{ cat ../log; false; }
 	touch $@

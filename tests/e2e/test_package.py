@@ -3,11 +3,13 @@ The Debian package: installed, upgraded, removed and purged by dpkg itself, in a
 very system.
 """
 
+import os
 import re
+import subprocess
 
 import pytest
 
-from harness import version
+from harness import ROOT, version
 from layer import BUILD, can_layer, in_layer, run
 
 
@@ -27,8 +29,10 @@ def next_version(package, directory):
 @pytest.mark.timeout(300)
 def test_package_says_what_it_is(package):
     fields = run("dpkg-deb", "-f", package, "Package", "Version", "Depends")
-    assert f"Package: waybill\nVersion: {version()}\n" in fields
+    between = r"~git\d{8}\.\d+\.[0-9a-f]{7}(\+changed)?"  # two releases
+    assert re.search(rf"(?m)^Version: {version()}({between})?$", fields)
     assert "libevent-core" in fields and "systemd" in fields
+    assert "procps" in fields  # /bin/kill of the unit's reload
     contents = run("dpkg-deb", "-c", package)
     for path in (
         "usr/bin/waybill", "etc/waybill/waybill.conf", "usr/lib/sysusers.d/waybill.conf",
@@ -41,6 +45,38 @@ def test_package_says_what_it_is(package):
         assert f" ./{path}\n" in contents, path
     for unit in ("waybill.service", "waybill.socket"):  # below /usr since Debian 13
         assert re.search(rf"(?m) \./(usr/)?lib/systemd/system/{unit}$", contents), unit
+
+
+def test_each_commit_is_an_upgrade_and_the_release_is_the_last(tmp_path):
+    """Also of commits of one second; what is not committed is above what is."""
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.com", "-C", tmp_path]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path),
+                   "GIT_COMMITTER_DATE": "2026-11-30T23:30:00-0200"}
+
+    def named():
+        done = subprocess.run([ROOT / "etc" / "package-version", "1.2.0"], stdout=subprocess.PIPE,
+                              text=True, check=True, cwd=tmp_path, env=environment)
+        return done.stdout.strip()
+
+    found = []
+    run(*git, "init", "-q")
+    for text in "abcdefghijkl":
+        (tmp_path / "Makefile").write_text(text)
+        run(*git, "add", "Makefile")
+        run(*git, "commit", "-qm", text, env=environment)
+        found.append(named())
+    assert re.fullmatch(r"1\.2\.0~git20261201\.12\.[0-9a-f]{7}", found[-1])
+    (tmp_path / "Makefile").write_text("m")
+    found.append(named())
+    assert found[-1] == found[-2] + "+changed"
+    run(*git, "checkout", "-q", "Makefile")
+    run(*git, "tag", "v1.1.0")  # another one's
+    assert named() == found[-2]
+    run(*git, "tag", "v1.2.0")
+    found.append(named())
+    assert found[-1] == "1.2.0"
+    for lower, higher in zip(found, found[1:]):
+        run("dpkg", "--compare-versions", lower, "lt", higher)
 
 
 @pytest.mark.timeout(300)
@@ -103,7 +139,7 @@ dpkg -i --force-confold /mnt/first.deb
 say again $(grep -cxF "$token *" /etc/waybill/tokens)
 dpkg --purge waybill
 say left $(find /etc /usr /lib /var -name '*waybill*' -not -path '*/doc/*' -newer /mnt/first.deb \
-	-not -path /var/lib/dpkg/'*' 2>/dev/null | tr '\n' ' ')
+	-not -path '/var/tmp/*' -not -path /var/lib/dpkg/'*' 2>/dev/null | tr '\n' ' ')
 say known $(dpkg-query -W -f '${db:Status-Status}' waybill 2>/dev/null || true)
 say end
 """
