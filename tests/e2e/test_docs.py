@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness import ROOT, waybill
+from harness import ROOT, version, waybill
 from nats_server import USER, NatsKey, creds
 
 sys.path.insert(0, str(ROOT / "docs"))
@@ -41,9 +41,24 @@ def test_examples_are_what_the_program_gives(name, tmp_path):
 
 
 def test_readme_begins_with_the_two_commands():
-    head = "\n".join(text_of("README.md").splitlines()[:10])
+    head = "\n".join(text_of("README.md").splitlines()[:12])
     assert "$ make run" in head and "$ make test" in head
     assert "\nwaybill: all tests passed" in head
+
+
+def test_readmes_first_screen_says_what_it_takes_and_shows_the_dashboard():
+    head = text_of("README.md").split("\n## ")[0]
+    assert len(head.splitlines()) < 20
+    for word in ("git and make", "WhatsApp", "Svix, Convoy or Outpost", "no Postgres, no Redis"):
+        assert word in head, word
+    (picture,) = re.findall(r"^!\[[^]]+\]\((.*)\)$", head, re.M)
+    assert (ROOT / picture).is_file()
+
+
+def test_changelog_begins_with_this_version_and_its_security():
+    headings = re.findall(r"^(##+ .*)$", text_of("CHANGELOG.md"), re.M)
+    assert headings[0] in (f"## {version()}, unreleased", f"## {version()}")
+    assert headings[1] == "### Security"
 
 
 def test_readmes_make_commands_print_what_it_says():
