@@ -212,7 +212,8 @@ def test_share_of_one_session_leaves_tokens_for_others(gateway, make_receiver):
         auth = credentials(silent, scope=str(n))
         gateway.register("greedy", f"http://127.0.0.1:9/{n}", auth=auth)
     gateway.publish("greedy")
-    wait_until(lambda: len(silent.requests) >= 30, what="questions")
+    # of 32 places a session alone has 28; more only when these have timed out, after 10 s
+    wait_until(lambda: len(silent.requests) >= 28, what="questions")
     gateway.register("modest", receiver.url(), auth=credentials(good))
     gateway.publish("modest")
     receiver.wait_for(1, timeout=2)
