@@ -106,6 +106,7 @@ class Host:
         self.space = f"{lab.prefix}{self.name}"
         self.address = f"10.77.0.{number}"
         self.disk = lab.images / self.name
+        self.image = lab.images / f"{self.name}.img"
         self.processes = {}
         self.options = {}
         self.preload = None
@@ -114,13 +115,12 @@ class Host:
     # --- its disk
 
     def mount(self):
-        image = self.lab.images / f"{self.name}.img"
-        if not image.exists():
-            with open(image, "wb") as file:
+        if not self.image.exists():
+            with open(self.image, "wb") as file:
                 file.truncate(DISK_BYTES)
-            run("mkfs.ext4", "-q", "-F", image)
+            run("mkfs.ext4", "-q", "-F", self.image)
         self.disk.mkdir(exist_ok=True)
-        run("mount", "-o", "loop", image, self.disk)
+        run("mount", "-o", "loop", self.image, self.disk)
 
     def unmount(self):
         unmount(self.disk)
@@ -132,6 +132,16 @@ class Host:
         os.close(fd)
         self.kill()
         self.unmount()
+        self.plug()
+
+    def plug(self):
+        """
+        What is mounted next is another device with the same bytes: somebody else on the machine
+        who has made a namespace of mounts meanwhile holds the old one, which stays shut down.
+        """
+        fresh = self.image.with_suffix(".new")
+        run("cp", "--sparse=always", self.image, fresh)
+        fresh.replace(self.image)
 
     def delete_disk(self):
         self.kill()
