@@ -110,6 +110,30 @@ static void add_pairs(struct webhook *w, int fill)
 	w->previous_pair_expires_ms = INT64_MAX;
 }
 
+/* Decodes row `row` of a test, whose outcome is `want`; frees the record. */
+static void expect_decoded(struct buf *record, enum err want, size_t row)
+{
+	struct reader r = reader_of(buf_view(record));
+	struct webhook *got = NULL;
+	struct vault_id key;
+	if (webhook_decode(&r, NULL, &key, &got) != want)
+		fail_msg("row %zu", row);
+	webhook_free(got);
+	buf_fini(record);
+}
+
+/* Nothing that is shorter than the record is one. */
+static void expect_no_part(const struct buf *record)
+{
+	for (size_t len = 0; len < record->len; len++) {
+		struct reader r = reader_of((struct slice){record->data, len});
+		struct vault_id key;
+		struct webhook *none = NULL;
+		if (webhook_decode(&r, NULL, &key, &none) != ERR_CORRUPT || none != NULL)
+			fail_msg("cut to %zu of %zu bytes", len, record->len);
+	}
+}
+
 static struct webhook *largest_webhook(void)
 {
 	struct webhook *w = webhook_new();
@@ -374,13 +398,7 @@ static void test_webhook_of_version_1(void **state)
 	encode_version_1(w, 0xfe, &b);
 	check_record(&b, NULL, &NO_KEY, w);
 	check_record(&b, vault, &NO_KEY, w);
-	for (size_t len = 0; len < b.len; len++) {
-		struct reader r = reader_of((struct slice){b.data, len});
-		struct vault_id key;
-		struct webhook *none = NULL;
-		if (webhook_decode(&r, NULL, &key, &none) != ERR_CORRUPT || none != NULL)
-			fail_msg("cut to %zu of %zu bytes", len, b.len);
-	}
+	expect_no_part(&b);
 	buf_fini(&b);
 	webhook_free(w);
 	vault_free(vault);
@@ -412,13 +430,7 @@ static void check_older(uint8_t version, size_t less)
 	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0) + (version >= 6 ? OWN_SECRETS : 0));
 	then.data[0] = (char)version;
 	check_record(&then, NULL, &NO_KEY, w);
-	for (size_t len = 0; len < then.len; len++) {
-		struct reader r = reader_of((struct slice){then.data, len});
-		struct vault_id key;
-		struct webhook *none = NULL;
-		if (webhook_decode(&r, NULL, &key, &none) != ERR_CORRUPT || none != NULL)
-			fail_msg("cut to %zu of %zu bytes", len, then.len);
-	}
+	expect_no_part(&then);
 	buf_fini(&now);
 	buf_fini(&then);
 	webhook_free(w);
@@ -466,10 +478,8 @@ static void test_bad_auth_is_damage(void **state)
 	    {"\1|0|n||s|", ERR_CORRUPT}, {"\2|0||||a", ERR_CORRUPT}};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct webhook *w = make_webhook(5, "s", "http://a/");
-		struct webhook *got = NULL;
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct slice rest = slice_of(ROWS[i].open);
-		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + OWN_BYTES;
 		put_u8(&b, (uint8_t)slice_cut(&rest, '|').ptr[0]);
@@ -480,12 +490,8 @@ static void test_bad_auth_is_damage(void **state)
 		buf_append(&b,
 		    (char[8 + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND]){0},
 		    8 + behind);
-		struct reader r = reader_of(buf_view(&b));
-		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
-			fail_msg("row %zu", i);
-		webhook_free(got);
+		expect_decoded(&b, ROWS[i].err, i);
 		webhook_free(w);
-		buf_fini(&b);
 	}
 }
 
@@ -517,9 +523,7 @@ static void test_bad_ownership_is_damage(void **state)
 	    {1, 1, 1, "why", ERR_CORRUPT}, {1, 3, 1, "", ERR_CORRUPT}};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct webhook *w = make_webhook(5, "s", "http://a/");
-		struct webhook *got = NULL;
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
-		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + OWNERSHIP_BYTES;
 		put_u8(&b, ROWS[i].way);
@@ -527,12 +531,8 @@ static void test_bad_ownership_is_damage(void **state)
 		put_i64(&b, ROWS[i].since_ms);
 		put_text(&b, slice_of(ROWS[i].error));
 		buf_append(&b, (char[BEHIND]){0}, BEHIND);
-		struct reader r = reader_of(buf_view(&b));
-		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
-			fail_msg("row %zu", i);
-		webhook_free(got);
+		expect_decoded(&b, ROWS[i].err, i);
 		webhook_free(w);
-		buf_fini(&b);
 	}
 }
 
@@ -563,10 +563,8 @@ static void test_bad_options_are_damage(void **state)
 	    {0x08, "|", "", ERR_CORRUPT}, {0x08, "a\r\nb: c|", "", ERR_CORRUPT}};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct webhook *w = make_webhook(5, "s", "http://a/");
-		struct webhook *got = NULL;
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct slice rest = slice_of(ROWS[i].texts);
-		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES;
 		put_u8(&b, (uint8_t)ROWS[i].parts);
@@ -578,12 +576,8 @@ static void test_bad_options_are_damage(void **state)
 		    ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND);
 		if (ROWS[i].url[0] != '\0' || ROWS[i].parts == 0x02)
 			put_cstr(&b, ROWS[i].url);
-		struct reader r = reader_of(buf_view(&b));
-		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
-			fail_msg("row %zu", i);
-		webhook_free(got);
+		expect_decoded(&b, ROWS[i].err, i);
 		webhook_free(w);
-		buf_fini(&b);
 	}
 }
 
@@ -654,9 +648,7 @@ static void test_half_a_pair_is_damage(void **state)
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		static const char BYTES[64] = {7};
 		struct webhook *w = make_webhook(5, "s", "http://a/");
-		struct webhook *got = NULL;
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
-		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + END_BYTES;
 		put_text(&b, (struct slice){BYTES, ROWS[i].public_bytes});
@@ -667,12 +659,8 @@ static void test_half_a_pair_is_damage(void **state)
 		put_text(&b, (struct slice){BYTES, ROWS[i].seed_bytes});
 		put_text(&b, SLICE(""));
 		buf_append(&b, (char[OWN_SECRETS]){0}, OWN_SECRETS);
-		struct reader r = reader_of(buf_view(&b));
-		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
-			fail_msg("row %zu", i);
-		webhook_free(got);
+		expect_decoded(&b, ROWS[i].err, i);
 		webhook_free(w);
-		buf_fini(&b);
 	}
 }
 
@@ -690,20 +678,14 @@ static void test_bad_key_is_damage(void **state)
 	    {"\"/\\u0061\"", false, ERR_CORRUPT}, {"{", false, ERR_CORRUPT}};
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct webhook *w = make_webhook(5, "s", "http://a/");
-		struct webhook *got = NULL;
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
-		struct vault_id key;
 		w->fifo = ROWS[i].fifo;
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + END_BYTES + 2;
 		put_cstr(&b, ROWS[i].key);
 		buf_append(&b, (char[END_BYTES + BEHIND]){0}, END_BYTES + BEHIND);
-		struct reader r = reader_of(buf_view(&b));
-		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
-			fail_msg("row %zu", i);
-		webhook_free(got);
+		expect_decoded(&b, ROWS[i].err, i);
 		webhook_free(w);
-		buf_fini(&b);
 	}
 }
 
