@@ -15,6 +15,7 @@ extern const size_t DELIVERY_CALL_SIZE;
 extern const size_t REPLAY_CALL_SIZE;
 extern const size_t SOURCES_CALL_SIZE;
 extern const size_t ACROSS_CALL_SIZE;
+extern const size_t FORGET_CALL_SIZE;
 
 /* publish_api.c: publishing */
 void handle_publish(struct call *c);
@@ -108,6 +109,10 @@ void handle_events_list(struct call *c);
 void handle_event_show(struct call *c);
 void handle_sessions_list(struct call *c);
 void handle_session_show(struct call *c);
+bool session_is_known(const struct call *c, struct slice session);
+/* forget_api.c */
+void handle_session_delete(struct call *c);
+void forget_write(const struct replay *r, struct json_writer *json);
 
 /* backup_api.c: copies of the store */
 void handle_backup(struct call *c);

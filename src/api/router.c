@@ -112,6 +112,8 @@ static const struct route ROUTES[] = {
 	false, "cursor"},
     {"POST", "api/v1/dlq/:id/replay", handle_dlq_replay, NULL, &DLQ_CALL_SIZE, false, NULL},
     {"DELETE", "api/v1/dlq/:id", handle_dlq_delete, NULL, NULL, false, NULL},
+    {"DELETE", "api/v1/sessions/:session", handle_session_delete, NULL, &FORGET_CALL_SIZE,
+	false, NULL},
     {"GET", "api/v1/sessions/:session", handle_session_show, NULL, NULL, false, NULL},
     {"GET", "api/v1/sessions", handle_sessions_list, NULL, NULL, false, "limit cursor"},
     {"GET", "api/v1/sessions/:session/deliveries", handle_deliveries_list, NULL, NULL, false,
@@ -463,15 +465,27 @@ static bool may_be_read(struct call *c)
 	return false;
 }
 
+static bool only_reads(const struct route *route)
+{
+	return strcmp(route->method, "GET") == 0 || route->handle == handle_filter_test;
+}
+
 /*
  * Whether the call may be begun now: one that writes would wait for the journal, which may be
- * another's by the time it answers.
+ * another's by the time it answers, or write to a session that is being deleted.
  */
 static bool may_write(struct call *c)
 {
-	bool reads = strcmp(c->route->method, "GET") == 0 ||
-	    c->route->handle == handle_filter_test;
-	if (reads || !c->api->conf.health->waits)
+	const struct forgetter *forgetter = c->api->conf.forgetter;
+	if (only_reads(c->route))
+		return true;
+	/* of an open call nobody knows yet whether its session is told of it: quota_check() */
+	if (!c->route->open && c->route->handle != handle_session_delete &&
+	    forgetter_is_busy(forgetter, slice_of(c->session))) {
+		call_fail(c, 409, "", FORGETTER_REFUSAL);
+		return false;
+	}
+	if (!c->api->conf.health->waits)
 		return true;
 	call_fail(c, 503, "", c->api->conf.health->why_waits);
 	return false;
