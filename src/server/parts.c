@@ -14,7 +14,9 @@ struct origin_conf server_origins(const struct server *s)
 	return (struct origin_conf){.origins = s->config.cors_origins.items,
 	    .origin_count = s->config.cors_origins.count,
 	    .hosts = s->config.allowed_hosts.items,
-	    .host_count = s->config.allowed_hosts.count};
+	    .host_count = s->config.allowed_hosts.count,
+	    .frames = s->config.frame_ancestors.items,
+	    .frame_count = s->config.frame_ancestors.count};
 }
 
 struct api_conf server_api_conf(struct server *s)
