@@ -191,7 +191,6 @@ static enum err end_deliveries(struct slice_work *w, const struct uuid *event)
 	struct event e = {.deliveries = EVENT_DELIVERIES_MAX};
 	enum err err = events_get(w->txn, event, &e, NULL);
 	if (err == ERR_CORRUPT) {
-		log_error("event cannot be read", LOG_V("session", w->session));
 		e.deliveries = EVENT_DELIVERIES_MAX;
 		err = OK;
 	}
