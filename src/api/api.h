@@ -17,6 +17,7 @@
 #include "feed/feed.h"
 #include "http/http.h"
 #include "jobs/certificates.h"
+#include "jobs/forgetter.h"
 #include "jobs/ordering.h"
 #include "jobs/ownership.h"
 #include "jobs/purge.h"
@@ -78,6 +79,7 @@ struct api_conf {
 	struct asker *asker;
 	const struct tokens *tokens;
 	const struct purge *purge;
+	struct forgetter *forgetter;
 	struct feed *feed;
 	const struct trends *trends;
 	const struct oldest *oldest;

@@ -17,7 +17,8 @@ struct auth_token {
 	char name[32];
 	char **sessions; /* in order; none: every session */
 	size_t session_count;
-	char *reach; /* the sessions as one text; NULL: all */
+	char *reach;            /* the sessions as one text; NULL: all */
+	struct auth_link *link; /* NULL: it is of a set */
 };
 
 struct auth {
@@ -31,6 +32,14 @@ struct auth *auth_new(void)
 	return mem_new(sizeof(struct auth));
 }
 
+static void free_scope(struct auth_token *t)
+{
+	for (size_t n = 0; n < t->session_count; n++)
+		free(t->sessions[n]);
+	free(t->sessions);
+	free(t->reach);
+}
+
 void auth_free(struct auth *a)
 {
 	if (a == NULL)
@@ -39,10 +48,7 @@ void auth_free(struct auth *a)
 		struct auth_token *t = &a->tokens[i];
 		mem_wipe(t->text, strlen(t->text));
 		free(t->text);
-		for (size_t n = 0; n < t->session_count; n++)
-			free(t->sessions[n]);
-		free(t->sessions);
-		free(t->reach);
+		free_scope(t);
 	}
 	free(a->tokens);
 	free(a);
@@ -104,6 +110,35 @@ static void name_reach(struct auth_token *t)
 	}
 	t->reach = mem_copy(text.data, text.len);
 	buf_fini(&text);
+}
+
+struct auth_token *auth_token_new(const struct auth_link *link)
+{
+	struct auth_token *t = mem_new(sizeof(*t));
+	(void)snprintf(t->name, sizeof(t->name), "%s", link->name);
+	t->sessions = mem_array(1, sizeof(char *));
+	t->sessions[0] = mem_copy(link->session.ptr, link->session.len);
+	t->session_count = 1;
+	t->link = mem_new(sizeof(*t->link));
+	*t->link = *link;
+	t->link->session = slice_of(t->sessions[0]);
+	t->link->name = t->name;
+	name_reach(t);
+	return t;
+}
+
+void auth_token_free(struct auth_token *token)
+{
+	if (token == NULL)
+		return;
+	free_scope(token);
+	free(token->link);
+	free(token);
+}
+
+const struct auth_link *auth_link_of(const struct auth_token *token)
+{
+	return token == NULL ? NULL : token->link;
 }
 
 /* Adds the sessions behind the token of line `number`; *is_all: "*" is there in their place. */

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/slice.h"
 #include "domain/problem.h"
@@ -50,6 +51,23 @@ size_t auth_count(const struct auth *a);
  */
 bool auth_check(const struct auth *a, struct slice header, const struct auth_token **token,
     const char **name);
+
+/* A token that is of no set: a portal link's (portal.h), for one session and some time. */
+struct auth_link {
+	struct slice session;
+	const char *name; /* as auth_check() has them */
+	bool only_reads;
+	uint64_t generation; /* of the key that it was made under */
+	int64_t issued_ms;   /* wall, as the next */
+	int64_t expires_ms;
+};
+
+/* Makes it; auth_token_free() it, where NULL is fine. */
+struct auth_token *auth_token_new(const struct auth_link *link);
+void auth_token_free(struct auth_token *token);
+
+/* What makes it; its session and name are borrowed. NULL for a token of a set, and for NULL. */
+const struct auth_link *auth_link_of(const struct auth_token *token);
 
 /* Whether `token` reaches `session`; NULL reaches all. */
 bool auth_reaches(const struct auth_token *token, struct slice session);

@@ -65,12 +65,18 @@ void api_error_body(int status, const char *message, struct buf *out)
 	write_error(&json, status, "", message);
 }
 
+void call_drop(struct call *c)
+{
+	auth_token_free(c->own_token);
+	free(c);
+}
+
 void call_end(struct call *c)
 {
 	if (c->route->release != NULL)
 		c->route->release(c);
 	buf_fini(&c->plain);
-	free(c);
+	call_drop(c);
 }
 
 static void reply(struct call *c, int status, const struct buf *json)

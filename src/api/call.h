@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/guard.h"
+#include "api/portal.h"
 #include "base/json_write.h"
 #include "domain/name.h"
 #include "domain/webhook.h"
@@ -36,6 +37,7 @@ struct api {
 	struct backup *backup;   /* the one that is under way; backup_api.c */
 	struct streams *streams; /* stream_api.c */
 	struct pulls *pulls;     /* pull.c */
+	struct portal *portal;
 };
 
 /* What every call has; a handler that keeps more does so in a struct that starts with it. */
@@ -45,6 +47,7 @@ struct call {
 	struct http_request *http;
 	const struct route *route;
 	const struct auth_token *token;
+	struct auth_token *own_token;  /* the same where it is a portal link's; freed with it */
 	const char *token_name;        /* auth_check()'s; NULL: it needs none */
 	char session[SESSION_MAX + 1]; /* of the path; empty where it has none */
 	struct uuid id;                /* of the path: the webhook's or the entry's */
@@ -136,6 +139,9 @@ bool call_is_form(const struct call *c);
 /* Stages c->op as INTAKE with these functions. */
 void call_stage(struct call *c, enum err (*apply)(struct op *op, struct db_txn *txn),
     void (*done)(struct op *op, enum err result));
+
+/* Frees the call on which nothing has been hung; its request is another's to answer. */
+void call_drop(struct call *c);
 
 /* Frees the call; the request has been answered. */
 void call_end(struct call *c);

@@ -15,6 +15,8 @@ extern const size_t DELIVERY_CALL_SIZE;
 extern const size_t REPLAY_CALL_SIZE;
 extern const size_t SOURCES_CALL_SIZE;
 extern const size_t ACROSS_CALL_SIZE;
+extern const size_t FORGET_CALL_SIZE;
+extern const size_t PORTAL_CALL_SIZE;
 
 /* publish_api.c: publishing */
 void handle_publish(struct call *c);
@@ -112,6 +114,13 @@ void handle_events_list(struct call *c);
 void handle_event_show(struct call *c);
 void handle_sessions_list(struct call *c);
 void handle_session_show(struct call *c);
+bool session_is_known(const struct call *c, struct slice session);
+/* portal.c: links for tenants */
+void handle_portal_link(struct call *c);
+void handle_portal_rotate(struct call *c);
+/* forget_api.c */
+void handle_session_delete(struct call *c);
+void forget_write(const struct replay *r, struct json_writer *json);
 
 /* backup_api.c: copies of the store */
 void handle_backup(struct call *c);

@@ -43,8 +43,8 @@ static void put_events(const struct api *api, struct buf *out)
 /* Deliveries that were cancelled: with their webhooks, by calls, given up when published. */
 uint64_t metrics_cancelled(const struct api *api)
 {
-	return purge_cancelled(api->conf.purge) + api->counts.cancelled +
-	    usage_given_up(api->conf.quota.usage);
+	return purge_cancelled(api->conf.purge) + forgetter_cancelled(api->conf.forgetter) +
+	    api->counts.cancelled + usage_given_up(api->conf.quota.usage);
 }
 
 static void put_deliveries(const struct api *api, const struct dispatch_figures *f,

@@ -125,6 +125,13 @@ bool origin_is_origin(const char *text)
 	return true;
 }
 
+bool origin_is_frame(const char *text)
+{
+	static const char BYTES[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:/[]";
+	return text[strspn(text, BYTES)] == '\0' && origin_is_origin(text);
+}
+
 bool origin_is_host(const char *text)
 {
 	static const char BYTES[] =

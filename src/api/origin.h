@@ -16,6 +16,8 @@ struct origin_conf {
 	size_t origin_count;
 	char *const *hosts; /* names of this server beside addresses and those without a dot */
 	size_t host_count;
+	char *const *frames; /* whose pages may have the dashboard in a frame */
+	size_t frame_count;
 };
 
 /* Lets the page that asks read the answer, if it may call. */
@@ -37,6 +39,9 @@ const char *origin_refuse(const struct origin_conf *conf, const struct http_requ
 
 /* Whether `text` is an origin as browsers send it: scheme, host, perhaps a port. */
 bool origin_is_origin(const char *text);
+
+/* The same of one that a policy can have: nothing in it ends a directive. */
+bool origin_is_frame(const char *text);
 
 /* Whether `text` is a host's name, without a port. */
 bool origin_is_host(const char *text);

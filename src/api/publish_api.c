@@ -259,6 +259,8 @@ enum err publish_write(struct api *api, struct db_txn *txn, const struct intake 
     struct problem *p)
 {
 	enum err err = quota_check(&api->conf.quota, txn, in, false, p);
+	if (err == ERR_CONFLICT)
+		err = ERR_BUSY; /* a session is being deleted: it is tried again behind that */
 	for (size_t i = 0; err == OK && i < in->count; i++)
 		err = publication_write(txn, &in->items[i].publication);
 	return err;

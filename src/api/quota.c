@@ -248,13 +248,30 @@ static enum err make_room(const struct quota *q, struct db_txn *txn, uint64_t by
 	return err;
 }
 
+/* Whether no session of the request is being deleted, which it would not outlast. */
+static enum err check_forgotten(const struct quota *q, const struct intake *in,
+    struct problem *p)
+{
+	char field[FIELD_SIZE];
+	if (q->forgetter == NULL || forgetter_running(q->forgetter) == 0)
+		return OK;
+	for (size_t i = 0; i < in->count; i++) {
+		const char *session = in->items[i].publication.event.session;
+		if (!forgetter_is_busy(q->forgetter, slice_of(session)))
+			continue;
+		name_field(in, i, field);
+		return problem_set(p, ERR_CONFLICT, field, FORGETTER_REFUSAL);
+	}
+	return OK;
+}
+
 enum err quota_check(const struct quota *q, struct db_txn *txn, const struct intake *in,
     bool has_key, struct problem *p)
 {
 	uint64_t bytes = request_bytes(in, has_key);
-	enum err err = OK;
-	if (bytes == 0)
-		return OK;
+	enum err err = check_forgotten(q, in, p);
+	if (err != OK || bytes == 0)
+		return err;
 	if (!has_room(q, in, bytes))
 		err = check_sessions(q, in, has_key, p);
 	return err == OK ? make_room(q, txn, bytes, count_keys(in, has_key)) : err;

@@ -6,6 +6,7 @@
 #define API_QUOTA_H
 
 #include "api/intake.h"
+#include "jobs/forgetter.h"
 #include "store/queue.h"
 #include "store/usage.h"
 
@@ -13,7 +14,8 @@ struct quota {
 	uint64_t most; /* deliveries that may wait for a session's webhooks together; 0: any */
 	const struct backlog *backlog; /* borrowed */
 	const struct registry *registry;
-	struct usage *usage; /* borrowed */
+	struct usage *usage;               /* borrowed */
+	const struct forgetter *forgetter; /* borrowed; NULL: no session is being deleted */
 };
 
 /*
@@ -21,7 +23,7 @@ struct quota {
  * the first one's for the key of the request (has_key). In the transaction that is to write
  * them it is exact, whatever was published before in the same one; where history must go for
  * them, it goes. ERR_FULL with the problem in words, or ERR_NOSPACE: all of the request is
- * refused.
+ * refused. ERR_CONFLICT: a session is being deleted.
  */
 MUST_CHECK enum err quota_check(const struct quota *q, struct db_txn *txn,
     const struct intake *in, bool has_key, struct problem *p);

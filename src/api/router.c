@@ -116,6 +116,12 @@ static const struct route ROUTES[] = {
 	false, "cursor"},
     {"POST", "api/v1/dlq/:id/replay", handle_dlq_replay, NULL, &DLQ_CALL_SIZE, false, NULL},
     {"DELETE", "api/v1/dlq/:id", handle_dlq_delete, NULL, NULL, false, NULL},
+    {"POST", "api/v1/sessions/:session/portal", handle_portal_link, NULL, &PORTAL_CALL_SIZE,
+	false, NULL},
+    {"POST", "api/v1/portal/rotate-key", handle_portal_rotate, NULL, &PORTAL_CALL_SIZE, false,
+	NULL},
+    {"DELETE", "api/v1/sessions/:session", handle_session_delete, NULL, &FORGET_CALL_SIZE,
+	false, NULL},
     {"GET", "api/v1/sessions/:session", handle_session_show, NULL, NULL, false, NULL},
     {"GET", "api/v1/sessions", handle_sessions_list, NULL, NULL, false, "limit cursor"},
     {"GET", "api/v1/sessions/:session/deliveries", handle_deliveries_list, NULL, NULL, false,
@@ -213,6 +219,7 @@ struct api *api_new(const struct api_conf *conf)
 	api->pulls = pulls_new(api);
 	api->troubles = troubles_new();
 	api->joining = map_new();
+	api->portal = portal_new(conf->db, conf->vault);
 	api->samples = samples_new(conf->reactor, metrics_totals, api);
 	return api;
 }
@@ -239,6 +246,7 @@ void api_free(struct api *api)
 	if (api == NULL)
 		return;
 	guard_free(api->guard);
+	portal_free(api->portal);
 	pulls_free(api->pulls);
 	streams_free(api->streams);
 	samples_free(api->samples);
@@ -467,36 +475,70 @@ static bool may_be_read(struct call *c)
 	return false;
 }
 
+static bool only_reads(const struct route *route)
+{
+	return strcmp(route->method, "GET") == 0 || route->handle == handle_filter_test ||
+	    route->handle == handle_delivery_verify;
+}
+
 /*
  * Whether the call may be begun now: one that writes would wait for the journal, which may be
- * another's by the time it answers.
+ * another's by the time it answers, or write to a session that is being deleted.
  */
 static bool may_write(struct call *c)
 {
+	const struct forgetter *forgetter = c->api->conf.forgetter;
+	const struct auth_link *link = auth_link_of(c->token);
+	if (only_reads(c->route))
+		return true;
+	if (link != NULL && link->only_reads) {
+		call_fail(c, 403, "", "this link is for reading alone");
+		return false;
+	}
+	/* of an open call nobody knows yet whether its session is told of it: quota_check() */
+	if (!c->route->open && c->route->handle != handle_session_delete &&
+	    forgetter_is_busy(forgetter, slice_of(c->session))) {
+		call_fail(c, 409, "", FORGETTER_REFUSAL);
+		return false;
+	}
 	if (!c->api->conf.health->waits)
 		return true;
-	if (strcmp(c->route->method, "GET") == 0 || c->route->handle == handle_filter_test)
-		return true;
 	call_fail(c, 503, "", c->api->conf.health->why_waits);
+	return false;
+}
+
+/* Whether the token lets the call in; else it has been answered, or will be. */
+static bool is_let_in(struct call *c)
+{
+	const struct auth *auth = c->api->conf.auth;
+	struct slice token = http_header(c->http, "Authorization");
+	if (auth_check(auth, token, &c->token, &c->token_name))
+		return true;
+	enum portal_verdict verdict = portal_check(c->api->portal, c->api->conf.forgetter,
+	    token, &c->own_token);
+	if (verdict == PORTAL_STANDS) {
+		c->token = c->own_token;
+		c->token_name = auth_link_of(c->token)->name;
+		return true;
+	}
+	bool is_over = verdict == PORTAL_OVER;
+	guard_refuse(c->api->guard, c, token.len > 0 && !is_over,
+	    is_over ? "this link has expired, or is void: ask for a new one"
+		    : "a valid token is needed: Authorization: Bearer TOKEN");
 	return false;
 }
 
 /* Checks who calls and what for. OK, or the call has been answered. */
 static enum err admit(struct call *c, const struct path *path)
 {
-	struct slice token = http_header(c->http, "Authorization");
 	if (is_api(c->route) && !has_no_twins(c))
 		return ERR_INVALID;
 	if (!is_no_stranger(c))
 		return ERR_REFUSED;
 	if (!c->route->open && !guard_admits(c->api->guard, c))
 		return ERR_REFUSED;
-	if (!c->route->open &&
-	    !auth_check(c->api->conf.auth, token, &c->token, &c->token_name)) {
-		guard_refuse(c->api->guard, c, token.len > 0,
-		    "a valid token is needed: Authorization: Bearer TOKEN");
+	if (!c->route->open && !is_let_in(c))
 		return ERR_REFUSED;
-	}
 	name_taker(c, c->token_name);
 	enum err err = read_names(c, path);
 	if (err == OK && c->session[0] != '\0' && !auth_reaches(c->token, slice_of(c->session)))
@@ -559,7 +601,7 @@ void api_handle(void *arg, struct http_request *q)
 	if (c == NULL)
 		return;
 	if (http_waits(q))
-		free(c); /* nothing has been hung on it */
+		call_drop(c);
 	else
 		run(arg, c);
 }
@@ -570,7 +612,7 @@ bool api_handle_head(void *arg, struct http_request *q)
 	if (c == NULL || (c->route->handle == handle_webhook_in && !webhook_in_may_come(c)) ||
 	    (c->route->handle == handle_source_in && !source_in_may_come(c)))
 		return false;
-	free(c); /* nor here: it begins anew with the body */
+	call_drop(c); /* it begins anew with the body */
 	return true;
 }
 

@@ -29,11 +29,10 @@ struct page {
 	size_t webhooks; /* of those, whose queues are summed up */
 };
 
-/* Whether the session that it is at has webhooks or holds anything. */
-static bool is_known(const struct page *page)
+/* Whether a session has webhooks or holds anything. */
+bool session_is_known(const struct call *c, struct slice session)
 {
-	const struct api_conf *conf = &page->call->api->conf;
-	struct slice session = slice_of(page->at.text);
+	const struct api_conf *conf = &c->api->conf;
 	struct holding h = usage_of(conf->quota.usage, session);
 	size_t webhooks = 0;
 	(void)registry_session(conf->registry, session, &webhooks); /* only counted */
@@ -51,7 +50,7 @@ static enum err step_scoped(struct page *page, bool *is_there)
 	if (next == NULL)
 		return ERR_NOTFOUND;
 	memcpy(page->at.text, next, strlen(next) + 1);
-	*is_there = is_known(page);
+	*is_there = session_is_known(page->call, slice_of(page->at.text));
 	return OK;
 }
 
@@ -85,7 +84,8 @@ static size_t count_failing(const struct call *c, struct webhook *const *list, s
 	return failing;
 }
 
-static void write_session(struct page *page, struct json_writer *json)
+/* Writes all but the end of the object. */
+static void begin_session(struct page *page, struct json_writer *json)
 {
 	const struct api_conf *conf = &page->call->api->conf;
 	size_t webhooks = 0;
@@ -102,7 +102,6 @@ static void write_session(struct page *page, struct json_writer *json)
 	json_write_u64(json, "open_bytes", h.n[USAGE_OPEN]);
 	json_write_u64(json, "key_bytes", h.n[USAGE_KEYS]);
 	json_write_u64(json, "history_bytes", h.n[USAGE_HISTORY]);
-	json_close(json);
 	page->count++;
 	page->webhooks += webhooks;
 }
@@ -125,7 +124,8 @@ static enum err write_page(struct page *page, struct name *next, struct json_wri
 			continue;
 		if (page->count == page->limit)
 			return OK; /* there is another one */
-		write_session(page, json);
+		begin_session(page, json);
+		json_close(json);
 	}
 	*next = page->at;
 	return OK;
@@ -169,18 +169,43 @@ void handle_sessions_list(struct call *c)
 	buf_fini(&text);
 }
 
+/* Reads how the last deletion of the session went. ERR_NOTFOUND: none of the last day. */
+static enum err read_deletion(struct call *c, struct replay *out)
+{
+	struct db_txn *txn = NULL;
+	struct replay_key key = {.kind = REPLAY_FORGET};
+	memcpy(key.session, c->session, sizeof(key.session));
+	enum err err = db_read(c->api->conf.db, &txn);
+	if (err != OK)
+		return err;
+	err = replays_get(txn, &key, out);
+	db_read_end(txn);
+	return err == ERR_CORRUPT ? ERR_NOTFOUND : err;
+}
+
 void handle_session_show(struct call *c)
 {
 	struct page page = {.call = c};
+	struct replay deletion;
 	memcpy(page.at.text, c->session, sizeof(page.at.text));
-	if (!is_known(&page)) {
+	enum err err = read_deletion(c, &deletion);
+	if (err != OK && err != ERR_NOTFOUND) {
+		call_fail_err(c, err);
+		return;
+	}
+	if (err == ERR_NOTFOUND && !session_is_known(c, slice_of(c->session))) {
 		call_fail(c, 404, "",
 		    "there is no such session: it has no webhook, and nothing of it is kept");
 		return;
 	}
 	struct buf text = BUF_INIT(ANSWER_MAX);
 	struct json_writer json = JSON_WRITER(&text);
-	write_session(&page, &json);
+	begin_session(&page, &json);
+	if (err == OK)
+		forget_write(&deletion, &json);
+	else
+		json_write_null(&json, "deletion");
+	json_close(&json);
 	call_reply(c, 200, &json);
 	buf_fini(&text);
 }

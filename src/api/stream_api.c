@@ -32,6 +32,7 @@ struct watcher {
 	uint64_t position;          /* in the feed */
 	bool busy;                  /* a piece is on its way */
 	char taker[CIDR_TEXT_SIZE]; /* who holds it: a token's name, or a client */
+	struct auth_token *token;   /* a portal link's, owned; NULL: it is another's */
 };
 
 struct streams {
@@ -81,12 +82,45 @@ static void on_told(void *arg)
 	reactor_timer_fire(s->news);
 }
 
+static void forget(struct watcher *r)
+{
+	struct streams *s = r->streams;
+	TAILQ_REMOVE(&s->readers, r, link);
+	shares_give(s->shares, slice_of(r->taker), 1);
+	if (TAILQ_EMPTY(&s->readers))
+		feed_watch(s->api->conf.feed, NULL, NULL);
+	auth_token_free(r->token);
+	free(r);
+}
+
+/* Ends a stream; its reader may come back. */
+static void end_stream(struct watcher *r)
+{
+	if (r->busy) {
+		http_stream_abort(r->stream); /* leads to on_gone() */
+		return;
+	}
+	http_stream_end(r->stream);
+	forget(r);
+}
+
+/* Whether a reader may not read on: by a link that has expired, or is void. */
+static bool is_over(const struct watcher *r)
+{
+	const struct api *api = r->streams->api;
+	return r->token != NULL && !portal_stands(api->portal, api->conf.forgetter, r->token);
+}
+
 /* Tells each reader that it is still there and how far it has come; finds those who left. */
 static void keep_alive(struct streams *s)
 {
 	struct watcher *next = NULL;
 	for (struct watcher *r = TAILQ_FIRST(&s->readers); r != NULL; r = next) {
 		next = TAILQ_NEXT(r, link); /* `r` may be gone by then */
+		if (is_over(r)) {
+			end_stream(r);
+			continue;
+		}
 		if (r->busy)
 			continue;
 		buf_reset(&s->piece);
@@ -136,27 +170,11 @@ const struct shares_figures *streams_figures(const struct streams *s)
 	return shares_figures(s->shares);
 }
 
-static void forget(struct watcher *r)
-{
-	struct streams *s = r->streams;
-	TAILQ_REMOVE(&s->readers, r, link);
-	shares_give(s->shares, slice_of(r->taker), 1);
-	if (TAILQ_EMPTY(&s->readers))
-		feed_watch(s->api->conf.feed, NULL, NULL);
-	free(r);
-}
-
 void streams_end(struct streams *s)
 {
 	struct watcher *r = TAILQ_FIRST(&s->readers);
-	for (; r != NULL; r = TAILQ_FIRST(&s->readers)) {
-		if (r->busy) {
-			http_stream_abort(r->stream); /* leads to on_gone() */
-			continue;
-		}
-		http_stream_end(r->stream);
-		forget(r);
-	}
+	for (; r != NULL; r = TAILQ_FIRST(&s->readers))
+		end_stream(r);
 }
 
 static void on_drained(void *arg)
@@ -234,6 +252,8 @@ static void begin(struct call *c, const struct feed_filter *filter,
 	r->streams = s;
 	memcpy(r->taker, taker, sizeof(r->taker));
 	r->filter = *filter;
+	r->token = c->own_token; /* the filter borrows it */
+	c->own_token = NULL;
 	r->position = feed_end(c->api->conf.feed);
 	buf_reset(&s->piece);
 	buf_puts(&s->piece, HEAD);

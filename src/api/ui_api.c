@@ -11,12 +11,21 @@
  */
 #define POLICY                                                                                 \
 	"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "        \
-	"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "  \
-	"require-trusted-types-for 'script'; trusted-types 'none'"
+	"img-src 'self' data:; base-uri 'none'; form-action 'none'; "                          \
+	"require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors"
+#define POLICY_MAX 65536 /* bytes; the settings are shorter */
 
 static void add_headers(struct call *c)
 {
-	http_add_header(c->http, "Content-Security-Policy", POLICY);
+	const struct origin_conf *origins = &c->api->conf.origins;
+	struct buf policy = BUF_INIT(POLICY_MAX);
+	buf_puts(&policy, POLICY);
+	for (size_t i = 0; i < origins->frame_count; i++)
+		buf_printf(&policy, " %s", origins->frames[i]);
+	if (origins->frame_count == 0 || policy.failed)
+		buf_puts(&policy, " 'none'");
+	http_add_header(c->http, "Content-Security-Policy", buf_cstr(&policy));
+	buf_fini(&policy);
 	http_add_header(c->http, "Referrer-Policy", "no-referrer");
 	http_add_header(c->http, "Cross-Origin-Opener-Policy", "same-origin");
 	http_add_header(c->http, "Cross-Origin-Resource-Policy", "same-origin");

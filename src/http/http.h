@@ -156,12 +156,12 @@ bool http_take_input(struct http_request *q, size_t bytes);
 
 /* How many header lines have that name. */
 size_t http_header_lines(const struct http_request *q, const char *name);
-
-/* Appends the values of all header lines of that name, separated by commas. */
+/* Appends the values of all of them, separated by commas. */
 void http_header_list(const struct http_request *q, const char *name, struct buf *out);
 
 /* The address of the other end: a client's or a proxy's; family 0: a unix socket. */
 const struct cidr *http_peer(const struct http_request *q);
+bool http_is_tls(const struct http_request *q); /* whether that end spoke TLS to us */
 
 /*
  * Names who has what the request takes: "token 2", an address; copied, cut to

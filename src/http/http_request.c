@@ -129,6 +129,11 @@ const struct cidr *http_peer(const struct http_request *q)
 	return &q->peer;
 }
 
+bool http_is_tls(const struct http_request *q)
+{
+	return q->connection != NULL && q->connection->is_tls;
+}
+
 struct slice http_body(struct http_request *q)
 {
 	if (q->ev == NULL)

@@ -255,6 +255,8 @@ enum err replay_slice_run(struct db_txn *txn, struct replay *r, struct replay_sl
 	case REPLAY_PURGE:
 		err = run_letters(txn, r, s, b);
 		break;
+	case REPLAY_FORGET: /* the forgetter's */
+		break;
 	}
 	free(b);
 	return err;

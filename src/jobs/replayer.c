@@ -172,9 +172,10 @@ void replayer_configure(struct replayer *r, uint64_t most)
 	r->conf.most = most;
 }
 
-static void learn(void *arg, const struct replay_key *key)
+static void learn(void *arg, const struct replay *r)
 {
-	replayer_add(arg, key);
+	if (r->state == REPLAY_RUNNING && r->key.kind != REPLAY_FORGET)
+		replayer_add(arg, &r->key);
 }
 
 enum err replayer_load(struct replayer *r)
@@ -183,7 +184,7 @@ enum err replayer_load(struct replayer *r)
 	enum err err = db_read(r->conf.db, &txn);
 	if (err != OK)
 		return err;
-	err = replays_each_running(txn, learn, r);
+	err = replays_each(txn, learn, r);
 	db_read_end(txn);
 	return err;
 }

@@ -41,6 +41,7 @@ void config_free(struct config *c)
 	setting_clear_list(&c->listen);
 	setting_clear_list(&c->extra_events);
 	setting_clear_list(&c->cors_origins);
+	setting_clear_list(&c->frame_ancestors);
 	setting_clear_list(&c->allowed_hosts);
 	free(c->addresses.allow);
 	mem_forget(c->token);

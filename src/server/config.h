@@ -33,6 +33,7 @@ struct config {
 	char *metrics_listen; /* NULL: where the API is served */
 	struct config_list extra_events;
 	struct config_list cors_origins;
+	struct config_list frame_ancestors;
 	struct config_list allowed_hosts;
 	struct address_policy addresses;
 	struct retry_schedule retry;

@@ -14,7 +14,9 @@ struct origin_conf server_origins(const struct server *s)
 	return (struct origin_conf){.origins = s->config.cors_origins.items,
 	    .origin_count = s->config.cors_origins.count,
 	    .hosts = s->config.allowed_hosts.items,
-	    .host_count = s->config.allowed_hosts.count};
+	    .host_count = s->config.allowed_hosts.count,
+	    .frames = s->config.frame_ancestors.items,
+	    .frame_count = s->config.frame_ancestors.count};
 }
 
 struct api_conf server_api_conf(struct server *s)
@@ -39,6 +41,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .asker = s->asker,
 	    .tokens = s->tokens,
 	    .purge = s->purge,
+	    .forgetter = s->forgetter,
 	    .feed = s->feed,
 	    .oldest = s->oldest,
 	    .trends = s->trends,
@@ -63,7 +66,8 @@ struct api_conf server_api_conf(struct server *s)
 	    .quota = {.most = s->config.max_queue_per_session,
 		.backlog = s->backlog,
 		.registry = s->registry,
-		.usage = s->usage},
+		.usage = s->usage,
+		.forgetter = s->forgetter},
 	    .cluster = member_api(s),
 	    .idempotency_ms = s->config.idempotency_retention,
 	    .metrics_apart = s->config.metrics_listen != NULL,

@@ -163,16 +163,31 @@ static enum err make_jobs(struct server *s, struct problem *p)
 		.vault = s->vault,
 		.dispatch = s->dispatch,
 		.feed = s->feed});
+	s->forgetter = forgetter_new(s->jobs,
+	    &(struct forgetter_conf){.db = s->db,
+		.registry = s->registry,
+		.sources = s->sources,
+		.vault = s->vault,
+		.dispatch = s->dispatch,
+		.asker = s->asker});
 	enum err err = replayer_load(s->replayer);
+	if (err == OK)
+		err = forgetter_load(s->forgetter);
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the queue: %s", err_text(err));
 	return OK;
+}
+
+static void on_source_gone(void *api, const struct uuid *id)
+{
+	api_source_changed(api, id);
 }
 
 static void make_api(struct server *s)
 {
 	struct api_conf api = server_api_conf(s);
 	s->api = api_new(&api);
+	forgetter_tell_sources(s->forgetter, on_source_gone, s->api);
 	const struct http_hooks hooks = {.handle = api_handle,
 	    .head = api_handle_head,
 	    .error_body = api_error_body,

@@ -51,7 +51,7 @@ struct server {
 	struct member *member; /* NULL: there is no cluster */
 	int64_t taken_over_ms; /* wall; when another process owned the store; 0: none did */
 	struct loop *loop;
-	struct jobs *jobs; /* owns the next five */
+	struct jobs *jobs; /* owns those down to the forgetter, tokens apart */
 	struct sweep *sweep;
 	struct replayer *replayer;
 	struct ordering *ordering;
@@ -59,6 +59,7 @@ struct server {
 	struct asker *asker;
 	struct tokens *tokens;
 	struct purge *purge;
+	struct forgetter *forgetter;
 	struct api_health health;
 	struct histogram turns;
 	struct histogram turn_parts[TURN_PARTS];

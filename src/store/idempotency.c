@@ -21,6 +21,7 @@
 #define PIECE_KEY (RECORD_DIGEST + 2)
 #define RUNS_MAX (4u << 20)     /* bytes of all runs: more than a request's events can have */
 #define EVENTS_MAX 1000000      /* of one key: more than a request can have */
+#define LOOK_MAX 2000           /* rows that one walk looks at */
 #define TEXT_MAX EVENT_BODY_MAX /* bytes of an answer of version 1 */
 #define KEY_COST 96             /* bytes that a key takes beside its record */
 #define PIECE_COST 34           /* the same for each piece behind the first */
@@ -417,6 +418,58 @@ enum err idempotency_keep(struct db_txn *txn, const struct idempotency *k, struc
 		err = put_age(txn, k);
 	if (err == OK)
 		usage_change(txn, session, USAGE_KEYS, (int64_t)cost);
+	return err;
+}
+
+/* Keys of one session, found by a walk over those of all. */
+struct found_keys {
+	struct slice session;
+	unsigned char (*keys)[RECORD_DIGEST];
+	size_t count;
+	size_t max;
+};
+
+/* Goes on behind `passed`; a key has fewer pieces than one look may take rows. */
+static enum err find_keys(struct db_txn *txn, struct found_keys *f, struct uuid *passed,
+    bool *ended)
+{
+	struct db_cursor *cursor = NULL;
+	struct slice key;
+	struct slice value;
+	enum err err = db_cursor(txn, DB_REPEATS, &cursor);
+	if (err != OK)
+		return err;
+	err = db_seek_behind(cursor, uuid_slice(passed), &key, &value);
+	for (size_t n = 0; err == OK && n < LOOK_MAX && f->count < f->max; n++) {
+		struct repeat known;
+		if (key.len == RECORD_DIGEST) {
+			memcpy(passed->bytes, key.ptr, RECORD_DIGEST);
+			bool is_one = idempotency_decode(key, value, &known) == OK &&
+			    slice_eq(slice_of(known.session), f->session);
+			if (is_one)
+				memcpy(f->keys[f->count++], key.ptr, RECORD_DIGEST);
+		}
+		err = db_next(cursor, &key, &value);
+	}
+	*ended = err == ERR_NOTFOUND;
+	db_cursor_close(cursor);
+	return *ended ? OK : err;
+}
+
+enum err idempotency_drop_of(struct db_txn *txn, struct slice session, struct uuid *passed,
+    size_t max, size_t *dropped, bool *ended)
+{
+	struct found_keys found = {.session = session,
+	    .keys = mem_array(max, RECORD_DIGEST),
+	    .max = max};
+	enum err err = find_keys(txn, &found, passed, ended);
+	*dropped = 0;
+	for (size_t i = 0; err == OK && i < found.count; i++) {
+		size_t rows = 0;
+		err = forget(txn, found.keys[i], &rows);
+		*dropped += err == OK ? 1 : 0;
+	}
+	free(found.keys);
 	return err;
 }
 

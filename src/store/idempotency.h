@@ -117,6 +117,14 @@ struct slice idempotency_age_key(int64_t expires_ms, const unsigned char digest[
     unsigned char out[IDEMPOTENCY_AGE_KEY_SIZE]);
 
 /*
+ * Drops keys that count for `session`, at most `max`, among the next few thousand behind
+ * `passed`, which moves on with what was looked at; all zero: from the first on. *dropped says
+ * how many keys went, *ended whether none is left behind `passed`.
+ */
+MUST_CHECK enum err idempotency_drop_of(struct db_txn *txn, struct slice session,
+    struct uuid *passed, size_t max, size_t *dropped, bool *ended);
+
+/*
  * Drops keys that have expired at `now_ms`, about `max` rows; *dropped says how many, at least
  * `max` when there may be more.
  */

@@ -1,7 +1,8 @@
 /*
  * Records of replays; see replays.h. The record: version (1), state (1), statuses (1), since
  * (8), until (8), started (8), finished (8), position (16), last (16), webhook id (16),
- * scheduled (8), looked at (8). To change it: raise VERSION and decode the old form as well.
+ * scheduled (8), looked at (8). That of a deletion has version 2 and what it removed behind it,
+ * seven counts (8 each). To change it: raise VERSION and decode the old form as well.
  */
 #include "store/replays.h"
 
@@ -9,8 +10,10 @@
 #include "base/record.h"
 
 #define VERSION 1
+#define VERSION_FORGET 2
+#define REMOVED_COUNT 7
 #define KEY_MAX (8 + 1 + SESSION_MAX)
-#define RECORD_MAX 128 /* bytes; it has a fixed size below it */
+#define RECORD_MAX 192 /* bytes; it has a fixed size below it */
 
 static void put_key(const struct replay_key *key, struct buf *out)
 {
@@ -30,12 +33,33 @@ static enum err parse_key(struct slice key, struct replay_key *out)
 		return r.failed || r.left != 0 ? ERR_CORRUPT : OK;
 	uint8_t kind = get_u8(&r);
 	struct slice session = get_bytes(&r, r.left);
-	if (r.failed || (kind != REPLAY_LETTERS && kind != REPLAY_PURGE) ||
-	    !name_is_kept(session))
+	if (r.failed || kind < REPLAY_LETTERS || kind > REPLAY_FORGET || !name_is_kept(session))
 		return ERR_CORRUPT;
 	out->kind = kind;
 	memcpy(out->session, session.ptr, session.len);
 	return OK;
+}
+
+/* The counts of a deletion, in the order of the record. */
+static void counts_of(struct replay *r, uint64_t *out[REMOVED_COUNT])
+{
+	struct removed *n = &r->removed;
+	uint64_t *const counts[REMOVED_COUNT] = {&n->webhooks, &n->sources, &n->dead_letters,
+	    &n->events, &n->deliveries, &n->attempts, &n->keys};
+	memcpy(out, counts, sizeof(counts));
+}
+
+static uint8_t version_of(const struct replay_key *key)
+{
+	return key->kind == REPLAY_FORGET ? VERSION_FORGET : VERSION;
+}
+
+static void get_removed(struct reader *r, struct replay *out)
+{
+	uint64_t *counts[REMOVED_COUNT];
+	counts_of(out, counts);
+	for (size_t i = 0; i < REMOVED_COUNT; i++)
+		*counts[i] = get_u64(r);
 }
 
 static void get_id(struct reader *r, struct uuid *out)
@@ -53,7 +77,7 @@ enum err replays_decode(struct slice key, struct slice value, struct replay *out
 		err = record_open(value, record_place(DB_REPLAYS, key), &r);
 	if (err != OK)
 		return err;
-	if (get_u8(&r) != VERSION)
+	if (get_u8(&r) != version_of(&found.key))
 		return ERR_CORRUPT;
 	uint8_t state = get_u8(&r);
 	found.statuses = get_u8(&r);
@@ -66,6 +90,8 @@ enum err replays_decode(struct slice key, struct slice value, struct replay *out
 	get_id(&r, &found.webhook);
 	found.scheduled = get_u64(&r);
 	found.looked_at = get_u64(&r);
+	if (found.key.kind == REPLAY_FORGET)
+		get_removed(&r, &found);
 	if (r.failed || r.left != 0 || state < REPLAY_RUNNING || state > REPLAY_CANCELLED ||
 	    (found.statuses & ~REPLAY_ALL) != 0)
 		return ERR_CORRUPT;
@@ -76,7 +102,9 @@ enum err replays_decode(struct slice key, struct slice value, struct replay *out
 
 static void encode(const struct replay *r, struct buf *out)
 {
-	put_u8(out, VERSION);
+	struct replay copy = *r; /* its counts are found through pointers */
+	uint64_t *counts[REMOVED_COUNT];
+	put_u8(out, version_of(&r->key));
 	put_u8(out, (uint8_t)r->state);
 	put_u8(out, r->statuses);
 	put_i64(out, r->since_ms);
@@ -88,6 +116,9 @@ static void encode(const struct replay *r, struct buf *out)
 	buf_append(out, r->webhook.bytes, UUID_SIZE);
 	put_u64(out, r->scheduled);
 	put_u64(out, r->looked_at);
+	counts_of(&copy, counts);
+	for (size_t i = 0; r->key.kind == REPLAY_FORGET && i < REMOVED_COUNT; i++)
+		put_u64(out, *counts[i]);
 }
 
 enum err replays_get(struct db_txn *txn, const struct replay_key *key, struct replay *out)
@@ -124,8 +155,8 @@ enum err replays_del(struct db_txn *txn, const struct replay_key *key)
 	return err;
 }
 
-enum err replays_each_running(struct db_txn *txn,
-    void (*fn)(void *arg, const struct replay_key *key), void *arg)
+enum err replays_each(struct db_txn *txn, void (*fn)(void *arg, const struct replay *r),
+    void *arg)
 {
 	struct db_cursor *cursor = NULL;
 	struct slice key;
@@ -138,8 +169,8 @@ enum err replays_each_running(struct db_txn *txn,
 		struct replay r;
 		if (replays_decode(key, value, &r) != OK)
 			log_error("replay cannot be read", LOG_S("table", "replays"));
-		else if (r.state == REPLAY_RUNNING)
-			fn(arg, &r.key);
+		else
+			fn(arg, &r);
 	}
 	db_cursor_close(cursor);
 	return err == ERR_NOTFOUND ? OK : err;

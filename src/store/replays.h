@@ -4,7 +4,8 @@
  * that it goes on where it was after any crash and does nothing twice.
  *
  * Key: the webhook's number (8) for a replay of a webhook's deliveries; for a session's dead
- * letters eight zeros, the kind (1) and the session: one of each kind at a time.
+ * letters, and for its deletion, eight zeros, the kind (1) and the session: one of each kind at
+ * a time. The row of a deletion stays for a day behind its end: it says what was removed.
  */
 #ifndef STORE_REPLAYS_H
 #define STORE_REPLAYS_H
@@ -18,6 +19,7 @@ enum replay_kind {
 	REPLAY_DELIVERIES = 1, /* a webhook's, of some time and some statuses */
 	REPLAY_LETTERS = 2,    /* a session's dead letters */
 	REPLAY_PURGE = 3,      /* the same, but they are dropped */
+	REPLAY_FORGET = 4,     /* no replay: all of a session is removed (jobs/forgetter.h) */
 };
 
 enum replay_state { REPLAY_RUNNING = 1, REPLAY_DONE = 2, REPLAY_CANCELLED = 3 };
@@ -36,19 +38,31 @@ struct replay_key {
 	char session[SESSION_MAX + 1]; /* the others; else empty */
 };
 
+/* What REPLAY_FORGET has removed. */
+struct removed {
+	uint64_t webhooks;
+	uint64_t sources;
+	uint64_t dead_letters;
+	uint64_t events;
+	uint64_t deliveries; /* their records, whatever had become of them */
+	uint64_t attempts;
+	uint64_t keys; /* idempotency keys */
+};
+
 struct replay {
 	struct replay_key key; /* not part of the record */
 	enum replay_state state;
-	uint8_t statuses;     /* REPLAY_DELIVERIES: a set of REPLAY_STATUS() */
-	int64_t since_ms;     /* REPLAY_DELIVERIES: of events accepted from then on, wall */
-	int64_t until_ms;     /* … and before then */
-	int64_t started_ms;   /* wall */
-	int64_t finished_ms;  /* wall; 0: it runs */
-	struct uuid position; /* all up to here, this one included, has been passed */
-	struct uuid last;     /* dead letters: none behind this one; those came later */
-	struct uuid webhook;  /* dead letters: of this webhook alone; all zero: of any */
-	uint64_t scheduled;   /* sent again, or dropped */
-	uint64_t looked_at;   /* of those that it is about */
+	uint8_t statuses;       /* REPLAY_DELIVERIES: a set of REPLAY_STATUS() */
+	int64_t since_ms;       /* REPLAY_DELIVERIES: of events accepted from then on, wall */
+	int64_t until_ms;       /* … and before then */
+	int64_t started_ms;     /* wall */
+	int64_t finished_ms;    /* wall; 0: it runs */
+	struct uuid position;   /* all up to here, this one included, has been passed */
+	struct uuid last;       /* dead letters: none behind this one; those came later */
+	struct uuid webhook;    /* dead letters: of this webhook alone; all zero: of any */
+	uint64_t scheduled;     /* sent again, or dropped */
+	uint64_t looked_at;     /* of those that it is about */
+	struct removed removed; /* REPLAY_FORGET, whose `position` is among the keys */
 };
 
 /* ERR_NOTFOUND, ERR_CORRUPT. */
@@ -64,8 +78,8 @@ MUST_CHECK enum err replays_del(struct db_txn *txn, const struct replay_key *key
 /* Decodes a row. ERR_CORRUPT. */
 MUST_CHECK enum err replays_decode(struct slice key, struct slice value, struct replay *out);
 
-/* Calls `fn` for each that runs; one that cannot be read is logged and passed by. */
-MUST_CHECK enum err replays_each_running(struct db_txn *txn,
-    void (*fn)(void *arg, const struct replay_key *key), void *arg);
+/* Calls `fn` for each; one that cannot be read is logged and passed by. */
+MUST_CHECK enum err replays_each(struct db_txn *txn,
+    void (*fn)(void *arg, const struct replay *r), void *arg);
 
 #endif

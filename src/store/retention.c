@@ -249,6 +249,24 @@ static enum err drop_oldest(struct db_txn *txn, const struct retention *keep, in
 	return err == OK ? db_del(txn, DB_SETTLED, settled_key(s.at_ms, &s.event, key)) : err;
 }
 
+enum err retention_erase(struct db_txn *txn, struct slice session, const struct uuid *event,
+    size_t *dropped)
+{
+	unsigned char key[KEY_SIZE];
+	struct event e = {.id = *event};
+	struct event_state now = {0};
+	enum err err = events_get(txn, event, &e, NULL);
+	if (err == OK)
+		err = events_state(txn, &e, &now);
+	if (err == OK || err == ERR_CORRUPT)
+		err = drop_event(txn, &e, dropped);
+	if (err == OK && now.settled_ms != 0)
+		err = db_del(txn, DB_SETTLED, settled_key(now.settled_ms, event, key));
+	if (err == OK || err == ERR_NOTFOUND)
+		err = history_del(txn, session, event); /* of one that could not be read */
+	return err == ERR_NOTFOUND ? OK : err;
+}
+
 /* By room: what is to go, and what went. */
 struct yield {
 	struct usage *usage;

@@ -71,6 +71,14 @@ MUST_CHECK enum err retention_make_room(struct db_txn *txn, uint64_t bytes);
 MUST_CHECK enum err retention_drop_dead(struct db_txn *txn, struct slice session,
     const struct uuid *letter, int64_t now_ms);
 
+/*
+ * Drops an event of which no delivery is open, with all that belongs to it; *dropped grows by
+ * its records, deliveries and attempts. One that cannot be read goes as far as that is
+ * possible, and with it its place in the history of `session`. OK where it is gone already.
+ */
+MUST_CHECK enum err retention_erase(struct db_txn *txn, struct slice session,
+    const struct uuid *event, size_t *dropped);
+
 /* Drops dead letters that are too old, as retention_sweep_settled() does events. */
 MUST_CHECK enum err retention_sweep_dead(struct db_txn *txn, const struct retention *keep,
     int64_t now_ms, size_t max, size_t *dropped);

@@ -4,13 +4,36 @@ import {h, dialog} from "./dom.js";
 const BASE = new URL("../", document.baseURI); // below a proxy's path too
 let asking = null; // the one dialog that asks for the token, while it is open
 
+/* The tab's storage; in a frame a browser may keep that from us: then until the page goes. */
+const kept = (() => {
+	try {
+		return sessionStorage;
+	} catch {
+		const all = new Map();
+		return {getItem: (key) => all.get(key), setItem: (key, text) => all.set(key, text), clear: () => all.clear()};
+	}
+})();
+
 export const store = {
-	get token() { return sessionStorage.getItem("waybill-token") ?? ""; },
-	set token(text) { sessionStorage.setItem("waybill-token", text); },
-	get session() { return sessionStorage.getItem("waybill-session") ?? ""; },
-	set session(text) { sessionStorage.setItem("waybill-session", text); },
-	forget() { sessionStorage.clear(); },
+	get token() { return kept.getItem("waybill-token") ?? ""; },
+	set token(text) { kept.setItem("waybill-token", text); },
+	get session() { return kept.getItem("waybill-session") ?? ""; },
+	set session(text) { kept.setItem("waybill-session", text); },
+	forget() { kept.clear(); },
 };
+
+/* Whether the token is a portal link's, which nobody types: without it there is nothing to ask for. */
+export const isLink = () => store.token.startsWith("wbp_");
+
+/* Takes the token out of the address, where a link has it, and leaves nothing of it there. */
+export function takeToken() {
+	const given = /^#token=(wbp_[\w-]+)/.exec(location.hash);
+	if (!given)
+		return;
+	store.forget();
+	store.token = given[1];
+	history.replaceState(null, "", "#/");
+}
 
 export class ApiError extends Error {
 	constructor(status, message, field) {
@@ -70,7 +93,7 @@ async function send(method, path, {body, signal, headers} = {}) {
 				throw error;
 			throw new ApiError(0, "the server cannot be reached");
 		}
-		if (answer.status !== 401)
+		if (answer.status !== 401 || isLink())
 			return answer;
 		if (token === store.token) // else it was given meanwhile
 			await askToken(wrong || token !== "");

@@ -1,5 +1,5 @@
 /* The frame: which view the address asks for, the search, what is said of the server. */
-import {ALL, ApiError, SESSION_ALLOWED, each, get, isReady, isSession, path, query, store} from "./api.js";
+import {ALL, ApiError, SESSION_ALLOWED, each, get, isReady, isSession, path, query, store, takeToken} from "./api.js";
 import {data, h, say} from "./dom.js";
 import {overview} from "./overview.js";
 import {sessions} from "./sessions.js";
@@ -76,7 +76,7 @@ function context(params, search, signal) {
 					if (await work() === false)
 						clearInterval(timer);
 				} catch (error) {
-					if (error.status === 404 || error.status === 403)
+					if ([401, 403, 404].includes(error.status))
 						clearInterval(timer); // it is gone, and stays so
 					if (!signal.aborted && error.status !== 0)
 						throw error;
@@ -102,6 +102,8 @@ function problem(error) {
 }
 
 async function show(event) {
+	takeToken();
+	leave.hidden = store.token === "";
 	current.abort();
 	current = new AbortController();
 	const {signal} = current;
@@ -223,7 +225,6 @@ document.getElementById("skip").addEventListener("click", (event) => {
 });
 
 const leave = document.getElementById("leave");
-leave.hidden = store.token === "";
 leave.addEventListener("click", () => {
 	store.forget();
 	location.hash = "#/";

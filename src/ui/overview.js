@@ -1,8 +1,7 @@
 /* How the server does: rates, latency, backlog over the last hour, and the webhooks that hurt. */
-import {get, path} from "./api.js";
+import {all, each, get, hooksPath, path, store} from "./api.js";
 import {chart} from "./chart.js";
 import {badge, bytes, card, count, data, h, httpStatus, ms, brief, span, swap, table, ago, whose} from "./dom.js";
-import {sessions} from "./sessions.js";
 
 const rate = (n) => n === null || n === undefined ? "–"
 	: (n >= 100 || n === 0 ? count(Math.round(n)) : n >= 10 ? n.toFixed(1) : n.toFixed(2)) + "/s";
@@ -76,11 +75,44 @@ function worst(top) {
 			h("a", {href: path`#/s/${w.session_id}/webhooks/${w.webhook_id}`}, brief(w.url, 60)),
 			h("a", {href: path`#/s/${w.session_id}/webhooks`}, whose(w.session_id)),
 			badge(w.state),
-			count(w.waiting),
+			w.waiting === undefined ? "–" : count(w.waiting),
 			w.consecutive_failures ? [count(w.consecutive_failures), w.failing_since && [", since ", ago(w.failing_since)]] : "0",
 			w.last_status === null && w.last_error === null ? "–"
 				: [httpStatus(w.last_status), w.last_error && [" ", brief(w.last_error, 60)]],
 		]), "No webhook fails, and nothing waits."));
+}
+
+/* As a row of the worst, of a webhook of a list. */
+const asWorst = ({circuit, last_attempt: last, ...w}) => ({...w, webhook_id: w.id,
+	consecutive_failures: circuit.consecutive_failures, failing_since: circuit.failing_since,
+	last_status: last?.status ?? null, last_error: last?.error ?? null});
+
+/* What a token of some sessions sees: their sums, and those of their webhooks that fail. */
+async function ofSome(view) {
+	const body = h("div", {class: "stack"});
+	const draw = async () => {
+		const {sessions, next_cursor: more} = await get("/sessions?limit=200", view.signal);
+		const sum = (key) => sessions.reduce((n, s) => n + s[key], 0);
+		const failing = sum("failing");
+		const bad = [];
+		await each(sessions.filter((s) => s.failing).slice(0, 10), async (s) => {
+			const hooks = await all(hooksPath(s.id), "webhooks", view.signal);
+			bad.push(...hooks.filter((w) => w.state === "failing").map(asWorst));
+		});
+		if (sessions.length === 1)
+			store.session = sessions[0].id;
+		const own = sessions.length === 1 ? path`#/s/${sessions[0].id}/webhooks` : "#/sessions";
+		swap(body, h("dl", {class: "tiles"},
+			tile("Sessions", count(sessions.length) + (more ? " or more" : ""), "", "", "#/sessions"),
+			tile("Webhooks", count(sum("webhooks")), "", "", own),
+			tile("Failing", count(failing), "", failing ? "bad" : "", own + (sessions.length === 1 ? "?state=failing" : "")),
+			tile("Waiting", count(sum("waiting")), "", "", "#/deliveries?status=pending"),
+			tile("Dead letters", count(sum("dead_letters")), "", sum("dead_letters") ? "bad" : "", "#/dead")),
+		worst(bad.slice(0, 20)));
+	};
+	await draw();
+	view.draw("Overview", h("h1", {tabindex: "-1"}, "Overview"), body);
+	view.every(5000, draw);
 }
 
 /* The members of a cluster; nothing for an instance of its own. */
@@ -101,7 +133,7 @@ export async function overview(view) {
 		stats = await get("/stats?top=20", view.signal);
 	} catch (error) {
 		if (error.status === 403)
-			return sessions(view); // a token of some sessions: these are all it can see
+			return ofSome(view);
 		throw error;
 	}
 	const body = h("div", {class: "stack"});

@@ -83,6 +83,9 @@ class Operation:
         body = self.spec.get("requestBody")
         return body and body["content"]["application/json"]["schema"]
 
+    def body_is_needed(self):
+        return self.spec["requestBody"]["required"]
+
     def request_strategy(self):
         """Requests that the document allows: (path values, query, headers, body or None)."""
         of_place = {"path": {}, "query": {}, "header": {}}

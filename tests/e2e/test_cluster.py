@@ -224,6 +224,28 @@ def test_kill_of_the_active_loses_nothing(three, receiver):
     assert rows(three.members["a"]) == rows(three.members["b"]) == rows(three.members["c"])
 
 
+def test_deletion_of_a_session_and_its_links_go_on_behind_a_takeover(three, receiver):
+    active = three.active()
+    receiver.answer(500)
+    for session in ("gone", "kept"):
+        active.register(session, receiver.url("/" + session), retry=["1d"])
+        link = active.api("POST", f"/sessions/{session}/portal").json()["token"]
+        assert active.api("GET", f"/sessions/{session}/webhooks", token=link).ok
+    publish_all(active, "kept", 10)
+    for _ in range(3):
+        batch = [{"session_id": "gone", "event": "message", "data": n} for n in range(2000)]
+        assert active.api("POST", "/events", json=batch).status_code == 202
+    assert active.api("DELETE", "/sessions/gone").status_code == 202
+    active.kill()
+    active = three.active()
+    done = wait_until(
+        lambda: (d := active.api("GET", "/sessions/gone").json()["deletion"])["state"] == "done" and d,
+        timeout=60, what="the end of the deletion")
+    assert (done["removed"]["webhooks"], done["removed"]["events"]) == (1, 6000)
+    assert active.api("GET", "/sessions/kept").json()["waiting"] == 10
+    assert active.api("GET", "/sessions/kept/webhooks", token=link).ok
+
+
 def test_stopped_active_is_fenced(three, receiver):
     active = three.active()
     active.register("s", receiver.url())

@@ -241,7 +241,8 @@ def test_any_other_body_is_refused_as_it_says(shared, name):
         request = (*kept_local(request)[:3], body)
         answer = send(shared, operation, request)
         assert operation.problems(answer) == [], (answer.request.url, answer.text)
-        if DOCUMENT.schema_errors(schema, body):
+        is_left_out = body is None and not operation.body_is_needed()
+        if DOCUMENT.schema_errors(schema, body) and not is_left_out:
             assert 400 <= answer.status_code < 500, (body, answer.text)
 
     check()

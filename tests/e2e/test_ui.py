@@ -439,6 +439,10 @@ def test_a_token_of_some_sessions_sees_these(make_page, tmp_path):
     page.gateway.register("shop", "http://127.0.0.1:9/")
     page.gateway.register("other", "http://127.0.0.1:9/")
     page.open(token="scoped-token-of-shop-000000000")
+    page.wait_title("Overview")
+    page.wait_text("Sessions", "Dead letters", "No webhook fails")
+    assert page.text("#toasts") == ""
+    page.click("Sessions", within="main")
     page.wait_title("Sessions")
     page.wait_text("shop")
     assert "other" not in page.text("table")
@@ -446,6 +450,83 @@ def test_a_token_of_some_sessions_sees_these(make_page, tmp_path):
     page.wait_text("1 webhooks", "http://127.0.0.1:9/")
     page.open("s/other/webhooks")
     page.wait_text("the token does not reach this session")
+
+
+def portal(page, **body):
+    answer = page.gateway.api("POST", "/sessions/shop/portal", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def is_taken(page):
+    """Whether the token is in the tab's storage, and nowhere in the address or its past."""
+    return page.js("return sessionStorage.getItem('waybill-token')"), page.driver.current_url
+
+
+@SLOW
+def test_a_portal_link_opens_the_tenants_dashboard(page, make_receiver):
+    receiver = make_receiver(500)
+    hook = page.gateway.register("shop", receiver.url("/shop"), retry=["1h"])
+    page.gateway.register("other", receiver.url("/other"))
+    for _ in range(8):
+        page.gateway.publish("shop")
+    wait_until(lambda: page.gateway.webhook("shop", hook["id"])["state"] == "failing", what="a failing webhook")
+    made = portal(page, expires_in="20s")
+    page.driver.get("about:blank")
+    page.driver.get(made["url"])
+    page.wait_title("Overview")
+    page.wait_text("Failing", receiver.url("/shop"), "500")
+    assert "/other" not in page.text()
+    assert is_taken(page) == (made["token"], page.gateway.url + "/ui/#/")
+    assert not page.has("dialog")
+    page.click("Failing", within="main")
+    page.wait_text("1 webhooks", receiver.url("/shop"))
+    page.open("deliveries")
+    page.wait_text("pending")
+    page.open("sessions")
+    page.wait_text("shop")
+    assert "other" not in page.text("main")
+    assert page.text("#toasts") == ""
+    # in the same tab another link, which the address takes, and which takes its place
+    again = portal(page, expires_in="1s")
+    page.js("location.hash = arguments[0]", "#token=" + again["token"])
+    page.wait(lambda: is_taken(page) == (again["token"], page.gateway.url + "/ui/#/"), "the new token")
+    page.wait(lambda: page.gateway.api("GET", "/sessions", token=again["token"]).status_code == 401, "its end")
+    page.driver.get("about:blank")
+    page.driver.get(page.gateway.url + "/ui/#/sessions")
+    page.wait_text("this link has expired")
+    assert not page.has("dialog")
+    page.click("Forget token")
+    page.wait(lambda: page.has("dialog #token"), "the question")
+
+
+@SLOW
+@pytest.mark.parametrize("is_named", [True, False])
+def test_it_is_framed_by_those_who_are_named_alone(make_page, make_receiver, is_named):
+    host = make_receiver()
+    origin = host.url("").rstrip("/")
+    page = make_page(frame_ancestors=origin if is_named else "https://app.example.com,http://b.example:81")
+    page.gateway.register("shop", "http://127.0.0.1:9/")
+    policy = page.gateway.request("GET", "/ui/", token="").headers["Content-Security-Policy"]
+    if not is_named:
+        assert policy.endswith("; frame-ancestors https://app.example.com http://b.example:81")
+    url = portal(page)["url"]
+    body = f'<!doctype html><title>app</title><iframe src="{url}" width=900 height=700></iframe>'.encode()
+    host.answer(status(200, body, [("Content-Type", "text/html")]))
+    page.driver.get(origin + "/app")
+    page.driver.switch_to.frame(0)
+    try:
+        if is_named:
+            page.wait_title("Overview")
+            page.click("Webhooks", within="nav")
+            page.wait_text("shop")
+        else:
+            page.wait(lambda: not page.has("main"), "an empty frame")
+    finally:
+        page.driver.switch_to.default_content()
+    page.driver.get("about:blank")
+    complaints = page.browser.complaints()
+    assert is_named == (complaints == [])
 
 
 @SLOW

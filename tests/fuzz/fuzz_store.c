@@ -384,16 +384,16 @@ static void run_replay(struct db_txn *txn, const struct replay_key *key)
 	expect_bearable(replays_put(txn, &r));
 }
 
-static void on_replay(void *arg, const struct replay_key *key)
+static void on_replay(void *arg, const struct replay *r)
 {
 	(void)arg;
-	(void)key;
+	(void)r;
 }
 
 static void run_replays(struct db_txn *txn)
 {
 	static const enum replay_kind KINDS[] = {REPLAY_LETTERS, REPLAY_PURGE};
-	expect_bearable(replays_each_running(txn, on_replay, NULL));
+	expect_bearable(replays_each(txn, on_replay, NULL));
 	for (uint64_t webhook = 1; webhook <= WEBHOOKS; webhook++)
 		run_replay(txn,
 		    &(struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = webhook});

@@ -44,18 +44,18 @@ static void expect_same(const struct replay *a, const struct replay *b)
 	assert_memory_equal(a->last.bytes, b->last.bytes, UUID_SIZE);
 	assert_memory_equal(a->webhook.bytes, b->webhook.bytes, UUID_SIZE);
 	assert_true(a->scheduled == b->scheduled && a->looked_at == b->looked_at);
+	assert_memory_equal(&a->removed, &b->removed, sizeof(a->removed));
 }
 
-static void count_running(void *arg, const struct replay_key *key)
+static void count_running(void *arg, const struct replay *r)
 {
-	(void)key;
-	++*(int *)arg;
+	*(int *)arg += r->state == REPLAY_RUNNING ? 1 : 0;
 }
 
 static void test_records(void **state)
 {
 	static const enum replay_kind KINDS[] = {REPLAY_DELIVERIES, REPLAY_LETTERS,
-	    REPLAY_PURGE};
+	    REPLAY_PURGE, REPLAY_FORGET};
 	struct store *s = *state;
 	struct db_txn *txn = store_begin(s);
 	for (size_t i = 0; i < COUNT(KINDS); i++) {
@@ -70,18 +70,20 @@ static void test_records(void **state)
 		r.scheduled = 7;
 		r.looked_at = 8;
 		r.state = i == 0 ? REPLAY_DONE : REPLAY_RUNNING;
+		if (KINDS[i] == REPLAY_FORGET)
+			r.removed = (struct removed){9, 10, 11, 12, 13, 14, 1ull << 40};
 		assert_int_equal(replays_get(txn, &r.key, &got), ERR_NOTFOUND);
 		assert_int_equal(replays_put(txn, &r), OK);
 		assert_int_equal(replays_get(txn, &r.key, &got), OK);
 		expect_same(&got, &r);
 	}
 	int running = 0;
-	assert_int_equal(replays_each_running(txn, count_running, &running), OK);
-	assert_int_equal(running, 2);
+	assert_int_equal(replays_each(txn, count_running, &running), OK);
+	assert_int_equal(running, 3);
 	struct replay r = make_replay(REPLAY_PURGE);
 	assert_int_equal(replays_del(txn, &r.key), OK);
 	assert_int_equal(replays_del(txn, &r.key), ERR_NOTFOUND);
-	assert_int_equal(store_count_in(txn, DB_REPLAYS), 2);
+	assert_int_equal(store_count_in(txn, DB_REPLAYS), 3);
 	store_commit(txn);
 }
 
@@ -107,7 +109,7 @@ static void test_damaged_records(void **state)
 		assert_int_equal(replays_get(txn, &r.key, &got), ERR_CORRUPT);
 		copy[i] ^= 1;
 	}
-	assert_int_equal(replays_each_running(txn, count_running, &running), OK);
+	assert_int_equal(replays_each(txn, count_running, &running), OK);
 	assert_int_equal(running, 0);
 	store_commit(txn);
 }
