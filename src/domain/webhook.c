@@ -2,8 +2,9 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 9   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 6   the same without its ownership, which ends the open part
+ *   version 10  open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 9   the same without its own name, which ends the open part
+ *   version 6   the same without its ownership, which stands before that
  *   version 5   the same without auth and client certificate, which end the open part and the
  *               secrets
  *   version 4   the same without key pairs, which stand before these: public keys and an expiry
@@ -24,7 +25,8 @@
 #include "domain/json.h"
 #include "domain/name.h"
 
-#define VERSION 9
+#define VERSION 10
+#define VERSION_NAME 10     /* the first with its own name */
 #define VERSION_OWNERSHIP 9 /* the first with ownership */
 #define VERSION_AUTH 6      /* the first with auth and client certificate */
 #define VERSION_PAIRS 5     /* the first with key pairs */
@@ -201,6 +203,7 @@ void webhook_free(struct webhook *w)
 	free(w->ca_pem);
 	free(w->session);
 	free(w->url);
+	free(w->name);
 	free(w->description);
 	free(w->disabled_reason);
 	free(w->retry);
@@ -301,6 +304,7 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	webhook_auth_encode(w->auth, out);
 	put_i64(out, w->client_cert_expires_ms);
 	ownership_encode(&w->ownership, out);
+	put_text(out, slice_of(w->name));
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -347,6 +351,24 @@ void webhook_encode(const struct webhook *w, const struct vault *vault,
 	mem_wipe(plain.data, plain.len);
 	buf_fini(&plain);
 	buf_fini(&context);
+}
+
+bool webhook_same(const struct webhook *a, const struct webhook *b)
+{
+	const struct webhook *both[] = {a, b};
+	struct buf records[2];
+	for (int i = 0; i < 2; i++) {
+		records[i] = BUF_INIT(WEBHOOK_RECORD_MAX);
+		(void)buf_reserve(&records[i], WEBHOOK_RECORD_MAX); /* wiped whole */
+		webhook_encode(both[i], NULL, NULL, &records[i]);
+	}
+	bool same = !records[0].failed && !records[1].failed &&
+	    slice_eq(buf_view(&records[0]), buf_view(&records[1]));
+	for (int i = 0; i < 2; i++) {
+		mem_wipe(records[i].data, records[i].len);
+		buf_fini(&records[i]);
+	}
+	return same;
 }
 
 /* Reads a text; a NUL within it fails the reader, as no string of ours holds one. */
@@ -462,6 +484,14 @@ static void decode_seed(struct reader *r, struct ed25519_pair *pair)
 		memcpy(pair->seed, seed.ptr, seed.len);
 }
 
+static void decode_name(struct reader *r, struct webhook *w)
+{
+	struct slice name = get_text(r);
+	r->failed = r->failed || (name.len > 0 && !name_is_webhook(name));
+	if (name.len > 0 && !r->failed)
+		w->name = mem_copy(name.ptr, name.len);
+}
+
 static void decode_pairs(struct reader *r, struct webhook *w)
 {
 	w->pair = decode_public(r);
@@ -520,6 +550,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 	}
 	if (version >= VERSION_OWNERSHIP)
 		ownership_decode(r, &w->ownership);
+	if (version >= VERSION_NAME)
+		decode_name(r, w);
 	return flags;
 }
 

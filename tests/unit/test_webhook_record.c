@@ -75,6 +75,7 @@ static struct webhook *largest_webhook(void)
 	memset(w->id.bytes, 0xff, UUID_SIZE);
 	w->session = repeat('s', SESSION_MAX);
 	w->url = repeat('u', URL_MAX);
+	w->name = repeat('n', WEBHOOK_NAME_MAX);
 	w->secret = repeat('x', WEBHOOK_SECRET_MAX);
 	w->previous_secret = repeat('p', WEBHOOK_SECRET_MAX);
 	w->previous_expires_ms = INT64_MAX;
@@ -166,6 +167,7 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	assert_memory_equal(got->id.bytes, w->id.bytes, UUID_SIZE);
 	assert_string_equal(got->session, w->session);
 	assert_string_equal(got->url, w->url);
+	assert_text(got->name, w->name);
 	assert_text(got->secret, w->secret);
 	assert_text(got->previous_secret, w->previous_secret);
 	assert_text(got->ca_pem, w->ca_pem);
@@ -328,7 +330,8 @@ static void test_webhook_of_version_1(void **state)
 #define PAIR_BYTES (2 + 2 + 8)          /* of a record without key pairs */
 #define OWN_BYTES (1 + 8)               /* without auth and client certificate */
 #define OWNERSHIP_BYTES (1 + 1 + 8 + 2) /* whose endpoint is not asked */
-#define END_BYTES (PAIR_BYTES + OWN_BYTES + OWNERSHIP_BYTES)
+#define NAME_BYTES 2                    /* of one without a name: an empty text */
+#define END_BYTES (PAIR_BYTES + OWN_BYTES + OWNERSHIP_BYTES + NAME_BYTES)
 #define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
 #define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
 
@@ -339,7 +342,7 @@ static void check_older(uint8_t version, size_t less)
 	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &now);
-	assert_int_equal(now.data[0], 9);
+	assert_int_equal(now.data[0], 10);
 	buf_append(&then, now.data, now.len - BEHIND - less);
 	buf_append(&then, now.data + now.len - BEHIND,
 	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0) + (version >= 6 ? OWN_SECRETS : 0));
@@ -404,13 +407,13 @@ static void test_bad_auth_is_damage(void **state)
 		struct slice rest = slice_of(ROWS[i].open);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWNERSHIP_BYTES + OWN_BYTES;
+		b.len -= BEHIND + NAME_BYTES + OWNERSHIP_BYTES + OWN_BYTES;
 		put_u8(&b, (uint8_t)slice_cut(&rest, '|').ptr[0]);
 		put_u8(&b, (uint8_t)(slice_cut(&rest, '|').ptr[0] - '0'));
 		for (unsigned n = count_bars(ROWS[i].open); n > 1; n--)
 			put_text(&b, slice_cut(&rest, '|'));
-		buf_append(&b, (char[8 + OWNERSHIP_BYTES + BEHIND]){0},
-		    8 + OWNERSHIP_BYTES + BEHIND);
+		buf_append(&b, (char[8 + OWNERSHIP_BYTES + NAME_BYTES + BEHIND]){0},
+		    8 + OWNERSHIP_BYTES + NAME_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -423,13 +426,43 @@ static void test_bad_auth_is_damage(void **state)
 static void test_webhook_of_version_5(void **state)
 {
 	(void)state;
-	check_older(5, OWN_BYTES + OWNERSHIP_BYTES);
+	check_older(5, OWN_BYTES + OWNERSHIP_BYTES + NAME_BYTES);
 }
 
 static void test_webhook_of_version_6(void **state)
 {
 	(void)state;
-	check_older(6, OWNERSHIP_BYTES);
+	check_older(6, OWNERSHIP_BYTES + NAME_BYTES);
+}
+
+static void test_webhook_of_version_9(void **state)
+{
+	(void)state;
+	check_older(9, NAME_BYTES);
+}
+
+/* What no request could have given it is no name. */
+static void test_bad_name_is_damage(void **state)
+{
+	(void)state;
+	static const char *const NAMES[] = {"a", "dlq", "a/b", ".", ""};
+	for (size_t i = 0; i < COUNT(NAMES); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		bool good = i == 0 || NAMES[i][0] == '\0';
+		webhook_set(&w->name, NAMES[i]);
+		webhook_encode(w, NULL, NULL, &b);
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &got) != (good ? OK : ERR_CORRUPT))
+			fail_msg("%s", NAMES[i]);
+		if (good)
+			assert_text(got->name, i == 0 ? "a" : NULL);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
 }
 
 /* There is one form of each ownership: what is asked has a state and its time. */
@@ -452,12 +485,12 @@ static void test_bad_ownership_is_damage(void **state)
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct vault_id key;
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWNERSHIP_BYTES;
+		b.len -= BEHIND + NAME_BYTES + OWNERSHIP_BYTES;
 		put_u8(&b, ROWS[i].way);
 		put_u8(&b, ROWS[i].is);
 		put_i64(&b, ROWS[i].since_ms);
 		put_text(&b, slice_of(ROWS[i].error));
-		buf_append(&b, (char[BEHIND]){0}, BEHIND);
+		buf_append(&b, (char[NAME_BYTES + BEHIND]){0}, NAME_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -476,13 +509,13 @@ static void test_sets_are_of_version_5(void **state)
 	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &b);
 	check_record(&b, NULL, &NO_KEY, w);
-	for (unsigned version = 2; version <= 10; version++) {
+	for (unsigned version = 2; version <= 11; version++) {
 		struct webhook *got = NULL;
 		struct vault_id key;
 		b.data[0] = (char)version;
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got),
-		    version == 9 ? OK : ERR_CORRUPT);
+		    version == 10 ? OK : ERR_CORRUPT);
 		webhook_free(got);
 	}
 	buf_fini(&b);
@@ -507,8 +540,8 @@ static void test_half_a_pair_is_damage(void **state)
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + END_BYTES;
 		put_text(&b, (struct slice){BYTES, ROWS[i].public_bytes});
-		buf_append(&b, (char[10 + OWN_BYTES + OWNERSHIP_BYTES]){0},
-		    10 + OWN_BYTES + OWNERSHIP_BYTES);
+		buf_append(&b, (char[10 + OWN_BYTES + OWNERSHIP_BYTES + NAME_BYTES]){0},
+		    10 + OWN_BYTES + OWNERSHIP_BYTES + NAME_BYTES);
 		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, VAULT_ID_SIZE + 4);
 		put_text(&b, (struct slice){BYTES, ROWS[i].seed_bytes});
 		put_text(&b, SLICE(""));
@@ -752,6 +785,8 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_4),
 	    cmocka_unit_test(test_webhook_of_version_5),
 	    cmocka_unit_test(test_webhook_of_version_6),
+	    cmocka_unit_test(test_webhook_of_version_9),
+	    cmocka_unit_test(test_bad_name_is_damage),
 	    cmocka_unit_test(test_bad_ownership_is_damage),
 	    cmocka_unit_test(test_bad_auth_is_damage),
 	    cmocka_unit_test(test_sets_are_of_version_5),
