@@ -12,6 +12,16 @@
 	"  --token T        its token; else WAYBILL_TOKEN\n"                                   \
 	"  --ca-file FILE   authorities of its certificate, in PEM; else the system's\n"
 
+#define THING                                                                                  \
+	"  --session S      of this session alone; * for what is of all sessions\n"            \
+	"  --limit N        so many at most; 50 without it\n"                                  \
+	"  --json           as it comes: an object a line\n"
+#define FILTERS                                                                                \
+	"  --webhook ID     of this webhook alone\n"                                           \
+	"  --event E        of events of this name alone\n"                                    \
+	"  --since T        not before: 2026-12-01T00:00:00Z, or unix seconds\n"               \
+	"  --until T        not after\n"
+
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
 
@@ -61,6 +71,59 @@ static const struct command COMMANDS[] = {
 	"  --verify-token T that is typed at Meta\n"
 	"  --body raw       the sender's own bytes go on, in place of envelopes\n"
 	"  --raw-headers N  names of its headers that go along, with commas between them\n",
+	false},
+    {"export", command_export, "[--url URL] [--token T] [--session S] [--headers]",
+	"prints all webhooks and sources as a file for apply",
+	REMOTE "  --session S      the webhooks of this session alone\n"
+	       "  --headers        with the values of custom headers, which are masked else\n",
+	false},
+    {"apply", command_apply, "[--url URL] [--token T] [--dry-run] [--prune] FILE",
+	"makes webhooks and sources what a file says",
+	REMOTE
+	"  --dry-run        prints what differs, and changes nothing; status 3: it does\n"
+	"  --prune          deletes what the file does not have, of its sessions\n"
+	"  FILE             as export prints it; - is standard input\n",
+	false},
+    {"webhooks", command_things,
+	"list|show|disable|enable|replay|delete [--url URL] [--token T] [--session S] "
+	"[--state S] [--since T] [--until T] [--status S] [--limit N] [--json] [ID]",
+	"lists, shows and changes webhooks",
+	REMOTE "  list             those of all sessions, or of one\n"
+	       "  show ID          one of them, by its id or its name\n"
+	       "  disable ID       delivers nothing to it\n"
+	       "  enable ID        delivers to it again\n"
+	       "  replay ID        sends its deliveries of some time again\n"
+	       "  delete ID        unregisters it\n" THING
+	       "  --state S        ok, failing, held or off, of list\n"
+	       "  --since T, --until T, --status S   of replay: which deliveries\n",
+	false},
+    {"deliveries", command_things,
+	"list|show|retry|cancel [--url URL] [--token T] [--session S] [--webhook ID] "
+	"[--status S] [--event E] [--since T] [--until T] [--limit N] [--json] [ID]",
+	"lists, shows, retries and cancels deliveries",
+	REMOTE "  list             those of all sessions, or of one; the newest first\n"
+	       "  show ID          one of them, with its attempts\n"
+	       "  retry ID         sends it now, or again\n"
+	       "  cancel ID        sends it no more\n" THING FILTERS
+	       "  --status S       of these alone: waiting, delivered, dead, cancelled\n",
+	false},
+    {"dlq", command_things,
+	"list|replay|purge [--url URL] [--token T] [--session S] [--webhook ID] [--event E] "
+	"[--since T] [--until T] [--limit N] [--json] [ID]",
+	"lists, replays and drops dead letters",
+	REMOTE "  list             those of all sessions, or of one\n"
+	       "  replay [ID]      sends one again, or all of them\n"
+	       "  purge [ID]       drops one, or with --session all of that\n" THING FILTERS,
+	false},
+    {"sources", command_things,
+	"list|show|disable|enable [--url URL] [--token T] [--limit N] [--json] [ID]",
+	"lists, shows and switches sources",
+	REMOTE "  list             all of them\n"
+	       "  show ID          one of them\n"
+	       "  disable ID       takes nothing at its door\n"
+	       "  enable ID        takes what comes again\n"
+	       "  --limit N        so many at most; 50 without it\n"
+	       "  --json           as it comes: an object a line\n",
 	false},
     {"backup", command_backup, "[--url URL] [--token T] [--ca-file FILE] DIR",
 	"copies the store of a running gateway", REMOTE, false},

@@ -51,9 +51,11 @@ struct call {
 	const char *token_name;        /* auth_check()'s; NULL: it needs none */
 	char session[SESSION_MAX + 1]; /* of the path; empty where it has none */
 	struct uuid id;                /* of the path: the webhook's or the entry's */
-	struct slice body;             /* of the request, once call_read_body() has been */
-	struct buf plain;              /* that body, where it came compressed */
-	struct problem problem;        /* set by apply() for done() */
+	/* of the path, where it calls a webhook so; `id` is then that one's, if it is there */
+	char name[WEBHOOK_NAME_MAX + 1];
+	struct slice body;      /* of the request, once call_read_body() has been */
+	struct buf plain;       /* that body, where it came compressed */
+	struct problem problem; /* set by apply() for done() */
 };
 
 typedef void (*call_fn)(struct call *c);

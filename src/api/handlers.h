@@ -49,6 +49,7 @@ void release_source(struct call *c);
 void handle_webhook_create(struct call *c);
 void handle_webhook_list(struct call *c);
 void handle_webhook_show(struct call *c);
+void handle_webhook_put(struct call *c);
 void handle_webhook_patch(struct call *c);
 void handle_webhook_delete(struct call *c);
 void handle_webhook_rotate(struct call *c);

@@ -85,6 +85,8 @@ static const struct route ROUTES[] = {
 	NULL, NULL, false, NULL},
     {"GET", "api/v1/sessions/:session/webhooks/:id", handle_webhook_show, NULL, NULL, false,
 	NULL},
+    {"PUT", "api/v1/sessions/:session/webhooks/:id", handle_webhook_put, release_webhook,
+	&WEBHOOKS_CALL_SIZE, false, "dry_run"},
     {"PATCH", "api/v1/sessions/:session/webhooks/:id", handle_webhook_patch, release_webhook,
 	&WEBHOOKS_CALL_SIZE, false, NULL},
     {"DELETE", "api/v1/sessions/:session/webhooks/:id", handle_webhook_delete, release_webhook,
@@ -152,6 +154,8 @@ static const struct route ROUTES[] = {
     {"GET", "api/v1/webhooks/all", handle_webhooks_all, NULL, NULL, false,
 	"state limit cursor"},
     {"GET", "api/v1/webhooks/:id", handle_webhook_find, NULL, NULL, false, NULL},
+    {"PUT", "api/v1/webhooks/:id", handle_webhook_put, release_webhook, &WEBHOOKS_CALL_SIZE,
+	false, "dry_run"},
     {"PATCH", "api/v1/webhooks/:id", handle_webhook_patch, release_webhook, &WEBHOOKS_CALL_SIZE,
 	false, NULL},
     {"DELETE", "api/v1/webhooks/:id", handle_webhook_delete, release_webhook,
@@ -357,7 +361,42 @@ static bool is_for_all(const struct route *route)
 static bool begins_session(const struct route *route)
 {
 	return route->handle == handle_publish || route->handle == handle_webhook_in ||
-	    route->handle == handle_webhook_create;
+	    route->handle == handle_webhook_create || route->handle == handle_webhook_put;
+}
+
+/* Fills id, or the name that a webhook is called by in its place. ERR_INVALID, ERR_NOTFOUND. */
+static enum err read_id(struct call *c, struct slice collection, struct slice segment)
+{
+	if (uuid_parse(segment, &c->id) == OK)
+		return OK;
+	if (slice_eq(collection, SLICE("webhooks")) && name_is_webhook(segment)) {
+		memcpy(c->name, segment.ptr, segment.len);
+		return OK;
+	}
+	if (c->route->handle == handle_webhook_put)
+		return problem_set(&c->problem, ERR_INVALID, "name",
+		    "a webhook's name must be " WEBHOOK_NAME_ALLOWED);
+	if (c->session[0] == '\0')
+		return problem_set(&c->problem, ERR_NOTFOUND, "", "there is no such id");
+	return problem_set(&c->problem, ERR_NOTFOUND, "", "no such id %s", call_where(c));
+}
+
+/*
+ * Finds the webhook that the path calls by its name: one of the session or, without one, of
+ * those for all sessions. What a PUT has not found it makes.
+ */
+static enum err find_named(struct call *c)
+{
+	struct slice session = c->session[0] == '\0' ? SLICE(SESSION_ALL)
+						     : slice_of(c->session);
+	const struct webhook *w = registry_find_named(c->api->conf.registry, session,
+	    slice_of(c->name));
+	if (w != NULL)
+		c->id = w->id;
+	else if (c->name[0] != '\0' && c->route->handle != handle_webhook_put)
+		return problem_set(&c->problem, ERR_NOTFOUND, "", "no such webhook %s",
+		    call_where(c));
+	return OK;
 }
 
 /* Fills session and id from the path. ERR_INVALID for a session, ERR_NOTFOUND for an id. */
@@ -377,12 +416,10 @@ static enum err read_names(struct call *c, const struct path *path)
 				return problem_set(&c->problem, ERR_INVALID, "session",
 				    NAME_FOLDED);
 			memcpy(c->session, segment.ptr, segment.len);
-		} else if (slice_eq(part, SLICE(":id")) && uuid_parse(segment, &c->id) != OK) {
-			if (c->session[0] == '\0')
-				return problem_set(&c->problem, ERR_NOTFOUND, "",
-				    "there is no such id");
-			return problem_set(&c->problem, ERR_NOTFOUND, "", "no such id %s",
-			    call_where(c));
+		} else if (slice_eq(part, SLICE(":id"))) {
+			enum err err = read_id(c, pattern->parts[i - 1], segment);
+			if (err != OK)
+				return err;
 		}
 	}
 	return OK;
@@ -546,6 +583,8 @@ static enum err admit(struct call *c, const struct path *path)
 		    ? problem_set(&c->problem, ERR_REFUSED, "",
 			  "webhooks for all sessions need a token for all")
 		    : ERR_REFUSED;
+	if (err == OK)
+		err = find_named(c);
 	if (err != OK)
 		call_fail_err(c, err);
 	else if ((is_api(c->route) && !query_admit(c)) || !may_be_read(c) || !may_write(c))

@@ -39,6 +39,10 @@ struct webhooks_call {
 	bool asks_enable; /* by hand, whatever it was before */
 	bool asks_verify; /* its endpoint is asked, whatever it said before */
 	bool enabled_now;
+	bool replaces;  /* a PUT: what is the same already is not written */
+	bool creates;   /* and there is none of its name yet */
+	bool tries;     /* nothing is written; the answer is what would be */
+	bool unwritten; /* for one of these reasons */
 	bool joins; /* out of apply: it adds to its session in this turn, as the next two say */
 	uint32_t added; /* webhooks */
 	uint32_t steps; /* of filters */
@@ -89,13 +93,16 @@ void webhook_answer(struct call *c, const struct webhook *w)
 	buf_fini(&text);
 }
 
-/* Says that the URL is taken, where that is the error. */
-static void explain_exists(struct call *c, enum err err)
+/* Says that the URL or the name is taken, where that is the error, which it returns. */
+static enum err explain_exists(struct webhooks_call *wc, struct db_txn *txn, enum err err)
 {
-	if (err == ERR_EXISTS)
-		(void)problem_set(&c->problem, err, "url", "this URL is registered %s already",
-		    call_is_for_all(c) ? "for all sessions"
-				       : "in this session"); /* returns `err` */
+	struct call *c = &wc->call;
+	if (err != ERR_EXISTS)
+		return err;
+	bool is_url = webhooks_check_url(txn, wc->w) == ERR_EXISTS;
+	return problem_set(&c->problem, err, is_url ? "url" : "name",
+	    "this %s is registered %s already", is_url ? "URL" : "name",
+	    call_is_for_all(c) ? "for all sessions" : "in this session");
 }
 
 /* What was added to a session in this turn, and the registry lacks so far. */
@@ -185,10 +192,17 @@ static enum err apply_create(struct op *op, struct db_txn *txn)
 	leave(wc); /* of a transaction that was voided */
 	if (!has_place(&wc->call) || !has_steps(&wc->call, steps_of(wc->w)))
 		return ERR_CONFLICT;
-	enum err err = webhooks_add(txn, wc->call.api->conf.vault, wc->w);
+	enum err err = OK;
+	wc->unwritten = wc->tries;
+	if (wc->tries) {
+		err = webhooks_check_url(txn, wc->w);
+		return explain_exists(wc, txn,
+		    err == OK ? webhooks_check_name(txn, wc->w) : err);
+	}
+	err = webhooks_add(txn, wc->call.api->conf.vault, wc->w);
 	if (err == OK)
 		join(wc, 1, steps_of(wc->w));
-	return err;
+	return explain_exists(wc, txn, err);
 }
 
 static void done_create(struct op *op, enum err result)
@@ -196,11 +210,14 @@ static void done_create(struct op *op, enum err result)
 	struct webhooks_call *wc = (struct webhooks_call *)op;
 	leave(wc);
 	if (result != OK) {
-		explain_exists(&wc->call, result);
 		call_fail_err(&wc->call, result);
 		return;
 	}
 	const struct webhook *w = wc->w;
+	if (wc->unwritten) {
+		webhook_answer(&wc->call, w);
+		return;
+	}
 	registry_set(wc->call.api->conf.registry, wc->w);
 	wc->w = NULL;
 	if (w->ownership.state == OWNERSHIP_PENDING)
@@ -219,29 +236,23 @@ static bool check_body(struct call *c)
 	return false;
 }
 
-void handle_webhook_create(struct call *c)
+/* Makes a webhook, with a number of its own, of what `apply` makes of the body. */
+static enum err make_webhook(struct webhooks_call *wc, mutate_fn apply)
 {
-	struct webhooks_call *wc = (struct webhooks_call *)c;
-	if (!check_body(c))
-		return;
-	if (!has_place(c)) {
-		call_fail_err(c, ERR_CONFLICT);
-		return;
-	}
+	struct call *c = &wc->call;
+	webhook_free(wc->w); /* of a transaction that was voided */
 	wc->w = webhook_new();
 	webhook_set(&wc->w->session, c->session);
 	webhook_set_defaults(wc->w, &c->api->conf.rules);
-	enum err err = webhook_apply(wc->w, c->body, &c->api->conf.rules, &c->problem);
+	enum err err = apply(wc, wc->w);
 	if (err == OK)
 		err = webhook_check(wc->w, &c->problem);
 	if (err == OK)
 		err = webhook_check_expiry(wc->w, NULL, clock_wall_ms(), &c->problem);
 	if (err == OK && !c->api->conf.health->has_room)
 		err = ERR_NOSPACE;
-	if (err != OK) {
-		call_fail_err(c, err);
-		return;
-	}
+	if (err != OK || wc->tries)
+		return err;
 	uuid_random(&wc->w->id);
 	wc->w->number = registry_take_number(c->api->conf.registry);
 	if (call_is_for_all(c))
@@ -249,7 +260,25 @@ void handle_webhook_create(struct call *c)
 	wc->w->created_ms = clock_wall_ms();
 	wc->w->updated_ms = wc->w->created_ms;
 	ownership_follow(wc->w, NULL, c->api->conf.rules.verifies, false, wc->w->created_ms);
-	call_stage(c, apply_create, done_create);
+	return OK;
+}
+
+static enum err mutate_patch(struct webhooks_call *wc, struct webhook *w)
+{
+	struct call *c = &wc->call;
+	return webhook_apply(w, c->body, &c->api->conf.rules, &c->problem);
+}
+
+void handle_webhook_create(struct call *c)
+{
+	struct webhooks_call *wc = (struct webhooks_call *)c;
+	if (!check_body(c))
+		return;
+	enum err err = has_place(c) ? make_webhook(wc, mutate_patch) : ERR_CONFLICT;
+	if (err != OK)
+		call_fail_err(c, err);
+	else
+		call_stage(c, apply_create, done_create);
 }
 
 /*
@@ -322,10 +351,38 @@ static enum err read_current(struct webhooks_call *wc, struct db_txn *txn, struc
 	return err;
 }
 
+/* Writes the webhook as it is now; unless nothing of it changes, where that is of no use. */
+static enum err write_change(struct webhooks_call *wc, struct db_txn *txn,
+    const struct webhook *old)
+{
+	const struct vault *vault = wc->call.api->conf.vault;
+	webhook_note_order(wc->w, old);
+	ownership_follow(wc->w, old, wc->call.api->conf.rules.verifies, wc->asks_verify,
+	    clock_wall_ms());
+	wc->unwritten = wc->replaces && webhook_same(old, wc->w);
+	if (wc->unwritten)
+		return OK;
+	wc->w->updated_ms = clock_wall_ms();
+	(void)webhook_drop_expired(wc->w, clock_wall_ms()); /* written anyway */
+	wc->enabled_now = wc->w->enabled && (wc->asks_enable || !old->enabled);
+	if (wc->enabled_now)
+		wc->w->failing_since_ms = 0;
+	wc->unwritten = wc->tries;
+	if (wc->w->deleted)
+		return webhooks_retire(txn, vault, wc->w);
+	enum err err = OK;
+	if (wc->tries) {
+		err = webhooks_check_url(txn, wc->w);
+		err = err == OK ? webhooks_check_name(txn, wc->w) : err;
+	} else {
+		err = webhooks_change(txn, vault, old, wc->w);
+	}
+	return explain_exists(wc, txn, err);
+}
+
 static enum err apply_change(struct op *op, struct db_txn *txn)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)op;
-	const struct vault *vault = wc->call.api->conf.vault;
 	struct webhook *old = NULL;
 	leave(wc);
 	webhook_free(wc->w); /* of a transaction that was voided */
@@ -342,19 +399,9 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 	    : 0;
 	if (err == OK && !has_steps(&wc->call, more))
 		err = ERR_CONFLICT;
-	if (err == OK) {
-		webhook_note_order(wc->w, old);
-		ownership_follow(wc->w, old, wc->call.api->conf.rules.verifies, wc->asks_verify,
-		    clock_wall_ms());
-		wc->w->updated_ms = clock_wall_ms();
-		(void)webhook_drop_expired(wc->w, clock_wall_ms()); /* written anyway */
-		wc->enabled_now = wc->w->enabled && (wc->asks_enable || !old->enabled);
-		if (wc->enabled_now)
-			wc->w->failing_since_ms = 0;
-		err = wc->w->deleted ? webhooks_retire(txn, vault, wc->w)
-				     : webhooks_change(txn, vault, old, wc->w);
-	}
 	if (err == OK)
+		err = write_change(wc, txn, old);
+	if (err == OK && !wc->unwritten)
 		join(wc, 0, more);
 	webhook_free(old);
 	return err;
@@ -394,11 +441,14 @@ static void done_change(struct op *op, enum err result)
 	const struct api_conf *conf = &wc->call.api->conf;
 	leave(wc);
 	if (result != OK) {
-		explain_exists(&wc->call, result);
 		call_fail_err(&wc->call, result);
 		return;
 	}
 	const struct webhook *w = wc->w;
+	if (wc->unwritten) {
+		webhook_answer(&wc->call, w);
+		return;
+	}
 	const struct webhook *old = registry_get(conf->registry, wc->number);
 	bool asks = w->ownership.state == OWNERSHIP_PENDING ||
 	    (old != NULL && old->ownership.state == OWNERSHIP_PENDING);
@@ -434,16 +484,76 @@ static void stage_change(struct call *c, mutate_fn mutate, const char *message)
 	call_stage(c, apply_change, done_change);
 }
 
-static enum err mutate_patch(struct webhooks_call *wc, struct webhook *w)
-{
-	struct call *c = &wc->call;
-	return webhook_apply(w, c->body, &c->api->conf.rules, &c->problem);
-}
-
 void handle_webhook_patch(struct call *c)
 {
 	if (check_body(c))
 		stage_change(c, mutate_patch, NULL);
+}
+
+/* The body is all of it; the name of the path is its name. */
+static enum err mutate_put(struct webhooks_call *wc, struct webhook *w)
+{
+	struct call *c = &wc->call;
+	if (c->name[0] != '\0')
+		webhook_set(&w->name, c->name);
+	enum err err = webhook_apply_whole(w, c->body, &c->api->conf.rules, &c->problem);
+	if (err == OK && c->name[0] != '\0' && !slice_eq(slice_of(w->name), slice_of(c->name)))
+		return problem_set(&c->problem, ERR_INVALID, "name",
+		    "the name is that of the path: leave it out, or PATCH it");
+	return err;
+}
+
+/* What the name stands for is known here alone: others of this turn may make it, or free it. */
+static enum err apply_put(struct op *op, struct db_txn *txn)
+{
+	struct webhooks_call *wc = (struct webhooks_call *)op;
+	struct call *c = &wc->call;
+	struct slice number = SLICE("");
+	wc->creates = false;
+	if (c->name[0] == '\0')
+		return apply_change(op, txn);
+	enum err err = webhooks_find_name(txn, slice_of(c->session), slice_of(c->name),
+	    &number);
+	if (err == OK) {
+		struct reader r = reader_of(number);
+		wc->number = get_u64(&r);
+		return r.failed ? ERR_CORRUPT : apply_change(op, txn);
+	}
+	if (err != ERR_NOTFOUND)
+		return err;
+	wc->creates = true;
+	err = make_webhook(wc, mutate_put);
+	return err == OK ? apply_create(op, txn) : err;
+}
+
+static void done_put(struct op *op, enum err result)
+{
+	if (((struct webhooks_call *)op)->creates)
+		done_create(op, result);
+	else
+		done_change(op, result);
+}
+
+void handle_webhook_put(struct call *c)
+{
+	struct webhooks_call *wc = (struct webhooks_call *)c;
+	char text[QUERY_TEXT_MAX + 1] = "false";
+	struct query q = {.call = c};
+	if (query_text(&q, "dry_run", text) && strcmp(text, "true") != 0 &&
+	    strcmp(text, "false") != 0)
+		query_refuse(&q, "dry_run", "true or false");
+	if (q.answered || !check_body(c))
+		return;
+	if (c->name[0] == '\0') {
+		const struct webhook *w = call_find_webhook(c);
+		if (w == NULL)
+			return;
+		wc->number = w->number;
+	}
+	wc->tries = strcmp(text, "true") == 0;
+	wc->replaces = true;
+	wc->mutate = mutate_put;
+	call_stage(c, apply_put, done_put);
 }
 
 static enum err mutate_delete(struct webhooks_call *wc, struct webhook *w)

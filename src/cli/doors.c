@@ -7,18 +7,15 @@
 #include <string.h>
 
 #include "base/json_write.h"
-#include "base/reactor.h"
 #include "base/uuid.h"
+#include "cli/asking.h"
 #include "cli/commands.h"
-#include "cli/remote.h"
 #include "cli/show.h"
 #include "domain/json.h"
 #include "domain/json_walk.h"
 
-#define TIMEOUT_MS 30000
-#define ANSWER_MAX (2u << 20) /* bytes; above a page of the list */
-#define BODY_MAX (64u << 10)  /* bytes of what is sent */
-#define TEXT_MAX (SHOW_GROWTH * ANSWER_MAX)
+#define BODY_MAX (64u << 10) /* bytes of what is sent */
+#define TEXT_MAX (SHOW_GROWTH * ASKING_MAX)
 #define TITLE_WIDTH 16 /* columns: the longest is last_refused_at */
 #define USAGE                                                                                  \
 	"usage: waybill source add [--url URL] [--token T] [--ca-file FILE] --name NAME\n"     \
@@ -27,80 +24,12 @@
 	"       waybill source list | show ID | rotate ID | remove ID\n"                       \
 	"           [--url URL] [--token T] [--ca-file FILE]\n"
 
-/* One call after another, and what the last one was answered with. */
-struct asking {
-	struct remote remote;
-	const char *command; /* "waybill source add" */
-	struct reactor *reactor;
-	struct client *client;
-	struct buf answer;    /* as it comes */
-	struct buf canonical; /* the same, read */
-	bool done;
-	bool good; /* a 2xx with an object */
-};
-
-static bool on_data(void *arg, struct slice bytes)
-{
-	struct asking *a = arg;
-	buf_slice(&a->answer, bytes);
-	return !a->answer.failed;
-}
-
-static bool read_answer(struct asking *a)
-{
-	struct json_reader r;
-	buf_reset(&a->canonical);
-	json_init(&r, buf_view(&a->answer));
-	bool good = json_read_value(&r, &a->canonical) == OK && json_read_end(&r) == OK &&
-	    json_is_object(buf_view(&a->canonical));
-	json_fini(&r);
-	return good;
-}
-
-static void on_answer(void *arg, const struct client_result *r)
-{
-	struct asking *a = arg;
-	a->done = true;
-	a->good = r->status >= 200 && r->status < 300;
-	if (!a->good) {
-		remote_tell(&a->remote, a->command, r);
-	} else if (!read_answer(a)) {
-		a->good = false;
-		(void)fprintf(stderr, "%s: the answer is none of a waybill\n", a->command);
-	}
-}
-
-/* Makes the call; false, with a word on standard error, where it did not succeed. */
+/* Makes the call about sources, as asking_call() does. */
 static bool ask(struct asking *a, const char *method, const char *path, struct slice body)
 {
-	struct client_request *q = client_open(a->client);
-	struct buf url = BUF_INIT(8192);
-	buf_reset(&a->answer);
-	a->done = false;
-	if (body.len > 0)
-		client_header(q, SLICE("Content-Type"), SLICE("application/json"));
-	remote_authorize(&a->remote, q);
-	buf_printf(&url, "%s/api/v1/sources%s", a->remote.url, path);
-	client_call(q, method, buf_cstr(&url), body, TIMEOUT_MS, on_data, on_answer, a);
-	while (!a->done) {
-		reactor_pass(a->reactor, false);
-		client_reap(a->client);
-	}
-	buf_fini(&url);
-	return a->good;
-}
-
-/* Appends what a string says, or any other value's JSON; "-" for what is not there. */
-static void put_value(struct buf *out, struct slice value)
-{
-	struct buf text = BUF_INIT(value.len);
-	if (json_text_of(value, &text))
-		show_put_line(out, buf_view(&text));
-	else if (value.ptr == NULL || slice_eq(value, SLICE("null")))
-		buf_putc(out, '-');
-	else
-		show_put_line(out, value);
-	buf_fini(&text);
+	char whole[128];
+	(void)snprintf(whole, sizeof(whole), "/api/v1/sources%s", path);
+	return asking_call(a, method, whole, body);
 }
 
 static void put_row(struct buf *out, struct slice object, const char *name)
@@ -109,7 +38,7 @@ static void put_row(struct buf *out, struct slice object, const char *name)
 	if (value.ptr == NULL || slice_eq(value, SLICE("null")))
 		return;
 	show_put(out, slice_of(name), TITLE_WIDTH);
-	put_value(out, value);
+	asking_put_value(out, value);
 	buf_putc(out, '\n');
 }
 
@@ -118,7 +47,7 @@ static void put_url(const struct asking *a, struct slice source, struct buf *out
 {
 	show_put(out, SLICE("url"), TITLE_WIDTH);
 	show_put_line(out, slice_of(a->remote.url));
-	put_value(out, json_walk_find(source, SLICE("path")));
+	asking_put_value(out, json_walk_find(source, SLICE("path")));
 	buf_putc(out, '\n');
 }
 
@@ -146,7 +75,7 @@ static bool print_source(const struct asking *a, const char *verify_token)
 	}
 	if (json_walk_find(source, SLICE("secret")).ptr != NULL)
 		buf_puts(&out, "The secret is not shown again.\n");
-	bool good = fwrite(out.data, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+	bool good = asking_print(&out);
 	buf_fini(&out);
 	return good;
 }
@@ -154,7 +83,7 @@ static bool print_source(const struct asking *a, const char *verify_token)
 static void put_cell(struct buf *out, struct slice value, size_t width)
 {
 	struct buf text = BUF_INIT(TEXT_MAX);
-	put_value(&text, value);
+	asking_put_value(&text, value);
 	show_put(out, buf_view(&text), width);
 	buf_putc(out, ' ');
 	buf_fini(&text);
@@ -171,10 +100,10 @@ static void put_line(struct slice source, struct buf *out)
 	put_cell(out, json_walk_find(received, SLICE("missed")), 7);
 	put_cell(out, json_walk_find(received, SLICE("refused")), 8);
 	put_cell(out, json_walk_find(received, SLICE("last_at")), 24);
-	put_value(out, json_walk_find(source, SLICE("name")));
+	asking_put_value(out, json_walk_find(source, SLICE("name")));
 	if (json_is_string(why)) {
 		buf_puts(out, " (");
-		put_value(out, why);
+		asking_put_value(out, why);
 		buf_putc(out, ')');
 	}
 	buf_putc(out, '\n');
@@ -194,8 +123,7 @@ static bool print_page(const struct asking *a, char cursor[UUID_TEXT_SIZE])
 	if (json_text_of(json_walk_find(page, SLICE("next_cursor")), &next) &&
 	    uuid_parse(buf_view(&next), &id) == OK)
 		uuid_format(&id, cursor);
-	bool good = !out.failed && fwrite(out.data, 1, out.len, stdout) == out.len &&
-	    fflush(stdout) == 0;
+	bool good = asking_print(&out);
 	buf_fini(&next);
 	buf_fini(&out);
 	return good;
@@ -275,7 +203,7 @@ static bool remove_one(struct asking *a, const char *path)
 	if (!ask(a, "DELETE", path, SLICE("")))
 		return false;
 	struct buf out = BUF_INIT(TEXT_MAX);
-	put_value(&out, json_walk_find(buf_view(&a->canonical), SLICE("message")));
+	asking_put_value(&out, json_walk_find(buf_view(&a->canonical), SLICE("message")));
 	bool good = puts(buf_cstr(&out)) >= 0 && fflush(stdout) == 0;
 	buf_fini(&out);
 	return good;
@@ -303,15 +231,9 @@ static bool run(struct asking *a, const char *verb, const struct new_source *n,
 static int connect_and_run(struct asking *a, const char *verb, const struct new_source *n,
     const struct uuid *id)
 {
-	a->reactor = reactor_new();
-	a->client = remote_client(&a->remote, a->reactor);
-	a->answer = BUF_INIT(ANSWER_MAX);
-	a->canonical = BUF_INIT(2 * ANSWER_MAX);
+	asking_open(a);
 	bool good = run(a, verb, n, id);
-	buf_fini(&a->answer);
-	buf_fini(&a->canonical);
-	client_free(a->client);
-	reactor_free(a->reactor);
+	asking_close(a);
 	return good ? EXIT_OK : EXIT_FAILED;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/percent.h"
 #include "base/utf8.h"
+#include "base/uuid.h"
 
 /* Source: docs/api.md; first the published page's, then its successor's. */
 const char *const NAME_EVENTS[] = {
@@ -165,6 +166,30 @@ bool name_put_event(struct slice s, char out[EVENT_MAX + 1])
 	if (strcmp(out, "all") == 0)
 		out[0] = '\0';
 	return out[0] != '\0';
+}
+
+static bool is_webhook_char(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	    c == '.' || c == '_' || c == '-';
+}
+
+bool name_is_webhook(struct slice s)
+{
+	static const struct slice RESERVED[] = {SLICE_INIT("dlq"), SLICE_INIT("all"),
+	    SLICE_INIT("."), SLICE_INIT("..")};
+	struct uuid id;
+	if (s.len == 0 || s.len > WEBHOOK_NAME_MAX || uuid_parse(s, &id) == OK)
+		return false;
+	for (size_t i = 0; i < sizeof(RESERVED) / sizeof(RESERVED[0]); i++) {
+		if (slice_eq(s, RESERVED[i]))
+			return false;
+	}
+	for (size_t i = 0; i < s.len; i++) {
+		if (!is_webhook_char(s.ptr[i]))
+			return false;
+	}
+	return true;
 }
 
 /* Takes a * off the end; whether there was one. */

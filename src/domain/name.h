@@ -46,6 +46,18 @@ bool name_is_kept(struct slice s);
  */
 MUST_CHECK enum err name_read_session(struct slice written, char out[SESSION_MAX + 1]);
 
+#define WEBHOOK_NAME_MAX 64 /* bytes */
+
+/* What a webhook's own name must be, in words. */
+#define WEBHOOK_NAME_ALLOWED                                                                   \
+	"1 to 64 of A-Z a-z 0-9 . _ -, no UUID, and none of dlq, all, . and .."
+
+/*
+ * Whether `s` can be a webhook's own name, which stands in a path where its id may: it is none,
+ * and no word that means something else there.
+ */
+bool name_is_webhook(struct slice s);
+
 /* Whether `s` is a well-formed event name: [a-z0-9_.]{1,64}. */
 bool name_is_event(struct slice s);
 

@@ -2,9 +2,10 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 9   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 8   the same without its ownership, which ends the open part
- *   version 7   the same without fallback_url and success, which stand before that
+ *   version 10  open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 9   the same without its own name, which ends the open part
+ *   version 8   the same without its ownership, which stands before that
+ *   version 7   the same without fallback_url and success, which stand before these
  *   version 6   the same without options, which stand before these, and end the secrets
  *   version 5   the same without auth and client certificate, which stand before these in both
  *   version 4   the same without key pairs, which stand before these: public keys and an expiry
@@ -25,7 +26,8 @@
 #include "domain/json.h"
 #include "domain/name.h"
 
-#define VERSION 9
+#define VERSION 10
+#define VERSION_NAME 10     /* the first with its own name */
 #define VERSION_OWNERSHIP 9 /* the first with ownership */
 #define VERSION_ANSWER 8    /* the first with fallback_url and success */
 #define VERSION_OPTIONS 7   /* the first with options */
@@ -209,6 +211,7 @@ void webhook_free(struct webhook *w)
 	free(w->url);
 	free(w->fallback_url);
 	success_free(w->success);
+	free(w->name);
 	free(w->description);
 	free(w->disabled_reason);
 	free(w->retry);
@@ -312,6 +315,7 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_text(out, slice_of(w->fallback_url));
 	put_text(out, w->success == NULL ? SLICE("") : success_json(w->success));
 	ownership_encode(&w->ownership, out);
+	put_text(out, slice_of(w->name));
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -359,6 +363,24 @@ void webhook_encode(const struct webhook *w, const struct vault *vault,
 	mem_wipe(plain.data, plain.len);
 	buf_fini(&plain);
 	buf_fini(&context);
+}
+
+bool webhook_same(const struct webhook *a, const struct webhook *b)
+{
+	const struct webhook *both[] = {a, b};
+	struct buf records[2];
+	for (int i = 0; i < 2; i++) {
+		records[i] = BUF_INIT(WEBHOOK_RECORD_MAX);
+		(void)buf_reserve(&records[i], WEBHOOK_RECORD_MAX); /* wiped whole */
+		webhook_encode(both[i], NULL, NULL, &records[i]);
+	}
+	bool same = !records[0].failed && !records[1].failed &&
+	    slice_eq(buf_view(&records[0]), buf_view(&records[1]));
+	for (int i = 0; i < 2; i++) {
+		mem_wipe(records[i].data, records[i].len);
+		buf_fini(&records[i]);
+	}
+	return same;
 }
 
 /* Reads a text; a NUL within it fails the reader, as no string of ours holds one. */
@@ -474,6 +496,14 @@ static void decode_seed(struct reader *r, struct ed25519_pair *pair)
 		memcpy(pair->seed, seed.ptr, seed.len);
 }
 
+static void decode_name(struct reader *r, struct webhook *w)
+{
+	struct slice name = get_text(r);
+	r->failed = r->failed || (name.len > 0 && !name_is_webhook(name));
+	if (name.len > 0 && !r->failed)
+		w->name = mem_copy(name.ptr, name.len);
+}
+
 static void decode_pairs(struct reader *r, struct webhook *w)
 {
 	w->pair = decode_public(r);
@@ -550,6 +580,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 		decode_answer(r, w);
 	if (version >= VERSION_OWNERSHIP)
 		ownership_decode(r, &w->ownership);
+	if (version >= VERSION_NAME)
+		decode_name(r, w);
 	return flags;
 }
 

@@ -56,6 +56,7 @@ struct webhook_header {
 struct webhook {
 	uint64_t number; /* the key on disk: in order of registration, never shown */
 	struct uuid id;  /* what clients call it */
+	char *name;      /* the same, in their words: one of its session alone; NULL: none */
 	char *session;
 	char *url;
 	char *fallback_url;      /* attempts go there while the circuit is open; NULL: none */
@@ -143,10 +144,7 @@ MUST_CHECK enum err webhook_check_enable(const struct webhook *w, struct problem
 /* Sets enabled, or disabled with a reason; `reason` is NULL for enabled. */
 void webhook_set_enabled(struct webhook *w, const char *reason);
 
-/*
- * Gives it a new secret; the one it had signs as well until `expires_ms`, wall, or not at all
- * where that is 0. The same of its key pair, which is copied; NULL: it has none.
- */
+/* A new secret; the old one signs until `expires_ms`, wall, too; 0: no more. The same of pairs. */
 void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expires_ms);
 void webhook_rotate_pair(struct webhook *w, const struct ed25519_pair *pair,
     int64_t expires_ms);
@@ -173,6 +171,8 @@ void webhook_drop_secrets(struct webhook *w);
 
 void webhook_clear_events(struct webhook *w);
 void webhook_clear_headers(struct webhook *w); /* their values are wiped */
+
+bool webhook_same(const struct webhook *a, const struct webhook *b); /* in their records */
 
 /*
  * Appends the record of `w`. The secrets and the values of custom headers are encrypted where

@@ -386,6 +386,17 @@ static enum err apply_description(struct webhook *w, const cJSON *value,
 	return OK;
 }
 
+static enum err apply_name(struct webhook *w, const cJSON *value,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	(void)rules;
+	const char *text = cJSON_IsString(value) ? value->valuestring : "";
+	if (!cJSON_IsNull(value) && !name_is_webhook(slice_of(text)))
+		return bad(p, "name", "null or " WEBHOOK_NAME_ALLOWED);
+	webhook_set(&w->name, cJSON_IsNull(value) ? NULL : text);
+	return OK;
+}
+
 static enum err apply_ca(struct webhook *w, const cJSON *value,
     const struct webhook_rules *rules, struct problem *p)
 {
@@ -499,6 +510,7 @@ static enum err apply_enabled(struct webhook *w, const cJSON *value,
 }
 
 static const struct field FIELDS[] = {
+    {"name", apply_name},
     {"url", apply_url},
     {"events", apply_events},
     {"events_strict", apply_strict},
@@ -531,6 +543,11 @@ static const struct field FIELDS[] = {
 };
 #define FIELD_COUNT (sizeof(FIELDS) / sizeof(FIELDS[0]))
 
+const char *webhook_json_field(size_t i)
+{
+	return i < FIELD_COUNT ? FIELDS[i].name : NULL;
+}
+
 /* How many bytes of an unknown field's name are shown: whole characters, not too many. */
 static size_t shown_bytes(const char *name)
 {
@@ -556,7 +573,7 @@ static enum err apply_member(struct webhook *w, const cJSON *member,
 	(void)snprintf(field, sizeof(field), "%.*s", (int)shown_bytes(member->string),
 	    member->string);
 	return problem_set(p, ERR_INVALID, field,
-	    "unknown or read-only field; allowed are url, events, events_strict, filter, "
+	    "unknown or read-only field; allowed are name, url, events, events_strict, filter, "
 	    "payload, secret, private_key, headers, auth, signature, timeout_ms, "
 	    "max_in_flight, ordering, rate_limit, retry, description, ca_pem, tls_verify, "
 	    "client_cert_pem, client_key_pem, proxy, no_proxy, user_agent, http_version, "
@@ -667,8 +684,9 @@ static bool has_item(const cJSON *object, const char *name)
 	return cJSON_GetObjectItemCaseSensitive(object, name) != NULL;
 }
 
-enum err webhook_apply(struct webhook *w, struct slice body, const struct webhook_rules *rules,
-    struct problem *p)
+/* Applies `body`; where it is the whole, what it leaves out is not left as it was. */
+static enum err apply(struct webhook *w, struct slice body, bool is_whole,
+    const struct webhook_rules *rules, struct problem *p)
 {
 	struct buf canonical = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct webhook_rules asked = *rules;
@@ -681,6 +699,10 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 		err = ERR_INVALID;
 		goto out;
 	}
+	if (is_whole)
+		err = webhook_json_complete(object, w, p);
+	if (err != OK)
+		goto out;
 	asked.any_event = cJSON_IsFalse(
 			      cJSON_GetObjectItemCaseSensitive(object, "events_strict")) != 0;
 	const cJSON *member = NULL;
@@ -705,6 +727,18 @@ enum err webhook_apply(struct webhook *w, struct slice body, const struct webhoo
 out:
 	discard(object, &canonical);
 	return err;
+}
+
+enum err webhook_apply(struct webhook *w, struct slice body, const struct webhook_rules *rules,
+    struct problem *p)
+{
+	return apply(w, body, false, rules, p);
+}
+
+enum err webhook_apply_whole(struct webhook *w, struct slice body,
+    const struct webhook_rules *rules, struct problem *p)
+{
+	return apply(w, body, true, rules, p);
 }
 
 /* What a rotation's body says. */
@@ -888,6 +922,7 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 {
 	bool overlaps = w->previous_expires_ms > now_ms;
 	uuid_write(json, "id", &w->id);
+	json_write_cstr(json, "name", w->name);
 	json_write_cstr(json, "url", w->url);
 	write_events(w, json);
 	if (w->filter == NULL)

@@ -40,6 +40,16 @@ MUST_CHECK enum err webhook_apply(struct webhook *w, struct slice body,
     const struct webhook_rules *rules, struct problem *p);
 
 /*
+ * The same where `body` is the whole webhook: members that are not there get their defaults.
+ * Only what answers do not show stays then, as its owner need not have it at hand: secret,
+ * private_key, client_cert_pem, client_key_pem, what is secret in auth, and values of headers
+ * that are WEBHOOK_MASK; which stands for what there is in the others, too. So do `enabled`,
+ * which an outage changes, and `name`.
+ */
+MUST_CHECK enum err webhook_apply_whole(struct webhook *w, struct slice body,
+    const struct webhook_rules *rules, struct problem *p);
+
+/*
  * Applies the body of a rotate-secret call, {"secret"?,"overlap_seconds"?}, or an empty one:
  * `w` then has a new secret, given or made. ERR_SYNTAX, ERR_INVALID with the problem in words.
  */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "domain/assertion.h"
 #include "domain/pem.h"
@@ -258,6 +259,26 @@ enum err webhook_json_take_auth(struct webhook *w, const cJSON *value, struct pr
 	for (const struct member *m = form->members; m->name != NULL && err == OK; m++)
 		err = take_member(w->auth, m, value, p);
 	return err;
+}
+
+void webhook_json_keep_auth(cJSON *value, const struct webhook *w)
+{
+	const struct form *form = find_form(value);
+	const struct webhook_auth *a = w->auth;
+	if (form == NULL || a == NULL || a->type != form->code || a->signs != form->signs)
+		return;
+	for (const struct member *m = form->members; m->name != NULL; m++) {
+		const cJSON *item = cJSON_GetObjectItemCaseSensitive(value, m->name);
+		bool is_secret = m->kind == PASSWORD || m->kind == TOKEN || m->kind == SECRET ||
+		    m->kind == SIGNER;
+		bool is_masked = cJSON_IsString(item) &&
+		    strcmp(item->valuestring, WEBHOOK_MASK) == 0;
+		if (!is_secret || (item != NULL && !is_masked))
+			continue;
+		cJSON_DeleteItemFromObjectCaseSensitive(value, m->name); /* if it is there */
+		panic_if(cJSON_AddStringToObject(value, m->name, a->secret) == NULL,
+		    "no memory");
+	}
 }
 
 static void write_member(const struct webhook_auth *a, const struct member *m,

@@ -14,6 +14,20 @@
 struct cJSON;
 struct webhook_rules;
 
+/* The name of a field, by its place in the table; NULL behind the last one. */
+const char *webhook_json_field(size_t i);
+
+/*
+ * Makes of the whole webhook, as a body has it, what has to change in `w`: adds a null for what
+ * it leaves out, takes out what is to stay as it is, and puts in the secrets that it has not.
+ * ERR_INVALID, for a mask of what is not there.
+ */
+MUST_CHECK enum err webhook_json_complete(struct cJSON *object, const struct webhook *w,
+    struct problem *p);
+
+/* The same for the value of `auth`. */
+void webhook_json_keep_auth(struct cJSON *value, const struct webhook *w);
+
 /* Applies the value of `auth`. ERR_INVALID, and the problem names the member. */
 MUST_CHECK enum err webhook_json_take_auth(struct webhook *w, const struct cJSON *value,
     struct problem *p);

@@ -109,18 +109,28 @@ static void row_meta(struct check *c, struct slice key, struct slice value)
 
 /* webhooks, urls */
 
+/* Whether the row that was found leads to the webhook. */
+static bool leads_to(const struct webhook *w, enum err found, struct slice value)
+{
+	struct reader r = reader_of(value);
+	return found == OK && value.len == WEBHOOK_KEY_SIZE && get_u64(&r) == w->number;
+}
+
 static void check_url(struct check *c, const struct webhook *w)
 {
-	struct slice value;
+	struct slice value = SLICE("");
 	enum err err = webhooks_find_url(c->txn, w, &value);
-	bool named = false;
-	if (err == OK && value.len == WEBHOOK_KEY_SIZE) {
-		struct reader r = reader_of(value);
-		named = get_u64(&r) == w->number;
-	}
-	if (!w->deleted && !named)
+	bool by_url = leads_to(w, err, value);
+	err = ERR_NOTFOUND;
+	if (w->name != NULL)
+		err = webhooks_find_name(c->txn, slice_of(w->session), slice_of(w->name),
+		    &value);
+	bool by_name = leads_to(w, err, value);
+	if (!w->deleted && !by_url)
 		check_find(c, "urls does not name it for its session and URL");
-	if (w->deleted && named)
+	if (!w->deleted && w->name != NULL && !by_name)
+		check_find(c, "urls does not name it for its session and name");
+	if (w->deleted && (by_url || by_name))
 		check_find(c, "it is deleted, and urls still names it");
 }
 
@@ -167,10 +177,13 @@ static void row_url(struct check *c, struct slice key, struct slice value)
 		check_find(c, "there is no webhook %llu", U(number));
 	if (err != OK)
 		return;
-	/* the row of its session and URL must be this very one */
+	/* the row of its session and URL, or name, must be this very one */
 	err = webhooks_find_url(c->txn, w, &named);
+	if ((err != OK || named.ptr != value.ptr) && w->name != NULL)
+		err = webhooks_find_name(c->txn, slice_of(w->session), slice_of(w->name),
+		    &named);
 	if (w->deleted || err != OK || named.ptr != value.ptr)
-		check_find(c, "webhook %llu is deleted, or has another session or URL",
+		check_find(c, "webhook %llu is deleted, or has another session, URL or name",
 		    U(number));
 	webhook_free(w);
 }

@@ -22,7 +22,7 @@
 enum db_table {
 	DB_META,           /* name -> value: the schema's version */
 	DB_WEBHOOKS,       /* webhook number -> webhook */
-	DB_URLS,           /* hash of session and URL -> webhook number: unique */
+	DB_URLS,           /* hash of session and URL, or name -> webhook number: unique */
 	DB_EVENTS,         /* event id, piece -> head and body of an event */
 	DB_DELIVERIES,     /* delivery id -> delivery */
 	DB_QUEUE,          /* webhook number, due time, delivery id -> nothing */

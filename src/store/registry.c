@@ -494,6 +494,18 @@ struct webhook *registry_get(const struct registry *reg, uint64_t number)
 	return map_get(reg->by_number, &number, sizeof(number));
 }
 
+struct webhook *registry_find_named(const struct registry *reg, struct slice session,
+    struct slice name)
+{
+	size_t count = 0;
+	struct webhook *const *list = registry_session(reg, session, &count);
+	for (size_t i = 0; i < count && name.len > 0; i++) {
+		if (slice_eq(slice_of(list[i]->name), name))
+			return list[i];
+	}
+	return NULL;
+}
+
 struct webhook *const *registry_session(const struct registry *reg, struct slice session,
     size_t *count)
 {

@@ -41,6 +41,10 @@ struct webhook *registry_get(const struct registry *reg, uint64_t number);
 struct webhook *registry_find(const struct registry *reg, struct slice session,
     const struct uuid *id);
 
+/* The same by its name, which may be any text. O(webhooks of the session). */
+struct webhook *registry_find_named(const struct registry *reg, struct slice session,
+    struct slice name);
+
 /* Borrows the session's webhooks, retired ones left out, in order of registration. */
 struct webhook *const *registry_session(const struct registry *reg, struct slice session,
     size_t *count);

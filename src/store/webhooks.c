@@ -1,5 +1,7 @@
-/* Records of webhooks and the uniqueness of their URLs; see webhooks.h. */
+/* Records of webhooks and the uniqueness of their URLs and names; see webhooks.h. */
 #include "store/webhooks.h"
+
+#include <stdio.h>
 
 #include "base/log.h"
 #include "base/record.h"
@@ -22,33 +24,76 @@ static struct slice url_key(const struct webhook *w, unsigned char out[RECORD_DI
 	return (struct slice){.ptr = (const char *)out, .len = RECORD_DIGEST};
 }
 
+/* No URL begins so: names and URLs share the table. */
+static struct slice name_key(struct slice session, struct slice name,
+    unsigned char out[RECORD_DIGEST])
+{
+	char text[sizeof("name:") + WEBHOOK_NAME_MAX];
+	int len = snprintf(text, sizeof(text), "name:%.*s", (int)name.len, name.ptr);
+	record_digest(session, (struct slice){text, (size_t)len}, out);
+	return (struct slice){.ptr = (const char *)out, .len = RECORD_DIGEST};
+}
+
 enum err webhooks_find_url(struct db_txn *txn, const struct webhook *w, struct slice *number)
 {
 	unsigned char key[RECORD_DIGEST];
 	return db_get(txn, DB_URLS, url_key(w, key), number);
 }
 
-/* ERR_EXISTS where the session has the URL, OK where it is free. */
-static enum err check_url(struct db_txn *txn, const struct webhook *w)
+enum err webhooks_find_name(struct db_txn *txn, struct slice session, struct slice name,
+    struct slice *number)
 {
-	struct slice taken;
-	enum err err = webhooks_find_url(txn, w, &taken);
-	if (err == ERR_NOTFOUND)
-		return OK;
-	return err == OK ? ERR_EXISTS : err;
+	unsigned char key[RECORD_DIGEST];
+	return db_get(txn, DB_URLS, name_key(session, name, key), number);
 }
 
-static enum err put_url(struct db_txn *txn, const struct webhook *w)
+/* ERR_EXISTS where another than `w` has what was found, OK where it is free. */
+static enum err check_taken(enum err found, struct slice taken, const struct webhook *w)
+{
+	struct reader r = reader_of(taken);
+	if (found == ERR_NOTFOUND)
+		return OK;
+	if (found != OK)
+		return found;
+	return get_u64(&r) == w->number && !r.failed ? OK : ERR_EXISTS;
+}
+
+enum err webhooks_check_url(struct db_txn *txn, const struct webhook *w)
+{
+	struct slice taken = SLICE("");
+	enum err err = webhooks_find_url(txn, w, &taken);
+	return check_taken(err, taken, w);
+}
+
+enum err webhooks_check_name(struct db_txn *txn, const struct webhook *w)
+{
+	struct slice taken = SLICE("");
+	if (w->name == NULL)
+		return OK;
+	enum err err = webhooks_find_name(txn, slice_of(w->session), slice_of(w->name), &taken);
+	return check_taken(err, taken, w);
+}
+
+/* Writes what leads to it: the row of its URL and, where it has one, of its name. */
+static enum err put_rows(struct db_txn *txn, const struct webhook *w)
 {
 	unsigned char key[RECORD_DIGEST];
 	unsigned char number[KEY_SIZE];
-	return db_put(txn, DB_URLS, url_key(w, key), make_key(w->number, number));
+	struct slice at = make_key(w->number, number);
+	enum err err = db_put(txn, DB_URLS, url_key(w, key), at);
+	if (err == OK && w->name != NULL)
+		err = db_put(txn, DB_URLS,
+		    name_key(slice_of(w->session), slice_of(w->name), key), at);
+	return err;
 }
 
-static enum err del_url(struct db_txn *txn, const struct webhook *w)
+static enum err del_rows(struct db_txn *txn, const struct webhook *w)
 {
 	unsigned char key[RECORD_DIGEST];
 	enum err err = db_del(txn, DB_URLS, url_key(w, key));
+	if ((err == OK || err == ERR_NOTFOUND) && w->name != NULL)
+		err = db_del(txn, DB_URLS,
+		    name_key(slice_of(w->session), slice_of(w->name), key));
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -120,11 +165,13 @@ static enum err put_last_number(struct db_txn *txn, uint64_t number)
 
 enum err webhooks_add(struct db_txn *txn, const struct vault *vault, const struct webhook *w)
 {
-	enum err err = check_url(txn, w);
+	enum err err = webhooks_check_url(txn, w);
+	if (err == OK)
+		err = webhooks_check_name(txn, w);
 	if (err == OK)
 		err = put_last_number(txn, w->number);
 	if (err == OK)
-		err = put_url(txn, w);
+		err = put_rows(txn, w);
 	return err == OK ? put_record(txn, vault, w) : err;
 }
 
@@ -154,12 +201,15 @@ enum err webhooks_change(struct db_txn *txn, const struct vault *vault,
     const struct webhook *old, const struct webhook *w)
 {
 	enum err err = OK;
-	if (strcmp(old->url, w->url) != 0) {
-		err = check_url(txn, w);
+	if (strcmp(old->url, w->url) != 0 ||
+	    !slice_eq(slice_of(old->name), slice_of(w->name))) {
+		err = webhooks_check_url(txn, w);
 		if (err == OK)
-			err = del_url(txn, old);
+			err = webhooks_check_name(txn, w);
 		if (err == OK)
-			err = put_url(txn, w);
+			err = del_rows(txn, old);
+		if (err == OK)
+			err = put_rows(txn, w);
 	}
 	return err == OK ? put_record(txn, vault, w) : err;
 }
@@ -168,7 +218,7 @@ enum err webhooks_retire(struct db_txn *txn, const struct vault *vault, struct w
 {
 	w->deleted = true;
 	webhook_drop_secrets(w); /* nothing is sent any more */
-	enum err err = del_url(txn, w);
+	enum err err = del_rows(txn, w);
 	return err == OK ? put_record(txn, vault, w) : err;
 }
 
@@ -301,7 +351,7 @@ enum err webhooks_rebuild_urls(struct db_txn *txn)
 		if (err == OK)
 			err = webhooks_decode(make_key(last, at), value, &w);
 		if (err == OK && !w->deleted)
-			err = put_url(txn, w);
+			err = put_rows(txn, w);
 		webhook_free(w);
 	}
 	return err == ERR_NOTFOUND ? OK : err;

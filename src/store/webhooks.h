@@ -1,7 +1,7 @@
 /*
  * The tables of webhooks: the records by number (8 bytes), and for each session
- * and URL the number that has it, so that no URL is registered twice in a
- * session, whatever is staged in the same turn. DB_META keeps the largest number
+ * and URL, and each session and name, the number that has it, so that none is there
+ * twice in a session, whatever is staged in the same turn. DB_META keeps the largest number
  * that was given away: records of deliveries name their webhook by it for as long
  * as they are kept, and must never mean another one.
  *
@@ -14,8 +14,8 @@
 #include "store/db.h"
 
 /*
- * Adds `w`, whose number is new. ERR_EXISTS where its session has its URL already: nothing
- * is written.
+ * Adds `w`, whose number is new. ERR_EXISTS where its session has its URL or its name already:
+ * nothing is written.
  */
 MUST_CHECK enum err webhooks_add(struct db_txn *txn, const struct vault *vault,
     const struct webhook *w);
@@ -44,13 +44,21 @@ MUST_CHECK enum err webhooks_decode(struct slice key, struct slice value, struct
 MUST_CHECK enum err webhooks_find_url(struct db_txn *txn, const struct webhook *w,
     struct slice *number);
 
+/* The same for the row of that session and name. */
+MUST_CHECK enum err webhooks_find_name(struct db_txn *txn, struct slice session,
+    struct slice name, struct slice *number);
+
+/* Whether `w` may have its URL, or its name: ERR_EXISTS where another of its session has. */
+MUST_CHECK enum err webhooks_check_url(struct db_txn *txn, const struct webhook *w);
+MUST_CHECK enum err webhooks_check_name(struct db_txn *txn, const struct webhook *w);
+
 /* Replaces the record of `old` by `w`, of the same number. ERR_EXISTS as in webhooks_add(). */
 MUST_CHECK enum err webhooks_change(struct db_txn *txn, const struct vault *vault,
     const struct webhook *old, const struct webhook *w);
 
 /*
- * Marks `w` deleted, drops its secrets and frees its URL; the record stays until its queue is
- * purged.
+ * Marks `w` deleted, drops its secrets and frees its URL and its name; the record stays until
+ * its queue is purged.
  */
 MUST_CHECK enum err webhooks_retire(struct db_txn *txn, const struct vault *vault,
     struct webhook *w);
@@ -75,7 +83,7 @@ MUST_CHECK enum err webhooks_each(struct db_txn *txn, const struct vault *vault,
 MUST_CHECK enum err webhooks_renew(struct db_txn *txn, const struct vault *vault,
     int64_t now_ms, uint64_t *last, struct webhook **out);
 
-/* Makes the table of URLs anew from the webhooks, for a migration. */
+/* Makes the table of URLs and names anew from the webhooks, for a migration. */
 MUST_CHECK enum err webhooks_rebuild_urls(struct db_txn *txn);
 
 /*

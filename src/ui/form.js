@@ -155,6 +155,7 @@ export async function editWebhook(session, w) {
 		["cloudevents", "a CloudEvent"]]);
 	const secret = text("", {placeholder: w?.secret ? "unchanged" : "none"});
 	const description = text(is.description, {maxlength: 500});
+	const name = text(is.name, {maxlength: 64});
 	const signature = schemes(is.signature, can.signatures);
 	const ordering = choice(is.ordering.key === undefined ? is.ordering : "key", [["none", "none, as fast as possible"],
 		["fifo", "fifo, one after the other"], ["key", "so within a key, others beside"]]);
@@ -193,6 +194,7 @@ export async function editWebhook(session, w) {
 		...(strict.value === "false" && {events_strict: false}),
 		filter: readJson(filter.value, "filter"),
 		description: description.value || null,
+		name: name.value.trim() || null,
 		payload: payload.value,
 		signature: signature.read(),
 		ordering: ordering.value === "key" ? {key: key.value} : ordering.value,
@@ -237,6 +239,7 @@ export async function editWebhook(session, w) {
 		})),
 		w && tried,
 		field("description", "Description", description, "For people."),
+		field("name", "Name", name, "Stands for its id in paths and files."),
 		h("details", null, h("summary", null, "More settings"),
 			field("headers", "Headers", headers, "Sent with every attempt, one a line."),
 			field("auth", "Who it is, JSON", auth, "basic, bearer or oauth2, by a secret or a key: docs/api.md. A change gives all of it, its secret too."),

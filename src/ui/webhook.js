@@ -146,6 +146,7 @@ export async function webhook(view) {
 				w.auth && ["Shows itself by", data(w.auth.type)],
 				Object.keys(w.headers).length > 0 && ["Headers", brief(Object.keys(w.headers).join(", "), 100)],
 				w.description && ["Description", data(w.description)],
+				w.name && ["Name", data(w.name)],
 				["Registered", when(w.created_at)],
 				["Id", mono(w.id)],
 			])));

@@ -87,7 +87,7 @@ def test_every_call_is_in_the_api_and_no_other():
     routes = {f"{method} /{path}" for method, path in rows}
     table = section(text_of("docs", "api.md"), "2. Calls")
     documented = set(re.findall(r"^\| `([A-Z]+ [^`]+)` \|", table, re.M))
-    names = {"{s}": ":session", "{id}": ":id", "{file}": ":file", "{door}": ":door"}
+    names = {"{s}": ":session", "{id}": ":id", "{name}": ":id", "{file}": ":file", "{door}": ":door"}
     assert routes
     assert {re.sub(r"\{\w+\}", lambda m: names[m.group()], c) for c in documented} == routes
 

@@ -298,19 +298,6 @@ void put_old_event(struct db_txn *txn, uint8_t version, const struct event *e,
 	buf_fini(&value);
 }
 
-bool webhook_same(const struct webhook *a, const struct webhook *b)
-{
-	struct buf left = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
-	struct buf right = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
-	webhook_encode(a, NULL, NULL, &left);
-	webhook_encode(b, NULL, NULL, &right);
-	bool same = !left.failed && !right.failed &&
-	    slice_eq(buf_view(&left), buf_view(&right));
-	buf_fini(&left);
-	buf_fini(&right);
-	return same;
-}
-
 bool delivery_same(const struct delivery *a, const struct delivery *b)
 {
 	struct buf left = BUF_INIT(1000);

@@ -118,10 +118,7 @@ struct delivery make_delivery(uint64_t webhook, uint64_t n, int64_t due_ms);
 void put_old_event(struct db_txn *txn, uint8_t version, const struct event *e,
     struct slice body);
 
-/* Compares two webhooks in all that is stored of them. */
-bool webhook_same(const struct webhook *a, const struct webhook *b);
-
-/* The same for two deliveries, and their ids. */
+/* Compares two deliveries in all that is stored of them, and their ids. */
 bool delivery_same(const struct delivery *a, const struct delivery *b);
 
 /* Standard error while it goes to a file. */

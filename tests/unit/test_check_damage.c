@@ -127,6 +127,13 @@ static void webhook_of_other_url(struct sample *m)
 	put_webhook(m, 1, make_webhook(1, "s", "http://host/other"));
 }
 
+static void webhook_of_no_row_of_name(struct sample *m)
+{
+	struct webhook *w = webhook_of(m, 1);
+	webhook_set(&w->name, "n");
+	put_webhook(m, 1, w);
+}
+
 static void webhook_deleted_with_url(struct sample *m)
 {
 	struct webhook *w = webhook_of(m, 1);
@@ -677,10 +684,11 @@ static const struct {
     D(webhook_of_no_session, "the session's name is malformed"),
     D(webhook_of_all_without_its_bit, "the number says whether it is for all sessions"),
     D(webhook_of_other_url, "webhooks 0000000000000001: urls does not name it"),
-    D(webhook_of_other_url, "webhook 1 is deleted, or has another session or URL"),
+    D(webhook_of_other_url, "webhook 1 is deleted, or has another session, URL or name"),
+    D(webhook_of_no_row_of_name, "urls does not name it for its session and name"),
     D(webhook_deleted_with_url, "it is deleted, and urls still names it"),
     D(url_without_webhook, "there is no webhook 9"),
-    D(url_twice, "webhook 1 is deleted, or has another session or URL"),
+    D(url_twice, "webhook 1 is deleted, or has another session, URL or name"),
     D(url_short, "urls 30313233343536373839616263646566: the row is malformed"),
     D(event_key_long, "the key is malformed"),
     D(piece_missing, "piece 1 is missing"),

@@ -122,6 +122,28 @@ static void test_sessions(void **state)
 }
 
 /* A store has those, and all. */
+static void test_webhooks(void **state)
+{
+	(void)state;
+	static const char *const GOOD[] = {"a", "A-b_c.9", "-", "...", "DLQ", "dlq2", "all.",
+	    "0193a1de-7c4b-7000-8000-00000000000",
+	    "a123456789012345678901234567890123456789"
+	    "012345678901234567890123"};
+	static const char *const BAD[] = {"", ".", "..", "dlq", "all", "a/b", "a b", "a%20",
+	    "*", "\303\274", "0193a1de-7c4b-7000-8000-000000000000",
+	    "0193A1DE-7C4B-7000-8000-000000000000",
+	    "a123456789012345678901234567890123456789"
+	    "0123456789012345678901234"};
+	for (size_t i = 0; i < COUNT(GOOD); i++) {
+		if (!name_is_webhook(slice_of(GOOD[i])))
+			fail_msg("%s", GOOD[i]);
+	}
+	for (size_t i = 0; i < COUNT(BAD); i++) {
+		if (name_is_webhook(slice_of(BAD[i])))
+			fail_msg("%s", BAD[i]);
+	}
+}
+
 static void test_kept(void **state)
 {
 	(void)state;
@@ -240,6 +262,7 @@ int main(void)
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_last_byte_counts),
 	    cmocka_unit_test(test_sessions),
+	    cmocka_unit_test(test_webhooks),
 	    cmocka_unit_test(test_kept),
 	    cmocka_unit_test(test_sessions_of_lists),
 	    cmocka_unit_test(test_put_session),

@@ -94,7 +94,7 @@ static void test_write(void **state)
 	w->updated_ms = 1767225600001;
 	char *text = show(w);
 	assert_string_equal(text,
-	    "{\"id\":\"00000000-0000-0000-0000-000000001234\","
+	    "{\"id\":\"00000000-0000-0000-0000-000000001234\",\"name\":null,"
 	    "\"url\":\"https://example.com/hook?a=b\",\"events\":[\"message\",\"receipt\"],"
 	    "\"filter\":{\"path\":\"/data/id\",\"gt\":9007199254740993},"
 	    "\"payload\":\"data\","
@@ -150,7 +150,8 @@ static void test_write_defaults(void **state)
 	webhook_set(&w->url, "http://a/");
 	char *text = show(w);
 	assert_string_equal(text,
-	    "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"url\":\"http://a/\","
+	    "{\"id\":\"00000000-0000-0000-0000-000000000000\",\"name\":null,"
+	    "\"url\":\"http://a/\","
 	    "\"events\":[\"all\"],\"filter\":null,\"payload\":\"envelope\",\"secret\":null,"
 	    "\"previous_secret_expires_at\":null,\"enabled\":true,\"disabled_reason\":null,"
 	    "\"headers\":{},\"auth\":null,\"signature\":\"v1\","
@@ -557,7 +558,7 @@ static void test_refused_fields(void **state)
 	    {"{\"enabled\":1}", "enabled", "true or false"},
 	    {"{\"enabled\":\"true\"}", "enabled", "true or false"},
 	    {"{\"evnets\":[]}", "evnets", "unknown or read-only"},
-	    {"{\"URL\":\"http://a/\"}", "URL", "allowed are url, events"},
+	    {"{\"URL\":\"http://a/\"}", "URL", "allowed are name, url, events"},
 	    {"{\"\":1}", "", "unknown or read-only"},
 	    {"{\"id\":\"00000000-0000-0000-0000-000000001234\"}", "id", "read-only"},
 	    {"{\"disabled_reason\":null}", "disabled_reason", "read-only"},

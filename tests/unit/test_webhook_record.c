@@ -141,6 +141,7 @@ static struct webhook *largest_webhook(void)
 	memset(w->id.bytes, 0xff, UUID_SIZE);
 	w->session = repeat('s', SESSION_MAX);
 	w->url = repeat('u', URL_MAX);
+	w->name = repeat('n', WEBHOOK_NAME_MAX);
 	w->secret = repeat('x', WEBHOOK_SECRET_MAX);
 	w->previous_secret = repeat('p', WEBHOOK_SECRET_MAX);
 	w->previous_expires_ms = INT64_MAX;
@@ -250,6 +251,7 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	assert_memory_equal(got->id.bytes, w->id.bytes, UUID_SIZE);
 	assert_string_equal(got->session, w->session);
 	assert_string_equal(got->url, w->url);
+	assert_text(got->name, w->name);
 	assert_text(got->secret, w->secret);
 	assert_text(got->previous_secret, w->previous_secret);
 	assert_text(got->ca_pem, w->ca_pem);
@@ -413,7 +415,9 @@ static void test_webhook_of_version_1(void **state)
 #define OPTION_BYTES 1                  /* without options */
 #define ANSWER_BYTES (2 + 2)            /* without fallback_url and success */
 #define OWNERSHIP_BYTES (1 + 1 + 8 + 2) /* whose endpoint is not asked */
-#define END_BYTES (PAIR_BYTES + OWN_BYTES + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES)
+#define NAME_BYTES 2                    /* of one without a name: an empty text */
+#define MORE_BYTES (OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + NAME_BYTES)
+#define END_BYTES (PAIR_BYTES + OWN_BYTES + MORE_BYTES)
 #define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
 #define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
 
@@ -424,7 +428,7 @@ static void check_older(uint8_t version, size_t less)
 	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &now);
-	assert_int_equal(now.data[0], 9);
+	assert_int_equal(now.data[0], 10);
 	buf_append(&then, now.data, now.len - BEHIND - less);
 	buf_append(&then, now.data + now.len - BEHIND,
 	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0) + (version >= 6 ? OWN_SECRETS : 0));
@@ -481,15 +485,12 @@ static void test_bad_auth_is_damage(void **state)
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct slice rest = slice_of(ROWS[i].open);
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + OWN_BYTES;
+		b.len -= BEHIND + MORE_BYTES + OWN_BYTES;
 		put_u8(&b, (uint8_t)slice_cut(&rest, '|').ptr[0]);
 		put_u8(&b, (uint8_t)(slice_cut(&rest, '|').ptr[0] - '0'));
 		for (unsigned n = count_bars(ROWS[i].open); n > 1; n--)
 			put_text(&b, slice_cut(&rest, '|'));
-		const size_t behind = OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND;
-		buf_append(&b,
-		    (char[8 + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND]){0},
-		    8 + behind);
+		buf_append(&b, (char[8 + MORE_BYTES + BEHIND]){0}, 8 + MORE_BYTES + BEHIND);
 		expect_decoded(&b, ROWS[i].err, i);
 		webhook_free(w);
 	}
@@ -498,13 +499,43 @@ static void test_bad_auth_is_damage(void **state)
 static void test_webhook_of_version_5(void **state)
 {
 	(void)state;
-	check_older(5, OWN_BYTES + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES);
+	check_older(5, OWN_BYTES + MORE_BYTES);
 }
 
 static void test_webhook_of_version_6(void **state)
 {
 	(void)state;
-	check_older(6, OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES);
+	check_older(6, MORE_BYTES);
+}
+
+static void test_webhook_of_version_9(void **state)
+{
+	(void)state;
+	check_older(9, NAME_BYTES);
+}
+
+/* What no request could have given it is no name. */
+static void test_bad_name_is_damage(void **state)
+{
+	(void)state;
+	static const char *const NAMES[] = {"a", "dlq", "a/b", ".", ""};
+	for (size_t i = 0; i < COUNT(NAMES); i++) {
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		bool good = i == 0 || NAMES[i][0] == '\0';
+		webhook_set(&w->name, NAMES[i]);
+		webhook_encode(w, NULL, NULL, &b);
+		struct reader r = reader_of(buf_view(&b));
+		if (webhook_decode(&r, NULL, &key, &got) != (good ? OK : ERR_CORRUPT))
+			fail_msg("%s", NAMES[i]);
+		if (good)
+			assert_text(got->name, i == 0 ? "a" : NULL);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
 }
 
 /* There is one form of each ownership: what is asked has a state and its time. */
@@ -525,12 +556,12 @@ static void test_bad_ownership_is_damage(void **state)
 		struct webhook *w = make_webhook(5, "s", "http://a/");
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OWNERSHIP_BYTES;
+		b.len -= BEHIND + NAME_BYTES + OWNERSHIP_BYTES;
 		put_u8(&b, ROWS[i].way);
 		put_u8(&b, ROWS[i].is);
 		put_i64(&b, ROWS[i].since_ms);
 		put_text(&b, slice_of(ROWS[i].error));
-		buf_append(&b, (char[BEHIND]){0}, BEHIND);
+		buf_append(&b, (char[NAME_BYTES + BEHIND]){0}, NAME_BYTES + BEHIND);
 		expect_decoded(&b, ROWS[i].err, i);
 		webhook_free(w);
 	}
@@ -539,7 +570,7 @@ static void test_bad_ownership_is_damage(void **state)
 static void test_webhook_of_version_7(void **state)
 {
 	(void)state;
-	check_older(7, ANSWER_BYTES + OWNERSHIP_BYTES);
+	check_older(7, ANSWER_BYTES + OWNERSHIP_BYTES + NAME_BYTES);
 }
 
 /* Options that there are not, that contradict each other, or that could not be sent. */
@@ -566,14 +597,14 @@ static void test_bad_options_are_damage(void **state)
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct slice rest = slice_of(ROWS[i].texts);
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES;
+		b.len -= BEHIND + MORE_BYTES;
 		put_u8(&b, (uint8_t)ROWS[i].parts);
 		if ((ROWS[i].parts & 0x04) != 0)
 			put_u16(&b, 2);
 		while (rest.len > 0)
 			put_text(&b, slice_cut(&rest, '|'));
-		buf_append(&b, (char[ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND]){0},
-		    ANSWER_BYTES + OWNERSHIP_BYTES + BEHIND);
+		buf_append(&b, (char[MORE_BYTES - OPTION_BYTES + BEHIND]){0},
+		    MORE_BYTES - OPTION_BYTES + BEHIND);
 		if (ROWS[i].url[0] != '\0' || ROWS[i].parts == 0x02)
 			put_cstr(&b, ROWS[i].url);
 		expect_decoded(&b, ROWS[i].err, i);
@@ -584,7 +615,7 @@ static void test_bad_options_are_damage(void **state)
 static void test_webhook_of_version_8(void **state)
 {
 	(void)state;
-	check_older(8, OWNERSHIP_BYTES);
+	check_older(8, OWNERSHIP_BYTES + NAME_BYTES);
 }
 
 /* What counts as success is as it was written, or the record is damaged. */
@@ -599,7 +630,7 @@ static void test_bad_success_is_damage(void **state)
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct buf end = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct vault_id key;
-		const size_t behind = OWNERSHIP_BYTES + BEHIND;
+		const size_t behind = OWNERSHIP_BYTES + NAME_BYTES + BEHIND;
 		webhook_encode(w, NULL, NULL, &b);
 		buf_append(&end, b.data + b.len - behind, behind);
 		b.len -= behind + 2;
@@ -623,13 +654,13 @@ static void test_sets_are_of_version_5(void **state)
 	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &b);
 	check_record(&b, NULL, &NO_KEY, w);
-	for (unsigned version = 2; version <= 10; version++) {
+	for (unsigned version = 2; version <= 11; version++) {
 		struct webhook *got = NULL;
 		struct vault_id key;
 		b.data[0] = (char)version;
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got),
-		    version == 9 ? OK : ERR_CORRUPT);
+		    version == 10 ? OK : ERR_CORRUPT);
 		webhook_free(got);
 	}
 	buf_fini(&b);
@@ -652,9 +683,8 @@ static void test_half_a_pair_is_damage(void **state)
 		webhook_encode(w, NULL, NULL, &b);
 		b.len -= BEHIND + END_BYTES;
 		put_text(&b, (struct slice){BYTES, ROWS[i].public_bytes});
-		buf_append(&b,
-		    (char[10 + OWN_BYTES + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES]){0},
-		    10 + OWN_BYTES + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES);
+		buf_append(&b, (char[10 + OWN_BYTES + MORE_BYTES]){0},
+		    10 + OWN_BYTES + MORE_BYTES);
 		buf_append(&b, (char[VAULT_ID_SIZE + 4]){0}, VAULT_ID_SIZE + 4);
 		put_text(&b, (struct slice){BYTES, ROWS[i].seed_bytes});
 		put_text(&b, SLICE(""));
@@ -892,6 +922,8 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_5),
 	    cmocka_unit_test(test_webhook_of_version_6),
 	    cmocka_unit_test(test_bad_options_are_damage),
+	    cmocka_unit_test(test_webhook_of_version_9),
+	    cmocka_unit_test(test_bad_name_is_damage),
 	    cmocka_unit_test(test_bad_ownership_is_damage),
 	    cmocka_unit_test(test_webhook_of_version_7),
 	    cmocka_unit_test(test_bad_success_is_damage),

@@ -59,6 +59,65 @@ static void test_url_is_unique(void **state)
 	assert_int_equal(store_count(s, DB_URLS), 4);
 }
 
+static struct webhook *named(uint64_t number, const char *session, const char *url,
+    const char *name)
+{
+	struct webhook *w = make_webhook(number, session, url);
+	webhook_set(&w->name, name);
+	return w;
+}
+
+static void assert_named(struct db_txn *txn, const char *session, const char *name,
+    uint64_t number)
+{
+	struct slice found = SLICE("");
+	enum err err = webhooks_find_name(txn, slice_of(session), slice_of(name), &found);
+	struct reader r = reader_of(found);
+	assert_int_equal(err, number == 0 ? ERR_NOTFOUND : OK);
+	assert_true(get_u64(&r) == number);
+}
+
+/* The same of names: one that is given away, or goes with its webhook, is free at once. */
+static void test_name_is_unique(void **state)
+{
+	struct store *s = *state;
+	struct db_txn *txn = store_begin(s);
+	struct webhook *a = named(1, "s", "http://a/", "n");
+	struct webhook *b = named(2, "s", "http://b/", "n");
+	struct webhook *c = named(2, "s", "http://b/", "http");
+	struct webhook *d = named(2, "s", "http://b/", "m");
+	struct webhook *other = named(3, "t", "http://a/", "n");
+	assert_int_equal(webhooks_add(txn, NULL, a), OK);
+	assert_int_equal(webhooks_add(txn, NULL, b), ERR_EXISTS);
+	assert_int_equal(webhooks_check_url(txn, b), OK);
+	assert_int_equal(webhooks_check_name(txn, b), ERR_EXISTS);
+	assert_int_equal(webhooks_add(txn, NULL, other), OK);
+	assert_int_equal(webhooks_add(txn, NULL, c), OK);
+	assert_named(txn, "s", "n", 1);
+	assert_named(txn, "t", "n", 3);
+
+	assert_int_equal(webhooks_change(txn, NULL, c, b), ERR_EXISTS);
+	assert_named(txn, "s", "http", 2);
+	assert_int_equal(webhooks_change(txn, NULL, c, d), OK);
+	assert_named(txn, "s", "http", 0);
+	assert_named(txn, "s", "m", 2);
+	assert_int_equal(store_count_in(txn, DB_URLS), 6);
+	assert_int_equal(webhooks_rebuild_urls(txn), OK);
+	assert_named(txn, "s", "m", 2);
+	assert_int_equal(store_count_in(txn, DB_URLS), 6);
+
+	assert_int_equal(webhooks_retire(txn, NULL, a), OK);
+	assert_named(txn, "s", "n", 0);
+	assert_int_equal(webhooks_change(txn, NULL, d, b), OK);
+	assert_named(txn, "s", "n", 2);
+	store_commit(txn);
+	webhook_free(a);
+	webhook_free(b);
+	webhook_free(c);
+	webhook_free(d);
+	webhook_free(other);
+}
+
 static void test_change(void **state)
 {
 	struct store *s = *state;
@@ -202,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_add_and_get),
 	    STORE_TEST(test_url_is_unique),
+	    STORE_TEST(test_name_is_unique),
 	    STORE_TEST(test_change),
 	    STORE_TEST(test_retire_and_erase),
 	    STORE_TEST(test_each_in_order),
