@@ -144,7 +144,7 @@ MUST_CHECK enum err webhook_check_enable(const struct webhook *w, struct problem
 /* Sets enabled, or disabled with a reason; `reason` is NULL for enabled. */
 void webhook_set_enabled(struct webhook *w, const char *reason);
 
-/* A new secret; the old one signs until `expires_ms`, wall, too; 0: no more. The same of pairs. */
+/* A new secret; the old one signs until `expires_ms`, wall, too; 0: no more. So of pairs. */
 void webhook_rotate_secret(struct webhook *w, const char *secret, int64_t expires_ms);
 void webhook_rotate_pair(struct webhook *w, const struct ed25519_pair *pair,
     int64_t expires_ms);
