@@ -389,11 +389,13 @@ static enum err find_named(struct call *c)
 {
 	struct slice session = c->session[0] == '\0' ? SLICE(SESSION_ALL)
 						     : slice_of(c->session);
+	if (c->name[0] == '\0')
+		return OK;
 	const struct webhook *w = registry_find_named(c->api->conf.registry, session,
 	    slice_of(c->name));
 	if (w != NULL)
 		c->id = w->id;
-	else if (c->name[0] != '\0' && c->route->handle != handle_webhook_put)
+	else if (c->route->handle != handle_webhook_put)
 		return problem_set(&c->problem, ERR_NOTFOUND, "", "no such webhook %s",
 		    call_where(c));
 	return OK;

@@ -78,7 +78,8 @@ bool asking_call(struct asking *a, const char *method, const char *path, struct 
 
 bool asking_print(struct buf *out)
 {
-	bool good = !out->failed && fwrite(out->data, 1, out->len, stdout) == out->len &&
+	bool good = !out->failed &&
+	    (out->len == 0 || fwrite(out->data, 1, out->len, stdout) == out->len) &&
 	    fflush(stdout) == 0;
 	buf_reset(out);
 	return good;

@@ -87,8 +87,8 @@ def test_unknown_path_is_404(gateway, path):
     [
         ("PUT", "/api/v1/sessions/s1/webhooks", {"GET", "POST"}),
         ("DELETE", "/api/v1/sessions/s1/webhooks", {"GET", "POST"}),
-        ("GET", PUBLISH, {"POST"}),
-        ("GET", "/api/v1/events", {"POST"}),
+        ("DELETE", PUBLISH, {"GET", "POST"}),
+        ("DELETE", "/api/v1/events", {"GET", "POST"}),
         ("POST", "/api/v1/sessions/s1/webhooks/dlq", {"GET"}),
         ("POST", "/livez", {"GET"}),
     ],

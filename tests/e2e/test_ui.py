@@ -649,6 +649,20 @@ def test_a_filter_is_edited_and_what_is_wrong_with_it_is_said(page):
 
 
 @SLOW
+def test_a_webhook_gets_a_name(page):
+    made = page.gateway.register("shop", "http://127.0.0.1:9/")
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.click("Change")
+    page.type("Name", "dlq")
+    page.click("Save")
+    page.wait_text("name must be null or 1 to 64 of", css="dialog .error")
+    page.type("Name", "crm")
+    page.click("Save")
+    page.wait_text("crm", css="main dl")
+    assert page.gateway.webhook("shop", "crm")["id"] == made["id"]
+
+
+@SLOW
 def test_an_ordering_gets_a_key(page):
     made = page.gateway.register("shop", "http://127.0.0.1:9/", ordering="fifo")
     page.open(f"s/shop/webhooks/{made['id']}")

@@ -98,11 +98,20 @@ static struct webhook *make_webhook(void)
 	return w;
 }
 
-static enum err apply(struct webhook *w, bool rotate, struct slice body, struct problem *p)
+enum way { PATCH, ROTATION, PUT };
+
+static enum err apply_by(struct webhook *w, enum way way, struct slice body, struct problem *p)
+{
+	if (way == ROTATION)
+		return webhook_apply_rotation(w, body, &RULES, NOW_MS, p);
+	return way == PUT ? webhook_apply_whole(w, body, &RULES, p)
+			  : webhook_apply(w, body, &RULES, p);
+}
+
+static enum err apply(struct webhook *w, enum way way, struct slice body, struct problem *p)
 {
 	*p = (struct problem){.message = ""};
-	enum err err = rotate ? webhook_apply_rotation(w, body, &RULES, NOW_MS, p)
-			      : webhook_apply(w, body, &RULES, p);
+	enum err err = apply_by(w, way, body, p);
 	if (err == OK && w->url != NULL)
 		ownership_follow(w, w, false, false, NOW_MS); /* as each change does */
 	return err;
@@ -112,11 +121,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
-	bool rotate = data[0] % 2 == 1;
+	enum way way = data[0] % 2 == 1 ? ROTATION : (data[0] & 2) != 0 ? PUT : PATCH;
 	struct slice body = {(const char *)data + 1, size - 1};
 	struct problem p;
 	struct webhook *w = make_webhook();
-	if (apply(w, rotate, body, &p) != OK) {
+	if (apply(w, way, body, &p) != OK) {
 		check_problem(&p);
 		webhook_free(w);
 		return 0;
@@ -124,8 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	panic_if(webhook_check(w, &p) != OK, "without a URL");
 	check_shown(w);
 	struct buf record = check_record(w);
-	if (!rotate) {
-		panic_if(apply(w, false, body, &p) != OK, "refused the second time");
+	if (way != ROTATION) {
+		panic_if(apply(w, way, body, &p) != OK, "refused the second time");
 		struct buf again = check_record(w);
 		panic_if(!slice_eq(buf_view(&record), buf_view(&again)), "a second change");
 		buf_fini(&again);
