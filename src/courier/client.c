@@ -30,11 +30,10 @@
 #include "base/mem.h"
 #include "courier/client_inner.h"
 
-#define LINES_MAX (64u << 10) /* bytes of a request's header lines */
-#define URL_TEXT_MAX 8192     /* bytes of a URL that is kept parsed */
-#define BACKSTOP_MS 60000L    /* curl's own time-outs, behind ours */
-#define IDLE_MAX_S 60L        /* what has been idle for longer is not used again */
-#define UNASKED_MAX 1024      /* bytes of a body before which no curl asks for leave */
+#define URL_TEXT_MAX 8192  /* bytes of a URL that is kept parsed */
+#define BACKSTOP_MS 60000L /* curl's own time-outs, behind ours */
+#define IDLE_MAX_S 60L     /* what has been idle for longer is not used again */
+#define UNASKED_MAX 1024   /* bytes of a body before which no curl asks for leave */
 #define LATE_STATUS 408
 #define POOL_MAX 256   /* idle request objects kept */
 #define SPARE_MS 10000 /* after a socket could not be had: connections are saved… */
@@ -658,7 +657,7 @@ static struct client_request *make_request(struct client *c)
 {
 	struct client_request *q = mem_new(sizeof(*q));
 	q->client = c;
-	q->lines = BUF_INIT(LINES_MAX);
+	q->lines = BUF_INIT(CLIENT_LINES_MAX);
 	q->prepared = -1;
 	q->deadline = reactor_timer_new(c->reactor, on_deadline, q);
 	q->easy = curl_easy_init();
