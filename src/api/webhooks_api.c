@@ -588,7 +588,7 @@ static enum err mutate_verify(struct webhooks_call *wc, struct webhook *w)
 	bool may = w->ownership.way != OWNERSHIP_NOT_ASKED || wc->call.api->conf.rules.verifies;
 	wc->asks_verify = true;
 	if (may)
-		return OK;
+		return webhook_check_asked(w, &wc->call.problem);
 	return problem_set(&wc->call.problem, ERR_CONFLICT, "verify",
 	    "the webhook does not say how its endpoint is asked: set verify to get or post");
 }

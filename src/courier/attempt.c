@@ -8,6 +8,18 @@
 #include "base/str.h"
 #include "domain/trace.h"
 
+#define OWN_MAX                                                                                \
+	8192 /* bytes of headers that no webhook and no sender has made: ids, signatures */
+
+/* What a webhook and a sender may have made long, all at once, has to find room. */
+_Static_assert(WEBHOOK_HEADERS_BYTES_MAX + WEBHOOK_HEADERS_MAX * sizeof(": \r\n") +
+	    ATTACHMENT_FRONT_MAX + AUTH_HEADER_MAX + TRACE_MAX + OPTIONS_AGENT_MAX + OWN_MAX <=
+	CLIENT_LINES_MAX,
+    "bytes of headers");
+/* Content-Type, Content-Encoding, ours, two of a trace, Authorization, User-Agent, Expect */
+_Static_assert(WEBHOOK_HEADERS_MAX + ATTACHMENT_HEADERS_MAX + 8 <= CLIENT_HEADERS_MAX,
+    "lines of headers");
+
 static void put_number(struct client_request *q, struct slice name, int64_t n)
 {
 	char text[STR_I64_SIZE];

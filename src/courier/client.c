@@ -30,11 +30,10 @@
 #include "base/mem.h"
 #include "courier/client_inner.h"
 
-#define LINES_MAX (64u << 10) /* bytes of a request's header lines */
-#define URL_TEXT_MAX 8192     /* bytes of a URL that is kept parsed */
-#define BACKSTOP_MS 60000L    /* curl's own time-outs, behind ours */
-#define IDLE_MAX_S 60L        /* what has been idle for longer is not used again */
-#define UNASKED_MAX 1024      /* bytes of a body before which no curl asks for leave */
+#define URL_TEXT_MAX 8192  /* bytes of a URL that is kept parsed */
+#define BACKSTOP_MS 60000L /* curl's own time-outs, behind ours */
+#define IDLE_MAX_S 60L     /* what has been idle for longer is not used again */
+#define UNASKED_MAX 1024   /* bytes of a body before which no curl asks for leave */
 #define LATE_STATUS 408
 #define POOL_MAX 256   /* idle request objects kept */
 #define SPARE_MS 10000 /* after a socket could not be had: connections are saved… */
@@ -489,11 +488,17 @@ static CURLcode on_tls_context(CURL *easy, void *ctx, void *arg)
 	return CURLE_OK;
 }
 
+/* What libcurl takes of a text; it reads it only. */
+static struct curl_blob blob_of(const char *text)
+{
+	return (struct curl_blob){.data = (void *)(uintptr_t)text,
+	    .len = text == NULL ? 0 : strlen(text),
+	    .flags = CURL_BLOB_COPY};
+}
+
 static void set_tls(struct client_request *q, const char *ca_pem, bool insecure)
 {
-	struct curl_blob blob = {.flags = CURL_BLOB_COPY};
-	blob.len = ca_pem == NULL ? 0 : strlen(ca_pem);
-	blob.data = (void *)(uintptr_t)ca_pem; /* curl only reads it */
+	struct curl_blob blob = blob_of(ca_pem);
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CAINFO_BLOB, ca_pem == NULL ? NULL : &blob));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_VERIFYPEER, insecure ? 0L : 1L));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_VERIFYHOST, insecure ? 0L : 2L));
@@ -504,14 +509,6 @@ void client_tls(struct client_request *q, const char *ca_pem, bool insecure)
 {
 	if (ca_pem != NULL || insecure)
 		set_tls(q, ca_pem, insecure);
-}
-
-/* What libcurl takes of a text; it reads it only. */
-static struct curl_blob blob_of(const char *text)
-{
-	return (struct curl_blob){.data = (void *)(uintptr_t)text,
-	    .len = text == NULL ? 0 : strlen(text),
-	    .flags = CURL_BLOB_COPY};
 }
 
 /*
@@ -544,9 +541,9 @@ void client_proxy(struct client_request *q, const struct proxy_choice *choice)
 }
 
 /* A connection through its own proxy that is not in TLS is for one request alone. */
-static void set_alone(struct client_request *q, const char *url)
+static void set_alone(struct client_request *q)
 {
-	long alone = strncasecmp(url, "https:", 6) != 0;
+	long alone = q->is_https ? 0L : 1L;
 	MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, alone));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_FORBID_REUSE, alone));
 }
@@ -658,7 +655,7 @@ static struct client_request *make_request(struct client *c)
 {
 	struct client_request *q = mem_new(sizeof(*q));
 	q->client = c;
-	q->lines = BUF_INIT(LINES_MAX);
+	q->lines = BUF_INIT(CLIENT_LINES_MAX);
 	q->prepared = -1;
 	q->deadline = reactor_timer_new(c->reactor, on_deadline, q);
 	q->easy = curl_easy_init();
@@ -861,7 +858,7 @@ static void set_url(struct client_request *q, const char *url)
 	MUST(curl_url_get(q->url, CURLUPART_HOST, &host, 0));
 	way_set_host(q->way, slice_of(host), way_url_port(q->url));
 	curl_free(host);
-	q->is_https = slice_starts(text, SLICE("https:"));
+	q->is_https = strncasecmp(url, "https:", 6) == 0;
 	buf_slice(&q->parsed_url, text);
 }
 
@@ -874,7 +871,7 @@ static void start(struct client_request *q, const char *url, uint32_t timeout_ms
 	q->started_us = clock_now_us();
 	set_url(q, url);
 	if (q->is_apart)
-		set_alone(q, url);
+		set_alone(q);
 	MUST(curl_easy_setopt(q->easy, CURLOPT_HTTPHEADER, link_lines(q)));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_TIMEOUT_MS, whole_ms));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CONNECTTIMEOUT_MS,

@@ -22,10 +22,11 @@
 #include "domain/address.h"
 #include "domain/proxy.h"
 
-#define CLIENT_BODY_MAX 65536 /* bytes of it that are read at most (docs/api.md) */
-#define CLIENT_BODY_MS 1000   /* and for how long, once the status is known */
-#define CLIENT_HEAD_MAX 65536 /* bytes of status lines and headers */
-#define CLIENT_HEADERS_MAX 64 /* lines of a request */
+#define CLIENT_BODY_MAX 65536         /* bytes of it that are read at most (docs/api.md) */
+#define CLIENT_BODY_MS 1000           /* and for how long, once the status is known */
+#define CLIENT_HEAD_MAX 65536         /* bytes of status lines and headers */
+#define CLIENT_HEADERS_MAX 64         /* lines of a request */
+#define CLIENT_LINES_MAX (256u << 10) /* bytes of them all */
 
 struct client_conf {
 	const struct address_policy *policy; /* borrowed; NULL allows every address */

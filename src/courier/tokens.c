@@ -27,12 +27,13 @@
 #define WAIT_MIN_MS 1000    /* after a failure */
 #define WAIT_MAX_MS 300000
 #define REFUSE_EVERY_MS 10000
-#define LOOKED_AT_MAX 64 /* of those in the queue, when a place is free */
-#define FORM_MAX 32768   /* bytes of a question: all of it may be percent-encoded */
+#define SIGN_EVERY_MS 10000 /* a question that is signed, however short tokens last */
+#define LOOKED_AT_MAX 64    /* of those in the queue, when a place is free */
+#define FORM_MAX 32768      /* bytes of a question: all of it may be percent-encoded */
 #define WHY_MAX 320
 #define URL_SHOWN_MAX 256
 
-enum state { NONE, QUEUED, ASKED, HAD, FAILED };
+enum state { NONE, QUEUED, ASKED, HAD, FAILED /* or rests: `again` ends it */ };
 
 struct token {
 	TAILQ_ENTRY(token) link; /* in the queue, while QUEUED */
@@ -50,7 +51,7 @@ struct token {
 	bool is_too_long;
 	bool is_too_slow;
 	bool is_unsigned; /* the question: its assertion could not be made */
-	int64_t asked_ms; /* monotonic; so the next two */
+	int64_t asked_ms; /* monotonic, 0: not yet, or refused; so the next two */
 	int64_t expires_ms;
 	int64_t refused_ms; /* 0: never */
 	int64_t wait_ms;    /* after the next failure */
@@ -447,6 +448,23 @@ static void forget(struct token *k)
 	k->state = NONE;
 }
 
+/*
+ * Asks, unless its key has signed a moment ago: a signature takes milliseconds of everybody's,
+ * and an endpoint may say that its tokens last for a second.
+ */
+static void renew(struct token *k)
+{
+	int64_t rest_ms = k->asked_ms + SIGN_EVERY_MS - clock_mono_ms();
+	if (!k->auth->signs || k->asked_ms == 0 || rest_ms <= 0) {
+		seek(k);
+		return;
+	}
+	(void)snprintf(k->why, sizeof(k->why),
+	    "no token: the last one is over, and client_key_pem signs once in 10 seconds");
+	k->state = FAILED;
+	reactor_timer_set(k->again, rest_ms);
+}
+
 bool token_want(struct token *k, struct token_waiter *w)
 {
 	if (k->state == HAD && clock_mono_ms() < k->expires_ms)
@@ -458,7 +476,7 @@ bool token_want(struct token *k, struct token_waiter *w)
 		TAILQ_INSERT_TAIL(&k->waiters, w, link);
 	}
 	if (k->state == NONE)
-		seek(k);
+		renew(k);
 	return false;
 }
 
@@ -486,6 +504,7 @@ bool token_refuse(struct token *k)
 	if (k->state != HAD || (k->refused_ms != 0 && now_ms - k->refused_ms < REFUSE_EVERY_MS))
 		return false;
 	k->refused_ms = now_ms;
+	k->asked_ms = 0; /* another is asked for at once */
 	forget(k);
 	return true;
 }

@@ -57,31 +57,6 @@ void tenants_free(struct tenants *t)
 	free(t);
 }
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-/* Appends "example.org:443" of a URL that url_check() let through. */
-static void put_host(const char *url, struct buf *out)
-{
-	const char *authority = strstr(url, "://");
-	bool is_tls = lower(url[0]) == 'h' && authority != NULL && authority - url == 5;
-	authority = authority == NULL ? url : authority + 3;
-	size_t len = strcspn(authority, "/?#");
-	size_t name = authority[0] == '[' ? strcspn(authority, "]") + 1
-					  : strcspn(authority, ":/?#");
-	struct slice port = {authority + name, len > name ? len - name : 0};
-	if (name > 1 && authority[name - 1] == '.')
-		name--;
-	for (size_t i = 0; i < name; i++)
-		buf_putc(out, lower(authority[i]));
-	if (port.len > 1)
-		buf_slice(out, port);
-	else
-		buf_puts(out, is_tls ? ":443" : ":80");
-}
-
 static struct host *take_host(struct tenants *t, struct slice name)
 {
 	struct host *h = map_get(t->hosts, name.ptr, name.len);
@@ -134,7 +109,7 @@ static struct sched_tenant *take(struct tenants *t, struct slice session, struct
 struct sched_tenant *tenants_take(struct tenants *t, struct slice session, const char *url)
 {
 	struct buf host = BUF_INIT(HOST_MAX);
-	put_host(url, &host);
+	url_put_host(url, &host);
 	struct sched_tenant *tenant = take(t, session, buf_view(&host));
 	buf_fini(&host);
 	return tenant;

@@ -1,55 +1,28 @@
 /* JSON Web Tokens by OpenSSL; see assertion.h. Keeps nothing. */
 #include "domain/assertion.h"
 
-#include <limits.h>
 #include <openssl/bn.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 
 #include "base/base64.h"
 #include "base/json_write.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "domain/private_key.h"
 
 #define LIFE_S 300
 #define P256_BYTES 32     /* of each of the two numbers of a signature; RFC 7518 section 3.4 */
 #define SIGNATURE_MAX 512 /* bytes: of RSA with the longest key */
 #define PART_MAX 10240    /* bytes of the JSON of a part: every byte of a text may be escaped */
 
-/* Is asked where a key is encrypted; OpenSSL's own would ask on the terminal. */
-static int refuse_passphrase(char *out, int size, int writes, void *arg)
-{
-	bool *asked = arg;
-	(void)out;
-	(void)size;
-	(void)writes;
-	*asked = true;
-	return -1;
-}
-
-/* Opens the key, NULL where there is none; EVP_PKEY_free() it. */
-static EVP_PKEY *open_key(struct slice pem, bool *encrypted)
-{
-	*encrypted = false;
-	if (pem.len == 0 || pem.len > INT_MAX)
-		return NULL;
-	BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-	panic_if(bio == NULL, "out of memory");
-	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, encrypted);
-	BIO_free(bio);
-	ERR_clear_error();
-	return key;
-}
-
 /* By what the key signs; NULL: it is none for this. */
 static const char *algorithm_of(const EVP_PKEY *key)
 {
-	int bits = EVP_PKEY_get_bits(key);
 	char group[32] = "";
 	if (EVP_PKEY_is_a(key, "RSA"))
-		return bits >= ASSERTION_RSA_MIN && bits <= ASSERTION_RSA_MAX ? "RS256" : NULL;
+		return EVP_PKEY_get_bits(key) >= ASSERTION_RSA_MIN ? "RS256" : NULL;
 	if (EVP_PKEY_is_a(key, "ED25519"))
 		return "EdDSA";
 	if (!EVP_PKEY_is_a(key, "EC") ||
@@ -138,11 +111,11 @@ enum assertion_key assertion_check_key(struct slice pem)
 	bool encrypted = false;
 	unsigned char signature[SIGNATURE_MAX];
 	size_t len = 0;
-	EVP_PKEY *key = open_key(pem, &encrypted);
+	EVP_PKEY *key = private_key_open(pem, &encrypted);
 	enum assertion_key result = ASSERTION_KEY_FITS;
 	if (key == NULL)
 		result = encrypted ? ASSERTION_KEY_ENCRYPTED : ASSERTION_KEY_BAD;
-	else if (algorithm_of(key) == NULL)
+	else if (algorithm_of(key) == NULL || private_key_is_dear(key))
 		result = ASSERTION_KEY_OTHER;
 	else if (!sign(key, SLICE("a trial"), signature, &len))
 		result = ASSERTION_KEY_BAD;
@@ -155,7 +128,7 @@ enum err assertion_put(const struct assertion *a, struct buf *out)
 	unsigned char signature[SIGNATURE_MAX];
 	bool encrypted = false;
 	size_t len = 0;
-	EVP_PKEY *key = open_key(a->key, &encrypted);
+	EVP_PKEY *key = private_key_open(a->key, &encrypted);
 	const char *algorithm = key == NULL ? NULL : algorithm_of(key);
 	struct buf text = BUF_INIT(ASSERTION_MAX);
 	enum err err = ERR_INVALID;

@@ -13,9 +13,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* Bits of an RSA key; a longer one would hold the loop for too long at each signature. */
-#define ASSERTION_RSA_MIN 2048
-#define ASSERTION_RSA_MAX 4096
+#define ASSERTION_RSA_MIN 2048 /* bits of an RSA key; private_key.h has the most */
 
 /* Bytes of one that is put, of texts of at most 1024 bytes and a URL of 2048. */
 #define ASSERTION_MAX 18432
@@ -24,7 +22,7 @@ enum assertion_key {
 	ASSERTION_KEY_FITS,
 	ASSERTION_KEY_BAD,       /* there is none, nothing that can be read, or more than it */
 	ASSERTION_KEY_ENCRYPTED, /* nobody could be asked for the passphrase */
-	ASSERTION_KEY_OTHER      /* of a kind or a length that is not for this */
+	ASSERTION_KEY_OTHER      /* of a kind that is not for this, or would take too long */
 };
 
 /* Whether `pem` is a private key by which assertions can be signed. */
@@ -40,9 +38,9 @@ struct assertion {
 };
 
 /*
- * Appends one, good for five minutes, with an id of its own. ERR_INVALID where the key is not
- * one that assertion_check_key() lets through; nothing is appended. A signature by RSA of 4096
- * bits takes some milliseconds.
+ * Appends one, good for five minutes, with an id of its own. ERR_INVALID where the key is of
+ * no such kind; nothing is appended. assertion_check_key() has let it through before: what a
+ * signature takes is not looked at here. By RSA of 4096 bits it is some milliseconds.
  */
 MUST_CHECK enum err assertion_put(const struct assertion *a, struct buf *out);
 

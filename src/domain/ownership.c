@@ -53,6 +53,17 @@ static void set_state(struct ownership *o, enum ownership_state state, const cha
 	webhook_set(&o->error, error);
 }
 
+/*
+ * Whether both go through the same proxy: one of its owner's may answer in the place of any
+ * endpoint.
+ */
+static bool has_same_proxy(const struct webhook *w, const struct webhook *old)
+{
+	static const struct proxy_choice NONE;
+	return proxy_is_same(w->options == NULL ? &NONE : &w->options->proxy,
+	    old->options == NULL ? &NONE : &old->options->proxy);
+}
+
 /* Whether an endpoint that has failed is asked once more. */
 static bool is_given_another_try(const struct webhook *w, const struct webhook *old)
 {
@@ -73,7 +84,8 @@ void ownership_follow(struct webhook *w, const struct webhook *old, bool wants, 
 		ownership_fini(o);
 		return;
 	}
-	if (!moves && !asks && o->state != OWNERSHIP_UNASKED && !is_given_another_try(w, old))
+	if (!moves && !asks && o->state != OWNERSHIP_UNASKED && has_same_proxy(w, old) &&
+	    !is_given_another_try(w, old))
 		return;
 	lift(w);
 	set_state(o, OWNERSHIP_PENDING, NULL, now_ms);

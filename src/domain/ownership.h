@@ -4,9 +4,9 @@
  * has, where it is asked.
  *
  *   UNASKED ──verify set──▶ PENDING ──repeats it──▶ VERIFIED
- *                            ▲  │                      │ another url, asked again
+ *                            ▲  │                      │ another url or proxy, asked again
  *      enabled, asked again, │  └─does not─▶ FAILED    │
- *      another url           └─────────────────┴───────┘
+ *      another url or proxy  └─────────────────┴───────┘
  *
  * jobs/ownership.h asks. Nothing here knows a clock or a socket.
  */

@@ -9,18 +9,17 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "domain/private_key.h"
 
 #define SECURITY_BITS_MIN 112 /* of OpenSSL's security level 2, which Debian has */
 
 /* Is asked where a block is encrypted; OpenSSL's own would ask on the terminal. */
 static int refuse_passphrase(char *out, int size, int writes, void *arg)
 {
-	bool *asked = arg;
 	(void)out;
 	(void)size;
 	(void)writes;
-	if (asked != NULL)
-		*asked = true;
+	(void)arg;
 	return -1;
 }
 
@@ -111,9 +110,7 @@ enum pem_key pem_check_key(struct slice certificates, struct slice key)
 	BIO *bio = open_text(certificates);
 	X509 *certificate = PEM_read_bio_X509(bio, NULL, refuse_passphrase, NULL);
 	BIO_free(bio);
-	bio = open_text(key);
-	EVP_PKEY *private = PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, &asked);
-	BIO_free(bio);
+	EVP_PKEY *private = private_key_open(key, &asked);
 	enum pem_key result = PEM_KEY_FITS;
 	if (private == NULL || certificate == NULL)
 		result = asked ? PEM_KEY_ENCRYPTED : PEM_KEY_BAD;
@@ -121,6 +118,8 @@ enum pem_key pem_check_key(struct slice certificates, struct slice key)
 		result = PEM_KEY_OTHER;
 	else if (EVP_PKEY_get_security_bits(private) < SECURITY_BITS_MIN)
 		result = PEM_KEY_WEAK;
+	else if (private_key_is_dear(private))
+		result = PEM_KEY_DEAR;
 	EVP_PKEY_free(private);
 	X509_free(certificate);
 	ERR_clear_error();

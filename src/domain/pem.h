@@ -22,6 +22,7 @@ enum pem_key {
 	PEM_KEY_BAD,       /* there is none, or nothing that can be read */
 	PEM_KEY_ENCRYPTED, /* as above: there is nobody who could be asked for the passphrase */
 	PEM_KEY_OTHER,     /* not that of the first certificate */
+	PEM_KEY_DEAR,      /* a signature, one for each handshake, would take too long */
 	PEM_KEY_WEAK, /* OpenSSL shows no such certificate: RSA of less than 2048 bits… */
 };
 

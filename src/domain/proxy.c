@@ -126,6 +126,15 @@ bool proxy_excepts(const struct proxy_choice *c, struct slice host)
 	return false;
 }
 
+bool proxy_is_same(const struct proxy_choice *a, const struct proxy_choice *b)
+{
+	bool same = a->kind == b->kind && a->exception_count == b->exception_count &&
+	    slice_eq(slice_of(a->url), slice_of(b->url));
+	for (size_t i = 0; same && i < a->exception_count; i++)
+		same = strcmp(a->exceptions[i], b->exceptions[i]) == 0;
+	return same;
+}
+
 void proxy_copy(const struct proxy_choice *from, struct proxy_choice *to)
 {
 	*to = (struct proxy_choice){.kind = from->kind};

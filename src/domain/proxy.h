@@ -43,6 +43,9 @@ bool proxy_is_exception(struct slice text);
 /* Whether `host`, as a URL has it, is excepted. */
 bool proxy_excepts(const struct proxy_choice *c, struct slice host);
 
+/* Whether both choose the same for every host. */
+bool proxy_is_same(const struct proxy_choice *a, const struct proxy_choice *b);
+
 /* Makes *to a copy of `from`, each its own; proxy_clear() it. */
 void proxy_copy(const struct proxy_choice *from, struct proxy_choice *to);
 

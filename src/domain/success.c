@@ -88,6 +88,10 @@ static enum err compile(struct success *s, const char *field, struct problem *p)
 		members_refuse(&m, "statuses", STATUSES_RULE);
 	if (m.err == OK && answer.ptr != NULL)
 		m.err = filter_compile(answer, below, &s->answer, p);
+	if (s->answer != NULL && filter_steps(s->answer) > SUCCESS_STEPS_MAX)
+		m.err = problem_set(p, ERR_INVALID, below,
+		    "%s must take no more than %d steps: this takes up to %u", below,
+		    SUCCESS_STEPS_MAX, filter_steps(s->answer));
 	return m.err;
 }
 

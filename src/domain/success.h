@@ -16,6 +16,7 @@
 
 #define SUCCESS_STATUSES_MAX 32
 #define SUCCESS_BYTES_MAX (FILTER_BYTES_MAX + 1024) /* of its JSON */
+#define SUCCESS_STEPS_MAX 4096 /* of its condition, for each answer; docs/filters.md */
 
 struct success;
 

@@ -6,8 +6,9 @@
  */
 #include "domain/url.h"
 
-#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
+#include <strings.h>
 #include <uriparser/Uri.h>
 
 #include "base/log.h"
@@ -193,4 +194,44 @@ enum err url_check(struct slice url, const char *field, struct problem *p)
 	err = check_parts(&c, &uri);
 	uriFreeUriMembersA(&uri);
 	return err;
+}
+
+static char to_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool is_tls(const char *url)
+{
+	return strncasecmp(url, "https:", 6) == 0;
+}
+
+void url_put_host(const char *url, struct buf *out)
+{
+	const char *authority = strstr(url, "://");
+	authority = authority == NULL ? url : authority + 3;
+	size_t len = strcspn(authority, "/?#");
+	size_t name = authority[0] == '[' ? strcspn(authority, "]") + 1
+					  : strcspn(authority, ":/?#");
+	struct slice port = {authority + name, len > name ? len - name : 0};
+	if (name > 1 && authority[name - 1] == '.')
+		name--;
+	for (size_t i = 0; i < name; i++)
+		buf_putc(out, to_lower(authority[i]));
+	if (port.len > 1)
+		buf_slice(out, port);
+	else
+		buf_puts(out, is_tls(url) ? ":443" : ":80");
+}
+
+bool url_is_same_origin(const char *a, const char *b)
+{
+	struct buf at_a = BUF_INIT(URL_MAX + sizeof(":443"));
+	struct buf at_b = BUF_INIT(URL_MAX + sizeof(":443"));
+	url_put_host(a, &at_a);
+	url_put_host(b, &at_b);
+	bool same = is_tls(a) == is_tls(b) && slice_eq(buf_view(&at_a), buf_view(&at_b));
+	buf_fini(&at_a);
+	buf_fini(&at_b);
+	return same;
 }

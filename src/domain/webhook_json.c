@@ -684,6 +684,14 @@ static bool has_item(const cJSON *object, const char *name)
 	return cJSON_GetObjectItemCaseSensitive(object, name) != NULL;
 }
 
+/* Whether its endpoint has to repeat a challenge, or would by what `object` changes. */
+static bool is_asked(const struct webhook *w, const cJSON *object,
+    const struct webhook_rules *rules)
+{
+	bool moves = has_item(object, "url") || has_item(object, "fallback_url");
+	return w->ownership.way != OWNERSHIP_NOT_ASKED || (rules->verifies && moves);
+}
+
 /* Applies `body`; where it is the whole, what it leaves out is not left as it was. */
 static enum err apply(struct webhook *w, struct slice body, bool is_whole,
     const struct webhook_rules *rules, struct problem *p)
@@ -720,6 +728,8 @@ static enum err apply(struct webhook *w, struct slice body, bool is_whole,
 		err = check_together(w, p);
 	if (err == OK)
 		err = webhook_json_check_options(w, p);
+	if (err == OK && is_asked(w, object, rules))
+		err = webhook_check_asked(w, p);
 	if (err == OK && w->enabled)
 		err = webhook_check_enable(w, p);
 	if (err == OK)

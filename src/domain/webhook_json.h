@@ -63,6 +63,12 @@ MUST_CHECK enum err webhook_apply_key_rotation(struct webhook *w, struct slice b
 /* Checks what no single field shows: that there is a url. ERR_INVALID. */
 MUST_CHECK enum err webhook_check(const struct webhook *w, struct problem *p);
 
+/*
+ * Checks, of a webhook whose endpoint is asked whether it wants what it gets, that nothing goes
+ * to another one that is not: a fallback_url has the origin of url. ERR_INVALID.
+ */
+MUST_CHECK enum err webhook_check_asked(const struct webhook *w, struct problem *p);
+
 /* How much of a webhook is written. */
 enum webhook_form {
 	WEBHOOK_WHOLE,

@@ -8,6 +8,7 @@
 
 #include "domain/url.h"
 #include "domain/url_given.h"
+#include "domain/webhook_json.h"
 #include "domain/webhook_json_inner.h"
 
 enum err webhook_json_take_url(char **out, const cJSON *value, const char *field,
@@ -31,6 +32,16 @@ enum err webhook_json_take_fallback(struct webhook *w, const cJSON *value, struc
 		return problem_set(p, ERR_INVALID, "fallback_url",
 		    "fallback_url must be null or a string");
 	return webhook_json_take_url(&w->fallback_url, value, "fallback_url", p);
+}
+
+enum err webhook_check_asked(const struct webhook *w, struct problem *p)
+{
+	if (w->fallback_url == NULL || w->url == NULL ||
+	    url_is_same_origin(w->url, w->fallback_url))
+		return OK;
+	return problem_set(p, ERR_INVALID, "fallback_url",
+	    "only the endpoint of url repeats a challenge: fallback_url must have the same "
+	    "scheme, host and port, or verify be null");
 }
 
 enum err webhook_json_check_fallback(const struct webhook *w, struct problem *p)

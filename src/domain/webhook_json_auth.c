@@ -374,6 +374,11 @@ enum err webhook_json_check_identity(struct webhook *w, struct problem *p)
 	case PEM_KEY_WEAK:
 		return problem_set(p, ERR_INVALID, KEY,
 		    "client_key_pem is too short a key: RSA has 2048 bits at least");
+	case PEM_KEY_DEAR:
+		return problem_set(p, ERR_INVALID, KEY,
+		    "client_key_pem is a key by which each handshake would take too long: it "
+		    "must be of RSA with at most 4096 bits, whose numbers fit, of a named "
+		    "prime curve with at most 521, of Ed25519 or Ed448");
 	}
 	w->client_cert_expires_ms = pem_expires_ms(cert);
 	return OK;

@@ -22,6 +22,8 @@ static const char *text_of(const cJSON *value)
 	return cJSON_IsString(value) ? value->valuestring : "";
 }
 
+#define SHOWN_MAX (PROXY_URL_MAX + sizeof(WEBHOOK_MASK))
+
 /* Whether webhooks may choose; what they then do is for the operator to allow. */
 static enum err check_choice(const struct webhook_rules *rules, const char *field,
     struct problem *p)
@@ -30,6 +32,39 @@ static enum err check_choice(const struct webhook_rules *rules, const char *fiel
 		return OK;
 	return problem_set(p, ERR_INVALID, field,
 	    "%s cannot be chosen here: the setting webhook_proxies is off", field);
+}
+
+/* Appends the proxy as answers show it, its credentials as a mask. */
+static void put_proxy(const struct proxy_choice *proxy, struct buf *shown)
+{
+	switch (proxy->kind) {
+	case PROXY_SETTING:
+		buf_puts(shown, "default");
+		break;
+	case PROXY_NONE:
+		buf_puts(shown, "none");
+		break;
+	case PROXY_OWN:
+		if (proxy->url == NULL) /* its record could not be read whole */
+			buf_puts(shown, WEBHOOK_MASK);
+		else if (proxy_credentials(proxy->url).len > 0)
+			buf_printf(shown, SCHEME WEBHOOK_MASK "%s", strrchr(proxy->url, '@'));
+		else
+			buf_puts(shown, proxy->url);
+		break;
+	}
+}
+
+/* Whether `text` is what answers show of the proxy that the webhook has. */
+static bool is_shown(const struct webhook *w, const char *text)
+{
+	struct buf shown = BUF_INIT(SHOWN_MAX);
+	if (w->options == NULL)
+		return false;
+	put_proxy(&w->options->proxy, &shown);
+	bool same = strcmp(buf_cstr(&shown), text) == 0;
+	buf_fini(&shown);
+	return same;
 }
 
 static bool has_mask(const char *url)
@@ -53,8 +88,10 @@ enum err webhook_json_take_proxy(struct webhook *w, const cJSON *value,
 		    "null, \"default\", \"none\" or the URL of an HTTP proxy, http://HOST:PORT "
 		    "or http://USER:PASSWORD@HOST:PORT");
 	if (kind == PROXY_OWN && has_mask(text))
-		return problem_set(p, ERR_INVALID, "proxy",
-		    "this is the mask that answers show; leave it out to keep the proxy");
+		return is_shown(w, text)
+		    ? OK
+		    : problem_set(p, ERR_INVALID, "proxy",
+			  "this is the mask that answers show, of another proxy than it has");
 	enum err err = kind == PROXY_SETTING ? OK : check_choice(rules, "proxy", p);
 	if (err != OK)
 		return err;
@@ -155,36 +192,15 @@ enum err webhook_json_check_options(struct webhook *w, struct problem *p)
 	    "HTTP/2 is agreed on in TLS alone: url must be an https URL");
 }
 
-/* Writes the proxy, its credentials as a mask. */
-static void write_proxy(const struct proxy_choice *proxy, struct json_writer *json)
-{
-	struct buf shown = BUF_INIT(PROXY_URL_MAX + sizeof(WEBHOOK_MASK));
-	switch (proxy->kind) {
-	case PROXY_SETTING:
-		buf_puts(&shown, "default");
-		break;
-	case PROXY_NONE:
-		buf_puts(&shown, "none");
-		break;
-	case PROXY_OWN:
-		if (proxy->url == NULL) /* its record could not be read whole */
-			buf_puts(&shown, WEBHOOK_MASK);
-		else if (proxy_credentials(proxy->url).len > 0)
-			buf_printf(&shown, SCHEME WEBHOOK_MASK "%s", strrchr(proxy->url, '@'));
-		else
-			buf_puts(&shown, proxy->url);
-		break;
-	}
-	json_write_text(json, "proxy", buf_view(&shown));
-	buf_fini(&shown);
-}
-
 void webhook_json_write_options(const struct webhook_options *o, struct json_writer *json)
 {
 	static const struct webhook_options NONE;
+	struct buf shown = BUF_INIT(SHOWN_MAX);
 	if (o == NULL)
 		o = &NONE;
-	write_proxy(&o->proxy, json);
+	put_proxy(&o->proxy, &shown);
+	json_write_text(json, "proxy", buf_view(&shown));
+	buf_fini(&shown);
 	json_open_array(json, "no_proxy");
 	for (size_t i = 0; i < o->proxy.exception_count; i++)
 		json_write_cstr(json, NULL, o->proxy.exceptions[i]);

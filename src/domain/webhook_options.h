@@ -36,7 +36,10 @@ static inline bool webhook_options_gzip(const struct webhook_options *o, size_t 
 	return o != NULL && o->gzip && bytes > OPTIONS_GZIP_MIN && bytes <= OPTIONS_GZIP_MAX;
 }
 
-/* Appends what is not encrypted, of NULL too; reads it, *out the caller's, NULL for that. */
+/*
+ * Appends what is not encrypted, of NULL too; reads it, the caller's to free, NULL for that. A
+ * form that is never written fails the reader.
+ */
 void webhook_options_encode(const struct webhook_options *o, struct buf *out);
 struct webhook_options *webhook_options_decode(struct reader *r);
 

@@ -191,6 +191,44 @@ def test_another_url_is_asked_and_the_old_one_gets_nothing(gateway, make_receive
     assert challenge_of(new.requests[0]) and deliveries(old) == []
 
 
+def test_fallback_of_another_origin_is_refused_where_the_endpoint_is_asked(make_gateway, make_receiver):
+    """Nobody asks it: it would be somebody else's."""
+    gateway, receiver, other = make_gateway(), make_receiver(repeats()), make_receiver()
+    url, same, foreign = receiver.url("/a"), receiver.url("/b"), other.url("/b")
+    call = lambda hook, **changes: gateway.api("PATCH", hooks_path("s1", hook["id"]), json=changes)
+    create = lambda **body: gateway.api("POST", hooks_path("s1"), json={"url": url, **body})
+    expect_error(create(verify="get", fallback_url=foreign), 400, "fallback_url")
+    asked = gateway.register("s1", url, verify="get", fallback_url=same)
+    assert settled(gateway, asked)["state"] == "verified"
+    expect_error(call(asked, fallback_url=foreign), 400, "fallback_url")
+    expect_error(call(asked, url=foreign), 400, "fallback_url")
+    free = gateway.register("s1", receiver.url("/c"), fallback_url=foreign)
+    expect_error(call(free, verify="post"), 400, "fallback_url")
+    gateway.stop()
+    gateway.reconfigure(verify_endpoints="on")
+    gateway.start()
+    assert patch(gateway, free, description="as it was")["fallback_url"] == foreign
+    expect_error(create(url=receiver.url("/d"), fallback_url=foreign), 400, "fallback_url")
+    expect_error(call(free, url=receiver.url("/d")), 400, "fallback_url")
+    expect_error(gateway.api("POST", hooks_path("s1", free["id"], "verify")), 400, "fallback_url")
+    expect_error(call(asked, verify=None, fallback_url=foreign), 400, "fallback_url")
+    assert not other.requests
+
+
+def test_another_proxy_is_asked_through(make_gateway, make_receiver):
+    """One of the tenant's own could repeat any challenge, and then be taken away."""
+    gateway = make_gateway(webhook_proxies="on", verify_endpoints="on")
+    liar, victim = make_receiver(repeats()), make_receiver()
+    proxy = f"http://127.0.0.1:{liar.port}"
+    hook = gateway.register("s1", victim.url("/hook"), proxy=proxy)
+    assert settled(gateway, hook)["state"] == "verified" and not victim.requests
+    assert patch(gateway, hook, user_agent="another")["ownership"]["state"] == "verified"
+    assert patch(gateway, hook, proxy=None)["ownership"]["state"] == "pending"
+    gateway.publish("s1")
+    assert settled(gateway, hook)["state"] == "failed"
+    assert not deliveries(victim)
+
+
 def test_url_that_changes_while_it_is_asked(gateway, make_receiver):
     """The answer of the old one counts for nothing."""
     old, new = make_receiver(delay(1, repeats())), make_receiver(404)

@@ -1,5 +1,6 @@
 """OAuth 2.0 with a key in place of a secret (RFC 7523): what is sent, verified by PyJWT."""
 
+import time
 from urllib.parse import parse_qs
 
 import jwt
@@ -57,6 +58,22 @@ def claims_of(request, key, auth, algorithm):
         audience=auth["token_url"], issuer=auth["client_id"],
         options={"require": ["iss", "sub", "aud", "jti", "exp", "iat"]},
     )
+
+
+def test_short_lives_do_not_have_the_key_sign_all_the_time(gateway, make_receiver):
+    """Each signature is on the loop: a token that is over waits for its turn to be asked for."""
+    endpoint, receiver = make_receiver(token("one", expires_in=1), token("two")), make_receiver()
+    auth = credentials(endpoint, pem(KEYS["ES256"]()))
+    hook = gateway.register("s1", receiver.url(), auth=auth)
+    gateway.publish("s1")
+    assert receiver.wait_for(1)[0].header("Authorization") == "Bearer one"
+    began = time.monotonic()
+    time.sleep(1.2)
+    gateway.publish("s1")
+    wait_until(lambda: "signs once in 10 seconds" in (held_reason(gateway, hook) or ""), what="it waits")
+    assert len(endpoint.requests) == 1
+    assert receiver.wait_for(2, timeout=20)[1].header("Authorization") == "Bearer two"
+    assert time.monotonic() - began > 8 and len(endpoint.requests) == 2
 
 
 @pytest.mark.parametrize("name", KEYS)

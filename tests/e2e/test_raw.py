@@ -14,6 +14,7 @@ from harness import (
     BINARY, Receiver, expect_error, hooks_path, redirect, status, verify, waybill, wait_until,
 )
 from test_sources import SECRET, Sender, add_source, code, hub
+from test_tokens import token
 
 OPEN = {"type": "none"}
 OURS = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY"
@@ -340,3 +341,18 @@ def test_problems_name_their_field(gateway):
     back = gateway.api("PATCH", f"/sources/{made['id']}", json={"body": None,
                                                                 "raw_headers": None}).json()
     assert "body" not in back and "raw_headers" not in back
+
+
+def test_longest_headers_of_all_are_sent(gateway, receiver, make_receiver):
+    """The webhook's own, an access token and the sender's, each as long as may be."""
+    own = {f"X-Own-{i}": "o" * 8180 for i in range(5)}
+    endpoint = make_receiver(token("t" * 16300))
+    auth = {"type": "oauth2", "token_url": endpoint.url(), "client_id": "me", "client_secret": "s3cret"}
+    gateway.register("s", receiver.url(), headers=own, auth=auth, user_agent="a" * 256,
+                     secret=OURS, signature=["v2", "rfc9421"])
+    sender = raw_sender(gateway, raw_headers=["X-One", "X-Two"])
+    sent = {"X-One": "1" * 7600, "X-Two": "2" * 7600}
+    assert sender.send(b"{}", headers=sent).status_code == 200
+    came = receiver.wait_for(1)[0]
+    assert {name: came.header(name) for name in [*own, *sent]} == {**own, **sent}
+    assert came.header("Authorization") == "Bearer " + "t" * 16300

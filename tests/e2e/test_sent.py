@@ -124,7 +124,8 @@ def test_headers_are_bounded(make_gateway, make_receiver):
     assert 15 <= len(kept) < 25 and kept == many[: len(kept)]
 
 
-def test_tls_and_the_certificate(make_gateway, make_receiver, authority, tmp_path):
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+def test_tls_and_the_certificate(make_gateway, make_receiver, authority, tmp_path, scheme):
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
     gateway = make_gateway(ca_file=ca_file, retry_schedule="20ms,20ms")
@@ -133,7 +134,7 @@ def test_tls_and_the_certificate(make_gateway, make_receiver, authority, tmp_pat
     issued.configure_cert(context)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     receiver = make_receiver(500, 500, 200, tls=context)
-    gateway.register("s1", receiver.url())
+    gateway.register("s1", receiver.url().replace("https", scheme))
     for attempt in attempts_of(gateway, gateway.publish("s1")):  # the second on the same connection
         assert attempt["tls_version"] == "TLSv1.2"
         certificate = attempt["certificate"]

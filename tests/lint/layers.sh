@@ -48,6 +48,7 @@ BEGIN {
 	purpose["src/base/ed25519.c"] = "openssl: Ed25519"
 	purpose["src/base/mac.c"] = "openssl: HMAC"
 	purpose["src/domain/assertion.c"] = "openssl: JSON Web Tokens"
+	purpose["src/domain/private_key.c"] = "openssl: private keys"
 	purpose["src/domain/vault.c"] = "openssl: AES-GCM"
 }
 

@@ -25,7 +25,19 @@
 #define PASSES_MAX 20000
 
 /* What is done to a webhook. */
-enum act { NEW, NOTHING, URL, VERIFY_GET, VERIFY_POST, VERIFY_NONE, ASK, DISABLE, ENABLE };
+enum act {
+	NEW,
+	NOTHING,
+	URL,
+	PROXY,
+	AGENT, /* which is no proxy */
+	VERIFY_GET,
+	VERIFY_POST,
+	VERIFY_NONE,
+	ASK,
+	DISABLE,
+	ENABLE
+};
 
 static const struct {
 	enum ownership_state is; /* before; of one that is asked by GET */
@@ -48,6 +60,10 @@ static const struct {
     {OWNERSHIP_VERIFIED, VERIFY_POST, false, OWNERSHIP_VERIFIED, true},
     {OWNERSHIP_VERIFIED, VERIFY_NONE, false, OWNERSHIP_UNASKED, true},
     {OWNERSHIP_VERIFIED, URL, false, OWNERSHIP_PENDING, true},
+    {OWNERSHIP_UNASKED, PROXY, true, OWNERSHIP_UNASKED, true},
+    {OWNERSHIP_VERIFIED, PROXY, false, OWNERSHIP_PENDING, true},
+    {OWNERSHIP_VERIFIED, AGENT, false, OWNERSHIP_VERIFIED, true},
+    {OWNERSHIP_FAILED, PROXY, false, OWNERSHIP_PENDING, true},
     {OWNERSHIP_VERIFIED, ASK, false, OWNERSHIP_PENDING, true},
     {OWNERSHIP_VERIFIED, DISABLE, false, OWNERSHIP_VERIFIED, false},
     {OWNERSHIP_FAILED, NOTHING, false, OWNERSHIP_FAILED, false},
@@ -75,6 +91,10 @@ static void act_on(struct webhook *w, enum act act)
 {
 	if (act == URL)
 		webhook_set(&w->url, "http://b/");
+	if (act == PROXY)
+		webhook_options_of(&w->options)->proxy.kind = PROXY_NONE;
+	if (act == AGENT)
+		webhook_set(&webhook_options_of(&w->options)->user_agent, "a");
 	if (act == VERIFY_GET)
 		w->ownership.way = OWNERSHIP_BY_GET;
 	if (act == VERIFY_POST)

@@ -8,6 +8,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <string.h>
 
 #include "domain/pem.h"
@@ -65,11 +68,55 @@ static void test_cut(void **state)
 	}
 }
 
+/* What is written to it, as text; *out has room. */
+static void take_text(BIO *bio, char *out, size_t size)
+{
+	int len = BIO_read(bio, out, (int)size - 1);
+	assert_true(len > 0);
+	out[len] = '\0';
+	BIO_free(bio);
+}
+
+/* The verdict on a key with a certificate of its own. */
+static enum pem_key verdict_on(EVP_PKEY *key)
+{
+	char cert_pem[4096];
+	char key_pem[4096];
+	X509 *certificate = X509_new();
+	BIO *cert = BIO_new(BIO_s_mem());
+	BIO *private = BIO_new(BIO_s_mem());
+	assert_non_null(key);
+	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(certificate), 0));
+	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(certificate), 3600));
+	assert_int_equal(X509_set_pubkey(certificate, key), 1);
+	assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_bio_X509(cert, certificate), 1);
+	assert_int_equal(PEM_write_bio_PrivateKey(private, key, NULL, NULL, 0, NULL, NULL), 1);
+	take_text(cert, cert_pem, sizeof(cert_pem));
+	take_text(private, key_pem, sizeof(key_pem));
+	X509_free(certificate);
+	EVP_PKEY_free(key);
+	return pem_check_key(slice_of(cert_pem), slice_of(key_pem));
+}
+
+/* A handshake with a client's certificate is a signature, on the loop. */
+static void test_keys_of_certificates(void **state)
+{
+	(void)state;
+	assert_int_equal(verdict_on(EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256")),
+	    PEM_KEY_FITS);
+	assert_int_equal(verdict_on(EVP_PKEY_Q_keygen(NULL, NULL, "EC", "sect571r1")),
+	    PEM_KEY_DEAR);
+	assert_int_equal(verdict_on(EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)1024)),
+	    PEM_KEY_WEAK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_texts),
 	    cmocka_unit_test(test_cut),
+	    cmocka_unit_test(test_keys_of_certificates),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

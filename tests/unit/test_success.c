@@ -43,6 +43,32 @@ static void test_statuses(void **state)
 	success_free(NULL);
 }
 
+/* Each answer is looked at on the loop: a condition has room for two million steps. */
+static void test_dear_condition_is_refused(void **state)
+{
+	static const struct {
+		unsigned marks; /* of a glob, each of which may take 128 steps */
+		bool good;
+	} ROWS[] = {{30, true}, {32, false}, {500, false}};
+	(void)state;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		char json[1024] = "{\"answer\":{\"path\":\"/a\",\"matches\":\"*a";
+		size_t at = strlen(json);
+		struct problem p = {0};
+		struct success *s = NULL;
+		memset(json + at, '?', ROWS[i].marks);
+		memcpy(json + at + ROWS[i].marks, "*\"}}", sizeof("*\"}}"));
+		enum err err = success_compile(slice_of(json), "success", &s, &p);
+		if ((err == OK) != ROWS[i].good)
+			fail_msg("%u marks: %s", ROWS[i].marks, p.message);
+		if (err != OK) {
+			assert_string_equal(p.field, "success.answer");
+			assert_non_null(strstr(p.message, "4096 steps"));
+		}
+		success_free(s);
+	}
+}
+
 static void test_bodies(void **state)
 {
 	static const struct {
@@ -123,6 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_statuses),
+	    cmocka_unit_test(test_dear_condition_is_refused),
 	    cmocka_unit_test(test_bodies),
 	    cmocka_unit_test(test_a_body_that_grows),
 	    cmocka_unit_test(test_refused),

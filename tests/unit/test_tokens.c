@@ -67,6 +67,12 @@ void client_taker(struct client_request *q, struct slice taker)
 	assert_true(taker.len > 0);
 }
 
+void client_proxy(struct client_request *q, const struct proxy_choice *choice)
+{
+	(void)q;
+	assert_false(proxy_is_default(choice));
+}
+
 void client_call(struct client_request *q, const char *method, const char *url,
     struct slice text, uint32_t timeout_ms, client_data_fn data, client_done_fn done, void *arg)
 {

@@ -266,6 +266,36 @@ static void test_given_length(void **state)
 	}
 }
 
+static void test_origin(void **state)
+{
+	static const struct {
+		const char *a;
+		const char *b;
+		bool same;
+	} ROWS[] = {
+	    {"http://h/a?b", "http://h", true},
+	    {"http://h?q", "HTTP://H:80/", true},
+	    {"https://h/", "https://h:443/x", true},
+	    {"https://h./", "https://H/x", true},
+	    {"http://[::1]:8/", "http://[::1]:8?x", true},
+	    {"http://h/", "https://h/", false},
+	    {"http://h:443/", "https://h/", false},
+	    {"http://h:8/", "http://h:9/", false},
+	    {"http://h:8/", "http://h:80/", false},
+	    {"http://h/", "http://h.example/", false},
+	    {"http://h/", "http://a.h/", false},
+	    {"http://[::1]/", "http://[::2]/", false},
+	    {"http://h/://b", "http://b/", false},
+	    {"http://h?://b/", "http://b/", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		if (url_is_same_origin(ROWS[i].a, ROWS[i].b) != ROWS[i].same ||
+		    url_is_same_origin(ROWS[i].b, ROWS[i].a) != ROWS[i].same)
+			fail_msg("row %zu", i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +304,7 @@ int main(void)
 	    cmocka_unit_test(test_length),
 	    cmocka_unit_test(test_given),
 	    cmocka_unit_test(test_given_length),
+	    cmocka_unit_test(test_origin),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
