@@ -39,6 +39,7 @@ struct webhooks_call {
 	bool asks_enable; /* by hand, whatever it was before */
 	bool asks_verify; /* its endpoint is asked, whatever it said before */
 	bool enabled_now;
+	bool moves; /* it sends elsewhere, or otherwise */
 	bool joins; /* out of apply: it adds to its session in this turn, as the next two say */
 	uint32_t added; /* webhooks */
 	uint32_t steps; /* of filters */
@@ -349,6 +350,7 @@ static enum err apply_change(struct op *op, struct db_txn *txn)
 		wc->w->updated_ms = clock_wall_ms();
 		(void)webhook_drop_expired(wc->w, clock_wall_ms()); /* written anyway */
 		wc->enabled_now = wc->w->enabled && (wc->asks_enable || !old->enabled);
+		wc->moves = !webhook_sends_alike(old, wc->w);
 		if (wc->enabled_now)
 			wc->w->failing_since_ms = 0;
 		err = wc->w->deleted ? webhooks_retire(txn, vault, wc->w)
@@ -408,6 +410,8 @@ static void done_change(struct op *op, enum err result)
 	registry_set(conf->registry, wc->w);
 	wc->w = NULL;
 	dispatch_changed(conf->dispatch, wc->number, wc->enabled_now);
+	if (wc->moves)
+		dispatch_moved(conf->dispatch, wc->number);
 	if (reorders)
 		ordering_add(conf->ordering, wc->number);
 	if (asks) /* or no more */
@@ -471,6 +475,29 @@ static enum err mutate_enable(struct webhooks_call *wc, struct webhook *w)
 void handle_webhook_enable(struct call *c)
 {
 	stage_change(c, mutate_enable, "Webhook re-enabled");
+}
+
+/* What the operator is told of a try, by enum dispatch_try. */
+static const char *const TRIED[] = {
+    [TRY_NOTHING_WAITS] = "Nothing waits for it; the next delivery is sent at once",
+    [TRY_STARTS] = "What waits for it is due; if it was failing, one delivery goes first",
+    [TRY_IS_UNDER_WAY] = "A probe is under way, and decides",
+};
+
+void handle_webhook_try(struct call *c)
+{
+	const struct webhook *w = call_find_webhook(c);
+	const struct dispatch *d = c->api->conf.dispatch;
+	struct dispatch_hold hold;
+	if (w == NULL)
+		return;
+	if (!w->enabled) {
+		call_fail(c, 409, "", "the webhook is disabled; enable it first");
+		return;
+	}
+	const char *message = TRIED[dispatch_try(c->api->conf.dispatch, w->number)];
+	dispatch_find_hold(d, w->number, clock_wall_ms(), &hold);
+	call_succeed_held(c, message, &hold);
 }
 
 static enum err mutate_verify(struct webhooks_call *wc, struct webhook *w)

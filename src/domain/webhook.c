@@ -25,6 +25,7 @@
 #include "domain/json.h"
 #include "domain/name.h"
 
+#define WAY_MAX (1u << 18) /* bytes of what tells how it sends, the CA's certificates too */
 #define VERSION 9
 #define VERSION_OWNERSHIP 9 /* the first with ownership */
 #define VERSION_ANSWER 8    /* the first with fallback_url and success */
@@ -336,6 +337,43 @@ static void reserve_secrets(struct buf *b)
 	    WEBHOOK_KEY_MAX + 2 * (2 + ED25519_SEED_SIZE) + 2 + PROXY_URL_MAX;
 	*b = BUF_INIT(bytes);
 	(void)buf_reserve(b, bytes); /* is the limit */
+}
+
+/* Writes what tells how it sends and is no secret. */
+static void put_way(const struct webhook *w, struct buf *out)
+{
+	put_u8(out, (uint8_t)w->signature);
+	put_u8(out, (uint8_t)w->payload);
+	put_u8(out, w->tls_insecure);
+	put_u32(out, w->timeout_ms);
+	put_text(out, slice_of(w->url));
+	put_text(out, slice_of(w->fallback_url));
+	put_text(out, slice_of(w->ca_pem));
+	put_text(out, w->success == NULL ? SLICE("") : success_json(w->success));
+	for (size_t i = 0; i < w->header_count; i++)
+		put_text(out, slice_of(w->headers[i].name));
+	webhook_auth_encode(w->auth, out);
+	webhook_options_encode(w->options, out);
+}
+
+bool webhook_sends_alike(const struct webhook *w, const struct webhook *other)
+{
+	struct buf ways[] = {BUF_INIT(WAY_MAX), BUF_INIT(WAY_MAX)};
+	struct buf secrets[2];
+	const struct webhook *both[] = {w, other};
+	for (int i = 0; i < 2; i++) {
+		put_way(both[i], &ways[i]);
+		reserve_secrets(&secrets[i]);
+		encode_secrets(both[i], &secrets[i]);
+	}
+	bool alike = slice_eq(buf_view(&ways[0]), buf_view(&ways[1])) &&
+	    slice_eq(buf_view(&secrets[0]), buf_view(&secrets[1]));
+	for (int i = 0; i < 2; i++) {
+		mem_wipe(secrets[i].data, secrets[i].len);
+		buf_fini(&secrets[i]);
+		buf_fini(&ways[i]);
+	}
+	return alike;
 }
 
 void webhook_encode(const struct webhook *w, const struct vault *vault,

@@ -25,10 +25,7 @@
 #include "domain/webhook_auth.h"
 #include "domain/webhook_options.h"
 
-/*
- * The bit of a webhook's number that says that it is for all sessions: whoever has the number
- * knows it, also when the record is gone. The bits below are one sequence for all.
- */
+/* In the number of a webhook for all sessions; the bits below are one sequence for all. */
 #define WEBHOOK_FOR_ALL (UINT64_C(1) << 62)
 
 #define WEBHOOK_TIMEOUT_DEFAULT_MS 5000
@@ -161,6 +158,9 @@ void webhook_set_identity(struct webhook *w, const char *cert_pem, const char *k
  */
 MUST_CHECK enum err webhook_check_expiry(const struct webhook *w, const struct webhook *old,
     int64_t now_ms, struct problem *p);
+
+/* Whether both send alike: where to, as whom, and what they take for success. */
+bool webhook_sends_alike(const struct webhook *w, const struct webhook *other);
 
 /* Draws a key pair where it has none and ed25519, or rfc9421 without a secret, wants one. */
 void webhook_complete_pair(struct webhook *w);
