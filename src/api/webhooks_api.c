@@ -36,6 +36,8 @@ struct webhooks_call {
 	const char *message; /* of the answer; NULL: the webhook itself */
 	bool shows_secret;   /* the answer is that of a rotation, here and in the next */
 	bool shows_key;
+	bool keeps_queueing; /* with the next: what a disabled one is to do with events */
+	bool says_keeps;
 	bool asks_enable; /* by hand, whatever it was before */
 	bool asks_verify; /* its endpoint is asked, whatever it said before */
 	bool enabled_now;
@@ -517,15 +519,26 @@ void handle_webhook_verify(struct call *c)
 
 static enum err mutate_disable(struct webhooks_call *wc, struct webhook *w)
 {
-	(void)wc;
 	if (w->enabled)
 		webhook_set_enabled(w, WEBHOOK_DISABLED_BY_REQUEST);
-	return OK;
+	if (wc->says_keeps)
+		w->keeps_queueing = wc->keeps_queueing;
+	return w->keeps_queueing ? webhook_check_enable(w, &wc->call.problem) : OK;
 }
 
 void handle_webhook_disable(struct call *c)
 {
-	stage_change(c, mutate_disable, "Webhook disabled");
+	struct webhooks_call *wc = (struct webhooks_call *)c;
+	char text[QUERY_TEXT_MAX + 1];
+	struct query q = {.call = c};
+	wc->says_keeps = query_text(&q, "keep_queueing", text);
+	wc->keeps_queueing = wc->says_keeps && strcmp(text, "true") == 0;
+	if (wc->says_keeps && !wc->keeps_queueing && strcmp(text, "false") != 0)
+		query_refuse(&q, "keep_queueing", "true or false");
+	if (!q.answered)
+		stage_change(c, mutate_disable,
+		    wc->keeps_queueing ? "Webhook disabled; it goes on queueing"
+				       : "Webhook disabled");
 }
 
 static enum err mutate_rotate(struct webhooks_call *wc, struct webhook *w)

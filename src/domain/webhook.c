@@ -2,8 +2,9 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 9   open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 8   the same without its ownership, which ends the open part
+ *   version 11  open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 9   the same without keeps_queueing, which ends the open part
+ *   version 8   the same without its ownership, which stands before that
  *   version 7   the same without fallback_url and success, which stand before that
  *   version 6   the same without options, which stand before these, and end the secrets
  *   version 5   the same without auth and client certificate, which stand before these in both
@@ -26,7 +27,8 @@
 #include "domain/name.h"
 
 #define WAY_MAX (1u << 18) /* bytes of what tells how it sends, the CA's certificates too */
-#define VERSION 9
+#define VERSION 11
+#define VERSION_QUEUEING 11 /* the first with keeps_queueing */
 #define VERSION_OWNERSHIP 9 /* the first with ownership */
 #define VERSION_ANSWER 8    /* the first with fallback_url and success */
 #define VERSION_OPTIONS 7   /* the first with options */
@@ -95,6 +97,7 @@ enum err webhook_check_enable(const struct webhook *w, struct problem *p)
 void webhook_set_enabled(struct webhook *w, const char *reason)
 {
 	w->enabled = reason == NULL;
+	w->keeps_queueing = false;
 	webhook_set(&w->disabled_reason, reason);
 }
 
@@ -313,6 +316,7 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_text(out, slice_of(w->fallback_url));
 	put_text(out, w->success == NULL ? SLICE("") : success_json(w->success));
 	ownership_encode(&w->ownership, out);
+	put_u8(out, w->keeps_queueing);
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -539,6 +543,14 @@ static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t f
 	w->previous_secret = copy_optional(r, (flags & FLAG_PREVIOUS) != 0);
 }
 
+/* One that is enabled has it not: there is one form of each record. */
+static void decode_queueing(struct reader *r, struct webhook *w)
+{
+	uint8_t keeps = get_u8(r);
+	r->failed = r->failed || keeps > (w->enabled ? 0 : 1);
+	w->keeps_queueing = keeps != 0 && !filter_is_kept(w->filter);
+}
+
 /* Reads all that is never encrypted, and in the old form the secrets; returns the flags. */
 static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t version)
 {
@@ -588,6 +600,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 		decode_answer(r, w);
 	if (version >= VERSION_OWNERSHIP)
 		ownership_decode(r, &w->ownership);
+	if (version >= VERSION_QUEUEING)
+		decode_queueing(r, w);
 	return flags;
 }
 

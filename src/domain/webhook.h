@@ -99,7 +99,8 @@ struct webhook {
 	bool fifo;            /* all of them are; then there is no key */
 	bool tls_insecure;    /* the receiver's certificate is not checked */
 	bool enabled;
-	bool deleted; /* its queue is being purged, then the record goes */
+	bool keeps_queueing; /* it takes events while it is disabled; never while enabled */
+	bool deleted;        /* its queue is being purged, then the record goes */
 };
 
 static inline bool webhook_is_for_all(uint64_t number)
@@ -137,7 +138,7 @@ void webhook_set(char **field, const char *text);
 /* ERR_INVALID, in words, where it cannot be enabled: this version does not take its filter. */
 MUST_CHECK enum err webhook_check_enable(const struct webhook *w, struct problem *p);
 
-/* Sets enabled, or disabled with a reason; `reason` is NULL for enabled. */
+/* Sets enabled, or disabled, its queue closed, with a reason; that is NULL for enabled. */
 void webhook_set_enabled(struct webhook *w, const char *reason);
 
 /*

@@ -479,3 +479,72 @@ def test_410_disables_and_says_so_once(make_gateway, make_receiver):
     gone.wait_for(6)
     Fence(gateway, make_receiver()).cross()
     assert sorted(r.id for r in gone.requests[3:]) == sorted([*queued, last])
+
+
+# Disabled, and queueing
+
+
+def disable(gateway, webhook, keep=None, session="s1"):
+    query = "" if keep is None else f"?keep_queueing={keep}"
+    answer = gateway.api("POST", hooks_path(session, webhook["id"]) + "/disable" + query)
+    assert answer.status_code == 200, answer.text
+    return gateway.webhook(session, webhook["id"])
+
+
+def is_taken(gateway):
+    return gateway.publish("s1")["deliveries"] == 1
+
+
+@pytest.mark.parametrize("end", [None, "stop", "kill"])
+def test_a_disabled_webhook_goes_on_queueing_if_asked(make_gateway, receiver, end):
+    gateway = make_gateway()
+    webhook = gateway.register("s1", receiver.url(), events=["message"])
+    shown = disable(gateway, webhook, "true")
+    assert (shown["enabled"], shown["keep_queueing"], shown["state"]) == (False, True, "off")
+    ids = publish_many(gateway, "s1", 5)
+    assert gateway.publish("s1", "receipt")["deliveries"] == 0  # its filter holds
+    if end:
+        getattr(gateway, end)()
+        gateway.start()
+        assert gateway.webhook("s1", webhook["id"])["keep_queueing"] is True
+    ids += publish_many(gateway, "s1", 5)
+    listed = gateway.api("GET", "/sessions/s1/deliveries?status=pending").json()["deliveries"]
+    assert len(listed) == 10
+    assert {d["held_reason"] for d in listed} == {"the webhook is disabled"}
+    assert receiver.requests == []
+    gateway.call("s1", webhook["id"], "enable")
+    wait_for_ids(receiver, ids)
+    shown = gateway.webhook("s1", webhook["id"])
+    assert (shown["enabled"], shown["keep_queueing"]) == (True, False)
+
+
+def test_whether_it_queues_is_changed_while_it_is_disabled(gateway, receiver):
+    webhook = gateway.register("s1", receiver.url())
+    for keep, queues in [(None, False), ("true", True), (None, True), ("false", False),
+                         ("true", True)]:
+        assert disable(gateway, webhook, keep)["keep_queueing"] is queues
+        assert is_taken(gateway) is queues
+    path = hooks_path("s1", webhook["id"])
+    gateway.api("PATCH", path, json={"description": "d", "enabled": False})
+    assert gateway.webhook("s1", webhook["id"])["keep_queueing"] is True  # nothing changed
+    gateway.api("PATCH", path, json={"enabled": True})
+    gateway.api("PATCH", path, json={"enabled": False})
+    assert gateway.webhook("s1", webhook["id"])["keep_queueing"] is False
+    assert not is_taken(gateway)
+
+
+def test_what_is_queued_while_it_is_disabled_counts(make_gateway, receiver):
+    gateway = make_gateway(max_queue_per_session=3)
+    webhook = gateway.register("s1", receiver.url())
+    disable(gateway, webhook, "true")
+    publish_many(gateway, "s1", 3)
+    body = {"event": "message", "data": {}}
+    expect_error(gateway.api("POST", "/sessions/s1/events", json=body), 429)
+
+
+@pytest.mark.parametrize("value", ["yes", "", "1", "TRUE"])
+def test_keep_queueing_is_true_or_false(gateway, receiver, value):
+    webhook = gateway.register("s1", receiver.url())
+    path = hooks_path("s1", webhook["id"]) + f"/disable?keep_queueing={value}"
+    expect_error(gateway.api("POST", path), 400)
+    assert gateway.webhook("s1", webhook["id"])["enabled"] is True

@@ -233,6 +233,7 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	assert_int_equal(got->tls_insecure, w->tls_insecure);
 	assert_text(got->description, w->description);
 	assert_text(got->disabled_reason, w->disabled_reason);
+	assert_int_equal(got->keeps_queueing, w->keeps_queueing);
 	assert_memory_equal(&got->rate_limit, &w->rate_limit, sizeof(double));
 	assert_true(got->created_ms == w->created_ms);
 	assert_true(got->updated_ms == w->updated_ms);
@@ -390,11 +391,13 @@ static void test_webhook_of_version_1(void **state)
 #define PAIR_SECRETS (2 * 2) /* two seeds, neither of which is there */
 #define OLD_BEHIND (VAULT_ID_SIZE + 2 + 2) /* no key, two secrets that are not there */
 #define BEHIND (OLD_BEHIND + PAIR_SECRETS + OWN_SECRETS)
-#define PAIR_BYTES (2 + 2 + 8)          /* of a record without key pairs */
-#define OWN_BYTES (1 + 8)               /* without auth and client certificate */
-#define OPTION_BYTES 1                  /* without options */
-#define ANSWER_BYTES (2 + 2)            /* without fallback_url and success */
-#define OWNERSHIP_BYTES (1 + 1 + 8 + 2) /* whose endpoint is not asked */
+#define PAIR_BYTES (2 + 2 + 8) /* of a record without key pairs */
+#define OWN_BYTES (1 + 8)      /* without auth and client certificate */
+#define OPTION_BYTES 1         /* without options */
+#define ANSWER_BYTES (2 + 2)   /* without fallback_url and success */
+#define QUEUEING_BYTES 1
+/* whose endpoint is not asked, and what stands behind that */
+#define OWNERSHIP_BYTES (1 + 1 + 8 + 2 + QUEUEING_BYTES)
 #define END_BYTES (PAIR_BYTES + OWN_BYTES + OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES)
 #define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
 #define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
@@ -406,7 +409,7 @@ static void check_older(uint8_t version, size_t less)
 	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &now);
-	assert_int_equal(now.data[0], 9);
+	assert_int_equal(now.data[0], 11);
 	buf_append(&then, now.data, now.len - BEHIND - less);
 	buf_append(&then, now.data + now.len - BEHIND,
 	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0) + (version >= 6 ? OWN_SECRETS : 0));
@@ -526,7 +529,7 @@ static void test_bad_ownership_is_damage(void **state)
 		put_u8(&b, ROWS[i].is);
 		put_i64(&b, ROWS[i].since_ms);
 		put_text(&b, slice_of(ROWS[i].error));
-		buf_append(&b, (char[BEHIND]){0}, BEHIND);
+		buf_append(&b, (char[QUEUEING_BYTES + BEHIND]){0}, QUEUEING_BYTES + BEHIND);
 		struct reader r = reader_of(buf_view(&b));
 		if (webhook_decode(&r, NULL, &key, &got) != ROWS[i].err)
 			fail_msg("row %zu", i);
@@ -593,6 +596,37 @@ static void test_webhook_of_version_8(void **state)
 	check_older(8, OWNERSHIP_BYTES);
 }
 
+static void test_webhook_of_version_9(void **state)
+{
+	(void)state;
+	check_older(9, QUEUEING_BYTES);
+}
+
+/* A disabled webhook may go on queueing; an enabled one that says so is damage. */
+static void test_queueing(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		bool enabled = i % 2 != 0;
+		unsigned keeps = i / 2;
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		webhook_set_enabled(w, enabled ? NULL : "why");
+		webhook_encode(w, NULL, NULL, &b);
+		b.data[b.len - BEHIND - QUEUEING_BYTES] = (char)keeps;
+		struct reader r = reader_of(buf_view(&b));
+		bool good = keeps == 0 || (keeps == 1 && !enabled);
+		assert_int_equal(webhook_decode(&r, NULL, &key, &got), good ? OK : ERR_CORRUPT);
+		if (good)
+			assert_int_equal(got->keeps_queueing, keeps);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
+}
+
 /* What counts as success is as it was written, or the record is damaged. */
 static void test_bad_success_is_damage(void **state)
 {
@@ -629,13 +663,13 @@ static void test_sets_are_of_version_5(void **state)
 	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &b);
 	check_record(&b, NULL, &NO_KEY, w);
-	for (unsigned version = 2; version <= 10; version++) {
+	for (unsigned version = 2; version <= 12; version++) {
 		struct webhook *got = NULL;
 		struct vault_id key;
 		b.data[0] = (char)version;
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got),
-		    version == 9 ? OK : ERR_CORRUPT);
+		    version == 11 ? OK : ERR_CORRUPT);
 		webhook_free(got);
 	}
 	buf_fini(&b);
@@ -914,6 +948,8 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_7),
 	    cmocka_unit_test(test_bad_success_is_damage),
 	    cmocka_unit_test(test_webhook_of_version_8),
+	    cmocka_unit_test(test_webhook_of_version_9),
+	    cmocka_unit_test(test_queueing),
 	    cmocka_unit_test(test_bad_auth_is_damage),
 	    cmocka_unit_test(test_sets_are_of_version_5),
 	    cmocka_unit_test(test_half_a_pair_is_damage),
