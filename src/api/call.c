@@ -157,6 +157,25 @@ void call_succeed(struct call *c, const char *message)
 	buf_fini(&text);
 }
 
+void call_write_hold(struct json_writer *json, const struct dispatch_hold *hold)
+{
+	json_write_cstr(json, "held_reason", hold->reason);
+	json_write_time_or_null(json, "held_until", hold->until_ms);
+}
+
+void call_succeed_held(struct call *c, const char *message, const struct dispatch_hold *hold)
+{
+	struct buf text = BUF_INIT(ERROR_MAX);
+	struct json_writer json = JSON_WRITER(&text);
+	json_open_object(&json, NULL);
+	json_write_bool(&json, "success", true);
+	json_write_cstr(&json, "message", message);
+	call_write_hold(&json, hold);
+	json_close(&json);
+	call_reply(c, 200, &json);
+	buf_fini(&text);
+}
+
 static bool has_body(const struct call *c)
 {
 	return http_header(c->http, "Content-Length").len > 0 ||

@@ -106,6 +106,12 @@ void call_fail_err(struct call *c, enum err err);
 /* Sends {"success":true,"message":…}. */
 void call_succeed(struct call *c, const char *message);
 
+/* Writes what holds a delivery, as the members "held_reason" and "held_until". */
+void call_write_hold(struct json_writer *json, const struct dispatch_hold *hold);
+
+/* Sends the same as call_succeed() with what holds the delivery that is meant. */
+void call_succeed_held(struct call *c, const char *message, const struct dispatch_hold *hold);
+
 /*
  * Whether the request has a body that says it is JSON; else it has been answered with 411 or
  * 415.

@@ -276,10 +276,18 @@ static void answer(struct delivery_call *dc, enum err result, const char *messag
 static void done_retry(struct op *op, enum err result)
 {
 	struct delivery_call *dc = (struct delivery_call *)op;
+	struct dispatch *d = dc->call.api->conf.dispatch;
 	struct queue_place place = queue_place_of(&dc->delivery);
-	if (result == OK)
-		dispatch_queued(dc->call.api->conf.dispatch, dc->delivery.webhook, &place);
-	answer(dc, result, "Delivery retry scheduled");
+	uint64_t webhook = dc->delivery.webhook;
+	struct dispatch_hold hold;
+	if (result != OK) {
+		answer(dc, result, NULL);
+		return;
+	}
+	dispatch_queued(d, webhook, &place);
+	dispatch_send(d, webhook, &place.id);
+	dispatch_find_hold(d, webhook, dc->delivery.due_ms, &hold);
+	call_succeed_held(&dc->call, "Delivery retry scheduled", &hold);
 }
 
 void handle_delivery_retry(struct call *c)

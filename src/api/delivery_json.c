@@ -196,13 +196,13 @@ static void write_webhook(const struct webhook *w, const struct last *last,
 	    w != NULL ? slice_of(w->url) : buf_view(&last->url));
 }
 
-/* Why it waits beyond its time; NULL: it does not, or for its turn. */
-static const char *held_reason(const struct api_conf *conf, const struct delivery *d)
+/* What holds it beyond its time; nothing, where it waits for its turn or is over. */
+static struct dispatch_hold hold_of(const struct api_conf *conf, const struct delivery *d)
 {
-	struct dispatch_status status = {0};
-	bool waits = d->status == DELIVERY_WAITING &&
-	    dispatch_status(conf->dispatch, d->webhook, &status);
-	return waits ? status.held_reason : NULL;
+	struct dispatch_hold hold = {0};
+	if (d->status == DELIVERY_WAITING && !is_in_flight(conf, d))
+		dispatch_find_hold(conf->dispatch, d->webhook, d->due_ms, &hold);
+	return hold;
 }
 
 static void write_head(const struct api_conf *conf, const struct event *e,
@@ -220,7 +220,8 @@ static void write_head(const struct api_conf *conf, const struct event *e,
 		json_write_time(json, "next_attempt_at", d->due_ms);
 	else
 		json_write_null(json, "next_attempt_at");
-	json_write_cstr(json, "held_reason", held_reason(conf, d));
+	struct dispatch_hold hold = hold_of(conf, d);
+	call_write_hold(json, &hold);
 	json_write_time(json, "created_at", d->created_ms);
 }
 

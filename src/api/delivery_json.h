@@ -5,7 +5,7 @@
 #ifndef API_DELIVERY_JSON_H
 #define API_DELIVERY_JSON_H
 
-#include "api/api.h"
+#include "api/call.h"
 #include "base/json_write.h"
 #include "store/events.h"
 

@@ -57,6 +57,7 @@ void handle_webhook_rotate_key(struct call *c);
 void handle_webhook_enable(struct call *c);
 void handle_webhook_disable(struct call *c);
 void handle_webhook_verify(struct call *c);
+void handle_webhook_try(struct call *c);
 void release_webhook(struct call *c);
 
 /* Writes a webhook with how its endpoint stands; answers with it; says its state alone. */

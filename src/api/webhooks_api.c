@@ -36,6 +36,8 @@ struct webhooks_call {
 	const char *message; /* of the answer; NULL: the webhook itself */
 	bool shows_secret;   /* the answer is that of a rotation, here and in the next */
 	bool shows_key;
+	bool keeps_queueing; /* with the next: what a disabled one is to do with events */
+	bool says_keeps;
 	bool asks_enable; /* by hand, whatever it was before */
 	bool asks_verify; /* its endpoint is asked, whatever it said before */
 	bool enabled_now;
@@ -43,6 +45,7 @@ struct webhooks_call {
 	bool creates;   /* and there is none of its name yet */
 	bool tries;     /* nothing is written; the answer is what would be */
 	bool unwritten; /* for one of these reasons */
+	bool moves;     /* it sends elsewhere, or otherwise */
 	bool joins; /* out of apply: it adds to its session in this turn, as the next two say */
 	uint32_t added; /* webhooks */
 	uint32_t steps; /* of filters */
@@ -365,6 +368,7 @@ static enum err write_change(struct webhooks_call *wc, struct db_txn *txn,
 	wc->w->updated_ms = clock_wall_ms();
 	(void)webhook_drop_expired(wc->w, clock_wall_ms()); /* written anyway */
 	wc->enabled_now = wc->w->enabled && (wc->asks_enable || !old->enabled);
+	wc->moves = !webhook_sends_alike(old, wc->w);
 	if (wc->enabled_now)
 		wc->w->failing_since_ms = 0;
 	wc->unwritten = wc->tries;
@@ -458,6 +462,8 @@ static void done_change(struct op *op, enum err result)
 	registry_set(conf->registry, wc->w);
 	wc->w = NULL;
 	dispatch_changed(conf->dispatch, wc->number, wc->enabled_now);
+	if (wc->moves)
+		dispatch_moved(conf->dispatch, wc->number);
 	if (reorders)
 		ordering_add(conf->ordering, wc->number);
 	if (asks) /* or no more */
@@ -583,6 +589,29 @@ void handle_webhook_enable(struct call *c)
 	stage_change(c, mutate_enable, "Webhook re-enabled");
 }
 
+/* What the operator is told of a try, by enum dispatch_try. */
+static const char *const TRIED[] = {
+    [TRY_NOTHING_WAITS] = "Nothing waits for it; the next delivery is sent at once",
+    [TRY_STARTS] = "What waits for it is due; if it was failing, one delivery goes first",
+    [TRY_IS_UNDER_WAY] = "A probe is under way, and decides",
+};
+
+void handle_webhook_try(struct call *c)
+{
+	const struct webhook *w = call_find_webhook(c);
+	const struct dispatch *d = c->api->conf.dispatch;
+	struct dispatch_hold hold;
+	if (w == NULL)
+		return;
+	if (!w->enabled) {
+		call_fail(c, 409, "", "the webhook is disabled; enable it first");
+		return;
+	}
+	const char *message = TRIED[dispatch_try(c->api->conf.dispatch, w->number)];
+	dispatch_find_hold(d, w->number, clock_wall_ms(), &hold);
+	call_succeed_held(c, message, &hold);
+}
+
 static enum err mutate_verify(struct webhooks_call *wc, struct webhook *w)
 {
 	bool may = w->ownership.way != OWNERSHIP_NOT_ASKED || wc->call.api->conf.rules.verifies;
@@ -600,15 +629,26 @@ void handle_webhook_verify(struct call *c)
 
 static enum err mutate_disable(struct webhooks_call *wc, struct webhook *w)
 {
-	(void)wc;
 	if (w->enabled)
 		webhook_set_enabled(w, WEBHOOK_DISABLED_BY_REQUEST);
-	return OK;
+	if (wc->says_keeps)
+		w->keeps_queueing = wc->keeps_queueing;
+	return w->keeps_queueing ? webhook_check_enable(w, &wc->call.problem) : OK;
 }
 
 void handle_webhook_disable(struct call *c)
 {
-	stage_change(c, mutate_disable, "Webhook disabled");
+	struct webhooks_call *wc = (struct webhooks_call *)c;
+	char text[QUERY_TEXT_MAX + 1];
+	struct query q = {.call = c};
+	wc->says_keeps = query_text(&q, "keep_queueing", text);
+	wc->keeps_queueing = wc->says_keeps && strcmp(text, "true") == 0;
+	if (wc->says_keeps && !wc->keeps_queueing && strcmp(text, "false") != 0)
+		query_refuse(&q, "keep_queueing", "true or false");
+	if (!q.answered)
+		stage_change(c, mutate_disable,
+		    wc->keeps_queueing ? "Webhook disabled; it goes on queueing"
+				       : "Webhook disabled");
 }
 
 static enum err mutate_rotate(struct webhooks_call *wc, struct webhook *w)

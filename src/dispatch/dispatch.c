@@ -175,6 +175,7 @@ static struct sched_tenant *take_tenant(struct dispatch *d, const struct webhook
 static void follow_order(struct endpoint *ep, const struct webhook *w)
 {
 	ep->fifo = w->fifo;
+	ep->is_wanted = ep->is_wanted && !webhook_keeps_places(w);
 	if (w->key != NULL && ep->lanes == NULL)
 		ep->lanes = lanes_new();
 	if (w->key != NULL)
@@ -289,6 +290,62 @@ static void reset(struct dispatch *d, struct endpoint *ep, const struct webhook 
 	endpoint_apply_limits(d, ep, w);
 }
 
+/* What is queued is due, whatever it was waiting for. */
+static void force(struct dispatch *d, struct endpoint *ep)
+{
+	ep->forced_ms = clock_wall_ms() + 1;
+	endpoint_rewind(ep);
+	if (ep->sched.due_ms != SCHED_NEVER)
+		endpoint_set_due(d, ep, 0);
+}
+
+/* Lets a probe through to both URLs, beside what is under way. */
+static void try_both(struct dispatch *d, struct endpoint *ep)
+{
+	ep->round++;
+	sched_try(d->sched, &ep->sched, clock_wall_ms());
+	if (ep->fallback != NULL)
+		sched_try(d->sched, &ep->fallback->sched, clock_wall_ms());
+}
+
+enum dispatch_try dispatch_try(struct dispatch *d, uint64_t webhook)
+{
+	struct endpoint *ep = find_endpoint(d, webhook);
+	if (ep == NULL)
+		return TRY_NOTHING_WAITS;
+	if (ep->sched.circuit == CIRCUIT_HALF_OPEN)
+		return TRY_IS_UNDER_WAY;
+	try_both(d, ep);
+	force(d, ep);
+	return ep->sched.due_ms == SCHED_NEVER ? TRY_NOTHING_WAITS : TRY_STARTS;
+}
+
+void dispatch_moved(struct dispatch *d, uint64_t webhook)
+{
+	struct endpoint *ep = find_endpoint(d, webhook);
+	if (ep == NULL)
+		return;
+	bool fails = ep->sched.failures > 0 ||
+	    (ep->fallback != NULL && ep->fallback->sched.failures > 0);
+	try_both(d, ep);
+	if (fails)
+		force(d, ep);
+}
+
+void dispatch_send(struct dispatch *d, uint64_t webhook, const struct uuid *id)
+{
+	const struct webhook *w = registry_get(d->conf.registry, webhook);
+	struct endpoint *ep = find_endpoint(d, webhook);
+	if (w == NULL || ep == NULL)
+		return;
+	if (!webhook_keeps_places(w)) {
+		ep->wanted = *id;
+		ep->is_wanted = true;
+	}
+	if (ep->sched.circuit != CIRCUIT_CLOSED)
+		try_both(d, ep);
+}
+
 void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 {
 	const struct webhook *w = registry_get(d->conf.registry, webhook);
@@ -297,10 +354,8 @@ void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now)
 		return;
 	follow_webhook(d, ep, w);
 	if (enabled_now) {
-		ep->forced_ms = clock_wall_ms() + 1;
 		reset(d, ep, w);
-		if (ep->sched.due_ms != SCHED_NEVER)
-			endpoint_set_due(d, ep, 0);
+		force(d, ep);
 	}
 	if (w->deleted) {
 		reset(d, ep, w); /* its circuit is nobody's trouble any more */
@@ -445,6 +500,44 @@ static void put_status(const struct endpoint *ep, const struct webhook *w,
 	    .in_flight = endpoint_in_flight(ep),
 	    .held_reason = held_reason(ep, w),
 	};
+}
+
+/* When a probe of its own may go, or through its fallback something; 0: one is under way. */
+static int64_t probe_ms(const struct endpoint *ep, const struct webhook *w)
+{
+	const struct sched_endpoint *own = &ep->sched;
+	const struct sched_endpoint *other = w->fallback_url != NULL && ep->fallback != NULL
+	    ? &ep->fallback->sched
+	    : own;
+	if (own->circuit == CIRCUIT_HALF_OPEN)
+		return other->circuit == CIRCUIT_OPEN ? other->probe_ms : 0;
+	return other->circuit == CIRCUIT_OPEN && other->probe_ms < own->probe_ms
+	    ? other->probe_ms
+	    : own->probe_ms;
+}
+
+void dispatch_find_hold(const struct dispatch *d, uint64_t webhook, int64_t due_ms,
+    struct dispatch_hold *out)
+{
+	const struct endpoint *ep = find_endpoint(d, webhook);
+	const struct webhook *w = registry_get(d->conf.registry, webhook);
+	*out = (struct dispatch_hold){0};
+	if (w == NULL)
+		return;
+	if (!w->enabled)
+		out->reason = "the webhook is disabled";
+	else
+		out->reason = ep == NULL ? ownership_hold(&w->ownership) : held_reason(ep, w);
+	if (out->reason != NULL || ep == NULL || ep->sched.circuit == CIRCUIT_CLOSED)
+		return;
+	bool has_other = w->fallback_url != NULL && ep->fallback != NULL;
+	if (has_other && ep->fallback->sched.circuit == CIRCUIT_CLOSED)
+		return; /* it goes there */
+	int64_t until_ms = probe_ms(ep, w);
+	if (until_ms == 0 && due_ms <= clock_wall_ms())
+		out->reason = "a probe is under way";
+	else if (until_ms > clock_wall_ms() && due_ms < until_ms)
+		*out = (struct dispatch_hold){"circuit open", until_ms};
 }
 
 bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct dispatch_status *out)

@@ -71,6 +71,28 @@ void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_pl
  */
 void dispatch_changed(struct dispatch *d, uint64_t webhook, bool enabled_now);
 
+/* What became of the wish to try a webhook now. */
+enum dispatch_try {
+	TRY_NOTHING_WAITS, /* the next delivery goes at once, whatever the circuit was */
+	TRY_STARTS,        /* what waits is due: one of it as the probe of a circuit */
+	TRY_IS_UNDER_WAY,  /* a probe is, and decides */
+};
+
+/* The operator says that it is mended: what is queued is due, first of all a probe. */
+enum dispatch_try dispatch_try(struct dispatch *d, uint64_t webhook);
+
+/*
+ * The webhook, which was changed, sends elsewhere or otherwise from now on: what fails of it is
+ * tried at once, and what was under way says nothing of it any more.
+ */
+void dispatch_moved(struct dispatch *d, uint64_t webhook);
+
+/*
+ * A delivery that was just queued goes before all others of its webhook, past an open circuit;
+ * where these keep their order the first of them does.
+ */
+void dispatch_send(struct dispatch *d, uint64_t webhook, const struct uuid *id);
+
 /*
  * Holds the webhook's attempts, or lets them go on, whatever else says that they may start:
  * what waits for it has been put in order meanwhile.
@@ -140,6 +162,16 @@ struct dispatch_status {
 	uint32_t failures;       /* in a row */
 	uint32_t in_flight;
 };
+
+/* Why a delivery does not go though it may be due. */
+struct dispatch_hold {
+	const char *reason; /* NULL: nothing holds it; borrowed until the webhook changes */
+	int64_t until_ms;   /* wall; when that ends by itself; 0: nobody knows */
+};
+
+/* What holds the deliveries of the webhook that are due at `due_ms`, wall. */
+void dispatch_find_hold(const struct dispatch *d, uint64_t webhook, int64_t due_ms,
+    struct dispatch_hold *out);
 
 /* How the webhook's endpoint stands; false where there is no such webhook. */
 bool dispatch_status(const struct dispatch *d, uint64_t webhook, struct dispatch_status *out);

@@ -22,12 +22,14 @@ struct endpoint {
 	uint64_t webhook;
 	struct queue_place place; /* claimed up to here */
 	int64_t forced_ms;        /* what was queued before is due at once; 0: nothing is */
+	struct uuid wanted;       /* if it is, this delivery goes before all others */
 	struct sign_key *key;     /* NULL: not made yet, or no secret */
 	struct sign_key *previous_key; /* the same of the secret before */
 	struct sign_pair *pair;        /* the same of its key pairs */
 	struct sign_pair *previous_pair;
 	char *last_error; /* of the last attempt; NULL: it succeeded, or there was none */
 	int last_status;
+	uint32_t round;      /* of attempts: those of an earlier one say nothing any more */
 	struct lanes *lanes; /* NULL: its webhook has no key */
 	struct token *token; /* of its auth, if that needs one; NULL: not taken yet */
 	struct token_waiter waiter;
@@ -38,6 +40,7 @@ struct endpoint {
 	bool fifo;
 	bool is_held; /* nothing starts: its queue is being put in order */
 	bool idle;
+	bool is_wanted;
 };
 
 /*
@@ -66,6 +69,7 @@ struct flight {
 	struct endpoint *endpoint;
 	struct sched_endpoint *sched; /* its slot's: the endpoint's, or its fallback's */
 	uint64_t token;               /* the number of the one that it is sent with; 0: none */
+	uint32_t round;               /* the endpoint's, when it began */
 	struct event event;
 	struct buf body;             /* as it is sent */
 	struct payload_body payload; /* how that is made of the event's */

@@ -187,7 +187,8 @@ static void finish_flight(struct flight *f, enum err result)
 
 static void give_slot_back(struct flight *f)
 {
-	sched_finish(f->dispatch->sched, f->sched, clock_wall_ms(), f->result, f->duration_us);
+	enum sched_result result = f->round == f->endpoint->round ? f->result : RESULT_STALE;
+	sched_finish(f->dispatch->sched, f->sched, clock_wall_ms(), result, f->duration_us);
 	if (f->endpoint->fallback != NULL)
 		fallback_adjust(f->dispatch, f->endpoint);
 }
@@ -573,6 +574,7 @@ static struct flight *make_flight(struct dispatch *d, struct endpoint *ep,
 	f->dispatch = d;
 	f->endpoint = ep;
 	f->sched = ep->turn;
+	f->round = ep->round;
 	f->op.class = OP_PROGRESS;
 	f->op.apply = apply_flight;
 	f->op.done = finish_attempt;
@@ -779,6 +781,21 @@ static int64_t settled_ms(const struct dispatch *d, const struct webhook *w)
 }
 
 /*
+ * Claims the delivery that somebody wants sent first, where it still waits. Lanes have an order
+ * of their own.
+ */
+static enum err claim_wanted(struct endpoint *ep, struct db_txn *txn, struct delivery *out,
+    size_t *count)
+{
+	ep->is_wanted = false;
+	enum err err = queue_get(txn, &ep->wanted, out);
+	if (err == OK && out->status == DELIVERY_WAITING && out->webhook == ep->webhook &&
+	    !flight_exists(ep, &ep->wanted))
+		*count = 1;
+	return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
+}
+
+/*
  * Claims the next due delivery of `ep` and takes it on. True when it did, or when `ep` has
  * moved to a later time or to the end of its line; false when claiming is over for this turn.
  */
@@ -803,9 +820,14 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	    .arg = ep};
 	if (w->auth != NULL && !endpoint_has_token(d, ep, w))
 		return true; /* others may */
-	enum err err = ep->lanes != NULL
-	    ? claim_lane(ep, txn, now_ms, &delivery, &count)
-	    : queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
+	enum err err = ep->is_wanted ? claim_wanted(ep, txn, &delivery, &count) : OK;
+	if (err == OK && count > 0) {
+		next_due_ms = now_ms; /* what is due behind it was not looked at */
+	} else if (err == OK) {
+		err = ep->lanes != NULL
+		    ? claim_lane(ep, txn, now_ms, &delivery, &count)
+		    : queue_claim(txn, &claim, &delivery, &count, &next_due_ms);
+	}
 	if (err == OK && count > 0)
 		err = take_on(d, ep, &delivery, txn, now_ms);
 	if (err != OK) {

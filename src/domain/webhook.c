@@ -2,9 +2,10 @@
  * The webhook record in memory and on disk. To change the record: raise VERSION and decode the
  * old forms as well.
  *
- *   version 10  open part | id of the key | secrets, or the vault's nonce, cipher text, tag
- *   version 9   the same without its own name, which ends the open part
- *   version 8   the same without its ownership, which stands before that
+ *   version 11  open part | id of the key | secrets, or the vault's nonce, cipher text, tag
+ *   version 10  the same without keeps_queueing, which ends the open part
+ *   version 9   the same without its own name, which stands before that
+ *   version 8   the same without its ownership, which stands before these
  *   version 7   the same without fallback_url and success, which stand before these
  *   version 6   the same without options, which stand before these, and end the secrets
  *   version 5   the same without auth and client certificate, which stand before these in both
@@ -26,7 +27,9 @@
 #include "domain/json.h"
 #include "domain/name.h"
 
-#define VERSION 10
+#define WAY_MAX (1u << 18) /* bytes of what tells how it sends, the CA's certificates too */
+#define VERSION 11
+#define VERSION_QUEUEING 11 /* the first with keeps_queueing */
 #define VERSION_NAME 10     /* the first with its own name */
 #define VERSION_OWNERSHIP 9 /* the first with ownership */
 #define VERSION_ANSWER 8    /* the first with fallback_url and success */
@@ -96,6 +99,7 @@ enum err webhook_check_enable(const struct webhook *w, struct problem *p)
 void webhook_set_enabled(struct webhook *w, const char *reason)
 {
 	w->enabled = reason == NULL;
+	w->keeps_queueing = false;
 	webhook_set(&w->disabled_reason, reason);
 }
 
@@ -316,6 +320,7 @@ static void encode_open(const struct webhook *w, struct buf *out)
 	put_text(out, w->success == NULL ? SLICE("") : success_json(w->success));
 	ownership_encode(&w->ownership, out);
 	put_text(out, slice_of(w->name));
+	put_u8(out, w->keeps_queueing);
 }
 
 static void encode_secrets(const struct webhook *w, struct buf *out)
@@ -340,6 +345,43 @@ static void reserve_secrets(struct buf *b)
 	    WEBHOOK_KEY_MAX + 2 * (2 + ED25519_SEED_SIZE) + 2 + PROXY_URL_MAX;
 	*b = BUF_INIT(bytes);
 	(void)buf_reserve(b, bytes); /* is the limit */
+}
+
+/* Writes what tells how it sends and is no secret. */
+static void put_way(const struct webhook *w, struct buf *out)
+{
+	put_u8(out, (uint8_t)w->signature);
+	put_u8(out, (uint8_t)w->payload);
+	put_u8(out, w->tls_insecure);
+	put_u32(out, w->timeout_ms);
+	put_text(out, slice_of(w->url));
+	put_text(out, slice_of(w->fallback_url));
+	put_text(out, slice_of(w->ca_pem));
+	put_text(out, w->success == NULL ? SLICE("") : success_json(w->success));
+	for (size_t i = 0; i < w->header_count; i++)
+		put_text(out, slice_of(w->headers[i].name));
+	webhook_auth_encode(w->auth, out);
+	webhook_options_encode(w->options, out);
+}
+
+bool webhook_sends_alike(const struct webhook *w, const struct webhook *other)
+{
+	struct buf ways[] = {BUF_INIT(WAY_MAX), BUF_INIT(WAY_MAX)};
+	struct buf secrets[2];
+	const struct webhook *both[] = {w, other};
+	for (int i = 0; i < 2; i++) {
+		put_way(both[i], &ways[i]);
+		reserve_secrets(&secrets[i]);
+		encode_secrets(both[i], &secrets[i]);
+	}
+	bool alike = slice_eq(buf_view(&ways[0]), buf_view(&ways[1])) &&
+	    slice_eq(buf_view(&secrets[0]), buf_view(&secrets[1]));
+	for (int i = 0; i < 2; i++) {
+		mem_wipe(secrets[i].data, secrets[i].len);
+		buf_fini(&secrets[i]);
+		buf_fini(&ways[i]);
+	}
+	return alike;
 }
 
 void webhook_encode(const struct webhook *w, const struct vault *vault,
@@ -531,6 +573,14 @@ static void decode_shared_secrets(struct reader *r, struct webhook *w, uint8_t f
 	w->previous_secret = copy_optional(r, (flags & FLAG_PREVIOUS) != 0);
 }
 
+/* One that is enabled has it not: there is one form of each record. */
+static void decode_queueing(struct reader *r, struct webhook *w)
+{
+	uint8_t keeps = get_u8(r);
+	r->failed = r->failed || keeps > (w->enabled ? 0 : 1);
+	w->keeps_queueing = keeps != 0 && !filter_is_kept(w->filter);
+}
+
 /* Reads all that is never encrypted, and in the old form the secrets; returns the flags. */
 static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t version)
 {
@@ -582,6 +632,8 @@ static uint8_t decode_open_part(struct reader *r, struct webhook *w, uint8_t ver
 		ownership_decode(r, &w->ownership);
 	if (version >= VERSION_NAME)
 		decode_name(r, w);
+	if (version >= VERSION_QUEUEING)
+		decode_queueing(r, w);
 	return flags;
 }
 

@@ -25,10 +25,7 @@
 #include "domain/webhook_auth.h"
 #include "domain/webhook_options.h"
 
-/*
- * The bit of a webhook's number that says that it is for all sessions: whoever has the number
- * knows it, also when the record is gone. The bits below are one sequence for all.
- */
+/* In the number of a webhook for all sessions; the bits below are one sequence for all. */
 #define WEBHOOK_FOR_ALL (UINT64_C(1) << 62)
 
 #define WEBHOOK_TIMEOUT_DEFAULT_MS 5000
@@ -103,7 +100,8 @@ struct webhook {
 	bool fifo;            /* all of them are; then there is no key */
 	bool tls_insecure;    /* the receiver's certificate is not checked */
 	bool enabled;
-	bool deleted; /* its queue is being purged, then the record goes */
+	bool keeps_queueing; /* it takes events while it is disabled; never while enabled */
+	bool deleted;        /* its queue is being purged, then the record goes */
 };
 
 static inline bool webhook_is_for_all(uint64_t number)
@@ -141,7 +139,7 @@ void webhook_set(char **field, const char *text);
 /* ERR_INVALID, in words, where it cannot be enabled: this version does not take its filter. */
 MUST_CHECK enum err webhook_check_enable(const struct webhook *w, struct problem *p);
 
-/* Sets enabled, or disabled with a reason; `reason` is NULL for enabled. */
+/* Sets enabled, or disabled, its queue closed, with a reason; that is NULL for enabled. */
 void webhook_set_enabled(struct webhook *w, const char *reason);
 
 /* A new secret; the old one signs until `expires_ms`, wall, too; 0: no more. So of pairs. */
@@ -159,6 +157,9 @@ void webhook_set_identity(struct webhook *w, const char *cert_pem, const char *k
  */
 MUST_CHECK enum err webhook_check_expiry(const struct webhook *w, const struct webhook *old,
     int64_t now_ms, struct problem *p);
+
+/* Whether both send alike: where to, as whom, and what they take for success. */
+bool webhook_sends_alike(const struct webhook *w, const struct webhook *other);
 
 /* Draws a key pair where it has none and ed25519, or rfc9421 without a secret, wants one. */
 void webhook_complete_pair(struct webhook *w);

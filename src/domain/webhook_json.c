@@ -945,6 +945,7 @@ void webhook_write(const struct webhook *w, enum webhook_form form, int64_t now_
 	    overlaps ? w->previous_expires_ms : 0);
 	json_write_bool(json, "enabled", w->enabled);
 	json_write_cstr(json, "disabled_reason", w->disabled_reason);
+	json_write_bool(json, "keep_queueing", w->keeps_queueing);
 	write_headers(w, json);
 	webhook_json_write_auth(w->auth, json);
 	sign_write_set(w->signature, "signature", json);

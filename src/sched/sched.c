@@ -271,7 +271,7 @@ static bool is_open(const struct sched_endpoint *e)
 	case CIRCUIT_CLOSED:
 		return e->in_flight < window_of(e);
 	case CIRCUIT_OPEN:
-		return e->in_flight == 0; /* the probe goes alone */
+		return e->in_flight == 0 || e->is_asked; /* else the probe goes alone */
 	case CIRCUIT_HALF_OPEN:
 		return false; /* until the probe has ended */
 	}
@@ -443,8 +443,23 @@ void sched_reset(struct sched *s, struct sched_endpoint *e)
 	e->put_off_ms = 0;
 	e->resume_ms = 0;
 	set_circuit(s, e, CIRCUIT_CLOSED);
+	e->is_asked = false;
 	e->window = WINDOW_FIRST;
 	e->threshold = e->limits.max_in_flight;
+	arrange(s, e);
+}
+
+void sched_try(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
+{
+	withdraw(s, e);
+	e->pause_ms = 0;
+	e->put_off_ms = 0;
+	e->resume_ms = 0;
+	if (e->circuit != CIRCUIT_CLOSED) {
+		set_circuit(s, e, CIRCUIT_OPEN);
+		e->probe_ms = now_ms;
+		e->is_asked = true;
+	}
 	arrange(s, e);
 }
 
@@ -654,6 +669,7 @@ void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 	}
 	if (e->circuit == CIRCUIT_OPEN)
 		set_circuit(s, e, CIRCUIT_HALF_OPEN);
+	e->is_asked = false;
 	count_in_flight(s, e, 1);
 	if (is_open(e) && wake_time(e) <= now_ms)
 		line_up(s, e);
@@ -799,6 +815,8 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
 		e->tokens += e->limits.rate > 0 ? 1 : 0;
 		if (e->circuit == CIRCUIT_HALF_OPEN) /* another probe may go at once */
 			set_circuit(s, e, CIRCUIT_OPEN);
+		break;
+	case RESULT_STALE:
 		break;
 	}
 	/* its line, its share or its wake time may be others now */

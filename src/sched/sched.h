@@ -35,7 +35,7 @@
  *    each success: without that, quick refusals would open the circuit of a receiver that
  *    only wants to be asked less often.
  *  - The circuit: after so many failures in a row it opens, and for a time nothing of the
- *    endpoint is tried; then one probe decides.
+ *    endpoint is tried; then one probe decides. Somebody may ask for the probe before.
  */
 #ifndef SCHED_SCHED_H
 #define SCHED_SCHED_H
@@ -73,6 +73,7 @@ enum sched_result {
 	RESULT_FAILED,
 	RESULT_OVERLOADED, /* a failure that asks to slow down: counts, and narrows at once */
 	RESULT_NONE,       /* says nothing about the endpoint: it was never sent */
+	RESULT_STALE,      /* the same: it was sent before the last sched_try() */
 };
 
 struct sched_endpoint {
@@ -103,6 +104,7 @@ struct sched_endpoint {
 	uint8_t circuit;    /* enum sched_circuit */
 	bool quick;         /* its last attempt succeeded; the last few took up to a second */
 	bool mark;          /* its owner's own; not looked at */
+	bool is_asked;      /* sched_try() wants the probe beside whatever is under way */
 	uint8_t state;
 };
 
@@ -135,6 +137,12 @@ void sched_limit(struct sched *s, struct sched_endpoint *e, const struct sched_l
 
 /* Closes the circuit and forgets the failures: the operator says that it is mended. */
 void sched_reset(struct sched *s, struct sched_endpoint *e);
+
+/*
+ * Lets the next attempt start at once, whatever it was paused for: while the circuit is not
+ * closed that is the probe, beside what is under way, which reports RESULT_STALE.
+ */
+void sched_try(struct sched *s, struct sched_endpoint *e, int64_t now_ms);
 
 /* Takes up a run of failures from before a restart: the next failure opens the circuit. */
 void sched_resume_failing(struct sched *s, struct sched_endpoint *e, int64_t failing_since_ms);

@@ -19,7 +19,7 @@
 
 #define DECODED_KEPT (64u << 10) /* bytes, between two events */
 
-/* The enabled webhooks of a session that have a name in `events`. */
+/* The webhooks of a session that take events and have a name in `events`. */
 struct wanting {
 	uint64_t *numbers; /* ascending: in order of registration */
 	size_t count;
@@ -31,11 +31,10 @@ struct list {
 	struct map
 	    *wanting;    /* name of an event, its beginning and *, or "all" -> struct wanting */
 	size_t patterns; /* how many of these end with * */
-	struct pointers *
-	    pointers; /* of the enabled webhooks' filters and keys; NULL: none was ever there */
-	size_t lookers; /* how many of them have one of these */
-	size_t keys;    /* how many have a key */
-	uint64_t steps; /* of the filters of all its webhooks */
+	struct pointers *pointers; /* of their filters and keys; NULL: none was ever there */
+	size_t lookers;            /* how many of them have one of these */
+	size_t keys;               /* how many have a key */
+	uint64_t steps;            /* of the filters of all its webhooks */
 };
 
 /* Webhooks of all sessions, ascending by number. */
@@ -177,10 +176,16 @@ static void leave_name(struct list *l, const char *name, uint64_t number)
 	free_wanting(n, NULL);
 }
 
+/* Whether events are queued for it. */
+static bool takes_events(const struct webhook *w)
+{
+	return w->enabled || w->keeps_queueing;
+}
+
 /* Enters what `w` wants into the index, or takes it out; the retired ones have none. */
 static void index_names(struct list *l, const struct webhook *w, bool enter)
 {
-	for (size_t i = 0; l->wanting != NULL && w->enabled && i < w->event_count; i++) {
+	for (size_t i = 0; l->wanting != NULL && takes_events(w) && i < w->event_count; i++) {
 		if (enter)
 			enter_name(l, w->events[i], w->number);
 		else
@@ -195,7 +200,7 @@ static void index_filter(struct list *l, const struct webhook *w, bool enter)
 		return;
 	uint64_t steps = filter_steps(w->filter);
 	l->steps += enter ? steps : -steps;
-	if (!w->enabled)
+	if (!takes_events(w))
 		return;
 	if (l->pointers == NULL)
 		l->pointers = pointers_new();
@@ -208,7 +213,7 @@ static void index_filter(struct list *l, const struct webhook *w, bool enter)
 /* Has the lanes of events asked of the key of `w`, or not any more. */
 static void index_key(struct list *l, const struct webhook *w, bool enter)
 {
-	if (l->wanting == NULL || w->key == NULL || !w->enabled)
+	if (l->wanting == NULL || w->key == NULL || !takes_events(w))
 		return;
 	if (l->pointers == NULL)
 		l->pointers = pointers_new();
@@ -230,7 +235,7 @@ static void index_webhook(struct list *l, const struct webhook *w, bool enter)
 	index_names(l, w, enter);
 	index_filter(l, w, enter);
 	index_key(l, w, enter);
-	if (l->wanting != NULL && w->enabled && looks(w))
+	if (l->wanting != NULL && takes_events(w) && looks(w))
 		l->lookers += enter ? 1 : (size_t)-1;
 }
 

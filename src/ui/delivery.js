@@ -1,7 +1,7 @@
 /* One delivery with its attempts, and one event with all that became of it. */
 import {get, path, post} from "./api.js";
 import {ago, badge, block, brief, button, card, count, data, dialog, facts, h, httpStatus, mono, ms, pretty, say, shortId, svg, swap, table, when} from "./dom.js";
-import {lastAnswer} from "./webhooks.js";
+import {held, lastAnswer, nextTry} from "./webhooks.js";
 
 export const eventLink = (session, id) => h("a", {href: path`#/s/${session}/events/${id}`}, shortId(id));
 
@@ -100,8 +100,8 @@ export async function delivery(view) {
 	let drawn = "";
 
 	const act = async (verb, text) => {
-		await post(`${at}/${verb}`);
-		say(text);
+		const answer = await post(`${at}/${verb}`);
+		say(answer.held_reason ? "Held: " + answer.held_reason : text);
 		await load();
 	};
 	const load = async () => {
@@ -114,7 +114,7 @@ export async function delivery(view) {
 					button("Cancel", () => act("cancel", "The delivery is cancelled."), "danger", {"data-k": "cancel"})),
 			facts([
 				["Status", h("span", {id: "status", role: "status"}, badge(d.status))],
-				d.held_reason && ["Held", data(d.held_reason)],
+				d.held_reason && ["Held", held(d)],
 				d.status === "pending" && ["Next attempt", d.in_flight ? "under way" : ago(d.next_attempt_at)],
 				["Event", [data(d.event), " ", eventLink(session, d.event_id)]],
 				["Webhook", d.webhook_id ? h("a", {href: path`#/s/${session}/webhooks/${d.webhook_id}`}, brief(d.url ?? d.webhook_id, 100)) : "gone"],
@@ -142,11 +142,11 @@ export async function event(view) {
 	let e;
 	const load = async () => {
 		e = await get(at, view.signal);
-		swap(box, table("Deliveries of the event", ["Webhook", "Status", "Attempts", "Last answer", "Next", ""],
+		swap(box, table("Deliveries of the event", ["Webhook", "Status", "Attempts", "Last answer", "Next", "More"],
 			e.deliveries.map((d) => [
 				d.webhook_id ? h("a", {href: path`#/s/${e.session_id}/webhooks/${d.webhook_id}`}, brief(d.url ?? d.webhook_id, 60)) : "gone",
 				badge(d.status), count(d.attempt_count), lastAnswer(d),
-				d.status === "pending" ? (d.in_flight ? "under way" : ago(d.next_attempt_at)) : "–",
+				nextTry(d),
 				h("a", {href: path`#/s/${e.session_id}/deliveries/${d.id}`}, "Attempts"),
 			]), "No webhook wanted it."),
 			e.deliveries_count > e.deliveries.length && h("p", null,

@@ -76,7 +76,7 @@ export async function sources(view) {
 
 	const load = async () => {
 		const list = await allOf("/sources", "sources", view.signal);
-		swap(box, table("Sources", ["Source", "URL", "Events", "Missed", "Refused", ""], list.map(row),
+		swap(box, table("Sources", ["Source", "URL", "Events", "Missed", "Refused", "Change"], list.map(row),
 			"No source yet. Add one for a gateway, or for Meta, GitHub and the like."));
 	};
 

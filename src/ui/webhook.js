@@ -1,17 +1,32 @@
 /* One webhook: how it does, what was said last, and all that can be done with it. */
 import {ALL, call, get, hooksPath, path, post} from "./api.js";
-import {ago, badge, brief, button, card, confirm, count, data, facts, h, ms, mono, say, shortId, swap, table, when, whose} from "./dom.js";
+import {ago, badge, brief, button, card, confirm, dialog, count, data, facts, h, ms, mono, say, shortId, swap, table, when, whose} from "./dom.js";
 import {chart} from "./chart.js";
 import {attemptBox} from "./delivery.js";
 import {editWebhook, replayPast, rotateSecret} from "./form.js";
-import {lastAnswer, lastAttempt, stateBadge} from "./webhooks.js";
+import {held, lastAnswer, lastAttempt, nextTry, stateBadge} from "./webhooks.js";
 
 /* What the list of its deliveries shows, also in deliveries.js. */
 export const deliveryRow = (d) => [
 	h("a", {href: path`#/s/${d.session_id}/deliveries/${d.id}`}, when(d.created_at, true)),
 	data(d.event), badge(d.status), count(d.attempt_count), lastAnswer(d),
-	d.status === "pending" ? (d.in_flight ? "under way" : ago(d.next_attempt_at)) : "–",
+	nextTry(d),
 ];
+
+/* Asks how to disable; the query of the call, or null. */
+const askDisable = () => new Promise((resolve) => {
+	let query = null;
+	const choose = (text, cls, value, key) => button(text, () => { query = value; box.close(); }, cls, {"data-k": key});
+	const box = dialog("Disable the webhook?",
+		h("p", null, "Nothing is sent to it until it is enabled; what waits for it stays. And what is published meanwhile?"),
+		h("p", {class: "actions"},
+			choose("Queue it", "primary", "?keep_queueing=true", "keep"),
+			choose("Do not queue it", "danger", "?keep_queueing=false", "drop"),
+			button("Leave it enabled", () => box.close())),
+		h("p", {class: "note"}, "Queued, it counts for the session's limit, and is sent once the webhook is enabled. Else this webhook never gets it."));
+	box.addEventListener("close", () => resolve(query));
+});
+
 export const DELIVERY_HEADS = ["Made", "Event", "Status", "Attempts", "Last answer", "Next"];
 
 /* An attempt's outcome by its status' first digit, 0: no answer came. */
@@ -58,15 +73,37 @@ export async function webhook(view) {
 		await load();
 	};
 
+	const disable = async () => {
+		const query = await askDisable();
+		if (query === null)
+			return;
+		await post(`${at}/disable${query}`);
+		say(query.endsWith("true") ? "The webhook is disabled; what is published is queued." : "The webhook is disabled; its queue waits.");
+		await load();
+	};
+	const tryNow = async () => {
+		const answer = await post(`${at}/try`);
+		say(answer.message + (answer.held_reason ? ". Held: " + answer.held_reason : "."));
+		await load();
+		view.every(500, async () => { // until the probe has come to its end
+			await load();
+			return w.circuit.state === "half_open";
+		});
+	};
+
 	/* Sends a test and tells how its first attempt went. */
 	const test = async () => {
 		swap(result, card("Test", h("p", null, "Sending…")));
 		const sent = await post(`${at}/test`);
+		if (sent.held_reason)
+			swap(result, card("Test", h("p", null, "It is queued. ", held(sent))));
 		const follow = async () => {
 			const event = await get(path`/events/${sent.id}`, view.signal);
 			const d = event.deliveries[0];
-			if (d && d.status === "pending" && d.attempts.length === 0)
+			if (d && d.status === "pending" && d.attempts.length === 0) {
+				swap(result, card("Test", h("p", null, held(d) ?? "Sending…")));
 				return true;
+			}
 			swap(result, card("Test",
 				h("p", null, "Event ", h("a", {href: path`#/events/${sent.id}`}, shortId(sent.id)), ": ", d ? badge(d.status) : "no delivery",
 					d?.status === "pending" && [", next attempt ", ago(d.next_attempt_at)]),
@@ -103,14 +140,17 @@ export async function webhook(view) {
 		const c = w.circuit;
 		title.replaceChildren(brief(w.url, 200));
 		swap(head,
-			w.disabled_reason && h("p", {class: "banner bad"}, "Disabled: ", data(w.disabled_reason)),
-			c.state !== "closed" && h("p", {class: "banner bad"}, `After ${count(c.consecutive_failures)} failures nothing `,
-				"is sent but a probe, ", c.next_probe_at ? ["the next ", ago(c.next_probe_at)] : "under way",
-				". What is due waits on disk."),
+			w.disabled_reason && h("p", {class: "banner bad"}, "Disabled: ", data(w.disabled_reason), w.keep_queueing
+				? ". What is published is queued for it." : ". What is published is not queued for it."),
+			w.enabled && c.state !== "closed" && h("div", {class: "banner bad"},
+				h("p", null, "It fails: ", lastAttempt(w), `. After ${count(c.consecutive_failures)} failures nothing `,
+					"is sent but a probe, ", c.state === "open" ? ["the next ", ago(c.next_probe_at)] : "which is under way",
+					". What is due waits on disk."),
+				h("p", {class: "actions"}, button("Try now", tryNow, "", {"data-k": "try", disabled: c.state === "half_open"}))),
 			card(null, h("p", {class: "actions"},
 				button("Send a test", test, "primary", {"data-k": "test", disabled: !w.enabled}),
 				button("Change", async () => (await editWebhook(session, w)) && load(), "", {"data-k": "edit"}),
-				w.enabled ? button("Disable", () => change("disable", "The webhook is disabled; its queue waits."), "", {"data-k": "toggle"})
+				w.enabled ? button("Disable…", disable, "", {"data-k": "toggle"})
 					: button("Enable", () => change("enable", "The webhook is enabled; its queue is due at once."), "", {"data-k": "toggle"}),
 				w.ownership && button("Ask it again", () => change("verify", "Its endpoint is asked; its queue waits."), "", {"data-k": "verify"}),
 				button("Replay…", async () => (await replayPast(session, id)) && await followReplay() && view.every(1000, followReplay), "", {"data-k": "replay"}),
@@ -150,18 +190,19 @@ export async function webhook(view) {
 				["Registered", when(w.created_at)],
 				["Id", mono(w.id)],
 			])));
-		swap(recent, table("Its last deliveries", DELIVERY_HEADS, list.deliveries.map(deliveryRow),
+		swap(recent, table("Its last deliveries", DELIVERY_HEADS, list.map(deliveryRow),
 			"Nothing was sent to it yet."));
 	};
 
 	const load = async () => {
-		let list = {deliveries: []};
+		w = await get(at, view.signal);
 		if (session === ALL)
-			w = await get(at, view.signal);
-		else
-			[w, list] = await Promise.all([get(at, view.signal),
-				get(path`/sessions/${session}/deliveries` + `?webhook_id=${id}&limit=10`, view.signal)]);
-		draw(list);
+			return draw([]);
+		const fails = w.state === "failing"; // then those that were tried, which say why, come first
+		const {deliveries} = await get(path`/sessions/${session}/deliveries` + `?webhook_id=${id}&limit=${fails ? 100 : 10}`, view.signal);
+		if (fails)
+			deliveries.sort((a, b) => (b.attempt_count > 0) - (a.attempt_count > 0));
+		return draw(deliveries.slice(0, 10));
 	};
 
 	const remove = async () => {

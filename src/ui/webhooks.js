@@ -25,6 +25,12 @@ function attemptLine(attempt) {
 }
 
 export const lastAnswer = (d) => attemptLine(d?.attempts?.at(-1)); // of a delivery
+
+/* What holds a delivery, and until when; null: nothing does. When it is tried next. */
+export const held = (d) => d.held_reason && h("span", {class: "why"}, "held: ", brief(d.held_reason, 80),
+	d.held_until && [", next try ", ago(d.held_until)]);
+export const nextTry = (d) => d.status !== "pending" ? "–" : d.in_flight ? "under way" : held(d) ?? ago(d.next_attempt_at);
+
 export const lastAttempt = (w) => attemptLine(w.last_attempt); // of a webhook
 
 /* The webhooks of all sessions, by how they do. */

@@ -111,7 +111,8 @@ def test_delivery_and_webhook_are_found_by_their_id_alone(lab):
     gateway, hooks, taking, _ = lab
     fill(gateway, 1)
     for delivery in walk(gateway, "/deliveries", "deliveries"):
-        assert ask(gateway, f"/deliveries/{delivery['id']}") == delivery
+        shown = ask(gateway, f"/deliveries/{delivery['id']}")
+        assert shown == ask(gateway, f"/sessions/{delivery['session_id']}/deliveries/{delivery['id']}")
         answer = gateway.api("GET", f"/deliveries/{delivery['id']}", token="one-token")
         assert answer.status_code == (200 if delivery["session_id"] == "b" else 404)
     for session, ids in hooks.items():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from harness import RFC3339, Hold, hooks_path, verify, wait_until
+from harness import RFC3339, Hold, expect_error, hooks_path, verify, wait_until
 from scheduling import (
     Fence, Gauge, by_session, circuit, publish_many, wait_circuit, wait_disabled, wait_for_ids,
 )
@@ -191,6 +191,140 @@ def test_enable_closes_it_at_once(make_circuit, make_receiver, way):
     assert after["failing_since"] is None
 
 
+# Somebody asks for the probe
+
+
+def try_now(gateway, webhook, session="s1"):
+    answer = gateway.api("POST", hooks_path(session, webhook["id"]) + "/try")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_try_probes_at_once_and_then_all_goes(make_circuit, make_receiver):
+    gateway = make_circuit(LATER, retry_schedule=",".join(["20ms"] * 2 + ["1h"] * 8))
+    probe = Hold(then=500)
+    receiver = make_receiver(*[500] * FAILURES, probe, 200)
+    webhook = open_circuit(gateway, receiver)
+    ids = publish_many(gateway, "s1", 10)
+    said = try_now(gateway, webhook)
+    assert said["success"] is True and said["held_reason"] is said["held_until"] is None
+    receiver.wait_for(FAILURES + 1)
+    said = try_now(gateway, webhook)  # no second one beside it
+    assert "under way" in said["message"] and "under way" in said["held_reason"]
+    assert circuit(gateway, webhook)["state"] == "half_open"
+    probe.release()
+    again = wait_circuit(gateway, webhook, "open")
+    assert again["consecutive_failures"] == FAILURES + 1
+    assert len(receiver.requests) == FAILURES + 1
+    try_now(gateway, webhook)
+    wait_for_ids(receiver, ids)  # also what was to wait for an hour
+    wait_circuit(gateway, webhook, "closed")
+
+
+def test_a_try_where_nothing_waits_says_so(make_circuit, make_receiver):
+    gateway, receiver = make_circuit(LATER), make_receiver(*[500] * FAILURES, 200)
+    webhook = open_circuit(gateway, receiver, retry=["10ms"] * (FAILURES - 1))
+    assert "Nothing waits" in try_now(gateway, webhook)["message"]
+    event = gateway.publish("s1")
+    wait_for_ids(receiver, [event["id"]])  # the circuit keeps it no more
+    wait_circuit(gateway, webhook, "closed")
+
+
+def test_a_try_of_one_without_trouble_and_of_a_disabled_one(make_circuit, receiver):
+    gateway = make_circuit(LATER)
+    webhook = gateway.register("s1", receiver.url())
+    assert "Nothing waits" in try_now(gateway, webhook)["message"]
+    gateway.call("s1", webhook["id"], "disable")
+    expect_error(gateway.api("POST", hooks_path("s1", webhook["id"]) + "/try"), 409)
+
+
+@pytest.mark.parametrize("change", [
+    {"secret": "an0ther"}, {"headers": {"X-Key": "2"}}, {"timeout_ms": 2000},
+    {"auth": {"type": "basic", "username": "u", "password": "p"}}, {"tls_verify": False},
+    {"signature": "v2"}, {"success": {"statuses": [200]}}, {"user_agent": "ours"},
+    {"proxy": "none"},
+], ids=lambda change: next(iter(change)))
+def test_a_change_of_how_it_sends_probes_at_once(make_circuit, make_receiver, change):
+    gateway = make_circuit(LATER, webhook_proxies="on")
+    receiver = make_receiver(*[500] * FAILURES, 200)
+    webhook = open_circuit(gateway, receiver, secret=SECRET)
+    ids = publish_many(gateway, "s1", 3)
+    answer = gateway.api("PATCH", hooks_path("s1", webhook["id"]), json=change)
+    assert answer.ok, answer.text
+    wait_for_ids(receiver, ids)
+
+
+def test_a_change_of_what_it_gets_leaves_the_circuit(make_circuit, make_receiver):
+    gateway, receiver = make_circuit(LATER), make_receiver(500)
+    webhook = open_circuit(gateway, receiver)
+    for change in ({"description": "d"}, {"events": ["message"]}, {"max_in_flight": 3},
+                   {"url": receiver.url()}):
+        assert gateway.api("PATCH", hooks_path("s1", webhook["id"]), json=change).ok
+    Fence(gateway, make_receiver()).cross()
+    assert circuit(gateway, webhook)["state"] == "open"
+    assert len(receiver.requests) == FAILURES
+
+
+def test_what_hangs_at_the_old_url_neither_delays_nor_decides(make_circuit, make_receiver):
+    gateway, hangs = make_circuit(LATER), Hold(then=500)
+    old, new = make_receiver(*[500] * (FAILURES - 1), hangs), make_receiver(200)
+    webhook = gateway.register("s1", old.url(), max_in_flight=1)
+    ids = publish_many(gateway, "s1", 5)
+    old.wait_for(FAILURES)
+    path = hooks_path("s1", webhook["id"])
+    assert gateway.api("PATCH", path, json={"max_in_flight": 8}).ok
+    assert gateway.api("PATCH", path, json={"url": new.url()}).ok
+    new.wait_for(len(ids) - 1)
+    hangs.release()  # its failure is none of the new URL's
+    wait_for_ids(new, ids)
+    state = circuit(gateway, webhook)
+    assert (state["state"], state["consecutive_failures"]) == ("closed", 0)
+
+
+def test_test_and_retry_go_past_an_open_circuit(make_circuit, make_receiver):
+    gateway = make_circuit(LATER)
+    receiver = make_receiver(*[500] * FAILURES, 500, 500, 200)
+    webhook = open_circuit(gateway, receiver)
+    publish_many(gateway, "s1", 5)
+    path = hooks_path("s1", webhook["id"])
+    test = gateway.api("POST", path + "/test")
+    assert test.status_code == 202
+    assert test.json()["held_reason"] is test.json()["held_until"] is None
+    assert receiver.wait_for(FAILURES + 1)[-1].event == "test"  # it, and not what is older
+    wait_circuit(gateway, webhook, "open")
+    listed = gateway.api("GET", "/sessions/s1/deliveries").json()["deliveries"]
+    last = next(d for d in listed if d["event"] == "message")
+    answer = gateway.api("POST", f"/sessions/s1/deliveries/{last['id']}/retry")
+    assert answer.json()["held_reason"] is None
+    assert receiver.wait_for(FAILURES + 2)[-1].id == last["event_id"]
+    wait_circuit(gateway, webhook, "open")
+    assert gateway.api("POST", path + "/test").status_code == 202
+    wait_circuit(gateway, webhook, "closed")
+
+
+def test_held_ones_say_why_and_until_when(make_circuit, make_receiver):
+    gateway, receiver = make_circuit(LATER), make_receiver(500)
+    webhook = open_circuit(gateway, receiver)
+    gateway.publish("s1")
+    until = circuit(gateway, webhook)["next_probe_at"]
+    listed = gateway.api("GET", "/sessions/s1/deliveries").json()["deliveries"]
+    assert {(d["held_reason"], d["held_until"]) for d in listed} == {("circuit open", until)}
+    gateway.call("s1", webhook["id"], "disable")
+    listed = gateway.api("GET", "/sessions/s1/deliveries").json()["deliveries"]
+    assert {(d["held_reason"], d["held_until"]) for d in listed} == {
+        ("the webhook is disabled", None)
+    }
+    answer = gateway.api("POST", f"/sessions/s1/deliveries/{listed[0]['id']}/retry")
+    assert answer.json()["held_reason"] == "the webhook is disabled"
+
+
+def test_one_that_is_due_after_the_probe_is_not_held(make_circuit, make_receiver):
+    gateway = make_circuit("10s", retry_schedule="20ms,20ms,1d,1d")
+    open_circuit(gateway, make_receiver(500))
+    (only,) = gateway.api("GET", "/sessions/s1/deliveries").json()["deliveries"]
+    assert (only["held_reason"], only["held_until"]) == (None, None)
+
+
 # Over a restart
 
 
@@ -345,3 +479,72 @@ def test_410_disables_and_says_so_once(make_gateway, make_receiver):
     gone.wait_for(6)
     Fence(gateway, make_receiver()).cross()
     assert sorted(r.id for r in gone.requests[3:]) == sorted([*queued, last])
+
+
+# Disabled, and queueing
+
+
+def disable(gateway, webhook, keep=None, session="s1"):
+    query = "" if keep is None else f"?keep_queueing={keep}"
+    answer = gateway.api("POST", hooks_path(session, webhook["id"]) + "/disable" + query)
+    assert answer.status_code == 200, answer.text
+    return gateway.webhook(session, webhook["id"])
+
+
+def is_taken(gateway):
+    return gateway.publish("s1")["deliveries"] == 1
+
+
+@pytest.mark.parametrize("end", [None, "stop", "kill"])
+def test_a_disabled_webhook_goes_on_queueing_if_asked(make_gateway, receiver, end):
+    gateway = make_gateway()
+    webhook = gateway.register("s1", receiver.url(), events=["message"])
+    shown = disable(gateway, webhook, "true")
+    assert (shown["enabled"], shown["keep_queueing"], shown["state"]) == (False, True, "off")
+    ids = publish_many(gateway, "s1", 5)
+    assert gateway.publish("s1", "receipt")["deliveries"] == 0  # its filter holds
+    if end:
+        getattr(gateway, end)()
+        gateway.start()
+        assert gateway.webhook("s1", webhook["id"])["keep_queueing"] is True
+    ids += publish_many(gateway, "s1", 5)
+    listed = gateway.api("GET", "/sessions/s1/deliveries?status=pending").json()["deliveries"]
+    assert len(listed) == 10
+    assert {d["held_reason"] for d in listed} == {"the webhook is disabled"}
+    assert receiver.requests == []
+    gateway.call("s1", webhook["id"], "enable")
+    wait_for_ids(receiver, ids)
+    shown = gateway.webhook("s1", webhook["id"])
+    assert (shown["enabled"], shown["keep_queueing"]) == (True, False)
+
+
+def test_whether_it_queues_is_changed_while_it_is_disabled(gateway, receiver):
+    webhook = gateway.register("s1", receiver.url())
+    for keep, queues in [(None, False), ("true", True), (None, True), ("false", False),
+                         ("true", True)]:
+        assert disable(gateway, webhook, keep)["keep_queueing"] is queues
+        assert is_taken(gateway) is queues
+    path = hooks_path("s1", webhook["id"])
+    gateway.api("PATCH", path, json={"description": "d", "enabled": False})
+    assert gateway.webhook("s1", webhook["id"])["keep_queueing"] is True  # nothing changed
+    gateway.api("PATCH", path, json={"enabled": True})
+    gateway.api("PATCH", path, json={"enabled": False})
+    assert gateway.webhook("s1", webhook["id"])["keep_queueing"] is False
+    assert not is_taken(gateway)
+
+
+def test_what_is_queued_while_it_is_disabled_counts(make_gateway, receiver):
+    gateway = make_gateway(max_queue_per_session=3)
+    webhook = gateway.register("s1", receiver.url())
+    disable(gateway, webhook, "true")
+    publish_many(gateway, "s1", 3)
+    body = {"event": "message", "data": {}}
+    expect_error(gateway.api("POST", "/sessions/s1/events", json=body), 429)
+
+
+@pytest.mark.parametrize("value", ["yes", "", "1", "TRUE"])
+def test_keep_queueing_is_true_or_false(gateway, receiver, value):
+    webhook = gateway.register("s1", receiver.url())
+    path = hooks_path("s1", webhook["id"]) + f"/disable?keep_queueing={value}"
+    expect_error(gateway.api("POST", path), 400)
+    assert gateway.webhook("s1", webhook["id"])["enabled"] is True

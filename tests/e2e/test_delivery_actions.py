@@ -10,7 +10,10 @@ from test_fsck import expect_sound
 from test_stream import Stream
 
 UNKNOWN_ID = "01890000-0000-7000-8000-000000000000"
-RETRIED = {"success": True, "message": "Delivery retry scheduled"}
+RETRIED = {
+    "success": True, "message": "Delivery retry scheduled",
+    "held_reason": None, "held_until": None,
+}
 CANCELLED = {"success": True, "message": "Delivery cancelled"}
 
 
@@ -28,9 +31,9 @@ def act(gateway, delivery_id, verb, session="s1"):
     return gateway.api("POST", f"/sessions/{session}/deliveries/{delivery_id}/{verb}")
 
 
-def retry(gateway, delivery_id):
+def retry(gateway, delivery_id, held=None):
     answer = act(gateway, delivery_id, "retry")
-    assert (answer.status_code, answer.json()) == (200, RETRIED)
+    assert (answer.status_code, answer.json()) == (200, {**RETRIED, "held_reason": held})
 
 
 def cancel(gateway, delivery_id):
@@ -234,7 +237,7 @@ def test_retry_waits_for_a_webhook_that_is_disabled(gateway, make_receiver):
     delivery = delivery_of(receiver.wait_for(1)[0])
     wait_over(gateway, webhook)
     gateway.call("s1", webhook["id"], "disable")
-    retry(gateway, delivery)
+    retry(gateway, delivery, "the webhook is disabled")
     gateway.kill()
     gateway.start()
     gateway.call("s1", webhook["id"], "enable")

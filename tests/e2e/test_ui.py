@@ -711,10 +711,24 @@ def test_change_disable_enable_rotate_delete(page, make_receiver):
     kept = page.gateway.webhook("shop", made["id"])
     assert (kept["events"], kept["headers"]) == (["message", "receipt"], {"X-Tenant": "7"})
     assert (kept["retry"], kept["secret"]) == (["5s", "30s"], "********")
-    page.click("Disable")
-    page.wait_text("disabled")
+    page.click("Disable…")
+    page.wait_text("what is published meanwhile?", css="dialog")
+    page.click("Leave it enabled")
+    page.wait_gone("dialog")
+    assert page.gateway.webhook("shop", made["id"])["enabled"] is True
+    page.click("Disable…")
+    page.click("Do not queue it")
+    page.wait_text("What is published is not queued for it")
     page.click("Enable")
     page.wait_text("ok", css="main dl")
+    page.click("Disable…")
+    page.click("Queue it")
+    page.wait_text("What is published is queued for it")
+    assert page.gateway.publish("shop")["deliveries"] == 1
+    page.wait_text("held: the webhook is disabled", css="main table")
+    page.click("Enable")
+    page.wait_text("ok", css="main dl")
+    receiver.wait_for(1)
     page.click("New secret")
     page.type("Overlap, seconds", "0")
     page.click("Rotate")
@@ -727,6 +741,59 @@ def test_change_disable_enable_rotate_delete(page, make_receiver):
     page.wait_title("Webhooks of shop")
     page.wait_text("no webhook yet")
     expect_error(page.gateway.api("GET", hooks_path("shop", made["id"])), 404)
+
+
+@pytest.fixture
+def outage(make_gateway):
+    """A gateway whose circuits open at the third failure and stay so for longer than a test."""
+    return make_gateway(circuit_failures=3, circuit_open="1h", retry_schedule=",".join(["20ms"] * 8))
+
+
+def fail(gateway, receiver, session, waiting=12):
+    """Registers a webhook that fails until its circuit is open, and has so many events wait."""
+    made = gateway.register(session, receiver.url(), max_in_flight=1)
+    gateway.publish(session)
+    wait_until(lambda: gateway.webhook(session, made["id"])["circuit"]["state"] == "open")
+    for _ in range(waiting):
+        gateway.publish(session)
+    return made
+
+
+@SLOW
+def test_an_open_circuit_hides_no_cause_and_is_tried_now(the_browser, outage, make_receiver):
+    receiver = make_receiver(500, 500, 500, 503, 200)
+    made = fail(outage, receiver, "shop")
+    page = Page(the_browser, outage)
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.wait_text("It fails: 500", css="main .banner")
+    page.wait_text("500", "held: circuit open, next try in", css="main tbody tr:first-child")
+    page.open("s/shop/deliveries")
+    page.wait_text("held: circuit open, next try in", css="main table")
+    newest = outage.api("GET", "/sessions/shop/deliveries").json()["deliveries"][0]
+    page.open(f"s/shop/deliveries/{newest['id']}")
+    page.wait_text("held: circuit open, next try in", css="main dl")
+    page.click("Send now")  # goes past it
+    page.wait_text("503", css="main .attempt")
+    assert receiver.wait_for(4)[-1].id == newest["event_id"]
+    page.open(f"s/shop/webhooks/{made['id']}")
+    page.wait_text("It fails: 503", css="main .banner")
+    page.click("Try now")
+    receiver.wait_for(4 + 13)
+    page.wait_text("ok", css="main dl")
+    page.wait_gone("main .banner")
+
+
+@SLOW
+def test_no_table_has_a_head_without_a_word(page):
+    made = page.gateway.register("shop", "http://127.0.0.1:9/")
+    event = page.gateway.publish("shop")
+    page.gateway.api("POST", "/sources", json={"name": "ours", "preset": "waha"})
+    for place in ("", "sessions", "webhooks", "deliveries", "sources", "s/shop/webhooks", "s/shop/deliveries",
+                  f"s/shop/webhooks/{made['id']}", f"s/shop/events/{event['id']}"):
+        page.open(place)
+        page.wait(lambda: page.has("main table th"), f"a table at {place}")
+        heads = page.js("return [...document.querySelectorAll('main th')].map((th) => th.textContent.trim())")
+        assert heads and all(heads), place
 
 
 def choose(page, name, value):

@@ -48,6 +48,7 @@ DEFAULTS = {
     "content_encoding": "identity",
     "description": None,
     "disabled_reason": None,
+    "keep_queueing": False,
     "previous_secret_expires_at": None,
 }
 

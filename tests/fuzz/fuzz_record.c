@@ -27,7 +27,7 @@ static bool recode_webhook(struct reader *r, struct buf *out)
 {
 	struct webhook *w = NULL;
 	struct vault_id key;
-	bool is_old = r->left > 0 && r->ptr[0] < 9;
+	bool is_old = r->left > 0 && r->ptr[0] < 11;
 	if (webhook_decode(r, NULL, &key, &w) != OK)
 		return false;
 	bool is_kept = filter_is_kept(w->filter); /* which disables it */

@@ -392,7 +392,7 @@ static void test_cut_and_extended(void **state)
 static void test_other_version(void **state)
 {
 	(void)state;
-	static const int VERSIONS[] = {2, 1, 9, 2};
+	static const int VERSIONS[] = {2, 1, 11, 2};
 	for (enum kind kind = 0; kind < KINDS; kind++) {
 		struct buf b = BUF_INIT(10000);
 		encode(kind, &b);

@@ -326,6 +326,50 @@ static void test_circuit_counts(void **state)
 	destroy(f);
 }
 
+/* The operator asks for the probe: it goes beside what hangs, which decides nothing. */
+static void test_circuit_is_tried(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 1, 16);
+	run(f, 3, RESULT_OK, FAST_US);
+	uint32_t hang = f->e[0].in_flight - 1;
+	assert_true(hang > 0);
+	sched_resume_failing(f->sched, &f->e[0], 777);
+	finish(f, 0, RESULT_FAILED);
+	assert_int_equal(f->e[0].circuit, CIRCUIT_OPEN);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(offered(f), -1);
+		sched_try(f->sched, &f->e[0], f->now_ms);
+		assert_circuits(f);
+		assert_int_equal(start_all(f), 1); /* and no more than that */
+		assert_int_equal(f->e[0].circuit, CIRCUIT_HALF_OPEN);
+		finish(f, 0, RESULT_STALE);
+		assert_int_equal(f->e[0].circuit, CIRCUIT_HALF_OPEN);
+		assert_int_equal(offered(f), -1);
+		finish(f, 0, round == 0 ? RESULT_FAILED : RESULT_OK);
+		assert_int_equal(f->e[0].in_flight, hang - 1 - (uint32_t)round);
+	}
+	assert_int_equal(f->e[0].circuit, CIRCUIT_CLOSED);
+	assert_int_equal(f->e[0].failures, 0);
+	destroy(f);
+}
+
+/* A try ends a pause too, and leaves a circuit that is closed as it is. */
+static void test_try_of_one_that_is_paused(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 1, 16);
+	assert_int_equal(start_all(f), 1);
+	finish(f, 0, RESULT_OVERLOADED);
+	assert_int_equal(offered(f), -1);
+	sched_try(f->sched, &f->e[0], f->now_ms);
+	assert_int_equal(f->e[0].circuit, CIRCUIT_CLOSED);
+	assert_int_equal(f->e[0].failures, 1);
+	assert_int_equal(start_all(f), 1);
+	finish(f, 0, RESULT_OK);
+	destroy(f);
+}
+
 /* Attempts that were under way when it opened end first; they open nothing anew. */
 static void test_circuit_with_others_in_flight(void **state)
 {
@@ -398,6 +442,8 @@ int main(void)
 	    cmocka_unit_test(test_rate_burst),
 	    cmocka_unit_test(test_circuit),
 	    cmocka_unit_test(test_circuit_counts),
+	    cmocka_unit_test(test_circuit_is_tried),
+	    cmocka_unit_test(test_try_of_one_that_is_paused),
 	    cmocka_unit_test(test_circuit_with_others_in_flight),
 	    cmocka_unit_test(test_misuse),
 	};

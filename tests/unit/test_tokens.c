@@ -55,12 +55,6 @@ void client_header(struct client_request *q, struct slice name, struct slice val
 	(void)value;
 }
 
-void client_proxy(struct client_request *q, const struct proxy_choice *choice)
-{
-	(void)q;
-	(void)choice;
-}
-
 void client_taker(struct client_request *q, struct slice taker)
 {
 	(void)q;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "domain/webhook_json.h"
 #include "support.h"
 
 static void test_defaults(void **state)
@@ -156,6 +157,79 @@ static void test_clear(void **state)
 	webhook_free(w);
 }
 
+static struct webhook *make_as(const char *json)
+{
+	static const struct webhook_rules RULES = {.timeout_ms = 5000, .own_proxies = true};
+	struct problem p = {0};
+	struct webhook *w = webhook_new();
+	if (webhook_apply(w, slice_of(json), &RULES, &p) != OK)
+		fail_msg("%s: %s %s", json, p.field, p.message);
+	return w;
+}
+
+/* Each setting that changes a request, or what its answer means, tells two apart. */
+static void test_sends_alike(void **state)
+{
+	(void)state;
+#define URL "\"url\":\"http://h/\",\"secret\":\"s3cret\""
+	static const struct {
+		const char *json;
+		bool alike;
+	} ROWS[] = {
+	    {"{" URL "}", true},
+	    {"{" URL ",\"events\":[\"message\"]}", true},
+	    {"{" URL ",\"description\":\"d\",\"max_in_flight\":3,\"rate_limit\":1}", true},
+	    {"{" URL ",\"ordering\":\"fifo\",\"retry\":[\"1s\"],\"enabled\":false}", true},
+	    {"{\"url\":\"http://h/2\",\"secret\":\"s3cret\"}", false},
+	    {"{\"url\":\"http://h/\",\"secret\":\"s3creT\"}", false},
+	    {"{\"url\":\"http://h/\"}", false},
+	    {"{" URL ",\"fallback_url\":\"http://f/\"}", false},
+	    {"{" URL ",\"headers\":{\"X-A\":\"1\"}}", false},
+	    {"{" URL ",\"auth\":{\"type\":\"basic\",\"username\":\"u\",\"password\":\"p\"}}",
+		false},
+	    {"{" URL ",\"signature\":\"v2\"}", false},
+	    {"{" URL ",\"payload\":\"data\"}", false},
+	    {"{" URL ",\"timeout_ms\":900}", false},
+	    {"{" URL ",\"tls_verify\":false}", false},
+	    {"{" URL ",\"success\":{\"statuses\":[200]}}", false},
+	    {"{" URL ",\"proxy\":\"none\"}", false},
+	    {"{" URL ",\"user_agent\":\"ours\"}", false},
+	    {"{" URL ",\"content_encoding\":\"gzip\"}", false},
+	};
+	struct webhook *plain = make_as(ROWS[0].json);
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		struct webhook *w = make_as(ROWS[i].json);
+		if (webhook_sends_alike(plain, w) != ROWS[i].alike)
+			fail_msg("%s", ROWS[i].json);
+		assert_int_equal(webhook_sends_alike(w, plain), ROWS[i].alike);
+		assert_true(webhook_sends_alike(w, w));
+		webhook_free(w);
+	}
+	webhook_free(plain);
+#undef URL
+}
+
+/* The same name of a header with another value, the same user with another password. */
+static void test_secrets_are_told_apart(void **state)
+{
+	(void)state;
+	static const char *const PAIRS[][2] = {
+	    {"{\"url\":\"http://h/\",\"headers\":{\"X-A\":\"1\"}}",
+		"{\"url\":\"http://h/\",\"headers\":{\"X-A\":\"2\"}}"},
+	    {"{\"url\":\"http://h/\",\"auth\":{\"type\":\"basic\",\"username\":\"u\","
+	     "\"password\":\"p\"}}",
+		"{\"url\":\"http://h/\",\"auth\":{\"type\":\"basic\",\"username\":\"u\","
+		"\"password\":\"q\"}}"},
+	};
+	for (size_t i = 0; i < sizeof(PAIRS) / sizeof(PAIRS[0]); i++) {
+		struct webhook *a = make_as(PAIRS[i][0]);
+		struct webhook *b = make_as(PAIRS[i][1]);
+		assert_false(webhook_sends_alike(a, b));
+		webhook_free(a);
+		webhook_free(b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +239,8 @@ int main(void)
 	    cmocka_unit_test(test_set_enabled),
 	    cmocka_unit_test(test_rotate_secret),
 	    cmocka_unit_test(test_clear),
+	    cmocka_unit_test(test_sends_alike),
+	    cmocka_unit_test(test_secrets_are_told_apart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,6 +259,7 @@ static void compare_webhooks(const struct webhook *got, const struct webhook *w)
 	assert_int_equal(got->tls_insecure, w->tls_insecure);
 	assert_text(got->description, w->description);
 	assert_text(got->disabled_reason, w->disabled_reason);
+	assert_int_equal(got->keeps_queueing, w->keeps_queueing);
 	assert_memory_equal(&got->rate_limit, &w->rate_limit, sizeof(double));
 	assert_true(got->created_ms == w->created_ms);
 	assert_true(got->updated_ms == w->updated_ms);
@@ -416,7 +417,10 @@ static void test_webhook_of_version_1(void **state)
 #define ANSWER_BYTES (2 + 2)            /* without fallback_url and success */
 #define OWNERSHIP_BYTES (1 + 1 + 8 + 2) /* whose endpoint is not asked */
 #define NAME_BYTES 2                    /* of one without a name: an empty text */
-#define MORE_BYTES (OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + NAME_BYTES)
+#define QUEUEING_BYTES 1
+/* of these, what stands behind ownership */
+#define LAST_BYTES (NAME_BYTES + QUEUEING_BYTES)
+#define MORE_BYTES (OPTION_BYTES + ANSWER_BYTES + OWNERSHIP_BYTES + LAST_BYTES)
 #define END_BYTES (PAIR_BYTES + OWN_BYTES + MORE_BYTES)
 #define FILTER_BYTES (1 + 2) /* of a record without one: payload, an empty text */
 #define ORDER_BYTES (4 + 2)  /* of one without a key: a number, an empty text */
@@ -428,7 +432,7 @@ static void check_older(uint8_t version, size_t less)
 	struct buf now = BUF_INIT(WEBHOOK_RECORD_MAX);
 	struct buf then = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &now);
-	assert_int_equal(now.data[0], 10);
+	assert_int_equal(now.data[0], 11);
 	buf_append(&then, now.data, now.len - BEHIND - less);
 	buf_append(&then, now.data + now.len - BEHIND,
 	    OLD_BEHIND + (version >= 5 ? PAIR_SECRETS : 0) + (version >= 6 ? OWN_SECRETS : 0));
@@ -511,7 +515,13 @@ static void test_webhook_of_version_6(void **state)
 static void test_webhook_of_version_9(void **state)
 {
 	(void)state;
-	check_older(9, NAME_BYTES);
+	check_older(9, LAST_BYTES);
+}
+
+static void test_webhook_of_version_10(void **state)
+{
+	(void)state;
+	check_older(10, QUEUEING_BYTES);
 }
 
 /* What no request could have given it is no name. */
@@ -556,12 +566,12 @@ static void test_bad_ownership_is_damage(void **state)
 		struct webhook *w = make_webhook(5, "s", "http://a/");
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		webhook_encode(w, NULL, NULL, &b);
-		b.len -= BEHIND + NAME_BYTES + OWNERSHIP_BYTES;
+		b.len -= BEHIND + LAST_BYTES + OWNERSHIP_BYTES;
 		put_u8(&b, ROWS[i].way);
 		put_u8(&b, ROWS[i].is);
 		put_i64(&b, ROWS[i].since_ms);
 		put_text(&b, slice_of(ROWS[i].error));
-		buf_append(&b, (char[NAME_BYTES + BEHIND]){0}, NAME_BYTES + BEHIND);
+		buf_append(&b, (char[LAST_BYTES + BEHIND]){0}, LAST_BYTES + BEHIND);
 		expect_decoded(&b, ROWS[i].err, i);
 		webhook_free(w);
 	}
@@ -570,7 +580,7 @@ static void test_bad_ownership_is_damage(void **state)
 static void test_webhook_of_version_7(void **state)
 {
 	(void)state;
-	check_older(7, ANSWER_BYTES + OWNERSHIP_BYTES + NAME_BYTES);
+	check_older(7, ANSWER_BYTES + OWNERSHIP_BYTES + LAST_BYTES);
 }
 
 /* Options that there are not, that contradict each other, or that could not be sent. */
@@ -615,7 +625,32 @@ static void test_bad_options_are_damage(void **state)
 static void test_webhook_of_version_8(void **state)
 {
 	(void)state;
-	check_older(8, OWNERSHIP_BYTES + NAME_BYTES);
+	check_older(8, OWNERSHIP_BYTES + LAST_BYTES);
+}
+
+/* A disabled webhook may go on queueing; an enabled one that says so is damage. */
+static void test_queueing(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		bool enabled = i % 2 != 0;
+		unsigned keeps = i / 2;
+		struct webhook *w = make_webhook(5, "s", "http://a/");
+		struct webhook *got = NULL;
+		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
+		struct vault_id key;
+		webhook_set_enabled(w, enabled ? NULL : "why");
+		webhook_encode(w, NULL, NULL, &b);
+		b.data[b.len - BEHIND - QUEUEING_BYTES] = (char)keeps;
+		struct reader r = reader_of(buf_view(&b));
+		bool good = keeps == 0 || (keeps == 1 && !enabled);
+		assert_int_equal(webhook_decode(&r, NULL, &key, &got), good ? OK : ERR_CORRUPT);
+		if (good)
+			assert_int_equal(got->keeps_queueing, keeps);
+		webhook_free(got);
+		webhook_free(w);
+		buf_fini(&b);
+	}
 }
 
 /* What counts as success is as it was written, or the record is damaged. */
@@ -630,7 +665,7 @@ static void test_bad_success_is_damage(void **state)
 		struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct buf end = BUF_INIT(WEBHOOK_RECORD_MAX);
 		struct vault_id key;
-		const size_t behind = OWNERSHIP_BYTES + NAME_BYTES + BEHIND;
+		const size_t behind = OWNERSHIP_BYTES + LAST_BYTES + BEHIND;
 		webhook_encode(w, NULL, NULL, &b);
 		buf_append(&end, b.data + b.len - behind, behind);
 		b.len -= behind + 2;
@@ -654,13 +689,13 @@ static void test_sets_are_of_version_5(void **state)
 	struct buf b = BUF_INIT(WEBHOOK_RECORD_MAX);
 	webhook_encode(w, NULL, NULL, &b);
 	check_record(&b, NULL, &NO_KEY, w);
-	for (unsigned version = 2; version <= 11; version++) {
+	for (unsigned version = 2; version <= 12; version++) {
 		struct webhook *got = NULL;
 		struct vault_id key;
 		b.data[0] = (char)version;
 		struct reader r = reader_of(buf_view(&b));
 		assert_int_equal(webhook_decode(&r, NULL, &key, &got),
-		    version == 10 ? OK : ERR_CORRUPT);
+		    version == 11 ? OK : ERR_CORRUPT);
 		webhook_free(got);
 	}
 	buf_fini(&b);
@@ -922,12 +957,15 @@ int main(void)
 	    cmocka_unit_test(test_webhook_of_version_5),
 	    cmocka_unit_test(test_webhook_of_version_6),
 	    cmocka_unit_test(test_bad_options_are_damage),
-	    cmocka_unit_test(test_webhook_of_version_9),
+	    cmocka_unit_test(test_webhook_of_version_10),
 	    cmocka_unit_test(test_bad_name_is_damage),
 	    cmocka_unit_test(test_bad_ownership_is_damage),
 	    cmocka_unit_test(test_webhook_of_version_7),
 	    cmocka_unit_test(test_bad_success_is_damage),
 	    cmocka_unit_test(test_webhook_of_version_8),
+	    cmocka_unit_test(test_webhook_of_version_9),
+	    cmocka_unit_test(test_webhook_of_version_10),
+	    cmocka_unit_test(test_queueing),
 	    cmocka_unit_test(test_bad_auth_is_damage),
 	    cmocka_unit_test(test_sets_are_of_version_5),
 	    cmocka_unit_test(test_half_a_pair_is_damage),
