@@ -20,8 +20,8 @@ bool provision_is_read_only(struct slice member, bool of_source)
 	static const char *const OF_WEBHOOKS[] = {"id", "session_id",
 	    "previous_secret_expires_at", "public_key", "previous_public_key",
 	    "previous_key_expires_at", "client_cert_expires_at", "ownership", "disabled_reason",
-	    "state", "circuit", "in_flight", "held_reason", "last_attempt", "created_at",
-	    "updated_at", NULL};
+	    "keep_queueing", "state", "circuit", "in_flight", "held_reason", "last_attempt",
+	    "created_at", "updated_at", NULL};
 	static const char *const OF_SOURCES[] = {"id", "path", "configured", "problem",
 	    "connection", "secret", "received", "created_at", "updated_at", NULL};
 	const char *const *names = of_source ? OF_SOURCES : OF_WEBHOOKS;
