@@ -347,7 +347,7 @@ static void reserve_secrets(struct buf *b)
 	(void)buf_reserve(b, bytes); /* is the limit */
 }
 
-/* Writes what tells how it sends and is no secret. */
+/* Writes what tells how it sends and is no secret; a fallback says nothing of its own URL. */
 static void put_way(const struct webhook *w, struct buf *out)
 {
 	put_u8(out, (uint8_t)w->signature);
@@ -355,7 +355,6 @@ static void put_way(const struct webhook *w, struct buf *out)
 	put_u8(out, w->tls_insecure);
 	put_u32(out, w->timeout_ms);
 	put_text(out, slice_of(w->url));
-	put_text(out, slice_of(w->fallback_url));
 	put_text(out, slice_of(w->ca_pem));
 	put_text(out, w->success == NULL ? SLICE("") : success_json(w->success));
 	for (size_t i = 0; i < w->header_count; i++)

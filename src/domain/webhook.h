@@ -158,7 +158,7 @@ void webhook_set_identity(struct webhook *w, const char *cert_pem, const char *k
 MUST_CHECK enum err webhook_check_expiry(const struct webhook *w, const struct webhook *old,
     int64_t now_ms, struct problem *p);
 
-/* Whether both send alike: where to, as whom, and what they take for success. */
+/* Whether both send alike to their own URL: where to, as whom, what they take for success. */
 bool webhook_sends_alike(const struct webhook *w, const struct webhook *other);
 
 /* Draws a key pair where it has none and ed25519, or rfc9421 without a secret, wants one. */

@@ -183,7 +183,7 @@ static void test_sends_alike(void **state)
 	    {"{\"url\":\"http://h/2\",\"secret\":\"s3cret\"}", false},
 	    {"{\"url\":\"http://h/\",\"secret\":\"s3creT\"}", false},
 	    {"{\"url\":\"http://h/\"}", false},
-	    {"{" URL ",\"fallback_url\":\"http://f/\"}", false},
+	    {"{" URL ",\"fallback_url\":\"http://f/\"}", true},
 	    {"{" URL ",\"headers\":{\"X-A\":\"1\"}}", false},
 	    {"{" URL ",\"auth\":{\"type\":\"basic\",\"username\":\"u\",\"password\":\"p\"}}",
 		false},
