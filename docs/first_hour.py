@@ -126,7 +126,7 @@ class Walk(Page):
         there = lambda: self.gateway.deliveries(status) == 3  # noqa: E731
         wait_until(there, PATIENCE_S, f"three deliveries that are {status}")
         self.click("Deliveries")
-        self.wait_title("Deliveries of shop")
+        self.wait_title("Deliveries of all sessions")
         self.wait(lambda: self.text("tbody").count(status) == 3, f"three {status} in the list")
 
 

@@ -101,11 +101,11 @@ def take(page, world):
 
     page.browser.look(dark=True)
     page.open("s/shop/webhooks")
-    page.wait(lambda: "…" not in page.text("td"), "the last answers")
+    page.wait(lambda: page.has("tbody tr"), "the webhooks")
     save(page, "webhooks-dark")
     page.browser.look(390, 780, dark=True)
     page.open("s/shop/webhooks")
-    page.wait(lambda: "…" not in page.text("td"), "the last answers")
+    page.wait(lambda: page.has("tbody tr"), "the webhooks")
     save(page, "phone-webhooks")
     page.browser.look(390, 780)
     page.open(f"s/shop/deliveries/{dead['delivery_id']}")
