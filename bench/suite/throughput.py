@@ -239,12 +239,12 @@ Events of so many bytes, end to end, each stored, signed twice and delivered.
 # HTTPS
 
 
-def make_certificate(machine):
+def make_certificate(machine, addresses=("127.0.0.1",)):
     cert, key = machine.new_file("cert.pem"), machine.new_file("key.pem")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
          "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+         f"subjectAltName={','.join('IP:' + a for a in addresses)}", "-keyout", key, "-out", cert],
         check=True, stderr=subprocess.DEVNULL)
     return cert, key
 
