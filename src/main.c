@@ -95,7 +95,9 @@ static const struct command COMMANDS[] = {
 	       "  replay ID        sends its deliveries of some time again\n"
 	       "  delete ID        unregisters it\n" THING
 	       "  --state S        ok, failing, held or off, of list\n"
-	       "  --since T, --until T, --status S   of replay: which deliveries\n",
+	       "  --since T        of replay: of events from then on\n"
+	       "  --until T        of replay: of events before then\n"
+	       "  --status S       of replay: failed, delivered or all\n",
 	false},
     {"deliveries", command_things,
 	"list|show|retry|cancel [--url URL] [--token T] [--session S] [--webhook ID] "
@@ -105,7 +107,7 @@ static const struct command COMMANDS[] = {
 	       "  show ID          one of them, with its attempts\n"
 	       "  retry ID         sends it now, or again\n"
 	       "  cancel ID        sends it no more\n" THING FILTERS
-	       "  --status S       of these alone: waiting, delivered, dead, cancelled\n",
+	       "  --status S       of these alone: pending, delivered, dead, expired, cancelled\n",
 	false},
     {"dlq", command_things,
 	"list|replay|purge [--url URL] [--token T] [--session S] [--webhook ID] [--event E] "

@@ -122,6 +122,8 @@ def test_tunnels_are_each_ways_own(make_gateway, make_tls_receiver, make_proxy, 
         for n, session in enumerate("abcde"):
             gateway.publish(session)
             receiver.wait_for(5 * turn + n + 1)
+            pending = f"/sessions/{session}/deliveries?status=pending"  # whose connection is not free
+            wait_until(lambda p=pending: gateway.api("GET", p).json()["deliveries"] == [], what="its end")
     of = {}
     for request in receiver.requests:
         of.setdefault(request.path, set()).add(request.connection)
