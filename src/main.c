@@ -103,11 +103,12 @@ static const struct command COMMANDS[] = {
 	"list|show|retry|cancel [--url URL] [--token T] [--session S] [--webhook ID] "
 	"[--status S] [--event E] [--since T] [--until T] [--limit N] [--json] [ID]",
 	"lists, shows, retries and cancels deliveries",
-	REMOTE "  list             those of all sessions, or of one; the newest first\n"
-	       "  show ID          one of them, with its attempts\n"
-	       "  retry ID         sends it now, or again\n"
-	       "  cancel ID        sends it no more\n" THING FILTERS
-	       "  --status S       of these alone: pending, delivered, dead, expired, cancelled\n",
+	REMOTE
+	"  list             those of all sessions, or of one; the newest first\n"
+	"  show ID          one of them, with its attempts\n"
+	"  retry ID         sends it now, or again\n"
+	"  cancel ID        sends it no more\n" THING FILTERS
+	"  --status S       of these alone: pending, delivered, dead, expired, cancelled\n",
 	false},
     {"dlq", command_things,
 	"list|replay|purge [--url URL] [--token T] [--session S] [--webhook ID] [--event E] "
