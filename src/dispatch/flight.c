@@ -247,9 +247,11 @@ static void count_attempt(const struct dispatch *d, const struct webhook *w,
 	if (d->conf.trends == NULL || w->deleted)
 		return;
 	struct trend_last last = {.at_ms = f->settlement.now_ms, .status = f->status};
-	if (f->error[0] != '\0') /* of most attempts there is none */
-		(void)snprintf(last.error, sizeof(last.error), "%s", f->error);
-	trends_note(d->conf.trends, w->number, &last, f->result == RESULT_OK, f->duration_us);
+	const char *why = f->error[0] != '\0' ? f->error : f->settlement.why;
+	if (why != NULL) /* of most attempts there is none */
+		(void)snprintf(last.error, sizeof(last.error), "%s", why);
+	trends_note(d->conf.trends, w->number, &last,
+	    f->settlement.verdict == VERDICT_DELIVERED, f->duration_us);
 }
 
 /* A start came to nothing. */

@@ -113,13 +113,20 @@ static void add_outcome(uint8_t *outcomes, size_t *count, uint8_t outcome)
 	outcomes[(*count)++] = outcome;
 }
 
+static uint8_t outcome_of(int status, bool succeeded)
+{
+	if (succeeded)
+		return 2;
+	return status / 100 == 2 ? 1 : (uint8_t)(status / 100);
+}
+
 void trends_note(struct trends *t, uint64_t webhook, const struct trend_last *last,
     bool succeeded, int64_t duration_us)
 {
 	struct fresh *f = take_fresh(t, webhook);
 	struct trend_hour *h = hour_of(f, last->at_ms);
 	f->last = *last;
-	add_outcome(f->outcomes, &f->outcome_count, (uint8_t)(last->status / 100));
+	add_outcome(f->outcomes, &f->outcome_count, outcome_of(last->status, succeeded));
 	if (succeeded)
 		h->succeeded++;
 	else

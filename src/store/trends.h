@@ -33,12 +33,16 @@ struct trend_hour {
 struct trend_last {
 	int64_t at_ms;                   /* wall; when it ended; 0: there was none */
 	int status;                      /* HTTP; 0: none came */
-	char error[TREND_ERROR_MAX + 1]; /* why; empty: one came */
+	char error[TREND_ERROR_MAX + 1]; /* why, or why it does not count; or empty */
 };
 
 struct trend {
 	struct trend_last last;
-	uint8_t outcomes[TREND_LAST_MAX]; /* oldest first: first digits of statuses, 0: none */
+	/*
+	 * Oldest first: 2 for one that was taken, whatever its status; 1 for an answer of 2xx
+	 * that does not count; else the first digit of the status, 0 where none came.
+	 */
+	uint8_t outcomes[TREND_LAST_MAX];
 	size_t outcome_count;
 	struct trend_hour *hours; /* owned; oldest first, only those that have attempts */
 	size_t hour_count;

@@ -29,8 +29,8 @@ const askDisable = () => new Promise((resolve) => {
 
 export const DELIVERY_HEADS = ["Made", "Event", "Status", "Attempts", "Last answer", "Next"];
 
-/* An attempt's outcome by its status' first digit, 0: no answer came. */
-const KINDS = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/* The outcomes of attempts, as last_outcomes has them. */
+const KINDS = ["no answer", "does not count", "taken", "3xx", "4xx", "5xx"];
 
 /* How its attempts went: the last hundred one by one, and a week by hours. */
 function past(stats) {

@@ -44,6 +44,21 @@ def test_an_attempt_without_an_answer_says_why(gateway, make_receiver):
     assert stats(gateway, "s1", hook)["hours"][-1]["p50_ms"] is None
 
 
+def test_an_answer_that_does_not_count_says_why(make_gateway, make_receiver):
+    gateway = make_gateway(retry_schedule="20ms")
+    receiver = make_receiver(status(200, b'{"ok":false}'), status(200, b'{"ok":true}'))
+    success = {"answer": {"path": "/ok", "equals": True}}
+    hook = gateway.register("s1", receiver.url(), success=success)["id"]
+    gateway.publish("s1")
+    wait_until(lambda: stats(gateway, "s1", hook)["last_outcomes"] == [1, 2], what="both attempts")
+    found = stats(gateway, "s1", hook)
+    assert (found["succeeded"], found["failed"]) == (1, 1)
+    other = gateway.register("s2", receiver.url("/other"), success={"statuses": [204]})["id"]
+    gateway.publish("s2")
+    last = wait_until(lambda: gateway.webhook("s2", other)["last_attempt"], what="an attempt")
+    assert last["status"] == 200 and "success.statuses" in last["error"]
+
+
 def test_it_is_kept_over_a_crash(gateway, make_receiver):
     """Once it is written, some seconds after it was counted; what follows is added to it."""
     receiver = make_receiver(200, 500, 200)

@@ -186,6 +186,33 @@ static void test_large_counts(void **state)
 	registry_free(reg);
 }
 
+/* What an outcome is follows what was taken, not the status alone. */
+static void test_outcomes(void **state)
+{
+	static const struct {
+		int status;
+		bool succeeded;
+		uint8_t outcome;
+	} ROWS[] = {{200, true, 2}, {302, true, 2}, {200, false, 1}, {302, false, 3},
+	    {503, false, 5}, {0, false, 0}};
+	struct store *s = *state;
+	struct trends *t = trends_new();
+	struct trend got;
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct trend_last last = {.at_ms = START_HOUR * HOUR_MS,
+		    .status = ROWS[i].status};
+		trends_note(t, 1, &last, ROWS[i].succeeded, 1);
+	}
+	struct db_txn *txn = store_read(s);
+	assert_int_equal(trends_read(t, txn, 1, START_HOUR, &got), OK);
+	db_read_end(txn);
+	assert_int_equal(got.outcome_count, COUNT(ROWS));
+	for (size_t i = 0; i < COUNT(ROWS); i++)
+		assert_int_equal(got.outcomes[i], ROWS[i].outcome);
+	trend_fini(&got);
+	trends_free(t);
+}
+
 /* What was counted of a webhook that is gone, or retired, is written nowhere. */
 static void test_gone(void **state)
 {
@@ -261,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    STORE_TEST(test_model),
 	    STORE_TEST(test_large_counts),
+	    STORE_TEST(test_outcomes),
 	    STORE_TEST(test_gone),
 	    STORE_TEST(test_damage),
 	};
