@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "store/replays.h"
 #include "store/retention.h"
-#include "store/trends.h"
 #include "store/webhooks.h"
 
 #define SLICE_MAX 1000 /* deliveries a turn */
@@ -40,9 +39,6 @@ static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 	const struct replay_key replay = {.kind = REPLAY_DELIVERIES, .webhook = p->webhook};
 	err = replays_del(txn, &replay);
 	if (err != OK && err != ERR_NOTFOUND)
-		return err;
-	err = trends_drop(txn, p->webhook);
-	if (err != OK)
 		return err;
 	err = webhooks_erase(txn, p->webhook);
 	p->erased = err == OK || err == ERR_NOTFOUND;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/record.h"
 #include "base/rnd.h"
+#include "store/trends.h"
 
 #define KEY_SIZE 8
 #define LAST_NUMBER_KEY SLICE("last_webhook")
@@ -225,7 +226,8 @@ enum err webhooks_retire(struct db_txn *txn, const struct vault *vault, struct w
 enum err webhooks_erase(struct db_txn *txn, uint64_t number)
 {
 	unsigned char key[KEY_SIZE];
-	return db_del(txn, DB_WEBHOOKS, make_key(number, key));
+	enum err err = trends_drop(txn, number);
+	return err == OK ? db_del(txn, DB_WEBHOOKS, make_key(number, key)) : err;
 }
 
 /* Names the webhook and the key that it would take. */

@@ -63,7 +63,7 @@ MUST_CHECK enum err webhooks_change(struct db_txn *txn, const struct vault *vaul
 MUST_CHECK enum err webhooks_retire(struct db_txn *txn, const struct vault *vault,
     struct webhook *w);
 
-/* Removes the record of a retired webhook. */
+/* Removes the record of a retired webhook, and how its attempts went. ERR_NOTFOUND. */
 MUST_CHECK enum err webhooks_erase(struct db_txn *txn, uint64_t number);
 
 /*

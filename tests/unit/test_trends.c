@@ -13,6 +13,7 @@
 
 #include "base/rnd.h"
 #include "store/trends.h"
+#include "store/webhooks.h"
 #include "support.h"
 
 #define HOUR_MS INT64_C(3600000)
@@ -240,6 +241,34 @@ static void test_gone(void **state)
 	registry_free(reg);
 }
 
+/* Whoever erases a webhook's record erases its rows, and no other's. */
+static void test_erased(void **state)
+{
+	struct store *s = *state;
+	struct trends *t = trends_new();
+	struct registry *reg = registry_new();
+	struct trend_last last;
+	for (uint64_t n = 1; n <= 2; n++) {
+		add_hook(reg, n);
+		note(t, n, START_HOUR, 200, 1);
+	}
+	write_all(s, t, reg);
+	assert_int_equal(store_count(s, DB_TRENDS), 4);
+	struct db_txn *txn = store_begin(s);
+	struct webhook *w = make_webhook(1, "s", "http://a/");
+	assert_int_equal(webhooks_add(txn, NULL, w), OK);
+	webhook_free(w);
+	assert_int_equal(webhooks_erase(txn, 1), OK);
+	store_commit(txn);
+	assert_int_equal(store_count(s, DB_TRENDS), 2);
+	txn = store_begin(s);
+	assert_int_equal(trends_last(t, txn, 2, &last), OK);
+	assert_int_equal(last.status, 200);
+	store_commit(txn);
+	trends_free(t);
+	registry_free(reg);
+}
+
 /* A row that cannot be read is as good as none, and told by fsck. */
 static void test_damage(void **state)
 {
@@ -290,6 +319,7 @@ int main(void)
 	    STORE_TEST(test_large_counts),
 	    STORE_TEST(test_outcomes),
 	    STORE_TEST(test_gone),
+	    STORE_TEST(test_erased),
 	    STORE_TEST(test_damage),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
