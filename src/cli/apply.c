@@ -46,17 +46,6 @@ static bool refuse(const struct applying *ap, const char *what, const char *why)
 	return false;
 }
 
-/* A copy of what a member says; NULL: it is no string. */
-static char *text_of(struct slice object, const char *member)
-{
-	struct buf text = BUF_INIT(TEXT_MAX);
-	char *copy = NULL;
-	if (json_text_of(json_walk_find(object, slice_of(member)), &text))
-		copy = mem_copy(buf_cstr(&text), text.len);
-	buf_fini(&text);
-	return copy;
-}
-
 static bool has_mask(struct slice value)
 {
 	return memmem(value.ptr, value.len, "\"" WEBHOOK_MASK "\"", strlen(WEBHOOK_MASK) + 2) !=
@@ -111,9 +100,9 @@ static bool read_wanted(const struct applying *ap, struct slice object, struct w
 	struct problem p;
 	struct buf url = BUF_INIT(4 * TEXT_MAX);
 	*w = (struct wanted){.object = object,
-	    .session = text_of(object, "session"),
-	    .name = text_of(object, "name"),
-	    .url = text_of(object, "url")};
+	    .session = provision_text_of(object, "session"),
+	    .name = provision_text_of(object, "name"),
+	    .url = provision_text_of(object, "url")};
 	if (w->session == NULL || w->url == NULL)
 		return refuse(ap, "webhooks", "each has a session, \"*\" for all, and a url");
 	if (url_take(slice_of(w->url), &url, "url", &p) == OK) {
@@ -253,7 +242,7 @@ static bool fetch_webhooks(struct applying *ap, struct slice webhooks)
 		while (json_walk_next(&before) && before.value.ptr != w.value.ptr && is_new)
 			is_new = !slice_eq(session,
 			    json_walk_find(before.value, SLICE("session")));
-		char *text = text_of(w.value, "session");
+		char *text = provision_text_of(w.value, "session");
 		if (is_new && text != NULL)
 			good = known_fetch(&ap->known, &ap->asking, text);
 		free(text);
@@ -311,7 +300,7 @@ static bool change_source(struct applying *ap, struct slice object, struct slice
 		changes++;
 	}
 	json_close(&json);
-	char *id = text_of(is, "id");
+	char *id = provision_text_of(is, "id");
 	buf_printf(&path, "/api/v1/sources/%s", id == NULL ? "" : id);
 	bool good = json_is_whole(&json) &&
 	    (changes == 0 ||
@@ -327,7 +316,7 @@ static bool apply_source(struct applying *ap, struct slice object)
 {
 	bool twice = false;
 	struct slice is = find_source(ap, json_walk_find(object, SLICE("name")), &twice);
-	char *name = text_of(object, "name");
+	char *name = provision_text_of(object, "name");
 	char *what = make_what("source", name == NULL ? "" : name);
 	bool good = true;
 	if (name == NULL)
@@ -363,8 +352,8 @@ static bool prune_sources(struct applying *ap, struct slice wanted)
 		if (keeps)
 			continue;
 		struct buf path = BUF_INIT(TEXT_MAX);
-		char *text = text_of(s.value, "name");
-		char *id = text_of(s.value, "id");
+		char *text = provision_text_of(s.value, "name");
+		char *id = provision_text_of(s.value, "id");
 		char *what = make_what("source", text == NULL ? "" : text);
 		buf_printf(&path, "/api/v1/sources/%s", id == NULL ? "" : id);
 		if (ap->writes)
@@ -397,7 +386,7 @@ static bool fetch_sources(struct applying *ap)
 		struct json_walk s = json_walk_in(json_walk_find(page, SLICE("sources")));
 		while (json_walk_next(&s))
 			json_write_raw(&json, NULL, s.value);
-		cursor = text_of(page, "next_cursor");
+		cursor = provision_text_of(page, "next_cursor");
 	}
 	free(cursor);
 	json_close(&json);

@@ -46,8 +46,7 @@ void provision_put_path(struct buf *out, const char *session, const char *id)
 	}
 }
 
-/* A copy of what a member says; NULL: it is no string. */
-static char *text_of(struct slice object, const char *member)
+char *provision_text_of(struct slice object, const char *member)
 {
 	struct buf text = BUF_INIT(TEXT_MAX);
 	char *copy = NULL;
@@ -59,10 +58,10 @@ static char *text_of(struct slice object, const char *member)
 
 static void add(struct known_list *l, struct slice webhook)
 {
-	struct known k = {.session = text_of(webhook, "session_id"),
-	    .id = text_of(webhook, "id"),
-	    .name = text_of(webhook, "name"),
-	    .url = text_of(webhook, "url")};
+	struct known k = {.session = provision_text_of(webhook, "session_id"),
+	    .id = provision_text_of(webhook, "id"),
+	    .name = provision_text_of(webhook, "name"),
+	    .url = provision_text_of(webhook, "url")};
 	if (k.session == NULL || k.id == NULL || k.url == NULL)
 		return; /* none of ours */
 	l->list = mem_resize(l->list, l->count + 1, sizeof(k));
@@ -102,7 +101,7 @@ bool known_fetch(struct known_list *l, struct asking *a, const char *session)
 		struct json_walk w = json_walk_in(json_walk_find(page, SLICE("webhooks")));
 		while (json_walk_next(&w))
 			add(l, w.value);
-		cursor = text_of(page, "next_cursor");
+		cursor = provision_text_of(page, "next_cursor");
 	}
 	free(cursor);
 	buf_fini(&path);

@@ -40,6 +40,9 @@ void known_sort(struct known_list *l);
 /* Appends where the API has the webhook, or those of its session, where `id` is NULL. */
 void provision_put_path(struct buf *out, const char *session, const char *id);
 
+/* A copy, the caller's, of what a member says; NULL: it is no string. */
+char *provision_text_of(struct slice object, const char *member);
+
 /* Whether answers alone have that member: of webhooks, of sources. */
 bool provision_is_read_only(struct slice member, bool of_source);
 
