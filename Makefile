@@ -209,10 +209,10 @@ asan: $(call ALL_TESTS,asan) ## the same tests under the sanitizers
 
 # One part; VARIANT=asan takes it under the sanitizers.
 test-unit: $(UNIT_$(VARIANT)) ## the unit tests, or one: T=retry
-	@tests/run $(VARIANT) unit $(if $(T),$(filter %/test_$(T),$^),$^)
+	@tests/run $(VARIANT) unit $(filter $(if $(T),%/test_$(T),build/%),$^)
 
 test-corpus: $(FUZZ_$(VARIANT)) ## the fuzz harnesses over their corpora, or one: T=json
-	@tests/run $(VARIANT) corpus $(if $(T),$(filter %/fuzz_$(T),$^),$^)
+	@tests/run $(VARIANT) corpus $(filter $(if $(T),%/fuzz_$(T),build/%),$^)
 
 test-json: $(DRIVER_$(VARIANT)) ## canonical JSON compared with Node.js
 	@tests/run $(VARIANT) json
