@@ -463,6 +463,10 @@ class RawClient:
         except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             pass
 
+    def send_and_hear(self, data):
+        """Sends all of `data`; what comes meanwhile is kept for reply()."""
+        self._link.send_and_hear(data)
+
     def drip(self, data, every_s):
         """Sends `data` again and again until an answer comes or the peer leaves."""
         while not select.select([self._link.sock], [], [], every_s)[0]:
@@ -542,6 +546,26 @@ class Link:
 
     def send(self, data):
         self.sock.sendall(data)
+
+    def send_and_hear(self, data):
+        """
+        In one thread: OpenSSL's connections are not for two at a time, one of which may take the
+        other's "not yet" for the end.
+        """
+        timeout = self.sock.gettimeout()
+        while data:
+            readable, writable, _ = select.select([self.sock], [self.sock], [], timeout)
+            assert readable or writable, "the peer takes nothing and says nothing"
+            self.sock.setblocking(False)
+            try:
+                if readable and not self._fill():
+                    raise ProtocolError(f"ended with {len(data)} bytes to go")
+                if writable:
+                    data = data[self.sock.send(data[:65536]) :]
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            finally:
+                self.sock.settimeout(timeout)
 
     def linger(self, seconds):
         value = struct.pack("ii", 1, seconds)

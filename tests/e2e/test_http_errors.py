@@ -1,7 +1,6 @@
 """The HTTP layer: refusals are the API's JSON, what is ambiguous is refused (section 6)."""
 
 import email.utils
-import threading
 import time
 
 import pytest
@@ -324,11 +323,9 @@ def test_large_bodies_behind_each_other_are_all_taken(gateway):
     parts = [body[at : at + 5000] for at in range(0, len(body), 5000)]
     pieces = request_head(gateway, *CHUNKED_HEAD) + chunked(*parts)
     with gateway.connect() as client:
-        sender = threading.Thread(target=client.send, args=(whole + pieces + whole + EVENT,))
-        sender.start()  # it waits until most is read
+        client.send_and_hear(whole + pieces + whole + EVENT)
         assert [client.reply().status_code for _ in range(3)] == [202] * 3
         expect_error(client.reply(), 400)  # what is left over is no request
-        sender.join()
 
 
 def test_ambiguous_request_behind_a_good_one_is_refused(gateway, receiver):
