@@ -294,6 +294,13 @@ bool call_read_body(struct call *c, uint64_t most)
 	return err == OK;
 }
 
+void call_drop_body(struct call *c)
+{
+	c->body = SLICE("");
+	http_drop_body(c->http);
+	buf_fini(&c->plain);
+}
+
 bool call_is_ndjson(const struct call *c)
 {
 	return has_body(c) && has_type(c, SLICE("application/x-ndjson"));

@@ -131,6 +131,9 @@ void call_fail_coding(struct call *c);
  */
 bool call_read_body(struct call *c, uint64_t most);
 
+/* Lets go of the body: what was made of it is all that is needed. */
+void call_drop_body(struct call *c);
+
 /*
  * The same without an answer: ERR_SYNTAX, ERR_INVALID, ERR_TOOBIG, or ERR_FULL where there is
  * no share left, with the problem in words.

@@ -346,6 +346,7 @@ enum err intake_read(struct intake *in, const struct intake_conf *conf, enum int
 	*in = (struct intake){.bodies = BUF_INIT(BODIES_MAX)};
 	if (form != INTAKE_ONE && text.len > conf->batch_max && text.len > conf->body_max)
 		return too_large("the body", "", "max_batch_bytes", conf->batch_max, p);
+	(void)buf_reserve(&in->bodies, text.len + EVENT_FRAME_MAX); /* mostly that is all */
 	enum err err = form == INTAKE_NDJSON ? read_lines(in, conf, text, p)
 					     : read_json(in, conf, form, text, p);
 	if (err == OK)

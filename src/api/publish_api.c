@@ -323,6 +323,7 @@ static void stage(struct publish_call *pc, int status)
 	pc->status = status;
 	pc->answer = BUF_INIT(ANSWER_MAX);
 	pc->call.op.bytes = intake_bytes(&pc->intake);
+	call_drop_body(&pc->call);
 	call_stage(&pc->call, apply_publish, done_publish);
 }
 

@@ -6,13 +6,29 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/spare.h"
 
 #define BUF_FIRST 256 /* bytes: one typical answer or record */
 
 void buf_fini(struct buf *b)
 {
-	free(b->data);
+	spare_give(b->data, b->cap);
 	*b = BUF_INIT(b->max);
+}
+
+/* Moves to a block that somebody has left; false: there is none of so many bytes. */
+static bool move_to_spare(struct buf *b, size_t bytes)
+{
+	size_t size = 0;
+	char *block = bytes < SPARE_MIN ? NULL : spare_take(bytes, &size);
+	if (block == NULL)
+		return false;
+	if (b->len > 0)
+		memcpy(block, b->data, b->len);
+	spare_give(b->data, b->cap);
+	b->data = block;
+	b->cap = size;
+	return true;
 }
 
 /* Makes `n` bytes behind len writable, the limit notwithstanding; doubles, up to the limit. */
@@ -26,6 +42,8 @@ static void make_room(struct buf *b, size_t n)
 		cap = b->max;
 	if (cap < need)
 		cap = need;
+	if (move_to_spare(b, cap))
+		return;
 	b->data = mem_resize(b->data, cap, 1);
 	b->cap = cap;
 }

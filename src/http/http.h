@@ -133,8 +133,7 @@ void http_figures(const struct http_server *s, struct http_figures *out);
 uint32_t http_held(const struct http_server *s);
 
 /*
- * How many reads a body has filled so far: where there are more of them, more of one lies there
- * to be read. Small bodies, and those that drip, fill none.
+ * How many reads bodies have filled so far: where there are more, more lies there to be read.
  */
 uint64_t http_full_reads(const struct http_server *s);
 
@@ -144,6 +143,7 @@ struct slice http_path(const struct http_request *q);  /* raw, without the query
 struct slice http_query(const struct http_request *q); /* raw, without the '?' */
 struct slice http_header(const struct http_request *q, const char *name); /* empty: not there */
 struct slice http_body(struct http_request *q); /* empty, where only the head has come */
+void http_drop_body(struct http_request *q);    /* frees a large one before the reply */
 
 /* Up to how many bytes more http_take_input() gives it. */
 size_t http_input_room(const struct http_request *q);

@@ -43,7 +43,8 @@ struct connection {
 	struct reactor_timer *deadline;
 	struct gate gate;
 	enum gate_state state;
-	bool refused; /* nothing more is read of it */
+	bool refused;  /* nothing more is read of it */
+	bool reads_on; /* more of a body is being put behind what libevent has read */
 	enum standing standing;
 	struct visitor visitor;
 	char client[HTTP_TAKER_SIZE]; /* whose the connection is */
@@ -69,6 +70,7 @@ struct http_request {
 	struct evhttp_request *ev;     /* NULL: only the head has come; the next two */
 	struct buf head;               /* a NUL behind the method */
 	struct buf answer;             /* lines of the answer's head */
+	struct buf body;               /* a large one in one piece, once it was asked for */
 	struct cidr peer;
 	struct slice path;
 	struct slice query;

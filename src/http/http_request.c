@@ -15,7 +15,7 @@
 #include "http/http_inner.h"
 
 #define ERROR_MAX 4096         /* bytes of an error's JSON */
-#define LARGE_BODY (64u << 10) /* bytes; from here on no room is left unused */
+#define LARGE_BODY (64u << 10) /* bytes; of an answer: from here on no room is left unused */
 
 bool http_may_go_on(const struct http_request *q)
 {
@@ -39,6 +39,7 @@ void http_release(struct http_request *q)
 		q->connection->request = NULL;
 	buf_fini(&q->head);
 	buf_fini(&q->answer);
+	buf_fini(&q->body);
 	free(q);
 }
 
@@ -140,7 +141,19 @@ struct slice http_body(struct http_request *q)
 		return SLICE("");
 	struct evbuffer *input = evhttp_request_get_input_buffer(q->ev);
 	size_t len = evbuffer_get_length(input);
-	return (struct slice){.ptr = (const char *)evbuffer_pullup(input, -1), .len = len};
+	if (len < LARGE_BODY && q->body.len == 0)
+		return (struct slice){(const char *)evbuffer_pullup(input, -1), len};
+	if (len > 0) { /* its pieces are freed as they are copied */
+		q->body = BUF_INIT(len);
+		(void)buf_reserve(&q->body, len); /* is the limit */
+		q->body.len = (size_t)evbuffer_remove(input, q->body.data, len);
+	}
+	return buf_view(&q->body);
+}
+
+void http_drop_body(struct http_request *q)
+{
+	buf_fini(&q->body);
 }
 
 void http_set_taker(struct http_request *q, struct slice taker)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/spare.h"
 #include "base/str.h"
 #include "server/settings.h"
 
@@ -19,6 +20,8 @@
 #define MAP_FROM_FEW (128 << 10)   /* …from this size on… */
 #define MAP_FROM_BYTES (512 << 10) /* …else from this one: each costs what mapping takes */
 #define TRIM_BYTES (1 << 20)       /* and so much of smaller ones together */
+#define SPARE_PART 64              /* of the limit, that blocks for large bodies may keep… */
+#define SPARE_MOST (16u << 20)     /* …up to so many bytes; where there is little, nothing */
 
 const char *const MEMORY_SOURCES[] = {"machine", "cgroup", "rlimit"};
 
@@ -163,6 +166,7 @@ static void give_back(uint64_t bytes)
 	(void)mallopt(M_MMAP_THRESHOLD, bytes < FEW_BYTES ? MAP_FROM_FEW : MAP_FROM_BYTES);
 	(void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
 #endif
+	spare_keep(bytes < FEW_BYTES ? 0 : (size_t)least(bytes / SPARE_PART, SPARE_MOST));
 }
 
 void memory_apply(struct config *c)

@@ -188,6 +188,7 @@ enum err events_get(struct db_txn *txn, const struct uuid *id, struct event *e,
 	if (err != OK || body == NULL)
 		return err;
 	buf_reset(body);
+	(void)buf_reserve(body, e->body_bytes); /* at once, not by doubling */
 	take_body(e, &r, body);
 	for (uint16_t piece = 1; body->len < e->body_bytes && !body->failed; piece++) {
 		err = get_piece(txn, id, piece, &value);
