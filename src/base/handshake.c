@@ -165,17 +165,30 @@ static BIO *new_link(const struct reactor *r)
 	return bio;
 }
 
-/* Once a handshake begins libssl has been given what it reads from. */
+/* Reads at a pace from now on. */
+static void set_pace(SSL *ssl)
+{
+	BIO *source = SSL_get_rbio(ssl);
+	if (BIO_next(source) != NULL)
+		return;
+	panic_if(BIO_up_ref(source) != 1, "a BIO that is gone");
+	SSL_set0_rbio(ssl,
+	    BIO_push(new_link(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl))), source));
+}
+
+/*
+ * Once a handshake begins libssl has been given what it reads from. A server that has closed is
+ * told nothing more, and libssl need not take that for a connection cut off: it would resume no
+ * session of it, and nobody's who has the same one.
+ */
 static void on_progress(const SSL *ssl, int where, int value)
 {
 	SSL *own = (SSL *)(uintptr_t)ssl; /* const by its type alone */
-	BIO *source = SSL_get_rbio(ssl);
-	(void)value;
-	if ((where & SSL_CB_HANDSHAKE_START) == 0 || BIO_next(source) != NULL)
-		return;
-	panic_if(BIO_up_ref(source) != 1, "a BIO that is gone");
-	SSL_set0_rbio(own,
-	    BIO_push(new_link(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl))), source));
+	if ((where & SSL_CB_HANDSHAKE_START) != 0)
+		set_pace(own);
+	else if (where == SSL_CB_READ_ALERT && (value & 0xff) == SSL_AD_CLOSE_NOTIFY &&
+	    SSL_is_server(ssl) == 0)
+		SSL_set_shutdown(own, SSL_get_shutdown(ssl) | SSL_SENT_SHUTDOWN);
 }
 
 void handshake_bound(struct ssl_ctx_st *ctx, const struct reactor *r)
