@@ -162,6 +162,7 @@ int main(int argc, char **argv)
 	    .depth = 1,
 	    .seconds = 10,
 	    .requests_max = UINT64_MAX};
+	net_raise_descriptors();
 	for (int c = 0; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;)
 		set_option(c, &p, &q);
 	p.make = q.url != NULL ? requests_webhook

@@ -106,6 +106,7 @@ int main(int argc, char **argv)
 	    .in_flight = IN_FLIGHT,
 	    .body = BODY_BYTES};
 	optind = 2;
+	net_raise_descriptors();
 	for (int c = 0; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;)
 		set_option(c, &p);
 	bool is_complete = (!is_loop || (p.dir != NULL && p.url != NULL && p.secret != NULL)) &&

@@ -660,7 +660,7 @@ def test_no_core_file_is_written(make_gateway):
     def raised():  # so that the gateway has something to lower
         resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
 
-    off = make_gateway()
+    off = make_gateway(core_dumps=None)
     assert limit_of_core(off.process._popen.pid) == ("0", "0")
     before = resource.getrlimit(resource.RLIMIT_CORE)
     if before[1] == resource.RLIM_INFINITY:
