@@ -49,6 +49,7 @@ static void test_kinds(void **state)
 	}
 }
 
+/* NULL where libcrypto refuses it: of some numbers 3.5 does, and nobody has such a key. */
 static EVP_PKEY *make_rsa(BIGNUM *const numbers[NUMBERS])
 {
 	EVP_PKEY *key = NULL;
@@ -58,7 +59,7 @@ static EVP_PKEY *make_rsa(BIGNUM *const numbers[NUMBERS])
 		assert_int_equal(OSSL_PARAM_BLD_push_BN(builder, NAMES[i], numbers[i]), 1);
 	OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
 	assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
-	assert_int_equal(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params), 1);
+	(void)EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params);
 	OSSL_PARAM_free(params);
 	OSSL_PARAM_BLD_free(builder);
 	EVP_PKEY_CTX_free(ctx);
@@ -124,7 +125,7 @@ static void test_numbers_of_rsa(void **state)
 			assert_int_equal(EVP_PKEY_get_bn_param(whole, NAMES[i], &a[i]), 1);
 		change(a, row);
 		EVP_PKEY *key = make_rsa(a);
-		if (private_key_is_dear(key) != (row > 0))
+		if (key == NULL ? row == 0 : private_key_is_dear(key) != (row > 0))
 			fail_msg("row %d", row);
 		EVP_PKEY_free(key);
 		for (int i = 0; i < NUMBERS; i++)
