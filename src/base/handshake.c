@@ -176,19 +176,42 @@ static void set_pace(SSL *ssl)
 	    BIO_push(new_link(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl))), source));
 }
 
-/*
- * Once a handshake begins libssl has been given what it reads from. A server that has closed is
- * told nothing more, and libssl need not take that for a connection cut off: it would resume no
- * session of it, and nobody's who has the same one.
- */
+static void free_offer(void *parent, void *session, CRYPTO_EX_DATA *data, int index,
+    long number, void *arg)
+{
+	(void)parent;
+	(void)data;
+	(void)index;
+	(void)number;
+	(void)arg;
+	SSL_SESSION_free(session);
+}
+
+/* Where a context keeps the session that is offered. */
+static int offer_slot(void)
+{
+	static int slot = -1; /* made once, for good */
+	if (slot < 0)
+		slot = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_offer);
+	return slot;
+}
+
+static void offer(SSL *ssl)
+{
+	SSL_SESSION *session = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), offer_slot());
+	if (session != NULL && SSL_get0_session(ssl) == NULL)
+		(void)SSL_set_session(ssl, session); /* or it goes without */
+}
+
+/* When a handshake begins libssl has what it reads from, and has said nothing yet. */
 static void on_progress(const SSL *ssl, int where, int value)
 {
 	SSL *own = (SSL *)(uintptr_t)ssl; /* const by its type alone */
-	if ((where & SSL_CB_HANDSHAKE_START) != 0)
-		set_pace(own);
-	else if (where == SSL_CB_READ_ALERT && (value & 0xff) == SSL_AD_CLOSE_NOTIFY &&
-	    SSL_is_server(ssl) == 0)
-		SSL_set_shutdown(own, SSL_get_shutdown(ssl) | SSL_SENT_SHUTDOWN);
+	(void)value;
+	if ((where & SSL_CB_HANDSHAKE_START) == 0)
+		return;
+	set_pace(own);
+	offer(own);
 }
 
 void handshake_bound(struct ssl_ctx_st *ctx, const struct reactor *r)
@@ -206,6 +229,11 @@ void handshake_bound(struct ssl_ctx_st *ctx, const struct reactor *r)
 		SSL_CTX_set_app_data(ctx, (void *)(uintptr_t)r);
 		SSL_CTX_set_info_callback(ctx, on_progress);
 	}
+}
+
+void handshake_offer(SSL_CTX *ctx, SSL_SESSION *session)
+{
+	panic_if(SSL_CTX_set_ex_data(ctx, offer_slot(), session) != 1, "no room in a context");
 }
 
 X509 *handshake_peer(SSL *connection, const char **version)

@@ -9,9 +9,10 @@
 #include <stdint.h>
 
 struct reactor;
-struct ssl_ctx_st; /* SSL_CTX of libssl */
-struct ssl_st;     /* SSL */
-struct x509_st;    /* X509 of libcrypto */
+struct ssl_ctx_st;     /* SSL_CTX of libssl */
+struct ssl_st;         /* SSL */
+struct ssl_session_st; /* SSL_SESSION */
+struct x509_st;        /* X509 of libcrypto */
 
 /*
  * Bounds what a peer of a connection of `ctx` can ask for:
@@ -27,6 +28,12 @@ struct x509_st;    /* X509 of libcrypto */
  * connection. `r` NULL: the last of these does not hold.
  */
 void handshake_bound(struct ssl_ctx_st *ctx, const struct reactor *r);
+
+/*
+ * Has the connections of `ctx`, which is bounded with a reactor, ask to resume `session`; it is
+ * the context's from then on. NULL: none.
+ */
+void handshake_offer(struct ssl_ctx_st *ctx, struct ssl_session_st *session);
 
 /*
  * The certificate that the peer of a connection has shown, handshake_drop() it; NULL: none.

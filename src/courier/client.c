@@ -480,53 +480,6 @@ static void on_deadline(void *arg)
 	end_request(q, CURLE_OPERATION_TIMEDOUT);
 }
 
-static CURLcode on_tls_context(CURL *easy, void *ctx, void *arg)
-{
-	const struct client *c = arg;
-	(void)easy;
-	handshake_bound(ctx, c->reactor);
-	return CURLE_OK;
-}
-
-/* What libcurl takes of a text; it reads it only. */
-static struct curl_blob blob_of(const char *text)
-{
-	return (struct curl_blob){.data = (void *)(uintptr_t)text,
-	    .len = text == NULL ? 0 : strlen(text),
-	    .flags = CURL_BLOB_COPY};
-}
-
-static void set_tls(struct client_request *q, const char *ca_pem, bool insecure)
-{
-	struct curl_blob blob = blob_of(ca_pem);
-	MUST(curl_easy_setopt(q->easy, CURLOPT_CAINFO_BLOB, ca_pem == NULL ? NULL : &blob));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_VERIFYPEER, insecure ? 0L : 1L));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_VERIFYHOST, insecure ? 0L : 2L));
-	q->has_own_tls = ca_pem != NULL || insecure;
-}
-
-void client_tls(struct client_request *q, const char *ca_pem, bool insecure)
-{
-	if (ca_pem != NULL || insecure)
-		set_tls(q, ca_pem, insecure);
-}
-
-/*
- * libcurl uses a connection again whose certificate is the same, and does not look at the key:
- * who has the certificate has its key, which was checked. By a session a receiver knows who
- * asks without seeing a certificate, also one that has been replaced since.
- */
-void client_identity(struct client_request *q, const char *cert_pem, const char *key_pem)
-{
-	struct curl_blob cert = blob_of(cert_pem);
-	struct curl_blob key = blob_of(key_pem);
-	bool has = cert_pem != NULL;
-	MUST(curl_easy_setopt(q->easy, CURLOPT_SSLCERT_BLOB, has ? &cert : NULL));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_SSLKEY_BLOB, has ? &key : NULL));
-	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_SESSIONID_CACHE, has ? 0L : 1L));
-	q->has_identity = has;
-}
-
 void client_proxy(struct client_request *q, const struct proxy_choice *choice)
 {
 	char ciphers[APART_SIZE];
@@ -534,8 +487,8 @@ void client_proxy(struct client_request *q, const struct proxy_choice *choice)
 	way_choose(q->way, choice);
 	if (choice->kind != PROXY_OWN)
 		return;
-	uint64_t tag = hash_keyed(&q->client->taker_key, choice->url, strlen(choice->url));
-	(void)snprintf(ciphers, sizeof(ciphers), CIPHERS ":!%016" PRIx64, tag);
+	q->proxy_tag = hash_keyed(&q->client->taker_key, choice->url, strlen(choice->url));
+	(void)snprintf(ciphers, sizeof(ciphers), CIPHERS ":!%016" PRIx64, q->proxy_tag);
 	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_CIPHER_LIST, ciphers));
 	q->is_apart = true;
 }
@@ -558,6 +511,7 @@ static void forget_proxy(struct client_request *q)
 	MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 0L));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_FORBID_REUSE, 0L));
 	q->is_apart = false;
+	q->proxy_tag = 0;
 }
 
 bool client_trusts_http2(unsigned version, bool has_it)
@@ -620,13 +574,7 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L));
 	MUST(curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2));
 	MUST(curl_easy_setopt(e, CURLOPT_SSL_CIPHER_LIST, CIPHERS));
-	MUST(curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls_context));
-	MUST(curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, q->client));
-	set_tls(q, NULL, false);
-	MUST(curl_easy_setopt(e, CURLOPT_CAPATH, NULL));
-	if (c->conf.ca_file != NULL)
-		MUST(curl_easy_setopt(e, CURLOPT_CAINFO, c->conf.ca_file));
-	MUST(curl_easy_setopt(e, CURLOPT_SHARE, c->share));
+	client_begin_tls(q);
 	MUST(curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, IDLE_MAX_S));
 	MUST(curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN,
 	    (long)(c->conf.connection_max_age_ms / 1000)));
@@ -675,6 +623,7 @@ static void free_request(struct client_request *q)
 	curl_url_cleanup(q->url);
 	reactor_timer_free(q->deadline);
 	handshake_drop(q->certificate);
+	client_end_tls(q);
 	buf_fini(&q->lines);
 	buf_fini(&q->parsed_url);
 	buf_fini(&q->whole);
@@ -697,10 +646,9 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf)
 	c->timer = reactor_timer_new(r, on_timer_event, c);
 	c->kept = kept_new();
 	c->watches = watches_new(r, on_socket_event, c);
-	c->share = curl_share_init();
+	client_open_trust(c);
 	c->multi = curl_multi_init();
-	panic_if(c->share == NULL || c->multi == NULL, "no curl multi handle");
-	MUST(curl_share_setopt(c->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION));
+	panic_if(c->multi == NULL, "no curl multi handle");
 	MUST(curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket));
 	MUST(curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c));
 	MUST(curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer));
@@ -734,7 +682,7 @@ void client_free(struct client *c)
 	free_list(&c->idle);
 	/* closing its connections still asks for sockets to be unwatched: let it */
 	MUST(curl_multi_cleanup(c->multi));
-	MUST(curl_share_cleanup(c->share));
+	client_close_trust(c);
 	watches_free(c->watches);
 	kept_free(c->kept);
 	races_free(c->races);
@@ -953,10 +901,7 @@ static void recycle(struct client *c, struct client_request *q)
 		q->certificate = NULL;
 		q->tls = NULL;
 	}
-	if (q->has_own_tls)
-		set_tls(q, NULL, false);
-	if (q->has_identity)
-		client_identity(q, NULL, NULL);
+	client_forget_tls(q);
 	if (q->repeats)
 		MUST(curl_easy_setopt(q->easy, CURLOPT_FRESH_CONNECT, 0L));
 	q->repeats = false;

@@ -1,6 +1,7 @@
 /*
  * What the parts of the client share: client.c has the requests and curl's callbacks,
- * client_result.c what came of a request. For them alone, who include curl's header before it.
+ * client_result.c what came of a request, client_tls.c whom it trusts. For them alone, who
+ * include curl's header before it.
  */
 #ifndef COURIER_CLIENT_INNER_H
 #define COURIER_CLIENT_INNER_H
@@ -67,11 +68,14 @@ struct client_request {
 	int final_status; /* of the one that counts, once its headers are complete */
 	uint32_t timeout_ms;
 	bool timed_out;
-	bool has_own_tls;    /* to be undone before the next request */
-	bool has_identity;   /* the same */
-	bool has_own_method; /* the same */
-	bool has_proxy;      /* the same; so the next two */
-	bool is_apart;       /* the proxy is its own, and so are the connections through it */
+	bool has_own_tls; /* to be undone before the next request */
+	bool is_insecure;
+	struct anchors *anchors; /* its own; NULL: the configured ones */
+	bool has_identity;       /* the same */
+	bool has_own_method;     /* the same */
+	bool has_proxy;          /* the same; so the next two */
+	bool is_apart;      /* the proxy is its own, and so are the connections through it */
+	uint64_t proxy_tag; /* then a number of that proxy */
 	bool is_http2;
 	CURLcode code;
 	bool looks;    /* for what a failure asks, whatever the status */
@@ -91,7 +95,9 @@ struct client {
 	struct reactor *reactor;
 	struct client_conf conf;
 	CURLM *multi;
-	CURLSH *share; /* TLS sessions over all handles, to be resumed */
+	struct sessions *sessions;
+	struct anchors_kept *anchors;
+	char *ca_file; /* the configured one, or libcurl's own; NULL: it has none */
 	struct reactor_timer *timer;
 	struct watches *watches;
 	struct kept *kept;
@@ -130,5 +136,14 @@ bool client_is_connected(const struct client_request *q);
 
 /* Says what came of a request that has ended; the texts are the request's. */
 void client_put_result(struct client_request *q, struct client_result *out);
+
+/* What a client keeps for all its requests of trust: made, and freed behind all connections. */
+void client_open_trust(struct client *c);
+void client_close_trust(struct client *c);
+
+/* Sets of a new request what of TLS never changes; forgets what was its last use's; ends it. */
+void client_begin_tls(struct client_request *q);
+void client_forget_tls(struct client_request *q);
+void client_end_tls(struct client_request *q);
 
 #endif

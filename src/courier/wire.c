@@ -14,6 +14,7 @@
 #include "base/handshake.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "courier/anchors.h"
 #include "courier/race.h"
 
 #define OUT_KEPT (64u << 10) /* memory that is kept where nothing is to be sent */
@@ -227,21 +228,11 @@ void wire_open(struct wire *w, const char *host, uint16_t port)
 		on_addresses(w, known);
 }
 
-/* Reads the authorities; false: they cannot be. */
-static bool load_authorities(SSL_CTX *ctx, const char *pem)
+/* Sets whom it trusts; false: nobody. */
+static bool load_anchors(SSL_CTX *ctx, const char *pem)
 {
-	if (pem == NULL)
-		return SSL_CTX_set_default_verify_paths(ctx) == 1;
-	BIO *bio = BIO_new_mem_buf(pem, -1);
-	size_t count = 0;
-	X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-	while (certificate != NULL) {
-		count += X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), certificate) == 1;
-		X509_free(certificate);
-		certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-	}
-	BIO_free(bio);
-	return count > 0;
+	return pem == NULL ? SSL_CTX_set_default_verify_paths(ctx) == 1
+			   : anchors_load(pem, ctx) > 0;
 }
 
 static SSL_CTX *make_context(const struct wire_conf *conf)
@@ -255,7 +246,7 @@ static SSL_CTX *make_context(const struct wire_conf *conf)
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	handshake_bound(ctx, conf->reactor);
-	if (!load_authorities(ctx, conf->ca_pem))
+	if (!load_anchors(ctx, conf->ca_pem))
 		log_warn("ca_pem holds no certificate that libssl can read",
 		    LOG_N("bytes", conf->ca_pem == NULL ? 0 : strlen(conf->ca_pem)));
 	return ctx;

@@ -43,6 +43,7 @@ BEGIN {
 	purpose["src/http/tls.c"] = "openssl: the errors of libssl"
 	purpose["src/base/digest.c"] = "openssl: SHA-256"
 	purpose["src/courier/wire.c"] = "openssl: the errors of libssl, at connections out"
+	purpose["src/courier/anchors.c"] = "openssl: trust anchors"
 	purpose["src/domain/pem.c"] = "openssl: certificates"
 	purpose["src/base/base64.c"] = "openssl: base64"
 	purpose["src/base/ed25519.c"] = "openssl: Ed25519"
@@ -72,6 +73,9 @@ function library(header) {
 	# as a server, and as a client
 	if (header == "openssl/ssl.h" && file == "src/courier/wire.c")
 		return "libssl (connections out)"
+	# what libcurl leaves to us of its contexts
+	if (header == "openssl/ssl.h" && (file == "src/courier/anchors.c" || file == "src/courier/sessions.c"))
+		return "libssl (" file ")"
 	if (header ~ /^(openssl\/ssl|event2\/bufferevent_ssl)\.h$/)
 		return "libssl"
 	if (header ~ /^event2\//)
