@@ -58,8 +58,8 @@ struct auth_link {
 	const char *name; /* as auth_check() has them */
 	bool only_reads;
 	uint64_t generation; /* of the key that it was made under */
-	int64_t issued_ms;   /* wall, as the next */
-	int64_t expires_ms;
+	uint64_t series;     /* of the session's links that it belongs to */
+	int64_t expires_ms;  /* wall */
 };
 
 /* Makes it; auth_token_free() it, where NULL is fine. */

@@ -5,6 +5,7 @@
 #include "api/handlers.h"
 
 #include "base/clock.h"
+#include "store/portal_series.h"
 
 #define ANSWER_MAX 1024 /* bytes of JSON */
 
@@ -59,6 +60,9 @@ static enum err apply_delete(struct op *op, struct db_txn *txn)
 	if (err != OK && err != ERR_NOTFOUND && err != ERR_CORRUPT)
 		return err;
 	err = end_others(txn, fc->job.key);
+	if (err == OK) /* the next one of this name hears nothing of who had links to this */
+		err = portal_series_begin(txn, slice_of(fc->job.key.session),
+		    fc->job.started_ms);
 	return err == OK ? replays_put(txn, &fc->job) : err;
 }
 
@@ -72,6 +76,7 @@ static void done_delete(struct op *op, enum err result)
 	struct buf text = BUF_INIT(ANSWER_MAX);
 	struct json_writer json = JSON_WRITER(&text);
 	forgetter_add(fc->call.api->conf.forgetter, &fc->job);
+	streams_end_void(fc->call.api->streams);
 	json_open_object(&json, NULL);
 	json_write_bool(&json, "success", true);
 	json_write_cstr(&json, "message", "Session deletion scheduled");

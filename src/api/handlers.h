@@ -119,7 +119,10 @@ void handle_session_show(struct call *c);
 bool session_is_known(const struct call *c, struct slice session);
 /* portal.c: links for tenants */
 void handle_portal_link(struct call *c);
+void handle_portal_revoke(struct call *c);
 void handle_portal_rotate(struct call *c);
+/* token_api.c: what the caller's token is */
+void handle_token(struct call *c);
 /* forget_api.c */
 void handle_session_delete(struct call *c);
 void forget_write(const struct replay *r, struct json_writer *json);
@@ -132,6 +135,7 @@ void handle_stream(struct call *c);
 struct streams *streams_new(struct api *api);
 void streams_free(struct streams *s);
 void streams_end(struct streams *s);
+void streams_end_void(struct streams *s);  /* those by links that are over, or void */
 void streams_configure(struct streams *s); /* after a change of the API's */
 const struct shares_figures *streams_figures(const struct streams *s);
 

@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "domain/json.h"
 #include "store/portal_key.h"
+#include "store/portal_series.h"
 
 #define REQUEST_MAX 4096
 #define ANSWER_MAX 8192
@@ -25,15 +26,14 @@
 #define EXPIRES_DEFAULT_MS (60LL * 60 * 1000)
 #define EXPIRES_MIN_MS 1000
 #define NAME_SIZE 32
-
-/* Links outlive no deletion of their session: it is known for as long as they may last. */
-#define EXPIRES_MAX_MS FORGETTER_KEEP_MS
+#define EXPIRES_MAX_MS PORTAL_SERIES_KEEP_MS /* so long it is known what was revoked */
 #define EXPIRES_ALLOWED "expires_in must be a duration from \"1s\" to \"24h\""
 
 struct portal {
 	struct mac *mac;  /* keyed; NULL: there is no key so far */
 	bool is_current;  /* it is encrypted as it would be now */
 	uint64_t changes; /* of the key */
+	struct db *db;
 };
 
 static void set_key(struct portal *p, const unsigned char key[PORTAL_KEY_SIZE])
@@ -47,6 +47,7 @@ struct portal *portal_new(struct db *db, const struct vault *vault)
 	struct portal *p = mem_new(sizeof(*p));
 	struct db_txn *txn = NULL;
 	unsigned char key[PORTAL_KEY_SIZE];
+	p->db = db;
 	enum err err = db_read(db, &txn);
 	if (err == OK) {
 		err = portal_key_get(txn, vault, key, &p->is_current);
@@ -69,11 +70,35 @@ void portal_free(struct portal *p)
 	free(p);
 }
 
-/* Whether what was issued at that time may still be used, the code apart. */
-static bool stands(const struct forgetter *f, struct slice session, int64_t issued_ms,
+/* The series of which the session's links stand; *is_any: of any. The store's error. */
+static enum err read_series(const struct portal *p, struct slice session, uint64_t *series,
+    bool *is_any)
+{
+	struct db_txn *txn = NULL;
+	bool has_row = false;
+	enum err err = db_read(p->db, &txn);
+	if (err != OK)
+		return err;
+	err = portal_series_get(txn, session, series, &has_row);
+	db_read_end(txn);
+	*is_any = !has_row;
+	return err;
+}
+
+/* Whether a link of that series may still be used, the code apart. */
+static enum portal_verdict judge(const struct portal *p, struct slice session, uint64_t series,
     int64_t expires_ms)
 {
-	return clock_wall_ms() < expires_ms && issued_ms > forgetter_began(f, session);
+	uint64_t now = 0;
+	bool is_any = false;
+	if (clock_wall_ms() >= expires_ms)
+		return PORTAL_OVER;
+	enum err err = read_series(p, session, &now, &is_any);
+	if (err == ERR_CORRUPT)
+		return PORTAL_OVER; /* nobody knows what was revoked; to revoke mends it */
+	if (err != OK)
+		return PORTAL_UNKNOWN;
+	return is_any || now == series ? PORTAL_STANDS : PORTAL_OVER;
 }
 
 /* Who answers for what a link takes: all of a session together. */
@@ -85,8 +110,8 @@ static void name_taker(const char *session, char out[NAME_SIZE])
 	    digest[2], digest[3], digest[4], digest[5]);
 }
 
-enum portal_verdict portal_check(const struct portal *p, const struct forgetter *f,
-    struct slice header, struct auth_token **token)
+enum portal_verdict portal_check(const struct portal *p, struct slice header,
+    struct auth_token **token)
 {
 	char name[NAME_SIZE];
 	struct portal_grant g;
@@ -95,24 +120,24 @@ enum portal_verdict portal_check(const struct portal *p, const struct forgetter 
 	struct slice given = slice_trim((struct slice){header.ptr + 7, header.len - 7});
 	if (portal_read(p->mac, given, &g) != OK)
 		return PORTAL_NONE;
-	if (!stands(f, slice_of(g.session), g.issued_ms, g.expires_ms))
-		return PORTAL_OVER;
+	enum portal_verdict verdict = judge(p, slice_of(g.session), g.series, g.expires_ms);
+	if (verdict != PORTAL_STANDS)
+		return verdict;
 	name_taker(g.session, name);
 	*token = auth_token_new(&(struct auth_link){.session = slice_of(g.session),
 	    .name = name,
 	    .only_reads = g.only_reads,
 	    .generation = p->changes,
-	    .issued_ms = g.issued_ms,
+	    .series = g.series,
 	    .expires_ms = g.expires_ms});
 	return PORTAL_STANDS;
 }
 
-bool portal_stands(const struct portal *p, const struct forgetter *f,
-    const struct auth_token *token)
+bool portal_stands(const struct portal *p, const struct auth_token *token)
 {
 	const struct auth_link *link = auth_link_of(token);
 	return link->generation == p->changes &&
-	    stands(f, link->session, link->issued_ms, link->expires_ms);
+	    judge(p, link->session, link->series, link->expires_ms) == PORTAL_STANDS;
 }
 
 struct portal_call {
@@ -186,15 +211,15 @@ static void put_base(const struct call *c, struct buf *out)
 		buf_printf(out, "http%s://%.*s", is_tls ? "s" : "", (int)host.len, host.ptr);
 }
 
-static void answer_link(struct portal_call *pc)
+static void answer_link(struct portal_call *pc, uint64_t series)
 {
 	struct call *c = &pc->call;
 	char token[PORTAL_TEXT_SIZE];
-	struct portal_grant g = {.only_reads = pc->only_reads, .issued_ms = clock_wall_ms()};
+	struct portal_grant g = {.only_reads = pc->only_reads, .series = series};
 	struct buf text = BUF_INIT(ANSWER_MAX);
 	struct buf url = BUF_INIT(PORTAL_TEXT_SIZE + HOST_MAX + 32);
 	struct json_writer json = JSON_WRITER(&text);
-	g.expires_ms = g.issued_ms + pc->lasts_ms;
+	g.expires_ms = clock_wall_ms() + pc->lasts_ms;
 	memcpy(g.session, c->session, sizeof(g.session));
 	rnd_secret(g.id, sizeof(g.id));
 	portal_write(c->api->portal->mac, &g, token);
@@ -216,6 +241,19 @@ static void answer_link(struct portal_call *pc)
 	mem_wipe(token, sizeof(token));
 	buf_fini(&text);
 	buf_fini(&url);
+}
+
+/* Makes a link of the session's series. */
+static void make_link(struct portal_call *pc)
+{
+	struct call *c = &pc->call;
+	uint64_t series = 0;
+	bool is_any = false;
+	enum err err = read_series(c->api->portal, slice_of(c->session), &series, &is_any);
+	if (err != OK)
+		call_fail_err(c, err);
+	else
+		answer_link(pc, series);
 }
 
 /* Finds the key, or makes one: by a call of the same turn there may be one. */
@@ -243,12 +281,33 @@ static void done_key(struct op *op, enum err result)
 		p->changes += pc->rotates ? 1 : 0;
 	}
 	mem_wipe(pc->key, sizeof(pc->key));
-	if (result != OK)
+	if (result != OK) {
 		call_fail_err(&pc->call, result);
-	else if (pc->rotates)
+	} else if (pc->rotates) {
+		streams_end_void(pc->call.api->streams);
 		call_succeed(&pc->call, "Portal key rotated: links of before are void");
-	else
-		answer_link(pc);
+	} else {
+		make_link(pc);
+	}
+}
+
+static enum err apply_revoke(struct op *op, struct db_txn *txn)
+{
+	struct call *c = (struct call *)op;
+	return portal_series_begin(txn, slice_of(c->session), clock_wall_ms());
+}
+
+static void done_revoke(struct op *op, enum err result)
+{
+	struct call *c = (struct call *)op;
+	if (result != OK) {
+		call_fail_err(c, result);
+		return;
+	}
+	log_info("portal links are revoked", LOG_S("session", c->session),
+	    LOG_S("by", c->token_name));
+	streams_end_void(c->api->streams);
+	call_succeed(c, "Portal links revoked: those of before are void");
 }
 
 /* Whether links mean anything here, and the caller may make them; else it is answered. */
@@ -291,9 +350,17 @@ void handle_portal_link(struct call *c)
 	if (!may_make(c) || !take_body(pc))
 		return;
 	if (p->mac != NULL && p->is_current)
-		answer_link(pc);
+		make_link(pc);
 	else
 		call_stage(c, apply_key, done_key);
+}
+
+void handle_portal_revoke(struct call *c)
+{
+	if (auth_link_of(c->token) != NULL)
+		call_fail(c, 403, "", "a link revokes no links: this needs a token");
+	else
+		call_stage(c, apply_revoke, done_revoke);
 }
 
 void handle_portal_rotate(struct call *c)

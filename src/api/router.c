@@ -29,6 +29,7 @@ static const struct route ROUTES[] = {
     {"GET", "readyz", handle_readyz, NULL, NULL, true, NULL},
     {"GET", "metrics", handle_metrics, NULL, NULL, true, NULL},
     {"GET", "api/v1/capabilities", handle_capabilities, NULL, NULL, false, NULL},
+    {"GET", "api/v1/token", handle_token, NULL, NULL, false, NULL},
     {"GET", "api/v1/stats", handle_stats, NULL, NULL, false, "top"},
     {"GET", "api/v1/cluster", handle_cluster, NULL, NULL, false, NULL},
     {"POST", "api/v1/cluster/handover", handle_handover, NULL, NULL, false, NULL},
@@ -122,6 +123,8 @@ static const struct route ROUTES[] = {
     {"DELETE", "api/v1/dlq/:id", handle_dlq_delete, NULL, NULL, false, NULL},
     {"POST", "api/v1/sessions/:session/portal", handle_portal_link, NULL, &PORTAL_CALL_SIZE,
 	false, NULL},
+    {"DELETE", "api/v1/sessions/:session/portal", handle_portal_revoke, NULL, NULL, false,
+	NULL},
     {"POST", "api/v1/portal/rotate-key", handle_portal_rotate, NULL, &PORTAL_CALL_SIZE, false,
 	NULL},
     {"DELETE", "api/v1/sessions/:session", handle_session_delete, NULL, &FORGET_CALL_SIZE,
@@ -556,12 +559,15 @@ static bool is_let_in(struct call *c)
 	struct slice token = http_header(c->http, "Authorization");
 	if (auth_check(auth, token, &c->token, &c->token_name))
 		return true;
-	enum portal_verdict verdict = portal_check(c->api->portal, c->api->conf.forgetter,
-	    token, &c->own_token);
+	enum portal_verdict verdict = portal_check(c->api->portal, token, &c->own_token);
 	if (verdict == PORTAL_STANDS) {
 		c->token = c->own_token;
 		c->token_name = auth_link_of(c->token)->name;
 		return true;
+	}
+	if (verdict == PORTAL_UNKNOWN) {
+		call_fail_err(c, ERR_STORE);
+		return false;
 	}
 	bool is_over = verdict == PORTAL_OVER;
 	guard_refuse(c->api->guard, c, token.len > 0 && !is_over,

@@ -108,7 +108,7 @@ static void end_stream(struct watcher *r)
 static bool is_over(const struct watcher *r)
 {
 	const struct api *api = r->streams->api;
-	return r->token != NULL && !portal_stands(api->portal, api->conf.forgetter, r->token);
+	return r->token != NULL && !portal_stands(api->portal, r->token);
 }
 
 /* Tells each reader that it is still there and how far it has come; finds those who left. */
@@ -175,6 +175,16 @@ void streams_end(struct streams *s)
 	struct watcher *r = TAILQ_FIRST(&s->readers);
 	for (; r != NULL; r = TAILQ_FIRST(&s->readers))
 		end_stream(r);
+}
+
+void streams_end_void(struct streams *s)
+{
+	struct watcher *next = NULL;
+	for (struct watcher *r = TAILQ_FIRST(&s->readers); r != NULL; r = next) {
+		next = TAILQ_NEXT(r, link); /* `r` may be gone by then */
+		if (is_over(r))
+			end_stream(r);
+	}
 }
 
 static void on_drained(void *arg)

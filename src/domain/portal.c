@@ -8,7 +8,7 @@
 #include "base/str.h"
 
 #define PREFIX SLICE("wbp_")
-#define VERSION 1
+#define VERSION 2
 #define FLAG_ONLY_READS 1
 #define CONTEXT ((struct slice){"waybill portal", sizeof("waybill portal")})
 
@@ -40,7 +40,7 @@ void portal_write(struct mac *mac, const struct portal_grant *g, char out[PORTAL
 	struct buf bytes = BUF_INIT(PORTAL_BYTES_MAX);
 	put_u8(&bytes, VERSION);
 	put_u8(&bytes, g->only_reads ? FLAG_ONLY_READS : 0);
-	put_i64(&bytes, g->issued_ms);
+	put_u64(&bytes, g->series);
 	put_i64(&bytes, g->expires_ms);
 	buf_append(&bytes, g->id, PORTAL_ID_SIZE);
 	buf_slice(&bytes, slice_of(g->session));
@@ -75,7 +75,7 @@ static enum err read_grant(struct slice bytes, struct portal_grant *out)
 	uint8_t version = get_u8(&r);
 	uint8_t flags = get_u8(&r);
 	g.only_reads = (flags & FLAG_ONLY_READS) != 0;
-	g.issued_ms = get_i64(&r);
+	g.series = get_u64(&r);
 	g.expires_ms = get_i64(&r);
 	struct slice id = get_bytes(&r, PORTAL_ID_SIZE);
 	memcpy(g.id, id.ptr, id.len);

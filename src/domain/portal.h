@@ -4,10 +4,11 @@
  * (store/portal_key.h) that it was made here.
  *
  * Text: "wbp_" and base64url, without padding, of version (1), flags (1: bit 0 is "read only"),
- * issued (8, wall ms), expires (8), a random id (8), the session, and the code (32) over all
- * before it, with "waybill portal" and a NUL in front.
+ * the series of the session's tokens that it belongs to (8; store/portal_series.h), expires (8,
+ * wall ms), a random id (8), the session, and the code (32) over all before it, with "waybill
+ * portal" and a NUL in front. Version 1, which had no series, is refused.
  *
- * It never: says whether a token has expired, or its session was deleted: api/portal.h does.
+ * It never: says whether a token has expired, or was revoked: api/portal.h does.
  */
 #ifndef DOMAIN_PORTAL_H
 #define DOMAIN_PORTAL_H
@@ -28,8 +29,8 @@
 
 struct portal_grant {
 	char session[SESSION_MAX + 1];
-	int64_t issued_ms; /* wall */
-	int64_t expires_ms;
+	uint64_t series;
+	int64_t expires_ms;               /* wall */
 	unsigned char id[PORTAL_ID_SIZE]; /* random: no two tokens are the same */
 	bool only_reads;
 };

@@ -10,6 +10,7 @@
 #include "store/events.h"
 #include "store/idempotency.h"
 #include "store/portal_key.h"
+#include "store/portal_series.h"
 #include "store/queue.h"
 #include "store/recount.h"
 #include "store/replays.h"
@@ -101,7 +102,7 @@ static void row_meta(struct check *c, struct slice key, struct slice value)
 		return;
 	}
 	bool sound = false;
-	if (!portal_key_check(key, value, &sound))
+	if (!portal_key_check(key, value, &sound) && !portal_series_check(key, value, &sound))
 		check_find(c, "the key is not known");
 	else if (!sound)
 		check_find(c, "the record is corrupt");

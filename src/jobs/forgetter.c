@@ -26,7 +26,6 @@
 struct forgotten {
 	TAILQ_ENTRY(forgotten) link; /* while it runs */
 	char session[SESSION_MAX + 1];
-	int64_t began_ms;
 	int64_t finished_ms; /* 0: it runs */
 };
 
@@ -430,7 +429,6 @@ void forgetter_add(struct forgetter *f, const struct replay *r)
 		memcpy(s->session, r->key.session, sizeof(s->session));
 		map_put(f->all, s->session, len, s);
 	}
-	s->began_ms = r->started_ms;
 	s->finished_ms = r->finished_ms;
 	if (was_running || r->state != REPLAY_RUNNING)
 		return;
@@ -469,12 +467,6 @@ bool forgetter_is_busy(const struct forgetter *f, struct slice session)
 {
 	const struct forgotten *s = f->running_count == 0 ? NULL : find(f, session);
 	return s != NULL && s->finished_ms == 0;
-}
-
-int64_t forgetter_began(const struct forgetter *f, struct slice session)
-{
-	const struct forgotten *s = find(f, session);
-	return s == NULL ? 0 : s->began_ms;
 }
 
 uint64_t forgetter_cancelled(const struct forgetter *f)

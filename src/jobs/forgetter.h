@@ -6,7 +6,7 @@
  * webhooks are the purge's.
  *
  * While a session is being deleted nothing is written to it: those who write ask here. For a
- * day it is known when a session was last deleted; links to it from before are void.
+ * day its row says how it went. Portal links are the call's, which makes them void at once.
  *
  * It leaves: sources of the configuration; idempotency keys of requests with events of several
  * sessions, of which another was the first (they hold ids alone, and expire).
@@ -54,9 +54,6 @@ void forgetter_add(struct forgetter *f, const struct replay *r);
 /* How many sessions are being deleted; whether this one is. O(1). */
 size_t forgetter_running(const struct forgetter *f);
 bool forgetter_is_busy(const struct forgetter *f, struct slice session);
-
-/* When the last deletion of the session began, wall ms; 0: none of the last day. O(1). */
-int64_t forgetter_began(const struct forgetter *f, struct slice session);
 
 /* Deliveries that waited and were cancelled so, since the start. */
 uint64_t forgetter_cancelled(const struct forgetter *f);

@@ -1,6 +1,7 @@
 /*
  * The sweep: drops settled events, dead letters and idempotency keys that are too old or take
- * too much room, each second in as many slices as it takes.
+ * too much room, each second in as many slices as it takes; every ten minutes what was revoked
+ * of portal tokens more than a day ago.
  */
 #ifndef JOBS_SWEEP_H
 #define JOBS_SWEEP_H

@@ -89,6 +89,12 @@ enum err portal_key_put(struct db_txn *txn, const struct vault *vault,
 	return err;
 }
 
+bool portal_key_is_there(struct db_txn *txn)
+{
+	struct slice value;
+	return db_get(txn, DB_META, KEY, &value) == OK;
+}
+
 bool portal_key_check(struct slice key, struct slice value, bool *sound)
 {
 	struct vault_id id;

@@ -20,6 +20,9 @@ MUST_CHECK enum err portal_key_get(struct db_txn *txn, const struct vault *vault
 MUST_CHECK enum err portal_key_put(struct db_txn *txn, const struct vault *vault,
     const unsigned char key[PORTAL_KEY_SIZE]);
 
+/* Whether there is one, readable or not: without one no token was ever made. */
+bool portal_key_is_there(struct db_txn *txn);
+
 /* Whether a row of DB_META is that of the key; then *sound says whether it is whole. */
 bool portal_key_check(struct slice key, struct slice value, bool *sound);
 

@@ -231,6 +231,9 @@ def test_deletion_of_a_session_and_its_links_go_on_behind_a_takeover(three, rece
         active.register(session, receiver.url("/" + session), retry=["1d"])
         link = active.api("POST", f"/sessions/{session}/portal").json()["token"]
         assert active.api("GET", f"/sessions/{session}/webhooks", token=link).ok
+    revoked = link
+    assert active.api("DELETE", "/sessions/kept/portal").ok
+    link = active.api("POST", "/sessions/kept/portal").json()["token"]
     publish_all(active, "kept", 10)
     for _ in range(3):
         batch = [{"session_id": "gone", "event": "message", "data": n} for n in range(2000)]
@@ -244,6 +247,7 @@ def test_deletion_of_a_session_and_its_links_go_on_behind_a_takeover(three, rece
     assert (done["removed"]["webhooks"], done["removed"]["events"]) == (1, 6000)
     assert active.api("GET", "/sessions/kept").json()["waiting"] == 10
     assert active.api("GET", "/sessions/kept/webhooks", token=link).ok
+    assert active.api("GET", "/sessions/kept/webhooks", token=revoked).status_code == 401
 
 
 def test_stopped_active_is_fenced(three, receiver):

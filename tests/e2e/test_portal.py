@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from harness import expect_error, hooks_path, session_path, wait_until
+from harness import expect_error, hooks_path, session_path, wait_until, waybill
 from test_fsck import expect_sound
 
 TOKENS = "one-token a\nboth-token a b\n"
@@ -166,6 +166,127 @@ def test_rotation_and_deletion_void_them(gateway, make_receiver):
     assert not stands(gateway, again)
     assert not stands(gateway, other, "b")
     assert stands(gateway, link(gateway)["token"])
+
+
+def revoke(gateway, session="a", token=None):
+    return gateway.api("DELETE", session_path(session, "portal"), token=token)
+
+
+def test_the_links_of_a_session_are_revoked_alone(start, make_receiver):
+    gateway = start()
+    gateway.register("a", make_receiver().url())
+    assert revoke(gateway).json()["success"] is True  # there was none
+    first = [link(gateway)["token"], link(gateway, read_only=True, expires_in="24h")["token"]]
+    other = link(gateway, "b")["token"]
+    for turn in range(3):  # again and again, in the same millisecond as likely as not
+        assert all(stands(gateway, token) for token in first)
+        answer = revoke(gateway)
+        assert (answer.status_code, answer.json()["success"]) == (200, True)
+        again = link(gateway)["token"]
+        assert stands(gateway, again)
+        for token in first:
+            expect_error(gateway.api("GET", hooks_path("a"), token=token), 401, mentions=["is void"])
+        assert stands(gateway, other, "b")
+        first = [again]
+    gateway.kill()
+    gateway.start()
+    assert stands(gateway, again)
+    assert stands(gateway, other, "b")
+    assert revoke(gateway).status_code == 200
+    gateway.kill()
+    gateway.start()
+    assert not stands(gateway, again)
+    assert stands(gateway, other, "b")
+    assert stands(gateway, link(gateway)["token"])
+    assert 'msg="portal links are revoked" session=a by=' in gateway.log_text()
+    gateway.stop()
+    expect_sound(gateway.directory / "data")
+
+
+def test_who_revokes(gateway, make_gateway):
+    whole, reading = link(gateway)["token"], link(gateway, read_only=True)["token"]
+    expect_error(revoke(gateway, token=whole), 403, mentions=["a link revokes no links"])
+    expect_error(revoke(gateway, token=reading), 403, mentions=["reading alone"])
+    expect_error(revoke(gateway, "b", token=whole), 403)
+    expect_error(revoke(gateway, "b", token="one-token"), 403)
+    expect_error(revoke(gateway, token="guess-token"), 401)
+    assert stands(gateway, whole) and stands(gateway, reading)
+    assert revoke(gateway, token="one-token").status_code == 200
+    assert not stands(gateway, whole) and not stands(gateway, reading)
+    assert revoke(make_gateway(token=None)).status_code == 200
+
+
+def test_what_was_revoked_does_not_come_back_with_the_session(gateway, make_receiver):
+    gateway.register("a", make_receiver().url())
+    revoked = link(gateway, expires_in="24h")["token"]
+    assert revoke(gateway).status_code == 200
+    deleted = link(gateway, expires_in="24h")["token"]
+    copy = gateway.directory / "copy"
+    made = waybill("backup", "--url", gateway.url, copy, env={"WAYBILL_TOKEN": gateway.token})
+    assert made.returncode == 0, made.stderr
+    assert gateway.api("DELETE", session_path("a")).status_code == 202
+    wait_until(lambda: gateway.api("GET", session_path("a")).json()["deletion"]["state"] == "done", what="its end")
+    gateway.register("a", make_receiver().url())
+    for _ in range(2):
+        assert not stands(gateway, revoked)
+        assert not stands(gateway, deleted)
+        gateway.kill()
+        gateway.start()
+    again = link(gateway)["token"]
+    assert stands(gateway, again)
+    gateway.stop()
+    expect_sound(gateway.directory / "data")
+    # with the backup comes what stood then, and nothing of before
+    expect_sound(copy)
+    gateway.reconfigure(data=str(copy))
+    gateway.start()
+    assert not stands(gateway, revoked)
+    assert stands(gateway, deleted)
+
+
+@pytest.mark.parametrize("ends", ["revoke", "rotate", "delete"])
+def test_a_stream_by_a_link_ends_as_soon_as_that_is_void(gateway, make_receiver, ends):
+    gateway.register("a", make_receiver().url())
+    token, other = link(gateway)["token"], link(gateway, "b")["token"]
+    request = "GET /api/v1/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n"
+    with gateway.connect() as mine, gateway.connect() as theirs:
+        for client, text in ((mine, token), (theirs, other)):
+            client.send(request.format(text).encode())
+            client.sock.settimeout(8)  # less than the pause between two comments
+            assert client.sock.recv(65536).startswith(b"HTTP/1.1 200")
+        if ends == "revoke":
+            assert revoke(gateway).status_code == 200
+        elif ends == "rotate":
+            assert gateway.api("POST", "/portal/rotate-key").status_code == 200
+        else:
+            assert gateway.api("DELETE", session_path("a")).status_code == 202
+        received = b""
+        while not received.endswith(b"0\r\n\r\n"):
+            data = mine.sock.recv(65536)
+            if not data:
+                break
+            received += data
+        if ends != "rotate":
+            gateway.publish("b")
+            assert b"event: published" in theirs.sock.recv(65536)
+
+
+def test_what_a_token_is(gateway, make_gateway):
+    def what(token=None):
+        answer = gateway.api("GET", "/token", token=token)
+        assert answer.status_code == 200
+        return answer.json()
+
+    full = {"kind": "token", "all_sessions": True, "read_only": False, "expires_at": None}
+    assert what() == full
+    assert what("both-token") == {**full, "all_sessions": False}
+    for reads in (False, True):
+        made = link(gateway, read_only=reads)
+        assert what(made["token"]) == {
+            "kind": "link", "all_sessions": False, "read_only": reads, "expires_at": made["expires_at"],
+        }
+    expect_error(gateway.api("GET", "/token", token="guess-token"), 401)
+    assert make_gateway(token=None).api("GET", "/token").json() == {**full, "kind": "none"}
 
 
 def test_a_stream_by_a_link_ends_with_it(gateway):

@@ -97,6 +97,12 @@ static void short_meta(struct sample *m)
 	put_number(m->w.txn, DB_META, SLICE("last_webhook"), 3, 4);
 }
 
+static void series_of_links(struct sample *m)
+{
+	struct slice key = {.ptr = "portal_series\0s", .len = 15};
+	put_number(m->w.txn, DB_META, key, 1, 8);
+}
+
 static void last_webhook_low(struct sample *m)
 {
 	put_number(m->w.txn, DB_META, SLICE("last_webhook"), 1, 8);
@@ -678,6 +684,7 @@ static const struct {
     D(no_version, "meta: there is no version, though there are rows"),
     D(unknown_meta, "meta 7374726179: the key is not known"),
     D(short_meta, "the record is corrupt"),
+    D(series_of_links, "meta 706f7274616c5f7365726965730073: the record is corrupt"),
     D(last_webhook_low, "webhooks 0000000000000002: the number is not one of 1 to"),
     D(last_webhook_zero, "webhook 1 is not one of 1 to last_webhook of meta"),
     D(webhook_of_other_number, "the key is not the webhook's number"),
