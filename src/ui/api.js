@@ -23,7 +23,22 @@ export const store = {
 };
 
 /* Whether the token is a portal link's, which nobody types: without it there is nothing to ask for. */
-export const isLink = () => store.token.startsWith("wbp_");
+const isLink = () => store.token.startsWith("wbp_");
+
+let learnt = null; // the token that data-may is of
+
+/*
+ * Asks what the token may do, and has style.css by it: what needs more (data-needs) is not there.
+ * Nothing else here decides that; the server refuses all the same.
+ */
+export async function learnRights() {
+	if (learnt === store.token)
+		return;
+	const is = await get("/token");
+	learnt = store.token;
+	document.documentElement.dataset.may = [!is.read_only && "change", is.all_sessions && "all",
+		is.kind === "token" && "link"].filter(Boolean).join(" ");
+}
 
 /* Takes the token out of the address, where a link has it, and leaves nothing of it there. */
 export function takeToken() {
@@ -93,8 +108,11 @@ async function send(method, path, {body, signal, headers} = {}) {
 				throw error;
 			throw new ApiError(0, "the server cannot be reached");
 		}
-		if (answer.status !== 401 || isLink())
+		if (answer.status !== 401 || isLink()) {
+			if (wrong && learnt !== null)
+				learnRights().catch(() => {}); // another token was given meanwhile; the next view asks again
 			return answer;
+		}
 		if (token === store.token) // else it was given meanwhile
 			await askToken(wrong || token !== "");
 		signal?.throwIfAborted();

@@ -1,5 +1,5 @@
 /* The frame: which view the address asks for, the search, what is said of the server. */
-import {ALL, ApiError, SESSION_ALLOWED, each, get, isReady, isSession, path, query, store, takeToken} from "./api.js";
+import {ALL, ApiError, SESSION_ALLOWED, each, get, isReady, isSession, learnRights, path, query, store, takeToken} from "./api.js";
 import {data, h, say} from "./dom.js";
 import {overview} from "./overview.js";
 import {sessions} from "./sessions.js";
@@ -123,6 +123,7 @@ async function show(event) {
 	}
 	main.setAttribute("aria-busy", "true");
 	try {
+		await learnRights();
 		if (!found)
 			throw new ApiError(404, "there is no such page");
 		if (found.params.s) {
@@ -201,7 +202,7 @@ async function find(view) {
 			: "There is no session of this name, and no publisher gave it to an event as its id lately: ", data(text.slice(0, 200))),
 		h("p", {class: "note"}, "An event that no webhook wanted is not kept, nor is one whose time is up ",
 			"(the settings retention and dead_letter_retention). A session is there once it has a webhook."),
-		!version && isSession(text) && h("p", null, h("a", {href: path`#/s/${text}/webhooks`}, "Register its first webhook"))));
+		!version && isSession(text) && h("p", {"data-needs": "change"}, h("a", {href: path`#/s/${text}/webhooks`}, "Register its first webhook"))));
 }
 
 const search = document.getElementById("search");

@@ -1,6 +1,6 @@
 /* The dead letters of a session, or of all: why each was given up, and the way to send many again. */
 import {ALL, call, each, hooksPath, page, path, post, query} from "./api.js";
-import {brief, button, card, confirm, count, data, facts, h, mono, say, swap, when, whose} from "./dom.js";
+import {action, brief, button, card, confirm, count, data, facts, h, mono, say, swap, when, whose} from "./dom.js";
 import {eventLink, payload} from "./delivery.js";
 import {sessionBar} from "./sessions.js";
 
@@ -22,8 +22,8 @@ export async function deadLetters(view) {
 			all.checked ? picked.add(e.id) : picked.delete(e.id);
 		draw();
 	}});
-	const replayPicked = button("Replay selected", () => run("replayed", (id) => post(`${at}/${id}/replay`)), "primary");
-	const dropPicked = button("Delete selected", async () => {
+	const replayPicked = action("Replay selected", () => run("replayed", (id) => post(`${at}/${id}/replay`)), "primary");
+	const dropPicked = action("Delete selected", async () => {
 		if (await confirm("Delete these dead letters?", `${count(picked.size)} are lost for good.`, "Delete"))
 			await run("deleted", (id) => call("DELETE", `${at}/${id}`));
 	}, "danger");
@@ -60,7 +60,7 @@ export async function deadLetters(view) {
 
 	const letter = (e) => {
 		const check = h("input", {type: "checkbox", "aria-label": `Select ${e.event}, ${e.id}`, checked: picked.has(e.id),
-			"data-k": e.id, onchange: () => { check.checked ? picked.add(e.id) : picked.delete(e.id); tell(); }});
+			"data-k": e.id, "data-needs": "change", onchange: () => { check.checked ? picked.add(e.id) : picked.delete(e.id); tell(); }});
 		const more = h("details", {ontoggle: () => {
 			if (more.open && more.children.length === 1) {
 				more.append(facts([
@@ -104,12 +104,12 @@ export async function deadLetters(view) {
 		sessionBar(view, "dead"),
 		webhook && h("p", {class: "banner"}, "Only those of webhook ", mono(webhook), ". ",
 			h("a", {href: session ? path`#/s/${session}/dead` : "#/dead"}, "Show all")),
-		card(null, h("div", {class: "bar"}, h("label", {class: "check", for: "all"}, all, "all shown"), replayPicked, dropPicked,
-			button("Replay all", async () => {
+		card(null, h("div", {class: "bar"}, h("label", {class: "check", for: "all", "data-needs": "change"}, all, "all shown"), replayPicked, dropPicked,
+			action("Replay all", async () => {
 				if (await confirm("Replay all dead letters?", "All of them are sent again, in the background; each keeps its event id.", "Replay all"))
 					await whole("POST", "/replay");
 			}),
-			session && button("Purge all", async () => {
+			session && action("Purge all", async () => {
 				if (await confirm("Purge all dead letters?", "They are lost for good.", "Purge all"))
 					await whole("DELETE", "");
 			}, "danger"),

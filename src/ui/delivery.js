@@ -107,7 +107,7 @@ export async function delivery(view) {
 	const load = async () => {
 		d = await get(at, view.signal);
 		swap(head, card(null,
-			h("p", {class: "actions"},
+			h("p", {class: "actions", "data-needs": "change"},
 				button(d.status === "pending" ? "Send now" : "Send again",
 					() => act("retry", "It is sent again at once."), "primary", {"data-k": "retry"}),
 				(d.status === "pending" || d.status === "dead") &&

@@ -1,5 +1,5 @@
 /* The sessions, and the way to one of them. */
-import {ALL, SESSION_ALLOWED, get, isLink, isSession, page, path, query} from "./api.js";
+import {ALL, SESSION_ALLOWED, get, isSession, page, path, query} from "./api.js";
 import {badge, button, card, count, data, h, swap, table} from "./dom.js";
 
 const SECTIONS = [["webhooks", "Webhooks"], ["deliveries", "Deliveries"], ["dead", "Dead letters"]];
@@ -49,7 +49,7 @@ export async function sessions(view) {
 	};
 	await more();
 	view.draw("Sessions", h("h1", {tabindex: "-1"}, "Sessions"), sessionBar(view, "webhooks"), card(null, box),
-		rows.length === 0 && h("p", null, "A session is one account or tenant, whatever the publisher calls it. It is there ",
+		rows.length === 0 && h("p", {"data-needs": "change"}, "A session is one account or tenant, whatever the publisher calls it. It is there ",
 			"as soon as a webhook is registered or an event published under it. Name one above to begin."),
-		!isLink() && h("p", null, h("a", {href: path`#/s/${ALL}/webhooks`}, "Webhooks for all sessions")));
+		h("p", {"data-needs": "all"}, h("a", {href: path`#/s/${ALL}/webhooks`}, "Webhooks for all sessions")));
 }

@@ -1,6 +1,6 @@
 /* The sources: doors for other senders, what came through them, what is to be pasted there. */
 import {all as allOf, call, get, path, post, urlOf} from "./api.js";
-import {ago, badge, brief, button, card, confirm, count, data, dialog, h, say, swap, table} from "./dom.js";
+import {action, ago, badge, brief, button, card, confirm, count, data, dialog, h, say, swap, table} from "./dom.js";
 import {ask, choice, copyable, field, text} from "./form.js";
 
 /* What goes to the sender: the URL, and the secret, which is shown this once. */
@@ -16,7 +16,7 @@ async function addSource() {
 	const {presets} = await get("/capabilities");
 	const preset = choice("", [["", "choose…"], ...presets.map((name) => [name, name])]);
 	const name = text("", {maxlength: 100, required: true});
-	const session = text("", {placeholder: "as the sender calls it"});
+	const session = text("");
 	const secret = text("", {placeholder: "made by the server, where the sender takes one"});
 	const token = text("", {placeholder: "none"});
 	const body = choice("envelope", [["envelope", "the envelope"], ["raw", "its own bytes"]]);
@@ -24,7 +24,7 @@ async function addSource() {
 	return ask("Add a source", "Add", [
 		field("preset", "Sender", preset, "What it sends, and how it proves itself."),
 		field("name", "Name", name, "For people."),
-		field("session", "Session", session, "Empty: the sender's own word for it. Else all its events are of this one."),
+		field("session", "Session", session, ["All its events are of this one.", h("span", {"data-needs": "all"}, " Empty: the sender's own word for it.")]),
 		field("verify", "Secret", secret, "Of Meta, Stripe, Shopify, Slack: the one that they show."),
 		field("verify_token", "Verify token", token, "What you type at Meta."),
 		field("body", "What goes on", body, "Its own bytes for receivers that check its signature."),
@@ -68,7 +68,7 @@ export async function sources(view) {
 			r.missed ? h("b", null, count(r.missed)) : "–",
 			r.refused ? h("span", {class: "why"}, count(r.refused), ", ", ago(r.last_refused_at), ": ",
 				brief(r.last_refused, 100)) : "–",
-			s.configured ? h("span", {class: "note"}, "in the configuration") : h("span", {class: "links"},
+			s.configured ? h("span", {class: "note"}, "in the configuration") : h("span", {class: "links", "data-needs": "change"},
 				s.path !== null && button("New URL", () => rotate(s), "", {"data-k": "rotate-" + s.id}),
 				button("Remove", () => remove(s), "danger", {"data-k": "remove-" + s.id})),
 		];
@@ -83,7 +83,7 @@ export async function sources(view) {
 	await load();
 	view.draw("Sources",
 		h("div", {class: "head"}, h("h1", {tabindex: "-1"}, "Sources"),
-			button("Add a source", async () => {
+			action("Add a source", async () => {
 				const made = await addSource();
 				if (!made)
 					return;

@@ -1,6 +1,6 @@
 /* One webhook: how it does, what was said last, and all that can be done with it. */
 import {ALL, call, get, hooksPath, path, post} from "./api.js";
-import {ago, badge, brief, button, card, confirm, dialog, count, data, facts, h, ms, mono, say, shortId, swap, table, when, whose} from "./dom.js";
+import {action, ago, badge, brief, button, card, confirm, dialog, count, data, facts, h, ms, mono, say, shortId, swap, table, when, whose} from "./dom.js";
 import {chart} from "./chart.js";
 import {attemptBox} from "./delivery.js";
 import {editWebhook, replayPast, rotateSecret} from "./form.js";
@@ -129,7 +129,7 @@ export async function webhook(view) {
 		const running = answer.state === "running";
 		swap(replay, card("Replay", h("p", {role: "status"}, badge(answer.state), ` ${count(answer.scheduled)} scheduled of ` +
 			`${count(answer.looked_at)} looked at, since `, when(answer.since), ", ", data(answer.status)),
-			running && button("Cancel the replay", async () => {
+			running && action("Cancel the replay", async () => {
 				await call("DELETE", `${at}/replay`);
 				await followReplay();
 			}, "", {"data-k": "cancel-replay"})));
@@ -146,8 +146,8 @@ export async function webhook(view) {
 				h("p", null, "It fails: ", lastAttempt(w), `. After ${count(c.consecutive_failures)} failures nothing `,
 					"is sent but a probe, ", c.state === "open" ? ["the next ", ago(c.next_probe_at)] : "which is under way",
 					". What is due waits on disk."),
-				h("p", {class: "actions"}, button("Try now", tryNow, "", {"data-k": "try", disabled: c.state === "half_open"}))),
-			card(null, h("p", {class: "actions"},
+				h("p", {class: "actions"}, action("Try now", tryNow, "", {"data-k": "try", disabled: c.state === "half_open"}))),
+			card(null, h("p", {class: "actions", "data-needs": "change"},
 				button("Send a test", test, "primary", {"data-k": "test", disabled: !w.enabled}),
 				button("Change", async () => (await editWebhook(session, w)) && load(), "", {"data-k": "edit"}),
 				w.enabled ? button("Disable…", disable, "", {"data-k": "toggle"})

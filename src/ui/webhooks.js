@@ -1,7 +1,8 @@
 /* The webhooks of a session: found, paged, and with what their receivers said last; those of all. */
 import {ALL, all as allOf, hooksPath, page, path} from "./api.js";
-import {badge, brief, button, card, count, data, h, httpStatus, ago, swap, table, whose} from "./dom.js";
+import {action, badge, brief, button, card, count, data, h, httpStatus, ago, swap, table, whose} from "./dom.js";
 import {editWebhook} from "./form.js";
+import {linkBar} from "./links.js";
 import {sessionBar, sessions} from "./sessions.js";
 
 const PAGE = 25;
@@ -104,7 +105,7 @@ export async function webhooks(view) {
 				stateBadge(w), brief(w.events.join(", "), 40), count(w.in_flight),
 				lastAttempt(w),
 			]), all.length ? "No webhook fits." : session === ALL
-				? "There is no webhook for all sessions." : "This session has no webhook yet. Register one to receive its events."),
+				? "There is no webhook for all sessions." : ["This session has no webhook yet.", h("span", {"data-needs": "change"}, " Register one to receive its events.")]),
 			fits.length > PAGE && h("p", {class: "pages"},
 				button("Previous", turn(from - PAGE), "", {"data-k": "prev", disabled: from === 0}),
 				h("span", null, `${count(from + 1)}–${count(from + shown.length)} of ${count(fits.length)}`),
@@ -120,11 +121,11 @@ export async function webhooks(view) {
 	await load();
 	view.draw("Webhooks",
 		h("div", {class: "head"}, h("h1", {tabindex: "-1"}, "Webhooks of ", whose(session)),
-			button("Register a webhook", async () => {
+			h("span", {class: "links"}, session !== ALL && linkBar(session), action("Register a webhook", async () => {
 				const made = await editWebhook(session, null);
 				if (made)
 					location.hash = path`#/s/${session}/webhooks/${made.id}`;
-			}, "primary", {"data-k": "register"})),
+			}, "primary", {"data-k": "register"}))),
 		sessionBar(view, "webhooks"),
 		card(null, h("form", {class: "bar", onsubmit: (event) => event.preventDefault()},
 			h("label", {for: "filter"}, "Filter"), text, h("label", {for: "state", class: "sr"}, "State"), state,

@@ -11,7 +11,7 @@ import requests
 from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.common.keys import Keys
 
-from browser import Browser, Page
+from browser import NAME_OF, Browser, Page
 from harness import ROOT, expect_error, hooks_path, status, wait_until
 
 UI = ROOT / "src" / "ui"
@@ -498,6 +498,195 @@ def test_a_portal_link_opens_the_tenants_dashboard(page, make_receiver):
     assert not page.has("dialog")
     page.click("Forget token")
     page.wait(lambda: page.has("dialog #token"), "the question")
+
+
+# What the token may not do is not there
+
+SCOPED = "scoped-token-of-shop-000000000"
+CHANGES = {  # by place: what changes something there
+    "s/:s/webhooks": {"Register a webhook"},
+    "s/:s/webhooks/:id": {"Try now", "Send a test", "Change", "Disable…", "Replay…", "New secret", "Delete"},
+    "asked": {"Ask it again"},
+    "s/:s/deliveries/:id": {"Send again", "Cancel"},
+    "dead": {"Replay all"},
+    "s/:s/dead": {"Replay all", "Purge all", "all shown"},
+    "sources": {"Add a source", "New URL", "Remove"},
+}
+FOR_ALL = "Webhooks for all sessions"
+OF_LINKS = {"Link for the tenant…", "Revoke all links"}
+READS = ("/verify-signature", "/filter-test")  # POSTs that change nothing
+
+PRESSABLE = """
+return [...document.querySelectorAll(arguments[0])].flatMap((e) => [...e.querySelectorAll(arguments[1])])
+    .filter((e) => !e.disabled && e.checkVisibility()).map(clean);
+"""
+RECORD = """
+window.sent = [];
+const asked = window.fetch;
+window.fetch = (url, options) => {
+    window.sent.push([options?.method ?? "GET", new URL(url, location.href).pathname]);
+    return asked(url, options);
+};
+"""
+
+
+@pytest.fixture
+def shop(make_page, make_receiver, tmp_path):
+    """A page of a gateway where there is something to change at each place, and these places."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(SCOPED + " shop\n")
+    tokens.chmod(0o600)
+    page = make_page(tokens_file=tokens, token="full-token", circuit_failures=3, circuit_open="1h",
+                     retry_schedule="20ms,20ms")
+    gateway = page.gateway
+    receiver = make_receiver(500)
+    hook = gateway.register("shop", receiver.url())
+    event = gateway.publish("shop")["id"]
+    wait_until(lambda: gateway.dlq("shop"), what="a dead letter")
+    asked = gateway.register("shop", receiver.url("/asked"), verify="get")
+    delivery = gateway.api("GET", f"/sessions/shop/events/{event}").json()["deliveries"][0]["id"]
+    source = {"name": "door", "preset": "waha", "session": "shop"}
+    assert gateway.api("POST", "/sources", json=source).ok
+    ids = {"webhooks": hook["id"], "deliveries": delivery, "events": event}
+    views = re.findall(r'\["([^"]*)", "\w+", \w+\],', (UI / "app.js").read_text())
+    assert len(views) > 12
+    page.places = {
+        view: re.sub(r"(\w+)/:id", lambda m: f"{m[1]}/{ids[m[1]]}", view.replace(":s", "shop").replace(":text", "no"))
+        for view in views
+    }
+    page.places["asked"] = f"s/shop/webhooks/{asked['id']}"
+    return page
+
+
+def enter(page, token):
+    """Into the dashboard with that token, by a link where it is one's."""
+    page.driver.get("about:blank")
+    page.driver.get(page.gateway.url + "/ui/")
+    page.wait(lambda: page.title() or page.has("dialog #token"), "the page or its question")
+    page.js("sessionStorage.clear(); sessionStorage.setItem('waybill-token', arguments[0])", token)
+    page.open()
+
+
+def pressable(page, within="main", css="a,button,summary,input[type=checkbox]"):
+    """The names of what is seen there and can be pressed."""
+    return set(page.js(NAME_OF + PRESSABLE, within, css))
+
+
+def look(page, place):
+    """Opens a place, and gives what can be pressed there when all of it has come."""
+    page.open(page.places[place])
+    page.wait(lambda: not page.has("main[aria-busy]"), "the whole page")
+    return pressable(page)
+
+
+def changes(page):
+    """The paths of what was sent to change something, since RECORD."""
+    return [path for method, path in page.js("return window.sent") if method != "GET" and not path.endswith(READS)]
+
+
+def press_all(page, place):
+    """Presses whatever is seen at a place, and in the dialogs that this opens; gives what would change."""
+    look(page, place)
+    page.js(RECORD)
+    done = set()
+    while left := pressable(page, css="button,summary,input[type=checkbox]") - done:
+        name = min(left)
+        done.add(name)
+        page.click(name, within="main")
+        page.wait(lambda: not page.has("main[aria-busy]"), "the whole page")
+        for inner in pressable(page, "dialog", "button") - {"Copy", "Close", "Cancel", "Keep"}:
+            page.js("for (const e of document.querySelectorAll('dialog [required]')) e.value ||= 'x'")
+            if page.has("dialog"):
+                page.click(inner)
+        page.js("document.querySelectorAll('dialog').forEach((box) => box.close())")
+    return changes(page)
+
+
+@SLOW
+def test_a_link_to_look_shows_nothing_that_changes(shop):
+    enter(shop, portal(shop, read_only=True)["token"])
+    every = set().union(*CHANGES.values(), OF_LINKS, {FOR_ALL, "Register its first webhook"})
+    for place in shop.places:
+        assert not look(shop, place) & every, place
+        assert not shop.js("return [...document.querySelectorAll('main li > input')].some((e) => e.checkVisibility())")
+        assert press_all(shop, place) == [], place
+    assert "Show as curl" in look(shop, "s/:s/deliveries/:id")
+    assert shop.text("#toasts") == ""
+
+
+@SLOW
+def test_a_link_to_change_has_what_changes(shop):
+    enter(shop, portal(shop)["token"])
+    for place in shop.places:
+        shown = look(shop, place)
+        assert CHANGES.get(place, set()) <= shown, place
+        assert not shown & {FOR_ALL, *OF_LINKS}, place
+    look(shop, "asked")
+    shop.js(RECORD)
+    shop.click("Ask it again")
+    shop.wait(lambda: [path for path in changes(shop) if path.endswith("/verify")], "what the other test must not see")
+
+
+@SLOW
+@pytest.mark.parametrize("token", [SCOPED, "full-token"])
+def test_a_token_has_what_it_reaches(shop, token):
+    enter(shop, token)
+    is_full = token != SCOPED
+    for place in shop.places:
+        shown = look(shop, place)
+        assert CHANGES.get(place, set()) <= shown, place
+        assert (OF_LINKS <= shown) == (place == "s/:s/webhooks"), place
+        assert (FOR_ALL in shown) == (is_full and (place in ("sessions", "webhooks"))), place
+    look(shop, "sources")
+    shop.click("Add a source")
+    shop.wait(lambda: shop.has("dialog"), "the dialog")
+    assert ("the sender's own word" in shop.text("dialog")) == is_full
+
+
+@SLOW
+def test_another_token_that_is_given_meanwhile_has_its_own(shop):
+    enter(shop, "full-token")
+    assert "Revoke all links" in look(shop, "s/:s/webhooks")
+    shop.js("sessionStorage.setItem('waybill-token', 'no-token-of-anybody')")
+    shop.click("Refresh")
+    shop.type("Token", SCOPED + Keys.ENTER)
+    shop.wait(lambda: shop.js("return document.documentElement.dataset.may") == "change link", "what that one may")
+    shop.js("location.hash = '#token=' + arguments[0]", portal(shop, read_only=True)["token"])
+    shop.wait(lambda: shop.js("return document.documentElement.dataset.may") == "", "what the link may")
+
+
+@SLOW
+def test_without_a_token_there_are_no_links_to_make(make_page):
+    page = make_page(token=None)
+    page.open("s/shop/webhooks")
+    page.wait_text("no webhook yet", "Register one")
+    assert "Register a webhook" in pressable(page)
+    assert not pressable(page) & OF_LINKS
+
+
+@SLOW
+def test_links_are_made_and_revoked(shop):
+    enter(shop, "full-token")
+    look(shop, "s/:s/webhooks")
+    shop.click("Link for the tenant…")
+    shop.click("Make")
+    shop.wait_text("It is shown this once", css="dialog")
+    url = shop.control("The link").get_attribute("value")
+    assert url.startswith(shop.gateway.url + "/ui/#token=wbp_")
+    token = url.partition("=")[2]
+    assert shop.gateway.api("GET", "/token", token=token).json()["read_only"] is True
+    shop.click("Done")
+    shop.wait_gone("dialog")
+    shop.click("Revoke all links")
+    shop.click("Keep")
+    shop.wait_gone("dialog")
+    assert shop.gateway.api("GET", "/token", token=token).ok
+    shop.click("Revoke all links")
+    shop.click("Revoke all")
+    shop.wait_text("Portal links revoked", css="#toasts")
+    expect_error(shop.gateway.api("GET", "/token", token=token), 401)
+    enter(shop, token)
+    shop.wait_text("this link has expired, or is void")
 
 
 @SLOW

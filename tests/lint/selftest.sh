@@ -230,7 +230,7 @@ echo '<script>f()</script>' | refuses ui.sh src/ui/a.html 'the policy refuses it
 echo 'import "//example.org/a.js"' | refuses ui.sh src/ui/x.js 'loads from elsewhere'
 echo 'p { background: url(https://example.org/a.png) }' |
 	refuses ui.sh src/ui/a.css 'loads from elsewhere'
-repeat "$(repeat x 999 | tr -d '\n')" 123 | refuses ui.sh src/ui/x.js 'at most 122880'
+repeat "$(repeat x 999 | tr -d '\n')" 127 | refuses ui.sh src/ui/x.js 'at most 126976'
 
 passes schemes.sh
 row='{"v2", SIGNATURE_V2, "", {"X-Webhook-Signature"}, NULL, f, g},'

@@ -2,11 +2,11 @@
 # Holds the dashboard to its rules: no markup is made out of strings, no style or handler stands
 # in the markup (the policy would refuse it), nothing is loaded from elsewhere, and all of it is
 # small: what stands in src/ui is what runs, so that who reads it in a browser reads the source, with
-# its comments. 120 KiB, uncompressed, are a second at 1 Mbit/s, and with ETags but once.
+# its comments. 124 KiB, uncompressed, are a second at 1 Mbit/s, and with ETags but once.
 # usage: ui.sh [ROOT]
 set -eu
 cd "${1:-$(dirname "$0")/../..}"
-most=122880 # bytes of all files together
+most=126976 # bytes of all files together
 bad=0
 
 # refuse WHY PATTERN FILE…: shows the lines that have the pattern.
