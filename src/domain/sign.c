@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/base64.h"
@@ -20,6 +21,7 @@
 #include "base/utf8.h"
 #include "domain/httpsig.h"
 
+#define VERSION_HEADER "X-Webhook-Signature-Version"
 #define STAMP_SIZE 24 /* ".", a 64-bit number with its sign, ".", NUL */
 #define PAIR_SIZE 93  /* "v1a,", 88 base64 characters, NUL: of a signature by a pair */
 /* of webhook-signature: two secrets, two pairs, spaces between them */
@@ -281,7 +283,7 @@ static void sign_v2(const struct sign_message *m, sign_put_fn put, void *arg)
 		return;
 	sign_timed_body(m->key, m->timestamp_s, m->body, text);
 	put(arg, SLICE("X-Webhook-Signature"), slice_of(text));
-	put(arg, SLICE("X-Webhook-Signature-Version"), SLICE("v2"));
+	put(arg, SLICE(VERSION_HEADER), SLICE("v2"));
 }
 
 static bool verify_v2(struct sign_key *k, const struct sign_claim *c)
@@ -644,13 +646,28 @@ const struct sign_scheme *sign_find_name(struct slice name)
 	return NULL;
 }
 
+/* Whether both put their signature in the same header, which a request has once. */
+static bool share_header(const struct sign_scheme *a, const struct sign_scheme *b)
+{
+	return a->headers[0] != NULL && b->headers[0] != NULL &&
+	    strcmp(a->headers[0], b->headers[0]) == 0;
+}
+
 bool sign_is_set(unsigned schemes)
 {
-	const unsigned one_header = SIGNATURE_V1 | SIGNATURE_V2;
 	unsigned known = 0;
-	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++)
-		known |= SIGN_SCHEMES[i].code;
-	return schemes != 0 && (schemes & ~known) == 0 && (schemes & one_header) != one_header;
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		const struct sign_scheme *s = &SIGN_SCHEMES[i];
+		if ((schemes & s->code) == 0)
+			continue;
+		for (size_t k = 0; k < i; k++) {
+			if ((known & SIGN_SCHEMES[k].code) != 0 &&
+			    share_header(s, &SIGN_SCHEMES[k]))
+				return false;
+		}
+		known |= s->code;
+	}
+	return schemes != 0 && known == schemes;
 }
 
 unsigned sign_read_set(struct slice names)
@@ -691,12 +708,21 @@ void sign_put_headers(const struct sign_message *m, sign_put_fn put, void *arg)
 	sign_as_standard(m, put, arg); /* goes beside each of them */
 }
 
+/* Whether requests name it in X-Webhook-Signature-Version. */
+static bool is_named(const struct sign_scheme *s)
+{
+	for (size_t i = 0; s->headers[i] != NULL; i++) {
+		if (strcmp(s->headers[i], VERSION_HEADER) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* The scheme that X-Webhook-Signature is made by. */
 static const struct sign_scheme *find_claimed(const struct sign_claim *c)
 {
-	const struct sign_scheme *s = sign_find_name(
-	    c->header(c->request, "X-Webhook-Signature-Version"));
-	return s == NULL || s->code != SIGNATURE_V2 ? &SIGN_SCHEMES[0] : s;
+	const struct sign_scheme *s = sign_find_name(c->header(c->request, VERSION_HEADER));
+	return s != NULL && is_named(s) ? s : &SIGN_SCHEMES[0];
 }
 
 bool sign_verify(struct sign_key *k, const struct sign_claim *c)
