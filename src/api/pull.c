@@ -88,11 +88,11 @@ static struct intake_conf conf_of(const struct pull *p)
 static enum err apply(struct op *op, struct db_txn *txn)
 {
 	struct pull *p = (struct pull *)op;
-	struct source_place place;
+	struct source_position position;
 	struct intake_conf conf = conf_of(p);
 	seal(p);
-	enum err err = sources_get_place(txn, p->of, &place);
-	bool is_other = place.stream != p->stored.stream || place.seq != p->stored.seq;
+	enum err err = sources_get_position(txn, p->of, &position);
+	bool is_other = position.stream != p->stored.stream || position.seq != p->stored.seq;
 	if (err == ERR_NOTFOUND || (err == OK && is_other))
 		return ERR_CONFLICT; /* it was removed, or made anew */
 	p->problem = (struct problem){.message = ""};
@@ -102,8 +102,8 @@ static enum err apply(struct op *op, struct db_txn *txn)
 		err = publish_write(p->all->api, txn, &p->sent.intake, &p->problem);
 	if (err != OK)
 		return err;
-	place = (struct source_place){p->sent.at.stream, p->sent.at.seq};
-	return sources_put_place(txn, p->of, &place);
+	position = (struct source_position){p->sent.at.stream, p->sent.at.seq};
+	return sources_put_position(txn, p->of, &position);
 }
 
 static void begin(struct pulls *all, const struct uuid *id);
@@ -329,16 +329,16 @@ static void on_moved(void *arg, struct js_position at)
 }
 
 /* Where the source was; zeroed where it was nowhere. */
-static enum err read_place(struct pull *p)
+static enum err read_position(struct pull *p)
 {
 	struct db_txn *txn = NULL;
-	struct source_place place = {0};
+	struct source_position position = {0};
 	enum err err = db_read(p->all->api->conf.db, &txn);
 	if (err != OK)
 		return err;
-	err = sources_get_place(txn, p->of, &place);
+	err = sources_get_position(txn, p->of, &position);
 	db_read_end(txn);
-	p->stored = (struct js_position){place.stream, place.seq};
+	p->stored = (struct js_position){position.stream, position.seq};
 	reset_load(&p->next, p->stored);
 	reset_load(&p->sent, p->stored);
 	return err;
@@ -403,7 +403,7 @@ static void begin(struct pulls *all, const struct uuid *id)
 	p->timer = reactor_timer_new(all->api->conf.reactor, on_timer, p);
 	uuid_format(id, name);
 	(void)snprintf(p->consumer, sizeof(p->consumer), "waybill-%s", name);
-	if (read_place(p) != OK) {
+	if (read_position(p) != OK) {
 		log_error("a source's place cannot be read: it takes nothing",
 		    LOG_S("source", source_name(p->of)));
 		free_pull(p);

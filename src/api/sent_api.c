@@ -185,7 +185,7 @@ struct compared {
 	bool time_fits; /* and with the given time */
 };
 
-static void judge_scheme(const struct sign_scheme *s, const struct asked *a,
+static void compare_scheme(const struct sign_scheme *s, const struct asked *a,
     const struct sent *sent, struct compared *v, struct json_writer *json)
 {
 	struct slice body = buf_view(&sent->body);
@@ -249,8 +249,8 @@ static void answer(struct call *c, const struct asked *a, const struct sent *sen
 	json_write_u64(&json, "attempt", sent->number);
 	json_open_array(&json, "signatures");
 	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++)
-		judge_scheme(&SIGN_SCHEMES[i], a, sent, &v, &json);
-	judge_scheme(SIGN_SCHEMES[0].beside, a, sent, &v, &json);
+		compare_scheme(&SIGN_SCHEMES[i], a, sent, &v, &json);
+	compare_scheme(SIGN_SCHEMES[0].beside, a, sent, &v, &json);
 	json_close(&json);
 	struct finding f = find_fault(a, &v);
 	json_write_bool(&json, "valid", f.fault == NULL);

@@ -5,7 +5,7 @@
 #include "cli/commands.h"
 #include "server/config.h"
 #include "server/configured.h"
-#include "server/listeners.h"
+#include "server/listen_settings.h"
 #include "server/membership.h"
 #include "server/memory.h"
 #include "server/secrets.h"
@@ -59,7 +59,7 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = secrets_load_tokens(&c, auth, &p);
 	if (err == OK)
-		err = listeners_check_exposure(&c, auth_count(auth), &p);
+		err = listen_settings_check_exposure(&c, auth_count(auth), &p);
 	if (err == OK)
 		err = configured_load(&c, &sources, &p);
 	if (err == OK)
@@ -67,7 +67,7 @@ int command_check_config(int argc, char **argv)
 	if (err == OK)
 		err = membership_load(&membership, &c, &p);
 	if (err == OK)
-		err = listeners_check(&c, &p);
+		err = listen_settings_check(&c, &p);
 	if (err == OK)
 		err = check_store(&c, vault, &p);
 	if (err != OK)

@@ -282,7 +282,7 @@ static enum err detach(const char *dir, bool *was, struct problem *p)
 {
 	struct db *db = NULL;
 	struct db_txn *txn = NULL;
-	struct entry_place at;
+	struct entry_position at;
 	enum err err = db_expect(dir, p);
 	if (err == OK)
 		err = db_open(dir, DETACH_MAX_BYTES, &db, p);
@@ -290,10 +290,10 @@ static enum err detach(const char *dir, bool *was, struct problem *p)
 		return err;
 	err = db_begin(db, &txn);
 	if (err == OK) {
-		err = entry_place_get(txn, &at);
+		err = entry_position_get(txn, &at);
 		*was = err == OK && (at.seq != 0 || at.journal != 0);
 		if (err == OK && *was)
-			err = entry_place_del(txn);
+			err = entry_position_del(txn);
 		if (err == OK)
 			err = db_commit(txn);
 		else

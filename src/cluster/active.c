@@ -5,8 +5,8 @@
  *   IDLE ────┼── a heartbeat                   ├──▶ appended ──OK──▶ IDLE
  *            └── the handover                  ┘        └─CONFLICT─▶ over: never again
  *
- * The digests of the entries are a chain, which goes on with what was taken last; the place on
- * disk is that of the last turn.
+ * The digests of the entries are a chain, which goes on with what was taken last; the position
+ * on disk is that of the last turn.
  */
 #include "cluster/active.h"
 
@@ -24,8 +24,8 @@
 #include "store/schema.h"
 
 #define BEATS_MAX                                                                              \
-	128         /* heartbeats behind which the place on disk goes on: bounds the journal */
-#define ASK_MS 1000 /* between questions of how far all are */
+	128 /* heartbeats behind which the position on disk goes on: bounds the journal */
+#define ASK_MS 1000    /* between questions of how far all are */
 #define NEARLY_FULL 16 /* less than one part in so many is left of the journal */
 
 enum doing { IDLE, APPENDS_ROWS, APPENDS_HEARTBEAT, APPENDS_HANDOVER };
@@ -36,10 +36,11 @@ struct active {
 	struct rows rows;
 	struct active_figures figures;
 
-	struct entry_place
+	struct entry_position
 	    last; /* the entry that was taken last; its turn: the last whole one */
-	struct entry_place placed; /* what place() writes: of the last turn that was taken */
-	bool placing;              /* it is in the open transaction */
+	struct entry_position
+	    reached;  /* what position() writes: of the last turn that was taken */
+	bool placing; /* it is in the open transaction */
 
 	enum doing doing;
 	struct buf entry; /* that is on its way */
@@ -59,7 +60,7 @@ struct active {
 	void (*handed_over)(void *arg);
 	void *handed_over_arg;
 
-	unsigned beats;    /* since the place on disk has moved */
+	unsigned beats;    /* since the position on disk has moved */
 	struct op beat_op; /* moves it */
 	bool beat_staged;
 	struct reactor_timer *beat;
@@ -137,7 +138,7 @@ static void on_taken(struct active *a, enum doing what, uint64_t seq)
 	memcpy(a->last.digest, a->digest, ENTRY_DIGEST);
 	if (what == APPENDS_ROWS && a->left.len == 0) {
 		a->last.turn++;
-		a->placed = a->last;
+		a->reached = a->last;
 		a->beats = 0;
 		answer(a, OK);
 	}
@@ -228,17 +229,17 @@ static void on_turn_append(void *arg, const struct rows *rows)
 	take_rows(arg, rows);
 }
 
-static enum err put_place(struct active *a, struct db_txn *txn)
+static enum err put_position(struct active *a, struct db_txn *txn)
 {
 	a->placing = true;
-	return entry_place_put(txn, &a->placed);
+	return entry_position_put(txn, &a->reached);
 }
 
-static enum err on_turn_place(void *arg, struct db_txn *txn)
+static enum err on_turn_position(void *arg, struct db_txn *txn)
 {
 	struct active *a = arg;
-	bool wrote = a->placed.seq > a->figures.synced; /* else it was an empty one */
-	return wrote ? put_place(a, txn) : OK;
+	bool wrote = a->reached.seq > a->figures.synced; /* else it was an empty one */
+	return wrote ? put_position(a, txn) : OK;
 }
 
 static void on_give_up(void *arg)
@@ -277,7 +278,7 @@ static void on_flush(void *arg, struct db_txn *txn)
 		wait_for_answer(a);
 	}
 	a->has_rows = false;
-	enum err err = a->is_answered && a->result == OK ? put_place(a, txn) : ERR_BROKEN;
+	enum err err = a->is_answered && a->result == OK ? put_position(a, txn) : ERR_BROKEN;
 	if (err != OK)
 		(void)db_txn_fail(txn, err);
 }
@@ -286,17 +287,17 @@ static void on_ended(void *arg, bool committed)
 {
 	struct active *a = arg;
 	if (a->placing && committed)
-		a->figures.synced = a->placed.seq;
+		a->figures.synced = a->reached.seq;
 	else if (a->placing)
 		resign(a, "the store has not what the journal has");
 	a->placing = false;
 }
 
-/* A row that is there already, written again: a turn, so that the place on disk moves. */
+/* A row that is there already, written again: a turn, so that the position on disk moves. */
 static enum err apply_beat(struct op *op, struct db_txn *txn)
 {
 	struct active *a = (struct active *)((char *)op - offsetof(struct active, beat_op));
-	return entry_place_put(txn, &a->placed);
+	return entry_position_put(txn, &a->reached);
 }
 
 static void done_beat(struct op *op, enum err result)
@@ -394,28 +395,28 @@ static void on_tick(void *arg)
 	}
 }
 
-static enum err read_place(struct db *db, struct entry_place *out)
+static enum err read_position(struct db *db, struct entry_position *out)
 {
 	struct db_txn *txn = NULL;
 	enum err err = db_read(db, &txn);
 	if (err != OK)
 		return err;
-	err = entry_place_get(txn, out);
+	err = entry_position_get(txn, out);
 	db_read_end(txn);
 	return err;
 }
 
 enum err active_new(const struct active_conf *conf, struct active **out)
 {
-	struct entry_place placed;
-	enum err err = read_place(conf->db, &placed);
+	struct entry_position reached;
+	enum err err = read_position(conf->db, &reached);
 	if (err != OK)
 		return err;
 	struct active *a = mem_new(sizeof(*a));
 	a->conf = *conf;
 	a->last = conf->from;
-	a->placed = placed;
-	a->figures.synced = placed.seq;
+	a->reached = reached;
+	a->figures.synced = reached.seq;
 	a->rows = ROWS_INIT;
 	a->entry = BUF_INIT(conf->max_entry);
 	a->beat_op = (struct op){.class = OP_PROGRESS, .apply = apply_beat, .done = done_beat};
@@ -453,7 +454,7 @@ void active_free(struct active *a)
 void active_serve(struct active *a, struct turn *turn)
 {
 	const struct turn_journal j = {.append = on_turn_append,
-	    .place = on_turn_place,
+	    .position = on_turn_position,
 	    .arg = a};
 	a->turn = turn;
 	turn_set_journal(turn, &j, &a->rows);

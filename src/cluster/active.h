@@ -20,13 +20,13 @@ struct active_conf {
 	struct reactor *reactor; /* all borrowed */
 	struct db *db;
 	struct journal *journal;
-	const char *member;      /* this one's name */
-	const char *url;         /* where its API is reached */
-	struct entry_place from; /* the takeover's entry: where it stands in the journal */
-	int64_t heartbeat_ms;    /* of silence before it says that it is there */
-	int64_t hold_ms;         /* without an answer before no attempt is started */
-	int64_t refuse_ms;       /* …before requests that write are refused */
-	size_t max_entry;        /* bytes; the largest row has room in one */
+	const char *member;         /* this one's name */
+	const char *url;            /* where its API is reached */
+	struct entry_position from; /* the takeover's entry: where it stands in the journal */
+	int64_t heartbeat_ms;       /* of silence before it says that it is there */
+	int64_t hold_ms;            /* without an answer before no attempt is started */
+	int64_t refuse_ms;          /* …before requests that write are refused */
+	size_t max_entry;           /* bytes; the largest row has room in one */
 };
 
 struct active;

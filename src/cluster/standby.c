@@ -1,10 +1,10 @@
 /*
  * Reading, applying, taking over.
  *
- *   ASKS where the journal ends ──▶ READS behind the store's place ──▶ takes over: OWNS
+ *   ASKS where the journal ends ──▶ READS behind the store's position ──▶ takes over: OWNS
  *     ▲                                 │
  *     └── a moment later, from the ─────┤ what was read is bad, or there is no room
- *         store's place                 └──▶ PARTED, STOPPED: for good
+ *         store's position                 └──▶ PARTED, STOPPED: for good
  *
  * What is verified is applied at once, in a transaction that stays open: the parts of one
  * turn, or as many whole turns as come within a moment, so that they share a commit. Behind a
@@ -46,15 +46,16 @@ struct standby {
 	struct reactor_timer *look;
 	struct journal_reader reader;
 
-	struct entry_place place; /* the store's */
-	struct entry_place at; /* the last entry that was read; its turn: the last whole one */
-	uint64_t journal;      /* which one is read */
-	uint64_t known_last;   /* seq of an entry that is known to be there */
+	struct entry_position position; /* the store's */
+	struct entry_position
+	    at;              /* the last entry that was read; its turn: the last whole one */
+	uint64_t journal;    /* which one is read */
+	uint64_t known_last; /* seq of an entry that is known to be there */
 
-	struct db_txn *txn;      /* what was applied since `place`; NULL: nothing */
-	struct entry_place next; /* where the store is with it */
-	bool is_half;            /* the turn in it is not whole */
-	unsigned failures;       /* of the store, of late: then it is one turn a commit */
+	struct db_txn *txn;         /* what was applied since `position`; NULL: nothing */
+	struct entry_position next; /* where the store is with it */
+	bool is_half;               /* the turn in it is not whole */
+	unsigned failures;          /* of the store, of late: then it is one turn a commit */
 	size_t txn_bytes;
 	size_t txn_turns;
 	int64_t txn_us;     /* since when it is open */
@@ -78,7 +79,7 @@ struct standby {
 	int64_t patience_us; /* silence behind which it takes over */
 	bool takes;          /* its takeover is on its way */
 	struct buf takeover;
-	struct entry_place taken; /* the takeover's entry, where it is taken */
+	struct entry_position taken; /* the takeover's entry, where it is taken */
 };
 
 /* It is over, for good; reading ends with the next look. */
@@ -92,7 +93,7 @@ static void finish(struct standby *s, enum standby_state state, const char *why)
 	s->txn = NULL;
 	log_error(state == STANDBY_PARTED ? "the standby's store is no copy of the owner's"
 					  : "the standby cannot go on",
-	    LOG_S("why", why), LOG_N("seq", s->at.seq), LOG_N("stored", s->place.seq));
+	    LOG_S("why", why), LOG_N("seq", s->at.seq), LOG_N("stored", s->position.seq));
 	reactor_timer_set(s->look, 0);
 }
 
@@ -123,7 +124,7 @@ static void fail(struct standby *s, enum err err)
 	} else {
 		if (s->failures == 0)
 			log_warn("the standby's store fails, it is tried again",
-			    LOG_S("error", err_text(err)), LOG_N("stored", s->place.seq));
+			    LOG_S("error", err_text(err)), LOG_N("stored", s->position.seq));
 		(void)snprintf(s->figures.why, sizeof(s->figures.why), "the store fails: %s",
 		    err_text(err));
 		read_again(s, NO_ROOM_MS << s->failures);
@@ -137,7 +138,7 @@ static bool commit(struct standby *s)
 	if (s->txn == NULL || s->is_half)
 		return true;
 	struct db_txn *txn = s->txn;
-	enum err err = entry_place_put(txn, &s->next);
+	enum err err = entry_position_put(txn, &s->next);
 	s->txn = NULL;
 	if (err == OK)
 		err = db_commit(txn);
@@ -147,7 +148,7 @@ static bool commit(struct standby *s)
 		fail(s, err);
 		return false;
 	}
-	s->place = s->next;
+	s->position = s->next;
 	s->figures.turns += s->txn_turns;
 	s->figures.commits++;
 	return true;
@@ -156,7 +157,7 @@ static bool commit(struct standby *s)
 /* It was marked as the one that others begin with, and has nothing of the journal: no copy. */
 static bool has_own_rows(const struct standby *s)
 {
-	return s->place.seq == 0 && s->place.journal != 0;
+	return s->position.seq == 0 && s->position.journal != 0;
 }
 
 static void part(struct standby *s, const char *why)
@@ -183,7 +184,7 @@ static void refuse(struct standby *s, uint64_t seq, const char *why)
 	}
 	if (s->bad == 1)
 		log_warn("what was read of the journal is bad, it is read again",
-		    LOG_S("why", why), LOG_N("seq", seq), LOG_N("stored", s->place.seq));
+		    LOG_S("why", why), LOG_N("seq", seq), LOG_N("stored", s->position.seq));
 	s->figures.reread++;
 	read_again(s, AGAIN_MS * s->bad);
 }
@@ -374,17 +375,17 @@ static void on_replaced(void *arg)
 	struct standby *s = arg;
 	if (!s->reads)
 		return;
-	if (s->place.seq != 0)
+	if (s->position.seq != 0)
 		finish(s, STANDBY_PARTED, "the journal was made anew");
 	else
 		read_again(s, AGAIN_MS);
 }
 
-/* Sets *out to whether the store has any row but its place. */
+/* Sets *out to whether the store has any row but its position. */
 static enum err has_rows(struct db *db, bool *out)
 {
 	struct db_txn *txn = NULL;
-	struct entry_place place;
+	struct entry_position position;
 	uint64_t sum = 0;
 	enum err err = db_read(db, &txn);
 	if (err != OK)
@@ -395,9 +396,9 @@ static enum err has_rows(struct db *db, bool *out)
 		sum += n;
 	}
 	if (err == OK)
-		err = entry_place_get(txn, &place);
+		err = entry_position_get(txn, &position);
 	if (err == OK)
-		*out = sum > (place.journal != 0 ? 1u : 0u);
+		*out = sum > (position.journal != 0 ? 1u : 0u);
 	db_read_end(txn);
 	return err;
 }
@@ -409,9 +410,9 @@ static enum err has_rows(struct db *db, bool *out)
 static bool may_begin(struct standby *s, const struct journal_end *end)
 {
 	bool rows = false;
-	if (s->place.journal == end->journal)
+	if (s->position.journal == end->journal)
 		return true;
-	s->place = (struct entry_place){0}; /* a mark that was for another journal */
+	s->position = (struct entry_position){0}; /* a mark that was for another journal */
 	if (end->last == 0)
 		return true;
 	enum err err = has_rows(s->conf.db, &rows);
@@ -427,18 +428,18 @@ static bool may_begin(struct standby *s, const struct journal_end *end)
 /* Whether what the journal still has goes on from where this store is. */
 static bool may_read(struct standby *s, const struct journal_end *end)
 {
-	if (s->place.seq == 0 && !may_begin(s, end))
+	if (s->position.seq == 0 && !may_begin(s, end))
 		return false;
-	if (s->place.seq != 0 && s->place.journal != end->journal) {
+	if (s->position.seq != 0 && s->position.journal != end->journal) {
 		finish(s, STANDBY_PARTED, "the store is a copy by another journal than this");
 		return false;
 	}
-	if (end->first > s->place.seq + 1) {
+	if (end->first > s->position.seq + 1) {
 		part(s, "the journal has dropped entries that this store lacks");
 		return false;
 	}
-	if (end->last < s->place.seq) {
-		refuse(s, s->place.seq, "the journal has lost entries that this store has");
+	if (end->last < s->position.seq) {
+		refuse(s, s->position.seq, "the journal has lost entries that this store has");
 		return false;
 	}
 	return true;
@@ -462,21 +463,21 @@ static void on_members(void *arg, enum err result, const struct journal_member *
 	s->figures.members_told++;
 	if (!s->takes || s->end.journal == 0)
 		return;
-	uint64_t seq = trim_to(s->conf.member, s->place.seq, &s->end, m, count);
+	uint64_t seq = trim_to(s->conf.member, s->position.seq, &s->end, m, count);
 	if (seq >= s->end.first)
 		s->conf.journal->trim(s->conf.journal, seq);
 }
 
 static void begin_reading(struct standby *s)
 {
-	s->at = s->place;
+	s->at = s->position;
 	s->at.journal = s->journal;
 	s->is_half = false;
 	s->reads = true;
 	s->heard_us = clock_now_us();
 	s->figures.is_caught_up = false;
 	draw_patience(s);
-	s->conf.journal->read(s->conf.journal, s->place.seq, &s->reader);
+	s->conf.journal->read(s->conf.journal, s->position.seq, &s->reader);
 }
 
 static void on_last(void *arg, enum err result, const struct journal_end *end)
@@ -503,21 +504,21 @@ static enum err mark_founder(struct standby *s)
 {
 	bool rows = false;
 	struct db_txn *txn = NULL;
-	struct entry_place mark = {.journal = s->journal};
+	struct entry_position mark = {.journal = s->journal};
 	enum err err = has_rows(s->conf.db, &rows);
-	if (err != OK || !rows || s->place.journal != 0)
+	if (err != OK || !rows || s->position.journal != 0)
 		return err;
 	rnd_secret(mark.digest, sizeof(mark.digest));
 	err = db_begin(s->conf.db, &txn);
 	if (err != OK)
 		return err;
-	err = entry_place_put(txn, &mark);
+	err = entry_position_put(txn, &mark);
 	if (err == OK)
 		err = db_commit(txn);
 	else
 		db_abort(txn);
 	if (err == OK) {
-		s->place = mark;
+		s->position = mark;
 		s->at = mark;
 	}
 	return err;
@@ -615,7 +616,7 @@ static bool may_take_over(const struct standby *s)
 
 static void tell(struct standby *s)
 {
-	struct journal_member me = {.synced = s->place.seq};
+	struct journal_member me = {.synced = s->position.seq};
 	(void)snprintf(me.name, sizeof(me.name), "%s", s->conf.member);
 	(void)snprintf(me.url, sizeof(me.url), "%s", s->conf.url);
 	s->conf.journal->tell(s->conf.journal, &me);
@@ -682,18 +683,18 @@ static void on_look(void *arg)
 enum err standby_new(const struct standby_conf *conf, struct standby **out)
 {
 	struct db_txn *txn = NULL;
-	struct entry_place place;
+	struct entry_position position;
 	enum err err = db_read(conf->db, &txn);
 	if (err != OK)
 		return err;
-	err = entry_place_get(txn, &place);
+	err = entry_position_get(txn, &position);
 	db_read_end(txn);
 	if (err != OK)
 		return err;
 	struct standby *s = mem_new(sizeof(*s));
 	s->conf = *conf;
-	s->place = place;
-	s->at = place;
+	s->position = position;
+	s->at = position;
 	s->reader = (struct journal_reader){.entry = on_entry,
 	    .caught_up = on_caught_up,
 	    .replaced = on_replaced,
@@ -725,7 +726,7 @@ void standby_free(struct standby *s)
 const struct standby_figures *standby_figures(struct standby *s)
 {
 	struct standby_figures *f = &s->figures;
-	f->place = f->state == STANDBY_OWNS ? s->at : s->place;
+	f->position = f->state == STANDBY_OWNS ? s->at : s->position;
 	f->seq = s->at.seq;
 	f->lag = s->known_last > s->at.seq ? s->known_last - s->at.seq : 0;
 	f->silent_ms = (clock_now_us() - s->heard_us) / 1000;

@@ -26,8 +26,9 @@ struct standby_conf {
 	bool may_take_over;        /* false: it follows alone */
 	/*
 	 * Whether it may take over where the journal has no entry yet: then its store is what
-	 * all begin with. One with rows is marked before (entry_place: seq 0, a random digest,
-	 * from which the first entry goes on), so that others are copies of it, or nothing.
+	 * all begin with. One with rows is marked before (entry_position: seq 0, a random
+	 * digest, from which the first entry goes on), so that others are copies of it, or
+	 * nothing.
 	 */
 	bool may_found;
 	/* Asked before it takes over; false: it waits as long anew. NULL: it can. */
@@ -37,7 +38,7 @@ struct standby_conf {
 
 enum standby_state {
 	STANDBY_FOLLOWS,
-	STANDBY_OWNS,   /* its takeover was taken: it is to be the active, from `place` on */
+	STANDBY_OWNS,   /* its takeover was taken: it is to be the active, from `position` on */
 	STANDBY_PARTED, /* its store is no copy: it has to be made anew from the owner's */
 	/*
 	 * It cannot go on, and its store is to be left as it is: that is broken, or has rows
@@ -54,8 +55,8 @@ void standby_free(struct standby *s); /* NULL is fine */
 
 struct standby_figures {
 	enum standby_state state;
-	struct entry_place
-	    place;      /* STANDBY_OWNS: of the takeover; else of the last turn here */
+	struct entry_position
+	    position;   /* STANDBY_OWNS: of the takeover; else of the last turn here */
 	uint64_t seq;   /* of the last entry that was read */
 	uint64_t lag;   /* entries that are known to be behind that */
 	bool knows_end; /* the journal has said where it ends, since this began */

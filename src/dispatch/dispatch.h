@@ -27,7 +27,7 @@
 #include "store/trends.h"
 #include "store/turn.h"
 
-#define DISPATCH_SETTLE_MS 1000
+#define DISPATCH_MARGIN_MS 1000
 
 struct dispatch_conf {
 	struct db *db; /* all borrowed */
@@ -43,7 +43,7 @@ struct dispatch_conf {
 	struct trends *trends; /* counts attempts by webhook; NULL: nobody does */
 	/*
 	 * Wall; when another process may have begun its last attempt; 0: there was none.
-	 * Webhooks with an order wait for its end: their timeout and DISPATCH_SETTLE_MS.
+	 * Webhooks with an order wait for its end: their timeout and DISPATCH_MARGIN_MS.
 	 */
 	int64_t taken_over_ms;
 };

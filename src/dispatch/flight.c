@@ -779,7 +779,7 @@ static int64_t settled_ms(const struct dispatch *d, const struct webhook *w)
 {
 	if (d->conf.taken_over_ms == 0 || !webhook_keeps_places(w))
 		return 0;
-	return d->conf.taken_over_ms + w->timeout_ms + DISPATCH_SETTLE_MS;
+	return d->conf.taken_over_ms + w->timeout_ms + DISPATCH_MARGIN_MS;
 }
 
 /*

@@ -322,7 +322,7 @@ static enum err finish(struct json_reader *r, enum err err, size_t start, bool h
 	}
 	if (err == OK) {
 		if (r->scratch->notes_used > 0)
-			json_settle(r, start, has_spans);
+			json_reorder(r, start, has_spans);
 		skip_space(r);
 	} else {
 		out->len = start;

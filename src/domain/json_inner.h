@@ -107,7 +107,7 @@ void json_push_span(struct json_scratch *s, struct json_span span);
 /*
  * Brings the members of a complete object whose bytes are all in the output, and which end the
  * scratch stack, into canonical order, and drops duplicates. The bytes stay as they are until
- * json_settle(). `note`: the object's own. `first`: its first span. O(n log n) for n members.
+ * json_reorder(). `note`: the object's own. `first`: its first span. O(n log n) for n members.
  */
 void json_order_members(struct json_reader *r, size_t note, size_t first);
 
@@ -115,6 +115,6 @@ void json_order_members(struct json_reader *r, size_t note, size_t first);
  * Writes the value that begins at `start` in the output in the order that was noted: there is a
  * note. `has_spans`: it is an object whose spans are on the stack, and they follow. O(bytes).
  */
-void json_settle(struct json_reader *r, size_t start, bool has_spans);
+void json_reorder(struct json_reader *r, size_t start, bool has_spans);
 
 #endif

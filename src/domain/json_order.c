@@ -4,7 +4,7 @@
  *
  * No byte moves while objects are read: one within another would move with each that it is in.
  * An object that is not in order leaves a note, in the order of their '{', of where its members
- * lie and how they are to stand. In the end json_settle() writes them, each byte once:
+ * lie and how they are to stand. In the end json_reorder() writes them, each byte once:
  *
  *     output   {"b":[{"z":1,"y":2}],"a":3}
  *     notes    0: "a" at 21, "b" at 1, from note 1 on      1: "y" at 13, "z" at 7
@@ -220,7 +220,7 @@ static void put_members(struct json_scratch *s, const char *data, size_t start)
 	buf_putc(&s->bytes, '}');
 }
 
-void json_settle(struct json_reader *r, size_t start, bool has_spans)
+void json_reorder(struct json_reader *r, size_t start, bool has_spans)
 {
 	struct json_scratch *s = r->scratch;
 	struct buf *out = r->out;

@@ -91,7 +91,7 @@ void ownership_follow(struct webhook *w, const struct webhook *old, bool wants, 
 	set_state(o, OWNERSHIP_PENDING, NULL, now_ms);
 }
 
-void ownership_settle(struct webhook *w, const char *why, int64_t now_ms)
+void ownership_conclude(struct webhook *w, const char *why, int64_t now_ms)
 {
 	set_state(&w->ownership, why == NULL ? OWNERSHIP_VERIFIED : OWNERSHIP_FAILED, why,
 	    now_ms);

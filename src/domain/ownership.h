@@ -61,7 +61,7 @@ void ownership_follow(struct webhook *w, const struct webhook *old, bool wants, 
  * Writes down what became of the asking; `why` is NULL where the endpoint is verified. One
  * that failed is disabled.
  */
-void ownership_settle(struct webhook *w, const char *why, int64_t now_ms);
+void ownership_conclude(struct webhook *w, const char *why, int64_t now_ms);
 
 /* Why nothing is delivered, in words; NULL: it is not in the way. */
 const char *ownership_hold(const struct ownership *o);

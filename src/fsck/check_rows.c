@@ -20,7 +20,7 @@
 #include "store/webhooks.h"
 
 #define WEBHOOK_KEY_SIZE 8
-#define PLACE_BYTES (4 * 8 + ENTRY_DIGEST) /* of a struct entry_place */
+#define PLACE_BYTES (4 * 8 + ENTRY_DIGEST) /* of a struct entry_position */
 /* Events: of more that were replayed, it is not proved that DB_SETTLED names them. */
 #define REPLAYED_MAX 100000
 

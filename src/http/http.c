@@ -552,7 +552,8 @@ enum err http_load_tls(struct http_server *s, const struct tls_conf *conf, struc
 
 static void serve_listener(struct http_server *s, const char *where, struct evconnlistener *ev)
 {
-	const struct front *front = &s->fronts[listen_is_tls(where) ? FRONT_TLS : FRONT_PLAIN];
+	const struct front
+	    *front = &s->fronts[listen_address_is_tls(where) ? FRONT_TLS : FRONT_PLAIN];
 	panic_if(front->is_tls && !tls_is_loaded(s->tls), "TLS without a certificate");
 	panic_if(evhttp_bind_listener(front->ev, ev) == NULL, "cannot serve a listener");
 }

@@ -31,12 +31,12 @@ static enum err parse_unix(const char *path, struct sockaddr_un *un, struct prob
 	return OK;
 }
 
-bool listen_is_tls(const char *where)
+bool listen_address_is_tls(const char *where)
 {
 	return strncmp(where, TLS_PREFIX, strlen(TLS_PREFIX)) == 0;
 }
 
-enum err listen_parse(const char *where, union listen_address *addr, socklen_t *len,
+enum err listen_address_parse(const char *where, union listen_address *addr, socklen_t *len,
     struct problem *p)
 {
 	char host[INET6_ADDRSTRLEN + 2] = "";
@@ -45,7 +45,7 @@ enum err listen_parse(const char *where, union listen_address *addr, socklen_t *
 	*len = sizeof(addr->un);
 	if (strncmp(where, "unix:", 5) == 0)
 		return parse_unix(where + 5, &addr->un, p);
-	const char *start = where + (listen_is_tls(where) ? strlen(TLS_PREFIX) : 0);
+	const char *start = where + (listen_address_is_tls(where) ? strlen(TLS_PREFIX) : 0);
 	const char *colon = strrchr(start, ':');
 	size_t host_len = colon == NULL ? 0 : (size_t)(colon - start);
 	if (host_len == 0 || host_len >= sizeof(host) ||
@@ -68,11 +68,11 @@ enum err listen_parse(const char *where, union listen_address *addr, socklen_t *
 	return OK;
 }
 
-enum err listen_is_local(const char *where, bool *local, struct problem *p)
+enum err listen_address_is_local(const char *where, bool *local, struct problem *p)
 {
 	union listen_address addr;
 	socklen_t len = 0;
-	enum err err = listen_parse(where, &addr, &len, p);
+	enum err err = listen_address_parse(where, &addr, &len, p);
 	if (err == OK)
 		*local = addr.sa.sa_family == AF_UNIX || address_is_loopback(&addr.sa);
 	return err;
@@ -91,7 +91,7 @@ static bool name_unix(const struct sockaddr_un *un, socklen_t len, struct buf *o
 	return true;
 }
 
-char *listen_name(int fd, bool is_tls)
+char *listen_address_name(int fd, bool is_tls)
 {
 	union listen_address addr = {0};
 	socklen_t len = sizeof(addr);
@@ -114,12 +114,12 @@ char *listen_name(int fd, bool is_tls)
 }
 
 /* Writes how clients name the address that `fd` is bound to. */
-char *listen_show(int fd, const char *where)
+char *listen_address_show(int fd, const char *where)
 {
 	union listen_address addr = {0};
 	socklen_t len = sizeof(addr);
 	char host[INET6_ADDRSTRLEN] = "";
-	const char *scheme = listen_is_tls(where) ? "https" : "http";
+	const char *scheme = listen_address_is_tls(where) ? "https" : "http";
 	struct buf text = BUF_INIT(512);
 	if (getsockname(fd, &addr.sa, &len) != 0 || addr.sa.sa_family == AF_UNIX) {
 		buf_puts(&text, where);

@@ -236,7 +236,7 @@ static enum err watch(struct listeners *ls, int fd, const char *where, int backl
 	l->next = ls->first;
 	ls->first = l;
 	*ev = made;
-	*shown = listen_show(evconnlistener_get_fd(made), where);
+	*shown = listen_address_show(evconnlistener_get_fd(made), where);
 	return OK;
 }
 
@@ -245,7 +245,7 @@ enum err listeners_open(struct listeners *ls, const char *where, struct evconnli
 {
 	union listen_address addr;
 	socklen_t len = 0;
-	enum err err = listen_parse(where, &addr, &len, p);
+	enum err err = listen_address_parse(where, &addr, &len, p);
 	if (err != OK)
 		return err;
 	struct bound b;
@@ -269,7 +269,7 @@ enum err listener_try(const char *where, const struct unix_access *unix_access,
 	union listen_address addr;
 	socklen_t len = 0;
 	struct bound b;
-	enum err err = listen_parse(where, &addr, &len, p);
+	enum err err = listen_address_parse(where, &addr, &len, p);
 	if (err != OK)
 		return err;
 	bool is_unix = addr.sa.sa_family == AF_UNIX;

@@ -24,9 +24,9 @@ struct listeners *listeners_new(struct reactor *r, const struct unix_access *uni
 void listeners_free(struct listeners *ls);
 
 /*
- * Binds `where`, as listen_parse() reads it, and listens. A socket file has its mode and owner
- * before anybody can connect. *ev is for evhttp, which owns it from then on; *shown is how
- * clients write the address, the caller's to free.
+ * Binds `where`, as listen_address_parse() reads it, and listens. A socket file has its mode
+ * and owner before anybody can connect. *ev is for evhttp, which owns it from then on; *shown
+ * is how clients write the address, the caller's to free.
  * Errors: ERR_INVALID; ERR_IO with what the system says. Nothing is open then.
  */
 MUST_CHECK enum err listeners_open(struct listeners *ls, const char *where,
@@ -34,8 +34,8 @@ MUST_CHECK enum err listeners_open(struct listeners *ls, const char *where,
 
 /*
  * The same for `fd`, a socket that listens already and that others have made: `where` is its
- * listen_name(). It is closed with its owner, its file is theirs. Errors: ERR_IO, and `fd`
- * is as it was.
+ * listen_address_name(). It is closed with its owner, its file is theirs. Errors: ERR_IO, and
+ * `fd` is as it was.
  */
 MUST_CHECK enum err listeners_adopt(struct listeners *ls, int fd, const char *where,
     struct evconnlistener **ev, char **shown, struct problem *p);

@@ -69,7 +69,7 @@ static void unlink_idle(struct peers *p, struct peer *peer)
 	p->idle_count--;
 }
 
-/* Finds or makes the client, and takes it out of the idle ones until settle(). */
+/* Finds or makes the client, and takes it out of the idle ones until put_back(). */
 static struct peer *take(struct peers *p, const struct cidr *client)
 {
 	struct peer *peer = find(p, client);
@@ -90,7 +90,7 @@ static bool is_forgotten(const struct peer *peer, int64_t now_ms)
 }
 
 /* Ends what take() began. */
-static void settle(struct peers *p, struct peer *peer, int64_t now_ms)
+static void put_back(struct peers *p, struct peer *peer, int64_t now_ms)
 {
 	if (peer->connections == 0 && peer->held == 0) {
 		TAILQ_INSERT_TAIL(&p->idle, peer, link);
@@ -132,7 +132,7 @@ bool peers_enter(struct peers *p, struct visitor *v, int64_t now_ms)
 		cidr_format(&v->client, text);
 		log_warn("a client has too many connections", LOG_S("client", text));
 	}
-	settle(p, peer, now_ms);
+	put_back(p, peer, now_ms);
 	return v->is_counted;
 }
 
@@ -143,7 +143,7 @@ void peers_leave(struct peers *p, const struct visitor *v, int64_t now_ms)
 	struct peer *peer = take(p, &v->client);
 	panic_if(peer->connections == 0, "a connection that was not counted has ended");
 	peer->connections--;
-	settle(p, peer, now_ms);
+	put_back(p, peer, now_ms);
 }
 
 bool peers_wrong_token(struct peers *p, const struct cidr *client, int64_t now_ms)
@@ -162,7 +162,7 @@ bool peers_wrong_token(struct peers *p, const struct cidr *client, int64_t now_m
 		log_warn("a client sends wrong tokens and is slowed down",
 		    LOG_S("client", text));
 	}
-	settle(p, peer, now_ms);
+	put_back(p, peer, now_ms);
 	return hold;
 }
 
@@ -171,7 +171,7 @@ void peers_release(struct peers *p, const struct cidr *client, int64_t now_ms)
 	struct peer *peer = take(p, client);
 	panic_if(peer->held == 0, "an answer that was not held is released");
 	peer->held--;
-	settle(p, peer, now_ms);
+	put_back(p, peer, now_ms);
 }
 
 bool peers_is_blocked(const struct peers *p, const struct cidr *client)

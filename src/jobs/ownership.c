@@ -59,7 +59,7 @@ struct asking {
 	char why[OWNERSHIP_ERROR_MAX]; /* while JUDGED; "": it is verified */
 
 	/* out of apply() */
-	struct webhook *settled; /* as it was stored; owned until taken; or NULL */
+	struct webhook *concluded; /* as it was stored; owned until taken; or NULL */
 };
 
 struct asker {
@@ -136,7 +136,7 @@ static void free_asking(void *value, void *arg)
 	drop_token(k);
 	challenge_free(k->challenge);
 	reactor_timer_free(k->again);
-	webhook_free(k->settled);
+	webhook_free(k->concluded);
 	free(k->session);
 	free(k);
 }
@@ -376,19 +376,19 @@ static bool has_more(struct job *j)
 }
 
 /* Writes what became of an asking, unless the webhook was changed since it began. */
-static enum err settle(const struct asker *a, struct db_txn *txn, struct asking *k)
+static enum err conclude(const struct asker *a, struct db_txn *txn, struct asking *k)
 {
 	struct webhook *w = NULL;
-	webhook_free(k->settled); /* of a transaction that was voided */
-	k->settled = NULL;
+	webhook_free(k->concluded); /* of a transaction that was voided */
+	k->concluded = NULL;
 	enum err err = webhooks_get(txn, a->conf.vault, k->webhook, &w);
 	if (err != OK)
 		return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 	if (!w->deleted && w->ownership.state == OWNERSHIP_PENDING &&
 	    w->ownership.since_ms == k->since_ms) {
-		ownership_settle(w, k->why[0] == '\0' ? NULL : k->why, clock_wall_ms());
+		ownership_conclude(w, k->why[0] == '\0' ? NULL : k->why, clock_wall_ms());
 		err = webhooks_change(txn, a->conf.vault, w, w);
-		k->settled = w;
+		k->concluded = w;
 		return err;
 	}
 	webhook_free(w);
@@ -401,7 +401,7 @@ static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 	struct asking *k;
 	a->reached = 0;
 	TAILQ_FOREACH(k, &a->judged, link) {
-		enum err err = settle(a, txn, k);
+		enum err err = conclude(a, txn, k);
 		if (err != OK)
 			return err;
 		if (++a->reached == max)
@@ -430,12 +430,12 @@ static void tell(const struct asker *a, const struct webhook *w, bool was_enable
 static void follow(struct asker *a, struct asking *k)
 {
 	TAILQ_REMOVE(&a->judged, k, link);
-	if (k->settled != NULL) {
+	if (k->concluded != NULL) {
 		const struct webhook *old = registry_get(a->conf.registry, k->webhook);
 		bool was_enabled = old != NULL && old->enabled;
-		tell(a, k->settled, was_enabled);
-		registry_set(a->conf.registry, k->settled);
-		k->settled = NULL;
+		tell(a, k->concluded, was_enabled);
+		registry_set(a->conf.registry, k->concluded);
+		k->concluded = NULL;
 		dispatch_changed(a->conf.dispatch, k->webhook, false);
 	}
 	begin_anew(k); /* where it is pending again */

@@ -16,7 +16,7 @@
 #include "cluster/roster.h"
 #include "cluster/standby.h"
 #include "server/engine.h"
-#include "server/listeners.h"
+#include "server/listen_settings.h"
 #include "server/secrets.h"
 #include "store/schema.h"
 
@@ -101,7 +101,7 @@ static void view_standby(void *arg, struct cluster_view *out)
 	    .active = is_own || f->was_handed_over ? NULL : f->owner,
 	    .active_url = is_own || f->was_handed_over ? NULL : f->owner_url,
 	    .seq = f->seq,
-	    .synced = f->place.seq,
+	    .synced = f->position.seq,
 	    .lag = f->lag,
 	    .knows_lag = m->join == NULL && f->knows_end,
 	    .why = why_of(m, f),
@@ -457,8 +457,8 @@ static bool was_others(const struct member *m)
 {
 	const char *own = m->server->config.member;
 	const struct journal_member *active = roster_active(m->members, m->member_count);
-	bool is_first = m->last.place.epoch == 1;
-	bool was_own = m->own_epoch != 0 && m->own_epoch < m->last.place.epoch;
+	bool is_first = m->last.position.epoch == 1;
+	bool was_own = m->own_epoch != 0 && m->own_epoch < m->last.position.epoch;
 	if (m->saw_other || was_own || is_first)
 		return m->saw_other;
 	return active == NULL || strcmp(active->name, own) != 0;
@@ -473,7 +473,7 @@ static enum err begin_active(struct member *m, struct problem *p)
 	    .journal = m->journal,
 	    .member = s->config.member,
 	    .url = s->config.cluster_url,
-	    .from = m->last.place,
+	    .from = m->last.position,
 	    .heartbeat_ms = HEARTBEAT_MS,
 	    .hold_ms = HOLD_MS,
 	    .refuse_ms = REFUSE_MS,
@@ -484,7 +484,7 @@ static enum err begin_active(struct member *m, struct problem *p)
 	if (err != OK)
 		return problem_set(p, err, "data", "cannot read the store: %s", err_text(err));
 	log_info("this member owns the shard", LOG_S("shard", s->config.shard),
-	    LOG_S("member", s->config.member), LOG_N("epoch", m->last.place.epoch));
+	    LOG_S("member", s->config.member), LOG_N("epoch", m->last.position.epoch));
 	return OK;
 }
 

@@ -4,7 +4,7 @@
 #include "base/log_out.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "server/listeners.h"
+#include "server/listen_settings.h"
 #include "server/member.h"
 #include "server/server.h"
 #include "server/settings.h"
@@ -224,6 +224,6 @@ enum err server_load_tls(struct server *s, const struct config *c, struct proble
 {
 	struct tls_conf tls;
 	bool wanted = false;
-	enum err err = listeners_tls(c, &tls, &wanted, p);
+	enum err err = listen_settings_tls(c, &tls, &wanted, p);
 	return err == OK && wanted ? http_load_tls(s->http, &tls, p) : err;
 }

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "server/listeners.h"
+#include "server/listen_settings.h"
 #include "server/member.h"
 #include "server/memory.h"
 #include "server/secrets.h"
@@ -98,7 +98,7 @@ static enum err read_anew(struct server *s, struct config *next, struct auth *au
 	struct config open = *next;
 	open.listen = server_listen(s);
 	if (err == OK)
-		err = listeners_check_exposure(&open, auth_count(auth), p);
+		err = listen_settings_check_exposure(&open, auth_count(auth), p);
 	if (err == OK && auth_count(auth) == 0 && auth_count(s->auth) > 0)
 		err = problem_set(p, ERR_REFUSED, "token",
 		    "no token is left: that opens the API, and takes a restart");

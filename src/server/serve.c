@@ -19,7 +19,7 @@
 #include "jobs/ownership.h"
 #include "jobs/renewal.h"
 #include "jobs/trend_writer.h"
-#include "server/listeners.h"
+#include "server/listen_settings.h"
 #include "server/member.h"
 #include "server/memory.h"
 #include "server/secrets.h"
@@ -308,7 +308,7 @@ static void make_loop(struct server *s)
 static enum err check_exposure(struct server *s, struct problem *p)
 {
 	struct config c = as_served(s);
-	return listeners_check_exposure(&c, auth_count(s->auth), p);
+	return listen_settings_check_exposure(&c, auth_count(s->auth), p);
 }
 
 /* The part of the start that only who owns the store may do. */
@@ -348,7 +348,7 @@ static enum err start(struct server *s, bool *owns, struct problem *p)
 	if (err == OK)
 		err = secrets_load_keys(&s->config, s->vault, p);
 	if (err == OK)
-		err = listeners_unix_access(&s->config, &s->unix_access, p);
+		err = listen_settings_unix_access(&s->config, &s->unix_access, p);
 	if (err != OK)
 		return err;
 	if (auth_count(s->auth) == 0)

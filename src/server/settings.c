@@ -34,12 +34,12 @@ static bool is_listen_item(const char *item)
 {
 	bool local = false;
 	struct problem p;
-	return listen_is_local(item, &local, &p) == OK;
+	return listen_address_is_local(item, &local, &p) == OK;
 }
 
 static bool is_plain_listen(const char *item)
 {
-	return is_listen_item(item) && !listen_is_tls(item);
+	return is_listen_item(item) && !listen_address_is_tls(item);
 }
 
 static bool is_proxy_item(const char *item)
@@ -57,7 +57,8 @@ static bool is_name_server(const char *item)
 	struct problem p;
 	if (address_parse(slice_of(item), &address) == OK)
 		return true;
-	return !listen_is_tls(item) && listen_parse(item, &addr, &len, &p) == OK &&
+	return !listen_address_is_tls(item) &&
+	    listen_address_parse(item, &addr, &len, &p) == OK &&
 	    (addr.sa.sa_family == AF_INET || addr.sa.sa_family == AF_INET6) &&
 	    addr.in.sin_port != 0; /* where in6 has its too */
 }

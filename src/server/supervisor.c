@@ -28,7 +28,7 @@ static bool is_listening(int fd)
 static enum err take_socket(struct supervisor *v, int fd, const char *name, struct problem *p)
 {
 	bool is_tls = strncmp(name, TLS_NAME, strlen(TLS_NAME)) == 0;
-	char *where = is_listening(fd) ? listen_name(fd, is_tls) : NULL;
+	char *where = is_listening(fd) ? listen_address_name(fd, is_tls) : NULL;
 	if (where == NULL)
 		return problem_set(p, ERR_INVALID, "listen",
 		    "listen: descriptor %d that was passed (%.100s) must be a listening stream "

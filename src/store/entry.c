@@ -8,8 +8,8 @@
 #include "store/db.h"
 
 #define FORM 1
-#define PLACE_KEY SLICE("journal")
-#define PLACE_BYTES 64
+#define POSITION_KEY SLICE("journal")
+#define POSITION_BYTES 64
 
 enum { FLAG_MORE = 1, FLAG_LZ4 = 2, FLAGS = FLAG_MORE | FLAG_LZ4 };
 
@@ -98,19 +98,19 @@ enum err entry_decode(struct slice bytes, struct buf *scratch, struct entry *e)
 	return err;
 }
 
-enum err entry_place_get(struct db_txn *txn, struct entry_place *out)
+enum err entry_position_get(struct db_txn *txn, struct entry_position *out)
 {
 	struct slice value;
 	struct reader r;
-	*out = (struct entry_place){0};
-	enum err err = db_get(txn, DB_META, PLACE_KEY, &value);
+	*out = (struct entry_position){0};
+	enum err err = db_get(txn, DB_META, POSITION_KEY, &value);
 	if (err == ERR_NOTFOUND)
 		return OK;
 	if (err == OK)
-		err = record_open(value, record_place(DB_META, PLACE_KEY), &r);
+		err = record_open(value, record_place(DB_META, POSITION_KEY), &r);
 	if (err != OK)
 		return err;
-	struct entry_place at = {0};
+	struct entry_position at = {0};
 	at.seq = get_u64(&r);
 	at.epoch = get_u64(&r);
 	at.turn = get_u64(&r);
@@ -123,22 +123,22 @@ enum err entry_place_get(struct db_txn *txn, struct entry_place *out)
 	return OK;
 }
 
-enum err entry_place_put(struct db_txn *txn, const struct entry_place *at)
+enum err entry_position_put(struct db_txn *txn, const struct entry_position *at)
 {
-	struct buf value = BUF_INIT(PLACE_BYTES);
+	struct buf value = BUF_INIT(POSITION_BYTES);
 	put_u64(&value, at->seq);
 	put_u64(&value, at->epoch);
 	put_u64(&value, at->turn);
 	buf_append(&value, at->digest, ENTRY_DIGEST);
 	put_u64(&value, at->journal);
-	record_seal(&value, record_place(DB_META, PLACE_KEY));
-	enum err err = db_put(txn, DB_META, PLACE_KEY, buf_view(&value));
+	record_seal(&value, record_place(DB_META, POSITION_KEY));
+	enum err err = db_put(txn, DB_META, POSITION_KEY, buf_view(&value));
 	buf_fini(&value);
 	return err;
 }
 
-enum err entry_place_del(struct db_txn *txn)
+enum err entry_position_del(struct db_txn *txn)
 {
-	enum err err = db_del(txn, DB_META, PLACE_KEY);
+	enum err err = db_del(txn, DB_META, POSITION_KEY);
 	return err == ERR_NOTFOUND ? OK : err;
 }

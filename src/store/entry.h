@@ -56,7 +56,7 @@ MUST_CHECK enum err entry_decode(struct slice bytes, struct buf *scratch, struct
  * entries of the kind ENTRY_TURN have become, on each member alike. With seq 0 it marks a store
  * that had rows before its journal began: `digest` is random, and `before` of the first entry.
  */
-struct entry_place {
+struct entry_position {
 	uint64_t seq; /* of the turn's last entry; 0: of none */
 	uint64_t epoch;
 	uint64_t turn;
@@ -67,12 +67,12 @@ struct entry_place {
 struct db_txn;
 
 /* Reads it; all zero where there is none. ERR_CORRUPT, the store's error. */
-MUST_CHECK enum err entry_place_get(struct db_txn *txn, struct entry_place *out);
+MUST_CHECK enum err entry_position_get(struct db_txn *txn, struct entry_position *out);
 
 /* Writes it. The sticky error. */
-MUST_CHECK enum err entry_place_put(struct db_txn *txn, const struct entry_place *at);
+MUST_CHECK enum err entry_position_put(struct db_txn *txn, const struct entry_position *at);
 
 /* Removes it: the store belongs to no journal. The sticky error. */
-MUST_CHECK enum err entry_place_del(struct db_txn *txn);
+MUST_CHECK enum err entry_position_del(struct db_txn *txn);
 
 #endif

@@ -620,7 +620,7 @@ static enum err enter(struct db_txn *txn, struct slice key, struct slice value)
 enum err history_fill(struct db_txn *txn, bool *more)
 {
 	struct db_cursor *cursor = NULL;
-	struct migration_place place;
+	struct migration_position place;
 	struct slice key;
 	struct slice value;
 	enum err err = migration_read(txn, FILLED_KEY, &place);

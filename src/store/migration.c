@@ -1,4 +1,4 @@
-/* Rows of DB_META; see migration.h. The value: the place's bytes, sealed. */
+/* Rows of DB_META; see migration.h. The value: the position's bytes, sealed. */
 #include "store/migration.h"
 
 #include <string.h>
@@ -6,14 +6,14 @@
 #include "base/log.h"
 #include "base/record.h"
 
-void migration_set(struct migration_place *p, struct slice key)
+void migration_set(struct migration_position *p, struct slice key)
 {
-	panic_if(key.len > sizeof(p->bytes), "a place that is longer than a key");
+	panic_if(key.len > sizeof(p->bytes), "a position that is longer than a key");
 	memcpy(p->bytes, key.ptr, key.len);
 	p->len = key.len;
 }
 
-enum err migration_read(struct db_txn *txn, struct slice name, struct migration_place *out)
+enum err migration_read(struct db_txn *txn, struct slice name, struct migration_position *out)
 {
 	struct slice value;
 	struct reader r;
@@ -31,9 +31,10 @@ enum err migration_read(struct db_txn *txn, struct slice name, struct migration_
 	return OK;
 }
 
-enum err migration_write(struct db_txn *txn, struct slice name, const struct migration_place *p)
+enum err migration_write(struct db_txn *txn, struct slice name,
+    const struct migration_position *p)
 {
-	struct buf value = BUF_INIT(MIGRATION_PLACE_MAX + RECORD_CHECKSUM);
+	struct buf value = BUF_INIT(MIGRATION_POSITION_MAX + RECORD_CHECKSUM);
 	buf_append(&value, p->bytes, p->len);
 	record_seal(&value, record_place(DB_META, name));
 	enum err err = db_put(txn, DB_META, name, buf_view(&value));

@@ -250,7 +250,7 @@ enum stand { STAND_DUE, STAND_LATER, STAND_PASSED };
  * How the row at `place` stands: due, due later (and everything behind it), or not for
  * now though others behind it may be. Reads its record where the place does not tell.
  */
-static enum stand judge(struct db_txn *txn, const struct queue_claim *c,
+static enum stand find_stand(struct db_txn *txn, const struct queue_claim *c,
     const struct queue_place *place, struct delivery *d, int64_t *due_ms)
 {
 	*due_ms = place->place_ms;
@@ -289,7 +289,7 @@ static enum err walk(struct db_txn *txn, struct db_cursor *cursor, struct queue_
 			*next_due_ms = c->fifo ? c->now_ms : place.place_ms;
 			return OK;
 		}
-		enum stand stand = judge(txn, c, &place, &out[*count], next_due_ms);
+		enum stand stand = find_stand(txn, c, &place, &out[*count], next_due_ms);
 		if (stand == STAND_LATER)
 			return OK;
 		*next_due_ms = QUEUE_NEVER;

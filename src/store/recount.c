@@ -125,16 +125,16 @@ enum err recount_session(struct db_txn *txn, struct slice session, struct holdin
 /* Filling */
 
 /* Where the migration is: behind this key of this table; an empty one: before the first. */
-struct place {
+struct position {
 	size_t table; /* in TABLES */
 	char key[DB_KEY_MAX];
 	size_t len;
 };
 
-static enum err read_place(struct db_txn *txn, struct place *p, bool *begun)
+static enum err read_position(struct db_txn *txn, struct position *p, bool *begun)
 {
-	struct migration_place kept;
-	*p = (struct place){0};
+	struct migration_position kept;
+	*p = (struct position){0};
 	enum err err = migration_read(txn, COUNTED_KEY, &kept);
 	*begun = err == OK && kept.len > 0;
 	if (!*begun)
@@ -147,9 +147,9 @@ static enum err read_place(struct db_txn *txn, struct place *p, bool *begun)
 	return OK;
 }
 
-static enum err write_place(struct db_txn *txn, const struct place *p)
+static enum err write_position(struct db_txn *txn, const struct position *p)
 {
-	struct migration_place kept = {.len = 1 + p->len};
+	struct migration_position kept = {.len = 1 + p->len};
 	kept.bytes[0] = (char)p->table;
 	memcpy(kept.bytes + 1, p->key, p->len);
 	return migration_write(txn, COUNTED_KEY, &kept);
@@ -211,7 +211,7 @@ static enum err take_row(struct db_txn *txn, enum db_table t, struct slice key,
 }
 
 /* Counts a slice of one table. ERR_NOTFOUND at its end. */
-static enum err fill_table(struct db_txn *txn, struct place *p, size_t *left)
+static enum err fill_table(struct db_txn *txn, struct position *p, size_t *left)
 {
 	struct db_cursor *cursor = NULL;
 	struct slice key;
@@ -235,10 +235,10 @@ static enum err fill_table(struct db_txn *txn, struct place *p, size_t *left)
 
 enum err recount_fill(struct db_txn *txn, bool *more)
 {
-	struct place p;
+	struct position p;
 	bool begun = false;
 	size_t left = SLICE_MAX;
-	enum err err = read_place(txn, &p, &begun);
+	enum err err = read_position(txn, &p, &begun);
 	if (err == OK && !begun)
 		err = clear(txn);
 	while (err == OK && p.table < TABLE_COUNT && left > 0) {
@@ -251,7 +251,7 @@ enum err recount_fill(struct db_txn *txn, bool *more)
 	}
 	*more = p.table < TABLE_COUNT;
 	if (err == OK && *more)
-		return write_place(txn, &p);
+		return write_position(txn, &p);
 	if (err == OK)
 		err = db_del(txn, DB_META, BYTES_KEY);
 	if (err == OK || err == ERR_NOTFOUND)

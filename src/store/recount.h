@@ -16,9 +16,9 @@ MUST_CHECK enum err recount_session(struct db_txn *txn, struct slice session,
     struct holding *out);
 
 /*
- * Fills DB_USAGE, for a migration: counts a slice of what lies behind the place that it keeps
- * in DB_META until it is through. *more: there is more. An event that cannot be read is left
- * out.
+ * Fills DB_USAGE, for a migration: counts a slice of what lies behind the position that it
+ * keeps in DB_META until it is through. *more: there is more. An event that cannot be read is
+ * left out.
  */
 MUST_CHECK enum err recount_fill(struct db_txn *txn, bool *more);
 

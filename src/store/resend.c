@@ -87,7 +87,7 @@ enum err resend_name_letters(struct db_txn *txn, bool *more)
 	struct db_cursor *cursor = NULL;
 	struct slice key;
 	struct slice value;
-	struct migration_place place;
+	struct migration_position place;
 	struct dead_letter *dead = mem_new(sizeof(*dead));
 	enum err err = migration_read(txn, NAMED_KEY, &place);
 	if (err == OK)

@@ -116,12 +116,12 @@ enum err sources_put(struct db_txn *txn, const struct vault *vault, const struct
 	return err;
 }
 
-/* Decodes the row that lies under `place`; *key names the vault's key. */
-static enum err decode(struct slice place, struct slice value, const struct vault *vault,
+/* Decodes the row that lies under `at`; *key names the vault's key. */
+static enum err decode(struct slice at, struct slice value, const struct vault *vault,
     struct vault_id *key, struct source **out)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_SOURCES, place), &r);
+	enum err err = record_open(value, record_place(DB_SOURCES, at), &r);
 	return err == OK ? source_decode(&r, vault, key, out) : err;
 }
 
@@ -136,15 +136,15 @@ enum err sources_get(struct db_txn *txn, const struct vault *vault, const struct
 	return err == ERR_REFUSED ? ERR_CORRUPT : err;
 }
 
-/* The key of a source's place, behind that of the source. */
-static struct slice place_key(const struct uuid *id, char out[UUID_SIZE + 1])
+/* The key of a source's position, behind that of the source. */
+static struct slice position_key(const struct uuid *id, char out[UUID_SIZE + 1])
 {
 	memcpy(out, id->bytes, UUID_SIZE);
 	out[UUID_SIZE] = 'p';
 	return (struct slice){out, UUID_SIZE + 1};
 }
 
-static bool is_place(struct slice key)
+static bool is_position(struct slice key)
 {
 	return key.len == UUID_SIZE + 1 && key.ptr[UUID_SIZE] == 'p';
 }
@@ -155,52 +155,53 @@ static const char *stream_of(const struct source *s)
 	return source_nats(s) == NULL ? "" : source_nats(s)->stream;
 }
 
-static enum err decode_place(struct slice key, struct slice value, struct source_place *out,
-    struct slice *stream)
+static enum err decode_position(struct slice key, struct slice value,
+    struct source_position *out, struct slice *stream)
 {
 	struct reader r;
 	enum err err = record_open(value, record_place(DB_SOURCES, key), &r);
 	if (err != OK)
 		return err;
-	struct source_place place = {.stream = get_u64(&r)};
-	place.seq = get_u64(&r);
+	struct source_position position = {.stream = get_u64(&r)};
+	position.seq = get_u64(&r);
 	*stream = get_text(&r);
 	if (r.failed || r.left != 0)
 		return ERR_CORRUPT;
-	*out = place;
+	*out = position;
 	return OK;
 }
 
-enum err sources_get_place(struct db_txn *txn, const struct source *s, struct source_place *out)
+enum err sources_get_position(struct db_txn *txn, const struct source *s,
+    struct source_position *out)
 {
 	char key[UUID_SIZE + 1];
 	struct slice value;
 	struct slice stream;
-	struct source_place place;
+	struct source_position position;
 	enum err err = OK;
-	*out = (struct source_place){0};
-	struct slice row = place_key(&s->id, key);
+	*out = (struct source_position){0};
+	struct slice row = position_key(&s->id, key);
 	if (!s->is_configured)
 		err = db_get(txn, DB_SOURCES, key_of(&s->id), &value);
 	if (err != OK)
 		return err;
 	err = db_get(txn, DB_SOURCES, row, &value);
 	if (err == OK)
-		err = decode_place(row, value, &place, &stream);
+		err = decode_position(row, value, &position, &stream);
 	if (err == OK && slice_eq(stream, slice_of(stream_of(s))))
-		*out = place;
+		*out = position;
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
-enum err sources_put_place(struct db_txn *txn, const struct source *s,
-    const struct source_place *place)
+enum err sources_put_position(struct db_txn *txn, const struct source *s,
+    const struct source_position *position)
 {
 	char key[UUID_SIZE + 1];
 	struct buf value = BUF_INIT(64 + NATS_NAME_MAX);
-	put_u64(&value, place->stream);
-	put_u64(&value, place->seq);
+	put_u64(&value, position->stream);
+	put_u64(&value, position->seq);
 	put_text(&value, slice_of(stream_of(s)));
-	struct slice row = place_key(&s->id, key);
+	struct slice row = position_key(&s->id, key);
 	record_seal(&value, record_place(DB_SOURCES, row));
 	enum err err = db_put(txn, DB_SOURCES, row, buf_view(&value));
 	buf_fini(&value);
@@ -210,7 +211,7 @@ enum err sources_put_place(struct db_txn *txn, const struct source *s,
 enum err sources_del(struct db_txn *txn, const struct uuid *id)
 {
 	char key[UUID_SIZE + 1];
-	enum err err = db_del(txn, DB_SOURCES, place_key(id, key));
+	enum err err = db_del(txn, DB_SOURCES, position_key(id, key));
 	return err == OK || err == ERR_NOTFOUND ? db_del(txn, DB_SOURCES, key_of(id)) : err;
 }
 
@@ -218,10 +219,10 @@ enum err sources_check(struct slice key, struct slice value)
 {
 	struct vault_id id;
 	struct source *s = NULL;
-	struct source_place place;
+	struct source_position position;
 	struct slice stream;
-	if (is_place(key))
-		return decode_place(key, value, &place, &stream);
+	if (is_position(key))
+		return decode_position(key, value, &position, &stream);
 	enum err err = key.len == UUID_SIZE ? decode(key, value, NULL, &id, &s) : ERR_CORRUPT;
 	bool is_same = s == NULL || memcmp(s->id.bytes, key.ptr, UUID_SIZE) == 0;
 	source_free(s);
@@ -239,7 +240,7 @@ enum err sources_records(struct db_txn *txn, uint64_t *out)
 		return err;
 	err = db_seek_behind(cursor, SLICE(""), &key, &value);
 	for (; err == OK; err = db_next(cursor, &key, &value))
-		*out += is_place(key) ? 0 : 1;
+		*out += is_position(key) ? 0 : 1;
 	db_cursor_close(cursor);
 	return err == ERR_NOTFOUND ? OK : err;
 }
@@ -298,7 +299,7 @@ static enum err load_rows(struct loading *l, struct db *db, const struct vault *
 	if (err == OK) {
 		err = db_seek_behind(cursor, SLICE(""), &key, &value);
 		while (err == OK) {
-			err = is_place(key) ? OK : load_row(l, vault, key, value, p);
+			err = is_position(key) ? OK : load_row(l, vault, key, value, p);
 			if (err == OK)
 				err = db_next(cursor, &key, &value);
 		}

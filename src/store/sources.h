@@ -72,7 +72,7 @@ MUST_CHECK enum err sources_records(struct db_txn *txn, uint64_t *out);
 MUST_CHECK enum err sources_get(struct db_txn *txn, const struct vault *vault,
     const struct uuid *id, struct source **out);
 
-/* Removes the record, and its place. ERR_NOTFOUND. */
+/* Removes the record, and its position. ERR_NOTFOUND. */
 MUST_CHECK enum err sources_del(struct db_txn *txn, const struct uuid *id);
 
 /*
@@ -80,7 +80,7 @@ MUST_CHECK enum err sources_del(struct db_txn *txn, const struct uuid *id);
  * the stream, and is none of another one that the source takes now. One of the configuration
  * keeps its row when it is removed there: it goes on once it is back.
  */
-struct source_place {
+struct source_position {
 	uint64_t stream; /* when it was made, as its server says */
 	uint64_t seq;    /* of the last message */
 };
@@ -89,10 +89,10 @@ struct source_place {
  * Reads that of the stream of `s`; zeroed where there is none yet. ERR_NOTFOUND: no such source
  * any more; ERR_CORRUPT.
  */
-MUST_CHECK enum err sources_get_place(struct db_txn *txn, const struct source *s,
-    struct source_place *out);
-MUST_CHECK enum err sources_put_place(struct db_txn *txn, const struct source *s,
-    const struct source_place *place);
+MUST_CHECK enum err sources_get_position(struct db_txn *txn, const struct source *s,
+    struct source_position *out);
+MUST_CHECK enum err sources_put_position(struct db_txn *txn, const struct source *s,
+    const struct source_position *position);
 
 /* Decodes a row as far as that goes without a key: whether it is whole. ERR_CORRUPT. */
 MUST_CHECK enum err sources_check(struct slice key, struct slice value);

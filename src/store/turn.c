@@ -371,7 +371,7 @@ void turn_answered(struct turn *t, enum err result)
 	struct db_txn *txn = t->open;
 	struct op_list ops = TAILQ_HEAD_INITIALIZER(ops);
 	if (result == OK)
-		result = t->journal.place(t->journal.arg, txn);
+		result = t->journal.position(t->journal.arg, txn);
 	if (result == OK)
 		result = db_commit(txn);
 	else

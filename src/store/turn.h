@@ -55,7 +55,7 @@ struct turn_journal {
 	/* Takes rows, borrowed until turn_answered(), which it calls from the loop. */
 	void (*append)(void *arg, const struct rows *rows);
 	/* Writes how far the store is, into the transaction whose rows were taken. */
-	enum err (*place)(void *arg, struct db_txn *txn);
+	enum err (*position)(void *arg, struct db_txn *txn);
 	void *arg;
 };
 

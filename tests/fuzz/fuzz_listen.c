@@ -42,13 +42,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char printed[TEXT_SIZE];
 	struct problem p = {.message = ""};
 	char *text = mem_copy((const char *)data, size);
-	if (listen_parse(text, &addr, &len, &p) != OK) {
+	if (listen_address_parse(text, &addr, &len, &p) != OK) {
 		panic_if(p.message[0] == '\0', "refused without a word");
 	} else {
 		print_address(&addr, printed);
-		panic_if(listen_parse(printed, &again, &len_again, &p) != OK, "not again");
+		panic_if(listen_address_parse(printed, &again, &len_again, &p) != OK,
+		    "not again");
 		panic_if(len != len_again || memcmp(&addr, &again, len) != 0, "another one");
-		panic_if(listen_is_local(text, &local, &p) != OK, "not for all");
+		panic_if(listen_address_is_local(text, &local, &p) != OK, "not for all");
 		panic_if(addr.sa.sa_family == AF_INET &&
 			local != (ntohl(addr.in.sin_addr.s_addr) >> 24 == 127),
 		    "loopback");

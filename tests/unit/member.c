@@ -115,7 +115,7 @@ static void become_active(struct member *m)
 	    .journal = m->journal,
 	    .member = m->name,
 	    .url = "http://somewhere",
-	    .from = member_standby(m)->place,
+	    .from = member_standby(m)->position,
 	    .heartbeat_ms = MEMBER_HEARTBEAT_MS,
 	    .hold_ms = MEMBER_HOLD_MS,
 	    .refuse_ms = MEMBER_REFUSE_MS,
@@ -214,14 +214,14 @@ bool member_get(struct member *m, const char *key, char value[64])
 	return err == OK;
 }
 
-struct entry_place member_place(struct member *m)
+struct entry_position member_position(struct member *m)
 {
 	struct db_txn *txn = NULL;
-	struct entry_place place;
+	struct entry_position position;
 	assert_int_equal(db_read(m->db, &txn), OK);
-	assert_int_equal(entry_place_get(txn, &place), OK);
+	assert_int_equal(entry_position_get(txn, &position), OK);
 	db_read_end(txn);
-	return place;
+	return position;
 }
 
 struct owner owner_of(struct fake_log *log)

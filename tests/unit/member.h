@@ -63,7 +63,7 @@ void member_put(struct member *m, const char *key, const char *value);
 /* The value in DB_WEBHOOKS, copied; false: there is none. */
 bool member_get(struct member *m, const char *key, char value[64]);
 
-struct entry_place member_place(struct member *m); /* its store's */
+struct entry_position member_position(struct member *m); /* its store's */
 
 /* An owner who is only what he writes. */
 struct owner {

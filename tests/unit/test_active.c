@@ -179,7 +179,7 @@ static void test_begins(void **state)
 	    fake_log_entry(f->log, 2).len + fake_log_entry(f->log, 3).len);
 	assert_int_equal(a->waits_ms, 0);
 	assert_int_equal(histogram_count(&a->append), 2);
-	assert_int_equal(member_place(f->m).seq, 2);
+	assert_int_equal(member_position(f->m).seq, 2);
 }
 
 /* Not told, nor there, before the journal has it; what comes meanwhile is the next turn's. */
@@ -205,13 +205,13 @@ static void test_turn(void **state)
 	assert_int_equal(two.told, OK);
 	assert_true(member_get(f->m, "one0", value));
 	assert_int_equal(fake_log_last(f->log), seq + 1);
-	assert_int_equal(member_place(f->m).seq, seq + 1);
-	assert_int_equal(member_place(f->m).turn, 3);
+	assert_int_equal(member_position(f->m).seq, seq + 1);
+	assert_int_equal(member_position(f->m).turn, 3);
 	assert_int_equal(active_figures(f->m->active)->synced, seq + 1);
 	struct entry first = entry_at(f, seq);
 	struct entry second = entry_at(f, seq + 1);
 	assert_memory_equal(second.before, first.digest, ENTRY_DIGEST);
-	assert_memory_equal(member_place(f->m).digest, second.digest, ENTRY_DIGEST);
+	assert_memory_equal(member_position(f->m).digest, second.digest, ENTRY_DIGEST);
 	assert_int_equal(first.turn, 2);
 	assert_int_equal(second.turn, 3);
 }
@@ -227,7 +227,7 @@ static void test_empty_turn(void **state)
 	run(f, 5);
 	assert_int_equal(none.told, ERR_NOTFOUND);
 	assert_int_equal(fake_log_last(f->log), seq);
-	assert_int_equal(member_place(f->m).seq, 2);
+	assert_int_equal(member_position(f->m).seq, 2);
 	way(f)->is_cut = false;
 	struct put_op some = put_of("some", 1, 10);
 	turn_stage(f->m->turn, &some.op);
@@ -256,7 +256,7 @@ static void test_parts(void **state)
 		bytes += e.rows.len;
 	}
 	assert_in_range(bytes, 50 * 100, 50 * 130);
-	assert_int_equal(member_place(f->m).seq, last);
+	assert_int_equal(member_position(f->m).seq, last);
 	struct member *other = member_new(f->log, "b", 3);
 	struct rows mine = ROWS_INIT;
 	struct rows copied = ROWS_INIT;
@@ -315,7 +315,7 @@ static void test_row_too_large(void **state)
 	member_run(f->m, 6000);
 	assert_non_null(f->m->active);
 	assert_false(member_get(f->m, "large0", value));
-	assert_int_equal(member_place(f->m).turn, 2); /* its start */
+	assert_int_equal(member_position(f->m).turn, 2); /* its start */
 }
 
 /* It says that it is there where nothing else does, and not where turns do. */
@@ -338,23 +338,23 @@ static void test_heartbeats(void **state)
 	assert_int_equal(fake_log_last(f->log) - seq, 25);
 }
 
-/* Behind so many the place on disk goes on, through a turn: nothing else keeps an idle one. */
-static void test_place_goes_on(void **state)
+/* Behind so many the position on disk goes on, through a turn: nothing else keeps it. */
+static void test_position_goes_on(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t before = member_place(f->m).seq;
+	uint64_t before = member_position(f->m).seq;
 	run(f, 130 * (MEMBER_HEARTBEAT_MS + 3));
-	struct entry_place place = member_place(f->m);
-	assert_in_range(place.seq - before, 127, 130);
-	assert_int_equal(place.turn, 2);
-	assert_int_equal(active_figures(f->m->active)->synced, place.seq);
-	assert_int_equal(entry_at(f, place.seq).kind, ENTRY_TURN);
+	struct entry_position position = member_position(f->m);
+	assert_in_range(position.seq - before, 127, 130);
+	assert_int_equal(position.turn, 2);
+	assert_int_equal(active_figures(f->m->active)->synced, position.seq);
+	assert_int_equal(entry_at(f, position.seq).kind, ENTRY_TURN);
 	run(f, 130 * (MEMBER_HEARTBEAT_MS + 3));
-	assert_int_equal(member_place(f->m).turn, 3);
+	assert_int_equal(member_position(f->m).turn, 3);
 	struct member *other = member_new(f->log, "b", 3);
 	member_start(other);
 	member_run(other, 300);
-	assert_int_equal(member_place(other).seq, member_place(f->m).seq);
+	assert_int_equal(member_position(other).seq, member_position(f->m).seq);
 	member_free(other);
 }
 
@@ -393,7 +393,7 @@ static void test_fenced_idle(void **state)
 	assert_int_equal(fake_log_last(f->log), seq);
 }
 
-/* Two at one place: the append was on its way when the other's was taken. */
+/* Two at one position: the append was on its way when the other's was taken. */
 static void test_taken_too_late(void **state)
 {
 	struct fixture *f = *state;
@@ -442,7 +442,7 @@ static void test_late_answers(void **state)
 static void test_stopped(void **state)
 {
 	struct fixture *f = *state;
-	for (int i = 0; i < 20; i++) { /* at each place of a heartbeat's way */
+	for (int i = 0; i < 20; i++) { /* at each position of a heartbeat's way */
 		run(f, 500);
 		assert_true(active_may_start(f->m->active));
 		while (active_figures(f->m->active)->waits_ms == 0)
@@ -635,7 +635,7 @@ static struct active *starting(struct fixture *f)
 	    .refuse_ms = MEMBER_REFUSE_MS,
 	    .max_entry = 1u << 20};
 	struct entry e = entry_at(f, fake_log_last(f->log));
-	conf.from = (struct entry_place){.seq = fake_log_last(f->log),
+	conf.from = (struct entry_position){.seq = fake_log_last(f->log),
 	    .epoch = e.epoch,
 	    .turn = e.turn,
 	    .journal = 1700000000000};
@@ -662,8 +662,8 @@ static void test_start(void **state)
 	assert_int_equal(put_at_start(f->m->db, "y"), OK);
 	assert_int_equal(fake_log_last(f->log), seq + 2);
 	assert_true(member_get(f->m, "y", value));
-	assert_int_equal(member_place(f->m).seq, seq + 2);
-	assert_int_equal(member_place(f->m).turn, 3);
+	assert_int_equal(member_position(f->m).seq, seq + 2);
+	assert_int_equal(member_position(f->m).turn, 3);
 	assert_int_equal(active_figures(a)->synced, seq + 2);
 	way(f)->delay_ms = 0;
 	other_takes_over(f);
@@ -757,7 +757,7 @@ static void test_trims(void **state)
 	struct put_op o = put_of("x", 1, 10);
 	turn_stage(f->m->turn, &o.op);
 	run(f, 1100);
-	uint64_t synced = member_place(f->m).seq;
+	uint64_t synced = member_position(f->m).seq;
 	assert_int_equal(fake_log_member(f->log, "a")->synced, synced);
 	assert_true(fake_log_member(f->log, "a")->is_active);
 	other.synced = 10;
@@ -784,7 +784,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_row_too_large, setup_small, teardown),
 	    cmocka_unit_test_setup_teardown(test_parts_for_the_server, setup_large, teardown),
 	    TEST(test_heartbeats),
-	    TEST(test_place_goes_on),
+	    TEST(test_position_goes_on),
 	    TEST(test_fenced),
 	    TEST(test_fenced_idle),
 	    TEST(test_taken_too_late),

@@ -2,8 +2,8 @@
  * Three members over one journal while everything goes wrong at random: processes die and are
  * stopped, ways are cut, appends arrive late or never, answers are lost for a time, what is
  * read is bad, the journal is full. At each moment: whatever any store has is what stands in
- * the journal at its place, the same in all, and at most one member may start attempts. In the
- * end all stores are equal, row for row, and have all that was acknowledged.
+ * the journal at its position, the same in all, and at most one member may start attempts. In
+ * the end all stores are equal, row for row, and have all that was acknowledged.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +53,7 @@ struct world {
 	int64_t now_ms;
 	struct happening **events;
 	size_t event_count;
-	uint64_t *dumps; /* a hash of the store at each place; 0: not seen yet */
+	uint64_t *dumps; /* a hash of the store at each position; 0: not seen yet */
 	size_t dump_count;
 	unsigned copied;
 	unsigned acknowledged;
@@ -256,28 +256,29 @@ static uint64_t hash_of_store(struct member *m)
 	return hash;
 }
 
-/* What a store has is what stands in the journal at its place, in each that was ever there. */
+/* What a store has is what stands in the journal at its position, in each that was there. */
 static void check_store(struct world *w, struct member *m)
 {
-	struct entry_place place = member_place(m);
+	struct entry_position position = member_position(m);
 	size_t before = w->dump_count;
 	struct slice entry;
-	if (place.seq == 0)
+	if (position.seq == 0)
 		return;
-	assert_true(place.seq <= fake_log_last(w->log));
-	entry = fake_log_entry(w->log, place.seq);
-	assert_memory_equal(entry.ptr + entry.len - ENTRY_DIGEST, place.digest, ENTRY_DIGEST);
-	if (place.seq >= before) {
-		w->dumps = mem_resize(w->dumps, 2 * place.seq, sizeof(*w->dumps));
-		w->dump_count = 2 * place.seq;
+	assert_true(position.seq <= fake_log_last(w->log));
+	entry = fake_log_entry(w->log, position.seq);
+	assert_memory_equal(entry.ptr + entry.len - ENTRY_DIGEST, position.digest,
+	    ENTRY_DIGEST);
+	if (position.seq >= before) {
+		w->dumps = mem_resize(w->dumps, 2 * position.seq, sizeof(*w->dumps));
+		w->dump_count = 2 * position.seq;
 		memset(w->dumps + before, 0, (w->dump_count - before) * sizeof(*w->dumps));
 	}
-	if (w->dumps[place.seq] != 0 && below(&w->rnd, 20) != 0)
+	if (w->dumps[position.seq] != 0 && below(&w->rnd, 20) != 0)
 		return;
 	uint64_t hash = hash_of_store(m);
-	if (w->dumps[place.seq] != 0 && w->dumps[place.seq] != hash)
-		fail_msg("%s has something else at %lu", m->name, (unsigned long)place.seq);
-	w->dumps[place.seq] = hash;
+	if (w->dumps[position.seq] != 0 && w->dumps[position.seq] != hash)
+		fail_msg("%s has something else at %lu", m->name, (unsigned long)position.seq);
+	w->dumps[position.seq] = hash;
 }
 
 static void check_one_owner(const struct world *w)
@@ -341,7 +342,7 @@ static void storm(struct world *w)
 
 static bool is_calm(const struct world *w)
 {
-	struct entry_place places[MEMBERS];
+	struct entry_position positions[MEMBERS];
 	unsigned actives = 0;
 	for (int i = 0; i < MEMBERS; i++) {
 		struct member *m = w->members[i];
@@ -349,8 +350,8 @@ static bool is_calm(const struct world *w)
 		if (m->reactor == NULL || (m->turn != NULL && turn_staged(m->turn) > 0) ||
 		    (m->turn != NULL && turn_is_appending(m->turn)))
 			return false;
-		places[i] = member_place(m);
-		if (places[i].seq != places[0].seq)
+		positions[i] = member_position(m);
+		if (positions[i].seq != positions[0].seq)
 			return false;
 		if (m->standby != NULL && !member_standby(m)->is_caught_up)
 			return false;
@@ -383,7 +384,7 @@ static void calm_down(struct world *w)
 			continue;
 		print_message("%s is %s at %lu %s\n", m->name,
 		    m->active != NULL ? "active" : "standby",
-		    (unsigned long)member_place(m).seq,
+		    (unsigned long)member_position(m).seq,
 		    m->standby != NULL ? member_standby(m)->why : "");
 	}
 	fail_msg("they have not come to the same");

@@ -168,7 +168,7 @@ static void test_order_after_a_takeover(void **state)
 {
 	struct fixture *f = *state;
 	struct webhook *w = (struct webhook *)(uintptr_t)registry_get(f->registry, WEBHOOK);
-	int64_t wait_ms = w->timeout_ms + DISPATCH_SETTLE_MS;
+	int64_t wait_ms = w->timeout_ms + DISPATCH_MARGIN_MS;
 	w->fifo = true;
 	take_over(f, clock_wall_ms());
 	assert_int_equal(dispatch_in_flight(f->dispatch), 0);

@@ -111,8 +111,8 @@ static void test_prepare(void **state)
 	put(txn, DB_EVENTS, "a", "1");
 	assert_int_equal(rows.count, 1);
 	assert_int_equal(db_prepare(txn), OK);
-	const struct entry_place at = {.seq = 7, .epoch = 2, .turn = 5, .journal = 9};
-	assert_int_equal(entry_place_put(txn, &at), OK);
+	const struct entry_position at = {.seq = 7, .epoch = 2, .turn = 5, .journal = 9};
+	assert_int_equal(entry_position_put(txn, &at), OK);
 	assert_int_equal(rows.count, 1);
 	store_commit(txn);
 	assert_int_equal(rows.count, 1);
@@ -257,24 +257,24 @@ static void test_compress(void **state)
 static void test_place(void **state)
 {
 	struct store *s = *state;
-	const struct entry_place want = {.seq = 77,
+	const struct entry_position want = {.seq = 77,
 	    .epoch = 3,
 	    .turn = 70,
 	    .digest = {1, 2, 3},
 	    .journal = 1796068846000};
-	struct entry_place at = {.seq = 1};
+	struct entry_position at = {.seq = 1};
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(entry_place_get(txn, &at), OK);
+	assert_int_equal(entry_position_get(txn, &at), OK);
 	assert_int_equal(at.seq, 0);
-	assert_int_equal(entry_place_put(txn, &want), OK);
-	assert_int_equal(entry_place_get(txn, &at), OK);
+	assert_int_equal(entry_position_put(txn, &want), OK);
+	assert_int_equal(entry_position_get(txn, &at), OK);
 	assert_memory_equal(&at, &want, sizeof(at));
-	assert_int_equal(entry_place_del(txn), OK);
-	assert_int_equal(entry_place_del(txn), OK);
-	assert_int_equal(entry_place_get(txn, &at), OK);
+	assert_int_equal(entry_position_del(txn), OK);
+	assert_int_equal(entry_position_del(txn), OK);
+	assert_int_equal(entry_position_get(txn, &at), OK);
 	assert_int_equal(at.seq, 0);
 	put(txn, DB_META, "journal", "damaged, in any way");
-	assert_int_equal(entry_place_get(txn, &at), ERR_CORRUPT);
+	assert_int_equal(entry_position_get(txn, &at), ERR_CORRUPT);
 	store_commit(txn);
 }
 

@@ -50,7 +50,7 @@ static void reads_addresses(void **state)
 		char host[sizeof(a.un.sun_path)] = "";
 		bool local = !ROWS[i].is_local;
 		unsigned port = 0;
-		assert_int_equal(listen_parse(ROWS[i].where, &a, &len, &p), OK);
+		assert_int_equal(listen_address_parse(ROWS[i].where, &a, &len, &p), OK);
 		assert_int_equal(a.sa.sa_family, ROWS[i].family);
 		if (a.sa.sa_family == AF_INET) {
 			(void)inet_ntop(AF_INET, &a.in.sin_addr, host, sizeof(host));
@@ -66,9 +66,9 @@ static void reads_addresses(void **state)
 		}
 		assert_string_equal(host, ROWS[i].host);
 		assert_int_equal(port, ROWS[i].port);
-		assert_int_equal(listen_is_local(ROWS[i].where, &local, &p), OK);
+		assert_int_equal(listen_address_is_local(ROWS[i].where, &local, &p), OK);
 		assert_int_equal(local, ROWS[i].is_local);
-		assert_int_equal(listen_is_tls(ROWS[i].where), ROWS[i].is_tls);
+		assert_int_equal(listen_address_is_tls(ROWS[i].where), ROWS[i].is_tls);
 	}
 }
 
@@ -85,7 +85,7 @@ static void refuses_what_is_none(void **state)
 		union listen_address a;
 		socklen_t len = 0;
 		struct problem p = {.field = ""};
-		if (listen_parse(ROWS[i], &a, &len, &p) != ERR_INVALID)
+		if (listen_address_parse(ROWS[i], &a, &len, &p) != ERR_INVALID)
 			fail_msg("row %zu: '%s' was taken", i, ROWS[i]);
 		assert_string_equal(p.field, "listen");
 	}
@@ -99,9 +99,9 @@ static void refuses_a_path_that_is_too_long(void **state)
 	char where[sizeof("unix:") + sizeof(a.un.sun_path)] = "unix:";
 	(void)state;
 	memset(where + strlen("unix:"), 'x', sizeof(a.un.sun_path));
-	assert_int_equal(listen_parse(where, &a, &len, &p), ERR_INVALID);
+	assert_int_equal(listen_address_parse(where, &a, &len, &p), ERR_INVALID);
 	where[strlen("unix:") + sizeof(a.un.sun_path) - 1] = '\0';
-	assert_int_equal(listen_parse(where, &a, &len, &p), OK);
+	assert_int_equal(listen_address_parse(where, &a, &len, &p), OK);
 	assert_string_equal(a.un.sun_path, where + strlen("unix:"));
 }
 
@@ -117,7 +117,7 @@ static void shows_what_a_socket_is_bound_to(void **state)
 		union listen_address a;
 		socklen_t len = 0;
 		struct problem p;
-		assert_int_equal(listen_parse(ROWS[i].where, &a, &len, &p), OK);
+		assert_int_equal(listen_address_parse(ROWS[i].where, &a, &len, &p), OK);
 		int fd = socket(a.sa.sa_family, SOCK_STREAM, 0);
 		if (fd < 0 || bind(fd, &a.sa, len) != 0) {
 			assert_int_equal(a.sa.sa_family, AF_INET6); /* may be switched off */
@@ -125,7 +125,7 @@ static void shows_what_a_socket_is_bound_to(void **state)
 				close(fd);
 			continue;
 		}
-		char *shown = listen_show(fd, ROWS[i].where);
+		char *shown = listen_address_show(fd, ROWS[i].where);
 		unsigned port = 0;
 		assert_int_equal(getsockname(fd, &a.sa, &len), 0);
 		assert_int_equal(sscanf(strrchr(shown, ':'), ":%u", &port), 1);
@@ -147,7 +147,7 @@ static int bound_to(const char *where)
 	union listen_address a;
 	socklen_t len = 0;
 	struct problem p;
-	assert_int_equal(listen_parse(where, &a, &len, &p), OK);
+	assert_int_equal(listen_address_parse(where, &a, &len, &p), OK);
 	int fd = socket(a.sa.sa_family, SOCK_STREAM, 0);
 	if (fd >= 0 && bind(fd, &a.sa, len) == 0)
 		return fd;
@@ -173,11 +173,11 @@ static void names_a_socket_as_listen_would(void **state)
 		int fd = bound_to(ROWS[i].where);
 		if (fd < 0)
 			continue;
-		char *name = listen_name(fd, ROWS[i].is_tls);
+		char *name = listen_address_name(fd, ROWS[i].is_tls);
 		assert_int_equal(strncmp(name, ROWS[i].begin, strlen(ROWS[i].begin)), 0);
-		assert_int_equal(listen_is_tls(name), ROWS[i].is_tls);
+		assert_int_equal(listen_address_is_tls(name), ROWS[i].is_tls);
 		assert_int_equal(getsockname(fd, &bound.sa, &len), 0);
-		assert_int_equal(listen_parse(name, &named, &named_len, &p), OK);
+		assert_int_equal(listen_address_parse(name, &named, &named_len, &p), OK);
 		assert_int_equal(named.in.sin_port, bound.in.sin_port); /* of both families */
 		assert_int_not_equal(named.in.sin_port, 0);
 		free(name);
@@ -195,11 +195,11 @@ static void names_unix_sockets(void **state)
 	snprintf(expected, sizeof(expected), "unix:@waybill-%013d", (int)getpid());
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_true(fd >= 0);
-	assert_null(listen_name(fd, false)); /* not bound yet */
+	assert_null(listen_address_name(fd, false)); /* not bound yet */
 	assert_int_equal(bind(fd, (struct sockaddr *)&un, len), 0);
-	char *name = listen_name(fd, false);
+	char *name = listen_address_name(fd, false);
 	assert_string_equal(name, expected);
-	assert_null(listen_name(fd, true)); /* unix sockets have no TLS */
+	assert_null(listen_address_name(fd, true)); /* unix sockets have no TLS */
 	free(name);
 	close(fd);
 }

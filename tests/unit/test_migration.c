@@ -16,8 +16,8 @@
 static void test_place(void **state)
 {
 	struct db_txn *txn = store_begin(*state);
-	struct migration_place p = {.len = 7};
-	char key[MIGRATION_PLACE_MAX];
+	struct migration_position p = {.len = 7};
+	char key[MIGRATION_POSITION_MAX];
 	assert_int_equal(migration_read(txn, NAME, &p), OK);
 	assert_int_equal(p.len, 0);
 	assert_int_equal(migration_end(txn, NAME), OK);
@@ -26,7 +26,7 @@ static void test_place(void **state)
 		key[0] = '\0';
 		migration_set(&p, (struct slice){key, len});
 		assert_int_equal(migration_write(txn, NAME, &p), OK);
-		p = (struct migration_place){0};
+		p = (struct migration_position){0};
 		assert_int_equal(migration_read(txn, NAME, &p), OK);
 		assert_int_equal(p.len, len);
 		assert_memory_equal(p.bytes, key, len);
@@ -41,8 +41,8 @@ static void test_place(void **state)
 static void test_form(void **state)
 {
 	struct db_txn *txn = store_begin(*state);
-	struct migration_place p;
-	struct buf value = BUF_INIT(2 * MIGRATION_PLACE_MAX);
+	struct migration_position p;
+	struct buf value = BUF_INIT(2 * MIGRATION_POSITION_MAX);
 	buf_puts(&value, "a key");
 	record_seal(&value, RECORD_ANYWHERE);
 	assert_int_equal(db_put(txn, DB_META, NAME, buf_view(&value)), OK);
@@ -53,7 +53,7 @@ static void test_form(void **state)
 	assert_int_equal(db_put(txn, DB_META, NAME, buf_view(&value)), OK);
 	assert_int_equal(migration_read(txn, NAME, &p), ERR_CORRUPT);
 	buf_reset(&value);
-	for (size_t i = 0; i < MIGRATION_PLACE_MAX + 1; i++)
+	for (size_t i = 0; i < MIGRATION_POSITION_MAX + 1; i++)
 		buf_putc(&value, 'x');
 	record_seal(&value, RECORD_ANYWHERE);
 	assert_int_equal(db_put(txn, DB_META, NAME, buf_view(&value)), OK);

@@ -83,7 +83,7 @@ static struct webhook *webhook_in(enum ownership_state is)
 	w->ownership.way = OWNERSHIP_BY_GET;
 	ownership_follow(w, NULL, false, false, 1000);
 	if (is != OWNERSHIP_PENDING)
-		ownership_settle(w, is == OWNERSHIP_FAILED ? "why" : NULL, 1000);
+		ownership_conclude(w, is == OWNERSHIP_FAILED ? "why" : NULL, 1000);
 	return w;
 }
 
@@ -139,11 +139,11 @@ static void test_another_reason_stays(void **state)
 	(void)state;
 	struct webhook *old = webhook_in(OWNERSHIP_PENDING);
 	webhook_set_enabled(old, "mine");
-	ownership_settle(old, "why", 2000);
+	ownership_conclude(old, "why", 2000);
 	assert_string_equal(old->disabled_reason, "mine");
 	struct webhook *w = webhook_in(OWNERSHIP_PENDING);
 	webhook_set_enabled(w, "mine");
-	ownership_settle(w, "why", 2000);
+	ownership_conclude(w, "why", 2000);
 	webhook_set(&w->url, "http://b/");
 	ownership_follow(w, old, false, false, 3000);
 	assert_int_equal(w->ownership.state, OWNERSHIP_PENDING);

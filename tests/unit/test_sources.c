@@ -152,54 +152,54 @@ static struct source *make_stream(const char *stream)
 	return s;
 }
 
-static void expect_place(struct db_txn *txn, const struct source *s, uint64_t stream,
+static void expect_position(struct db_txn *txn, const struct source *s, uint64_t stream,
     uint64_t seq)
 {
-	struct source_place got = {77, 77};
-	assert_int_equal(sources_get_place(txn, s, &got), OK);
+	struct source_position got = {77, 77};
+	assert_int_equal(sources_get_position(txn, s, &got), OK);
 	assert_int_equal(got.stream, stream);
 	assert_int_equal(got.seq, seq);
 }
 
 /* How far a stream was taken is there with its source, and never without. */
-static void test_places(void **state)
+static void test_positions(void **state)
 {
 	struct store *st = *state;
 	struct source *s = make_stream("one");
-	struct source_place place = {1, 2};
+	struct source_position place = {1, 2};
 	struct db_txn *txn = store_begin(st);
 	uint64_t count = 0;
-	assert_int_equal(sources_get_place(txn, s, &place), ERR_NOTFOUND);
+	assert_int_equal(sources_get_position(txn, s, &place), ERR_NOTFOUND);
 	assert_int_equal(sources_put(txn, NULL, s), OK);
-	expect_place(txn, s, 0, 0);
-	place = (struct source_place){3, 4};
-	assert_int_equal(sources_put_place(txn, s, &place), OK);
-	expect_place(txn, s, 3, 4);
+	expect_position(txn, s, 0, 0);
+	place = (struct source_position){3, 4};
+	assert_int_equal(sources_put_position(txn, s, &place), OK);
+	expect_position(txn, s, 3, 4);
 	assert_int_equal(sources_records(txn, &count), OK);
 	assert_int_equal(count, 1);
 	assert_int_equal(sources_del(txn, &s->id), OK);
-	assert_int_equal(sources_get_place(txn, s, &place), ERR_NOTFOUND);
+	assert_int_equal(sources_get_position(txn, s, &place), ERR_NOTFOUND);
 	store_commit(txn);
 	assert_int_equal(store_count(st, DB_SOURCES), 0);
 	source_free(s);
 }
 
 /* A place in one stream is none in another, whatever their numbers. */
-static void test_place_in_another_stream(void **state)
+static void test_position_in_another_stream(void **state)
 {
 	struct store *st = *state;
 	struct source *s = make_stream("one");
 	struct source *other = make_stream("two");
-	struct source_place place = {3, 4};
+	struct source_position place = {3, 4};
 	struct db_txn *txn = store_begin(st);
 	other->id = s->id; /* the same one, changed */
 	assert_int_equal(sources_put(txn, NULL, s), OK);
-	assert_int_equal(sources_put_place(txn, s, &place), OK);
-	expect_place(txn, other, 0, 0);
-	place = (struct source_place){5, 6};
-	assert_int_equal(sources_put_place(txn, other, &place), OK);
-	expect_place(txn, other, 5, 6);
-	expect_place(txn, s, 0, 0);
+	assert_int_equal(sources_put_position(txn, s, &place), OK);
+	expect_position(txn, other, 0, 0);
+	place = (struct source_position){5, 6};
+	assert_int_equal(sources_put_position(txn, other, &place), OK);
+	expect_position(txn, other, 5, 6);
+	expect_position(txn, s, 0, 0);
 	store_commit(txn);
 	source_free(s);
 	source_free(other);
@@ -211,15 +211,15 @@ static void test_place_of_a_configured_one(void **state)
 	struct store *st = *state;
 	struct source *s = make_stream("one");
 	struct source *again = make_stream("one");
-	struct source_place place = {3, 4};
+	struct source_position place = {3, 4};
 	uint64_t count = 1;
 	source_configure(s);
 	source_configure(again);
 	assert_true(uuid_eq(&s->id, &again->id));
 	struct db_txn *txn = store_begin(st);
-	expect_place(txn, s, 0, 0);
-	assert_int_equal(sources_put_place(txn, s, &place), OK);
-	expect_place(txn, again, 3, 4);
+	expect_position(txn, s, 0, 0);
+	assert_int_equal(sources_put_position(txn, s, &place), OK);
+	expect_position(txn, again, 3, 4);
 	assert_int_equal(sources_records(txn, &count), OK);
 	assert_int_equal(count, 0);
 	store_commit(txn);
@@ -372,8 +372,8 @@ int main(void)
 	    STORE_TEST(test_load),
 	    cmocka_unit_test(test_mirror),
 	    STORE_TEST(test_records),
-	    STORE_TEST(test_places),
-	    STORE_TEST(test_place_in_another_stream),
+	    STORE_TEST(test_positions),
+	    STORE_TEST(test_position_in_another_stream),
 	    STORE_TEST(test_place_of_a_configured_one),
 	    STORE_TEST(test_settings_that_are_not_taken),
 	    STORE_TEST(test_keys),

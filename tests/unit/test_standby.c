@@ -64,7 +64,7 @@ static void assert_state(struct member *m, enum standby_state state, const char 
 		fail_msg("\"%s\" has no \"%s\"", member_standby(m)->why, why);
 }
 
-/* Turns of all kinds, read from the beginning and live; the place goes on with turns alone. */
+/* Turns of all kinds, from the beginning and live; the position goes on with turns alone. */
 static void test_follows(void **state)
 {
 	struct fixture *f = *state;
@@ -75,17 +75,17 @@ static void test_follows(void **state)
 	member_run(f->m, 300);
 	assert_value(f->m, "a", "1");
 	assert_value(f->m, "b", "2");
-	assert_int_equal(member_place(f->m).seq, 3);
+	assert_int_equal(member_position(f->m).seq, 3);
 	owner_write(&f->owner, ENTRY_HEARTBEAT, false, SLICE(""));
 	owner_put(&f->owner, "a", "3");
 	owner_write(&f->owner, ENTRY_HEARTBEAT, false, SLICE(""));
 	member_run(f->m, 300);
 	assert_value(f->m, "a", "3");
-	struct entry_place place = member_place(f->m);
-	assert_int_equal(place.seq, 5);
-	assert_int_equal(place.epoch, 1);
-	assert_int_equal(place.turn, 3);
-	assert_int_equal(place.journal, 1700000000000);
+	struct entry_position position = member_position(f->m);
+	assert_int_equal(position.seq, 5);
+	assert_int_equal(position.epoch, 1);
+	assert_int_equal(position.turn, 3);
+	assert_int_equal(position.journal, 1700000000000);
 	const struct standby_figures *s = member_standby(f->m);
 	assert_int_equal(s->seq, 6);
 	assert_int_equal(s->turns, 3);
@@ -165,14 +165,14 @@ static void test_parts(void **state)
 	member_run(f->m, 2000);
 	assert_value(f->m, "a", "1");
 	assert_value(f->m, "x", NULL);
-	assert_int_equal(member_place(f->m).seq, 2);
+	assert_int_equal(member_position(f->m).seq, 2);
 	owner_write(&f->owner, ENTRY_TURN, false, row_of(&rows, "z"));
 	member_run(f->m, 300);
 	assert_value(f->m, "x", "part");
 	assert_value(f->m, "y", "part");
 	assert_value(f->m, "z", "part");
-	assert_int_equal(member_place(f->m).seq, 5);
-	assert_int_equal(member_place(f->m).turn, 2);
+	assert_int_equal(member_position(f->m).seq, 5);
+	assert_int_equal(member_position(f->m).turn, 2);
 	assert_int_equal(member_standby(f->m)->commits, 2);
 	rows_fini(&rows);
 }
@@ -193,7 +193,7 @@ static void test_voids_half(void **state)
 	assert_value(f->m, "a", "1");
 	assert_value(f->m, "x", NULL);
 	assert_value(f->m, "b", "2");
-	assert_int_equal(member_place(f->m).turn, 2);
+	assert_int_equal(member_position(f->m).turn, 2);
 	assert_state(f->m, STANDBY_FOLLOWS, "");
 	rows_fini(&rows);
 }
@@ -236,7 +236,7 @@ static void test_heals(void **state)
 		assert_int_equal(way->fault_times, 0);
 		assert_state(f->m, STANDBY_FOLLOWS, "");
 		assert_int_equal(member_standby(f->m)->seq, fake_log_last(f->log));
-		assert_int_equal(member_place(f->m).seq, fake_log_last(f->log));
+		assert_int_equal(member_position(f->m).seq, fake_log_last(f->log));
 	}
 	assert_value(f->m, "behind", "3");
 }
@@ -265,7 +265,7 @@ static void test_parts_ways(void **state)
 		assert_state(m, STANDBY_PARTED, CASES[i].why);
 		assert_value(m, "good", "1");
 		assert_value(m, "behind", NULL);
-		assert_int_equal(member_place(m).seq, 2);
+		assert_int_equal(member_position(m).seq, 2);
 		assert_in_range(1000 - way->fault_times, 2, 20);
 		member_free(m);
 	}
@@ -281,7 +281,7 @@ static void test_doubled_for_good(void **state)
 	member_start(f->m);
 	member_run(f->m, 60000);
 	assert_state(f->m, STANDBY_PARTED, "does not go on");
-	assert_int_equal(member_place(f->m).seq, 2);
+	assert_int_equal(member_position(f->m).seq, 2);
 }
 
 /* Entries whose chain is right, and whose numbers are not. */
@@ -421,7 +421,7 @@ static void test_replaced_early(void **state)
 	member_run(f->m, 2000);
 	assert_state(f->m, STANDBY_FOLLOWS, "");
 	assert_value(f->m, "a", "1");
-	assert_int_equal(member_place(f->m).journal, 1700000000001);
+	assert_int_equal(member_position(f->m).journal, 1700000000001);
 }
 
 /* The journal ends before what this store has of it. */
@@ -508,17 +508,17 @@ static void test_takes_over(void **state)
 	assert_in_range(took_ms, MEMBER_TAKEOVER_MS, MEMBER_TAKEOVER_MS * 4 / 3 + 300);
 	s = *member_standby(f->m);
 	assert_int_equal(s.state, STANDBY_OWNS);
-	assert_int_equal(s.place.seq, last + 1);
-	assert_int_equal(s.place.epoch, 2);
-	assert_int_equal(s.place.turn, 1);
-	assert_int_equal(s.place.journal, 1700000000000);
+	assert_int_equal(s.position.seq, last + 1);
+	assert_int_equal(s.position.epoch, 2);
+	assert_int_equal(s.position.turn, 1);
+	assert_int_equal(s.position.journal, 1700000000000);
 	assert_string_equal(s.owner, "b");
 	struct entry e;
 	struct buf scratch = BUF_INIT(ENTRY_ROWS_MAX);
 	assert_int_equal(entry_decode(fake_log_entry(f->log, last + 1), &scratch, &e), OK);
 	assert_int_equal(e.kind, ENTRY_TAKEOVER);
 	assert_memory_equal(e.before, f->owner.digest, ENTRY_DIGEST);
-	assert_memory_equal(e.digest, s.place.digest, ENTRY_DIGEST);
+	assert_memory_equal(e.digest, s.position.digest, ENTRY_DIGEST);
 	/* another of the same name would write another entry */
 	struct fake_log *same = fake_log_new(1);
 	for (uint64_t seq = 1; seq <= last; seq++)
@@ -667,13 +667,13 @@ static void test_owns_while_reading_anew(void **state)
 	owner_take_over(&f->owner);
 	owner_put(&f->owner, "a", "1");
 	owner_take_over(
-	    &f->owner); /* an epoch without a turn: the store's place is before it */
+	    &f->owner); /* an epoch without a turn: the store's position is before it */
 	member_start(f->m);
 	member_run(f->m, 500);
-	assert_int_equal(member_place(f->m).epoch, 1);
+	assert_int_equal(member_position(f->m).epoch, 1);
 	fake_way(f->m->journal)->holds_entries = true;
 	fake_way(f->m->journal)->holds_answers = true;
-	member_run(f->m, 9000); /* its own entry does not come: it begins from its place */
+	member_run(f->m, 9000); /* its own entry does not come: it begins from its position */
 	assert_int_equal(fake_log_last(f->log), 4);
 	assert_int_equal(member_standby(f->m)->seq, 2);
 	fake_way(f->m->journal)->holds_answers = false;
@@ -766,7 +766,7 @@ static void test_founds_with_rows(void **state)
 	assert_non_null(f->m->active);
 	assert_int_equal(active_figures(f->m->active)->epoch, 2);
 	assert_value(f->m, "old", "row");
-	assert_int_equal(member_place(f->m).turn, 1); /* its start */
+	assert_int_equal(member_position(f->m).turn, 1); /* its start */
 	member_free(empty);
 	member_free(full);
 }
@@ -828,7 +828,7 @@ static void test_no_room(void **state)
 	member_run(f->m, 20000);
 	assert_state(f->m, STANDBY_FOLLOWS, "no space");
 	assert_false(member_standby(f->m)->is_caught_up);
-	assert_in_range(member_place(f->m).seq, 2000, 6999);
+	assert_in_range(member_position(f->m).seq, 2000, 6999);
 	rows_fini(&rows);
 }
 

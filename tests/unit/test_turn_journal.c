@@ -91,18 +91,18 @@ static void on_append(void *arg, const struct rows *rows)
 	f->count = rows->count;
 }
 
-static enum err on_place(void *arg, struct db_txn *txn)
+static enum err on_position(void *arg, struct db_txn *txn)
 {
 	struct fixture *f = arg;
-	const struct entry_place at = {.seq = ++f->seq};
-	return entry_place_put(txn, &at);
+	const struct entry_position at = {.seq = ++f->seq};
+	return entry_position_put(txn, &at);
 }
 
 static uint64_t place_of(struct fixture *f)
 {
-	struct entry_place at;
+	struct entry_position at;
 	struct db_txn *txn = store_read(f->store);
-	assert_int_equal(entry_place_get(txn, &at), OK);
+	assert_int_equal(entry_position_get(txn, &at), OK);
 	db_read_end(txn);
 	return at.seq;
 }
@@ -110,7 +110,7 @@ static uint64_t place_of(struct fixture *f)
 static struct fixture *fixture_new(uint64_t map_bytes)
 {
 	struct fixture *f = mem_new(sizeof(*f));
-	const struct turn_journal journal = {on_append, on_place, f};
+	const struct turn_journal journal = {on_append, on_position, f};
 	f->store = store_new(map_bytes);
 	f->turn = turn_new(f->store->db);
 	f->rows = ROWS_INIT;

@@ -1,5 +1,5 @@
-/* The settings of the listeners; see listeners.h. */
-#include "server/listeners.h"
+/* The settings of the listeners; see listen_settings.h. */
+#include "server/listen_settings.h"
 
 #include <string.h>
 
@@ -10,13 +10,13 @@
 static const char *tls_address(const struct config *c)
 {
 	for (size_t i = 0; i < c->listen.count; i++) {
-		if (listen_is_tls(c->listen.items[i]))
+		if (listen_address_is_tls(c->listen.items[i]))
 			return c->listen.items[i];
 	}
 	return NULL;
 }
 
-enum err listeners_tls(const struct config *c, struct tls_conf *out, bool *wanted,
+enum err listen_settings_tls(const struct config *c, struct tls_conf *out, bool *wanted,
     struct problem *p)
 {
 	const char *address = tls_address(c);
@@ -34,17 +34,18 @@ enum err listeners_tls(const struct config *c, struct tls_conf *out, bool *wante
 	return OK;
 }
 
-enum err listeners_unix_access(const struct config *c, struct unix_access *out,
+enum err listen_settings_unix_access(const struct config *c, struct unix_access *out,
     struct problem *p)
 {
 	return unix_access_parse(c->unix_mode, c->unix_owner, out, p);
 }
 
-enum err listeners_check_exposure(const struct config *c, size_t tokens, struct problem *p)
+enum err listen_settings_check_exposure(const struct config *c, size_t tokens,
+    struct problem *p)
 {
 	for (size_t i = 0; i < c->listen.count; i++) {
 		bool local = false;
-		enum err err = listen_is_local(c->listen.items[i], &local, p);
+		enum err err = listen_address_is_local(c->listen.items[i], &local, p);
 		if (err != OK)
 			return err;
 		if (!local && tokens == 0)
@@ -62,7 +63,8 @@ static bool is_same_address(const char *a, const char *b)
 	union listen_address second;
 	socklen_t len = 0;
 	struct problem p;
-	if (listen_parse(a, &first, &len, &p) != OK || listen_parse(b, &second, &len, &p) != OK)
+	if (listen_address_parse(a, &first, &len, &p) != OK ||
+	    listen_address_parse(b, &second, &len, &p) != OK)
 		return false;
 	bool is_any = first.sa.sa_family != AF_UNIX && first.in.sin_port == 0; /* in6's too */
 	return !is_any && memcmp(&first, &second, sizeof(first)) == 0;
@@ -91,16 +93,16 @@ static enum err check_addresses(const struct config *c, const struct unix_access
 	return err;
 }
 
-enum err listeners_check(const struct config *c, struct problem *p)
+enum err listen_settings_check(const struct config *c, struct problem *p)
 {
 	struct unix_access unix_access;
 	struct tls_conf files;
 	bool wanted = false;
-	enum err err = listeners_unix_access(c, &unix_access, p);
+	enum err err = listen_settings_unix_access(c, &unix_access, p);
 	if (err == OK)
 		err = check_addresses(c, &unix_access, p);
 	if (err == OK)
-		err = listeners_tls(c, &files, &wanted, p);
+		err = listen_settings_tls(c, &files, &wanted, p);
 	if (err != OK || !wanted)
 		return err;
 	struct tls *tls = tls_new(NULL);
