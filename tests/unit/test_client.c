@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,13 +50,15 @@ struct fixture {
 	char error[200];
 };
 
-/* libc's, counted. */
+/* libc's, counted; and the last one. */
 static unsigned sockets_asked;
+static int last_socket;
 
 int socket(int domain, int type, int protocol)
 {
 	sockets_asked++;
-	return (int)syscall(SYS_socket, domain, type, protocol);
+	last_socket = (int)syscall(SYS_socket, domain, type, protocol);
+	return last_socket;
 }
 
 static void on_never(void *arg)
@@ -525,6 +528,30 @@ static void test_idle_connection_makes_place(void **state)
 	assert_int_equal(close(second), 0);
 }
 
+/*
+ * What lies on a kept connection when a request comes was not asked for: it is no answer to it,
+ * however often the request's object has been used before.
+ */
+static void test_unasked_answer(void **state)
+{
+	static const char LATE[] = "HTTP/1.1 500 Unasked\r\n" NO_BODY;
+	struct fixture *f = *state;
+	int late[3];
+	for (unsigned n = 0; n < COUNT(late); n++) {
+		exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+		assert_int_equal(f->result.status, 200);
+		assert_int_equal(f->connections, n + 1);
+		exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+		assert_int_equal(f->connections, n + 1); /* it is kept */
+		assert_int_equal(write(f->connection, LATE, strlen(LATE)), strlen(LATE));
+		assert_int_equal(poll(&(struct pollfd){last_socket, POLLIN, 0}, 1, 1000), 1);
+		late[n] = f->connection;
+		f->connection = -1;
+	}
+	for (unsigned n = 0; n < COUNT(late); n++)
+		assert_int_equal(close(late[n]), 0);
+}
+
 /* Without a descriptor the result is nobody's fault but ours; from then on idle ones go. */
 static void test_no_descriptor(void **state)
 {
@@ -746,6 +773,7 @@ int main(void)
 	    CLIENT_TEST(test_looked_at),
 	    CLIENT_TEST(test_retry_after_of_the_final_head),
 	    CLIENT_TEST(test_idle_connection_makes_place),
+	    CLIENT_TEST(test_unasked_answer),
 	    CLIENT_TEST(test_no_descriptor),
 	    CLIENT_TEST(test_receivers_fault),
 	    CLIENT_TEST(test_ways),
