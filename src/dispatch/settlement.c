@@ -86,7 +86,7 @@ void settlement_keep_attempt(struct settlement *s, const struct webhook *w,
 		encode_whole(s, w, r, &a);
 	else
 		attempt_record_encode(&a, &s->attempt);
-	record_seal(&s->attempt, attempts_place(&s->delivery.id, s->delivery.attempts));
+	record_seal(&s->attempt, attempts_at(&s->delivery.id, s->delivery.attempts));
 }
 
 /* Writes the row of the attempt, unless its owner holds all of the store that it may. */

@@ -94,7 +94,7 @@ static void row_meta(struct check *c, struct slice key, struct slice value)
 	for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
 		if (!slice_eq(key, KNOWN[i].name))
 			continue;
-		if (record_open(value, record_place(DB_META, key), &r) != OK ||
+		if (record_open(value, record_at(DB_META, key), &r) != OK ||
 		    r.left != KNOWN[i].bytes)
 			check_find(c, "the record is corrupt");
 		else if (KNOWN[i].out != NULL)
@@ -297,7 +297,7 @@ static void row_event(struct check *c, struct slice key, struct slice value)
 		end_event(c);
 		c->event.id = id;
 		begin_event(c, value);
-	} else if (record_open(value, record_place(DB_EVENTS, key), &r) != OK) {
+	} else if (record_open(value, record_at(DB_EVENTS, key), &r) != OK) {
 		check_find(c, "the record is corrupt");
 		c->pieces = same ? 0 : c->pieces;
 	} else if (!same) {
@@ -355,7 +355,7 @@ static void end_queue(struct check *c)
 	struct slice key = {.ptr = (const char *)at, .len = sizeof(at)};
 	enum err err = db_get(c->txn, DB_BACKLOG, key, &value);
 	if (err == OK)
-		err = record_open_number(value, record_place(DB_BACKLOG, key), &counted);
+		err = record_open_number(value, record_at(DB_BACKLOG, key), &counted);
 	if (err == ERR_NOTFOUND || (err == OK && counted != c->queue_rows))
 		check_find(c, "webhook %llu has %llu waiting, backlog counts %llu",
 		    U(c->queue_webhook), U(c->queue_rows), U(counted));
@@ -404,7 +404,7 @@ static void row_backlog(struct check *c, struct slice key, struct slice value)
 	uint64_t counted = 0;
 	c->backlogs++;
 	if (key.len != WEBHOOK_KEY_SIZE ||
-	    record_open_number(value, record_place(DB_BACKLOG, key), &counted) != OK)
+	    record_open_number(value, record_at(DB_BACKLOG, key), &counted) != OK)
 		check_find(c, "the row is corrupt");
 	else if (counted == 0)
 		check_find(c, "nothing waits, so there should be no row");
@@ -538,7 +538,7 @@ static void row_piece(struct check *c, struct slice key, struct slice value)
 	struct repeat known;
 	struct reader r;
 	if (!idempotency_parse_piece(key, digest, &piece) ||
-	    record_open(value, record_place(DB_REPEATS, key), &r) != OK) {
+	    record_open(value, record_at(DB_REPEATS, key), &r) != OK) {
 		check_find(c, "the record is corrupt");
 		return;
 	}

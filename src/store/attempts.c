@@ -35,10 +35,10 @@ static enum err replace(struct db_txn *txn, struct slice key, struct slice recor
 	return err == OK || err == ERR_NOTFOUND ? db_put(txn, DB_ATTEMPTS, key, record) : err;
 }
 
-uint64_t attempts_place(const struct uuid *delivery, uint32_t number)
+uint64_t attempts_at(const struct uuid *delivery, uint32_t number)
 {
 	unsigned char key[KEY_SIZE];
-	return record_place(DB_ATTEMPTS, make_key(delivery, number, key));
+	return record_at(DB_ATTEMPTS, make_key(delivery, number, key));
 }
 
 /* Most come in the order of their keys, whose pages are then filled to the full. */
@@ -71,7 +71,7 @@ enum err attempts_decode(struct slice key, struct slice value, struct uuid *deli
 		return ERR_CORRUPT;
 	memcpy(delivery->bytes, id.ptr, UUID_SIZE);
 	*number = n;
-	enum err err = record_open(value, record_place(DB_ATTEMPTS, key), &r);
+	enum err err = record_open(value, record_at(DB_ATTEMPTS, key), &r);
 	return err == OK ? attempt_record_decode(&r, a) : err;
 }
 

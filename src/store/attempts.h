@@ -88,7 +88,7 @@ MUST_CHECK enum err attempts_put(struct db_txn *txn, const struct event *e,
 uint64_t attempts_row_cost(struct slice record);
 
 /* Where the row of an attempt lies, for its record_seal(). */
-uint64_t attempts_place(const struct uuid *delivery, uint32_t number);
+uint64_t attempts_at(const struct uuid *delivery, uint32_t number);
 
 /*
  * Calls `fn` with each attempt of a delivery in order of number, those from `first` on, at most

@@ -18,7 +18,7 @@
 #include "base/slice.h"
 #include "domain/problem.h"
 
-/* Their numbers lie on disk (record_place()): new ones come last. */
+/* Their numbers lie on disk (record_at()): new ones come last. */
 enum db_table {
 	DB_META,           /* name -> value: the schema's version */
 	DB_WEBHOOKS,       /* webhook number -> webhook */

@@ -62,7 +62,7 @@ enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct
 	struct buf value = BUF_INIT(RECORD_MAX);
 	dead_letter_encode(d, &value);
 	struct slice at = make_key(session, &d->id, key);
-	record_seal(&value, record_place(DB_DEAD, at));
+	record_seal(&value, record_at(DB_DEAD, at));
 	uint64_t cost = dead_letters_cost(session, value.len);
 	enum err err = db_put(txn, DB_DEAD, at, buf_view(&value));
 	buf_fini(&value);
@@ -76,7 +76,7 @@ enum err dead_letters_put(struct db_txn *txn, struct slice session, const struct
 static enum err decode(struct slice key, struct slice value, struct dead_letter *out)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_DEAD, key), &r);
+	enum err err = record_open(value, record_at(DB_DEAD, key), &r);
 	return err == OK ? dead_letter_decode(&r, out) : err;
 }
 

@@ -107,7 +107,7 @@ enum err entry_position_get(struct db_txn *txn, struct entry_position *out)
 	if (err == ERR_NOTFOUND)
 		return OK;
 	if (err == OK)
-		err = record_open(value, record_place(DB_META, POSITION_KEY), &r);
+		err = record_open(value, record_at(DB_META, POSITION_KEY), &r);
 	if (err != OK)
 		return err;
 	struct entry_position at = {0};
@@ -131,7 +131,7 @@ enum err entry_position_put(struct db_txn *txn, const struct entry_position *at)
 	put_u64(&value, at->turn);
 	buf_append(&value, at->digest, ENTRY_DIGEST);
 	put_u64(&value, at->journal);
-	record_seal(&value, record_place(DB_META, POSITION_KEY));
+	record_seal(&value, record_at(DB_META, POSITION_KEY));
 	enum err err = db_put(txn, DB_META, POSITION_KEY, buf_view(&value));
 	buf_fini(&value);
 	return err;

@@ -73,7 +73,7 @@ static enum err put_piece(struct db_txn *txn, const struct uuid *id, uint16_t pi
 {
 	unsigned char key[KEY_SIZE];
 	struct slice at = make_key(id, piece, key);
-	record_seal(value, record_place(DB_EVENTS, at));
+	record_seal(value, record_at(DB_EVENTS, at));
 	enum err err = db_append(txn, DB_EVENTS, at, buf_view(value));
 	return err == ERR_EXISTS ? db_put(txn, DB_EVENTS, at, buf_view(value)) : err;
 }
@@ -126,7 +126,7 @@ static enum err open_piece(const struct uuid *id, uint16_t piece, struct slice v
     struct reader *r)
 {
 	unsigned char key[KEY_SIZE];
-	return record_open(value, record_place(DB_EVENTS, make_key(id, piece, key)), r);
+	return record_open(value, record_at(DB_EVENTS, make_key(id, piece, key)), r);
 }
 
 enum err events_decode_head(struct slice value, struct event *e, struct reader *r)
@@ -314,7 +314,7 @@ enum err events_decode_open(struct slice key, struct slice value, struct uuid *i
 	if (r.failed || r.left != 0)
 		return ERR_CORRUPT;
 	memcpy(id->bytes, bytes.ptr, bytes.len);
-	enum err err = record_open(value, record_place(DB_OPEN, key), &r);
+	enum err err = record_open(value, record_at(DB_OPEN, key), &r);
 	if (err != OK)
 		return err;
 	struct event_state s = {.open = get_u32(&r)};
@@ -335,7 +335,7 @@ enum err events_put_state(struct db_txn *txn, const struct event *e,
 	put_u32(&value, s->open);
 	put_u32(&value, s->open_all);
 	put_i64(&value, s->settled_ms);
-	record_seal(&value, record_place(DB_OPEN, uuid_slice(&e->id)));
+	record_seal(&value, record_at(DB_OPEN, uuid_slice(&e->id)));
 	enum err err = db_put(txn, DB_OPEN, uuid_slice(&e->id), buf_view(&value));
 	buf_fini(&value);
 	return err;
@@ -620,17 +620,17 @@ static enum err enter(struct db_txn *txn, struct slice key, struct slice value)
 enum err history_fill(struct db_txn *txn, bool *more)
 {
 	struct db_cursor *cursor = NULL;
-	struct migration_position place;
+	struct migration_position position;
 	struct slice key;
 	struct slice value;
-	enum err err = migration_read(txn, FILLED_KEY, &place);
+	enum err err = migration_read(txn, FILLED_KEY, &position);
 	if (err == OK)
 		err = db_cursor(txn, DB_EVENTS, &cursor);
 	if (err == OK)
-		err = db_seek_behind(cursor, (struct slice){place.bytes, place.len}, &key,
+		err = db_seek_behind(cursor, (struct slice){position.bytes, position.len}, &key,
 		    &value);
 	for (size_t n = 0; err == OK && n < FILL_MAX; n++) {
-		migration_set(&place, key);
+		migration_set(&position, key);
 		err = enter(txn, key, value);
 		if (err == OK)
 			err = db_next(cursor, &key, &value);
@@ -639,5 +639,5 @@ enum err history_fill(struct db_txn *txn, bool *more)
 	*more = err == OK;
 	if (err == ERR_NOTFOUND)
 		return migration_end(txn, FILLED_KEY);
-	return err == OK ? migration_write(txn, FILLED_KEY, &place) : err;
+	return err == OK ? migration_write(txn, FILLED_KEY, &position) : err;
 }

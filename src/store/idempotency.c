@@ -199,7 +199,7 @@ static enum err decode_body(struct reader *r, struct repeat *out)
 enum err idempotency_decode(struct slice key, struct slice value, struct repeat *out)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_REPEATS, key), &r);
+	enum err err = record_open(value, record_at(DB_REPEATS, key), &r);
 	if (err != OK)
 		return err;
 	*out = (struct repeat){0};
@@ -231,10 +231,10 @@ static enum err read_runs(struct db_txn *txn, const unsigned char key[RECORD_DIG
 	enum err err = OK;
 	buf_slice(out, known->runs);
 	for (uint16_t piece = 1; err == OK && piece <= known->pieces; piece++) {
-		struct slice place = piece_key(key, piece, at);
-		err = db_get(txn, DB_REPEATS, place, &value);
+		struct slice row = piece_key(key, piece, at);
+		err = db_get(txn, DB_REPEATS, row, &value);
 		if (err == OK)
-			err = record_open(value, record_place(DB_REPEATS, place), &r);
+			err = record_open(value, record_at(DB_REPEATS, row), &r);
 		if (err == OK)
 			buf_slice(out, get_bytes(&r, r.left));
 	}
@@ -362,7 +362,7 @@ static enum err put_piece(struct db_txn *txn, struct slice key, struct buf *valu
 	buf_append(value, runs->ptr, n);
 	runs->ptr += n;
 	runs->len -= n;
-	record_seal(value, record_place(DB_REPEATS, key));
+	record_seal(value, record_at(DB_REPEATS, key));
 	*cost += value->len;
 	enum err err = db_put(txn, DB_REPEATS, key, buf_view(value));
 	buf_reset(value);

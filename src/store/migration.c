@@ -22,7 +22,7 @@ enum err migration_read(struct db_txn *txn, struct slice name, struct migration_
 	if (err == ERR_NOTFOUND)
 		return OK;
 	if (err == OK)
-		err = record_open(value, record_place(DB_META, name), &r);
+		err = record_open(value, record_at(DB_META, name), &r);
 	if (err != OK)
 		return err;
 	if (r.left == 0 || r.left > sizeof(out->bytes))
@@ -36,7 +36,7 @@ enum err migration_write(struct db_txn *txn, struct slice name,
 {
 	struct buf value = BUF_INIT(MIGRATION_POSITION_MAX + RECORD_CHECKSUM);
 	buf_append(&value, p->bytes, p->len);
-	record_seal(&value, record_place(DB_META, name));
+	record_seal(&value, record_at(DB_META, name));
 	enum err err = db_put(txn, DB_META, name, buf_view(&value));
 	buf_fini(&value);
 	return err;

@@ -144,7 +144,7 @@ static int compare(const struct walk *w, struct slice a, struct slice b)
 }
 
 /* A page of a tree, and the keys that may be in it: from `low` on, below `high`. */
-struct place {
+struct spot {
 	uint64_t page;
 	const unsigned char *bytes;
 	const struct slice *low; /* NULL: any */
@@ -197,7 +197,7 @@ static enum err check_tree(struct file *f, const unsigned char *record, bool is_
     bool is_main);
 
 /* Checks the value of a leaf's node, whose head and key lie within the page. */
-static enum err check_value(struct walk *w, const struct place *at, size_t offset, size_t *end)
+static enum err check_value(struct walk *w, const struct spot *at, size_t offset, size_t *end)
 {
 	const unsigned char *node = at->bytes + offset;
 	size_t bytes = u32(node);
@@ -219,10 +219,10 @@ static enum err check_value(struct walk *w, const struct place *at, size_t offse
 	return OK;
 }
 
-static enum err check_page(struct walk *w, const struct place *at);
+static enum err check_page(struct walk *w, const struct spot *at);
 
 /* Finds node `i`: its offset, its key. */
-static enum err find_node(struct walk *w, const struct place *at, size_t i, size_t *offset,
+static enum err find_node(struct walk *w, const struct spot *at, size_t i, size_t *offset,
     struct slice *key)
 {
 	*offset = u16(at->bytes + HEAD + 2 * i);
@@ -235,8 +235,8 @@ static enum err find_node(struct walk *w, const struct place *at, size_t i, size
 	return OK;
 }
 
-/* Checks that `key` lies behind `before`, if that is not NULL, and where its place allows. */
-static enum err check_key(struct walk *w, const struct place *at, struct slice key,
+/* Checks that `key` lies behind `before`, if that is not NULL, and where its spot allows. */
+static enum err check_key(struct walk *w, const struct spot *at, struct slice key,
     const struct slice *before)
 {
 	if (key.len == 0 || (w->integer_keys && key.len != 8))
@@ -253,7 +253,7 @@ static size_t even(size_t n)
 	return n + (n & 1);
 }
 
-static enum err check_leaf(struct walk *w, const struct place *at, size_t count)
+static enum err check_leaf(struct walk *w, const struct spot *at, size_t count)
 {
 	struct slice before = {0};
 	size_t filled = 0;
@@ -278,7 +278,7 @@ static enum err check_leaf(struct walk *w, const struct place *at, size_t count)
 }
 
 /* The first key of a branch means nothing: all that is below the second goes that way. */
-static enum err check_branch(struct walk *w, const struct place *at, size_t count)
+static enum err check_branch(struct walk *w, const struct spot *at, size_t count)
 {
 	w->found.branches++;
 	if (at->level >= w->depth)
@@ -295,7 +295,7 @@ static enum err check_branch(struct walk *w, const struct place *at, size_t coun
 			err = check_key(w, at, high, i > 0 ? &key : NULL);
 		if (err != OK)
 			return err;
-		const struct place child = {
+		const struct spot child = {
 		    .page = (uint64_t)u16(at->bytes + offset + 4) << 32 |
 			u32(at->bytes + offset),
 		    .low = i > 0 ? &key : at->low,
@@ -309,7 +309,7 @@ static enum err check_branch(struct walk *w, const struct place *at, size_t coun
 	return OK;
 }
 
-static enum err check_bytes(struct walk *w, const struct place *at)
+static enum err check_bytes(struct walk *w, const struct spot *at)
 {
 	uint16_t flags = u16(at->bytes + 10);
 	uint16_t lower = u16(at->bytes + 12);
@@ -329,7 +329,7 @@ static enum err check_bytes(struct walk *w, const struct place *at)
 	return check_leaf(w, at, count);
 }
 
-static enum err check_page(struct walk *w, const struct place *at)
+static enum err check_page(struct walk *w, const struct spot *at)
 {
 	enum err err = use(w->f, at->page);
 	if (err != OK)
@@ -337,7 +337,7 @@ static enum err check_page(struct walk *w, const struct place *at)
 	unsigned char *bytes = mem_array(w->f->page_bytes, 1);
 	err = read_at(w->f, at->page, bytes, w->f->page_bytes);
 	if (err == OK) {
-		struct place read = *at;
+		struct spot read = *at;
 		read.bytes = bytes;
 		err = check_bytes(w, &read);
 	}
@@ -370,7 +370,7 @@ static enum err check_tree(struct file *f, const unsigned char *record, bool is_
 	if (flags != (is_free_list ? TREE_INTEGER_KEYS : 0) || t.depth > DEPTH_MAX)
 		return problem_set(f->p, ERR_CORRUPT, "data", "a table's record is mangled");
 	if (t.root != NO_PAGE) {
-		enum err err = check_page(&w, &(struct place){.page = t.root, .level = 1});
+		enum err err = check_page(&w, &(struct spot){.page = t.root, .level = 1});
 		if (err != OK)
 			return err;
 	}

@@ -25,7 +25,7 @@ static enum err parse(struct slice key, struct slice value, struct vault_id *id,
     struct slice *rest)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_META, key), &r);
+	enum err err = record_open(value, record_at(DB_META, key), &r);
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(&r);
@@ -81,7 +81,7 @@ enum err portal_key_put(struct db_txn *txn, const struct vault *vault,
 		rnd_secret(nonce, sizeof(nonce));
 		vault_encrypt(vault, nonce, buf_view(&context), plain, &value);
 	}
-	record_seal(&value, record_place(DB_META, KEY));
+	record_seal(&value, record_at(DB_META, KEY));
 	enum err err = db_put(txn, DB_META, KEY, buf_view(&value));
 	mem_wipe(value.data, value.len);
 	buf_fini(&value);

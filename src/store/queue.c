@@ -132,7 +132,7 @@ static enum err put_record(struct db_txn *txn, const struct delivery *d, bool is
 {
 	struct buf value = BUF_INIT(RECORD_MAX);
 	delivery_encode(d, &value);
-	record_seal(&value, record_place(DB_DELIVERIES, uuid_slice(&d->id)));
+	record_seal(&value, record_at(DB_DELIVERIES, uuid_slice(&d->id)));
 	enum err err = ERR_EXISTS;
 	if (is_new)
 		err = db_append(txn, DB_DELIVERIES, uuid_slice(&d->id), buf_view(&value));
@@ -150,7 +150,7 @@ enum err queue_put(struct db_txn *txn, const struct delivery *d)
 enum err queue_decode(const struct uuid *id, struct slice value, struct delivery *out)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_DELIVERIES, uuid_slice(id)), &r);
+	enum err err = record_open(value, record_at(DB_DELIVERIES, uuid_slice(id)), &r);
 	if (err == OK)
 		err = delivery_decode(&r, out);
 	out->id = *id;
@@ -529,7 +529,7 @@ static void write_number(struct db_txn *txn, uint64_t webhook, int64_t waiting)
 	struct slice at = make_backlog_key(webhook, key);
 	enum err err = waiting > 0
 	    ? db_put(txn, DB_BACKLOG, at,
-		  record_seal_number((uint64_t)waiting, record_place(DB_BACKLOG, at), value))
+		  record_seal_number((uint64_t)waiting, record_at(DB_BACKLOG, at), value))
 	    : db_del(txn, DB_BACKLOG, at);
 	if (err != OK && err != ERR_NOTFOUND)
 		(void)db_txn_fail(txn, err); /* is its sticky error already */
@@ -595,7 +595,7 @@ static enum err load(struct backlog *b, struct db_txn *txn)
 		uint64_t webhook = get_u64(&r);
 		uint64_t waiting = 0;
 		if (r.failed ||
-		    record_open_number(value, record_place(DB_BACKLOG, key), &waiting) != OK) {
+		    record_open_number(value, record_at(DB_BACKLOG, key), &waiting) != OK) {
 			log_error("count of waiting deliveries is corrupt",
 			    LOG_N("webhook", webhook));
 			continue;

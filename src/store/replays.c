@@ -74,7 +74,7 @@ enum err replays_decode(struct slice key, struct slice value, struct replay *out
 	struct replay found = {0};
 	enum err err = parse_key(key, &found.key);
 	if (err == OK)
-		err = record_open(value, record_place(DB_REPLAYS, key), &r);
+		err = record_open(value, record_at(DB_REPLAYS, key), &r);
 	if (err != OK)
 		return err;
 	if (get_u8(&r) != version_of(&found.key))
@@ -139,7 +139,7 @@ enum err replays_put(struct db_txn *txn, const struct replay *r)
 	struct buf value = BUF_INIT(RECORD_MAX);
 	put_key(&r->key, &k);
 	encode(r, &value);
-	record_seal(&value, record_place(DB_REPLAYS, buf_view(&k)));
+	record_seal(&value, record_at(DB_REPLAYS, buf_view(&k)));
 	enum err err = db_put(txn, DB_REPLAYS, buf_view(&k), buf_view(&value));
 	buf_fini(&value);
 	buf_fini(&k);

@@ -87,16 +87,16 @@ enum err resend_name_letters(struct db_txn *txn, bool *more)
 	struct db_cursor *cursor = NULL;
 	struct slice key;
 	struct slice value;
-	struct migration_position place;
+	struct migration_position position;
 	struct dead_letter *dead = mem_new(sizeof(*dead));
-	enum err err = migration_read(txn, NAMED_KEY, &place);
+	enum err err = migration_read(txn, NAMED_KEY, &position);
 	if (err == OK)
 		err = db_cursor(txn, DB_DEAD, &cursor);
 	if (err == OK)
-		err = db_seek_behind(cursor, (struct slice){place.bytes, place.len}, &key,
+		err = db_seek_behind(cursor, (struct slice){position.bytes, position.len}, &key,
 		    &value);
 	for (int n = 0; err == OK && n < NAMED_MAX; n++) {
-		migration_set(&place, key);
+		migration_set(&position, key);
 		err = name_letter(txn, key, value, dead);
 		if (err == OK)
 			err = db_next(cursor, &key, &value);
@@ -106,5 +106,5 @@ enum err resend_name_letters(struct db_txn *txn, bool *more)
 	*more = err == OK;
 	if (err == ERR_NOTFOUND)
 		return migration_end(txn, NAMED_KEY);
-	return err == OK ? migration_write(txn, NAMED_KEY, &place) : err;
+	return err == OK ? migration_write(txn, NAMED_KEY, &position) : err;
 }

@@ -32,7 +32,7 @@ static struct slice settled_key(int64_t settled_ms, const struct uuid *id,
 static enum err put_cost(struct db_txn *txn, struct slice key, uint64_t cost)
 {
 	unsigned char bytes[RECORD_NUMBER];
-	struct slice value = record_seal_number(cost, record_place(DB_SETTLED, key), bytes);
+	struct slice value = record_seal_number(cost, record_at(DB_SETTLED, key), bytes);
 	enum err err = db_append(txn, DB_SETTLED, key, value);
 	return err == ERR_EXISTS ? db_put(txn, DB_SETTLED, key, value) : err;
 }
@@ -41,7 +41,7 @@ static enum err put_cost(struct db_txn *txn, struct slice key, uint64_t cost)
 static uint64_t decode_number(struct slice key, struct slice value)
 {
 	uint64_t n = 0;
-	return record_open_number(value, record_place(DB_SETTLED, key), &n) == OK ? n : 0;
+	return record_open_number(value, record_at(DB_SETTLED, key), &n) == OK ? n : 0;
 }
 
 enum err retention_cost(struct db_txn *txn, const struct event *e, uint64_t *out)
@@ -172,7 +172,7 @@ enum err retention_decode(struct slice key, struct slice value, struct settled *
 {
 	if (!parse_key(key, out))
 		return ERR_CORRUPT;
-	return record_open_number(value, record_place(DB_SETTLED, key), &out->cost);
+	return record_open_number(value, record_at(DB_SETTLED, key), &out->cost);
 }
 
 /* Whether the event was open again behind the entry; one of an old record does not tell. */

@@ -108,7 +108,7 @@ enum err sources_put(struct db_txn *txn, const struct vault *vault, const struct
 	struct buf value = BUF_INIT(2 * SOURCE_RECORD_MAX);
 	rnd_secret(nonce, sizeof(nonce));
 	source_encode(s, vault, nonce, &value);
-	record_seal(&value, record_place(DB_SOURCES, key_of(&s->id)));
+	record_seal(&value, record_at(DB_SOURCES, key_of(&s->id)));
 	panic_if(value.failed, "source record over its limit");
 	enum err err = db_put(txn, DB_SOURCES, key_of(&s->id), buf_view(&value));
 	mem_wipe(value.data, value.len);
@@ -121,7 +121,7 @@ static enum err decode(struct slice at, struct slice value, const struct vault *
     struct vault_id *key, struct source **out)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_SOURCES, at), &r);
+	enum err err = record_open(value, record_at(DB_SOURCES, at), &r);
 	return err == OK ? source_decode(&r, vault, key, out) : err;
 }
 
@@ -159,7 +159,7 @@ static enum err decode_position(struct slice key, struct slice value,
     struct source_position *out, struct slice *stream)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_SOURCES, key), &r);
+	enum err err = record_open(value, record_at(DB_SOURCES, key), &r);
 	if (err != OK)
 		return err;
 	struct source_position position = {.stream = get_u64(&r)};
@@ -202,7 +202,7 @@ enum err sources_put_position(struct db_txn *txn, const struct source *s,
 	put_u64(&value, position->seq);
 	put_text(&value, slice_of(stream_of(s)));
 	struct slice row = position_key(&s->id, key);
-	record_seal(&value, record_place(DB_SOURCES, row));
+	record_seal(&value, record_at(DB_SOURCES, row));
 	enum err err = db_put(txn, DB_SOURCES, row, buf_view(&value));
 	buf_fini(&value);
 	return err;

@@ -227,7 +227,7 @@ static void day_add(struct day *d, const struct trend_hour *h)
 static enum err decode_day(struct slice key, uint16_t day, struct slice value, struct day *out)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_TRENDS, key), &r);
+	enum err err = record_open(value, record_at(DB_TRENDS, key), &r);
 	out->count = 0;
 	if (err != OK || get_u8(&r) != VERSION)
 		return ERR_CORRUPT;
@@ -244,7 +244,7 @@ static enum err decode_day(struct slice key, uint16_t day, struct slice value, s
 static enum err decode_last(struct slice key, struct slice value, struct trend *out)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_TRENDS, key), &r);
+	enum err err = record_open(value, record_at(DB_TRENDS, key), &r);
 	if (err != OK || get_u8(&r) != VERSION)
 		return ERR_CORRUPT;
 	out->last.at_ms = get_i64(&r);
@@ -287,7 +287,7 @@ static enum err get_last(struct db_txn *txn, uint64_t webhook, struct trend *out
 
 static enum err put_row(struct db_txn *txn, struct slice key, struct buf *value)
 {
-	record_seal(value, record_place(DB_TRENDS, key));
+	record_seal(value, record_at(DB_TRENDS, key));
 	return db_put(txn, DB_TRENDS, key, buf_view(value));
 }
 

@@ -85,7 +85,7 @@ enum err usage_decode(struct slice session, struct slice value, struct holding *
 {
 	struct reader r;
 	struct holding h;
-	enum err err = record_open(value, record_place(DB_USAGE, session), &r);
+	enum err err = record_open(value, record_at(DB_USAGE, session), &r);
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(&r);
@@ -116,7 +116,7 @@ enum err usage_put(struct db_txn *txn, struct slice session, const struct holdin
 		put_u64(&value, h->n[k]);
 		holds = holds || h->n[k] > 0;
 	}
-	record_seal(&value, record_place(DB_USAGE, session));
+	record_seal(&value, record_at(DB_USAGE, session));
 	enum err err = holds ? db_put(txn, DB_USAGE, session, buf_view(&value))
 			     : db_del(txn, DB_USAGE, session);
 	buf_fini(&value);

@@ -107,7 +107,7 @@ static enum err put_record(struct db_txn *txn, const struct vault *vault,
 	rnd_secret(nonce, sizeof(nonce));
 	webhook_encode(w, vault, nonce, &value);
 	struct slice at = make_key(w->number, key);
-	record_seal(&value, record_place(DB_WEBHOOKS, at));
+	record_seal(&value, record_at(DB_WEBHOOKS, at));
 	panic_if(value.failed, "webhook record over its limit");
 	enum err err = db_put(txn, DB_WEBHOOKS, at, buf_view(&value));
 	buf_fini(&value);
@@ -118,7 +118,7 @@ enum err webhooks_decode(struct slice key, struct slice value, struct webhook **
 {
 	struct reader r;
 	struct vault_id id;
-	enum err err = record_open(value, record_place(DB_WEBHOOKS, key), &r);
+	enum err err = record_open(value, record_at(DB_WEBHOOKS, key), &r);
 	return err == OK ? webhook_decode_open(&r, &id, out) : err;
 }
 
@@ -126,7 +126,7 @@ static enum err decode(struct slice key, struct slice value, const struct vault 
     struct vault_id *id, struct webhook **out)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_WEBHOOKS, key), &r);
+	enum err err = record_open(value, record_at(DB_WEBHOOKS, key), &r);
 	return err == OK ? webhook_decode(&r, vault, id, out) : err;
 }
 
@@ -138,14 +138,14 @@ static enum err get_meta(struct db_txn *txn, struct slice key, uint64_t *out)
 	enum err err = db_get(txn, DB_META, key, &value);
 	if (err == ERR_NOTFOUND)
 		return OK;
-	return err == OK ? record_open_number(value, record_place(DB_META, key), out) : err;
+	return err == OK ? record_open_number(value, record_at(DB_META, key), out) : err;
 }
 
 static enum err put_meta(struct db_txn *txn, struct slice key, uint64_t number)
 {
 	unsigned char value[RECORD_NUMBER];
 	return db_put(txn, DB_META, key,
-	    record_seal_number(number, record_place(DB_META, key), value));
+	    record_seal_number(number, record_at(DB_META, key), value));
 }
 
 enum err webhooks_last_number(struct db_txn *txn, uint64_t *out)
@@ -238,7 +238,7 @@ static enum err refuse_key(struct slice at, struct slice value, struct problem *
 	struct vault_id key;
 	struct webhook *w = NULL;
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_WEBHOOKS, at), &r);
+	enum err err = record_open(value, record_at(DB_WEBHOOKS, at), &r);
 	if (err == OK)
 		err = webhook_decode_open(&r, &key, &w);
 	if (err != OK)
@@ -372,7 +372,7 @@ static enum err reseal(struct db_txn *txn, uint64_t number, struct slice value)
 		return OK;
 	struct buf sealed = BUF_INIT(2 * WEBHOOK_RECORD_MAX);
 	buf_append(&sealed, value.ptr, value.len - RECORD_CHECKSUM);
-	record_seal(&sealed, record_place(DB_WEBHOOKS, at));
+	record_seal(&sealed, record_at(DB_WEBHOOKS, at));
 	err = db_put(txn, DB_WEBHOOKS, at, buf_view(&sealed));
 	buf_fini(&sealed);
 	return err;

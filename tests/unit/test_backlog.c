@@ -53,7 +53,7 @@ static uint64_t on_disk(struct store *s, uint64_t webhook)
 	struct slice at = {(const char *)key, 8};
 	enum err err = db_get(txn, DB_BACKLOG, at, &value);
 	if (err == OK)
-		err = record_open_number(value, record_place(DB_BACKLOG, at), &n);
+		err = record_open_number(value, record_at(DB_BACKLOG, at), &n);
 	assert_true(err == OK || err == ERR_NOTFOUND);
 	db_read_end(txn);
 	return n;

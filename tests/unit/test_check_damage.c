@@ -540,7 +540,7 @@ static void put_open(struct sample *m, const struct uuid *event)
 	put_u32(&value, 1);
 	put_u32(&value, 0);
 	put_i64(&value, 0);
-	record_seal(&value, record_place(DB_OPEN, uuid_slice(event)));
+	record_seal(&value, record_at(DB_OPEN, uuid_slice(event)));
 	assert_int_equal(db_put(m->w.txn, DB_OPEN, uuid_slice(event), buf_view(&value)), OK);
 	buf_fini(&value);
 }

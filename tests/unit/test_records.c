@@ -540,7 +540,7 @@ static void test_place(void **state)
 		unsigned char number[RECORD_NUMBER];
 		struct reader r;
 		uint64_t n = 0;
-		places[i] = record_place((unsigned)(i % 3), KEYS[i / 3]);
+		places[i] = record_at((unsigned)(i % 3), KEYS[i / 3]);
 		assert_int_not_equal(places[i], RECORD_ANYWHERE);
 		buf_slice(&b, SLICE("a record"));
 		record_seal(&b, places[i]);
@@ -564,7 +564,7 @@ static void test_old_records(void **state)
 	struct reader r;
 	buf_slice(&b, SLICE("a record"));
 	record_seal(&b, RECORD_ANYWHERE);
-	assert_int_equal(record_open(buf_view(&b), record_place(3, SLICE("key")), &r), OK);
+	assert_int_equal(record_open(buf_view(&b), record_at(3, SLICE("key")), &r), OK);
 	assert_int_equal(r.left, 8);
 	buf_fini(&b);
 }

@@ -490,9 +490,8 @@ static size_t count_anywhere(struct store *s)
 	assert_int_equal(db_cursor(txn, DB_WEBHOOKS, &cursor), OK);
 	while (db_next(cursor, &key, &value) == OK) {
 		struct reader r;
-		assert_int_equal(record_open(value, record_place(DB_WEBHOOKS, key), &r), OK);
-		count += record_open(value, record_place(DB_WEBHOOKS, SLICE("other")), &r) ==
-		    OK;
+		assert_int_equal(record_open(value, record_at(DB_WEBHOOKS, key), &r), OK);
+		count += record_open(value, record_at(DB_WEBHOOKS, SLICE("other")), &r) == OK;
 	}
 	db_cursor_close(cursor);
 	db_read_end(txn);

@@ -82,7 +82,7 @@ void world_attempt(struct world *w, const struct delivery *d)
 	struct event e = {0};
 	assert_int_equal(events_get(w->txn, &d->event_id, &e, NULL), OK);
 	attempt_record_encode(&a, &record);
-	record_seal(&record, attempts_place(&d->id, d->attempts));
+	record_seal(&record, attempts_at(&d->id, d->attempts));
 	assert_int_equal(attempts_put(w->txn, &e, d, buf_view(&record)), OK);
 	buf_fini(&record);
 }
