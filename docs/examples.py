@@ -57,6 +57,7 @@ MASKS = [
     (r"(20616674657220)(?:3\d)+(?=206d73)", lambda m: m.group(1) + "30"),  # " after 12 ms" in hex
     # "Could not" connect, curl 8 says, "Couldn't" curl 7: in a record on disk
     ("Could not connect".encode().hex(), "Couldn't connect".encode().hex()),
+    ("Could not connect to server", "Couldn't connect to server"),
     (r'(?<="history_bytes":)\d+', lambda m: "<bytes>"),  # some attempts are kept with headers
     (r"[0-9a-f]{32,}", lambda m: f"<{len(m.group())} hex digits>"),
     (r"\bv1,[A-Za-z0-9+/]{43}=", lambda m: "<signature>"),

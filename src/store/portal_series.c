@@ -28,7 +28,7 @@ static struct slice key_of(struct slice session, char out[KEY_SIZE])
 static enum err parse(struct slice key, struct slice value, struct series *out)
 {
 	struct reader r;
-	enum err err = record_open(value, record_place(DB_META, key), &r);
+	enum err err = record_open(value, record_at(DB_META, key), &r);
 	if (err != OK)
 		return err;
 	uint8_t version = get_u8(&r);
@@ -67,7 +67,7 @@ enum err portal_series_begin(struct db_txn *txn, struct slice session, int64_t n
 	put_u8(&value, VERSION);
 	put_u64(&value, number);
 	put_i64(&value, now_ms);
-	record_seal(&value, record_place(DB_META, key));
+	record_seal(&value, record_at(DB_META, key));
 	enum err err = db_put(txn, DB_META, key, buf_view(&value));
 	buf_fini(&value);
 	return err;
