@@ -11,20 +11,20 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 struct anchors {
 	TAILQ_ENTRY(anchors) link; /* while it is kept */
-	X509_STORE *store;
-	uint64_t number;
-	size_t holders; /* who took it, and what keeps it */
+	X509_STORE *store;         /* NULL: not parsed yet */
+	size_t holders;            /* who took it, and what keeps it */
 	char *pem;
+	char name[ANCHORS_NAME_SIZE];
 };
 
 struct anchors_kept {
 	struct map *by_text;
 	TAILQ_HEAD(, anchors) order; /* the one used last is the last */
 	size_t bytes;
-	uint64_t numbers; /* given so far */
 };
 
 /* Reads the certificates of a text into a store of their own. */
@@ -75,9 +75,10 @@ void anchors_kept_free(struct anchors_kept *k)
 static struct anchors *keep(struct anchors_kept *k, const char *pem, size_t len)
 {
 	struct anchors *a = mem_new(sizeof(*a));
-	size_t count = 0;
-	a->store = read_store(pem, &count);
-	a->number = ++k->numbers;
+	const struct slice text = {pem, len};
+	unsigned char digest[DIGEST_SIZE];
+	digest_of(&text, 1, digest);
+	str_hex(digest, sizeof(digest), a->name);
 	a->holders = 1;
 	a->pem = mem_copy(pem, len);
 	map_put(k->by_text, pem, len, a);
@@ -111,13 +112,16 @@ void anchors_drop(struct anchors *a)
 	free(a);
 }
 
-uint64_t anchors_number(const struct anchors *a)
+const char *anchors_name(const struct anchors *a)
 {
-	return a->number;
+	return a->name;
 }
 
-void anchors_trust(const struct anchors *a, SSL_CTX *ctx)
+void anchors_trust(struct anchors *a, SSL_CTX *ctx)
 {
+	size_t count = 0;
+	if (a->store == NULL)
+		a->store = read_store(a->pem, &count);
 	SSL_CTX_set1_cert_store(ctx, a->store);
 }
 

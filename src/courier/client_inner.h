@@ -68,14 +68,13 @@ struct client_request {
 	int final_status; /* of the one that counts, once its headers are complete */
 	uint32_t timeout_ms;
 	bool timed_out;
-	bool has_own_tls; /* to be undone before the next request */
-	bool is_insecure;
+	bool is_insecure;        /* to be undone before the next request; so the next two */
 	struct anchors *anchors; /* its own; NULL: the configured ones */
-	bool has_identity;       /* the same */
-	bool has_own_method;     /* the same */
-	bool has_proxy;          /* the same; so the next two */
-	bool is_apart;      /* the proxy is its own, and so are the connections through it */
-	uint64_t proxy_tag; /* then a number of that proxy */
+	bool has_identity;
+	bool has_own_method; /* the same */
+	bool has_proxy;      /* the same; so the next two */
+	bool is_apart;       /* the proxy is its own, and so are the connections through it */
+	uint64_t proxy_tag;  /* then a number of that proxy */
 	bool is_http2;
 	CURLcode code;
 	bool looks;    /* for what a failure asks, whatever the status */

@@ -18,7 +18,7 @@
 #define SESSIONS_MAX 1024 /* of TLS that are kept */
 #define SESSION_NAME_MAX 512
 #define ANCHORS_FOLDER "/nowhere/anchors/"
-#define ANCHORS_FOLDER_MAX (sizeof(ANCHORS_FOLDER) + 20)
+#define ANCHORS_FOLDER_MAX (sizeof(ANCHORS_FOLDER) + ANCHORS_NAME_SIZE)
 
 /*
  * What a session is kept under: all that decided whether its receiver is who it should be.
@@ -33,8 +33,8 @@ static struct slice name_session(const struct client_request *q, char name[SESSI
 		n++;
 	if (q->parsed_url.failed || host.len <= scheme)
 		return SLICE("");
-	int len = snprintf(name, SESSION_NAME_MAX, "%.*s %d %" PRIu64 " %" PRIx64 " %d", (int)n,
-	    host.ptr, q->is_insecure, q->anchors == NULL ? 0 : anchors_number(q->anchors),
+	int len = snprintf(name, SESSION_NAME_MAX, "%.*s %d %s %" PRIx64 " %d", (int)n,
+	    host.ptr, q->is_insecure, q->anchors == NULL ? "-" : anchors_name(q->anchors),
 	    q->proxy_tag, q->is_http2);
 	return (struct slice){name, len < SESSION_NAME_MAX ? (size_t)len : 0};
 }
@@ -65,7 +65,7 @@ static struct curl_blob blob_of(const char *text)
 /*
  * libcurl would read a text for each connection, and is told of none. It uses a connection
  * again where all that it was told of TLS is the same: so it is told of a folder that is not
- * there, by the anchors' number.
+ * there, by the anchors' name.
  */
 static void set_anchors(struct client_request *q, const char *ca_pem)
 {
@@ -74,8 +74,8 @@ static void set_anchors(struct client_request *q, const char *ca_pem)
 	anchors_drop(q->anchors);
 	q->anchors = ca_pem == NULL ? NULL : anchors_take(c->anchors, ca_pem);
 	if (q->anchors != NULL)
-		(void)snprintf(folder, sizeof(folder), ANCHORS_FOLDER "%" PRIu64,
-		    anchors_number(q->anchors));
+		(void)snprintf(folder, sizeof(folder), ANCHORS_FOLDER "%s",
+		    anchors_name(q->anchors));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CAPATH, q->anchors == NULL ? NULL : folder));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_CAINFO, q->anchors == NULL ? c->ca_file : NULL));
 }
@@ -86,7 +86,6 @@ static void set_tls(struct client_request *q, const char *ca_pem, bool insecure)
 	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_VERIFYPEER, insecure ? 0L : 1L));
 	MUST(curl_easy_setopt(q->easy, CURLOPT_SSL_VERIFYHOST, insecure ? 0L : 2L));
 	q->is_insecure = insecure;
-	q->has_own_tls = ca_pem != NULL || insecure;
 }
 
 void client_tls(struct client_request *q, const char *ca_pem, bool insecure)
@@ -120,7 +119,7 @@ void client_begin_tls(struct client_request *q)
 
 void client_forget_tls(struct client_request *q)
 {
-	if (q->has_own_tls)
+	if (q->anchors != NULL || q->is_insecure)
 		set_tls(q, NULL, false);
 	if (q->has_identity)
 		client_identity(q, NULL, NULL);

@@ -85,6 +85,22 @@ def test_connections_that_are_kept_are_their_own_webhooks(make_gateway, make_rec
     assert [r.connection for r in receiver.requests] == [1, 1]
 
 
+def test_texts_without_end_cost_others_no_connection(make_gateway, make_receiver, authority):
+    """More of them than are kept parsed, in turn: each connection is used on all the same."""
+    gateway = make_gateway()
+    receiver = make_receiver(tls=Telling(authority))
+    gateway.register("s", receiver.url(), ca_pem=pem(authority))
+    for n in range(80):
+        long = pem(authority) + pem(trustme.CA())
+        long += pem(authority) * ((16384 - len(long)) // len(pem(authority)))
+        gateway.register(f"many{n}", receiver.url(f"/{n}"), ca_pem=long)
+    sessions = ["s", *(f"many{n}" for n in range(80))]
+    for turn in range(2):
+        for n, session in enumerate(sessions):
+            deliver(gateway, session, receiver, turn * len(sessions) + n + 1)
+    assert receiver.connections == len(sessions)
+
+
 def test_new_anchors_count_at_once(make_gateway, make_receiver, authority):
     gateway = make_gateway(retry_schedule="20ms")
     receiver = make_receiver(closing, tls=Telling(authority))
