@@ -196,11 +196,21 @@ static int offer_slot(void)
 	return slot;
 }
 
+void handshake_offer(SSL_CTX *ctx, SSL_SESSION *session)
+{
+	panic_if(SSL_CTX_set_ex_data(ctx, offer_slot(), session) != 1, "no room in a context");
+}
+
+/* The connection has it from then on, and the context, which may live long, no more. */
 static void offer(SSL *ssl)
 {
-	SSL_SESSION *session = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), offer_slot());
-	if (session != NULL && SSL_get0_session(ssl) == NULL)
-		(void)SSL_set_session(ssl, session); /* or it goes without */
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+	SSL_SESSION *session = SSL_CTX_get_ex_data(ctx, offer_slot());
+	if (session == NULL)
+		return;
+	(void)SSL_set_session(ssl, session); /* or it goes without */
+	handshake_offer(ctx, NULL);
+	SSL_SESSION_free(session);
 }
 
 /* When a handshake begins libssl has what it reads from, and has said nothing yet. */
@@ -229,11 +239,6 @@ void handshake_bound(struct ssl_ctx_st *ctx, const struct reactor *r)
 		SSL_CTX_set_app_data(ctx, (void *)(uintptr_t)r);
 		SSL_CTX_set_info_callback(ctx, on_progress);
 	}
-}
-
-void handshake_offer(SSL_CTX *ctx, SSL_SESSION *session)
-{
-	panic_if(SSL_CTX_set_ex_data(ctx, offer_slot(), session) != 1, "no room in a context");
 }
 
 X509 *handshake_peer(SSL *connection, const char **version)

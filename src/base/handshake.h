@@ -30,8 +30,8 @@ struct x509_st;        /* X509 of libcrypto */
 void handshake_bound(struct ssl_ctx_st *ctx, const struct reactor *r);
 
 /*
- * Has the connections of `ctx`, which is bounded with a reactor, ask to resume `session`; it is
- * the context's from then on. NULL: none.
+ * Has the next connection of `ctx`, which is bounded with a reactor, ask to resume `session`;
+ * it is the context's until then. NULL: none.
  */
 void handshake_offer(struct ssl_ctx_st *ctx, struct ssl_session_st *session);
 

@@ -125,6 +125,15 @@ static void make_room(struct sessions *s, uint64_t taker)
 	}
 }
 
+/* Whether a session is worth its room. */
+static bool may_keep(const SSL_SESSION *session)
+{
+	const unsigned char *ticket = NULL;
+	size_t len = 0;
+	SSL_SESSION_get0_ticket(session, &ticket, &len);
+	return SSL_SESSION_is_resumable(session) == 1 && len <= SESSION_TICKET_MAX;
+}
+
 /* libssl has a session that may be resumed; 0: it goes on to own it. */
 static int on_session(SSL *connection, SSL_SESSION *session)
 {
@@ -133,9 +142,7 @@ static int on_session(SSL *connection, SSL_SESSION *session)
 	struct kept_session *k = map_get(s->by_name, t->name, t->len);
 	if (k != NULL)
 		drop(s, k);
-	if (SSL_SESSION_is_resumable(session) != 1)
-		return 0;
-	SSL_SESSION *copy = SSL_SESSION_dup(session);
+	SSL_SESSION *copy = may_keep(session) ? SSL_SESSION_dup(session) : NULL;
 	if (copy == NULL)
 		return 0;
 	make_room(s, t->taker);

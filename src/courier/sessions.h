@@ -18,6 +18,7 @@
 struct ssl_ctx_st; /* SSL_CTX of libssl */
 
 #define SESSION_MAX_S 3600
+#define SESSION_TICKET_MAX 4096 /* bytes of what the receiver sizes; a larger one is not kept */
 
 struct sessions;
 

@@ -212,6 +212,36 @@ static void test_oldest_go_when_it_is_full(void **state)
 	assert_int_equal(connect_as(f, TLS1_3_VERSION, "s0", 0, f->pem, true), FULL);
 }
 
+/* Makes tickets of the server longer than is kept. */
+static int add_data(SSL *ssl, void *arg)
+{
+	static const char DATA[SESSION_TICKET_MAX];
+	(void)arg;
+	return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), DATA, sizeof(DATA));
+}
+
+static SSL_TICKET_RETURN take_data(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+    size_t len, SSL_TICKET_STATUS status, void *arg)
+{
+	(void)ssl;
+	(void)session;
+	(void)name;
+	(void)len;
+	(void)arg;
+	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_IGNORE;
+}
+
+/* What the receiver sizes has a limit. */
+static void test_long_tickets_are_not_kept(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(SSL_CTX_set_session_ticket_cb(f->server, add_data, take_data, NULL),
+	    1);
+	for (int n = 0; n < 2; n++)
+		assert_int_equal(connect_to(f, "a"), FULL);
+	assert_int_equal(sessions_count(f->sessions), 0);
+}
+
 /* A certificate for another key; what trusts it alone does not trust the server. */
 static char *other_pem(void)
 {
@@ -245,7 +275,7 @@ static void test_anchors_are_kept_by_their_text(void **state)
 	struct anchors *b = anchors_take(f->kept, other);
 	struct anchors *c = anchors_take(f->kept, f->pem);
 	assert_ptr_equal(a, c);
-	assert_int_not_equal(anchors_number(a), anchors_number(b));
+	assert_string_not_equal(anchors_name(a), anchors_name(b));
 	anchors_drop(a);
 	anchors_drop(b);
 	anchors_drop(c);
@@ -253,21 +283,24 @@ static void test_anchors_are_kept_by_their_text(void **state)
 	free(other);
 }
 
-/* The least used go where all take too much, and one that is in use goes on to be good. */
+/*
+ * The least used go where all take too much. One that is in use goes on to be good, and a new
+ * one has its name: connections that were made with it are used on.
+ */
 static void test_anchors_are_bounded(void **state)
 {
 	struct fixture *f = *state;
 	size_t len = ANCHORS_BYTES_MAX / 3;
 	char *text = malloc(len + 1);
 	struct anchors *held = anchors_take(f->kept, f->pem);
-	uint64_t first = anchors_number(held);
 	for (int i = 0; i < 4; i++) {
 		memset(text, 'a' + i, len);
 		text[len] = '\0';
 		anchors_drop(anchors_take(f->kept, text));
 	}
 	struct anchors *again = anchors_take(f->kept, f->pem);
-	assert_int_not_equal(anchors_number(again), first);
+	assert_ptr_not_equal(again, held);
+	assert_string_equal(anchors_name(again), anchors_name(held));
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	anchors_trust(held, ctx);
 	SSL_CTX_free(ctx);
@@ -286,6 +319,7 @@ int main(void)
 	    TEST(test_is_resumed_for_an_hour),
 	    TEST(test_each_taker_has_a_part),
 	    TEST(test_oldest_go_when_it_is_full),
+	    TEST(test_long_tickets_are_not_kept),
 	    TEST(test_anchors_are_trusted_alone),
 	    TEST(test_anchors_are_kept_by_their_text),
 	    TEST(test_anchors_are_bounded),
