@@ -19,6 +19,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -33,14 +34,15 @@
 #define LINE_MAX_BYTES 8192 /* RFC 9112 section 3 asks for at least 8000 */
 #define HEAD_MAX_BYTES 16384
 #define HEAD_LINES_MAX 64
-#define INPUT_SLACK 65536    /* bytes read ahead of what a request needs */
-#define ERROR_MAX 4096       /* bytes of an error's JSON */
-#define READ_BYTES 4096      /* that libevent reads of a connection at a time */
-#define READ_ON_BYTES 64512  /* that are read behind that, of a body: 64 KiB with their head */
-#define LINGER_MS 1000       /* how long a refused connection is drained */
-#define READ_MIN_BYTES 65536 /* of an answer, to be taken within each send_timeout_ms */
-#define SPANS_MAX 64         /* pieces of an input buffer looked at in one go */
-#define STRANGERS_MAX 64     /* accepted in one go, before it is asked whether they may stay */
+#define INPUT_SLACK 65536  /* bytes read ahead of what a request needs */
+#define ERROR_MAX 4096     /* bytes of an error's JSON */
+#define READ_BYTES 4096    /* that libevent reads of a connection at a time */
+#define APPEND_BYTES 64512 /* that are read behind that, of a body: 64 KiB with their head */
+#define APPEND_PASS_BYTES (2u << 20) /* of all bodies in a pass of the loop */
+#define LINGER_MS 1000               /* how long a refused connection is drained */
+#define READ_MIN_BYTES 65536         /* of an answer, to be taken within each send_timeout_ms */
+#define SPANS_MAX 64                 /* pieces of an input buffer looked at in one go */
+#define STRANGERS_MAX 64 /* accepted in one go, before it is asked whether they may stay */
 
 static void balance_accepting(struct http_server *s)
 {
@@ -211,24 +213,46 @@ static enum gate_state pass_data(struct connection *c, size_t *from, size_t leng
 	return gate_skip(&c->gate, n);
 }
 
+/* How many bytes of bodies may be appended in this pass: what is beyond waits for the next. */
+static size_t append_room(struct http_server *s)
+{
+	uint64_t pass = reactor_passes(s->reactor);
+	if (s->append_pass != pass)
+		s->appended = 0;
+	s->append_pass = pass;
+	return s->appended < APPEND_PASS_BYTES ? APPEND_PASS_BYTES - s->appended : 0;
+}
+
+/* How many bytes of a body lie there to be read, up to `most`. */
+static size_t count_ready(struct connection *c, size_t most)
+{
+	int ready = 0;
+	if (ioctl(bufferevent_getfd(c->bev), FIONREAD, &ready) != 0 || ready <= 0)
+		return 0;
+	return (size_t)ready < most ? (size_t)ready : most;
+}
+
 /*
- * Reads what lies behind a full read of libevent's: of a large body most, in a thirtieth of the
- * system calls. Not where a limit on the input is near.
+ * Reads what lies behind a full read of libevent's: of a large body most, in a tenth of the
+ * system calls. No more room is made than for what is there.
  */
-static void read_body_on(struct connection *c, struct evbuffer *input, size_t added)
+static void append_body(struct connection *c, struct evbuffer *input, size_t added)
 {
 	struct evbuffer_iovec room;
 	uint64_t data = gate_data(&c->gate);
 	if (c->is_tls || c->state != GATE_BODY || added < READ_BYTES || data <= added)
 		return;
-	size_t most = data - added < READ_ON_BYTES ? (size_t)(data - added) : READ_ON_BYTES;
-	if (evbuffer_reserve_space(input, (ev_ssize_t)most, &room, 1) != 1)
+	size_t lacks = data - added < APPEND_BYTES ? (size_t)(data - added) : APPEND_BYTES;
+	size_t room_left = append_room(c->server);
+	size_t most = count_ready(c, lacks < room_left ? lacks : room_left);
+	if (most == 0 || evbuffer_reserve_space(input, (ev_ssize_t)most, &room, 1) != 1)
 		return;
 	ssize_t n = recv(bufferevent_getfd(c->bev), room.iov_base, most, MSG_DONTWAIT);
 	room.iov_len = n > 0 ? (size_t)n : 0; /* an end or an error libevent finds itself */
-	c->reads_on = true;
+	c->server->appended += room.iov_len;
+	c->appends = true;
 	(void)evbuffer_commit_space(input, &room, 1); /* is the space that was reserved */
-	c->reads_on = false;
+	c->appends = false;
 }
 
 /*
@@ -238,7 +262,7 @@ static void read_body_on(struct connection *c, struct evbuffer *input, size_t ad
 static void scan(struct connection *c, size_t from, size_t added)
 {
 	struct evbuffer *input = bufferevent_get_input(c->bev);
-	read_body_on(c, input, added);
+	append_body(c, input, added);
 	size_t length = evbuffer_get_length(input);
 	bool was_idle = gate_is_idle(&c->gate);
 	enum gate_state state = pass_data(c, &from, length);
@@ -268,7 +292,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 {
 	struct connection *c = arg;
 	(void)input;
-	if (c->reads_on)
+	if (c->appends)
 		return; /* whoever added that will look at it */
 	if (info->n_added == 0)
 		read_on(c); /* the watermark's callback, the newer one, has run before */

@@ -43,8 +43,8 @@ struct connection {
 	struct reactor_timer *deadline;
 	struct gate gate;
 	enum gate_state state;
-	bool refused;  /* nothing more is read of it */
-	bool reads_on; /* more of a body is being put behind what libevent has read */
+	bool refused; /* nothing more is read of it */
+	bool appends; /* more of a body is being put behind what libevent has read */
 	enum standing standing;
 	struct visitor visitor;
 	char client[HTTP_TAKER_SIZE]; /* whose the connection is */
@@ -106,7 +106,9 @@ struct http_server {
 	int64_t work_us;
 	bool works_off; /* what is handled now has waited */
 	uint32_t held;
-	uint64_t full_reads;         /* http_full_reads() */
+	uint64_t full_reads;  /* http_full_reads() */
+	uint64_t append_pass; /* the pass of the loop in which `appended` bytes were */
+	size_t appended;
 	struct http_figures figures; /* but the open connections */
 	bool stopped;
 	int64_t date_s; /* when `date` was true */
