@@ -244,6 +244,17 @@ def test_what_was_revoked_does_not_come_back_with_the_session(gateway, make_rece
     assert stands(gateway, deleted)
 
 
+def read_to_end(client):
+    """What comes of a stream until it ends, or the connection does."""
+    received = b""
+    while not received.endswith(b"0\r\n\r\n"):
+        data = client.sock.recv(65536)
+        if not data:
+            break
+        received += data
+    return received
+
+
 @pytest.mark.parametrize("ends", ["revoke", "rotate", "delete"])
 def test_a_stream_by_a_link_ends_as_soon_as_that_is_void(gateway, make_receiver, ends):
     gateway.register("a", make_receiver().url())
@@ -260,12 +271,7 @@ def test_a_stream_by_a_link_ends_as_soon_as_that_is_void(gateway, make_receiver,
             assert gateway.api("POST", "/portal/rotate-key").status_code == 200
         else:
             assert gateway.api("DELETE", session_path("a")).status_code == 202
-        received = b""
-        while not received.endswith(b"0\r\n\r\n"):
-            data = mine.sock.recv(65536)
-            if not data:
-                break
-            received += data
+        read_to_end(mine)
         if ends != "rotate":
             gateway.publish("b")
             assert b"event: published" in theirs.sock.recv(65536)
@@ -296,12 +302,7 @@ def test_a_stream_by_a_link_ends_with_it(gateway):
             f"GET /api/v1/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
         )
         client.sock.settimeout(40)
-        received = b""
-        while not received.endswith(b"0\r\n\r\n"):
-            data = client.sock.recv(65536)
-            if not data:
-                break
-            received += data
+        received = read_to_end(client)
     assert received.startswith(b"HTTP/1.1 200")
     assert not stands(gateway, token)
 
