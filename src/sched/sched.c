@@ -11,6 +11,7 @@
 #include "base/mem.h"
 
 #define WINDOW_FIRST 1.0
+#define WINDOW_SHOWN 8.0 /* what the first success of all opens: below TCP's ten (RFC 6928) */
 #define FREE_PART 4      /* in flight stays below the free slots divided by this */
 #define TROUBLED_SHARE 2 /* the troubled ones get the slots divided by this */
 #define QUICK_US 1000000 /* an endpoint whose latency is up to this may have the last slots */
@@ -671,6 +672,8 @@ void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 		set_circuit(s, e, CIRCUIT_HALF_OPEN);
 	e->is_asked = false;
 	count_in_flight(s, e, 1);
+	if (e->in_flight >= window_of(e))
+		e->filled = e->in_flight;
 	if (is_open(e) && wake_time(e) <= now_ms)
 		line_up(s, e);
 	else
@@ -731,9 +734,26 @@ static void pause_shorter(struct sched_endpoint *e, int64_t now_ms)
 	e->resume_ms = e->pause_ms > 0 ? now_ms + e->pause_ms : 0;
 }
 
+/* The window after a success that had it full. */
+static double wider(const struct sched_endpoint *e, bool is_first)
+{
+	if (is_first && e->window < WINDOW_SHOWN)
+		return WINDOW_SHOWN < e->threshold ? WINDOW_SHOWN : e->threshold;
+	return e->window + (e->window < e->threshold ? 1 : 1 / e->window);
+}
+
+/* After an outage: it may not bear more yet, and soon the half of what it bore before. */
+static void start_slowly(struct sched_endpoint *e)
+{
+	e->window = WINDOW_FIRST;
+	if (e->threshold < e->borne / 2)
+		e->threshold = e->borne / 2;
+}
+
 static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full,
     int64_t latency_us)
 {
+	bool is_first = e->base_us == 0;
 	bool rising = learn_latency(e, latency_us);
 	bool was_closed = e->circuit == CIRCUIT_CLOSED;
 	set_failures(s, e, 0);
@@ -742,11 +762,11 @@ static void succeed(struct sched *s, struct sched_endpoint *e, bool was_full,
 	e->put_off_ms = 0;
 	set_circuit(s, e, CIRCUIT_CLOSED);
 	if (!was_closed)
-		e->window = WINDOW_FIRST; /* slow start: it may not bear more yet */
+		start_slowly(e);
 	else if (rising && e->since_cut >= window_of(e))
 		cut_window(e, LATENCY_CUT);
 	else if (was_full && !rising)
-		e->window += e->window < e->threshold ? 1 : 1 / e->window;
+		e->window = wider(e, is_first);
 	if (e->window > e->limits.max_in_flight)
 		e->window = e->limits.max_in_flight;
 }
@@ -762,6 +782,8 @@ static void fail(struct sched *s, struct sched_endpoint *e, int64_t now_ms, bool
 {
 	if (e->failing_since_ms == 0)
 		e->failing_since_ms = now_ms;
+	if (e->failures == 0)
+		e->borne = e->window;
 	set_failures(s, e, e->failures + 1);
 	set_quick(s, e, false);
 	e->put_off_ms = 0;
@@ -795,8 +817,9 @@ void sched_finish(struct sched *s, struct sched_endpoint *e, int64_t now_ms,
     enum sched_result result, int64_t latency_us)
 {
 	panic_if(e->in_flight == 0, "an attempt ended twice");
-	bool was_full = e->in_flight >= window_of(e);
+	bool was_full = e->filled > 0; /* although others of them may have ended before */
 	bool was_troubled = e->failures > 0;
+	e->filled -= was_full ? 1 : 0;
 	count_in_flight(s, e, -1);
 	e->since_cut++;
 	switch (result) {

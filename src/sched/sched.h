@@ -14,9 +14,10 @@
  *      │ at its window                        │
  *      └──────────────────────────────────────┘
  *
- * What an endpoint may have in flight is its window: it starts at one, grows by one
- * with each success up to where it last failed (slow start), then by one a window,
- * and is halved by a failure and narrowed by rising latency; never above max_in_flight.
+ * What an endpoint may have in flight is its window: it starts at one, and its first success
+ * opens it to eight. It grows by one with each success up to where it last failed (slow start),
+ * then by one a window, and is halved by a failure and narrowed by rising latency; never above
+ * max_in_flight. After an outage it starts at one again, slowly up to half of what it was.
  *
  * What keeps one endpoint from hurting the others:
  *  - Sessions take turns, within a session its READY endpoints do: one attempt a turn.
@@ -88,6 +89,7 @@ struct sched_endpoint {
 	int64_t wake_ms; /* wall; its key in the tree */
 	double window;
 	double threshold;         /* of slow start: above it the window grows by one a window */
+	double borne;             /* the window when the last run of failures began */
 	double tokens;            /* of the rate limit's bucket */
 	int64_t tokens_ms;        /* wall; when they were counted */
 	int64_t base_us;          /* latency: the usual one */
@@ -100,6 +102,7 @@ struct sched_endpoint {
 	int64_t put_off_ms;       /* for how long it was put off last; 0: no longer */
 	uint32_t failures;        /* in a row */
 	uint32_t in_flight;
+	uint32_t filled;    /* attempts under way of those that filled the window last */
 	uint32_t since_cut; /* attempts ended since the window was last cut */
 	uint8_t circuit;    /* enum sched_circuit */
 	bool quick;         /* its last attempt succeeded; the last few took up to a second */

@@ -458,7 +458,7 @@ def test_410_disables_and_says_so_once(make_gateway, make_receiver):
 
     gateway.publish("s1")
     gone.wait_for(1)
-    wait_idle()  # its success opens the window for two
+    wait_idle()  # its success opens the window
     queued = publish_many(gateway, "s1", 2)
     gone.wait_for(3)
     gateway.register("s1", other.url(), ordering="fifo")

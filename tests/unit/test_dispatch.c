@@ -198,8 +198,9 @@ static const struct start {
 	bool fifo, disabled;
 } STARTS[] = {
     {"nothing", 1, 0, 0, .then = 0},
-    {"one to see how it goes, then more", 1, 5, 1, .then = 2},
-    {"one of each", 3, 5, 3, .then = 2},
+    {"one to see how it goes, then more", 1, 5, 1, .then = 4},
+    {"then eight", 1, 20, 1, .then = 8},
+    {"one of each", 3, 5, 3, .then = 4},
     {"no more than the webhook may have", 1, 5, 1, .then = 1, .max_in_flight = 1},
     {"no more than there are slots", 5, 1, 2, .then = 1, .slots = 2, .apart = true},
     {"no more than its session's share of the slots", 40, 1, 16, .then = 1, .slots = 18},

@@ -375,7 +375,7 @@ static void test_circuit_with_others_in_flight(void **state)
 {
 	(void)state;
 	struct fixture *f = make(&ROOMY, 1, 16);
-	run(f, 10, RESULT_OK, FAST_US);
+	run(f, 4, RESULT_OK, FAST_US);
 	assert_int_equal(f->e[0].in_flight, 11);
 	for (int i = 0; i < 5; i++)
 		finish(f, 0, RESULT_FAILED);

@@ -9,16 +9,46 @@
 #include "sched_fixture.h"
 #include "support.h"
 
-/* From one, by one with each success; at most max_in_flight. */
+/* From one to eight with the first success, then by one with each; at most max_in_flight. */
 static void test_window_grows(void **state)
 {
 	(void)state;
+	static const uint32_t WANT[] = {1, 8, 9, 10, 10, 10};
 	struct fixture *f = make(&ROOMY, 1, 10);
-	for (uint32_t n = 1; n <= 15; n++) {
-		uint32_t want = n < 10 ? n : 10;
-		assert_int_equal(window(f), want);
+	for (size_t i = 0; i + 1 < COUNT(WANT); i++) {
+		assert_int_equal(window(f), WANT[i]);
 		run(f, 1, RESULT_OK, FAST_US);
-		assert_int_equal(f->e[0].in_flight, want < 10 ? want + 1 : 10);
+		assert_int_equal(f->e[0].in_flight, WANT[i + 1]);
+	}
+	destroy(f);
+}
+
+/* One that may have few is not asked for more; one that failed first grows as after a cut. */
+static void test_window_of_a_first_success(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 1, 3);
+	run(f, 1, RESULT_OK, FAST_US);
+	assert_int_equal(window(f), 3);
+	destroy(f);
+	f = make(&ROOMY, 1, 16);
+	run(f, 2, RESULT_FAILED, FAST_US);
+	run(f, 1, RESULT_OK, FAST_US);
+	assert_int_equal(window(f), 1);
+	run(f, 1, RESULT_OK, FAST_US);
+	assert_int_equal(window(f), 2);
+	destroy(f);
+}
+
+/* Each of those that filled it counts, also where they end all at once: it doubles. */
+static void test_window_of_successes_at_once(void **state)
+{
+	(void)state;
+	static const uint32_t WANT[] = {1, 8, 16, 32, 50, 50};
+	struct fixture *f = make(&ROOMY, 1, 50);
+	for (size_t i = 0; i < COUNT(WANT); i++) {
+		assert_int_equal(start_all(f), WANT[i]);
+		finish_all(f, 0, RESULT_OK);
 	}
 	destroy(f);
 }
@@ -27,17 +57,47 @@ static void test_window_grows(void **state)
 static void test_window_unused(void **state)
 {
 	(void)state;
-	struct fixture *f = make(&ROOMY, 1, 10);
+	struct fixture *f = make(&ROOMY, 1, 16);
 	run(f, 3, RESULT_OK, FAST_US);
-	assert_int_equal(window(f), 4);
+	assert_int_equal(window(f), 10);
+	finish_all(f, 0, RESULT_NONE);
 	for (int i = 0; i < 20; i++) {
-		finish_all(f, 0, RESULT_NONE);
 		int next = offered(f);
 		assert_int_equal(next, 0);
 		sched_start(f->sched, &f->e[0], f->now_ms);
 		finish(f, 0, RESULT_OK);
 	}
-	assert_int_equal(window(f), 4);
+	assert_int_equal(window(f), 10);
+	destroy(f);
+}
+
+/* Lets endpoint 0's circuit open, and its probe succeed. */
+static void have_outage(struct fixture *f)
+{
+	while (f->e[0].circuit == CIRCUIT_CLOSED || f->e[0].in_flight > 0)
+		run(f, 1, RESULT_FAILED, FAST_US);
+	f->now_ms += ROOMY.circuit_open_ms;
+	run(f, 1, RESULT_OK, FAST_US);
+}
+
+/* After an outage it grows as at first, up to the half of what it was, then slowly. */
+static void test_window_after_an_outage(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 1, 16);
+	run(f, 30, RESULT_OK, FAST_US);
+	for (int outage = 0; outage < 2; outage++) {
+		have_outage(f);
+		assert_int_equal(window(f), 1);
+		run(f, 7, RESULT_OK, FAST_US);
+		assert_int_equal(window(f), 8);
+		run(f, 7, RESULT_OK, FAST_US);
+		assert_int_equal(window(f), 8);
+		run(f, 81, RESULT_OK, FAST_US);
+		assert_int_equal(window(f), 15);
+		run(f, 15, RESULT_OK, FAST_US);
+		assert_int_equal(window(f), 16);
+	}
 	destroy(f);
 }
 
@@ -176,7 +236,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_window_grows),
+	    cmocka_unit_test(test_window_of_a_first_success),
+	    cmocka_unit_test(test_window_of_successes_at_once),
 	    cmocka_unit_test(test_window_unused),
+	    cmocka_unit_test(test_window_after_an_outage),
 	    cmocka_unit_test(test_window_is_cut),
 	    cmocka_unit_test(test_window_and_overload),
 	    cmocka_unit_test(test_pause),
