@@ -15,9 +15,9 @@
  *      └──────────────────────────────────────┘
  *
  * What an endpoint may have in flight is its window: it starts at one, and its first success
- * opens it to eight. It grows by one with each success up to where it last failed (slow start),
- * then by one a window, and is halved by a failure and narrowed by rising latency; never above
- * max_in_flight. After an outage it starts at one again, slowly up to half of what it was.
+ * opens it to eight. It grows by one with each success up to where it last failed (slow start,
+ * after an outage: to half of what it was), then by one a window; a failure halves it, rising
+ * latency narrows it. It is never above max_in_flight.
  *
  * What keeps one endpoint from hurting the others:
  *  - Sessions take turns, within a session its READY endpoints do: one attempt a turn.
@@ -160,10 +160,7 @@ void sched_set_due(struct sched *s, struct sched_endpoint *e, int64_t due_ms);
  */
 struct sched_endpoint *sched_next(struct sched *s, int64_t now_ms);
 
-/*
- * One attempt of `e`, which sched_next() offered, started: takes a slot, and `e` the end of
- * the line.
- */
+/* One attempt of `e`, which was offered, started: takes a slot, and `e` the end of its line. */
 void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms);
 
 /*
