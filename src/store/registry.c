@@ -1,10 +1,11 @@
 /*
  * Two maps: number -> webhook for all, session -> its list for those that serve; and these
  * lists in the order of their sessions' bytes. A retired webhook leaves its session's list for
- * that of the retired ones, and stays under its number until its queue is purged. Each session
- * has an index of who wants which event, so that publishing costs nothing for those who want
- * something else; and the pointers of its filters and keys, so that each event is walked over
- * once.
+ * that of the retired ones, and stays under its number until its queue is purged. A session
+ * with many has an index of who wants which event, so that publishing costs nothing for those
+ * who want something else; the few of others are asked one by one, since an index of each of
+ * many sessions is memory that no cache holds. Each has the pointers of its filters and keys, so
+ * that an event is walked over once.
  * Webhooks for all sessions are those of SESSION_ALL, and match with each.
  */
 #include "store/registry.h"
@@ -18,6 +19,7 @@
 #include "store/webhooks.h"
 
 #define DECODED_KEPT (64u << 10) /* bytes, between two events */
+#define FEW 4                    /* webhooks of a session: more have an index */
 
 /* The webhooks of a session that take events and have a name in `events`. */
 struct wanting {
@@ -28,9 +30,10 @@ struct wanting {
 struct list {
 	struct webhook **webhooks;
 	size_t count;
-	struct map
-	    *wanting;    /* name of an event, its beginning and *, or "all" -> struct wanting */
-	size_t patterns; /* how many of these end with * */
+	bool is_of_session; /* not that of the retired ones */
+	/* name of an event, its beginning and *, or "all" -> struct wanting; NULL: few, or retired */
+	struct map *wanting;
+	size_t patterns;           /* how many of these end with * */
 	struct pointers *pointers; /* of their filters and keys; NULL: none was ever there */
 	size_t lookers;            /* how many of them have one of these */
 	size_t keys;               /* how many have a key */
@@ -88,7 +91,8 @@ static void free_list(void *value, void *arg)
 {
 	struct list *l = value;
 	(void)arg;
-	map_each(l->wanting, free_wanting, NULL);
+	if (l->wanting != NULL)
+		map_each(l->wanting, free_wanting, NULL);
 	map_free(l->wanting);
 	pointers_free(l->pointers);
 	free(l->webhooks);
@@ -182,7 +186,7 @@ static bool takes_events(const struct webhook *w)
 	return w->enabled || w->keeps_queueing;
 }
 
-/* Enters what `w` wants into the index, or takes it out; the retired ones have none. */
+/* Enters what `w` wants into the index, where there is one, or takes it out. */
 static void index_names(struct list *l, const struct webhook *w, bool enter)
 {
 	for (size_t i = 0; l->wanting != NULL && takes_events(w) && i < w->event_count; i++) {
@@ -196,7 +200,7 @@ static void index_names(struct list *l, const struct webhook *w, bool enter)
 /* Has events asked of the filter of `w`, or not any more. */
 static void index_filter(struct list *l, const struct webhook *w, bool enter)
 {
-	if (l->wanting == NULL || w->filter == NULL)
+	if (!l->is_of_session || w->filter == NULL)
 		return;
 	uint64_t steps = filter_steps(w->filter);
 	l->steps += enter ? steps : -steps;
@@ -213,7 +217,7 @@ static void index_filter(struct list *l, const struct webhook *w, bool enter)
 /* Has the lanes of events asked of the key of `w`, or not any more. */
 static void index_key(struct list *l, const struct webhook *w, bool enter)
 {
-	if (l->wanting == NULL || w->key == NULL || !takes_events(w))
+	if (!l->is_of_session || w->key == NULL || !takes_events(w))
 		return;
 	if (l->pointers == NULL)
 		l->pointers = pointers_new();
@@ -235,8 +239,16 @@ static void index_webhook(struct list *l, const struct webhook *w, bool enter)
 	index_names(l, w, enter);
 	index_filter(l, w, enter);
 	index_key(l, w, enter);
-	if (l->wanting != NULL && takes_events(w) && looks(w))
+	if (l->is_of_session && takes_events(w) && looks(w))
 		l->lookers += enter ? 1 : (size_t)-1;
+}
+
+/* Makes the index of a session that is about to have many. */
+static void make_index(struct list *l)
+{
+	l->wanting = map_new();
+	for (size_t i = 0; i < l->count; i++)
+		index_names(l, l->webhooks[i], true);
 }
 
 static const char *session_of(const struct list *l)
@@ -375,11 +387,13 @@ static void list_add(struct registry *reg, struct webhook *w)
 	bool is_new = l == NULL;
 	if (is_new) {
 		l = mem_new(sizeof(*l));
-		l->wanting = map_new();
+		l->is_of_session = true;
 		map_put(reg->by_session, w->session, strlen(w->session), l);
 		if (webhook_is_for_all(w->number))
 			reg->for_all = l;
 	}
+	if (l->is_of_session && l->count == FEW && l->wanting == NULL)
+		make_index(l);
 	index_webhook(l, w, true);
 	l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(struct webhook *));
 	size_t at = l->count++;
@@ -560,11 +574,15 @@ static size_t merge(uint64_t *out, size_t count, const struct wanting *more)
 	return n;
 }
 
-/* What covers the name of an event: itself, "all", and each of its beginnings with a *. */
+/*
+ * What covers the name of an event in an index: itself, "all", and each of its beginnings with
+ * a *.
+ */
 struct covering {
 	const struct wanting *lists[EVENT_MAX + 2];
 	size_t count;
-	size_t numbers; /* of all lists */
+	size_t
+	    numbers; /* of all lists, or of webhooks where there is no index: the most that want it */
 };
 
 static void cover(const struct list *l, const char *name, size_t len, struct covering *c)
@@ -580,7 +598,9 @@ static void cover_event(const struct list *l, struct slice event, struct coverin
 {
 	char pattern[EVENT_MAX + 1];
 	c->count = 0;
-	c->numbers = 0;
+	c->numbers = l->wanting == NULL ? l->count : 0;
+	if (l->wanting == NULL)
+		return;
 	cover(l, event.ptr, event.len, c);
 	cover(l, "all", 3, c);
 	for (size_t n = 1; l->patterns > 0 && n <= event.len && n <= EVENT_MAX; n++) {
@@ -639,11 +659,22 @@ static size_t filter_out(const struct registry *reg, const struct list *l, struc
 	return kept;
 }
 
-/* Those of `l` that want the event, to the end of `out`; returns how many. */
-static size_t put_wanting(const struct registry *reg, const struct list *l,
-    const struct covering *c, struct slice body, uint64_t *steps, uint64_t *out, uint8_t *lanes)
+/* Those of few that want the event; returns how many. */
+static size_t ask_each(const struct list *l, struct slice event, uint64_t *out)
 {
 	size_t count = 0;
+	for (size_t i = 0; i < l->count; i++) {
+		if (takes_events(l->webhooks[i]) && webhook_wants(l->webhooks[i], event))
+			out[count++] = l->webhooks[i]->number;
+	}
+	return count;
+}
+
+/* Those of `l` that want the event, to the end of `out`; returns how many. */
+static size_t put_wanting(const struct registry *reg, const struct list *l, struct slice event,
+    const struct covering *c, struct slice body, uint64_t *steps, uint64_t *out, uint8_t *lanes)
+{
+	size_t count = l->wanting == NULL ? ask_each(l, event, out) : 0;
 	for (size_t i = 0; i < c->count; i++)
 		count = merge(out, count, c->lists[i]);
 	return l->lookers > 0 ? filter_out(reg, l, body, steps, out, count, lanes) : count;
@@ -672,10 +703,15 @@ uint64_t *registry_wanting(const struct registry *reg, struct slice session, str
 		*lanes = mem_array(numbers, sizeof(**lanes));
 	for (size_t i = 0; i < 2; i++) {
 		if (m.lists[i] != NULL)
-			*count += put_wanting(reg, m.lists[i], &covering[i], body, steps,
+			*count += put_wanting(reg, m.lists[i], event, &covering[i], body, steps,
 			    out + *count, has_keys ? *lanes + *count : NULL);
 	}
-	return out;
+	if (*count > 0)
+		return out;
+	free(out);
+	free(*lanes);
+	*lanes = NULL;
+	return NULL;
 }
 
 struct webhook *registry_find(const struct registry *reg, struct slice session,

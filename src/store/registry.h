@@ -85,7 +85,7 @@ const struct webhook *registry_first_retired(const struct registry *reg);
  * Numbers of the enabled webhooks of the session, then of those for all sessions, that want an
  * event of that name: their `events` have it, and where they have a filter it lets `body`
  * through, which is canonical. Each in order of registration, *count of them; the caller frees
- * them. NULL where `events` of none have it. *lanes has the lane of each, also to be freed;
+ * them. NULL where there is none. *lanes has the lane of each, also to be freed;
  * NULL: none has a key. *steps grows by those that filters took. O(those, and where one of them
  * has a filter or a key the bytes of the body and *steps).
  */
