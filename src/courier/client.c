@@ -32,8 +32,10 @@
 
 #define URL_TEXT_MAX 8192  /* bytes of a URL that is kept parsed */
 #define BACKSTOP_MS 60000L /* curl's own time-outs, behind ours */
-#define IDLE_MAX_S 60L     /* what has been idle for longer is not used again */
-#define UNASKED_MAX 1024   /* bytes of a body before which no curl asks for leave */
+#define READ_BYTES                                                                             \
+	1024L          /* of an answer at a time: the block for it is one that malloc() keeps */
+#define IDLE_MAX_S 60L /* what has been idle for longer is not used again */
+#define UNASKED_MAX 1024 /* bytes of a body before which no curl asks for leave */
 #define LATE_STATUS 408
 #define POOL_MAX 256   /* idle request objects kept */
 #define SPARE_MS 10000 /* after a socket could not be had: connections are saved… */
@@ -579,6 +581,7 @@ static void set_constant_options(struct client_request *q)
 	MUST(curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN,
 	    (long)(c->conf.connection_max_age_ms / 1000)));
 	MUST(curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L)); /* it walks it each time */
+	MUST(curl_easy_setopt(e, CURLOPT_BUFFERSIZE, READ_BYTES));
 	MUST(curl_easy_setopt(e, CURLOPT_USERAGENT, c->conf.user_agent));
 	MUST(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, q->error));
 	MUST(curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket));
