@@ -3,8 +3,8 @@
  * lists in the order of their sessions' bytes. A retired webhook leaves its session's list for
  * that of the retired ones, and stays under its number until its queue is purged. A session
  * with many has an index of who wants which event, so that publishing costs nothing for those
- * who want something else; the few of others are asked one by one, since an index of each of
- * many sessions is memory that no cache holds. Each has the pointers of its filters and keys, so
+ * who want something else; the few of others are asked one by one: an index of each of many
+ * sessions is memory that no cache holds. Each has the pointers of its filters and keys, so
  * that an event is walked over once.
  * Webhooks for all sessions are those of SESSION_ALL, and match with each.
  */
@@ -31,7 +31,7 @@ struct list {
 	struct webhook **webhooks;
 	size_t count;
 	bool is_of_session; /* not that of the retired ones */
-	/* name of an event, its beginning and *, or "all" -> struct wanting; NULL: few, or retired */
+	/* a name, its beginning and *, or "all" -> struct wanting; NULL: few, or retired */
 	struct map *wanting;
 	size_t patterns;           /* how many of these end with * */
 	struct pointers *pointers; /* of their filters and keys; NULL: none was ever there */
@@ -581,8 +581,7 @@ static size_t merge(uint64_t *out, size_t count, const struct wanting *more)
 struct covering {
 	const struct wanting *lists[EVENT_MAX + 2];
 	size_t count;
-	size_t
-	    numbers; /* of all lists, or of webhooks where there is no index: the most that want it */
+	size_t numbers; /* of all lists; without an index, of all webhooks */
 };
 
 static void cover(const struct list *l, const char *name, size_t len, struct covering *c)

@@ -203,7 +203,7 @@ def test_one_that_is_switched_off_tells_the_others(gateway, make_receiver):
     )
     assert told[0].json()["session_id"] == "*"
     assert told[0].json()["data"]["webhook_id"] == hook["id"]
-    assert [r.event for r in of_session.requests] == ["message"]
+    assert [r.event for r in of_session.wait_for(1)] == ["message"]
     shown = gateway.api("GET", f"{ALL}/{hook['id']}").json()
     assert (shown["enabled"], shown["disabled_reason"]) == (False, "the receiver answered 410 Gone")
 
