@@ -249,13 +249,27 @@ static void drain(struct client *c)
 static void act(struct client *c, curl_socket_t fd, int what)
 {
 	int running = 0;
+	int64_t began_us = clock_now_us();
 	MUST(curl_multi_socket_action(c->multi, fd, what, &running));
 	drain(c);
+	c->turn_us += clock_now_us() - began_us;
 }
 
+/* What there is no time for in this turn is told again in the next: sockets are not edges. */
 static void on_socket_event(void *arg, int fd, bool readable, bool writable)
 {
+	const struct client *c = arg;
+	if (c->turn_us >= c->most_us)
+		return;
 	act(arg, fd, (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0));
+}
+
+int64_t client_turn(struct client *c, int64_t most_us)
+{
+	int64_t us = c->turn_us;
+	c->turn_us = 0;
+	c->most_us = most_us;
+	return us;
 }
 
 static void on_timer_event(void *arg)
@@ -648,6 +662,7 @@ struct client *client_new(struct reactor *r, const struct client_conf *conf)
 	c->races = races_new(r, ways_failures(c->ways));
 	c->timer = reactor_timer_new(r, on_timer_event, c);
 	c->kept = kept_new();
+	c->most_us = INT64_MAX;
 	c->watches = watches_new(r, on_socket_event, c);
 	client_open_trust(c);
 	c->multi = curl_multi_init();
@@ -927,6 +942,7 @@ bool client_has_ended(const struct client *c)
 
 void client_reap(struct client *c)
 {
+	int64_t began_us = TAILQ_EMPTY(&c->ended) ? 0 : clock_now_us();
 	while (!TAILQ_EMPTY(&c->ended)) {
 		struct client_request *q = TAILQ_FIRST(&c->ended);
 		TAILQ_REMOVE(&c->ended, q, link);
@@ -935,4 +951,5 @@ void client_reap(struct client *c)
 		q->done(q->arg, &result);
 		recycle(c, q);
 	}
+	c->turn_us += began_us == 0 ? 0 : clock_now_us() - began_us;
 }

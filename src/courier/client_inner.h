@@ -112,6 +112,8 @@ struct client {
 	size_t
 	    spared; /* while descriptors are short: how many there may be; 0: as configured */
 	int64_t spare_until_ms; /* monotonic */
+	int64_t turn_us;        /* what attempts have taken of this turn… */
+	int64_t most_us;        /* …and may take */
 	bool told_of_http2;     /* that there is none */
 };
 

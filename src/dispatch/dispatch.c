@@ -25,6 +25,7 @@ struct dispatch *dispatch_new(const struct dispatch_conf *conf)
 	d->endpoints = map_new();
 	d->tenants = tenants_new(d->sched);
 	d->keeps_attempts = true;
+	d->queues_us = DISPATCH_PUMP_US;
 	TAILQ_INIT(&d->idle);
 	return d;
 }
@@ -83,6 +84,11 @@ void dispatch_free(struct dispatch *d)
 	tenants_free(d->tenants);
 	sched_free(d->sched);
 	free(d);
+}
+
+void dispatch_bound_queues(struct dispatch *d, int64_t us)
+{
+	d->queues_us = us;
 }
 
 void dispatch_configure(struct dispatch *d, const struct dispatch_conf *conf)

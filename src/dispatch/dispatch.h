@@ -102,11 +102,13 @@ void dispatch_hold(struct dispatch *d, uint64_t webhook, bool holds);
 /* The webhook, a retired one, is gone from store and registry, and so is its queue. */
 void dispatch_forget(struct dispatch *d, uint64_t webhook);
 
-/*
- * Starts what may start now, for at most 10 ms or a little more. The loop calls it once a turn,
- * after the commit.
- */
+#define DISPATCH_PUMP_US 10000 /* or a little more */
+
+/* Starts what may start now, for at most so long. Once a turn, after the commit. */
 void dispatch_pump(struct dispatch *d);
+
+/* Who drains a queue, or failed last, starts for `us` of that from now on: others publish. */
+void dispatch_bound_queues(struct dispatch *d, int64_t us);
 
 /*
  * Milliseconds until dispatch_pump() has something to do; 0: at once; -1: only events bring

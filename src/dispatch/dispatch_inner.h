@@ -91,6 +91,7 @@ struct dispatch {
 	TAILQ_HEAD(, endpoint) idle;
 	size_t idle_count;
 	uint64_t bytes_begun;   /* of bodies whose attempts were started, since the start */
+	int64_t queues_us;      /* so long those that drain a queue start in a turn */
 	unsigned drops;         /* expired deliveries whose end is not committed yet */
 	int64_t rest_until_ms;  /* monotonic; nothing is claimed before */
 	int64_t short_quiet_ms; /* monotonic; no line about a shortage before */

@@ -14,7 +14,6 @@
 #include "store/events.h"
 #include "store/publication.h"
 
-#define STARTS_US 10000            /* so long attempts are started in one turn */
 #define BODIES_PER_TURN (2u << 20) /* bytes of theirs, which are still to be sent then */
 #define BODY_KEPT_MAX (64u << 10)  /* bytes; a larger body is read as it is sent */
 #define DROPS_MAX 128              /* expired deliveries between their claim and the commit */
@@ -893,14 +892,18 @@ static void start_due(struct dispatch *d, int64_t now_ms)
 		return;
 	}
 	/* not so many: where each turn waits for a slow disk they would be too few */
-	int64_t until_us = clock_now_us() + STARTS_US;
+	int64_t began_us = clock_now_us();
+	int64_t us = 0;
 	uint64_t before = d->bytes_begun;
-	while (clock_now_us() < until_us && d->bytes_begun - before < BODIES_PER_TURN &&
-	    flights_have_room(d)) {
+	for (; us < DISPATCH_PUMP_US && d->bytes_begun - before < BODIES_PER_TURN &&
+	     flights_have_room(d);
+	     us = clock_now_us() - began_us) {
+		sched_hold_others(d->sched, us >= d->queues_us);
 		struct sched_endpoint *se = sched_next(d->sched, now_ms);
 		if (se == NULL || !claim_one(d, take_turn(se), txn, now_ms))
 			break;
 	}
+	sched_hold_others(d->sched, false);
 	db_read_end(txn);
 }
 

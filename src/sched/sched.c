@@ -13,6 +13,7 @@
 #define WINDOW_FIRST 1.0
 #define WINDOW_SHOWN 8.0 /* what the first success of all opens: below TCP's ten (RFC 6928) */
 #define FREE_PART 4      /* in flight stays below the free slots divided by this */
+#define BEHIND_MS 1000   /* so long a delivery has been due that waits in a queue */
 #define TROUBLED_SHARE 2 /* the troubled ones get the slots divided by this */
 #define QUICK_US 1000000 /* an endpoint whose latency is up to this may have the last slots */
 #define LOOK_MAX 4 /* of those who wait for a larger share, for each slot that is given back */
@@ -25,14 +26,12 @@
 #define LATENCY_MEMORY 64 /* attempts after which a latency that stays is the usual one */
 
 enum state {
-	STATE_IDLE = 1, /* nothing to start, or nothing may: in no structure */
-	STATE_WAITING,  /* in the tree, by wake time */
-	STATE_SOUND,    /* in its session's line: its last attempt succeeded, or none was */
-	STATE_TROUBLED, /* in the other line: its last attempt failed */
-	STATE_BLOCKED,  /* in its tenant's list: the host, or its share there, is full */
-	STATE_BLOCKED_TROUBLED, /* the same in the other line's */
-	STATE_THROTTLED,        /* in a list: it has its share of the free slots */
-	STATE_SLOW,             /* in a list: the slow ones have all the slots that they may */
+	STATE_IDLE = 1,  /* nothing to start, or nothing may: in no structure */
+	STATE_WAITING,   /* in the tree, by wake time */
+	STATE_IN_LINE,   /* in its session's line of its kind */
+	STATE_BLOCKED,   /* in its tenant's list: the host, or its share there, is full */
+	STATE_THROTTLED, /* in a list: it has its share of the free slots */
+	STATE_SLOW,      /* in a list: the slow ones have all the slots that they may */
 };
 
 RB_HEAD(due_tree, sched_endpoint);
@@ -50,7 +49,10 @@ struct sched {
 	struct share slots;    /* the takers are sessions */
 	struct share troubled; /* the part of them that endpoints with failures have */
 	uint64_t slow_held;    /* those of endpoints that are not quick */
-	bool troubled_turn;    /* the two kinds take turns too */
+	bool others_turn;      /* those that are prompt have every other turn… */
+	bool troubled_turn;    /* …and the other two kinds have the rest in turn */
+	bool holds_others;     /* those that are prompt alone are offered */
+	int64_t now_ms;        /* wall; of the last call that said */
 	uint64_t parks;
 	const struct sched_session *last_parked;
 	uint32_t circuits[SCHED_CIRCUITS]; /* endpoints with theirs so */
@@ -103,30 +105,37 @@ static struct sched_session *session_of(const struct sched_endpoint *e)
 	return e->tenant->session;
 }
 
-static struct sched_line *line_of(const struct sched_endpoint *e, bool troubled)
+static struct sched_line *line_of(const struct sched_endpoint *e, enum sched_kind kind)
 {
-	return &session_of(e)->lines[troubled];
+	return &session_of(e)->lines[kind];
+}
+
+/* Its last attempt failed, or its next delivery has waited for its turn, or neither. */
+static enum sched_kind kind_of(const struct sched *s, const struct sched_endpoint *e)
+{
+	if (e->failures > 0)
+		return SCHED_TROUBLED;
+	return s->now_ms - e->due_ms > BEHIND_MS ? SCHED_BEHIND : SCHED_PROMPT;
 }
 
 /* Puts `e`, which is in no structure, at the end of its session's line of its kind. */
 static void line_up(struct sched *s, struct sched_endpoint *e)
 {
-	bool troubled = e->failures > 0;
-	struct sched_line *line = line_of(e, troubled);
+	e->kind = (uint8_t)kind_of(s, e);
+	struct sched_line *line = line_of(e, e->kind);
 	if (TAILQ_EMPTY(&line->endpoints))
-		TAILQ_INSERT_TAIL(&s->turns[troubled], line, link);
-	e->state = troubled ? STATE_TROUBLED : STATE_SOUND;
+		TAILQ_INSERT_TAIL(&s->turns[e->kind], line, link);
+	e->state = STATE_IN_LINE;
 	TAILQ_INSERT_TAIL(&line->endpoints, e, link);
 }
 
 static void leave_line(struct sched *s, struct sched_endpoint *e)
 {
-	bool troubled = e->state == STATE_TROUBLED;
-	struct sched_line *line = line_of(e, troubled);
+	struct sched_line *line = line_of(e, e->kind);
 	TAILQ_REMOVE(&line->endpoints, e, link);
 	if (!TAILQ_EMPTY(&line->endpoints))
 		return;
-	TAILQ_REMOVE(line->parked ? &s->parked[troubled] : &s->turns[troubled], line, link);
+	TAILQ_REMOVE(line->parked ? &s->parked[e->kind] : &s->turns[e->kind], line, link);
 	line->parked = false;
 }
 
@@ -135,13 +144,17 @@ static void rotate(struct sched *s, struct sched_line *line)
 {
 	if (TAILQ_EMPTY(&line->endpoints) || line->parked)
 		return;
-	TAILQ_REMOVE(&s->turns[line->troubled], line, link);
-	TAILQ_INSERT_TAIL(&s->turns[line->troubled], line, link);
+	TAILQ_REMOVE(&s->turns[line->kind], line, link);
+	TAILQ_INSERT_TAIL(&s->turns[line->kind], line, link);
 }
 
 static bool has_blocked(const struct sched_tenant *t)
 {
-	return !TAILQ_EMPTY(&t->blocked[false]) || !TAILQ_EMPTY(&t->blocked[true]);
+	for (int kind = 0; kind < SCHED_KINDS; kind++) {
+		if (!TAILQ_EMPTY(&t->blocked[kind]))
+			return true;
+	}
+	return false;
 }
 
 /* The list of its host's in which a tenant waits. */
@@ -151,7 +164,7 @@ static struct sched_tenants *waiting_list(const struct sched_tenant *t)
 }
 
 /* Makes `e`, which is in no structure, wait for a slot of its host. */
-static void block(struct sched *s, struct sched_endpoint *e, bool troubled)
+static void block(struct sched *s, struct sched_endpoint *e)
 {
 	struct sched_tenant *t = e->tenant;
 	if (!t->host->crowded)
@@ -159,14 +172,14 @@ static void block(struct sched *s, struct sched_endpoint *e, bool troubled)
 	t->host->crowded = true;
 	if (!has_blocked(t))
 		TAILQ_INSERT_TAIL(waiting_list(t), t, link);
-	e->state = troubled ? STATE_BLOCKED_TROUBLED : STATE_BLOCKED;
-	TAILQ_INSERT_TAIL(&t->blocked[troubled], e, link);
+	e->state = STATE_BLOCKED;
+	TAILQ_INSERT_TAIL(&t->blocked[e->kind], e, link);
 }
 
 static void leave_blocked(struct sched_endpoint *e)
 {
 	struct sched_tenant *t = e->tenant;
-	TAILQ_REMOVE(&t->blocked[e->state == STATE_BLOCKED_TROUBLED], e, link);
+	TAILQ_REMOVE(&t->blocked[e->kind], e, link);
 	if (!has_blocked(t))
 		TAILQ_REMOVE(waiting_list(t), t, link);
 }
@@ -180,12 +193,10 @@ static void leave(struct sched *s, struct sched_endpoint *e)
 	case STATE_WAITING:
 		RB_REMOVE(due_tree, &s->waiting, e);
 		break;
-	case STATE_SOUND:
-	case STATE_TROUBLED:
+	case STATE_IN_LINE:
 		leave_line(s, e);
 		break;
 	case STATE_BLOCKED:
-	case STATE_BLOCKED_TROUBLED:
 		leave_blocked(e);
 		break;
 	case STATE_THROTTLED:
@@ -207,7 +218,7 @@ static bool has_host_share(const struct sched *s, const struct sched_tenant *t)
 	return share_allows(&share, t->in_flight, 1);
 }
 
-/* Lines up one endpoint of either kind that waits for a slot of the tenant's host. */
+/* Lines up one endpoint of each kind that waits for a slot of the tenant's host. */
 static void unblock_tenant(struct sched *s, struct sched_tenant *t)
 {
 	for (int kind = 0; kind < SCHED_KINDS; kind++) {
@@ -226,7 +237,7 @@ static void unblock_tenant(struct sched *s, struct sched_tenant *t)
 /*
  * Lines up endpoints that wait for a slot of `h`: for each slot that is given back, and
  * for each endpoint that leaves the line without taking the slot it was let in for. One of
- * either kind, since a troubled one may have to wait in its line for long. Who has nothing
+ * each kind, since a troubled one may have to wait in its line for long. Who has nothing
  * there goes first.
  */
 static void unblock(struct sched *s, struct sched_host *h)
@@ -251,7 +262,7 @@ static void unblock(struct sched *s, struct sched_host *h)
 /* Takes `e` out of whatever structure it is in, and lets the next of its host into line. */
 static void withdraw(struct sched *s, struct sched_endpoint *e)
 {
-	bool in_line = e->state == STATE_SOUND || e->state == STATE_TROUBLED;
+	bool in_line = e->state == STATE_IN_LINE;
 	leave(s, e);
 	if (in_line)
 		unblock(s, e->tenant->host);
@@ -538,15 +549,15 @@ static void hold_back(struct sched *s, struct sched_endpoint *e)
 static bool has_share(const struct sched *s, const struct sched_line *line)
 {
 	return share_allows(&s->slots, line->session->in_flight, 1) &&
-	    (!line->troubled ||
+	    (line->kind != SCHED_TROUBLED ||
 		share_allows(&s->troubled, line->session->troubled_in_flight, 1));
 }
 
 /* The session has all that it may: its line has no turn until it may have more. */
 static void park(struct sched *s, struct sched_line *line)
 {
-	TAILQ_REMOVE(&s->turns[line->troubled], line, link);
-	TAILQ_INSERT_TAIL(&s->parked[line->troubled], line, link);
+	TAILQ_REMOVE(&s->turns[line->kind], line, link);
+	TAILQ_INSERT_TAIL(&s->parked[line->kind], line, link);
 	line->parked = true;
 	s->parks++;
 	s->last_parked = line->session;
@@ -554,22 +565,22 @@ static void park(struct sched *s, struct sched_line *line)
 
 static void unpark(struct sched *s, struct sched_line *line)
 {
-	TAILQ_REMOVE(&s->parked[line->troubled], line, link);
-	TAILQ_INSERT_TAIL(&s->turns[line->troubled], line, link);
+	TAILQ_REMOVE(&s->parked[line->kind], line, link);
+	TAILQ_INSERT_TAIL(&s->turns[line->kind], line, link);
 	line->parked = false;
 }
 
 /* Returns the first of a kind that may start; those in front that may not leave the line. */
-static struct sched_endpoint *first_of(struct sched *s, bool troubled)
+static struct sched_endpoint *first_of(struct sched *s, enum sched_kind kind)
 {
-	struct sched_line *line = TAILQ_FIRST(&s->turns[troubled]);
-	for (; line != NULL; line = TAILQ_FIRST(&s->turns[troubled])) {
+	struct sched_line *line = TAILQ_FIRST(&s->turns[kind]);
+	for (; line != NULL; line = TAILQ_FIRST(&s->turns[kind])) {
 		struct sched_endpoint *e = TAILQ_FIRST(&line->endpoints);
 		if (!has_share(s, line)) {
 			park(s, line);
 		} else if (!has_host_share(s, e->tenant)) {
 			leave(s, e);
-			block(s, e, troubled);
+			block(s, e);
 		} else if (!e->quick && !may_be_slow(s)) {
 			hold_back(s, e);
 		} else if (!has_part(s, e)) {
@@ -582,9 +593,9 @@ static struct sched_endpoint *first_of(struct sched *s, bool troubled)
 }
 
 /* Gives parked sessions of a kind that may have more a turn; looks at `most` of them. */
-static void unpark_some(struct sched *s, bool troubled, int most)
+static void unpark_some(struct sched *s, enum sched_kind kind, int most)
 {
-	struct line_list *parked = &s->parked[troubled];
+	struct line_list *parked = &s->parked[kind];
 	for (int i = 0; i < most && !TAILQ_EMPTY(parked); i++) {
 		struct sched_line *line = TAILQ_FIRST(parked);
 		TAILQ_REMOVE(parked, line, link);
@@ -618,24 +629,31 @@ static void recheck(struct sched *s, int64_t now_ms)
 	s->recheck_ms = now_ms + RECHECK_MS;
 	look_at_hosts(s);
 	let_slow_in(s, RECHECK_MAX);
-	unpark_some(s, false, RECHECK_MAX);
-	unpark_some(s, true, RECHECK_MAX);
+	for (int kind = 0; kind < SCHED_KINDS; kind++)
+		unpark_some(s, kind, RECHECK_MAX);
 }
 
-/* Returns who is next in line, of the two kinds in turn. */
-static struct sched_endpoint *next_in_line(struct sched *s)
+/* Who is next of those that are not prompt. */
+static struct sched_endpoint *next_of_others(struct sched *s)
 {
-	struct sched_endpoint *sound = first_of(s, false);
+	struct sched_endpoint *behind = first_of(s, SCHED_BEHIND);
 	struct sched_endpoint *troubled = NULL;
 	if (s->troubled.held < s->troubled.capacity)
-		troubled = first_of(s, true);
-	if (sound == NULL || (troubled != NULL && s->troubled_turn))
-		return troubled;
-	return sound;
+		troubled = first_of(s, SCHED_TROUBLED);
+	return behind == NULL || (troubled != NULL && s->troubled_turn) ? troubled : behind;
+}
+
+/* Returns who is next in line, of the kinds in turn. */
+static struct sched_endpoint *next_in_line(struct sched *s)
+{
+	struct sched_endpoint *prompt = first_of(s, SCHED_PROMPT);
+	struct sched_endpoint *other = s->holds_others ? NULL : next_of_others(s);
+	return prompt == NULL || (other != NULL && s->others_turn) ? other : prompt;
 }
 
 struct sched_endpoint *sched_next(struct sched *s, int64_t now_ms)
 {
+	s->now_ms = now_ms;
 	if (s->slots.held >= s->slots.capacity)
 		return NULL;
 	promote(s, now_ms);
@@ -644,6 +662,11 @@ struct sched_endpoint *sched_next(struct sched *s, int64_t now_ms)
 		return e;
 	recheck(s, now_ms);
 	return next_in_line(s);
+}
+
+void sched_hold_others(struct sched *s, bool holds)
+{
+	s->holds_others = holds;
 }
 
 static void refill(struct sched_endpoint *e, int64_t now_ms)
@@ -658,10 +681,11 @@ static void refill(struct sched_endpoint *e, int64_t now_ms)
 
 void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 {
-	panic_if(e->state != STATE_SOUND && e->state != STATE_TROUBLED,
-	    "an endpoint started out of turn");
-	struct sched_line *line = line_of(e, e->state == STATE_TROUBLED);
-	s->troubled_turn = !line->troubled;
+	panic_if(e->state != STATE_IN_LINE, "an endpoint started out of turn");
+	struct sched_line *line = line_of(e, e->kind);
+	s->others_turn = line->kind == SCHED_PROMPT;
+	if (line->kind != SCHED_PROMPT)
+		s->troubled_turn = line->kind == SCHED_BEHIND;
 	leave(s, e);
 	rotate(s, line);
 	if (e->limits.rate > 0) {
@@ -682,9 +706,8 @@ void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 
 void sched_pass(struct sched *s, struct sched_endpoint *e)
 {
-	panic_if(e->state != STATE_SOUND && e->state != STATE_TROUBLED,
-	    "an endpoint passed out of turn");
-	struct sched_line *line = line_of(e, e->state == STATE_TROUBLED);
+	panic_if(e->state != STATE_IN_LINE, "an endpoint passed out of turn");
+	struct sched_line *line = line_of(e, e->kind);
 	TAILQ_REMOVE(&line->endpoints, e, link);
 	TAILQ_INSERT_TAIL(&line->endpoints, e, link);
 	rotate(s, line);
@@ -879,8 +902,9 @@ int64_t sched_wake(struct sched *s, int64_t now_ms)
 		return now_ms;
 	const struct sched_endpoint *e = RB_MIN(due_tree, &s->waiting);
 	int64_t wake_ms = e == NULL ? SCHED_NEVER : e->wake_ms;
-	bool waits = !TAILQ_EMPTY(&s->crowded) || !TAILQ_EMPTY(&s->slow) ||
-	    !TAILQ_EMPTY(&s->parked[false]) || !TAILQ_EMPTY(&s->parked[true]);
+	bool waits = !TAILQ_EMPTY(&s->crowded) || !TAILQ_EMPTY(&s->slow);
+	for (int kind = 0; kind < SCHED_KINDS; kind++)
+		waits = waits || !TAILQ_EMPTY(&s->parked[kind]);
 	return waits && s->recheck_ms < wake_ms ? s->recheck_ms : wake_ms;
 }
 

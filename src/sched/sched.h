@@ -20,7 +20,8 @@
  * latency narrows it. It is never above max_in_flight.
  *
  * What keeps one endpoint from hurting the others:
- *  - Sessions take turns, within a session its READY endpoints do: one attempt a turn.
+ *  - Sessions take turns, within a session its READY endpoints do: one attempt a turn. Those
+ *    that are prompt have every other turn: who drains a queue does not make them wait.
  *  - Endpoints whose last attempt failed have at most half of the slots, and take turns among
  *    themselves. A session has its share of all slots (shares/share.h), and of that half. One
  *    that holds all it may is parked, with all of its line, until a slot comes back.
@@ -28,8 +29,7 @@
  *    fewer than a quarter of the free slots, so that the slow ones together never take the
  *    last.
  *  - The last slots, one in SHARE_RESERVE, are for endpoints whose last attempt succeeded, and
- *    that take up to a second: any number of sessions, each with a receiver that hangs,
- *    leaves these free.
+ *    that take up to a second: receivers that hang, of any number of sessions, leave them free.
  *  - One host is sent at most `per_host` attempts at a time, from all sessions, and each
  *    session has its share of these. One that has none there yet goes first.
  *  - One that answers that it is overloaded is paused, longer each time and shorter with
@@ -78,7 +78,7 @@ enum sched_result {
 };
 
 struct sched_endpoint {
-	struct { /* what RB_ENTRY would declare: the tree's macros are the .c's alone */
+	struct { /* RB_ENTRY's: the tree's macros are the .c's alone */
 		struct sched_endpoint *rbe_left, *rbe_right, *rbe_parent;
 		int rbe_color;
 	} node;
@@ -108,6 +108,7 @@ struct sched_endpoint {
 	bool quick;         /* its last attempt succeeded; the last few took up to a second */
 	bool mark;          /* its owner's own; not looked at */
 	bool is_asked;      /* sched_try() wants the probe beside whatever is under way */
+	uint8_t kind;       /* enum sched_kind, as it was lined up */
 	uint8_t state;
 };
 
@@ -119,9 +120,7 @@ void sched_free(struct sched *s);
 /* Changes how many and how long; `slots` stays as it was made. */
 void sched_configure(struct sched *s, const struct sched_conf *conf);
 
-/*
- * Makes `e`, zeroed before, known with no work yet; `tenant` is borrowed until it is removed.
- */
+/* Makes `e`, zeroed before, known with no work yet; `tenant` is borrowed until it goes. */
 void sched_add(struct sched *s, struct sched_endpoint *e, struct sched_tenant *tenant,
     const struct sched_limits *limits, int64_t now_ms);
 
@@ -160,12 +159,13 @@ void sched_set_due(struct sched *s, struct sched_endpoint *e, int64_t due_ms);
  */
 struct sched_endpoint *sched_next(struct sched *s, int64_t now_ms);
 
+/* Offers those that are prompt alone, or all again. */
+void sched_hold_others(struct sched *s, bool holds);
+
 /* One attempt of `e`, which was offered, started: takes a slot, and `e` the end of its line. */
 void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms);
 
-/*
- * Nothing of `e`, which sched_next() offered, starts for now: it goes to the end of the line.
- */
+/* Nothing of `e`, which was offered, starts for now: it goes to the end of the line. */
 void sched_pass(struct sched *s, struct sched_endpoint *e);
 
 /* One attempt of `e` ended: gives the slot back and learns from the result. */

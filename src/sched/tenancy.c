@@ -8,7 +8,7 @@ void sched_session_init(struct sched_session *session)
 	*session = (struct sched_session){0};
 	for (int kind = 0; kind < SCHED_KINDS; kind++) {
 		session->lines[kind].session = session;
-		session->lines[kind].troubled = kind > 0;
+		session->lines[kind].kind = (uint8_t)kind;
 		TAILQ_INIT(&session->lines[kind].endpoints);
 	}
 }

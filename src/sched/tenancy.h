@@ -18,11 +18,13 @@ struct sched_line {
 	TAILQ_ENTRY(sched_line) link; /* in the turns of its kind, or parked */
 	struct sched_list endpoints;
 	struct sched_session *session;
-	bool troubled; /* its kind: their last attempt failed */
+	uint8_t kind; /* enum sched_kind */
 	bool parked;
 };
 
-#define SCHED_KINDS 2 /* of endpoints in line: the sound, and those that failed last */
+/* Endpoints in line: their last attempt failed; or they have a queue, or none. */
+enum sched_kind { SCHED_PROMPT, SCHED_BEHIND, SCHED_TROUBLED };
+#define SCHED_KINDS 3
 
 /* A session: who has a share. Its owner embeds or keeps it. */
 struct sched_session {

@@ -36,6 +36,10 @@
 #define COMPANY_MAX_MS 30 /* …but no longer than that… */
 #define COMPANY_MAX 1024  /* …and not for more than so many */
 #define COMMITS_REMEMBERED 8
+#define OTHERS_MS 100   /* somebody has asked so lately: those that drain a queue start… */
+#define QUEUES_US 500   /* …for so long a turn (a tenth of what attempts take in all)… */
+#define QUEUES_PART 8   /* …and for this part of what flushes take lately, and requests… */
+#define ANSWERS_TIMES 8 /* …and their sockets are looked at for so many times as long */
 #define LONG_TURN_US 50000     /* a turn that took longer is told… */
 #define LONG_TURN_LOG_MS 10000 /* …so often at most */
 #define LEAVE_MS 1000      /* for attempts under way, where another member is to take over */
@@ -59,7 +63,9 @@ struct loop {
 	bool reload;             /* asked for, to be done when the turn is over */
 	int64_t store_retry_ms;  /* monotonic; progress alone is not tried before */
 	int64_t staged_since_ms; /* monotonic; 0: nothing is */
+	int64_t asked_ms;        /* monotonic; when a request last wanted to be written */
 	int64_t commit_us;       /* what a commit takes, of late */
+	int64_t flush_us;        /* what of that is waiting */
 	int64_t began_us;        /* monotonic; when the turn's wait was over */
 	int64_t marked_us;       /* monotonic; when its last part was */
 	uint64_t full_reads;     /* of the HTTP side, when last looked at */
@@ -277,9 +283,11 @@ static void wait_for_events(struct loop *l)
 	client_reap(l->conf.client);
 }
 
-/* Notes since when something is staged. */
+/* Notes since when something is staged, and when a request has. */
 static void note_staged(struct loop *l)
 {
+	if (turn_staged_intake(l->conf.turn) > 0)
+		l->asked_ms = clock_mono_ms();
 	if (turn_staged(l->conf.turn) == 0)
 		l->staged_since_ms = 0;
 	else if (l->staged_since_ms == 0)
@@ -496,6 +504,34 @@ static void note_turn(struct loop *l)
 		tell_long_turn(l, turn_us, &request);
 }
 
+/*
+ * Shares the turn between who publishes and who drains a queue: in long turns, of which each
+ * starts and ends as many attempts as it can, the one would wait for the other.
+ */
+static void share_turn(struct loop *l)
+{
+	int64_t asked_us = l->part_us[TURN_EVENTS] - client_turn(l->conf.client, INT64_MAX);
+	int64_t us = QUEUES_US + (l->flush_us + asked_us) / QUEUES_PART;
+	if (clock_mono_ms() - l->asked_ms > OTHERS_MS || us > DISPATCH_PUMP_US)
+		us = DISPATCH_PUMP_US;
+	(void)client_turn(l->conf.client, ANSWERS_TIMES * us);
+	dispatch_bound_queues(l->conf.dispatch, us);
+}
+
+/* Writes the turn, and keeps how long it waited for the disk. */
+static enum err write_timed(struct loop *l)
+{
+	uint64_t before = turn_commits(l->conf.turn);
+	int64_t processor_us = turn_staged(l->conf.turn) > 0 ? clock_processor_us() : 0;
+	enum err err = write_turn(l);
+	mark(l, TURN_COMMIT);
+	if (turn_commits(l->conf.turn) == before || processor_us == 0)
+		return err;
+	int64_t us = l->part_us[TURN_COMMIT] - (clock_processor_us() - processor_us);
+	l->flush_us += (us - l->flush_us) / COMMITS_REMEMBERED;
+	return err;
+}
+
 static enum err turn_once(struct loop *l)
 {
 	wait_for_events(l);
@@ -504,12 +540,12 @@ static enum err turn_once(struct loop *l)
 	answer_first(l);
 	note_staged(l);
 	mark(l, TURN_EVENTS);
-	enum err err = l->lost ? ERR_BROKEN : write_turn(l);
-	mark(l, TURN_COMMIT);
+	enum err err = l->lost ? ERR_BROKEN : write_timed(l);
 	clock_expire(); /* the commit took its time */
 	if (err == OK && l->signals == 0)
 		jobs_step(l->conf.jobs);
 	mark(l, TURN_JOBS);
+	share_turn(l);
 	if (err == OK)
 		dispatch_pump(l->conf.dispatch);
 	if (l->reload)

@@ -93,8 +93,8 @@ struct queue_claim {
  * None due is OK with *count 0. The store's error. One whose record cannot be read is logged
  * and due, with only id, webhook and place, and an event id of zeros: for the caller to bury.
  * A claim that passed many without finding enough says "due now" and goes on from its place
- * the next time. One with forced_ms that found any says so too. When it finds none, all has
- * been looked at: claims then begin at the front again, without forced_ms.
+ * the next time. One with forced_ms that found any says when the last of them was queued. When
+ * it finds none, all has been looked at: claims then begin at the front, without forced_ms.
  * O(max · log n).
  */
 MUST_CHECK enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery *out,

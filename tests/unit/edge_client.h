@@ -1,7 +1,4 @@
-/*
- * An HTTP client in the test's hand, see edges.h: it sends nothing, and its requests end as the
- * test says. client_fetch() is not among it: the engine fetches nothing.
- */
+/* An HTTP client in the test's hand, see edges.h: the engine's, which fetches nothing. */
 #ifndef TESTS_EDGE_CLIENT_H
 #define TESTS_EDGE_CLIENT_H
 
@@ -36,8 +33,9 @@ TAILQ_HEAD(client_requests, client_request);
 struct client {
 	struct client_requests active; /* in the order in which they were sent */
 	struct client_requests ended;
-	size_t count; /* active ones */
-	size_t sent;  /* ever */
+	size_t count;    /* active ones */
+	size_t sent;     /* ever */
+	int64_t most_us; /* what sockets may take of the turn */
 };
 
 struct client *client_new(struct reactor *r, const struct client_conf *conf)
@@ -127,10 +125,7 @@ void client_send(struct client_request *q, const char *url, const struct client_
 	edges.spent_us += edges.start_us;
 }
 
-/*
- * Asks for all of a large body, in pieces as a socket takes them, and appends them to `out`;
- * false where it ends too early, as when it cannot be read any more.
- */
+/* Asks for all of a large body, piece by piece, into `out`; false where it ends too early. */
 static inline bool client_ask(const struct client_request *q, struct buf *out)
 {
 	enum { PIECE = 5000 }; /* neither LMDB's pages nor the store's pieces */
@@ -168,8 +163,9 @@ static inline void client_end(struct client_request *q, const struct client_resu
 /* Ends a request with `status`, or without any. */
 static inline void client_answer(struct client_request *q, int status)
 {
-	const struct client_result r = {.status = status == NO_ANSWER ? 0 : status,
-	    .error = status == NO_ANSWER ? "the connection broke" : "",
+	bool is_answered = status != NO_ANSWER;
+	const struct client_result r = {.status = is_answered ? status : 0,
+	    .error = is_answered ? "" : "the connection broke",
 	    .duration_us = 1000,
 	    .address = ""};
 	client_end(q, &r);
@@ -179,6 +175,12 @@ bool client_has_room(struct client *c)
 {
 	(void)c;
 	return true;
+}
+
+int64_t client_turn(struct client *c, int64_t most_us)
+{
+	c->most_us = most_us;
+	return 0;
 }
 
 bool client_has_ended(const struct client *c)

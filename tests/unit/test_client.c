@@ -152,6 +152,34 @@ static void exchange(struct fixture *f, const char *answer)
 	assert_string_equal(f->error, "");
 }
 
+/* What there is no time for waits for a turn that has some, and is lost in none. */
+static void test_turn_is_over(void **state)
+{
+	struct fixture *f = *state;
+	f->answer = "HTTP/1.1 200 OK\r\n" NO_BODY;
+	f->request_len = 0;
+	f->done = false;
+	client_send(client_open(f->client), f->url, &(struct client_body){.text = SLICE(BODY)},
+	    TIMEOUT_MS, on_done, f);
+	for (int i = 0; i < 50; i++) {
+		(void)client_turn(f->client, 0);
+		reactor_pass(f->reactor, true);
+		client_reap(f->client);
+		serve(f);
+		clock_expire();
+		assert_false(f->done);
+	}
+	while (!f->done) {
+		(void)client_turn(f->client, 1);
+		reactor_pass(f->reactor, true);
+		client_reap(f->client);
+		serve(f);
+		clock_expire();
+	}
+	assert_string_equal(f->error, "");
+	assert_true(client_turn(f->client, INT64_MAX) >= 0);
+}
+
 static void close_connection(struct fixture *f)
 {
 	assert_int_equal(close(f->connection), 0);
@@ -770,6 +798,7 @@ int main(void)
 	    CLIENT_TEST(test_retry_after),
 	    CLIENT_TEST(test_retry_after_a_date),
 	    CLIENT_TEST(test_wishes),
+	    CLIENT_TEST(test_turn_is_over),
 	    CLIENT_TEST(test_looked_at),
 	    CLIENT_TEST(test_retry_after_of_the_final_head),
 	    CLIENT_TEST(test_idle_connection_makes_place),

@@ -263,11 +263,40 @@ static void test_starts(void **state)
 		try_start(&STARTS[i]);
 }
 
+/* Those that drain a queue start for as long as they may; what was published just now all. */
+static void test_queues_are_bounded(void **state)
+{
+	enum { DRAINS = 40, START_US = 100 };
+	struct engine *e = engine_new();
+	(void)state;
+	edges.start_us = START_US;
+	for (uint64_t number = 1; number <= DRAINS + 3; number++)
+		engine_add(e, engine_make(number));
+	engine_start(e);
+	for (uint64_t number = 1; number <= DRAINS; number++)
+		(void)engine_publish(e, number, 1, 10);
+	edges.passed_ms += 5000;
+	for (uint64_t number = DRAINS + 1; number <= DRAINS + 3; number++)
+		(void)engine_publish(e, number, 1, 10);
+	static const struct {
+		int64_t us;
+		size_t sent;
+	} PUMPS[] = {{0, 3}, {0, 3}, {1000, 13}, {DISPATCH_PUMP_US, DRAINS + 3}};
+	for (size_t i = 0; i < COUNT(PUMPS); i++) {
+		dispatch_bound_queues(e->dispatch, PUMPS[i].us);
+		dispatch_pump(e->dispatch);
+		assert_int_equal(e->client->sent, PUMPS[i].sent);
+		assert_int_equal(dispatch_delay(e->dispatch) == 0, PUMPS[i].sent < DRAINS + 3);
+	}
+	end(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_fates),
 	    cmocka_unit_test(test_starts),
+	    cmocka_unit_test(test_queues_are_bounded),
 	};
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* the failures are ours */
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -280,6 +280,14 @@ static void send_body(struct fixture *f)
 	body_turns = f->turned;
 }
 
+/* What attempts' sockets may take of a turn, at two moments. */
+static int64_t noted_us[2];
+
+static void note_bound(struct fixture *f)
+{
+	noted_us[noted_us[0] == 0 ? 0 : 1] = f->engine->client->most_us;
+}
+
 static void note_failures(struct fixture *f)
 {
 	f->failures = turn_figures(f->engine->turn)->failures;
@@ -475,6 +483,18 @@ static void test_body_in_few_turns(void **state)
 	assert_in_range(body_turns, BODY_READS / 10, BODY_READS / 3);
 }
 
+/* What attempts may take of a turn is bounded while somebody asks, and then not so much. */
+static void test_turns_are_shared(void **state)
+{
+	static const struct step PLAN[] = {{100, stage_request}, {150, note_bound},
+	    {900, take_delivery}, {1900, note_bound}, {3000, terminate}, {0}};
+	struct fixture f;
+	(void)state;
+	assert_int_equal(follow(&f, PLAN), DELIVERY_DELIVERED);
+	assert_in_range(noted_us[0], 1, DISPATCH_PUMP_US / 2);
+	assert_in_range(noted_us[1], DISPATCH_PUMP_US, 10 * DISPATCH_PUMP_US);
+}
+
 /* When a stop at 1000 is over, and whether the delivery's outcome is on disk then. */
 static const struct stop {
 	const char *title;
@@ -580,6 +600,7 @@ int main(void)
 	    cmocka_unit_test(test_store_fails),
 	    cmocka_unit_test(test_requests_are_tried_at_once),
 	    cmocka_unit_test(test_body_in_few_turns),
+	    cmocka_unit_test(test_turns_are_shared),
 	    cmocka_unit_test(test_stop),
 	    cmocka_unit_test(test_silent_journal),
 	    cmocka_unit_test(test_fenced),

@@ -170,6 +170,51 @@ static void test_troubled_take_turns(void **state)
 	destroy(f);
 }
 
+/* Starts and ends `n` attempts; how many of them were of endpoint 0. */
+static unsigned starts_of_first(struct fixture *f, int n, enum sched_result others)
+{
+	unsigned of_first = 0;
+	for (int k = 0; k < n; k++) {
+		int i = offered(f);
+		assert_true(i >= 0);
+		sched_start(f->sched, &f->e[i], f->now_ms);
+		finish(f, (size_t)i, i == 0 ? RESULT_OK : others);
+		of_first += i == 0 ? 1 : 0;
+	}
+	return of_first;
+}
+
+/* Those that drain a queue, or failed, however many, leave every other turn to the prompt. */
+static void test_prompt_have_every_other_turn(void **state)
+{
+	(void)state;
+	const struct sched_conf conf = {.slots = 2, .per_host = 100, .circuit_failures = 100};
+	struct fixture *f = make(&conf, 12, 1); /* due since time 0 */
+	sched_set_due(f->sched, &f->e[0], f->now_ms);
+	assert_int_equal(starts_of_first(f, 24, RESULT_OK), 12);
+	assert_int_equal(starts_of_first(f, 24, RESULT_FAILED), 12);
+	sched_set_due(f->sched, &f->e[0], SCHED_NEVER);
+	assert_int_equal(starts_of_first(f, 20, RESULT_OK), 0); /* nobody waits for nobody */
+	destroy(f);
+}
+
+/* A delivery that has been due for a second makes its endpoint one that drains a queue. */
+static void test_who_is_prompt(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 0, 0);
+	static const int64_t DUE_MS[] = {-1001, -1000, 0};
+	for (size_t i = 0; i < COUNT(DUE_MS); i++)
+		add(f, 1, f->now_ms + DUE_MS[i]);
+	sched_hold_others(f->sched, true);
+	assert_int_equal(start_all(f), 2);
+	assert_int_equal(f->e[0].in_flight, 0);
+	assert_int_equal(offered(f), -1);
+	sched_hold_others(f->sched, false);
+	assert_int_equal(start_all(f), 1);
+	destroy(f);
+}
+
 static void test_host(void **state)
 {
 	(void)state;
@@ -436,6 +481,8 @@ int main(void)
 	    cmocka_unit_test(test_share),
 	    cmocka_unit_test(test_troubled),
 	    cmocka_unit_test(test_troubled_take_turns),
+	    cmocka_unit_test(test_prompt_have_every_other_turn),
+	    cmocka_unit_test(test_who_is_prompt),
 	    cmocka_unit_test(test_host),
 	    cmocka_unit_test(test_host_slot_is_not_lost),
 	    cmocka_unit_test(test_host_slots_move),
