@@ -174,9 +174,9 @@ void client_call(struct client_request *q, const char *method, const char *url,
     void *arg);
 
 /*
- * Begins a turn of the loop, in which what comes on sockets may take `most_us` or a little more,
- * in microseconds; the rest of it waits for the next. Returns what that, and to report it, took
- * in the last one. All of it may be looked at until this is called first.
+ * Begins a turn of the loop, in which what comes on sockets may take `most_us` or a little more
+ * (microseconds); the rest waits for the next. Returns what that, and to report it, took in the
+ * last one. All of it may be looked at until this is called first.
  */
 int64_t client_turn(struct client *c, int64_t most_us);
 

@@ -14,7 +14,6 @@
 #include "edges.h"
 
 #define NO_ANSWER (-1) /* in place of a status: the connection broke */
-
 struct client_request {
 	TAILQ_ENTRY(client_request) link;
 	struct client *client;
@@ -125,7 +124,7 @@ void client_send(struct client_request *q, const char *url, const struct client_
 	edges.spent_us += edges.start_us;
 }
 
-/* Asks for all of a large body, piece by piece, into `out`; false where it ends too early. */
+/* Puts all of a large body into `out`, piece by piece; false where it ends too early. */
 static inline bool client_ask(const struct client_request *q, struct buf *out)
 {
 	enum { PIECE = 5000 }; /* neither LMDB's pages nor the store's pieces */
