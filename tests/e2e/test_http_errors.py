@@ -99,6 +99,22 @@ def test_wrong_method_is_405_and_the_right_ones_are_named(gateway, method, path,
     assert method not in answer.headers["Allow"]
 
 
+@pytest.mark.parametrize(
+    "method, path, allowed",
+    [
+        ("PATCH", "/webhooks/dlq", "GET, DELETE"),
+        ("DELETE", "/webhooks/all", "GET"),
+        ("GET", "/webhooks/dlq/replay", "POST"),
+        ("DELETE", "/sessions/s1/webhooks/dlq/replay", "POST"),
+        ("DELETE", "/dlq/replay", "POST"),
+    ],
+)
+def test_path_that_is_named_in_full_is_no_id(gateway, method, path, allowed):
+    answer = gateway.api(method, path)
+    expect_error(answer, 405)
+    assert answer.headers["Allow"] == allowed
+
+
 @pytest.mark.parametrize("method", ["TRACE", "BREW", "CONNECT", "get"])
 def test_unknown_method_is_501(gateway, method):
     with gateway.connect() as client:
