@@ -31,7 +31,7 @@ VARIANT ?= release
 # The variables that run a program (PKG_…) do so where a recipe first uses them, which is
 # after `deps` has installed it.
 PKGS := libevent_core libevent_extra libevent_openssl libcurl libcares lmdb libssl libcrypto \
-	libcjson liburiparser libxxhash liblz4 libidn2 libsystemd zlib
+	libcjson liburiparser libxxhash liblz4 libidn2 libsystemd zlib yaml-0.1
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(or $(PKG_LIBS),\
 	$(error a library is missing: etc/install-deps build installs them))

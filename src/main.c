@@ -72,17 +72,18 @@ static const struct command COMMANDS[] = {
 	"  --body raw       the sender's own bytes go on, in place of envelopes\n"
 	"  --raw-headers N  names of its headers that go along, with commas between them\n",
 	false},
-    {"export", command_export, "[--url URL] [--token T] [--session S] [--headers]",
+    {"export", command_export, "[--url URL] [--token T] [--session S] [--headers] [--yaml]",
 	"prints all webhooks and sources as a file for apply",
 	REMOTE "  --session S      the webhooks of this session alone\n"
-	       "  --headers        with the values of custom headers, which are masked else\n",
+	       "  --headers        with the values of custom headers, which are masked else\n"
+	       "  --yaml           as YAML, not JSON\n",
 	false},
     {"apply", command_apply, "[--url URL] [--token T] [--dry-run] [--prune] FILE",
 	"makes webhooks and sources what a file says",
 	REMOTE
 	"  --dry-run        prints what differs, and changes nothing; status 3: it does\n"
 	"  --prune          deletes what the file does not have, of its sessions\n"
-	"  FILE             as export prints it; - is standard input\n",
+	"  FILE             JSON or YAML, as export prints it; - is standard input\n",
 	false},
     {"webhooks", command_things,
 	"list|show|disable|enable|replay|delete [--url URL] [--token T] [--session S] "

@@ -154,9 +154,11 @@ static enum err read_member(const struct json_member *m, bool ignores_unknown,
     struct portal_call *pc)
 {
 	struct problem *p = &pc->call.problem;
-	if (slice_eq(m->value, SLICE("null")))
+	bool is_expiry = slice_eq(m->key, SLICE("expires_in"));
+	bool is_default = slice_eq(m->value, SLICE("null"));
+	if (is_default && (is_expiry || slice_eq(m->key, SLICE("read_only"))))
 		return OK;
-	if (slice_eq(m->key, SLICE("expires_in"))) {
+	if (is_expiry) {
 		struct slice text = m->value;
 		bool quoted = text.len >= 2 && text.ptr[0] == '"';
 		text = (struct slice){text.ptr + 1, quoted ? text.len - 2 : 0};

@@ -338,17 +338,27 @@ static bool same_method(const char *route, const char *asked)
 	    (strcmp(route, "GET") == 0 && strcmp(asked, "HEAD") == 0);
 }
 
-/* Finds the row; without one, appends the methods that the path does have to `allow`. */
+/*
+ * Finds the row; without one, appends the methods that the path does have to `allow`. A path
+ * that rows name in full is theirs alone, and not one with an id of the same letters; these
+ * rows come first. But a PUT by such a name is told that no webhook can have it.
+ */
 static const struct route *find_route(const struct api *api, const char *method,
     const struct path *path, struct buf *allow)
 {
+	const char *own = NULL;
 	for (size_t i = 0; i < ROUTE_COUNT; i++) {
 		if (!matches(&api->patterns[i], path))
+			continue;
+		if (own == NULL)
+			own = ROUTES[i].pattern;
+		bool is_own = strcmp(own, ROUTES[i].pattern) == 0;
+		if (!is_own && ROUTES[i].handle != handle_webhook_put)
 			continue;
 		if (same_method(ROUTES[i].method, method))
 			return &ROUTES[i];
 		bool listed = strstr(buf_cstr(allow), ROUTES[i].method) != NULL;
-		if (!listed)
+		if (is_own && !listed)
 			buf_printf(allow, "%s%s", allow->len > 0 ? ", " : "", ROUTES[i].method);
 	}
 	return NULL;

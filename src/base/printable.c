@@ -1,8 +1,6 @@
 /* Text for terminals; see printable.h. */
 #include "base/printable.h"
 
-#include <stdint.h>
-
 #include "base/utf8.h"
 
 /* The code point of a sequence of `len` bytes. */
@@ -26,7 +24,7 @@ static const uint32_t HIDDEN[][2] = {{0x0, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0
     {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0x110bd, 0x110bd}, {0x110cd, 0x110cd},
     {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}};
 
-static bool is_hidden(uint32_t c)
+bool printable_hides(uint32_t c)
 {
 	for (size_t i = 0; i < sizeof(HIDDEN) / sizeof(HIDDEN[0]); i++) {
 		if (c >= HIDDEN[i][0] && c <= HIDDEN[i][1])
@@ -55,7 +53,7 @@ void printable_put(struct buf *out, struct slice text, bool is_word)
 		uint32_t c = decode(p, len == 0 ? 1 : len);
 		if (len == 0)
 			buf_printf(out, "\\x%02x", *p);
-		else if (is_hidden(c) || (is_word && c == ' '))
+		else if (printable_hides(c) || (is_word && c == ' '))
 			put_escaped(out, c);
 		else
 			buf_append(out, p, len);

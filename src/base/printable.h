@@ -6,6 +6,7 @@
 #define BASE_PRINTABLE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/slice.h"
@@ -18,5 +19,8 @@
  * stays the JSON that it was. `is_word`: spaces are escaped too.
  */
 void printable_put(struct buf *out, struct slice text, bool is_word);
+
+/* Whether character `c` is one that is not put as it is. */
+bool printable_hides(uint32_t c);
 
 #endif

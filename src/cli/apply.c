@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/provision.h"
 #include "cli/show.h"
+#include "cli/yaml.h"
 #include "domain/json.h"
 #include "domain/json_walk.h"
 #include "domain/url_given.h"
@@ -447,6 +449,37 @@ static int apply(struct applying *ap)
 	return ap->is_dry && differences > 0 ? EXIT_DIFFERS : EXIT_OK;
 }
 
+/* Whether it is YAML: what its name says, else whether it does not begin as JSON does. */
+static bool is_yaml(const char *path, struct slice text)
+{
+	const char *suffix = strrchr(path, '.');
+	if (suffix != NULL && strcasecmp(suffix, ".json") == 0)
+		return false;
+	if (suffix != NULL &&
+	    (strcasecmp(suffix, ".yaml") == 0 || strcasecmp(suffix, ".yml") == 0))
+		return true;
+	while (text.len > 0 && memchr(" \t\r\n", text.ptr[0], 4) != NULL)
+		text = (struct slice){text.ptr + 1, text.len - 1};
+	return text.len > 0 && text.ptr[0] != '{' && text.ptr[0] != '[';
+}
+
+/* Reads a text as canonical JSON. */
+static enum err read_text(struct applying *ap, const char *path, struct slice text,
+    struct problem *p)
+{
+	struct buf json = BUF_INIT(FILE_MAX_BYTES);
+	enum err err = OK;
+	if (is_yaml(path, text)) {
+		err = yaml_read(text, &json, p);
+		text = buf_view(&json);
+	}
+	if (err == OK)
+		err = json_read_whole(text, &ap->file, p);
+	mem_wipe(json.data, json.len);
+	buf_fini(&json);
+	return err;
+}
+
 /* Reads the file, "-": standard input, as canonical JSON. */
 static bool read_file(struct applying *ap, const char *path)
 {
@@ -457,7 +490,7 @@ static bool read_file(struct applying *ap, const char *path)
 	if (!good)
 		(void)refuse(ap, path,
 		    text.failed ? "it has more than 64 MiB" : strerror(errno));
-	else if (json_read_whole(buf_view(&text), &ap->file, &p) != OK)
+	else if (read_text(ap, path, buf_view(&text), &p) != OK)
 		good = refuse(ap, path, p.message);
 	mem_wipe(text.data, text.len);
 	buf_fini(&text);

@@ -3,6 +3,7 @@
 
 #include "cli/commands.h"
 #include "cli/provision.h"
+#include "cli/yaml.h"
 #include "domain/json_walk.h"
 
 #define NAME "waybill export"
@@ -13,6 +14,7 @@ struct exporting {
 	struct asking asking; /* first */
 	const char *session;  /* NULL: all */
 	bool shows_headers;
+	bool is_yaml;
 };
 
 static bool write_webhooks(struct exporting *e, struct json_writer *w)
@@ -66,6 +68,22 @@ static bool write_sources(struct exporting *e, struct json_writer *w)
 	return good;
 }
 
+/* Appends the file; false, with a word, where YAML cannot say what is in it. */
+static bool put_file(const struct exporting *e, struct slice json, struct buf *text)
+{
+	if (e->is_yaml && yaml_write(text, json) != OK) {
+		(void)fprintf(stderr,
+		    NAME ": a string has half a character (a lone surrogate), which YAML "
+			 "cannot say: leave --yaml out\n");
+		return false;
+	}
+	if (!e->is_yaml) {
+		provision_put_pretty(text, json, 0);
+		buf_putc(text, '\n');
+	}
+	return true;
+}
+
 static int export(struct exporting *e)
 {
 	struct buf json = BUF_INIT(FILE_MAX_BYTES);
@@ -77,12 +95,8 @@ static int export(struct exporting *e)
 	if (good && e->session == NULL)
 		good = write_sources(e, &w);
 	json_close(&w);
-	good = json_is_whole(&w) && good;
-	if (good) {
-		provision_put_pretty(&text, buf_view(&json), 0);
-		buf_putc(&text, '\n');
-		good = asking_print(&text);
-	}
+	good = json_is_whole(&w) && good && put_file(e, buf_view(&json), &text) &&
+	    asking_print(&text);
 	buf_fini(&text);
 	buf_fini(&json);
 	asking_close(&e->asking);
@@ -95,13 +109,14 @@ int command_export(int argc, char **argv)
 	struct problem p;
 	int first = 0;
 	const struct remote_flag flags[] = {{"session", &e.session, NULL},
-	    {"headers", NULL, &e.shows_headers}, {NULL, NULL, NULL}};
+	    {"headers", NULL, &e.shows_headers}, {"yaml", NULL, &e.is_yaml},
+	    {NULL, NULL, NULL}};
 	if (!remote_read_more(&e.asking.remote, flags, argc, argv, &first))
 		return EXIT_USAGE;
 	if (first != argc) {
 		(void)fprintf(stderr,
 		    "usage: waybill export [--url URL] [--token T] [--ca-file FILE] "
-		    "[--session S] [--headers]\n");
+		    "[--session S] [--headers] [--yaml]\n");
 		return EXIT_USAGE;
 	}
 	if (remote_check(&e.asking.remote, &p) != OK) {

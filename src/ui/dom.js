@@ -183,16 +183,18 @@ export const action = (text, onclick, cls, more) => button(text, onclick, cls, {
 
 /*
  * A table that turns into cards on a narrow screen: heads stand beside the cells there, and what
- * is only "–" is left out.
+ * is only "–" is left out. A head in an array stands over what changes something, a column that is
+ * there for those who may.
  */
 export function table(caption, heads, rows, empty) {
 	if (rows.length === 0)
 		return h("p", {class: "empty"}, empty ?? "Nothing here.");
+	const needs = heads.map((head) => Array.isArray(head) && "change");
 	return h("div", {class: "scroll"}, h("table", null,
 		h("caption", {class: "sr"}, caption),
-		h("thead", null, h("tr", null, heads.map((head) => h("th", {scope: "col"}, head)))),
+		h("thead", null, h("tr", null, heads.map((head, i) => h("th", {scope: "col", "data-needs": needs[i]}, head)))),
 		h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell, i) =>
-			h("td", {"data-head": heads[i], class: cell === "–" && "none"}, cell)))))));
+			h("td", {"data-head": heads[i], "data-needs": needs[i], class: cell === "–" && "none"}, cell)))))));
 }
 
 export const facts = (pairs) => h("dl", {class: "facts"}, pairs.filter(Boolean).map(([name, value]) =>

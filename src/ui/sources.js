@@ -62,13 +62,14 @@ export async function sources(view) {
 		const r = s.received;
 		return [
 			[brief(s.name, 60, "strong"), h("span", {class: "note under"}, data(s.preset ?? "no preset"),
-				typeof s.session === "string" && [", session ", data(s.session)], s.body === "raw" && ", raw")],
+				typeof s.session === "string" && [", session ", data(s.session)], s.body === "raw" && ", raw",
+				s.configured && ", in the configuration")],
 			s.path === null ? h("span", null, "stream ", data(s.stream)) : copyable(null, urlOf(s.path), s.name),
 			s.enabled === false ? h("span", null, badge("disabled"), s.problem && [" ", brief(s.problem, 100)]) : h("span", null, count(r.events), r.last_at && [", ", ago(r.last_at)]),
 			r.missed ? h("b", null, count(r.missed)) : "–",
 			r.refused ? h("span", {class: "why"}, count(r.refused), ", ", ago(r.last_refused_at), ": ",
 				brief(r.last_refused, 100)) : "–",
-			s.configured ? h("span", {class: "note"}, "in the configuration") : h("span", {class: "links", "data-needs": "change"},
+			s.configured ? "–" : h("span", {class: "links"},
 				s.path !== null && button("New URL", () => rotate(s), "", {"data-k": "rotate-" + s.id}),
 				button("Remove", () => remove(s), "danger", {"data-k": "remove-" + s.id})),
 		];
@@ -76,7 +77,7 @@ export async function sources(view) {
 
 	const load = async () => {
 		const list = await allOf("/sources", "sources", view.signal);
-		swap(box, table("Sources", ["Source", "URL", "Events", "Missed", "Refused", "Change"], list.map(row),
+		swap(box, table("Sources", ["Source", "URL", "Events", "Missed", "Refused", ["Change"]], list.map(row),
 			"No source yet. Add one for a gateway, or for Meta, GitHub and the like."));
 	};
 

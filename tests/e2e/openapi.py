@@ -201,8 +201,10 @@ def strings(schema):
 
 
 def objects(document, schema):
-    known = {"properties", "required", "additionalProperties", "propertyNames", "maxProperties"}
+    known = {"properties", "required", "additionalProperties", "propertyNames", "maxProperties",
+             "minProperties"}  # fmt: skip
     assert set(schema) <= known, schema
+    least, most = schema.get("minProperties", 0), schema.get("maxProperties", len(str(schema)))
     required = schema.get("required", [])
     fields = {
         name: strategy(document, part) for name, part in schema.get("properties", {}).items()
@@ -213,7 +215,7 @@ def objects(document, schema):
     )
     others = schema.get("additionalProperties", {})
     if others is False:
-        return named
+        return named.filter(lambda value: least <= len(value) <= most)
     names = strings(schema["propertyNames"]) if "propertyNames" in schema else texts(max_size=20)
     more = st.dictionaries(names, strategy(document, others), max_size=3)
     return st.builds(lambda a, b: {**b, **a}, named, more.map(

@@ -105,6 +105,8 @@ def test_event_is_found_by_its_publishers_own_id(lab):
     assert walk(gateway, "/sessions/a/events", "events", id="own-c-0") == []
     assert walk(gateway, "/sessions/c/events", "events", id="own-c-0", event="receipt") == []
     expect_error(gateway.api("GET", "/events?id=own-c-0", token="full-token"), 400, "id")
+    for bad in ("", "%C3%A9", "a%0A"):
+        expect_error(gateway.api("GET", f"/sessions/c/events?id={bad}"), 400, "id")
 
 
 def test_delivery_and_webhook_are_found_by_their_id_alone(lab):

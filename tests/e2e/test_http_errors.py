@@ -99,6 +99,22 @@ def test_wrong_method_is_405_and_the_right_ones_are_named(gateway, method, path,
     assert method not in answer.headers["Allow"]
 
 
+@pytest.mark.parametrize(
+    "method, path, allowed",
+    [
+        ("PATCH", "/webhooks/dlq", "GET, DELETE"),
+        ("DELETE", "/webhooks/all", "GET"),
+        ("GET", "/webhooks/dlq/replay", "POST"),
+        ("DELETE", "/sessions/s1/webhooks/dlq/replay", "POST"),
+        ("DELETE", "/dlq/replay", "POST"),
+    ],
+)
+def test_path_that_is_named_in_full_is_no_id(gateway, method, path, allowed):
+    answer = gateway.api(method, path)
+    expect_error(answer, 405)
+    assert answer.headers["Allow"] == allowed
+
+
 @pytest.mark.parametrize("method", ["TRACE", "BREW", "CONNECT", "get"])
 def test_unknown_method_is_501(gateway, method):
     with gateway.connect() as client:
@@ -392,3 +408,24 @@ def test_other_clients_are_served_while_one_hangs(gateway):
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_probes_answer(gateway, path):
     assert gateway.request("GET", path).status_code == 200
+
+
+@pytest.mark.parametrize("value", [None, 1, {}])
+@pytest.mark.parametrize("name", ["typo", ""])
+def test_member_that_nobody_knows_is_refused(gateway, name, value):
+    hook = gateway.register("s1", "http://127.0.0.1:9/")["id"]
+    source = gateway.api("POST", "/sources", json={"name": "n", "preset": "waha"}).json()["id"]
+    of_hook = f"/sessions/s1/webhooks/{hook}"
+    for method, path, known in (
+        ("POST", "/sessions/s1/webhooks", {"url": "http://127.0.0.1:9/b"}),
+        ("PUT", f"{of_hook}", {"url": "http://127.0.0.1:9/"}),
+        ("PATCH", f"{of_hook}", {}),
+        ("POST", f"{of_hook}/rotate-secret", {}),
+        ("POST", f"{of_hook}/rotate-key", {}),
+        ("POST", f"{of_hook}/replay", {"since": 1}),
+        ("POST", "/sessions/s1/portal", {}),
+        ("POST", "/sources", {"name": "m", "preset": "waha"}),
+        ("PATCH", f"/sources/{source}", {}),
+    ):
+        answer = gateway.api(method, path, json={**known, name: value})
+        assert answer.status_code == 400, (method, path, answer.text)

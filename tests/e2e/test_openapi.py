@@ -193,6 +193,8 @@ def send(gateway, operation, request, **options):
         headers["Content-Type"] = "application/json"
     # a space at either end of a header's value is not part of it (RFC 9110, section 5.5)
     headers = {name: value.strip() for name, value in headers.items() if value.strip()}
+    # nor can one have just any character
+    headers = {name: v for name, v in headers.items() if re.fullmatch("[ -~\xa0-\xff]*", v)}
     return gateway.request(
         operation.method.upper(),
         path + ("?" + urllib.parse.urlencode(query) if query else ""),

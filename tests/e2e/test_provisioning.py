@@ -1,10 +1,12 @@
 """`waybill export` and `waybill apply`: what a gateway has, in a file, and back."""
 
 import json
+import subprocess
 
 import pytest
+import yaml
 
-from harness import hooks_path, waybill
+from harness import BINARY, hooks_path, waybill
 
 MASK = "********"
 
@@ -146,3 +148,59 @@ def test_a_file_that_is_not_there(gateway, tmp_path):
     done = run(gateway, "apply", str(tmp_path / "none"))
     assert done.returncode == 1 and "No such file" in done.stderr
     assert run(gateway, "apply").returncode == 2
+
+
+# What looks like something else, in one version of YAML or another.
+STRINGS = ["no", "Yes", "on", "y", "1.0", "null", "~", "0x10", "1e3", "1:20", "2026-12-01", "", " leading",
+           "trailing ", "a: b", "# a", "- a", "*a", "&a", "!a", "<<", "=", "a\nb", "a\n", "a\n\n", "\na",
+           "PEM\n two\n\nlines\n", "a\tb", "\u0085\u2028", "d\u202e", "😀 caf\u00e9", "it's \"that\"\\"]
+
+
+def test_yaml_is_the_same_file(gateway, tmp_path):
+    rich(gateway)
+    for n, text in enumerate(STRINGS):
+        gateway.api("PUT", hooks_path("s", f"h{n}"), json={
+            "url": f"http://127.0.0.1:9/{n}", "description": text,
+            "filter": {"path": "/data/x", "equals": text}})  # fmt: skip
+    file = export(gateway, "--yaml")
+    assert file.startswith("webhooks:\n  - session: \"*\"\n    name: audit\n    url: http://")
+    assert "    description: |-\n      a\n      b\n" in file and "\u202e" not in file
+    assert yaml.safe_load(file) == json.loads(export(gateway))  # a reader of YAML 1.1
+    before = all_of(gateway)
+    for name, flags in (("f.yaml", ["--dry-run", "--prune"]), ("f.YML", ["--dry-run"]), ("f", [])):
+        done = apply(gateway, tmp_path / name, file, *flags)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
+    assert all_of(gateway) == before
+    part = export(gateway, "--session", "s", "--yaml")
+    for hook in before:
+        if hook["session_id"] == "s":
+            gateway.api("DELETE", hooks_path("s", hook["id"]))
+    assert apply(gateway, tmp_path / "f.yaml", part).returncode == 0
+    assert export(gateway, "--session", "s", "--yaml") == part
+
+
+def test_standard_input_is_what_it_begins_as(gateway):
+    command = [BINARY, "apply", "--url", gateway.url, "--token", gateway.token, "--dry-run", "-"]
+    for text in ("# ours\nwebhooks:\n- {session: no, name: n, url: 'http://127.0.0.1:9/'}\n",
+                 ' {"webhooks":[{"session":"no","name":"n","url":"http://127.0.0.1:9/"}]}'):  # fmt: skip
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=20)
+        assert (done.returncode, done.stdout) == (3, "+ create no n\n"), done
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("f.yaml", "webhooks: []\nsources: {a: 1\n", "line 3, column 1: did not find expected"),
+        ("f.yaml", "webhooks: []\nwebhooks: []\n", "line 2, column 1: the key is on line 1 already"),
+        ("f.yml", "a: &a [x]\nwebhooks: [*a]\n", "line 1, column 4: anchors and aliases"),
+        ("f.yaml", "webhooks: []\n---\nwebhooks: []\n", "line 2, column 1: there is a second"),
+        ("f.yaml", "# nothing\n", "it is empty"),
+        ("f.yaml", "webhooks: " + "[" * 99, "nests too deep"),
+        ("f.yaml", "webhooks: []\nhooks: []\n", "it must be an object"),
+        ("f.json", "webhooks: []\n", "malformed JSON"),
+    ],
+)
+def test_yaml_that_is_none_of_ours(gateway, tmp_path, name, text, says):
+    done = apply(gateway, tmp_path / name, text)
+    assert done.returncode == 1 and says in done.stderr and done.stdout == "", done
+    assert done.stderr.count("\n") == 1

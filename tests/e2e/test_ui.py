@@ -579,6 +579,13 @@ def look(page, place):
     return pressable(page)
 
 
+def bare_columns(page):
+    """The heads that are seen over nothing."""
+    return page.js("""return [...document.querySelectorAll('main th')].filter((th) => th.checkVisibility()
+        && [...th.closest('table').tBodies[0].rows].every((row) => !row.cells[th.cellIndex].innerText.trim()))
+        .map((th) => th.innerText)""")
+
+
 def changes(page):
     """The paths of what was sent to change something, since RECORD."""
     return [path for method, path in page.js("return window.sent") if method != "GET" and not path.endswith(READS)]
@@ -608,6 +615,7 @@ def test_a_link_to_look_shows_nothing_that_changes(shop):
     every = set().union(*CHANGES.values(), OF_LINKS, {FOR_ALL, "Register its first webhook"})
     for place in shop.places:
         assert not look(shop, place) & every, place
+        assert bare_columns(shop) == [], place
         assert not shop.js("return [...document.querySelectorAll('main li > input')].some((e) => e.checkVisibility())")
         assert press_all(shop, place) == [], place
     assert "Show as curl" in look(shop, "s/:s/deliveries/:id")

@@ -83,7 +83,7 @@ function library(header) {
 	if (header ~ /^ut(hash|list|array|stack|string|ringbuffer)\.h$/)
 		return "uthash"
 	if (header == "ares.h" || header == "lmdb.h" || header == "xxhash.h" || header == "zlib.h" || header == "lz4.h" ||
-	    header == "idn2.h" ||
+	    header == "idn2.h" || header == "yaml.h" ||
 	    header == "cmocka.h")
 		return substr(header, 1, length(header) - 2)
 	if (header ~ /^openssl\// && file in purpose)

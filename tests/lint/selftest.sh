@@ -8,7 +8,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 layers='base domain shares http store fsck backup feed sched courier dispatch jobs api server cli'
 libraries='bsd/sys/tree.h cjson/cJSON.h curl/curl.h event2/event.h idn2.h lmdb.h uriparser/Uri.h
-	uthash.h xxhash.h zlib.h lz4.h'
+	uthash.h xxhash.h yaml.h zlib.h lz4.h'
 
 die() {
 	echo "selftest: $*" >&2
