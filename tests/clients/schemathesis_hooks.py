@@ -46,6 +46,7 @@ EXCEPTIONS = (
     (REFUSED, HOOKS, 400, r"(no_)?proxy(\[\d+\])?", ".* must be .*(host|HOST).*"),
     # Lengths of texts are in bytes, and a schema's in characters.
     (REFUSED, HOOKS, 400, r"auth\.\w+", ".* must be a string of .*bytes.*"),
+    (REFUSED, SOURCES, 400, r"[\w.]+", ".* must be (a string|an array of .* strings) of .*bytes of UTF-8"),
     # Items that exclude each other, names that are reserved or one but for case.
     (REFUSED, HOOKS, 400, "signature", "signature must be .*, of v1 and v2 one at most"),
     (REFUSED, HOOKS, 400, r"headers\..*", ".* (is reserved|is given twice).*"),
