@@ -254,14 +254,16 @@ static enum err make_webhook(struct webhooks_call *wc, mutate_fn apply)
 		err = webhook_check_expiry(wc->w, NULL, clock_wall_ms(), &c->problem);
 	if (err == OK && !c->api->conf.health->has_room)
 		err = ERR_NOSPACE;
-	if (err != OK || wc->tries)
+	if (err != OK)
 		return err;
+	wc->w->created_ms = clock_wall_ms();
+	wc->w->updated_ms = wc->w->created_ms;
+	if (wc->tries)
+		return OK;
 	uuid_random(&wc->w->id);
 	wc->w->number = registry_take_number(c->api->conf.registry);
 	if (call_is_for_all(c))
 		wc->w->number |= WEBHOOK_FOR_ALL;
-	wc->w->created_ms = clock_wall_ms();
-	wc->w->updated_ms = wc->w->created_ms;
 	ownership_follow(wc->w, NULL, c->api->conf.rules.verifies, false, wc->w->created_ms);
 	return OK;
 }

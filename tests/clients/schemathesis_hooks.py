@@ -46,6 +46,8 @@ EXCEPTIONS = (
     (REFUSED, HOOKS, 400, r"(no_)?proxy(\[\d+\])?", ".* must be .*(host|HOST).*"),
     # Lengths of texts are in bytes, and a schema's in characters.
     (REFUSED, HOOKS, 400, r"auth\.\w+", ".* must be a string of .*bytes.*"),
+    (REFUSED, rf"{SOURCES}|.*/verify-signature", 400, r"[\w.]+",
+     ".* must be (a string|an array of .* strings) of .*bytes of UTF-8"),
     # Items that exclude each other, names that are reserved or one but for case.
     (REFUSED, HOOKS, 400, "signature", "signature must be .*, of v1 and v2 one at most"),
     (REFUSED, HOOKS, 400, r"headers\..*", ".* (is reserved|is given twice).*"),
@@ -54,10 +56,18 @@ EXCEPTIONS = (
     (REFUSED, rf"{HOOKS}|.*/rotate-key", 400, "private_key",
      "private_key must be a private key of Ed25519.*"),
     # A mask keeps what there is, if there is anything: of the gateway's state.
-    (REFUSED, rf"{HOOKS}|.*/rotate-secret", 400, r"client_(cert|key)_pem|secret",
-     "this is the mask that answers show.*"),
+    (REFUSED, rf"{HOOKS}|.*/rotate-secret", 400,
+     r"client_(cert|key)_pem|secret|private_key|proxy|auth\.\w+", "this is the mask that answers show.*"),
     # JSON's strings may all have it, and no webhook's.
-    (REFUSED, HOOKS, 400, "", r"a string must not hold the character U\+0000"),
+    (REFUSED, HOOKS, 400, "", r"a string must not hold (the character U\+0000|a lone surrogate .*)"),
+    # What the machine's libcurl can do.
+    (REFUSED, HOOKS, 400, "http_version", 'http_version "2" needs libcurl .*'),
+    # Members that must agree with others, given or kept.
+    (REFUSED, HOOKS, 400, r"headers\.Authorization|client_(cert|key)_pem|fallback_url|http_version",
+     "(a webhook with auth has no|a client certificate is shown in TLS|.* are there both, or neither"
+     "|only the endpoint of url|fallback_url must be another|HTTP/2 is agreed on in TLS).*"),
+    # How many steps a condition can take is the sum of all of its parts.
+    (REFUSED, HOOKS, 400, r"filter|success\.answer", ".* must take no more than .* steps.*"),
     # Which names of events are known is of the settings; it is events_strict that asks for them.
     (REFUSED, HOOKS, 400, r"events\[\d+\]", "unknown event: .*"),
     # A key that signs as well without what is around it.

@@ -57,7 +57,8 @@ class Machine:
         assert keeper.stdout.readline() == "ready\n"
         keeper.stdout.close()
         host.processes["keeper"] = keeper
-        self.inside = ["nsenter", "-t", str(keeper.pid), "--mount", "--uts", "--net"]
+        # its root is not that of its mounts where all of this is in a chroot (make fresh)
+        self.inside = ["nsenter", "-t", str(keeper.pid), "--mount", "--uts", "--net", "--root", "--wd"]
         shutil.copy(ROOT / "etc/nats/waybill.conf", self.path_of("etc", "nats/waybill.conf"))
         shutil.copy(ROOT / "etc/waybill.conf", self.path_of("etc", "waybill/waybill.conf"))
         shutil.copy(ROOT / "etc/haproxy/waybill-cluster.cfg",

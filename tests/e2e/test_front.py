@@ -246,9 +246,9 @@ def test_address_has_its_part_of_the_proxy(kind, make_gateway, folder, authority
     with three as stack:
         expect_error(answer, 429, mentions=["this address"])
         assert answer.headers["Retry-After"] == "5"
-        if kind == "haproxy":  # and then not even that
+        if kind == "haproxy":  # and then not even that; of the three some may be refused and gone
             with pytest.raises(OSError):
-                for _ in range(3):
+                for _ in range(100):
                     stack.enter_context(through(front, "127.0.0.2"))
         assert front.request("GET", "/livez").status_code == 200
         assert shares(gateway)["bodies"]["held"] == 0, "bodies that have not come stay there"

@@ -90,8 +90,8 @@ def test_texts_without_end_cost_others_no_connection(make_gateway, make_receiver
     gateway = make_gateway()
     receiver = make_receiver(tls=Telling(authority))
     gateway.register("s", receiver.url(), ca_pem=pem(authority))
-    for n in range(80):
-        long = pem(authority) + pem(trustme.CA())
+    for n in range(80):  # each has another text, of the same certificates
+        long = f"-- {n}\n" + pem(authority)
         long += pem(authority) * ((16384 - len(long)) // len(pem(authority)))
         gateway.register(f"many{n}", receiver.url(f"/{n}"), ca_pem=long)
     sessions = ["s", *(f"many{n}" for n in range(80))]

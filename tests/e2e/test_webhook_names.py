@@ -68,6 +68,7 @@ def test_what_is_left_out_is_default_but_secrets_and_enabled(gateway, make_recei
 def test_a_dry_run_changes_nothing(gateway):
     would = put_good(gateway, "crm", {"url": HOOK}, query="?dry_run=true")
     assert would["id"] == NIL and would["name"] == "crm" and listed(gateway) == []
+    assert would["created_at"] == would["updated_at"] is not None
     is_now = put_good(gateway, "crm", {"url": HOOK, "secret": "s3cret"})
     for body, changes in [({"url": HOOK}, False), ({"url": HOOK, "secret": "s3cret"}, False),
                           ({"url": HOOK, "secret": "other"}, True),
