@@ -16,7 +16,8 @@
 static const char USAGE[] =
     "usage: load --port P [--token T] [--connections N] [--pipeline D] [--seconds T]\n"
     "            [--requests M] [--rate R] [--warm-up T] [--prefix NAME] [--first F]\n"
-    "            [--step S] [--sessions K] [--random] [--body BYTES] [--body-max BYTES]\n"
+    "            [--step S] [--sessions K] [--random]\n"
+    "            [--body BYTES] [--body-max BYTES [--lognormal]]\n"
     "            [--batch N | --register URL [--in-flight N] | --ids |\n"
     "             --door PATH --secret S]\n"
     "  It stops at the first of T seconds and M requests; with a rate, R are begun a second.\n"
@@ -61,6 +62,7 @@ static const struct option OPTIONS[] = {
     {"random", no_argument, NULL, 'r'},
     {"body", required_argument, NULL, 'b'},
     {"body-max", required_argument, NULL, 'B'},
+    {"lognormal", no_argument, NULL, 'l'},
     {"batch", required_argument, NULL, 'a'},
     {"register", required_argument, NULL, 'u'},
     {"in-flight", required_argument, NULL, 'i'},
@@ -87,6 +89,9 @@ static void set_text(int c, struct requests *r)
 		return;
 	case 'I':
 		r->has_ids = true;
+		return;
+	case 'l':
+		r->is_lognormal = true;
 		return;
 	case 'D':
 		r->door = optarg;

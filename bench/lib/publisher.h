@@ -11,7 +11,7 @@
 
 #include "hist.h"
 
-#define PUBLISHER_REQUEST_MAX (1024 * 1024 + 4096)
+#define PUBLISHER_REQUEST_MAX (36 * 1024 * 1024)
 #define PUBLISHER_DEPTH_MAX 64
 
 /*

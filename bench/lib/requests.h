@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define REQUESTS_MEDIAN 2000 /* bytes */
+
 struct requests {
 	const char *token;
 	const char *prefix; /* of the sessions' names, before their number */
@@ -14,7 +16,8 @@ struct requests {
 	uint64_t sessions;
 	bool is_random;      /* sessions at random, else in turn */
 	size_t body;         /* bytes of an event's JSON, where that is enough for it */
-	size_t body_max;     /* larger than `body`: each has any size between them */
+	size_t body_max;     /* larger than `body`: each has any size between them… */
+	bool is_lognormal;   /* …most of them small, half below REQUESTS_MEDIAN */
 	uint64_t warm_up_us; /* events of that time have no stamp: they are not measured */
 	uint64_t start_us;   /* of the first one; 0 before */
 	uint64_t batch;      /* events in a request */

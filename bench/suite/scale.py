@@ -7,7 +7,7 @@ import os
 import time
 
 from .machine import PROGRAMS
-from .report import cell, median, ratio, table, verdict
+from .report import cell, median, ratio, table, times, verdict
 from .scenarios import Failure, Scenario, Sink, Waybill
 
 MIB = 1024
@@ -121,9 +121,11 @@ def write_webhooks(results, plots):
         ["start to first answer, file not cached, ms",
          *(n["start_ms"] for n in r["notes"].values())],
     ]
+    cpu = times(*(median(r["figures"][counts[i]], "cpu_us") for i in (-1, 0)))
     limits = "" if int(counts[-1]) < 100000 else f"""
 An idle webhook takes {cell(idle)} bytes, target {verdict(idle, 1024, most=True)}; the start takes
-{cell(most["start_ms"])} ms, target {verdict(most["start_ms"], 2000, most=True)}.
+{cell(most["start_ms"])} ms, target {verdict(most["start_ms"], 2000, most=True)}; an event takes {cell(cpu)}
+times the processor time, target {verdict(cpu, 1.25, most=True)}.
 """
     return f"""\
 Webhooks, each of a session of its own; {cell(most["registered_rate"])} a second were registered over 64
