@@ -25,13 +25,14 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.dont_write_bytecode = True
 
-from suite import cluster, http2, idle, latency, outage, report, rival, scale, sizes, throughput
+from suite import (cluster, http2, idle, latency, outage, report, rival, scale, shards, sizes,
+                   throughput)
 from suite.machine import Failure, Machine
 from suite.scenarios import Bench
 
 SCENARIOS = (throughput.SCENARIOS + sizes.SCENARIOS + http2.SCENARIOS + latency.SCENARIOS +
-             scale.SCENARIOS + outage.SCENARIOS + idle.SCENARIOS + cluster.SCENARIOS +
-             rival.SCENARIOS)
+             scale.SCENARIOS + outage.SCENARIOS + idle.SCENARIOS + shards.SCENARIOS +
+             cluster.SCENARIOS + rival.SCENARIOS)
 
 COMMANDS = {"short": "make bench", "full": "make bench-full", "quick": "bench/run.py --quick"}
 
