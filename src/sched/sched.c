@@ -14,6 +14,7 @@
 #define WINDOW_SHOWN 8.0 /* what the first success of all opens: below TCP's ten (RFC 6928) */
 #define FREE_PART 4      /* in flight stays below the free slots divided by this */
 #define BEHIND_MS 1000   /* so long a delivery has been due that waits in a queue */
+#define BURST 8          /* starts in a turn of such: their rows lie in the same pages */
 #define TROUBLED_SHARE 2 /* the troubled ones get the slots divided by this */
 #define QUICK_US 1000000 /* an endpoint whose latency is up to this may have the last slots */
 #define LOOK_MAX 4 /* of those who wait for a larger share, for each slot that is given back */
@@ -127,6 +128,16 @@ static void line_up(struct sched *s, struct sched_endpoint *e)
 		TAILQ_INSERT_TAIL(&s->turns[e->kind], line, link);
 	e->state = STATE_IN_LINE;
 	TAILQ_INSERT_TAIL(&line->endpoints, e, link);
+}
+
+/* The same in front of all others: its turn goes on. */
+static void line_up_first(struct sched *s, struct sched_endpoint *e)
+{
+	struct sched_line *line = line_of(e, e->kind);
+	if (TAILQ_EMPTY(&line->endpoints))
+		TAILQ_INSERT_HEAD(&s->turns[e->kind], line, link);
+	e->state = STATE_IN_LINE;
+	TAILQ_INSERT_HEAD(&line->endpoints, e, link);
 }
 
 static void leave_line(struct sched *s, struct sched_endpoint *e)
@@ -686,8 +697,12 @@ void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 	s->others_turn = line->kind == SCHED_PROMPT;
 	if (line->kind != SCHED_PROMPT)
 		s->troubled_turn = line->kind == SCHED_BEHIND;
+	bool goes_on = line->kind == SCHED_BEHIND && ++line->burst < BURST;
 	leave(s, e);
-	rotate(s, line);
+	if (!goes_on) {
+		line->burst = 0;
+		rotate(s, line);
+	}
 	if (e->limits.rate > 0) {
 		refill(e, now_ms);
 		e->tokens -= 1;
@@ -698,7 +713,10 @@ void sched_start(struct sched *s, struct sched_endpoint *e, int64_t now_ms)
 	count_in_flight(s, e, 1);
 	if (e->in_flight >= window_of(e))
 		e->filled = e->in_flight;
-	if (is_open(e) && wake_time(e) <= now_ms)
+	bool is_due = is_open(e) && wake_time(e) <= now_ms;
+	if (is_due && goes_on)
+		line_up_first(s, e);
+	else if (is_due)
 		line_up(s, e);
 	else
 		arrange(s, e);

@@ -20,8 +20,8 @@
  * latency narrows it. It is never above max_in_flight.
  *
  * What keeps one endpoint from hurting the others:
- *  - Sessions take turns, within a session its READY endpoints do: one attempt a turn. Those
- *    that are prompt have every other turn: who drains a queue does not make them wait.
+ *  - Sessions take turns, within a session its READY endpoints do: one attempt a turn, a few
+ *    where it drains a queue. The prompt ones have every other turn, and so do not wait.
  *  - Endpoints whose last attempt failed have at most half of the slots, and take turns among
  *    themselves. A session has its share of all slots (shares/share.h), and of that half. One
  *    that holds all it may is parked, with all of its line, until a slot comes back.

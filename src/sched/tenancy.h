@@ -18,7 +18,8 @@ struct sched_line {
 	TAILQ_ENTRY(sched_line) link; /* in the turns of its kind, or parked */
 	struct sched_list endpoints;
 	struct sched_session *session;
-	uint8_t kind; /* enum sched_kind */
+	uint8_t kind;  /* enum sched_kind */
+	uint8_t burst; /* starts in the turn that goes on */
 	bool parked;
 };
 

@@ -13,7 +13,7 @@
 
 /*
  * A scheduler with endpoints 0, 1, … at one host, each of a session of its own, all of them due
- * since time 0.
+ * just now.
  */
 struct fixture {
 	struct sched *sched;
@@ -50,7 +50,7 @@ static inline struct fixture *make(const struct sched_conf *conf, size_t count,
 	f->now_ms = 1000000;
 	sched_host_init(&f->host);
 	for (size_t i = 0; i < count; i++)
-		add(f, max_in_flight, 0);
+		add(f, max_in_flight, f->now_ms);
 	return f;
 }
 

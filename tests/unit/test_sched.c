@@ -16,7 +16,7 @@ static void test_turns(void **state)
 	(void)state;
 	struct fixture *f = make(&ROOMY, 3, 1);
 	assert_order(f, 7, "0 1 2 0 1 2 0");
-	add(f, 1, 0); /* a new one takes its turn behind those in line */
+	add(f, 1, f->now_ms); /* a new one takes its turn behind those in line */
 	assert_order(f, 5, "1 2 0 3 1");
 	sched_set_due(f->sched, &f->e[0], SCHED_NEVER);
 	assert_order(f, 4, "2 3 1 2");
@@ -189,12 +189,34 @@ static void test_prompt_have_every_other_turn(void **state)
 {
 	(void)state;
 	const struct sched_conf conf = {.slots = 2, .per_host = 100, .circuit_failures = 100};
-	struct fixture *f = make(&conf, 12, 1); /* due since time 0 */
-	sched_set_due(f->sched, &f->e[0], f->now_ms);
+	struct fixture *f = make(&conf, 12, 1);
+	for (size_t i = 1; i < 12; i++)
+		sched_set_due(f->sched, &f->e[i], 0);
 	assert_int_equal(starts_of_first(f, 24, RESULT_OK), 12);
 	assert_int_equal(starts_of_first(f, 24, RESULT_FAILED), 12);
 	sched_set_due(f->sched, &f->e[0], SCHED_NEVER);
 	assert_int_equal(starts_of_first(f, 20, RESULT_OK), 0); /* nobody waits for nobody */
+	destroy(f);
+}
+
+/* Who drains a queue starts eight in a turn, as far as it may, and each of them has its turn. */
+static void test_queues_take_long_turns(void **state)
+{
+	(void)state;
+	struct fixture *f = make(&ROOMY, 0, 0);
+	static const uint32_t MAY[] = {16, 3, 16};
+	for (size_t i = 0; i < COUNT(MAY); i++) {
+		add(f, MAY[i], 0);
+		f->e[i].window = 16;
+	}
+	assert_order(f, 17, "0 0 0 0 0 0 0 0 1 1 1 1 1 1 1 1 2");
+	struct buf got = BUF_INIT(1000);
+	for (int i = offered(f); i >= 0; i = offered(f)) {
+		sched_start(f->sched, &f->e[i], f->now_ms);
+		buf_printf(&got, "%d", i);
+	}
+	assert_string_equal(buf_cstr(&got), "22222220000000011122222222000000002");
+	buf_fini(&got);
 	destroy(f);
 }
 
@@ -482,6 +504,7 @@ int main(void)
 	    cmocka_unit_test(test_troubled),
 	    cmocka_unit_test(test_troubled_take_turns),
 	    cmocka_unit_test(test_prompt_have_every_other_turn),
+	    cmocka_unit_test(test_queues_take_long_turns),
 	    cmocka_unit_test(test_who_is_prompt),
 	    cmocka_unit_test(test_host),
 	    cmocka_unit_test(test_host_slot_is_not_lost),
