@@ -199,7 +199,7 @@ static void test_prompt_have_every_other_turn(void **state)
 	destroy(f);
 }
 
-/* Who drains a queue starts eight in a turn, as far as it may, and each of them has its turn. */
+/* Who drains a queue starts eight in a turn, as far as it may; each of them has its turn. */
 static void test_queues_take_long_turns(void **state)
 {
 	(void)state;
