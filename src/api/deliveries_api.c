@@ -284,6 +284,7 @@ static void done_retry(struct op *op, enum err result)
 		answer(dc, result, NULL);
 		return;
 	}
+	oldest_queued(dc->call.api->conf.oldest, &place.id);
 	dispatch_queued(d, webhook, &place);
 	dispatch_send(d, webhook, &place.id);
 	dispatch_find_hold(d, webhook, dc->delivery.due_ms, &hold);

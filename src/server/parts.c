@@ -112,7 +112,6 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 	    .vault = s->vault,
 	    .client = s->client,
 	    .tokens = s->tokens,
-	    .oldest = s->oldest,
 	    .trends = s->trends,
 	    .judge = {.retry = &s->config.retry,
 		.expiries = s->config.expiries.items,
@@ -136,6 +135,7 @@ struct replayer_conf server_replayer_conf(struct server *s)
 	    .registry = s->registry,
 	    .backlog = s->backlog,
 	    .dispatch = s->dispatch,
+	    .oldest = s->oldest,
 	    .has_room = &s->health.has_room,
 	    .most = s->config.max_queue_per_session};
 }
