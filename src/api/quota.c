@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "jobs/forgetter.h"
 #include "store/retention.h"
 
 #define FIELD_SIZE 40 /* "[9999].session_id" and a NUL */
@@ -249,15 +250,14 @@ static enum err make_room(const struct quota *q, struct db_txn *txn, uint64_t by
 }
 
 /* Whether no session of the request is being deleted, which it would not outlast. */
-static enum err check_forgotten(const struct quota *q, const struct intake *in,
-    struct problem *p)
+static enum err check_closed(const struct quota *q, const struct intake *in, struct problem *p)
 {
 	char field[FIELD_SIZE];
-	if (q->forgetter == NULL || forgetter_running(q->forgetter) == 0)
+	if (usage_closed(q->usage) == 0)
 		return OK;
 	for (size_t i = 0; i < in->count; i++) {
 		const char *session = in->items[i].publication.event.session;
-		if (!forgetter_is_busy(q->forgetter, slice_of(session)))
+		if (!usage_is_closed(q->usage, slice_of(session)))
 			continue;
 		name_field(in, i, field);
 		return problem_set(p, ERR_CONFLICT, field, FORGETTER_REFUSAL);
@@ -269,7 +269,7 @@ enum err quota_check(const struct quota *q, struct db_txn *txn, const struct int
     bool has_key, struct problem *p)
 {
 	uint64_t bytes = request_bytes(in, has_key);
-	enum err err = check_forgotten(q, in, p);
+	enum err err = check_closed(q, in, p);
 	if (err != OK || bytes == 0)
 		return err;
 	if (!has_room(q, in, bytes))

@@ -6,7 +6,6 @@
 #define API_QUOTA_H
 
 #include "api/intake.h"
-#include "jobs/forgetter.h"
 #include "store/queue.h"
 #include "store/usage.h"
 
@@ -14,8 +13,7 @@ struct quota {
 	uint64_t most; /* deliveries that may wait for a session's webhooks together; 0: any */
 	const struct backlog *backlog; /* borrowed */
 	const struct registry *registry;
-	struct usage *usage;               /* borrowed */
-	const struct forgetter *forgetter; /* borrowed; NULL: no session is being deleted */
+	struct usage *usage; /* borrowed */
 };
 
 /*

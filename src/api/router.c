@@ -532,7 +532,7 @@ static bool only_reads(const struct route *route)
  */
 static bool may_write(struct call *c)
 {
-	const struct forgetter *forgetter = c->api->conf.forgetter;
+	const struct usage *usage = c->api->conf.quota.usage;
 	const struct auth_link *link = auth_link_of(c->token);
 	if (only_reads(c->route))
 		return true;
@@ -542,7 +542,7 @@ static bool may_write(struct call *c)
 	}
 	/* of an open call nobody knows yet whether its session is told of it: quota_check() */
 	if (!c->route->open && c->route->handle != handle_session_delete &&
-	    forgetter_is_busy(forgetter, slice_of(c->session))) {
+	    usage_is_closed(usage, slice_of(c->session))) {
 		call_fail(c, 409, "", FORGETTER_REFUSAL);
 		return false;
 	}
