@@ -10,7 +10,6 @@
 #include "api/inbound.h"
 #include "api/intake.h"
 #include "api/origin.h"
-#include "api/quota.h"
 #include "base/uuid.h"
 #include "dispatch/dispatch.h"
 #include "domain/webhook_json.h"

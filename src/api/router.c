@@ -540,7 +540,7 @@ static bool may_write(struct call *c)
 		call_fail(c, 403, "", "this link is for reading alone");
 		return false;
 	}
-	/* of an open call nobody knows yet whether its session is told of it: quota_check() */
+	/* of an open call nobody knows yet whether its session is told of it: intake_admit() */
 	if (!c->route->open && c->route->handle != handle_session_delete &&
 	    usage_is_closed(usage, slice_of(c->session))) {
 		call_fail(c, 409, "", FORGETTER_REFUSAL);
