@@ -256,8 +256,9 @@ bench: build/waybill $(BENCHES) ## measure, and write docs/benchmarks.md, in und
 bench-full: build/waybill $(BENCHES) ## the same with all scenarios, about half an hour
 	@bench/run.py --full
 
-bench-instructions: build/waybill $(BENCHES) ## instructions an event; what changed since the last
+bench-instructions: build/waybill $(BENCHES) ## instructions an event; what changed since the last; the files that one enters
 	@bench/instructions.py
+	@docs/entered.py
 
 bench-rival: ## install what the comparison with BullMQ needs, in build/bench/bullmq
 	@bench/bullmq/install

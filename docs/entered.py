@@ -2,7 +2,8 @@
 """
 Counts the files of src that the publishing of one event enters, from its handler to its 202, in
 the running program: valgrind's callgrind records who calls whom, and the walk begins at the
-functions of api/publish_api.c and at what the dispatcher is told. base/ is not counted.
+functions of api/publish_api.c and at what the dispatcher is told. base/ and http/ are not
+counted. Fails where docs/architecture.md says otherwise, or more are entered than may be.
 
 usage: docs/entered.py [WAYBILL]
 """
@@ -18,6 +19,7 @@ import urllib.request
 PORT = 18471
 FIRST = "api/publish_api.c"
 STOP = ("base/", "http/", "server/")  # below everything; the connection; the loop
+MOST = 16
 
 
 def call(path, body):
@@ -41,9 +43,10 @@ def record(waybill, folder):
     call("/sessions/s/events", event)
     time.sleep(1)  # what the first one has set going is over
     control = ["callgrind_control", "-i"]
-    subprocess.run([*control, "on", str(server.pid)], check=True, stdout=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([*control, "on", str(server.pid)], check=True, **quiet)
     call("/sessions/s/events", event)
-    subprocess.run([*control, "off", str(server.pid)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*control, "off", str(server.pid)], check=True, **quiet)
     server.terminate()
     server.wait(60)
     return out.read_text(errors="replace")
@@ -72,6 +75,15 @@ def short(path):
     return match.group(1) if match else ""
 
 
+def listed(text):
+    """The files that architecture.md lists."""
+    found = re.search(r"an event enters (\d+) files, [^:]*:(.*?)\. `docs/entered", text, re.DOTALL)
+    files = set()
+    for folder, names in re.findall(r"`([a-z]+/)`([^;`]*)", found.group(2)):
+        files |= {f"{folder}{name}.c" for name in re.findall(r"[a-z_]+", names)}
+    return int(found.group(1)), files
+
+
 def main():
     root = pathlib.Path(__file__).resolve().parent.parent
     waybill = sys.argv[1] if len(sys.argv) > 1 else root / "build/waybill"
@@ -90,6 +102,13 @@ def main():
     for name in sorted(files):
         print(name)
     print(f"{len(files)} files")
+    count, known = listed((root / "docs/architecture.md").read_text(encoding="utf-8"))
+    for name in sorted(files ^ known):
+        print(f"docs/architecture.md {'lacks' if name in files else 'has'} {name}")
+    if files != known or count != len(files):
+        sys.exit(f"docs/architecture.md has {len(known)} files, and says {count}")
+    if len(files) > MOST:
+        sys.exit(f"at most {MOST} files may be entered")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@
 #include "api/inbound.h"
 #include "api/intake.h"
 #include "api/origin.h"
-#include "api/quota.h"
 #include "base/uuid.h"
 #include "dispatch/dispatch.h"
 #include "domain/webhook_json.h"
@@ -82,7 +81,7 @@ struct api_conf {
 	struct forgetter *forgetter;
 	struct feed *feed;
 	const struct trends *trends;
-	const struct oldest *oldest;
+	struct oldest *oldest;
 	const struct histogram *turns; /* how long they took, without the wait before them */
 	const struct histogram *turn_parts; /* the same of their parts */
 	struct webhook_rules rules;

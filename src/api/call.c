@@ -67,7 +67,8 @@ void api_error_body(int status, const char *message, struct buf *out)
 
 void call_drop(struct call *c)
 {
-	auth_token_free(c->own_token);
+	if (c->own_token != NULL) /* a portal link's, which few calls come with */
+		auth_token_free(c->own_token);
 	free(c);
 }
 

@@ -28,8 +28,10 @@ struct api {
 	struct api_counts counts;
 	const struct http_server *http; /* of the figures */
 	struct pattern *patterns;       /* of the table's rows; router.c */
-	struct samples *samples;        /* the last hour */
-	struct troubles *troubles;      /* stats_api.c */
+	const char **singles;           /* headers that a request has once; router.c */
+	size_t single_count;
+	struct samples *samples;   /* the last hour */
+	struct troubles *troubles; /* stats_api.c */
 	struct map *joining; /* session -> its webhooks that this turn adds; webhooks_api.c */
 	struct guard *guard;
 	struct api_longest longest;

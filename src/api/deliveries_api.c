@@ -256,7 +256,7 @@ static enum err apply_retry(struct op *op, struct db_txn *txn)
 		err = resend_delivery(txn, letters_of(dc), &dc->delivery, w, clock_wall_ms());
 	webhook_free(w);
 	if (err == ERR_FULL)
-		return quota_refuse(&dc->call.api->conf.quota, letters_of(dc), "",
+		return intake_refuse_share(&dc->call.api->conf.quota, letters_of(dc), "",
 		    &dc->call.problem);
 	return err;
 }
@@ -284,6 +284,7 @@ static void done_retry(struct op *op, enum err result)
 		answer(dc, result, NULL);
 		return;
 	}
+	oldest_queued(dc->call.api->conf.oldest, &place.id);
 	dispatch_queued(d, webhook, &place);
 	dispatch_send(d, webhook, &place.id);
 	dispatch_find_hold(d, webhook, dc->delivery.due_ms, &hold);

@@ -204,6 +204,7 @@ static void done_replay(struct op *op, enum err result)
 		return;
 	}
 	struct queue_place place = queue_place_of(&dc->delivery);
+	oldest_queued(dc->call.api->conf.oldest, &place.id);
 	dispatch_queued(dc->call.api->conf.dispatch, dc->delivery.webhook, &place);
 	call_succeed(&dc->call, "Webhook DLQ entry replay scheduled");
 }

@@ -160,7 +160,7 @@ static void answer(struct call *c, const struct webhook *w, struct tested *t)
 	struct buf text = BUF_INIT(2 * ANSWER_MAX);
 	struct json_writer list = JSON_WRITER(&why);
 	struct json_writer json = JSON_WRITER(&text);
-	bool is_wanted = webhook_wants(w, slice_of(t->name));
+	bool is_wanted = name_is_covered(slice_of(t->name), w->events, w->event_count);
 	json_open_array(&list, NULL);
 	json_open_object(&list, NULL);
 	json_write_cstr(&list, "field", "events");

@@ -104,7 +104,7 @@ static bool has_something(const struct call *c)
 {
 	struct search search = {.session = c->session};
 	struct slice session = slice_of(c->session);
-	if (session_is_known(c, session) || forgetter_is_busy(c->api->conf.forgetter, session))
+	if (session_is_known(c, session) || usage_is_closed(c->api->conf.quota.usage, session))
 		return true;
 	sources_each(c->api->conf.sources, look_at_source, &search);
 	return search.found;

@@ -1,6 +1,8 @@
 /*
  * Intake: reads what a publisher sends (one envelope, an array of them, or one a line)
- * into publications that can be written as a whole or not at all.
+ * into publications that can be written as a whole or not at all; and says whether there is
+ * room for them: in the queues of their sessions (max_queue_per_session) and in the sessions'
+ * shares of the store (store/usage.h).
  */
 #ifndef API_INTAKE_H
 #define API_INTAKE_H
@@ -12,6 +14,8 @@
 #include "domain/trace.h"
 #include "store/idempotency.h"
 #include "store/publication.h"
+#include "store/queue.h"
+#include "store/usage.h"
 
 #define INTAKE_EVENTS_MAX 10000     /* in one request */
 #define INTAKE_DELIVERIES_MAX 50000 /* of a batch; one event alone may make any number */
@@ -66,6 +70,14 @@ struct intake_conf {
 	uint64_t batch_max; /* bytes of a batch */
 };
 
+/* What a session may have; the pointers are borrowed. */
+struct quota {
+	uint64_t most; /* deliveries that may wait for a session's webhooks together; 0: any */
+	const struct backlog *backlog;
+	const struct registry *registry;
+	struct usage *usage;
+};
+
 /*
  * Reads `text`. On success every item is matched and stamped. It ends with the event that makes
  * the deliveries, or the steps of filters, too many: memory and time are for so many and one
@@ -103,6 +115,23 @@ MUST_CHECK enum err intake_finish(struct intake *in, const struct intake_conf *c
 
 /* About how many bytes writing it takes. */
 size_t intake_bytes(const struct intake *in);
+
+/*
+ * Looks whether every session has room for those events that are not `repeated`, and the first
+ * one's for the key of the request (has_key). In the transaction that is to write them it is
+ * exact, whatever was published before in the same one; where history must go for them, it
+ * goes. ERR_FULL with the problem in words, or ERR_NOSPACE: all of the request is refused.
+ * ERR_CONFLICT: a session is being deleted.
+ */
+MUST_CHECK enum err intake_admit(const struct intake *in, const struct quota *q,
+    struct db_txn *txn, bool has_key, struct problem *p);
+
+/*
+ * Refuses a session that has its share of the store: counts that, and says in words what it
+ * holds. Returns ERR_FULL.
+ */
+enum err intake_refuse_share(const struct quota *q, struct slice session, const char *field,
+    struct problem *p);
 
 void intake_fini(struct intake *in);
 

@@ -179,7 +179,7 @@ static enum err store_request(struct publish_call *pc, struct db_txn *txn, int64
 	struct intake *in = &pc->intake;
 	enum err err = find_known_events(pc, txn, now_ms, &known);
 	if (err == OK)
-		err = quota_check(&pc->call.api->conf.quota, txn, in, pc->key.expires_ms != 0,
+		err = intake_admit(in, &pc->call.api->conf.quota, txn, pc->key.expires_ms != 0,
 		    &pc->call.problem);
 	for (size_t i = 0; err == OK && i < in->count; i++) {
 		if (!in->items[i].repeated)
@@ -263,7 +263,7 @@ static void tell_event(const struct api_conf *conf, const struct publication *p)
 enum err publish_write(struct api *api, struct db_txn *txn, const struct intake *in,
     struct problem *p)
 {
-	enum err err = quota_check(&api->conf.quota, txn, in, false, p);
+	enum err err = intake_admit(in, &api->conf.quota, txn, false, p);
 	if (err == ERR_CONFLICT)
 		err = ERR_BUSY; /* a session is being deleted: it is tried again behind that */
 	for (size_t i = 0; err == OK && i < in->count; i++)

@@ -17,8 +17,8 @@ void publish_stage(struct call *c, int status, void (*after)(struct call *c, siz
 
 /*
  * For those who come with events of their own, without keys: writes those of `in`, if their
- * sessions have room (quota_check()). After the commit publish_tell() counts them, and tells of
- * them; it returns how many were new.
+ * sessions have room (intake_admit()). After the commit publish_tell() counts them and tells
+ * of them; it returns how many were new.
  */
 MUST_CHECK enum err publish_write(struct api *api, struct db_txn *txn, const struct intake *in,
     struct problem *p);

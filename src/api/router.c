@@ -1,6 +1,7 @@
 /* The table of calls, and the way from a request to its row; api.h is its interface. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/call.h"
 #include "api/handlers.h"
@@ -11,6 +12,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/percent.h"
+#include "domain/sign.h"
 #include "store/events.h"
 
 #define SEGMENTS_MAX 8      /* of a path; no call has more */
@@ -218,10 +220,36 @@ static struct pattern *split_patterns(void)
 	return patterns;
 }
 
+static void add_single(struct api *api, const char *name)
+{
+	for (size_t i = 0; i < api->single_count; i++) {
+		if (strcasecmp(api->singles[i], name) == 0)
+			return;
+	}
+	api->singles = mem_resize(api->singles, api->single_count + 1, sizeof(*api->singles));
+	api->singles[api->single_count++] = name;
+}
+
+/* Lists the headers that have one value: those of calls, and those of signatures. */
+static void list_singles(struct api *api)
+{
+	static const char *const OF_CALLS[] = {"Authorization", "Content-Type",
+	    "Idempotency-Key", "Last-Event-ID", "Origin", "X-Webhook-Timestamp"};
+	for (size_t i = 0; i < sizeof(OF_CALLS) / sizeof(OF_CALLS[0]); i++)
+		add_single(api, OF_CALLS[i]);
+	for (size_t i = 0; i < SIGN_SCHEMES_COUNT; i++) {
+		for (const struct sign_scheme *s = &SIGN_SCHEMES[i]; s != NULL; s = s->beside) {
+			for (size_t h = 0; !s->has_lists && s->headers[h] != NULL; h++)
+				add_single(api, s->headers[h]);
+		}
+	}
+}
+
 struct api *api_new(const struct api_conf *conf)
 {
 	struct api *api = mem_new(sizeof(*api));
 	api->patterns = split_patterns();
+	list_singles(api);
 	api->conf = *conf;
 	api->guard = guard_new(conf->reactor, conf->peers, conf->proxies);
 	api->scratch = BUF_INIT(SCRATCH_MAX);
@@ -264,6 +292,7 @@ void api_free(struct api *api)
 	map_free_all(api->joining);
 	buf_fini(&api->scratch);
 	free(api->patterns);
+	free(api->singles);
 	free(api);
 }
 
@@ -507,12 +536,10 @@ static bool is_no_stranger(struct call *c)
  */
 static bool has_no_twins(struct call *c)
 {
-	static const char *const SINGLE[] = {"Authorization", "Content-Type", "Idempotency-Key",
-	    "Last-Event-ID", "Origin", "X-Webhook-Signature", "X-Webhook-Signature-Version",
-	    "X-Webhook-Timestamp", "webhook-id", "webhook-signature", "webhook-timestamp"};
-	for (size_t i = 0; i < sizeof(SINGLE) / sizeof(SINGLE[0]); i++) {
-		if (http_header_lines(c->http, SINGLE[i]) > 1) {
-			call_fail(c, 400, SINGLE[i], "is given twice, and may be given once");
+	for (size_t i = 0; i < c->api->single_count; i++) {
+		const char *name = c->api->singles[i];
+		if (http_header_lines(c->http, name) > 1) {
+			call_fail(c, 400, name, "is given twice, and may be given once");
 			return false;
 		}
 	}
@@ -542,7 +569,7 @@ static bool only_reads(const struct route *route)
  */
 static bool may_write(struct call *c)
 {
-	const struct forgetter *forgetter = c->api->conf.forgetter;
+	const struct usage *usage = c->api->conf.quota.usage;
 	const struct auth_link *link = auth_link_of(c->token);
 	if (only_reads(c->route))
 		return true;
@@ -550,9 +577,9 @@ static bool may_write(struct call *c)
 		call_fail(c, 403, "", "this link is for reading alone");
 		return false;
 	}
-	/* of an open call nobody knows yet whether its session is told of it: quota_check() */
+	/* of an open call nobody knows yet whether its session is told of it: intake_admit() */
 	if (!c->route->open && c->route->handle != handle_session_delete &&
-	    forgetter_is_busy(forgetter, slice_of(c->session))) {
+	    usage_is_closed(usage, slice_of(c->session))) {
 		call_fail(c, 409, "", FORGETTER_REFUSAL);
 		return false;
 	}

@@ -152,7 +152,7 @@ static void join(struct webhooks_call *wc, uint32_t added, uint32_t steps)
  * Whether the session may have one more beside those that it has and those that this turn adds
  * before it; else the problem says so.
  */
-static bool has_place(struct call *c)
+static bool may_have_more(struct call *c)
 {
 	size_t count = 0;
 	const struct joining *j = map_get(c->api->joining, c->session, strlen(c->session));
@@ -193,7 +193,7 @@ static enum err apply_create(struct op *op, struct db_txn *txn)
 {
 	struct webhooks_call *wc = (struct webhooks_call *)op;
 	leave(wc); /* of a transaction that was voided */
-	if (!has_place(&wc->call) || !has_steps(&wc->call, steps_of(wc->w)))
+	if (!may_have_more(&wc->call) || !has_steps(&wc->call, steps_of(wc->w)))
 		return ERR_CONFLICT;
 	enum err err = OK;
 	wc->unwritten = wc->tries;
@@ -279,7 +279,7 @@ void handle_webhook_create(struct call *c)
 	struct webhooks_call *wc = (struct webhooks_call *)c;
 	if (!check_body(c))
 		return;
-	enum err err = has_place(c) ? make_webhook(wc, mutate_patch) : ERR_CONFLICT;
+	enum err err = may_have_more(c) ? make_webhook(wc, mutate_patch) : ERR_CONFLICT;
 	if (err != OK)
 		call_fail_err(c, err);
 	else

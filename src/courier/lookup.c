@@ -53,15 +53,15 @@ struct lookup_name {
 	char host[];
 };
 
-/* The names of a standing: those that wait, and those that have a place. */
+/* The names of a standing: those that wait, and those that have a slot. */
 struct line {
 	struct lookup *lookup;
 	struct lookup_queue *waiting;
 	struct name_list asked; /* the oldest first */
 	size_t asked_count;
-	size_t places;
+	size_t slots;
 	int64_t turn_ms;
-	struct reactor_timer *turn; /* while some wait: when the oldest gives up its place */
+	struct reactor_timer *turn; /* while some wait: when the oldest gives up its slot */
 };
 
 struct lookup {
@@ -240,8 +240,8 @@ static void tell(struct lookup *l, struct lookup_name *n)
 		pump(wait_in_line(l, n));
 }
 
-/* Takes a name out of its place. */
-static struct line *leave_place(struct lookup *l, struct lookup_name *n)
+/* Takes a name out of its slot. */
+static struct line *leave_slot(struct lookup *l, struct lookup_name *n)
 {
 	struct line *line = &l->lines[n->standing];
 	lookup_query_free(n->query);
@@ -303,17 +303,17 @@ static void on_found(void *arg, const struct lookup_found *found)
 	watch_servers(l, found, n->host);
 	set_answer(n, found->status, found->addresses, found->count);
 	n->expires_ms = clock_mono_ms() + lifetime_ms(l, found);
-	struct line *line = leave_place(l, n); /* frees `found` */
+	struct line *line = leave_slot(l, n); /* frees `found` */
 	n->standing = standing_after(n->answer.status, n->standing);
 	n->displaced = false;
 	tell(l, n);
 	pump(line);
 }
 
-/* Takes the place of a name that has had its turn; those who ask for it wait on. */
+/* Takes the slot of a name that has had its turn; those who ask for it wait on. */
 static void displace(struct lookup *l, struct lookup_name *n)
 {
-	struct line *left = leave_place(l, n);
+	struct line *left = leave_slot(l, n);
 	l->displaced++;
 	if (n->displaced)
 		n->standing = LATE;
@@ -323,14 +323,14 @@ static void displace(struct lookup *l, struct lookup_name *n)
 		return;
 	}
 	struct line *next = wait_in_line(l, n);
-	if (next != left) /* it is pumped by who wants the place */
+	if (next != left) /* it is pumped by who wants the slot */
 		pump(next);
 }
 
-/* Makes a place in a line where others wait; false: there is none, and a timer runs. */
-static bool has_place(struct line *line)
+/* Makes a slot in a line where others wait; false: there is none, and a timer runs. */
+static bool has_slot(struct line *line)
 {
-	if (line->asked_count < line->places)
+	if (line->asked_count < line->slots)
 		return true;
 	struct lookup_name *oldest = TAILQ_FIRST(&line->asked);
 	int64_t left_ms = oldest->asked_ms + line->turn_ms - clock_mono_ms();
@@ -345,7 +345,7 @@ static bool has_place(struct line *line)
 static void pump(struct line *line)
 {
 	struct lookup *l = line->lookup;
-	while (!lookup_queue_is_empty(line->waiting) && has_place(line)) {
+	while (!lookup_queue_is_empty(line->waiting) && has_slot(line)) {
 		struct lookup_name *n = (void *)lookup_queue_take(line->waiting);
 		n->state = ASKED;
 		n->asked_ms = clock_mono_ms();
@@ -362,10 +362,10 @@ static void on_turn(void *arg)
 
 /* What others call */
 
-static void make_line(struct lookup *l, enum standing s, size_t places, int64_t turn_ms)
+static void make_line(struct lookup *l, enum standing s, size_t slots, int64_t turn_ms)
 {
 	struct line *line = &l->lines[s];
-	*line = (struct line){.lookup = l, .places = places, .turn_ms = turn_ms};
+	*line = (struct line){.lookup = l, .slots = slots, .turn_ms = turn_ms};
 	line->waiting = lookup_queue_new();
 	TAILQ_INIT(&line->asked);
 	line->turn = reactor_timer_new(l->query.reactor, on_turn, line);
@@ -388,9 +388,9 @@ struct lookup *lookup_new(struct reactor *r, const struct lookup_conf *conf)
 	l->query.resolv_conf = l->resolv_conf;
 	l->names = map_new();
 	TAILQ_INIT(&l->idle);
-	make_line(l, KNOWN, LOOKUP_PLACES_KNOWN, LOOKUP_TURN_MS);
-	make_line(l, NEW, LOOKUP_PLACES_NEW, LOOKUP_TURN_MS);
-	make_line(l, LATE, LOOKUP_PLACES_LATE, LOOKUP_LATE_TURN_MS);
+	make_line(l, KNOWN, LOOKUP_SLOTS_KNOWN, LOOKUP_TURN_MS);
+	make_line(l, NEW, LOOKUP_SLOTS_NEW, LOOKUP_TURN_MS);
+	make_line(l, LATE, LOOKUP_SLOTS_LATE, LOOKUP_LATE_TURN_MS);
 	l->direct = (struct lookup_answer){.status = LOOKUP_OK,
 	    .addresses = &l->direct_address,
 	    .count = 1,

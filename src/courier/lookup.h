@@ -4,9 +4,9 @@
  * one query, and the answer is kept as long as its TTL says, within LOOKUP_TTL_….
  *
  * Nobody holds up anybody. A name whose last query was answered, one that was never asked
- * for and one whose last query was not answered wait in three lines, each with places of its
+ * for and one whose last query was not answered wait in three lines, each with slots of its
  * own; within a line, turns go from taker to taker (lookup_queue.h). While others wait for
- * its place, a query gives it up after LOOKUP_TURN_MS; its name waits once more, as what was
+ * its slot, a query gives it up after LOOKUP_TURN_MS; its name waits once more, as what was
  * asked for may have come to the resolver meanwhile, and then in the last line. So a name
  * server that does not answer costs the names that it is asked for, however many they are.
  *
@@ -40,14 +40,14 @@
  * Queries under way: for names that were answered, for new ones, for those that were not. Each
  * asks two questions at once, and small resolvers take 150 at a time (dnsmasq).
  */
-#define LOOKUP_PLACES_KNOWN 24
-#define LOOKUP_PLACES_NEW 24
-#define LOOKUP_PLACES_LATE 8
-#define LOOKUP_PLACES (LOOKUP_PLACES_KNOWN + LOOKUP_PLACES_NEW + LOOKUP_PLACES_LATE)
+#define LOOKUP_SLOTS_KNOWN 24
+#define LOOKUP_SLOTS_NEW 24
+#define LOOKUP_SLOTS_LATE 8
+#define LOOKUP_SLOTS (LOOKUP_SLOTS_KNOWN + LOOKUP_SLOTS_NEW + LOOKUP_SLOTS_LATE)
 
 /* Descriptors that all of them may need: a socket for each name server, of which three are
  * usual (resolv.conf(5)). */
-#define LOOKUP_DESCRIPTORS (3 * LOOKUP_PLACES)
+#define LOOKUP_DESCRIPTORS (3 * LOOKUP_SLOTS)
 
 enum lookup_status {
 	LOOKUP_OK,
@@ -123,9 +123,9 @@ void lookup_cancel(struct lookup *l, struct lookup_asker *asker);
 /* How the queries stand, and what has come of them. */
 struct lookup_figures {
 	uint64_t ended[LOOKUP_STATUSES]; /* queries, by what they have found */
-	uint64_t displaced;              /* that gave up their place, as others waited for it */
+	uint64_t displaced;              /* that gave up their slot, as others waited for it */
 	size_t asked;                    /* names that have a query under way */
-	size_t waiting;                  /* names that wait for a place */
+	size_t waiting;                  /* names that wait for a slot */
 };
 
 void lookup_figures(const struct lookup *l, struct lookup_figures *out);

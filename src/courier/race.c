@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "shares/shares.h"
 
-#define PLACE_WAIT_MS 50 /* until a place is asked for again */
+#define SLOT_WAIT_MS 50 /* until a slot is asked for again */
 
 TAILQ_HEAD(runner_list, runner);
 
@@ -104,7 +104,7 @@ static void wait_for_next(struct race *r, int64_t delay_ms)
 		reactor_timer_set(r->step, delay_ms);
 }
 
-/* Who is to give up a place to `r`, which gets no more of those that are free; NULL: nobody. */
+/* Who is to give up a slot to `r`, which gets no more of those that are free; NULL: nobody. */
 static struct runner *find_oldest(const struct race *r)
 {
 	const struct races *rs = r->races;
@@ -116,8 +116,8 @@ static struct runner *find_oldest(const struct race *r)
 	return n != NULL && n->started_ms <= since_ms ? n : NULL;
 }
 
-/* Makes a place for one more; false: there will be one soon. */
-static bool has_place(struct race *r)
+/* Makes a slot for one more; false: there will be one soon. */
+static bool has_slot(struct race *r)
 {
 	if (r->count >= RACE_OWN) {
 		drop(TAILQ_FIRST(&r->runners));
@@ -171,9 +171,9 @@ static int open_socket(const union lookup_address *to, uint16_t port)
 static void run(struct race *r)
 {
 	while (route_has_next(r->route)) {
-		if (!has_place(r)) {
+		if (!has_slot(r)) {
 			r->shortage = SHORT_OF_NOTHING;
-			wait_for_next(r, PLACE_WAIT_MS);
+			wait_for_next(r, SLOT_WAIT_MS);
 			return;
 		}
 		const union lookup_address *to = route_peek(r->route);

@@ -4,7 +4,7 @@
  * were begun go on beside it. The first address is somebody else's to try.
  *
  * Takers share RACE_SOCKETS sockets (shares/share.h); one race may have RACE_OWN of them. Over
- * its share, the oldest of the taker's own that has had RACE_STEP_MS gives up its place; for a
+ * its share, the oldest of the taker's own that has had RACE_STEP_MS gives up its slot; for a
  * taker that has none the oldest of all does. Until there is one the newcomer waits, which is
  * no shortage; so it does while descriptors are short. It knows no HTTP and judges no address.
  */

@@ -28,7 +28,7 @@
 #define WAIT_MAX_MS 300000
 #define REFUSE_EVERY_MS 10000
 #define SIGN_EVERY_MS 10000 /* a question that is signed, however short tokens last */
-#define LOOKED_AT_MAX 64    /* of those in the queue, when a place is free */
+#define LOOKED_AT_MAX 64    /* of those in the queue, when a slot is free */
 #define FORM_MAX 32768      /* bytes of a question: all of it may be percent-encoded */
 #define WHY_MAX 320
 #define URL_SHOWN_MAX 256
@@ -281,7 +281,7 @@ static void seek(struct token *k)
 	TAILQ_INSERT_TAIL(&t->queue, k, link);
 }
 
-/* A place is free: it is for the first in line that may have it. */
+/* A slot is free: it is for the first in line that may have it. */
 static void move_line(struct tokens *t)
 {
 	for (int n = 0; n < LOOKED_AT_MAX && !TAILQ_EMPTY(&t->queue); n++) {

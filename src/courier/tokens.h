@@ -4,7 +4,7 @@
  * memory until they expire. One that cannot be had is asked for again after 1 s, then twice as
  * long, up to 5 minutes; meanwhile its webhooks wait.
  *
- *   NONE ──wanted──▶ QUEUED ──a place──▶ ASKED ──▶ HAD ──expired, refused──▶ NONE
+ *   NONE ──wanted──▶ QUEUED ──a slot──▶ ASKED ──▶ HAD ──expired, refused──▶ NONE
  *                      ▲                   │
  *                      └── after a while ──┴─▶ FAILED
  *

@@ -27,7 +27,8 @@
 #define FEW_MEMBERS 32        /* up to here pairs are compared, which is faster than to sort */
 #define INDEX_MAX 4294967294U /* the greatest array index, 2^32 - 2 */
 #define INDEX_DIGITS 10       /* its length */
-#define INTEGER_DIGITS 16     /* one more than what is looked at: a double holds fifteen */
+#define PLAIN_DIGITS 15       /* decimal digits that every double holds (DBL_DIG) */
+#define PLAIN_FRACTION 6      /* 0.000001 is the least that is printed without an exponent */
 
 #define STRING(x) #x
 #define NUMBER_TEXT(x) STRING(x)
@@ -253,18 +254,40 @@ static enum err read_word(struct json_reader *r, struct slice word)
 	return OK;
 }
 
-/* Steps over an integer that is canonical as it stands; false: it may be another number. */
-static bool read_integer(struct json_reader *r)
+static size_t skip_digits(const struct json_reader *r, size_t pos)
 {
-	size_t pos = r->pos;
-	size_t most = pos + INTEGER_DIGITS;
-	while (pos < r->text.len && pos < most && r->text.ptr[pos] >= '0' &&
-	    r->text.ptr[pos] <= '9')
+	while (pos < r->text.len && r->text.ptr[pos] >= '0' && r->text.ptr[pos] <= '9')
 		pos++;
-	char next = pos < r->text.len ? r->text.ptr[pos] : '\0';
-	bool has_zero = r->text.ptr[r->pos] == '0' && pos > r->pos + 1;
-	if (pos == r->pos || pos == most || has_zero || next == '.' || next == 'e' ||
-	    next == 'E')
+	return pos;
+}
+
+/*
+ * Steps over a number that is canonical as it stands: as many digits as a double holds, none of
+ * them a zero that goes, and so few behind the point that no exponent comes. False: it may be
+ * another number, or none.
+ */
+static bool read_plain(struct json_reader *r)
+{
+	const char *text = r->text.ptr;
+	bool is_below = text[r->pos] == '-';
+	size_t from = r->pos + (is_below ? 1 : 0);
+	size_t pos = skip_digits(r, from);
+	size_t digits = pos - from;
+	bool has_zero = digits > 0 && text[from] == '0';
+	if (digits == 0 || (has_zero && digits > 1))
+		return false;
+	if (pos < r->text.len && text[pos] == '.') {
+		size_t end = skip_digits(r, pos + 1);
+		size_t behind = end - pos - 1;
+		if (behind == 0 || behind > PLAIN_FRACTION || text[end - 1] == '0')
+			return false;
+		digits += behind;
+		pos = end;
+	} else if (is_below && has_zero) {
+		return false;
+	}
+	char next = pos < r->text.len ? text[pos] : '\0';
+	if (digits > PLAIN_DIGITS || next == 'e' || next == 'E')
 		return false;
 	r->pos = pos;
 	return true;
@@ -292,7 +315,7 @@ static enum err read_value(struct json_reader *r)
 		return read_word(r, SLICE("null"));
 	}
 	if (c == '-' || (c >= '0' && c <= '9'))
-		return read_integer(r) ? OK : json_read_number(r);
+		return read_plain(r) ? OK : json_read_number(r);
 	return json_fail(r, "a value expected");
 }
 

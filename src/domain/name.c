@@ -206,11 +206,20 @@ bool name_is_pattern(struct slice s)
 	return name_is_event(s);
 }
 
-bool name_covers(struct slice pattern, struct slice event)
+static bool covers(struct slice pattern, struct slice event)
 {
 	if (slice_eq(pattern, SLICE("all")))
 		return true;
 	return cut_star(&pattern) ? slice_starts(event, pattern) : slice_eq(event, pattern);
+}
+
+bool name_is_covered(struct slice event, char *const patterns[], size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (covers(slice_of(patterns[i]), event))
+			return true;
+	}
+	return false;
 }
 
 static bool is_listed(struct slice s, const char *const names[], size_t n)

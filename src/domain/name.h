@@ -78,8 +78,11 @@ extern const size_t NAME_EVENTS_COUNT;
 /* Whether `s` can be asked for at all: an event's name, or how one begins and a *. */
 bool name_is_pattern(struct slice s);
 
-/* Whether `pattern`, as name_is_pattern() has it, is for `event`: "all" is for each. */
-bool name_covers(struct slice pattern, struct slice event);
+/*
+ * Whether one of the `n` patterns, as name_is_pattern() has them, is for `event`: "all" is for
+ * each.
+ */
+bool name_is_covered(struct slice event, char *const patterns[], size_t n);
 
 /*
  * Whether a webhook may ask for `s` without saying that it means it: one of NAME_EVENTS or of

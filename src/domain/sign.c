@@ -610,19 +610,20 @@ static bool verify_rfc9421(struct sign_key *k, const struct sign_claim *c)
 }
 
 static const struct sign_scheme STANDARD = {"standard", 0, "Standard Webhooks",
-    {"webhook-signature", "webhook-id", "webhook-timestamp"}, NULL, sign_as_standard,
+    {"webhook-signature", "webhook-id", "webhook-timestamp"}, false, NULL, sign_as_standard,
     verify_standard};
 
 /* Rows without names of fields: the compiler refuses one that lacks something. */
 const struct sign_scheme SIGN_SCHEMES[] = {
-    {"v1", SIGNATURE_V1, "over the body", {"X-Webhook-Signature"}, &STANDARD, sign_v1,
+    {"v1", SIGNATURE_V1, "over the body", {"X-Webhook-Signature"}, false, &STANDARD, sign_v1,
 	verify_v1},
     {"v2", SIGNATURE_V2, "over time and body",
-	{"X-Webhook-Signature", "X-Webhook-Signature-Version"}, &STANDARD, sign_v2, verify_v2},
-    {"ed25519", SIGNATURE_ED25519, "by a key pair, in webhook-signature", {NULL}, &STANDARD,
-	sign_nothing, verify_ed25519},
+	{"X-Webhook-Signature", "X-Webhook-Signature-Version"}, false, &STANDARD, sign_v2,
+	verify_v2},
+    {"ed25519", SIGNATURE_ED25519, "by a key pair, in webhook-signature", {NULL}, false,
+	&STANDARD, sign_nothing, verify_ed25519},
     {"rfc9421", SIGNATURE_RFC9421, "HTTP Message Signatures",
-	{"Signature", "Signature-Input", "Content-Digest"}, &STANDARD, sign_rfc9421,
+	{"Signature", "Signature-Input", "Content-Digest"}, true, &STANDARD, sign_rfc9421,
 	verify_rfc9421},
 };
 

@@ -81,7 +81,8 @@ struct sign_scheme {
 	const char *summary; /* for people */
 	const char
 	    *headers[SIGN_HEADERS_MAX + 1]; /* up to a NULL; the first has the signature */
-	const struct sign_scheme *beside;   /* whose headers are set too; NULL: none */
+	bool has_lists; /* these are lists, which may go over several lines (RFC 9110, 5.3) */
+	const struct sign_scheme *beside; /* whose headers are set too; NULL: none */
 	void (*sign)(const struct sign_message *m, sign_put_fn put, void *arg);
 	bool (*verify)(struct sign_key *k, const struct sign_claim *c);
 };

@@ -234,15 +234,6 @@ void webhook_note_order(struct webhook *w, const struct webhook *old)
 		w->unordered = 1;
 }
 
-bool webhook_wants(const struct webhook *w, struct slice event)
-{
-	for (size_t i = 0; i < w->event_count; i++) {
-		if (name_covers(slice_of(w->events[i]), event))
-			return true;
-	}
-	return false;
-}
-
 static uint8_t flags_of(const struct webhook *w)
 {
 	unsigned flags = 0;

@@ -130,9 +130,6 @@ static inline bool webhook_keeps_places(const struct webhook *w)
 /* Gives `w`, which replaces `old`, its queue's order: a new one where places change. */
 void webhook_note_order(struct webhook *w, const struct webhook *old);
 
-/* Whether `events` has `event`. Neither filter nor the webhook's state is asked. */
-bool webhook_wants(const struct webhook *w, struct slice event);
-
 /* Replaces the string `*field` by a copy of `text`, or by NULL. */
 void webhook_set(char **field, const char *text);
 

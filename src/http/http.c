@@ -376,7 +376,7 @@ static void meet(struct connection *c)
 	s->strangers--;
 	balance_accepting(s);
 	if (!http_admit(c))
-		cut_off(c, false); /* to linger would take a place of the others */
+		cut_off(c, false); /* to linger would take a slot of the others */
 	else if (c->is_tls)
 		reactor_timer_set(c->deadline, s->conf.head_timeout_ms);
 }

@@ -10,11 +10,11 @@
  * What it has to give is shared (shares.h): connections by clients, which are addresses;
  * bodies that are awaited, bytes of requests and bytes of answers by takers, which are who
  * the handler says: clients or tokens. Where all connections are taken, a client within its
- * guarantee gets the place of the connection that has been idle for longest.
+ * guarantee gets the slot of the connection that has been idle for longest.
  *
  * It never: reads more of a connection than one request and a little, waits for a slow
  * head, body or reader beyond its deadline, has more open than max_connections and
- * HTTP_PLACES_KEPT, lets one client have more of them than `peers` says.
+ * HTTP_SLOTS_KEPT, lets one client have more of them than `peers` says.
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
@@ -31,7 +31,7 @@
 #include "shares/shares.h"
 
 /* Connections beyond max_connections that only this machine's own clients get. */
-#define HTTP_PLACES_KEPT 32
+#define HTTP_SLOTS_KEPT 32
 
 /* What is shared. */
 enum http_resource {

@@ -1,10 +1,10 @@
 /*
  * Who may have a connection; see http.h. Clients have shares of max_connections; proxies that
  * are trusted and unix sockets, which carry many clients, have as many as there are. Where all
- * are taken, a client within its guarantee, or without a share, gets the place of another
+ * are taken, a client within its guarantee, or without a share, gets the slot of another
  * connection: of the one that has been for longest at what matters least (enum standing).
  * Where that is nothing but requests that are being answered, this machine's own clients have
- * HTTP_PLACES_KEPT more.
+ * HTTP_SLOTS_KEPT more.
  */
 #include <event2/bufferevent.h>
 #include <event2/http.h>
@@ -20,10 +20,10 @@
 void http_stand(struct connection *c, enum standing standing)
 {
 	struct connections *lists = c->server->standing;
-	if (c->has_place)
+	if (c->has_slot)
 		TAILQ_REMOVE(&lists[c->standing], c, link);
 	c->standing = standing;
-	if (c->has_place)
+	if (c->has_slot)
 		TAILQ_INSERT_TAIL(&lists[standing], c, link);
 }
 
@@ -40,7 +40,7 @@ static void displace(struct connection *c)
 }
 
 /* Closes the connection that can best be done without. False: all are at work. */
-static bool make_place(struct http_server *s)
+static bool make_slot(struct http_server *s)
 {
 	for (int i = 0; i < STANDING_BUSY; i++) {
 		struct connection *c = NULL;
@@ -54,14 +54,14 @@ static bool make_place(struct http_server *s)
 	return false;
 }
 
-static void take_place(struct connection *c, struct shares *from)
+static void take_slot(struct connection *c, struct shares *from)
 {
 	shares_force(from, slice_of(c->client), 1);
-	c->has_place = true;
+	c->has_slot = true;
 	TAILQ_INSERT_TAIL(&c->server->standing[c->standing], c, link);
 }
 
-static bool refuse_place(struct connection *c, int status, const char *message)
+static bool refuse_slot(struct connection *c, int status, const char *message)
 {
 	http_note_refusal(c->server, HTTP_CONNECTIONS, c->client);
 	c->server->figures.answers[status / 100]++;
@@ -69,12 +69,12 @@ static bool refuse_place(struct connection *c, int status, const char *message)
 	return false;
 }
 
-static bool find_kept_place(struct connection *c)
+static bool find_kept_slot(struct connection *c)
 {
 	struct shares *kept = c->server->kept;
 	if (shares_room(kept, slice_of(c->client)) == 0)
 		return false;
-	take_place(c, kept);
+	take_slot(c, kept);
 	c->is_kept = true;
 	return true;
 }
@@ -91,7 +91,7 @@ static uint64_t claim_of(const struct share *share, uint64_t held)
 	return 2 * guarantee < FEW ? 2 * guarantee : FEW;
 }
 
-static bool find_place(struct connection *c, bool is_local)
+static bool find_slot(struct connection *c, bool is_local)
 {
 	struct http_server *s = c->server;
 	struct shares *all = s->resources[HTTP_CONNECTIONS].shares;
@@ -101,15 +101,14 @@ static bool find_place(struct connection *c, bool is_local)
 	uint64_t held = shares_held(all, client);
 	bool is_free = is_bound ? shares_room(all, client) > 0 : share->held < share->capacity;
 	bool has_claim = !is_bound || held < claim_of(share, held);
-	if (is_free || (has_claim && make_place(s))) {
-		take_place(c, all);
+	if (is_free || (has_claim && make_slot(s))) {
+		take_slot(c, all);
 		return true;
 	}
-	if (is_local && find_kept_place(c))
+	if (is_local && find_kept_slot(c))
 		return true;
-	return has_claim
-	    ? refuse_place(c, 503, "All connections are in use.")
-	    : refuse_place(c, 429, "This client has its share of all connections.");
+	return has_claim ? refuse_slot(c, 503, "All connections are in use.")
+			 : refuse_slot(c, 429, "This client has its share of all connections.");
 }
 
 bool http_admit(struct connection *c)
@@ -125,9 +124,9 @@ bool http_admit(struct connection *c)
 	http_charge_to(c, slice_of(c->client));
 	bool is_local = address_is_loopback(peer);
 	if (peers_enter(c->server->conf.peers, &c->visitor, clock_mono_ms()))
-		return find_place(c, is_local);
-	return (is_local && find_kept_place(c)) ||
-	    refuse_place(c, 429, "This client has too many connections.");
+		return find_slot(c, is_local);
+	return (is_local && find_kept_slot(c)) ||
+	    refuse_slot(c, 429, "This client has too many connections.");
 }
 _Static_assert(CIDR_TEXT_SIZE <= HTTP_TAKER_SIZE, "a client's address is a taker's name");
 
@@ -135,10 +134,10 @@ void http_leave(struct connection *c)
 {
 	struct http_server *s = c->server;
 	peers_leave(s->conf.peers, &c->visitor, clock_mono_ms());
-	if (!c->has_place)
+	if (!c->has_slot)
 		return;
 	TAILQ_REMOVE(&s->standing[c->standing], c, link);
 	shares_give(c->is_kept ? s->kept : s->resources[HTTP_CONNECTIONS].shares,
 	    slice_of(c->client), 1);
-	c->has_place = false;
+	c->has_slot = false;
 }

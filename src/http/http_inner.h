@@ -33,13 +33,13 @@ enum standing {
 };
 
 struct connection {
-	TAILQ_ENTRY(connection) link; /* once it has a place: in the list of its standing */
+	TAILQ_ENTRY(connection) link; /* once it has a slot: in the list of its standing */
 	struct http_server *server;
 	struct bufferevent *bev;
 	bool is_tls;
-	bool known;     /* to evhttp: its end will be told */
-	bool has_place; /* counts as one of its client's connections */
-	bool is_kept;   /* and that is one of HTTP_PLACES_KEPT */
+	bool known;    /* to evhttp: its end will be told */
+	bool has_slot; /* counts as one of its client's connections */
+	bool is_kept;  /* and that is one of HTTP_SLOTS_KEPT */
 	struct reactor_timer *deadline;
 	struct gate gate;
 	enum gate_state state;
@@ -94,11 +94,11 @@ struct http_server {
 	struct front fronts[FRONTS];
 	struct tls *tls;
 	struct map *connections; /* bufferevent pointer -> connection */
-	size_t strangers;        /* of these that have no place yet, nor were refused one */
+	size_t strangers;        /* of these that have no slot yet, nor were refused one */
 	struct connections standing[STANDINGS];
 	struct listeners *listeners;
 	struct resource resources[HTTP_RESOURCES];
-	struct shares *kept;          /* the HTTP_PLACES_KEPT */
+	struct shares *kept;          /* the HTTP_SLOTS_KEPT */
 	TAILQ_HEAD(, worker) workers; /* in the order of their turns */
 	struct map *workers_by_name;
 	struct reactor_timer *work;
@@ -131,15 +131,15 @@ void http_send_error(struct connection *c, int status, const char *message);
 void http_end(struct connection *c);
 
 /*
- * Gives a connection a place, if it may have one: perhaps one that another had. False: it was
+ * Gives a connection a slot, if it may have one: perhaps one that another had. False: it was
  * told that it has none, and only has to be closed.
  */
 bool http_admit(struct connection *c);
 
-/* Gives its place back. */
+/* Gives its slot back. */
 void http_leave(struct connection *c);
 
-/* Says what a connection that has a place is at from now on. */
+/* Says what a connection that has a slot is at from now on. */
 void http_stand(struct connection *c, enum standing standing);
 
 /*

@@ -80,7 +80,7 @@ void http_open_shares(struct http_server *s)
 		s->resources[i].shares = shares_new(0);
 		s->resources[i].guests = map_new();
 	}
-	s->kept = shares_new(HTTP_PLACES_KEPT);
+	s->kept = shares_new(HTTP_SLOTS_KEPT);
 }
 
 void http_close_shares(struct http_server *s)

@@ -346,6 +346,7 @@ static void end_first(struct forgetter *f, enum err result)
 	const struct removed *n = &f->record.removed;
 	TAILQ_REMOVE(&f->running, first, link);
 	f->running_count--;
+	usage_close(f->conf.usage, slice_of(first->session), false);
 	first->finished_ms = clock_wall_ms();
 	if (result != OK) {
 		log_error("session cannot be deleted", LOG_S("session", first->session),
@@ -434,6 +435,7 @@ void forgetter_add(struct forgetter *f, const struct replay *r)
 		return;
 	TAILQ_INSERT_TAIL(&f->running, s, link);
 	f->running_count++;
+	usage_close(f->conf.usage, slice_of(s->session), true);
 }
 
 static void learn(void *arg, const struct replay *r)
@@ -456,17 +458,6 @@ enum err forgetter_load(struct forgetter *f)
 size_t forgetter_running(const struct forgetter *f)
 {
 	return f->running_count;
-}
-
-static const struct forgotten *find(const struct forgetter *f, struct slice session)
-{
-	return map_count(f->all) == 0 ? NULL : map_get(f->all, session.ptr, session.len);
-}
-
-bool forgetter_is_busy(const struct forgetter *f, struct slice session)
-{
-	const struct forgotten *s = f->running_count == 0 ? NULL : find(f, session);
-	return s != NULL && s->finished_ms == 0;
 }
 
 uint64_t forgetter_cancelled(const struct forgetter *f)

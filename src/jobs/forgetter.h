@@ -5,8 +5,8 @@
  * row (store/replays.h, REPLAY_FORGET) has that and what was removed. The records of retired
  * webhooks are the purge's.
  *
- * While a session is being deleted nothing is written to it: those who write ask here. For a
- * day its row says how it went. Portal links are the call's, which makes them void at once.
+ * While a session is being deleted nothing is written to it: it is closed (usage_close()). For
+ * a day its row says how it went. Portal links are the call's, which makes them void at once.
  *
  * It leaves: sources of the configuration; idempotency keys of requests with events of several
  * sessions, of which another was the first (they hold ids alone, and expire).
@@ -30,6 +30,7 @@
 struct forgetter_conf {
 	struct db *db; /* all borrowed */
 	struct registry *registry;
+	struct usage *usage;
 	struct sources *sources;
 	const struct vault *vault;
 	struct dispatch *dispatch;
@@ -51,9 +52,8 @@ MUST_CHECK enum err forgetter_load(struct forgetter *f);
 /* A deletion was started, after the commit that wrote its row. */
 void forgetter_add(struct forgetter *f, const struct replay *r);
 
-/* How many sessions are being deleted; whether this one is. O(1). */
+/* How many sessions are being deleted. O(1). */
 size_t forgetter_running(const struct forgetter *f);
-bool forgetter_is_busy(const struct forgetter *f, struct slice session);
 
 /* Deliveries that waited and were cancelled so, since the start. */
 uint64_t forgetter_cancelled(const struct forgetter *f);

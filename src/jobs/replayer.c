@@ -128,12 +128,22 @@ static void end_first(struct replayer *r, enum err result)
 		log_error("replay cannot go on", LOG_S("error", err_text(result)));
 }
 
+/* What the slice has put into queues is on disk. */
+static void tell_queued(struct replayer *r)
+{
+	for (size_t i = 0; i < r->slice.queued_count; i++) {
+		const struct queue_place *place = &r->slice.queued[i].place;
+		if (r->conf.oldest != NULL)
+			oldest_queued(r->conf.oldest, &place->id);
+		dispatch_queued(r->conf.dispatch, r->slice.queued[i].webhook, place);
+	}
+}
+
 static void done(struct job *j, enum err result)
 {
 	struct replayer *r = (struct replayer *)j;
-	for (size_t i = 0; result == OK && i < r->slice.queued_count; i++)
-		dispatch_queued(r->conf.dispatch, r->slice.queued[i].webhook,
-		    &r->slice.queued[i].place);
+	if (result == OK)
+		tell_queued(r);
 	if (r->slice.full)
 		TAILQ_FIRST(&r->running)->not_before_ms = clock_mono_ms() + FULL_WAIT_MS;
 	if (result != OK || r->over)

@@ -12,6 +12,7 @@
 
 #include "dispatch/dispatch.h"
 #include "jobs/job.h"
+#include "store/oldest.h"
 #include "store/queue.h"
 #include "store/replays.h"
 
@@ -22,6 +23,7 @@ struct replayer_conf {
 	const struct registry *registry;
 	const struct backlog *backlog;
 	struct dispatch *dispatch; /* hears of each delivery that was put into its queue */
+	struct oldest *oldest;     /* the same; NULL: does not */
 	const bool *has_room;      /* in the store */
 	uint64_t most;             /* deliveries that may wait for a session; 0: any number */
 };

@@ -66,8 +66,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .quota = {.most = s->config.max_queue_per_session,
 		.backlog = s->backlog,
 		.registry = s->registry,
-		.usage = s->usage,
-		.forgetter = s->forgetter},
+		.usage = s->usage},
 	    .cluster = member_api(s),
 	    .idempotency_ms = s->config.idempotency_retention,
 	    .metrics_apart = s->config.metrics_listen != NULL,
@@ -112,7 +111,6 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 	    .vault = s->vault,
 	    .client = s->client,
 	    .tokens = s->tokens,
-	    .oldest = s->oldest,
 	    .trends = s->trends,
 	    .judge = {.retry = &s->config.retry,
 		.expiries = s->config.expiries.items,
@@ -136,6 +134,7 @@ struct replayer_conf server_replayer_conf(struct server *s)
 	    .registry = s->registry,
 	    .backlog = s->backlog,
 	    .dispatch = s->dispatch,
+	    .oldest = s->oldest,
 	    .has_room = &s->health.has_room,
 	    .most = s->config.max_queue_per_session};
 }

@@ -166,6 +166,7 @@ static enum err make_jobs(struct server *s, struct problem *p)
 	s->forgetter = forgetter_new(s->jobs,
 	    &(struct forgetter_conf){.db = s->db,
 		.registry = s->registry,
+		.usage = s->usage,
 		.sources = s->sources,
 		.vault = s->vault,
 		.dispatch = s->dispatch,

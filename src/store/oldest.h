@@ -15,7 +15,10 @@ struct oldest;
 struct oldest *oldest_new(struct db *db, const struct backlog *backlog);
 void oldest_free(struct oldest *o);
 
-/* A delivery waits again that may lie before the place reached: one that was replayed. O(1). */
+/*
+ * A delivery waits again that may lie before the place reached: one that was sent again, or
+ * replayed. What is new lies behind it. O(1).
+ */
 void oldest_queued(struct oldest *o, const struct uuid *id);
 
 /* Walks on, past at most 20000 deliveries. About once a second. */

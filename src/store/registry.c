@@ -663,8 +663,9 @@ static size_t ask_each(const struct list *l, struct slice event, uint64_t *out)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < l->count; i++) {
-		if (takes_events(l->webhooks[i]) && webhook_wants(l->webhooks[i], event))
-			out[count++] = l->webhooks[i]->number;
+		const struct webhook *w = l->webhooks[i];
+		if (takes_events(w) && name_is_covered(event, w->events, w->event_count))
+			out[count++] = w->number;
 	}
 	return count;
 }

@@ -49,6 +49,7 @@ struct usage {
 	struct usage_conf conf;
 	struct map *allotments; /* session -> allotment */
 	struct map *rows;       /* session -> row */
+	struct map *closed;     /* session -> this: those that are being deleted */
 	SLIST_HEAD(, row) touched;
 	int64_t total[USAGE_KINDS];
 	uint64_t holders; /* sessions that hold something that does not yield */
@@ -244,6 +245,7 @@ enum err usage_new(struct db *db, const struct usage_conf *conf, struct usage **
 	struct usage *u = mem_new(sizeof(*u));
 	u->db = db;
 	u->rows = map_new();
+	u->closed = map_new();
 	u->ratio = UNIT;
 	SLIST_INIT(&u->touched);
 	usage_configure(u, conf);
@@ -270,6 +272,7 @@ void usage_free(struct usage *u)
 	db_accompany(u->db, DB_COUNTS_USAGE, &NONE);
 	map_free_all(u->allotments);
 	map_free_all(u->rows);
+	map_free(u->closed);
 	free(u);
 }
 
@@ -290,6 +293,24 @@ void usage_configure(struct usage *u, const struct usage_conf *conf)
 		a->bytes = from->bytes;
 	}
 	u->conf.allotments = NULL; /* were borrowed */
+}
+
+void usage_close(struct usage *u, struct slice session, bool is_closed)
+{
+	if (is_closed)
+		map_put(u->closed, session.ptr, session.len, u);
+	else
+		(void)map_del(u->closed, session.ptr, session.len); /* is `u` */
+}
+
+size_t usage_closed(const struct usage *u)
+{
+	return map_count(u->closed);
+}
+
+bool usage_is_closed(const struct usage *u, struct slice session)
+{
+	return map_get(u->closed, session.ptr, session.len) != NULL;
 }
 
 static void add(struct usage *u, struct row *row, enum usage_kind kind, int64_t by)

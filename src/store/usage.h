@@ -83,6 +83,13 @@ void usage_free(struct usage *u);
 /* Changes who may hold how much. */
 void usage_configure(struct usage *u, const struct usage_conf *conf);
 
+/* Closes a session, which is being deleted, to all who would write to it; or opens it again. */
+void usage_close(struct usage *u, struct slice session, bool is_closed);
+
+/* How many are closed; whether this one is. O(1). */
+size_t usage_closed(const struct usage *u);
+bool usage_is_closed(const struct usage *u, struct slice session);
+
 /* How the store stands. */
 struct usage_room {
 	uint64_t capacity;      /* bytes of pages that it may take */

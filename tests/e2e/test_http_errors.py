@@ -64,6 +64,15 @@ def test_header_given_twice_is_named(gateway, name, values, expects):
             expect_error(client.reply(), 400, name, ["twice"])
 
 
+@pytest.mark.parametrize("name", ["Signature", "Signature-Input", "Content-Digest"])
+def test_signatures_that_are_lists_may_go_over_several_lines(gateway, name):
+    """Each proxy may add its own (RFC 9421)."""
+    lines = [f"{name}: {label}=:YQ==:".encode() for label in ("ours", "theirs")]
+    with gateway.connect() as client:
+        client.send(request_head(gateway, TYPE, LENGTH, *lines) + EVENT)
+        assert client.reply().status_code == 202
+
+
 # Routing
 
 

@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 import subprocess
+import time
 
 import pytest
 import requests
@@ -236,6 +237,45 @@ def test_what_is_under_way(gateway, make_receiver):
     found = wait_sample(gateway, outcome("delivered"), 2)
     assert found["waybill_attempts_in_flight"] == 0
     assert found["waybill_oldest_waiting_age_seconds"] == 0
+
+
+AGAIN = {
+    "retry": lambda hook, letter: (f"/sessions/s1/deliveries/{letter['delivery_id']}/retry", None),
+    "letter": lambda hook, letter: (hooks_path("s1", "dlq", letter["id"], "replay"), None),
+    "letters": lambda hook, letter: (hooks_path("s1", "dlq", "replay"), None),
+    "webhook": lambda hook, letter: (
+        hooks_path("s1", hook["id"], "replay"),
+        {"since": "2020-01-01T00:00:00Z", "status": "dead"},
+    ),
+}
+
+
+def created_ms(event):
+    return int(event["id"].replace("-", "")[:12], 16)
+
+
+@pytest.mark.parametrize("way", AGAIN)
+def test_what_is_sent_again_is_the_oldest_that_waits(gateway, make_receiver, way):
+    hold = Hold()
+    receiver = make_receiver(400)
+    hook = gateway.register("s1", receiver.url())
+    old = gateway.publish("s1")
+    letter = wait_until(lambda: gateway.dlq("s1"), what="a dead letter")[0]
+    receiver.answer(hold)
+    time.sleep(1)  # so that both ages are told apart
+    new = gateway.publish("s1")
+    middle = (created_ms(old) + created_ms(new)) / 2
+
+    def since_ms():
+        """Since when the oldest has waited; None: it is not known, or none does."""
+        age = stats(gateway)["deliveries"]["oldest_waiting_seconds"]
+        return time.time() * 1000 - age * 1000 if age else None
+
+    wait_until(lambda: (since_ms() or 0) > middle, what="the walk behind what is dead")
+    path, body = AGAIN[way](hook, letter)
+    assert gateway.api("POST", path, json=body).ok
+    wait_until(lambda: (since_ms() or middle) < middle, what="the age of what is sent again")
+    hold.release()
 
 
 def test_webhooks_and_circuits_by_state(make_gateway, make_receiver):

@@ -14,6 +14,7 @@
 #include "fake_time.h"
 #include "jobs/forgetter.h"
 #include "store/idempotency.h"
+#include "store/usage.h"
 #include "world.h"
 
 #define MANY 700 /* events with two deliveries: several slices of 500 */
@@ -44,6 +45,7 @@ static void start(struct fixture *f, struct store *s)
 	f->forgetter = forgetter_new(f->jobs,
 	    &(struct forgetter_conf){.db = s->db,
 		.registry = f->registry,
+		.usage = s->usage,
 		.sources = f->sources,
 		.dispatch = f->dispatcher.dispatch});
 	assert_int_equal(forgetter_load(f->forgetter), OK);
@@ -132,8 +134,8 @@ static void test_in_slices(void **state)
 	start(&f, *state);
 	assert_false(run_turn(&f));
 	begin(&f);
-	assert_true(forgetter_is_busy(f.forgetter, SLICE("s")));
-	assert_false(forgetter_is_busy(f.forgetter, SLICE("t")));
+	assert_true(usage_is_closed(f.store->usage, SLICE("s")));
+	assert_false(usage_is_closed(f.store->usage, SLICE("t")));
 	int turns = 0;
 	while (forgetter_running(f.forgetter) > 0 && turns < TURNS_MAX) {
 		assert_true(run_turn(&f));
@@ -141,7 +143,7 @@ static void test_in_slices(void **state)
 	}
 	assert_in_range(turns, 4, TURNS_MAX - 1);
 	expect_gone(&f);
-	assert_false(forgetter_is_busy(f.forgetter, SLICE("s")));
+	assert_false(usage_is_closed(f.store->usage, SLICE("s")));
 	assert_int_equal(forgetter_cancelled(f.forgetter),
 	    2 * MANY - (MANY + 2) / 3 - (MANY + 1) / 3);
 	assert_false(run_turn(&f));
@@ -162,6 +164,7 @@ static void test_goes_on_after_a_start(void **state)
 		stop(&f);
 		store_reopen(s);
 		start(&f, s);
+		assert_int_equal(usage_closed(s->usage), forgetter_running(f.forgetter));
 	}
 	expect_gone(&f);
 	stop(&f);

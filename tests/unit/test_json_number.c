@@ -131,12 +131,73 @@ static void test_long_literals(void **state)
 	}
 }
 
+/* What the reader passes over as it stands is what json_put_number() prints. */
+static void test_read_as_printed(void **state)
+{
+	(void)state;
+	static const char *const SIGNS[] = {"", "-"};
+	static const char *const WHOLE[] = {"0", "7", "10", "123456789", "12345678901234",
+	    "123456789012345", "1234567890123456", "1000000000000000000000"};
+	static const char *const FRACTIONS[] = {"", ".0", ".5", ".50", ".05", ".25", ".000001",
+	    ".0000001", ".000000", ".123456", ".1234567"};
+	static const char *const EXPONENTS[] = {"", "e0", "e2", "E-3", "e+300"};
+	const size_t all = ROWS_OF(SIGNS) * ROWS_OF(WHOLE) * ROWS_OF(FRACTIONS) *
+	    ROWS_OF(EXPONENTS);
+	for (size_t i = 0; i < all; i++) {
+		size_t n = i;
+		struct buf text = BUF_INIT(OUT_MAX);
+		struct buf printed = BUF_INIT(OUT_MAX);
+		struct buf read = BUF_INIT(OUT_MAX);
+		struct json_reader r;
+		buf_puts(&text, SIGNS[n % ROWS_OF(SIGNS)]);
+		n /= ROWS_OF(SIGNS);
+		buf_puts(&text, WHOLE[n % ROWS_OF(WHOLE)]);
+		n /= ROWS_OF(WHOLE);
+		buf_puts(&text, FRACTIONS[n % ROWS_OF(FRACTIONS)]);
+		n /= ROWS_OF(FRACTIONS);
+		buf_puts(&text, EXPONENTS[n]);
+		json_put_number(buf_view(&text), &printed);
+		json_init(&r, buf_view(&text));
+		assert_int_equal(json_read_value(&r, &read), OK);
+		assert_int_equal(json_read_end(&r), OK);
+		json_fini(&r);
+		if (!slice_eq(buf_view(&read), buf_view(&printed)))
+			fail_msg("%s is read as %s, printed as %s", buf_cstr(&text),
+			    buf_cstr(&read), buf_cstr(&printed));
+		buf_fini(&text);
+		buf_fini(&printed);
+		buf_fini(&read);
+	}
+}
+
+/* What is no number is none, though it begins like one. */
+static void test_no_numbers(void **state)
+{
+	(void)state;
+	static const char *const ROWS[] = {"-", "-a", "00", "01", "-00.5", "00.5", "1.", "-1.",
+	    "0.", "1.e2", "1.a", "1.5e", "1e", "-.5", "1.5.5", "1-2", "1.5-"};
+	for (size_t i = 0; i < ROWS_OF(ROWS); i++) {
+		struct buf out = BUF_INIT(OUT_MAX);
+		struct json_reader r;
+		json_init(&r, slice_of(ROWS[i]));
+		enum err err = json_read_value(&r, &out);
+		if (err == OK)
+			err = json_read_end(&r);
+		if (err != ERR_SYNTAX)
+			fail_msg("%s is read as %s", ROWS[i], buf_cstr(&out));
+		json_fini(&r);
+		buf_fini(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_printed),
 	    cmocka_unit_test(test_kept),
 	    cmocka_unit_test(test_long_literals),
+	    cmocka_unit_test(test_read_as_printed),
+	    cmocka_unit_test(test_no_numbers),
 	};
 	return cmocka_run_group_tests_name("json_number", tests, NULL, NULL);
 }

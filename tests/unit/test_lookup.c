@@ -678,13 +678,13 @@ static void test_names_that_wait_are_counted(void **state)
 	begin(f);
 	ask_many(f, silent, ".silent.test");
 	lookup_figures(f->lookup, &now);
-	assert_int_equal(now.asked, LOOKUP_PLACES_NEW);
-	assert_int_equal(now.waiting, MANY - LOOKUP_PLACES_NEW);
+	assert_int_equal(now.asked, LOOKUP_SLOTS_NEW);
+	assert_int_equal(now.waiting, MANY - LOOKUP_SLOTS_NEW);
 	assert_int_equal(now.displaced, 0);
 	while (now.displaced < MANY) {
 		pass(f);
 		lookup_figures(f->lookup, &now);
-		assert_true(now.asked <= LOOKUP_PLACES);
+		assert_true(now.asked <= LOOKUP_SLOTS);
 		assert_int_equal(now.asked + now.waiting, MANY);
 	}
 	assert_int_equal(told_of(silent), 0);

@@ -5,9 +5,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/percent.h"
 #include "domain/name.h"
 #include "support.h"
@@ -246,17 +248,51 @@ static void test_patterns(void **state)
 	assert_false(name_is_pattern(SLICE("*")));
 	assert_false(name_is_pattern(SLICE("a**")));
 	assert_false(name_is_pattern(SLICE("a*b")));
-	assert_true(name_covers(SLICE("all"), SLICE("message")));
-	assert_true(name_covers(SLICE("mess*"), SLICE("message")));
-	assert_true(name_covers(SLICE("message*"), SLICE("message")));
-	assert_false(name_covers(SLICE("messages*"), SLICE("message")));
-	assert_false(name_covers(SLICE("messag"), SLICE("message")));
+}
+
+static void test_covered(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *patterns[2]; /* up to a NULL */
+		struct slice event;
+		bool is_covered;
+	} ROWS[] = {
+	    {{"all", NULL}, SLICE_INIT("message"), true},
+	    {{"all", NULL}, SLICE_INIT("new.upstream_event"), true},
+	    {{"message", NULL}, SLICE_INIT("message"), true},
+	    {{"message", "receipt"}, SLICE_INIT("receipt"), true},
+	    {{"receipt", "all"}, SLICE_INIT("message"), true},
+	    {{"message", "receipt"}, SLICE_INIT("presence"), false},
+	    {{"message", NULL}, SLICE_INIT("messag"), false},
+	    {{"message", NULL}, SLICE_INIT("messages"), false},
+	    {{"message", NULL}, SLICE_INIT("Message"), false},
+	    {{"message", NULL}, SLICE_INIT("all"), false},
+	    {{"message", NULL}, SLICE_INIT(""), false},
+	    {{"mess*", NULL}, SLICE_INIT("message"), true},
+	    {{"receipt", "message*"}, SLICE_INIT("message"), true},
+	    {{"messages*", NULL}, SLICE_INIT("message"), false},
+	};
+	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+		char *patterns[2];
+		size_t n = 0;
+		for (; n < 2 && ROWS[i].patterns[n] != NULL; n++) {
+			const char *text = ROWS[i].patterns[n];
+			patterns[n] = mem_copy(text, strlen(text));
+		}
+		if (name_is_covered(ROWS[i].event, patterns, n) != ROWS[i].is_covered)
+			fail_msg("row %zu", i);
+		assert_false(name_is_covered(ROWS[i].event, patterns, 0));
+		while (n > 0)
+			free(patterns[--n]);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_events_are_the_contracts),
+	    cmocka_unit_test(test_covered),
 	    cmocka_unit_test(test_every_byte),
 	    cmocka_unit_test(test_folded),
 	    cmocka_unit_test(test_lengths),

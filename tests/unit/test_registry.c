@@ -576,7 +576,8 @@ static void assert_wanting(const struct registry *reg, const char *session, cons
 	    SLICE("{}"), &steps, &count, &lanes);
 	for (size_t i = 0; i < n; i++) {
 		size_t at = 0;
-		if (!w[i]->enabled || !webhook_wants(w[i], slice_of(event)))
+		if (!w[i]->enabled ||
+		    !name_is_covered(slice_of(event), w[i]->events, w[i]->event_count))
 			continue;
 		while (at < count && numbers[at] != w[i]->number)
 			at++;

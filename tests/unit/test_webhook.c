@@ -35,47 +35,6 @@ static void test_defaults(void **state)
 	webhook_free(NULL);
 }
 
-static void set_events(struct webhook *w, const char *a, const char *b)
-{
-	webhook_clear_events(w);
-	w->events = mem_array(2, sizeof(*w->events));
-	if (a != NULL)
-		w->events[w->event_count++] = mem_copy(a, strlen(a));
-	if (b != NULL)
-		w->events[w->event_count++] = mem_copy(b, strlen(b));
-}
-
-static void test_wants(void **state)
-{
-	(void)state;
-	static const struct {
-		const char *filter[2];
-		struct slice event;
-		bool wants;
-	} ROWS[] = {
-	    {{"all", NULL}, SLICE_INIT("message"), true},
-	    {{"all", NULL}, SLICE_INIT("new.upstream_event"), true},
-	    {{"message", NULL}, SLICE_INIT("message"), true},
-	    {{"message", "receipt"}, SLICE_INIT("receipt"), true},
-	    {{"receipt", "all"}, SLICE_INIT("message"), true},
-	    {{"message", "receipt"}, SLICE_INIT("presence"), false},
-	    {{"message", NULL}, SLICE_INIT("messag"), false},
-	    {{"message", NULL}, SLICE_INIT("messages"), false},
-	    {{"message", NULL}, SLICE_INIT("Message"), false},
-	    {{"message", NULL}, SLICE_INIT("all"), false},
-	    {{"message", NULL}, SLICE_INIT(""), false},
-	    {{NULL, NULL}, SLICE_INIT("message"), false},
-	};
-	struct webhook *w = webhook_new();
-	webhook_set_enabled(w, "the state is not asked");
-	for (size_t i = 0; i < COUNT(ROWS); i++) {
-		set_events(w, ROWS[i].filter[0], ROWS[i].filter[1]);
-		if (webhook_wants(w, ROWS[i].event) != ROWS[i].wants)
-			fail_msg("row %zu", i);
-	}
-	webhook_free(w);
-}
-
 static void test_set(void **state)
 {
 	(void)state;
@@ -234,7 +193,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_defaults),
-	    cmocka_unit_test(test_wants),
 	    cmocka_unit_test(test_set),
 	    cmocka_unit_test(test_set_enabled),
 	    cmocka_unit_test(test_rotate_secret),
