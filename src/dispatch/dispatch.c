@@ -239,8 +239,6 @@ void endpoint_look(struct dispatch *d, struct endpoint *ep, uint16_t lane)
 void dispatch_queued(struct dispatch *d, uint64_t webhook, const struct queue_place *place)
 {
 	struct endpoint *ep = take_endpoint(d, webhook);
-	if (d->conf.oldest != NULL)
-		oldest_queued(d->conf.oldest, &place->id);
 	if (ep == NULL)
 		return;
 	if (ep->lanes != NULL) {

@@ -22,7 +22,6 @@
 #include "dispatch/judge.h"
 #include "feed/feed.h"
 #include "sched/sched.h"
-#include "store/oldest.h"
 #include "store/registry.h"
 #include "store/trends.h"
 #include "store/turn.h"
@@ -38,7 +37,6 @@ struct dispatch_conf {
 	struct tokens *tokens; /* NULL: no webhook's auth is of type oauth2 */
 	struct judge judge;
 	struct sched_conf sched;
-	struct oldest *oldest; /* told of what is queued; NULL: nobody is */
 	struct feed *feed;     /* told of what becomes of deliveries; NULL: nobody is */
 	struct trends *trends; /* counts attempts by webhook; NULL: nobody does */
 	/*

@@ -122,7 +122,7 @@ static bool claim_agrees(struct model *m, struct db_txn *txn, struct queue_claim
 		assert_true(delivery_same(&out[found++], &r->d));
 	}
 	if (c->forced_ms != 0 && found > 0)
-		want_ms = c->now_ms;
+		want_ms = out[found - 1].queued_ms;
 	return found == count && next_ms == want_ms && !queue_place_before(&place, &c->place) &&
 	    !queue_place_before(&c->place, &place);
 }
