@@ -253,7 +253,7 @@ soak: build/asan/waybill ## load, failing receivers and kills for SOAK_TIME=600 
 bench: build/waybill $(BENCHES) ## measure, and write docs/benchmarks.md, in under 5 minutes
 	@bench/run.py
 
-bench-full: build/waybill $(BENCHES) ## the same with all scenarios, about half an hour
+bench-full: build/waybill $(BENCHES) ## the same with all scenarios, about 45 minutes
 	@bench/run.py --full
 
 bench-instructions: build/waybill $(BENCHES) ## instructions an event; what changed since the last; the files that one enters

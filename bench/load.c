@@ -17,12 +17,13 @@ static const char USAGE[] =
     "usage: load --port P [--token T] [--connections N] [--pipeline D] [--seconds T]\n"
     "            [--requests M] [--rate R] [--warm-up T] [--prefix NAME] [--first F]\n"
     "            [--step S] [--sessions K] [--random]\n"
-    "            [--body BYTES] [--body-max BYTES [--lognormal]]\n"
+    "            [--body BYTES [--body-max BYTES [--median BYTES]]]\n"
     "            [--batch N | --register URL [--in-flight N] | --ids |\n"
     "             --door PATH --secret S]\n"
     "  It stops at the first of T seconds and M requests; with a rate, R are begun a second.\n"
     "  Of each connection D may be without an answer. Latency is from when a request was to\n"
     "  be sent, not from when a connection was free for it.\n"
+    "  Bodies have any size up to the largest or, with a median, are lognormal around it.\n"
     "  The K sessions are NAMEf, NAMEf+s, …, in turn or at random. Each request publishes an\n"
     "  event, perhaps with an id, a batch of them, or registers a webhook, {n} in whose URL\n"
     "  is the session's number and 127.1.{host} an address for it; or it sends an event to a\n"
@@ -62,7 +63,7 @@ static const struct option OPTIONS[] = {
     {"random", no_argument, NULL, 'r'},
     {"body", required_argument, NULL, 'b'},
     {"body-max", required_argument, NULL, 'B'},
-    {"lognormal", no_argument, NULL, 'l'},
+    {"median", required_argument, NULL, 'm'},
     {"batch", required_argument, NULL, 'a'},
     {"register", required_argument, NULL, 'u'},
     {"in-flight", required_argument, NULL, 'i'},
@@ -89,9 +90,6 @@ static void set_text(int c, struct requests *r)
 		return;
 	case 'I':
 		r->has_ids = true;
-		return;
-	case 'l':
-		r->is_lognormal = true;
 		return;
 	case 'D':
 		r->door = optarg;
@@ -144,6 +142,9 @@ static void set_option(int c, struct publisher *p, struct requests *r)
 	case 'B':
 		r->body_max = (size_t)net_number("body-max", optarg, PUBLISHER_REQUEST_MAX);
 		return;
+	case 'm':
+		r->median = (size_t)net_number("median", optarg, PUBLISHER_REQUEST_MAX);
+		return;
 	case 'a':
 		r->batch = net_number("batch", optarg, PUBLISHER_REQUEST_MAX);
 		return;
@@ -179,7 +180,8 @@ int main(int argc, char **argv)
 	bool is_usable = optind == argc && p.depth > 0 && p.port > 0 && p.connections > 0 &&
 	    q.sessions > 0 && q.token != NULL && strlen(q.token) <= TOKEN_MAX &&
 	    strlen(q.prefix) <= TOKEN_MAX && (q.door == NULL) == (q.mac == NULL) &&
-	    p.request_max <= PUBLISHER_REQUEST_MAX;
+	    p.request_max <= PUBLISHER_REQUEST_MAX &&
+	    (q.median == 0 || (q.body <= q.median && q.median < q.body_max));
 	if (!is_usable) {
 		(void)fputs(USAGE, stderr);
 		return 2;

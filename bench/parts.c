@@ -17,7 +17,7 @@ static const char USAGE[] =
     "usage: parts evhttp\n"
     "       parts curl --url URL [--seconds T] [--count N] [--anew] [--in-flight N]\n"
     "           [--body BYTES]\n"
-    "       parts lmdb --data DIR [--seconds T] [--count N] [--body BYTES]\n"
+    "       parts lmdb --data DIR [--seconds T] [--count N] [--body BYTES] [--commit N]\n"
     "       parts sign --secret S [--seconds T] [--count N] [--body BYTES]\n"
     "       parts loop --data DIR --url URL --secret S [--reused] [--in-flight N]\n"
     "  DIR should be on the disk that waybill's data is on.\n";
@@ -25,6 +25,7 @@ static const char USAGE[] =
 #define IN_FLIGHT 64
 #define BODY_BYTES 350 /* of a delivery of an event of 250 bytes, and its record on disk */
 #define BODY_MAX (8 * 1024 * 1024)
+#define COMMIT_EVENTS 64
 
 static const struct option OPTIONS[] = {
     {"url", required_argument, NULL, 'u'},
@@ -35,6 +36,7 @@ static const struct option OPTIONS[] = {
     {"anew", no_argument, NULL, 'a'},
     {"reused", no_argument, NULL, 'r'},
     {"in-flight", required_argument, NULL, 'i'},
+    {"commit", required_argument, NULL, 'c'},
     {"body", required_argument, NULL, 'b'},
     {0},
 };
@@ -72,6 +74,9 @@ static void set_option(int c, struct part *p)
 	case 'i':
 		p->in_flight = (unsigned)net_number("in-flight", optarg, 1000);
 		return;
+	case 'c':
+		p->commit = net_number("commit", optarg, 100000);
+		return;
 	case 'b':
 		p->body = (size_t)net_number("body", optarg, BODY_MAX);
 		return;
@@ -104,13 +109,14 @@ int main(int argc, char **argv)
 	    .count = UINT64_MAX,
 	    .mode = is_loop ? POSTER_ANEW : POSTER_REUSED,
 	    .in_flight = IN_FLIGHT,
-	    .body = BODY_BYTES};
+	    .body = BODY_BYTES,
+	    .commit = COMMIT_EVENTS};
 	optind = 2;
 	net_raise_descriptors();
 	for (int c = 0; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;)
 		set_option(c, &p);
 	bool is_complete = (!is_loop || (p.dir != NULL && p.url != NULL && p.secret != NULL)) &&
-	    (!is_curl || p.url != NULL) && p.in_flight > 0;
+	    (!is_curl || p.url != NULL) && p.in_flight > 0 && p.commit > 0;
 	double seconds = 0;
 	uint64_t done = 0;
 	if (argc < 2 || optind != argc || !is_complete)

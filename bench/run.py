@@ -25,14 +25,14 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.dont_write_bytecode = True
 
-from suite import (cluster, http2, idle, latency, outage, report, rival, scale, shards, sizes,
+from suite import (bodies, cluster, http2, idle, latency, outage, report, rival, scale, shards,
                    throughput)
 from suite.machine import Failure, Machine
 from suite.scenarios import Bench
 
-SCENARIOS = (throughput.SCENARIOS + sizes.SCENARIOS + http2.SCENARIOS + latency.SCENARIOS +
-             scale.SCENARIOS + outage.SCENARIOS + idle.SCENARIOS + shards.SCENARIOS +
-             cluster.SCENARIOS + rival.SCENARIOS)
+SCENARIOS = (throughput.SCENARIOS + bodies.SCENARIOS + http2.SCENARIOS +
+             latency.SCENARIOS + scale.SCENARIOS + outage.SCENARIOS + idle.SCENARIOS +
+             cluster.SCENARIOS + shards.SCENARIOS + rival.SCENARIOS)
 
 COMMANDS = {"short": "make bench", "full": "make bench-full", "quick": "bench/run.py --quick"}
 
@@ -101,7 +101,10 @@ def write_section(scenario, results, plots):
     if "failure" in entry:
         return f"{text}**Failed: {entry['failure'].splitlines()[0]}**\n"
     measured = {name: e["result"] for name, e in results.items() if "result" in e}
-    return text + scenario.write(measured, plots)
+    try:
+        return text + scenario.write(measured, plots)
+    except KeyError as lacking:
+        return f"{text}**Failed: its results are of another version, without {lacking}**\n"
 
 
 def write(args, results):

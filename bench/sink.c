@@ -1,10 +1,11 @@
 /*
  * A receiver of webhooks, or many: answers every POST, checks signatures, counts each event
  * once. It listens on 127.0.0.1 and, with --hosts, on as many addresses of their own,
- * 127.1.0.1 and on, all with the same port. The addresses 127.2.0.1 and on are left free:
- * there, the port refuses. What becomes of a request is in its path: /slow… is answered
- * after a while, /silent… never, all else as the options say. GET /count/PATH says what has
- * come, and so does its end, of all but those.
+ * 127.1.0.1 and on, all with the same port; the addresses 127.2.0.1 and on are left free:
+ * there, the port refuses. With --everywhere it is one socket, on all addresses there are.
+ * What becomes of a request is in its path: /slow… is answered after a while, /silent…
+ * never, all else as the options say. GET /count/PATH says what has come, and so does its
+ * end, of all but those.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -15,11 +16,12 @@
 #include "lib/receiver.h"
 
 static const char USAGE[] =
-    "usage: sink [--port P] [--hosts N] [--secret S] [--cert FILE --key FILE] [--close]\n"
-    "            [--status N] [--delay-ms N] [--fail-every N] [--slow-ms N]\n"
+    "usage: sink [--port P] [--hosts N | --everywhere] [--secret S] [--cert FILE --key FILE]\n"
+    "            [--close] [--status N] [--delay-ms N] [--fail-every N] [--slow-ms N]\n"
+    "            [--small BYTES]\n"
     "  Port 0, the default, takes a free one and prints it. With a secret, what is not signed\n"
     "  with it is answered 401; of the others each N-th 503. --close ends each connection\n"
-    "  after one answer.\n";
+    "  after one answer. Of bodies up to BYTES the times are told apart as well.\n";
 
 enum { ROUTE_HEALTHY, ROUTE_SLOW, ROUTE_SILENT, ROUTE_ALL, ROUTE_COUNT };
 
@@ -33,6 +35,8 @@ static struct receiver_route routes[ROUTE_COUNT] = {
 static const struct option OPTIONS[] = {
     {"port", required_argument, NULL, 'p'},
     {"hosts", required_argument, NULL, 'n'},
+    {"everywhere", no_argument, NULL, 'e'},
+    {"small", required_argument, NULL, 'm'},
     {"secret", required_argument, NULL, 'S'},
     {"cert", required_argument, NULL, 'c'},
     {"key", required_argument, NULL, 'k'},
@@ -49,6 +53,8 @@ static const struct option OPTIONS[] = {
 struct settings {
 	uint16_t port;
 	size_t hosts;
+	uint32_t address; /* of the first listener */
+	uint64_t small_max;
 	const char *secret;
 	const char *cert;
 	const char *key;
@@ -85,6 +91,12 @@ static void set_option(int c, struct settings *s)
 	case 'n':
 		s->hosts = (size_t)net_number("hosts", optarg, NET_RECEIVERS_MAX);
 		return;
+	case 'e':
+		s->address = NET_ANY;
+		return;
+	case 'm':
+		s->small_max = net_number("small", optarg, UINT32_MAX);
+		return;
 	case 'S':
 		s->secret = optarg;
 		return;
@@ -104,10 +116,11 @@ static void set_option(int c, struct settings *s)
 
 int main(int argc, char **argv)
 {
-	struct settings s = {0};
+	struct settings s = {.address = NET_LOOPBACK};
 	for (int c = 0; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;)
 		set_option(c, &s);
-	if (optind != argc || (s.cert == NULL) != (s.key == NULL)) {
+	bool is_twice = s.address == NET_ANY && s.hosts > 0;
+	if (optind != argc || (s.cert == NULL) != (s.key == NULL) || is_twice) {
 		(void)fputs(USAGE, stderr);
 		return 2;
 	}
@@ -115,13 +128,14 @@ int main(int argc, char **argv)
 	int *listeners = calloc(s.hosts + 1, sizeof(*listeners));
 	if (listeners == NULL)
 		net_die("sink");
-	listeners[s.hosts] = net_listen(&s.port);
+	listeners[s.hosts] = net_listen_at(s.address, &s.port);
 	for (size_t i = 0; i < s.hosts; i++)
 		listeners[i] = net_listen_at(NET_RECEIVERS + (uint32_t)i, &s.port);
 	struct receiver conf = {.listeners = listeners,
 	    .listener_count = s.hosts + 1,
 	    .routes = routes,
 	    .route_count = ROUTE_COUNT,
+	    .small_max = s.small_max,
 	    .secret = s.secret,
 	    .tls = s.cert == NULL ? NULL : link_tls_new(s.cert, s.key),
 	    .closes = s.closes};

@@ -11,6 +11,7 @@ _Noreturn void net_die(const char *text);
 /* Monotonic microseconds, the same clock in every process of the machine. */
 uint64_t net_now_us(void);
 
+#define NET_ANY 0u                /* all addresses */
 #define NET_LOOPBACK 0x7f000001u  /* 127.0.0.1 */
 #define NET_RECEIVERS 0x7f010001u /* 127.1.0.1 and on: receivers, each a host of its own */
 #define NET_RECEIVERS_MAX 60000

@@ -9,14 +9,14 @@
 #include "parts.h"
 #include "shelf.h"
 
-/* Commits batch number `n` and takes the one before away. */
-static void turn(struct shelf *s, uint64_t n, struct slice event)
+/* Commits batch number `n`, of `size` events, and takes the one before away. */
+static void turn(struct shelf *s, uint64_t n, uint64_t size, struct slice event)
 {
 	shelf_begin(s);
-	for (uint64_t i = 0; i < PARTS_COMMIT_EVENTS; i++)
-		shelf_put(s, n * PARTS_COMMIT_EVENTS + i, event);
-	for (uint64_t i = 0; n > 0 && i < PARTS_COMMIT_EVENTS; i++)
-		shelf_drop(s, (n - 1) * PARTS_COMMIT_EVENTS + i);
+	for (uint64_t i = 0; i < size; i++)
+		shelf_put(s, n * size + i, event);
+	for (uint64_t i = 0; n > 0 && i < size; i++)
+		shelf_drop(s, (n - 1) * size + i);
 	shelf_commit(s);
 }
 
@@ -30,10 +30,10 @@ uint64_t part_lmdb(const struct part *p, double *seconds)
 	uint64_t start_us = net_now_us();
 	uint64_t stop_us = start_us + (uint64_t)(p->seconds * 1e6);
 	uint64_t turns = 0;
-	while (net_now_us() < stop_us && turns * PARTS_COMMIT_EVENTS < p->count)
-		turn(s, turns++, (struct slice){event, p->body});
+	while (net_now_us() < stop_us && turns * p->commit < p->count)
+		turn(s, turns++, p->commit, (struct slice){event, p->body});
 	*seconds = (double)(net_now_us() - start_us) / 1e6;
 	shelf_close(s);
 	free(event);
-	return turns * PARTS_COMMIT_EVENTS;
+	return turns * p->commit;
 }

@@ -10,8 +10,6 @@
 
 #include "poster.h"
 
-#define PARTS_COMMIT_EVENTS 64
-
 struct part {
 	const char *url;    /* of the receiver of deliveries */
 	const char *secret; /* of their signatures */
@@ -20,7 +18,8 @@ struct part {
 	uint64_t count;     /* … and no more than so much */
 	enum poster_mode mode;
 	unsigned in_flight;
-	size_t body; /* bytes of a delivery, and of an event on disk */
+	size_t body;     /* bytes of a delivery, and of an event on disk */
+	uint64_t commit; /* events in a transaction */
 };
 
 /* evhttp alone answers 202 to each POST, on a port it prints, until SIGTERM. */
@@ -30,8 +29,8 @@ void part_evhttp(const struct part *p);
 uint64_t part_curl(const struct part *p, double *seconds);
 
 /*
- * LMDB alone puts an event and its queue row and deletes both again, in synced commits of
- * PARTS_COMMIT_EVENTS; returns how many events in how long.
+ * LMDB alone puts an event and its queue row and deletes both again, in synced commits of so
+ * many as `commit` says; returns how many events in how long.
  */
 uint64_t part_lmdb(const struct part *p, double *seconds);
 

@@ -11,7 +11,7 @@
 
 #include "hist.h"
 
-#define PUBLISHER_REQUEST_MAX (36 * 1024 * 1024)
+#define PUBLISHER_REQUEST_MAX (40u * 1024 * 1024) /* more than max_batch_bytes may be */
 #define PUBLISHER_DEPTH_MAX 64
 
 /*

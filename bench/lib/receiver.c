@@ -50,7 +50,8 @@ struct peer {
 	bool is_count; /* the request was GET /count */
 	bool in_body;
 	bool is_stamped;    /* its "at" has been looked for */
-	uint64_t body_left; /* of the request that is being read */
+	uint64_t body_len;  /* of the request that is being read … */
+	uint64_t body_left; /* … and what has not come of it */
 	uint64_t stamp_us;  /* its "at"; 0: none */
 	uint64_t due_us;    /* of its answer */
 	int status;         /* of an answer that is delayed */
@@ -80,11 +81,15 @@ struct server {
 void receiver_json(const struct receiver_counts *c, char out[RECEIVER_JSON_MAX])
 {
 	char lag[HIST_JSON_MAX];
+	char small[HIST_JSON_MAX];
 	hist_json(&c->lag, lag);
+	hist_json(&c->small, small);
 	(void)snprintf(out, RECEIVER_JSON_MAX,
 	    "{\"requests\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"forged\":%" PRIu64
-	    ",\"unique\":%zu,\"first_us\":%" PRIu64 ",\"last_us\":%" PRIu64 ",%s}",
-	    c->requests, c->failed, c->forged, c->ids.count, c->first_us, c->last_us, lag);
+	    ",\"unique\":%zu,\"first_us\":%" PRIu64 ",\"last_us\":%" PRIu64
+	    ",%s,\"small\":{%s}}",
+	    c->requests, c->failed, c->forged, c->ids.count, c->first_us, c->last_us, lag,
+	    small);
 }
 
 static void answer(const struct server *s, struct peer *p, int status)
@@ -142,7 +147,8 @@ static bool read_head(const struct server *s, struct peer *p)
 	    fits ? (int)signature.len : 0, signature.ptr);
 	if (p->mac != NULL)
 		hmac_begin(p->mac);
-	p->body_left = wire_length(head);
+	p->body_len = wire_length(head);
+	p->body_left = p->body_len;
 	p->is_stamped = false;
 	p->in_body = true;
 	p->len -= head.len;
@@ -195,7 +201,7 @@ static bool is_genuine(struct peer *p)
 }
 
 /* Counts the request that is complete; returns the status of its answer. */
-static int count(struct peer *p, uint64_t now)
+static int count(const struct server *s, struct peer *p, uint64_t now)
 {
 	const struct receiver_route *conf = p->route->conf;
 	struct receiver_counts *c = &p->route->conf->counts;
@@ -210,8 +216,11 @@ static int count(struct peer *p, uint64_t now)
 	}
 	if (p->id_len > 0)
 		(void)idset_add(&c->ids, (struct slice){p->id, p->id_len});
+	uint64_t lag = now > p->stamp_us ? now - p->stamp_us : 0;
 	if (p->stamp_us > 0)
-		hist_add(&c->lag, now > p->stamp_us ? now - p->stamp_us : 0);
+		hist_add(&c->lag, lag);
+	if (p->stamp_us > 0 && p->body_len <= s->conf->small_max)
+		hist_add(&c->small, lag);
 	if (c->first_us == 0)
 		c->first_us = now;
 	c->last_us = now;
@@ -223,7 +232,7 @@ static void end_request(const struct server *s, struct peer *p)
 	const struct receiver_route *conf = p->route->conf;
 	uint64_t now = net_now_us();
 	p->in_body = false;
-	int status = p->is_count ? STATUS_COUNTS : count(p, now);
+	int status = p->is_count ? STATUS_COUNTS : count(s, p, now);
 	if (p->is_count || (conf->delay_us == 0 && !conf->is_silent)) {
 		answer(s, p, status);
 		return;

@@ -21,6 +21,7 @@ struct receiver_counts {
 	uint64_t last_us;  /* and the last */
 	struct idset ids;  /* of the good ones: each X-Webhook-Id and path once */
 	struct hist lag;   /* since the body's "at":MICROSECONDS, monotonic; 0 is not counted */
+	struct hist small; /* the same of those that are small alone */
 };
 
 struct receiver_route {
@@ -37,13 +38,14 @@ struct receiver {
 	size_t listener_count;
 	struct receiver_route *routes; /* the first that matches; the last takes the rest */
 	size_t route_count;
+	uint64_t small_max; /* bytes of a body that is small */
 	const char *secret; /* what X-Webhook-Signature (v1) is made with; NULL: not checked */
 	struct ssl_ctx_st *tls; /* of link_tls_new(); NULL: plain */
 	bool closes;            /* each connection after one answer */
 };
 
 /* The counts as a JSON object, and its NUL. */
-#define RECEIVER_JSON_MAX (HIST_JSON_MAX + 320)
+#define RECEIVER_JSON_MAX (2 * HIST_JSON_MAX + 320)
 void receiver_json(const struct receiver_counts *counts, char out[RECEIVER_JSON_MAX]);
 
 /*

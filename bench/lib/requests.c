@@ -11,8 +11,9 @@
 #include "publisher.h"
 
 #define HEAD_ROOM 2048  /* bytes; longer than any head */
-#define SIGMA 1.6       /* of the logarithm of a size: one in a hundred is above 80 KB */
 #define EVENT_FIXED 256 /* bytes of an event without its text, but for the session's name */
+#define SPREAD 2.0      /* standard deviation of a size's logarithm, where it is lognormal */
+#define CIRCLE 6.283185307179586
 
 /* Any number from `n`, always the same: the finalizer of splitmix64. */
 static uint64_t scatter(uint64_t n)
@@ -28,24 +29,37 @@ static uint64_t session_of(const struct requests *r, uint64_t n)
 	return r->first + r->step * ((r->is_random ? scatter(n) : n) % r->sessions);
 }
 
+/* Any number above 0, up to 1, from `n`. */
+static double fraction(uint64_t n)
+{
+	return (double)((n >> 11) + 1) / 9007199254740992.0; /* 2 to the 53rd */
+}
+
+/* A size around the median, between the least and the most: drawn anew until it is. */
+static size_t lognormal(const struct requests *r, uint64_t n)
+{
+	double size = 0;
+	do {
+		n = scatter(n);
+		double far = sqrt(-2 * log(fraction(n))); /* Box and Muller */
+		double normal = far * cos(CIRCLE * fraction(scatter(~n)));
+		size = (double)r->median * exp(SPREAD * normal);
+	} while (size < (double)r->body || size > (double)r->body_max);
+	return (size_t)size;
+}
+
+static size_t size_of(const struct requests *r, uint64_t n)
+{
+	if (r->median > 0)
+		return lognormal(r, n);
+	if (r->body_max > r->body)
+		return r->body + scatter(n) % (r->body_max - r->body + 1);
+	return r->body;
+}
+
 static size_t room_of(size_t used)
 {
 	return PUBLISHER_REQUEST_MAX - used;
-}
-
-/* A size between those that there may be, of the n-th event. */
-static size_t draw_size(const struct requests *r, uint64_t n)
-{
-	if (r->body_max <= r->body)
-		return r->body;
-	if (!r->is_lognormal)
-		return r->body + scatter(n) % (r->body_max - r->body + 1);
-	/* Box and Muller, A Note on the Generation of Random Normal Deviates, 1958 */
-	double u = ((double)scatter(2 * n) + 1) / ((double)UINT64_MAX + 2);
-	double v = (double)scatter(2 * n + 1) / (double)UINT64_MAX;
-	double size = REQUESTS_MEDIAN * exp(SIGMA * sqrt(-2 * log(u)) * cos(2 * M_PI * v));
-	size_t whole = size < (double)r->body_max ? (size_t)size : r->body_max;
-	return whole > r->body ? whole : r->body;
 }
 
 /* Writes `"event":…,"data":{…}}`, filled up so that it ends at `size` of `out`. */
@@ -56,7 +70,7 @@ static size_t write_event(struct requests *r, uint64_t n, uint64_t due_us, char 
 	if (r->start_us == 0)
 		r->start_us = due_us;
 	uint64_t stamp = due_us - r->start_us >= r->warm_up_us ? due_us : 0;
-	size_t size = draw_size(r, n);
+	size_t size = size_of(r, n);
 	size_t from = len;
 	len += (size_t)snprintf(out + len, room_of(len),
 	    "\"event\":\"message\",\"data\":{\"n\":%" PRIu64 ",\"at\":%" PRIu64 ",\"text\":\"",

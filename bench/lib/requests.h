@@ -6,8 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REQUESTS_MEDIAN 2000 /* bytes */
-
 struct requests {
 	const char *token;
 	const char *prefix; /* of the sessions' names, before their number */
@@ -16,8 +14,8 @@ struct requests {
 	uint64_t sessions;
 	bool is_random;      /* sessions at random, else in turn */
 	size_t body;         /* bytes of an event's JSON, where that is enough for it */
-	size_t body_max;     /* larger than `body`: each has any size between them… */
-	bool is_lognormal;   /* …most of them small, half below REQUESTS_MEDIAN */
+	size_t body_max;     /* larger than `body`: each has any size between them */
+	size_t median;       /* not 0, and between them: sizes are lognormal around it */
 	uint64_t warm_up_us; /* events of that time have no stamp: they are not measured */
 	uint64_t start_us;   /* of the first one; 0 before */
 	uint64_t batch;      /* events in a request */

@@ -7,6 +7,8 @@ from .scenarios import Scenario, Sink
 LOADS = (50, 80, 100)  # per cent of what it did as fast as it could
 COMMIT_EVENTS = 64  # of parts lmdb
 INJECTED_US = (100, 1000, 5000)
+P99_MS = {50: 10, 80: 15}  # targets, by load
+SLOW_P99_MS = {5000: 40}  # by what a flush takes
 
 
 # At a steady rate
@@ -52,8 +54,11 @@ def latency_row(label, result):
 def write_latency(results, plots):
     r = results["latency"]
     half = r[str(LOADS[0])]["receipt"]
+    p99_ms = {load: r[str(load)]["receipt"]["p99_us"] / 1000 for load in P99_MS}
+    p99 = "\n".join(f"| p99 at {load} % | {cell(p99_ms[load])} | "
+                    f"{verdict(p99_ms[load], target, most=True)} |"
+                    for load, target in P99_MS.items())
     bound_ms = 3 * r["commit_ms"] + 1
-    most_p99 = r[str(LOADS[1])]["receipt"]["p99_us"] / 1000
     rows = [latency_row(f"waybill, {load} %", r[str(load)]) for load in LOADS]
     rows.append(latency_row(f"bare loop, at waybill's {LOADS[0]} %", r["loop"]))
     curves = [
@@ -70,12 +75,11 @@ end, as fast as it could. A synced commit of {COMMIT_EVENTS} events by LMDB alon
 
 {table(["load", "asked, /s", "done, /s", "p50, ms", "p99, ms", "p99.9, ms", "longest, ms",
         "202: p50, ms", "202: p99, ms", "CPU µs each"], rows)}
-| at {LOADS[0]} % load | ms | target, ms |
+| publish to receipt | ms | target, ms |
 | --- | --- | --- |
-| p50: 3 commits and 1 ms | {cell(half["p50_us"] / 1000)} | \
+| p50 at {LOADS[0]} %: 3 commits and 1 ms | {cell(half["p50_us"] / 1000)} | \
 {verdict(half["p50_us"] / 1000, float(cell(bound_ms)), most=True)} |
-| p99 | {cell(half["p99_us"] / 1000)} | {verdict(half["p99_us"] / 1000, 10, most=True)} |
-| p99 at {LOADS[1]} % | {cell(most_p99)} | {verdict(most_p99, 15, most=True)} |
+{p99}
 """ + plot(
         plots / "latency.png", "Publish to receipt", "percentile", "ms", curves,
         "set logscale x", "set logscale y",
@@ -127,7 +131,7 @@ def write_commits(results, plots):
         p50, p99 = half["p50_us"] / 1000, half["p99_us"] / 1000
         rows.append([cell(us / 1000), full, median(r[f"full_{us}"], "cpu_us"), loop,
                      ratio(full, loop), p50, verdict(p50, 3 * us / 1000 + 1, most=True), p99,
-                     verdict(p99, 40, most=True) if us == INJECTED_US[-1] else ""])
+                     verdict(p99, SLOW_P99_MS[us], most=True) if us in SLOW_P99_MS else ""])
     return f"""\
 The store is in memory, and each flush takes a set time (`bench/preload/sync_delay.c`). 64 publishers
 as fast as they can, then half of what that gave, at a steady rate.

@@ -165,13 +165,27 @@ class Waybill(Process):
         return self.make("sources", {"name": "bench", **fields})
 
     def make(self, path, fields):
+        return self.call("POST", path, fields)
+
+    def call(self, method, path, fields=None):
+        """A call of the API, below /api/v1; returns what it answers."""
         request = urllib.request.Request(
-            f"{self.url}/api/v1/{path}", json.dumps(fields).encode(),
+            f"{self.url}/api/v1/{path}",
+            None if fields is None else json.dumps(fields).encode(),
             {"Authorization": f"Bearer {self.machine.token}",
-             "Content-Type": "application/json"},
+             "Content-Type": "application/json"}, method=method,
         )
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
+
+    def metrics(self):
+        """All samples of /metrics, by name with labels."""
+        request = urllib.request.Request(f"{self.url}/metrics",
+                                         headers={"Authorization": f"Bearer {self.machine.token}"})
+        with urllib.request.urlopen(request) as answer:
+            lines = answer.read().decode().splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
 
     def file_kib(self):
         return (self.store / "waybill.mdb").stat().st_size / 1024

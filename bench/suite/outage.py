@@ -1,90 +1,95 @@
-"""What an outage of all receivers leaves, once it is over: how fast it drains, and beside whom."""
+"""What waits for receivers that were down goes out when they come back, while others publish."""
 
-import json
 import socket
-import threading
 import time
-import urllib.request
 
-from .report import cell, table, verdict
-from .scenarios import Scenario, Sink
+from .report import cell, ratio, table, verdict
+from .scale import DEAD, register_many
+from .scenarios import Failure, Scenario, Sink
 
-WEBHOOKS = 100
+HALF = 0.5  # of a core: what a drain may take, and is to take
 BATCH = 250
-OTHERS_RATE = 1000  # events/s of the session that publishes all the while
+CONNECTIONS = 256  # so that a turn that takes long delays answers, not what is published
+FIGURES = {"p50_us": "receipt p50, µs", "p99_us": "receipt p99, µs",
+           "p999_us": "receipt p99.9, µs", "answer_us": "202: p99, µs"}
 
 
 def free_port():
-    with socket.socket() as any_socket:
-        any_socket.bind(("127.0.0.1", 0))
-        return any_socket.getsockname()[1]
-
-
-def ask(gateway, method, path):
-    request = urllib.request.Request(
-        f"{gateway.url}/api/v1/{path}", method=method,
-        headers={"Authorization": f"Bearer {gateway.machine.token}"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
 
 
 def try_all(gateway):
-    """Has each webhook whose session's name begins with "dead" tried at once."""
-    listed = ask(gateway, "GET", f"webhooks/all?limit={2 * WEBHOOKS}")["webhooks"]
-    for webhook in listed:
-        if webhook["session_id"].startswith("dead"):
-            ask(gateway, "POST",
-                f"sessions/{webhook['session_id']}/webhooks/{webhook['id']}/try")
-
-
-def publish_beside(bench, gateway, seconds):
-    return bench.machine.load(gateway, "--prefix", "sound", "--rate", OTHERS_RATE, "--connections",
-                              64, "--seconds", seconds)
+    """What an operator does once the receivers are mended: each webhook is tried now."""
+    hooks = gateway.call("GET", f"webhooks/all?limit={2 * DEAD}")["webhooks"]
+    dead = [hook for hook in hooks if hook["session_id"].startswith("dead")]
+    if len(dead) != DEAD:
+        raise Failure(f"of {DEAD} webhooks {len(dead)} are listed")
+    for hook in dead:
+        gateway.call("POST", f"sessions/{hook['session_id']}/webhooks/{hook['id']}/try")
 
 
 def measure_drain(bench):
-    machine, waiting = bench.machine, bench.pick(5000, 200000, 1000000)
-    seconds, port = bench.pick(2, 5, 20), free_port()
-    others = Sink(machine)
-    gateway = bench.waybill()
-    gateway.register(f"{others.url}/sound", session="sound0")
-    machine.load(gateway, "--requests", WEBHOOKS, "--sessions", WEBHOOKS, "--prefix", "dead",
-                 "--seconds", 60, "--in-flight", 64, "--register",
-                 f"http://127.1.{{host}}:{port}/{{n}}")
-    machine.load(gateway, "--requests", waiting // BATCH, "--batch", BATCH, "--connections", 4,
-                 "--sessions", WEBHOOKS, "--prefix", "dead", "--seconds", 600)
-    back = Sink(machine, "--port", port, "--hosts", WEBHOOKS, secret=None)
-    before = publish_beside(bench, gateway, seconds)
-    result = {}
-    beside = threading.Thread(
-        target=lambda: result.update(publish_beside(bench, gateway, seconds)))
-    count, cpu, began = back.counts()["unique"], gateway.cpu_s(), time.monotonic()
-    beside.start()
+    machine = bench.machine
+    waiting = bench.pick(5000, 100000, 1000000)
+    before_s, during_s = bench.pick(1, 5, 10), bench.pick(1, 5, 30)
+    rate = bench.pick(100, 1000)
+    port = free_port()
+    healthy = Sink(machine)
+    gateway = bench.waybill({"url": f"{healthy.url}/healthy", "session": "healthy0"},
+                            {"url": f"{healthy.url}/during", "session": "during0"})
+    register_many(bench, gateway, f"http://127.1.{{host}}:{port}/{{n}}", DEAD, "dead")
+    filled = machine.load(gateway, "--requests", waiting // BATCH, "--batch", BATCH,
+                          "--connections", 4, "--sessions", DEAD, "--prefix", "dead",
+                          "--seconds", 600)
+
+    def publish(prefix, seconds):
+        """Its events, the rate at which they arrived while it went on, and the CPU, of a core."""
+        began, cpu = time.monotonic(), gateway.cpu_s()
+        load = machine.load(gateway, "--prefix", prefix, "--connections", CONNECTIONS, "--rate",
+                            rate, "--seconds", seconds)
+        took = time.monotonic() - began
+        arrived = healthy.counts(f"/{prefix}")["unique"]
+        return {"events": load["events"], "answer_us": load["p99_us"],
+                "arrived_rate": arrived / took, "share": (gateway.cpu_s() - cpu) / took}
+
+    before = publish("healthy", before_s)
+    mended = Sink(machine, "--port", port, "--hosts", DEAD)
+    began = time.monotonic()
     try_all(gateway)
-    beside.join()
-    passed = time.monotonic() - began
-    rate = (back.counts()["unique"] - count) / passed
-    share = (gateway.cpu_s() - cpu) / passed
-    others.wait_for(before["events"] + result["events"])
-    back.wait_for(waiting)
-    return {"waiting": waiting, "rate": rate, "share": share,
-            **{f"{name}_{when}_us": r[f"{name}_us"] for name in ("p50", "p99")
-               for when, r in (("before", before), ("during", result))}}
+    during = publish("during", during_s)
+    counts, ended = mended.counts(), time.monotonic()
+    if counts["unique"] == waiting:  # all of it went while the session published
+        ended = counts["last_us"] / 1e6
+    whole_s = mended.wait_for(waiting)["last_us"] / 1e6 - began
+    before.update(healthy.wait_for(before["events"], "/healthy"))
+    during.update(healthy.wait_for(during["events"]))
+    return {"waiting": waiting, "rate": rate, "filled_rate": filled["rate"], "whole_s": whole_s,
+            "drained_rate": counts["unique"] / (ended - began), "before": before,
+            "during": during}
 
 
-def write_drain(results, plots):
-    del plots
+def write_drain(results, _plots):
     r = results["drain"]
-    rows = [[name, r[f"{name}_before_us"] / 1000, r[f"{name}_during_us"] / 1000,
-             verdict(r["p99_during_us"] / r["p99_before_us"], 2, most=True)
-             if name == "p99" else ""] for name in ("p50", "p99")]
+    before, during = r["before"], r["during"]
+    rows = [[label, before[name], during[name], ratio(during[name], before[name]),
+             verdict(during[name] / before[name], 2, most=True) if name == "p99_us" else ""]
+            for name, label in FIGURES.items()]
+    rows += [
+        ["arrived meanwhile, /s", before["arrived_rate"], during["arrived_rate"],
+         ratio(during["arrived_rate"], before["arrived_rate"]), ""],
+        ["waybill's CPU, of a core", before["share"], during["share"],
+         ratio(during["share"], before["share"]), verdict(during["share"], HALF)],
+    ]
     return f"""\
-{WEBHOOKS} webhooks, each of a session and at a host of its own, were away; {r["waiting"]} deliveries wait for
-them. They are back, and each is told so by `try`, while another session publishes {OTHERS_RATE} events a
-second: {cell(r["rate"])} deliveries a second leave the queue, and the gateway takes {r["share"]:.2f} of a
-processor, which the sinks and the publishers share.
+{r["waiting"]} deliveries wait for {DEAD} webhooks whose receivers, each at a host of its own, refuse
+connections. Then they are back, and each webhook is tried. Meanwhile one session publishes
+{r["rate"]} events a second to a receiver that was well all the time: as before, and while the rest drains.
 
-{table(["202 of the other session, ms", "before", "meanwhile", "times as long"], rows)}"""
+While the session published, {cell(r["drained_rate"])} deliveries drained a second; all of them had arrived
+{cell(r["whole_s"])} s after the receivers came back.
+
+{table(["of the session that is well", "before", "while it drains", "ratio", "target"], rows)}"""
 
 
 SCENARIOS = [Scenario("drain", "After an outage", True, measure_drain, write_drain)]

@@ -40,11 +40,6 @@ def ratio(a, b):
     return f"{a / b:.2f}" if b else "-"
 
 
-def times(a, b):
-    """How many times `b` `a` is; 0 where a quick run had nothing to count."""
-    return a / b if b else 0.0
-
-
 def verdict(value, target, most=False):
     """A target and whether it is met; `most`: it is one not to be above."""
     met = value <= target if most else value >= target

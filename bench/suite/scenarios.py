@@ -81,5 +81,10 @@ class Bench:
         return self.machine.run("parts", "lmdb", "--data", self.machine.dir, "--seconds",
                                 seconds, *count, *options)
 
+    def bare_sign(self, seconds, *options):
+        count = ["--count", QUICK_REQUESTS] if self.is_quick else []
+        return self.machine.run("parts", "sign", "--secret", SECRET, "--seconds", seconds,
+                                *count, *options)
+
 
 __all__ = ["PART_BODY", "SECRET", "Bench", "Failure", "Process", "Scenario", "Sink", "Waybill"]

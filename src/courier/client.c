@@ -264,12 +264,15 @@ static void on_socket_event(void *arg, int fd, bool readable, bool writable)
 	act(arg, fd, (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0));
 }
 
-int64_t client_turn(struct client *c, int64_t most_us)
+void client_turn(struct client *c, int64_t most_us)
 {
-	int64_t us = c->turn_us;
 	c->turn_us = 0;
 	c->most_us = most_us;
-	return us;
+}
+
+int64_t client_took(const struct client *c)
+{
+	return c->turn_us;
 }
 
 static void on_timer_event(void *arg)

@@ -175,10 +175,12 @@ void client_call(struct client_request *q, const char *method, const char *url,
 
 /*
  * Begins a turn of the loop, in which what comes on sockets may take `most_us` or a little more
- * (microseconds); the rest waits for the next. Returns what that, and to report it, took in the
- * last one. All of it may be looked at until this is called first.
+ * (microseconds); the rest waits for the next. All of it may be looked at until this is called.
  */
-int64_t client_turn(struct client *c, int64_t most_us);
+void client_turn(struct client *c, int64_t most_us);
+
+/* What that, and to report it, has taken of the turn, in microseconds. */
+int64_t client_took(const struct client *c);
 
 /* Reports the requests that have ended since the last call. */
 void client_reap(struct client *c);

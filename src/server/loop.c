@@ -510,11 +510,11 @@ static void note_turn(struct loop *l)
  */
 static void share_turn(struct loop *l)
 {
-	int64_t asked_us = l->part_us[TURN_EVENTS] - client_turn(l->conf.client, INT64_MAX);
+	int64_t asked_us = l->part_us[TURN_EVENTS] - client_took(l->conf.client);
 	int64_t us = QUEUES_US + (l->flush_us + asked_us) / QUEUES_PART;
 	if (clock_mono_ms() - l->asked_ms > OTHERS_MS || us > DISPATCH_PUMP_US)
 		us = DISPATCH_PUMP_US;
-	(void)client_turn(l->conf.client, ANSWERS_TIMES * us);
+	client_turn(l->conf.client, ANSWERS_TIMES * us);
 	dispatch_bound_queues(l->conf.dispatch, us);
 }
 

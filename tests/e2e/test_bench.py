@@ -63,6 +63,16 @@ def test_event_that_is_lost_fails_the_scenario_and_its_section_says_so(tmp_path,
     assert "**Failed: of 200 deliveries 0 arrived**" in (tmp_path / "benchmarks.md").read_text()
 
 
+def test_results_of_an_older_version_fail_their_section_alone(tmp_path):
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps({"fan_out": {"command": "x", "on": "y", "result": {}}}))
+    done = run_bench(tmp_path, "--redraw")
+    assert done.returncode == 0, done.stdout
+    text = (tmp_path / "benchmarks.md").read_text()
+    assert "**Failed: its results are of another version, without 'curl'**" in text
+    assert "## Beside the peers" in text
+
+
 def test_unknown_scenario_is_named(tmp_path):
     done = run_bench(tmp_path, "--only", "nothing")
     assert done.returncode == 2
@@ -121,6 +131,28 @@ def test_pipelined_requests_are_each_answered_once(machine, depth):
                           "--seconds", 60)
     assert result["accepted"] == sink.counts()["requests"] == 1000
     assert result["measured"] == 1000
+
+
+def test_sizes_are_lognormal_and_small_bodies_are_told_apart(machine):
+    """Half of them above the median, give or take what is cut off at both ends."""
+    sink = Sink(machine, "--small", 2000, secret=None)
+    machine.load(sink, "--requests", 2000, "--seconds", 60, "--body", 300, "--median", 2000,
+                 "--body-max", 40000)
+    counts = sink.counts()
+    assert counts["requests"] == counts["measured"] == 2000
+    assert 800 < counts["small"]["measured"] < 1200
+    machine.load(sink, "--requests", 100, "--body", 2001)
+    assert sink.counts()["small"]["measured"] == counts["small"]["measured"]
+    with pytest.raises(Failure, match="usage: load"):
+        machine.load(sink, "--body", 300, "--median", 200, "--body-max", 400)
+
+
+def test_sink_is_everywhere_by_one_socket(machine):
+    sink = Sink(machine, "--everywhere", secret=None)
+    for host in ("127.0.0.1", "127.1.0.1", "127.2.3.4"):
+        requests.post(f"http://{host}:{sink.port}/hook", data=b"{}", timeout=30,
+                      headers={"X-Webhook-Id": host}).raise_for_status()
+    assert sink.counts()["unique"] == 3
 
 
 def test_events_come_to_a_source_as_they_are_published(machine):

@@ -32,9 +32,8 @@ TAILQ_HEAD(client_requests, client_request);
 struct client {
 	struct client_requests active; /* in the order in which they were sent */
 	struct client_requests ended;
-	size_t count;    /* active ones */
-	size_t sent;     /* ever */
-	int64_t most_us; /* what sockets may take of the turn */
+	size_t count; /* active ones */
+	size_t sent;  /* ever */
 };
 
 struct client *client_new(struct reactor *r, const struct client_conf *conf)
@@ -174,12 +173,6 @@ bool client_has_room(struct client *c)
 {
 	(void)c;
 	return true;
-}
-
-int64_t client_turn(struct client *c, int64_t most_us)
-{
-	c->most_us = most_us;
-	return 0;
 }
 
 bool client_has_ended(const struct client *c)

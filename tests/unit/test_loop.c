@@ -89,6 +89,22 @@ void api_relieve(struct api *api, uint64_t file_bytes)
 	(void)file_bytes;
 }
 
+/* The client's sockets, on which nothing comes */
+
+static int64_t sockets_us; /* what they may take of the turn */
+
+void client_turn(struct client *c, int64_t most_us)
+{
+	(void)c;
+	sockets_us = most_us;
+}
+
+int64_t client_took(const struct client *c)
+{
+	(void)c;
+	return 0;
+}
+
 /* The journal of a cluster, whose turns are committed at once here. */
 
 struct active {
@@ -285,7 +301,8 @@ static int64_t noted_us[2];
 
 static void note_bound(struct fixture *f)
 {
-	noted_us[noted_us[0] == 0 ? 0 : 1] = f->engine->client->most_us;
+	(void)f;
+	noted_us[noted_us[0] == 0 ? 0 : 1] = sockets_us;
 }
 
 static void note_failures(struct fixture *f)
