@@ -99,7 +99,7 @@ void handle_webhooks_all(struct call *c)
 struct across_call {
 	struct call call;         /* first */
 	char at[SESSION_MAX + 1]; /* the last session that was passed */
-	struct replay_key *keys;  /* owned; of the replays that were started */
+	struct task_key *keys;    /* owned; of the replays that were started */
 	size_t count;
 	bool more; /* sessions are left behind `at` */
 };
@@ -114,16 +114,16 @@ void release_across(struct call *c)
 /* Begins the replay of a session's dead letters, unless one is under way. */
 static enum err start_replay(struct across_call *ac, struct db_txn *txn, int64_t now_ms)
 {
-	struct replay other;
-	struct replay r = {.state = REPLAY_RUNNING, .started_ms = now_ms};
-	r.key.kind = REPLAY_LETTERS;
+	struct task other;
+	struct task r = {.state = TASK_RUNNING, .started_ms = now_ms};
+	r.key.kind = TASK_REPLAY_LETTERS;
 	memcpy(r.key.session, ac->at, sizeof(r.key.session));
 	memset(r.last.bytes, 0xff, UUID_SIZE);
 	uuid_set_time(&r.last, now_ms);
-	enum err err = replays_get(txn, &r.key, &other);
+	enum err err = tasks_get(txn, &r.key, &other);
 	if (err != ERR_NOTFOUND && err != ERR_CORRUPT)
 		return err;
-	err = replays_put(txn, &r);
+	err = tasks_put(txn, &r);
 	if (err == OK)
 		ac->keys[ac->count++] = r.key;
 	return err;

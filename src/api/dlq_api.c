@@ -135,7 +135,7 @@ void handle_dlq_list(struct call *c)
 struct dlq_call {
 	struct call call; /* first */
 	struct delivery delivery;
-	struct replay job;
+	struct task job;
 	size_t count;
 	bool more; /* than were counted */
 };
@@ -240,8 +240,8 @@ void handle_dlq_delete(struct call *c)
 static enum err apply_job(struct op *op, struct db_txn *txn)
 {
 	struct dlq_call *dc = (struct dlq_call *)op;
-	struct replay other;
-	enum err err = replays_get(txn, &dc->job.key, &other);
+	struct task other;
+	enum err err = tasks_get(txn, &dc->job.key, &other);
 	if (err == OK)
 		return problem_set(&dc->call.problem, ERR_CONFLICT, "",
 		    "one of %s dead letters is under way: wait for its end",
@@ -251,7 +251,7 @@ static enum err apply_job(struct op *op, struct db_txn *txn)
 	err = replay_count_letters(txn, &dc->job, COUNTED_MAX, &dc->count, &dc->more);
 	if (err != OK || (dc->count == 0 && !dc->more))
 		return err; /* nothing to do */
-	return replays_put(txn, &dc->job);
+	return tasks_put(txn, &dc->job);
 }
 
 static void done_job(struct op *op, enum err result)
@@ -268,8 +268,8 @@ static void done_job(struct op *op, enum err result)
 	json_open_object(&json, NULL);
 	json_write_bool(&json, "success", true);
 	json_write_cstr(&json, "message",
-	    dc->job.key.kind == REPLAY_PURGE ? "Webhook DLQ purge scheduled"
-					     : "Webhook DLQ replay scheduled");
+	    dc->job.key.kind == TASK_DROP_LETTERS ? "Webhook DLQ purge scheduled"
+						  : "Webhook DLQ replay scheduled");
 	json_write_u64(&json, "count", dc->count);
 	json_write_bool(&json, "more", dc->more);
 	json_close(&json);
@@ -278,12 +278,12 @@ static void done_job(struct op *op, enum err result)
 }
 
 /* Stages a job on the dead letters that there are now. */
-static void start_job(struct call *c, enum replay_kind kind)
+static void start_job(struct call *c, enum task_kind kind)
 {
 	struct dlq_call *dc = (struct dlq_call *)c;
 	struct query q = {.call = c};
 	int64_t now_ms = clock_wall_ms();
-	dc->job = (struct replay){.state = REPLAY_RUNNING, .started_ms = now_ms};
+	dc->job = (struct task){.state = TASK_RUNNING, .started_ms = now_ms};
 	dc->job.key.kind = kind;
 	memcpy(dc->job.key.session, c->session, sizeof(dc->job.key.session));
 	memset(dc->job.last.bytes, 0xff, UUID_SIZE);
@@ -295,10 +295,10 @@ static void start_job(struct call *c, enum replay_kind kind)
 
 void handle_dlq_purge(struct call *c)
 {
-	start_job(c, REPLAY_PURGE);
+	start_job(c, TASK_DROP_LETTERS);
 }
 
 void handle_dlq_replay_all(struct call *c)
 {
-	start_job(c, REPLAY_LETTERS);
+	start_job(c, TASK_REPLAY_LETTERS);
 }

@@ -11,16 +11,16 @@
 
 struct forget_call {
 	struct call call; /* first */
-	struct replay job;
+	struct task job;
 };
 
 const size_t FORGET_CALL_SIZE = sizeof(struct forget_call);
 
-void forget_write(const struct replay *r, struct json_writer *json)
+void forget_write(const struct task *r, struct json_writer *json)
 {
 	const struct removed *n = &r->removed;
 	json_open_object(json, "deletion");
-	json_write_cstr(json, "state", r->state == REPLAY_RUNNING ? "running" : "done");
+	json_write_cstr(json, "state", r->state == TASK_RUNNING ? "running" : "done");
 	json_write_time(json, "started_at", r->started_ms);
 	json_write_time_or_null(json, "finished_at", r->finished_ms);
 	json_open_object(json, "removed");
@@ -36,13 +36,13 @@ void forget_write(const struct replay *r, struct json_writer *json)
 }
 
 /* The dead letters' own jobs have nothing to do any more. */
-static enum err end_others(struct db_txn *txn, struct replay_key key)
+static enum err end_others(struct db_txn *txn, struct task_key key)
 {
-	static const enum replay_kind KINDS[] = {REPLAY_LETTERS, REPLAY_PURGE};
+	static const enum task_kind KINDS[] = {TASK_REPLAY_LETTERS, TASK_DROP_LETTERS};
 	enum err err = OK;
 	for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]) && err == OK; i++) {
 		key.kind = KINDS[i];
-		err = replays_del(txn, &key);
+		err = tasks_del(txn, &key);
 		err = err == ERR_NOTFOUND ? OK : err;
 	}
 	return err;
@@ -51,9 +51,9 @@ static enum err end_others(struct db_txn *txn, struct replay_key key)
 static enum err apply_delete(struct op *op, struct db_txn *txn)
 {
 	struct forget_call *fc = (struct forget_call *)op;
-	struct replay other;
-	enum err err = replays_get(txn, &fc->job.key, &other);
-	if (err == OK && other.state == REPLAY_RUNNING) {
+	struct task other;
+	enum err err = tasks_get(txn, &fc->job.key, &other);
+	if (err == OK && other.state == TASK_RUNNING) {
 		fc->job = other;
 		return OK;
 	}
@@ -63,7 +63,7 @@ static enum err apply_delete(struct op *op, struct db_txn *txn)
 	if (err == OK) /* the next one of this name hears nothing of who had links to this */
 		err = portal_series_begin(txn, slice_of(fc->job.key.session),
 		    fc->job.started_ms);
-	return err == OK ? replays_put(txn, &fc->job) : err;
+	return err == OK ? tasks_put(txn, &fc->job) : err;
 }
 
 static void done_delete(struct op *op, enum err result)
@@ -122,8 +122,8 @@ void handle_session_delete(struct call *c)
 		    "there is no such session: it has no webhook, and nothing of it is kept");
 		return;
 	}
-	fc->job = (struct replay){.state = REPLAY_RUNNING,
-	    .key.kind = REPLAY_FORGET,
+	fc->job = (struct task){.state = TASK_RUNNING,
+	    .key.kind = TASK_DELETE_SESSION,
 	    .started_ms = clock_wall_ms()};
 	memcpy(fc->job.key.session, c->session, sizeof(fc->job.key.session));
 	call_stage(c, apply_delete, done_delete);

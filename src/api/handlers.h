@@ -125,7 +125,7 @@ void handle_portal_rotate(struct call *c);
 void handle_token(struct call *c);
 /* forget_api.c */
 void handle_session_delete(struct call *c);
-void forget_write(const struct replay *r, struct json_writer *json);
+void forget_write(const struct task *r, struct json_writer *json);
 
 /* backup_api.c: copies of the store */
 void handle_backup(struct call *c);

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "domain/instant.h"
 #include "domain/json.h"
-#include "store/replays.h"
+#include "store/tasks.h"
 #include "store/webhooks.h"
 
 #define REQUEST_MAX 4096 /* bytes of a body */
@@ -11,7 +11,7 @@
 
 struct replay_call {
 	struct call call; /* first */
-	struct replay replay;
+	struct task replay;
 };
 
 const size_t REPLAY_CALL_SIZE = sizeof(struct replay_call);
@@ -38,12 +38,12 @@ static const char *selection_name(uint8_t statuses)
 	return "all";
 }
 
-static void answer(struct call *c, int status, const struct replay *r)
+static void answer(struct call *c, int status, const struct task *r)
 {
 	static const char *const STATES[] = {
-	    [REPLAY_RUNNING] = "running",
-	    [REPLAY_DONE] = "done",
-	    [REPLAY_CANCELLED] = "cancelled",
+	    [TASK_RUNNING] = "running",
+	    [TASK_DONE] = "done",
+	    [TASK_CANCELLED] = "cancelled",
 	};
 	struct buf text = BUF_INIT(ANSWER_MAX);
 	struct json_writer json = JSON_WRITER(&text);
@@ -65,11 +65,11 @@ static void answer(struct call *c, int status, const struct replay *r)
 }
 
 /* Finds the webhook of the path; false: the call has been answered with 404. */
-static bool find_webhook(struct call *c, struct replay_key *key)
+static bool find_webhook(struct call *c, struct task_key *key)
 {
 	const struct webhook *w = call_find_webhook(c);
 	if (w != NULL)
-		*key = (struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = w->number};
+		*key = (struct task_key){.kind = TASK_REPLAY, .webhook = w->number};
 	return w != NULL;
 }
 
@@ -102,7 +102,7 @@ static enum err read_status(const struct json_member *m, uint8_t *out, struct pr
 	    "what is pending is sent anyway");
 }
 
-static enum err read_member(const struct json_member *m, bool ignores_unknown, struct replay *r,
+static enum err read_member(const struct json_member *m, bool ignores_unknown, struct task *r,
     struct problem *p)
 {
 	bool is_null = slice_eq(m->value, SLICE("null")); /* and leaves the default */
@@ -118,7 +118,7 @@ static enum err read_member(const struct json_member *m, bool ignores_unknown, s
 }
 
 static enum err read_members(const struct json_member *members, size_t count,
-    bool ignores_unknown, struct replay *r, struct problem *p)
+    bool ignores_unknown, struct task *r, struct problem *p)
 {
 	enum err err = OK;
 	for (size_t i = 0; err == OK && i < count; i++)
@@ -130,7 +130,7 @@ static enum err read_members(const struct json_member *members, size_t count,
 	return err;
 }
 
-static enum err read_request(struct slice body, bool ignores_unknown, struct replay *r,
+static enum err read_request(struct slice body, bool ignores_unknown, struct task *r,
     struct problem *p)
 {
 	struct json_reader reader;
@@ -162,20 +162,20 @@ static enum err apply_start(struct op *op, struct db_txn *txn)
 {
 	struct replay_call *rc = (struct replay_call *)op;
 	struct webhook *w = NULL;
-	struct replay other;
+	struct task other;
 	enum err err = webhooks_get_open(txn, rc->replay.key.webhook, &w);
 	if (err == OK && w->deleted)
 		err = ERR_NOTFOUND;
 	webhook_free(w);
 	if (err != OK)
 		return err;
-	err = replays_get(txn, &rc->replay.key, &other);
-	if (err == OK && other.state == REPLAY_RUNNING)
+	err = tasks_get(txn, &rc->replay.key, &other);
+	if (err == OK && other.state == TASK_RUNNING)
 		return problem_set(&rc->call.problem, ERR_CONFLICT, "",
 		    "a replay of this webhook is under way: wait for its end, or cancel it");
 	if (err != OK && err != ERR_NOTFOUND && err != ERR_CORRUPT)
 		return err;
-	return replays_put(txn, &rc->replay);
+	return tasks_put(txn, &rc->replay);
 }
 
 static void done_start(struct op *op, enum err result)
@@ -191,7 +191,7 @@ static void done_start(struct op *op, enum err result)
 
 void handle_replay_start(struct call *c)
 {
-	struct replay *r = &((struct replay_call *)c)->replay;
+	struct task *r = &((struct replay_call *)c)->replay;
 	if (!call_has_json(c) || !call_read_body(c, REQUEST_MAX))
 		return;
 	if (c->body.len > REQUEST_MAX) {
@@ -199,7 +199,7 @@ void handle_replay_start(struct call *c)
 		return;
 	}
 	int64_t now_ms = clock_wall_ms();
-	*r = (struct replay){.state = REPLAY_RUNNING,
+	*r = (struct task){.state = TASK_RUNNING,
 	    .statuses = REPLAY_FAILED,
 	    .since_ms = -1,
 	    .until_ms = now_ms + 1, /* what was accepted in this millisecond, too */
@@ -228,14 +228,14 @@ static void answer_none(struct call *c, enum err err)
 
 void handle_replay_show(struct call *c)
 {
-	struct replay *r = &((struct replay_call *)c)->replay;
-	struct replay_key key;
+	struct task *r = &((struct replay_call *)c)->replay;
+	struct task_key key;
 	struct db_txn *txn = NULL;
 	if (!find_webhook(c, &key))
 		return;
 	enum err err = db_read(c->api->conf.db, &txn);
 	if (err == OK) {
-		err = replays_get(txn, &key, r);
+		err = tasks_get(txn, &key, r);
 		db_read_end(txn);
 	}
 	if (err == OK)
@@ -247,14 +247,14 @@ void handle_replay_show(struct call *c)
 static enum err apply_cancel(struct op *op, struct db_txn *txn)
 {
 	struct replay_call *rc = (struct replay_call *)op;
-	struct replay_key key = rc->replay.key;
-	enum err err = replays_get(txn, &key, &rc->replay);
+	struct task_key key = rc->replay.key;
+	enum err err = tasks_get(txn, &key, &rc->replay);
 	rc->replay.key = key; /* for a second time */
-	if (err != OK || rc->replay.state != REPLAY_RUNNING)
+	if (err != OK || rc->replay.state != TASK_RUNNING)
 		return err;
-	rc->replay.state = REPLAY_CANCELLED;
+	rc->replay.state = TASK_CANCELLED;
 	rc->replay.finished_ms = clock_wall_ms();
-	return replays_put(txn, &rc->replay);
+	return tasks_put(txn, &rc->replay);
 }
 
 static void done_cancel(struct op *op, enum err result)

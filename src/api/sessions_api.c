@@ -170,15 +170,15 @@ void handle_sessions_list(struct call *c)
 }
 
 /* Reads how the last deletion of the session went. ERR_NOTFOUND: none of the last day. */
-static enum err read_deletion(struct call *c, struct replay *out)
+static enum err read_deletion(struct call *c, struct task *out)
 {
 	struct db_txn *txn = NULL;
-	struct replay_key key = {.kind = REPLAY_FORGET};
+	struct task_key key = {.kind = TASK_DELETE_SESSION};
 	memcpy(key.session, c->session, sizeof(key.session));
 	enum err err = db_read(c->api->conf.db, &txn);
 	if (err != OK)
 		return err;
-	err = replays_get(txn, &key, out);
+	err = tasks_get(txn, &key, out);
 	db_read_end(txn);
 	return err == ERR_CORRUPT ? ERR_NOTFOUND : err;
 }
@@ -186,7 +186,7 @@ static enum err read_deletion(struct call *c, struct replay *out)
 void handle_session_show(struct call *c)
 {
 	struct page page = {.call = c};
-	struct replay deletion;
+	struct task deletion;
 	memcpy(page.at.text, c->session, sizeof(page.at.text));
 	enum err err = read_deletion(c, &deletion);
 	if (err != OK && err != ERR_NOTFOUND) {

@@ -13,9 +13,9 @@
 #include "store/portal_series.h"
 #include "store/queue.h"
 #include "store/recount.h"
-#include "store/replays.h"
 #include "store/retention.h"
 #include "store/sources.h"
+#include "store/tasks.h"
 #include "store/trends.h"
 #include "store/webhooks.h"
 
@@ -643,18 +643,18 @@ static void row_history(struct check *c, struct slice key, struct slice value)
 
 static void row_replay(struct check *c, struct slice key, struct slice value)
 {
-	struct replay r;
+	struct task r;
 	struct webhook *w = NULL;
-	if (replays_decode(key, value, &r) != OK) {
+	if (tasks_decode(key, value, &r) != OK) {
 		check_find(c, "the row is corrupt");
 		return;
 	}
-	if ((r.state == REPLAY_RUNNING) != (r.finished_ms == 0))
+	if ((r.state == TASK_RUNNING) != (r.finished_ms == 0))
 		check_find(c, "it runs and has ended, or neither");
 	if (r.scheduled > r.looked_at)
 		check_find(c, "it counts %llu deliveries of %llu", U(r.scheduled),
 		    U(r.looked_at));
-	if (r.key.kind != REPLAY_DELIVERIES)
+	if (r.key.kind != TASK_REPLAY)
 		return;
 	if (webhooks_get_open(c->txn, r.key.webhook, &w) == ERR_NOTFOUND)
 		check_find(c, "there is no webhook %llu", U(r.key.webhook));
@@ -740,7 +740,7 @@ const struct check_table CHECK_TABLES[DB_TABLES] = {
     [DB_REPEATS_BY_AGE] = {row_repeat_by_age, NULL},
     [DB_ATTEMPTS] = {row_attempt, NULL},
     [DB_HISTORY] = {row_history, end_sessions},
-    [DB_REPLAYS] = {row_replay, NULL},
+    [DB_TASKS] = {row_replay, NULL},
     [DB_USAGE] = {row_usage, NULL},
     [DB_SOURCES] = {row_source, NULL},
     [DB_OPEN] = {row_open, NULL},

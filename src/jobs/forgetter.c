@@ -53,7 +53,7 @@ struct forgetter {
 	struct forgotten *stale; /* its row is to go */
 
 	/* out of apply() */
-	struct replay record;
+	struct task record;
 	struct taken out;
 	bool dropped_stale;
 };
@@ -267,9 +267,9 @@ static void reset(struct taken *o)
 	o->over = false;
 }
 
-static struct replay_key key_of(const struct forgotten *s)
+static struct task_key key_of(const struct forgotten *s)
 {
-	struct replay_key key = {.kind = REPLAY_FORGET};
+	struct task_key key = {.kind = TASK_DELETE_SESSION};
 	memcpy(key.session, s->session, sizeof(key.session));
 	return key;
 }
@@ -279,8 +279,8 @@ static enum err drop_stale(struct forgetter *f, struct db_txn *txn)
 	f->dropped_stale = f->stale != NULL;
 	if (f->stale == NULL)
 		return OK;
-	struct replay_key key = key_of(f->stale);
-	enum err err = replays_del(txn, &key);
+	struct task_key key = key_of(f->stale);
+	enum err err = tasks_del(txn, &key);
 	return err == ERR_NOTFOUND ? OK : err;
 }
 
@@ -292,10 +292,10 @@ static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 	enum err err = drop_stale(f, txn);
 	if (err != OK || first == NULL)
 		return err;
-	struct replay_key key = key_of(first);
+	struct task_key key = key_of(first);
 	f->out.over = true; /* where its row is gone */
-	err = replays_get(txn, &key, &f->record);
-	if (err != OK || f->record.state != REPLAY_RUNNING)
+	err = tasks_get(txn, &key, &f->record);
+	if (err != OK || f->record.state != TASK_RUNNING)
 		return err == ERR_NOTFOUND ? OK : err;
 	struct slice_work work = {.f = f,
 	    .txn = txn,
@@ -306,10 +306,10 @@ static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 	if (err != OK)
 		return err;
 	if (f->out.over) {
-		f->record.state = REPLAY_DONE;
+		f->record.state = TASK_DONE;
 		f->record.finished_ms = work.now_ms;
 	}
-	return replays_put(txn, &f->record);
+	return tasks_put(txn, &f->record);
 }
 
 /* What is in memory follows. */
@@ -420,7 +420,7 @@ void forgetter_tell_sources(struct forgetter *f, void (*fn)(void *arg, const str
 	f->source_arg = arg;
 }
 
-void forgetter_add(struct forgetter *f, const struct replay *r)
+void forgetter_add(struct forgetter *f, const struct task *r)
 {
 	size_t len = strlen(r->key.session);
 	struct forgotten *s = map_get(f->all, r->key.session, len);
@@ -431,16 +431,16 @@ void forgetter_add(struct forgetter *f, const struct replay *r)
 		map_put(f->all, s->session, len, s);
 	}
 	s->finished_ms = r->finished_ms;
-	if (was_running || r->state != REPLAY_RUNNING)
+	if (was_running || r->state != TASK_RUNNING)
 		return;
 	TAILQ_INSERT_TAIL(&f->running, s, link);
 	f->running_count++;
 	usage_close(f->conf.usage, slice_of(s->session), true);
 }
 
-static void learn(void *arg, const struct replay *r)
+static void learn(void *arg, const struct task *r)
 {
-	if (r->key.kind == REPLAY_FORGET)
+	if (r->key.kind == TASK_DELETE_SESSION)
 		forgetter_add(arg, r);
 }
 
@@ -450,7 +450,7 @@ enum err forgetter_load(struct forgetter *f)
 	enum err err = db_read(f->conf.db, &txn);
 	if (err != OK)
 		return err;
-	err = replays_each(txn, learn, f);
+	err = tasks_each(txn, learn, f);
 	db_read_end(txn);
 	return err;
 }

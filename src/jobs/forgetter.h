@@ -1,9 +1,9 @@
 /*
  * The forgetter: deletes whole sessions, a slice of one, then of the next: their sources and
  * webhooks, dead letters, events with their deliveries and attempts, idempotency keys. Each
- * slice looks what there is left, so that nothing but the walk over the keys has a place; the
- * row (store/replays.h, REPLAY_FORGET) has that and what was removed. The records of retired
- * webhooks are the purge's.
+ * slice looks what there is left, so that nothing but the walk over the keys has a position;
+ * the row (store/tasks.h) has that and what was removed. The records of retired webhooks are
+ * the purge's.
  *
  * While a session is being deleted nothing is written to it: it is closed (usage_close()). For
  * a day its row says how it went. Portal links are the call's, which makes them void at once.
@@ -18,8 +18,8 @@
 #include "jobs/job.h"
 #include "jobs/ownership.h"
 #include "store/registry.h"
-#include "store/replays.h"
 #include "store/sources.h"
+#include "store/tasks.h"
 
 #define FORGETTER_KEEP_MS (24LL * 60 * 60 * 1000) /* how long it is known what was deleted */
 
@@ -50,7 +50,7 @@ void forgetter_tell_sources(struct forgetter *f, void (*fn)(void *arg, const str
 MUST_CHECK enum err forgetter_load(struct forgetter *f);
 
 /* A deletion was started, after the commit that wrote its row. */
-void forgetter_add(struct forgetter *f, const struct replay *r);
+void forgetter_add(struct forgetter *f, const struct task *r);
 
 /* How many sessions are being deleted. O(1). */
 size_t forgetter_running(const struct forgetter *f);

@@ -3,8 +3,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "store/replays.h"
 #include "store/retention.h"
+#include "store/tasks.h"
 #include "store/webhooks.h"
 
 #define SLICE_MAX 1000 /* deliveries a turn */
@@ -36,8 +36,8 @@ static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 	    &p->dropped);
 	if (err != OK || p->dropped == max)
 		return err;
-	const struct replay_key replay = {.kind = REPLAY_DELIVERIES, .webhook = p->webhook};
-	err = replays_del(txn, &replay);
+	const struct task_key replay = {.kind = TASK_REPLAY, .webhook = p->webhook};
+	err = tasks_del(txn, &replay);
 	if (err != OK && err != ERR_NOTFOUND)
 		return err;
 	err = webhooks_erase(txn, p->webhook);

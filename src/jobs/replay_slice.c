@@ -18,7 +18,7 @@
 #define LOOK_MAX 2000            /* rows looked at a turn, most of them of others */
 #define KEY_BYTES_MAX (4u << 20) /* of events read for their lanes; then the slice is over */
 
-/* Where a replay was before it looked at a delivery. */
+/* Where a task was before it looked at a delivery. */
 struct mark {
 	struct uuid position;
 	uint64_t looked_at;
@@ -32,15 +32,15 @@ struct batch {
 	size_t count;
 };
 
-/* Whether a replay on dead letters is about this one, of any of its webhooks. */
-static bool is_wanted(const struct replay *r, const struct dead_letter *dead)
+/* Whether a task on dead letters is about this one, of any of its webhooks. */
+static bool is_wanted(const struct task *r, const struct dead_letter *dead)
 {
 	static const struct uuid ANY;
 	return uuid_eq(&r->webhook, &ANY) || uuid_eq(&r->webhook, &dead->webhook_id);
 }
 
-/* Adds a row of DB_DELIVERIES to the batch, if the replay is about it. */
-static void look_at_delivery(struct replay *r, const struct uuid *id, struct slice value,
+/* Adds a row of DB_DELIVERIES to the batch, if the task is about it. */
+static void look_at_delivery(struct task *r, const struct uuid *id, struct slice value,
     struct batch *b)
 {
 	struct delivery *d = &b->deliveries[b->count];
@@ -58,7 +58,7 @@ static void look_at_delivery(struct replay *r, const struct uuid *id, struct sli
 	b->count += (r->statuses & REPLAY_STATUS(d->status)) != 0 ? 1 : 0;
 }
 
-static enum err gather_deliveries(struct db_txn *txn, struct replay *r,
+static enum err gather_deliveries(struct db_txn *txn, struct task *r,
     const struct replay_slice *s, struct batch *b, bool *ended)
 {
 	struct db_cursor *cursor = NULL;
@@ -101,7 +101,7 @@ static size_t key_bytes_of(struct db_txn *txn, const struct webhook *w,
  * of the store.
  */
 static enum err send_again(struct db_txn *txn, struct slice session, struct delivery *d,
-    const struct webhook *w, struct replay *r, struct replay_slice *s)
+    const struct webhook *w, struct task *r, struct replay_slice *s)
 {
 	s->key_bytes += key_bytes_of(txn, w, d);
 	enum err err = resend_delivery(txn, session, d, w, s->now_ms);
@@ -114,7 +114,7 @@ static enum err send_again(struct db_txn *txn, struct slice session, struct deli
 	return OK;
 }
 
-static enum err run_deliveries(struct db_txn *txn, struct replay *r, struct replay_slice *s,
+static enum err run_deliveries(struct db_txn *txn, struct task *r, struct replay_slice *s,
     struct batch *b)
 {
 	struct webhook *w = NULL;
@@ -139,7 +139,7 @@ static enum err run_deliveries(struct db_txn *txn, struct replay *r, struct repl
 }
 
 /* One step of the walk over a session's dead letters: false at the last that counts. */
-static bool parse_letter(const struct replay *r, struct slice key, struct slice value,
+static bool parse_letter(const struct task *r, struct slice key, struct slice value,
     struct dead_letter *dead, bool *readable)
 {
 	struct slice session;
@@ -148,7 +148,7 @@ static bool parse_letter(const struct replay *r, struct slice key, struct slice 
 }
 
 /* Walks the dead letters behind r->position: `fn` is called for those that it is about. */
-static enum err walk_letters(struct db_txn *txn, struct replay *r, size_t look, bool *ended,
+static enum err walk_letters(struct db_txn *txn, struct task *r, size_t look, bool *ended,
     bool (*fn)(void *arg, const struct uuid *letter), void *arg)
 {
 	struct db_cursor *cursor = NULL;
@@ -171,7 +171,7 @@ static enum err walk_letters(struct db_txn *txn, struct replay *r, size_t look, 
 			break;
 		r->position = dead->id;
 		/* one that cannot be read is nobody's, but is dropped with all others */
-		if (readable ? is_wanted(r, dead) : r->key.kind == REPLAY_PURGE)
+		if (readable ? is_wanted(r, dead) : r->key.kind == TASK_DROP_LETTERS)
 			goes_on = fn(arg, &dead->id);
 		err = db_next(cursor, &key, &value);
 	}
@@ -195,7 +195,7 @@ static bool add_letter(void *arg, const struct uuid *letter)
 }
 
 /* Sends the delivery of a dead letter again, if its webhook is still there. */
-static enum err replay_letter(struct db_txn *txn, struct replay *r, const struct uuid *letter,
+static enum err replay_letter(struct db_txn *txn, struct task *r, const struct uuid *letter,
     struct replay_slice *s, struct dead_letter *dead)
 {
 	struct delivery d = {0};
@@ -213,7 +213,7 @@ static enum err replay_letter(struct db_txn *txn, struct replay *r, const struct
 	return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 }
 
-static enum err run_letters(struct db_txn *txn, struct replay *r, struct replay_slice *s,
+static enum err run_letters(struct db_txn *txn, struct task *r, struct replay_slice *s,
     struct batch *b)
 {
 	struct letters found = {.batch = b, .max = s->max};
@@ -227,7 +227,7 @@ static enum err run_letters(struct db_txn *txn, struct replay *r, struct replay_
 			s->ended = false;
 			break;
 		}
-		if (r->key.kind == REPLAY_LETTERS) {
+		if (r->key.kind == TASK_REPLAY_LETTERS) {
 			err = replay_letter(txn, r, &b->letters[i], s, dead);
 			continue;
 		}
@@ -239,7 +239,7 @@ static enum err run_letters(struct db_txn *txn, struct replay *r, struct replay_
 	return err;
 }
 
-enum err replay_slice_run(struct db_txn *txn, struct replay *r, struct replay_slice *s)
+enum err replay_slice_run(struct db_txn *txn, struct task *r, struct replay_slice *s)
 {
 	struct batch *b = mem_new(sizeof(*b));
 	enum err err = OK;
@@ -248,14 +248,14 @@ enum err replay_slice_run(struct db_txn *txn, struct replay *r, struct replay_sl
 	s->ended = false;
 	s->full = false;
 	switch (r->key.kind) {
-	case REPLAY_DELIVERIES:
+	case TASK_REPLAY:
 		err = run_deliveries(txn, r, s, b);
 		break;
-	case REPLAY_LETTERS:
-	case REPLAY_PURGE:
+	case TASK_REPLAY_LETTERS:
+	case TASK_DROP_LETTERS:
 		err = run_letters(txn, r, s, b);
 		break;
-	case REPLAY_FORGET: /* the forgetter's */
+	case TASK_DELETE_SESSION: /* the forgetter's */
 		break;
 	}
 	free(b);
@@ -269,10 +269,10 @@ static bool count_letter(void *arg, const struct uuid *letter)
 	return true;
 }
 
-enum err replay_count_letters(struct db_txn *txn, const struct replay *r, size_t max,
+enum err replay_count_letters(struct db_txn *txn, const struct task *r, size_t max,
     size_t *count, bool *more)
 {
-	struct replay walked = *r;
+	struct task walked = *r;
 	bool ended = false;
 	*count = 0;
 	enum err err = walk_letters(txn, &walked, max, &ended, count_letter, count);

@@ -1,6 +1,6 @@
 /*
- * One slice of a replay, within a transaction of the turn: looks at what comes behind the
- * replay's position, a bounded number, and sends again, or drops, what it is about. The record
+ * One slice of a task, within a transaction of the turn: looks at what comes behind the
+ * task's position, a bounded number, and sends again, or drops, what it is about. The record
  * moves on with it; the caller writes it in the same transaction.
  */
 #ifndef JOBS_REPLAY_SLICE_H
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "store/queue.h"
-#include "store/replays.h"
+#include "store/tasks.h"
 
 #define REPLAY_SLICE_MAX 200 /* written a turn: what that takes stays about a commit's flush */
 
@@ -33,14 +33,14 @@ struct replay_slice {
  * Does a slice of `r`, which runs. ERR_NOTFOUND, with nothing written, where its webhook has
  * been deleted. The store's error.
  */
-MUST_CHECK enum err replay_slice_run(struct db_txn *txn, struct replay *r,
+MUST_CHECK enum err replay_slice_run(struct db_txn *txn, struct task *r,
     struct replay_slice *s);
 
 /*
  * Counts what a job on dead letters that starts now would be about, of the first `max` that it
  * looks at; *more says whether there are others behind them.
  */
-MUST_CHECK enum err replay_count_letters(struct db_txn *txn, const struct replay *r, size_t max,
+MUST_CHECK enum err replay_count_letters(struct db_txn *txn, const struct task *r, size_t max,
     size_t *count, bool *more);
 
 #endif

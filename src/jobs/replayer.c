@@ -1,4 +1,4 @@
-/* Which replay has the next slice, and its record; see replayer.h. */
+/* Which task has the next slice, and its record; see replayer.h. */
 #include "jobs/replayer.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 struct running {
 	TAILQ_ENTRY(running) link;
-	struct replay_key key;
+	struct task_key key;
 	int64_t not_before_ms; /* monotonic; its session had all of the store that it may */
 };
 
@@ -25,23 +25,23 @@ struct replayer {
 
 	/* out of apply() */
 	struct replay_slice slice;
-	struct replay replay; /* as it is now on disk */
+	struct task task; /* as it is now on disk */
 	bool over;
 };
 
-/* The session whose queue a replay fills; empty where its webhook is gone. */
-static struct slice session_of(const struct replayer *r, const struct replay_key *key)
+/* The session whose queue a task fills; empty where its webhook is gone. */
+static struct slice session_of(const struct replayer *r, const struct task_key *key)
 {
-	if (key->kind != REPLAY_DELIVERIES)
+	if (key->kind != TASK_REPLAY)
 		return slice_of(key->session);
 	const struct webhook *w = registry_get(r->conf.registry, key->webhook);
 	return w == NULL ? SLICE("") : slice_of(w->session);
 }
 
-/* How many a slice of this replay may put into the queue. */
-static size_t room_of(const struct replayer *r, const struct replay_key *key)
+/* How many a slice of this task may put into the queue. */
+static size_t room_of(const struct replayer *r, const struct task_key *key)
 {
-	if (key->kind == REPLAY_PURGE) /* puts nothing there, and makes room */
+	if (key->kind == TASK_DROP_LETTERS) /* puts nothing there, and makes room */
 		return REPLAY_SLICE_MAX;
 	if (!*r->conf.has_room)
 		return 0;
@@ -78,52 +78,52 @@ static bool has_more(struct job *j)
 static enum err write_record(struct replayer *r, struct db_txn *txn)
 {
 	r->over = r->slice.ended;
-	if (r->over && r->replay.key.kind != REPLAY_DELIVERIES)
-		return replays_del(txn, &r->replay.key); /* nobody asks how it went */
+	if (r->over && r->task.key.kind != TASK_REPLAY)
+		return tasks_del(txn, &r->task.key); /* nobody asks how it went */
 	if (r->over) {
-		r->replay.state = REPLAY_DONE;
-		r->replay.finished_ms = r->slice.now_ms;
+		r->task.state = TASK_DONE;
+		r->task.finished_ms = r->slice.now_ms;
 	}
-	return replays_put(txn, &r->replay);
+	return tasks_put(txn, &r->task);
 }
 
 static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 {
 	struct replayer *r = (struct replayer *)j;
-	const struct replay_key *key = &TAILQ_FIRST(&r->running)->key;
+	const struct task_key *key = &TAILQ_FIRST(&r->running)->key;
 	size_t room = room_of(r, key); /* what came before in this turn counts */
 	r->over = true;
 	r->slice.queued_count = 0;
 	r->slice.ended = false;
 	r->slice.full = false;
-	enum err err = replays_get(txn, key, &r->replay);
-	if (err != OK || r->replay.state != REPLAY_RUNNING)
+	enum err err = tasks_get(txn, key, &r->task);
+	if (err != OK || r->task.state != TASK_RUNNING)
 		return err;
 	r->over = false;
 	r->slice.max = room < max ? room : max;
 	if (room == 0)
 		return OK;
 	r->slice.now_ms = clock_wall_ms();
-	err = replay_slice_run(txn, &r->replay, &r->slice);
+	err = replay_slice_run(txn, &r->task, &r->slice);
 	return err == OK ? write_record(r, txn) : err;
 }
 
-/* The slice was the last one of its replay. */
+/* The slice was the last one of its task. */
 static void end_first(struct replayer *r, enum err result)
 {
 	static const char *const KINDS[] = {
-	    [REPLAY_DELIVERIES] = "deliveries",
-	    [REPLAY_LETTERS] = "dead letters",
-	    [REPLAY_PURGE] = "dead letters dropped",
+	    [TASK_REPLAY] = "deliveries",
+	    [TASK_REPLAY_LETTERS] = "dead letters",
+	    [TASK_DROP_LETTERS] = "dead letters dropped",
 	};
 	struct running *first = TAILQ_FIRST(&r->running);
 	TAILQ_REMOVE(&r->running, first, link);
 	free(first);
 	if (result == OK && r->slice.ended)
-		log_info("replay is done", LOG_S("what", KINDS[r->replay.key.kind]),
-		    LOG_V("session", session_of(r, &r->replay.key)),
-		    LOG_N("scheduled", r->replay.scheduled),
-		    LOG_N("looked_at", r->replay.looked_at));
+		log_info("replay is done", LOG_S("what", KINDS[r->task.key.kind]),
+		    LOG_V("session", session_of(r, &r->task.key)),
+		    LOG_N("scheduled", r->task.scheduled),
+		    LOG_N("looked_at", r->task.looked_at));
 	else if (result != OK && result != ERR_NOTFOUND)
 		log_error("replay cannot go on", LOG_S("error", err_text(result)));
 }
@@ -182,9 +182,9 @@ void replayer_configure(struct replayer *r, uint64_t most)
 	r->conf.most = most;
 }
 
-static void learn(void *arg, const struct replay *r)
+static void learn(void *arg, const struct task *r)
 {
-	if (r->state == REPLAY_RUNNING && r->key.kind != REPLAY_FORGET)
+	if (r->state == TASK_RUNNING && r->key.kind != TASK_DELETE_SESSION)
 		replayer_add(arg, &r->key);
 }
 
@@ -194,18 +194,18 @@ enum err replayer_load(struct replayer *r)
 	enum err err = db_read(r->conf.db, &txn);
 	if (err != OK)
 		return err;
-	err = replays_each(txn, learn, r);
+	err = tasks_each(txn, learn, r);
 	db_read_end(txn);
 	return err;
 }
 
-static bool same_key(const struct replay_key *a, const struct replay_key *b)
+static bool same_key(const struct task_key *a, const struct task_key *b)
 {
 	return a->kind == b->kind && a->webhook == b->webhook &&
 	    strcmp(a->session, b->session) == 0;
 }
 
-void replayer_add(struct replayer *r, const struct replay_key *key)
+void replayer_add(struct replayer *r, const struct task_key *key)
 {
 	struct running *known = NULL;
 	TAILQ_FOREACH(known, &r->running, link) {

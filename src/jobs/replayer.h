@@ -1,10 +1,10 @@
 /*
- * The replayer: runs the replays that are in the store (replays.h), a slice of one, then of the
- * next. A replay that would put more into the queue than its session may have waiting
+ * The replayer: works on the tasks of the store (tasks.h) that send again or drop, a slice of
+ * one, then of the next. One that would put more into the queue than its session may have waiting
  * waits until some of it has drained; so does one whose session may hold no more of the store
  * (store/usage.h), and so do all while the store has no room.
  *
- * It knows which replays run, and nothing of how far they are: that is on disk alone. One that
+ * It knows which of them run, and nothing of how far they are: that is on disk alone. One that
  * was cancelled there, or whose webhook was deleted, ends with its next slice.
  */
 #ifndef JOBS_REPLAYER_H
@@ -14,7 +14,7 @@
 #include "jobs/job.h"
 #include "store/oldest.h"
 #include "store/queue.h"
-#include "store/replays.h"
+#include "store/tasks.h"
 
 struct replayer;
 
@@ -37,7 +37,7 @@ void replayer_configure(struct replayer *r, uint64_t most);
 /* Learns from the store which replays were running. The store's error. */
 MUST_CHECK enum err replayer_load(struct replayer *r);
 
-/* A replay was started, after the commit that wrote its record. */
-void replayer_add(struct replayer *r, const struct replay_key *key);
+/* A task was started, after the commit that wrote its record. */
+void replayer_add(struct replayer *r, const struct task_key *key);
 
 #endif

@@ -34,7 +34,7 @@ enum db_table {
 	DB_BACKLOG,        /* webhook number -> how many deliveries wait for it */
 	DB_ATTEMPTS,       /* delivery id, attempt number -> attempt */
 	DB_HISTORY,        /* session, event id -> nothing */
-	DB_REPLAYS,        /* webhook number, or kind and session -> replay */
+	DB_TASKS,          /* webhook number, or kind and session -> task */
 	DB_USAGE,          /* session -> what it holds of the store */
 	DB_SOURCES,        /* source id -> source */
 	DB_OPEN,           /* event id -> how many of its several deliveries are open */

@@ -96,10 +96,11 @@ static void put_key(struct buf *key, enum db_table table, unsigned n)
 	case DB_META:
 		buf_puts(key, META[n % 3]);
 		return;
-	case DB_REPLAYS:
+	case DB_TASKS:
 		put_u64(key, n % (1 + WEBHOOKS));
 		if (n % (1 + WEBHOOKS) == 0) {
-			put_u8(key, (uint8_t)(n % 2 == 0 ? REPLAY_LETTERS : REPLAY_PURGE));
+			put_u8(key,
+			    (uint8_t)(n % 2 == 0 ? TASK_REPLAY_LETTERS : TASK_DROP_LETTERS));
 			buf_slice(key, SESSION);
 		}
 		return;
@@ -369,11 +370,11 @@ static void check_release(struct db_txn *txn, const struct uuid *id)
 }
 
 /* A slice of a replay, and what comes of it. */
-static void run_replay(struct db_txn *txn, const struct replay_key *key)
+static void run_replay(struct db_txn *txn, const struct task_key *key)
 {
 	static struct replay_slice slice;
-	struct replay r;
-	enum err err = replays_get(txn, key, &r);
+	struct task r;
+	enum err err = tasks_get(txn, key, &r);
 	expect_bearable(err);
 	if (err != OK)
 		return;
@@ -381,10 +382,10 @@ static void run_replay(struct db_txn *txn, const struct replay_key *key)
 	slice.max = IDS;
 	expect_bearable(replay_slice_run(txn, &r, &slice));
 	panic_if(slice.queued_count > slice.max, "more than a slice");
-	expect_bearable(replays_put(txn, &r));
+	expect_bearable(tasks_put(txn, &r));
 }
 
-static void on_replay(void *arg, const struct replay *r)
+static void on_replay(void *arg, const struct task *r)
 {
 	(void)arg;
 	(void)r;
@@ -392,13 +393,12 @@ static void on_replay(void *arg, const struct replay *r)
 
 static void run_replays(struct db_txn *txn)
 {
-	static const enum replay_kind KINDS[] = {REPLAY_LETTERS, REPLAY_PURGE};
-	expect_bearable(replays_each(txn, on_replay, NULL));
+	static const enum task_kind KINDS[] = {TASK_REPLAY_LETTERS, TASK_DROP_LETTERS};
+	expect_bearable(tasks_each(txn, on_replay, NULL));
 	for (uint64_t webhook = 1; webhook <= WEBHOOKS; webhook++)
-		run_replay(txn,
-		    &(struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = webhook});
+		run_replay(txn, &(struct task_key){.kind = TASK_REPLAY, .webhook = webhook});
 	for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++)
-		run_replay(txn, &(struct replay_key){.kind = KINDS[i], .session = "s"});
+		run_replay(txn, &(struct task_key){.kind = KINDS[i], .session = "s"});
 }
 
 /* One is sent again, or given up. */

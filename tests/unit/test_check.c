@@ -214,7 +214,7 @@ static void test_every_row_counts(void **state)
 				world_check(s, &f);
 				/* who can tell that a replay was, or attempts counted? */
 				bool sound = !there || change == CHANGE_NOTHING ||
-				    ((t == DB_REPLAYS || t == DB_TRENDS) &&
+				    ((t == DB_TASKS || t == DB_TRENDS) &&
 					change == CHANGE_REMOVE);
 				if (sound != (f.result.findings == 0))
 					fail_msg("%s row %zu, change %d:\n%s", db_table_name(t),

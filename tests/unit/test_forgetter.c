@@ -30,7 +30,7 @@ struct fixture {
 	struct forgetter *forgetter;
 };
 
-static const struct replay_key KEY = {.kind = REPLAY_FORGET, .session = "s"};
+static const struct task_key KEY = {.kind = TASK_DELETE_SESSION, .session = "s"};
 
 static void start(struct fixture *f, struct store *s)
 {
@@ -92,17 +92,17 @@ static void fill(struct store *s)
 static void begin(struct fixture *f)
 {
 	struct db_txn *txn = store_begin(f->store);
-	struct replay r = {.key = KEY, .state = REPLAY_RUNNING, .started_ms = 5};
-	assert_int_equal(replays_put(txn, &r), OK);
+	struct task r = {.key = KEY, .state = TASK_RUNNING, .started_ms = 5};
+	assert_int_equal(tasks_put(txn, &r), OK);
 	store_commit(txn);
 	forgetter_add(f->forgetter, &r);
 }
 
-static struct replay row(struct fixture *f)
+static struct task row(struct fixture *f)
 {
-	struct replay r;
+	struct task r;
 	struct db_txn *txn = store_read(f->store);
-	assert_int_equal(replays_get(txn, &KEY, &r), OK);
+	assert_int_equal(tasks_get(txn, &KEY, &r), OK);
 	db_read_end(txn);
 	return r;
 }
@@ -114,8 +114,8 @@ static void expect_gone(struct fixture *f)
 	    DB_USAGE, DB_OPEN, DB_URLS};
 	for (size_t i = 0; i < COUNT(EMPTY); i++)
 		assert_int_equal(store_count(f->store, EMPTY[i]), 0);
-	struct replay r = row(f);
-	assert_int_equal(r.state, REPLAY_DONE);
+	struct task r = row(f);
+	assert_int_equal(r.state, TASK_DONE);
 	assert_true(r.finished_ms > 0);
 	assert_int_equal(r.removed.webhooks, 2);
 	assert_int_equal(r.removed.events, MANY);
@@ -178,9 +178,9 @@ static void test_leaves_others(void **state)
 	fill(s);
 	start(&f, s);
 	struct db_txn *txn = store_begin(s);
-	struct replay r = {.key = {.kind = REPLAY_FORGET, .session = "r"},
-	    .state = REPLAY_RUNNING};
-	assert_int_equal(replays_put(txn, &r), OK);
+	struct task r = {.key = {.kind = TASK_DELETE_SESSION, .session = "r"},
+	    .state = TASK_RUNNING};
+	assert_int_equal(tasks_put(txn, &r), OK);
 	store_commit(txn);
 	forgetter_add(f.forgetter, &r);
 	size_t events = store_count(s, DB_EVENTS);
@@ -207,14 +207,14 @@ static void test_row_goes_after_a_day(void **state)
 	fake_time_pass(FORGETTER_KEEP_MS * 8 / 10); /* the wall's may go a tenth faster */
 	jobs_tick(f.jobs);
 	(void)run_turn(&f); /* nothing is old enough */
-	assert_int_equal(row(&f).state, REPLAY_DONE);
+	assert_int_equal(row(&f).state, TASK_DONE);
 	stop(&f);
 	/* a start knows it, too */
 	start(&f, *state);
 	fake_time_pass(FORGETTER_KEEP_MS / 2); /* or slower */
 	jobs_tick(f.jobs);
 	(void)run_turn(&f); /* staged by the tick */
-	assert_int_equal(store_count(f.store, DB_REPLAYS), 0);
+	assert_int_equal(store_count(f.store, DB_TASKS), 0);
 	stop(&f);
 	fake_time_end();
 }

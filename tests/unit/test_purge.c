@@ -11,7 +11,7 @@
 
 #include "dispatch_fixture.h"
 #include "jobs/purge.h"
-#include "store/replays.h"
+#include "store/tasks.h"
 #include "world.h"
 
 #define MANY 2500 /* deliveries: more than two slices */
@@ -59,15 +59,15 @@ static bool run_turn(struct fixture *f)
 static void make_queues(struct store *s, uint32_t count)
 {
 	struct world w;
-	struct replay r = {.state = REPLAY_RUNNING,
+	struct task r = {.state = TASK_RUNNING,
 	    .statuses = REPLAY_ALL,
-	    .key = {.kind = REPLAY_DELIVERIES, .webhook = 1}};
+	    .key = {.kind = TASK_REPLAY, .webhook = 1}};
 	world_begin(s, &w);
 	world_register(&w, 1);
 	world_register(&w, 2);
 	for (uint32_t n = 0; n < count; n++)
 		(void)world_publish(&w, 1, 2, 10);
-	assert_int_equal(replays_put(w.txn, &r), OK);
+	assert_int_equal(tasks_put(w.txn, &r), OK);
 	store_commit(w.txn);
 }
 
@@ -106,7 +106,7 @@ static void test_in_slices(void **state)
 	assert_true(run_turn(&f));
 	assert_int_equal(store_count(f.store, DB_QUEUE), MANY);
 	assert_int_equal(store_count(f.store, DB_WEBHOOKS), 1);
-	assert_int_equal(store_count(f.store, DB_REPLAYS), 0);
+	assert_int_equal(store_count(f.store, DB_TASKS), 0);
 	assert_int_equal(purge_cancelled(f.purge), MANY);
 	assert_null(registry_get(f.registry, 1));
 	assert_false(is_known(&f, 1));

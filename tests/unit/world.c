@@ -14,9 +14,9 @@
 #include "store/events.h"
 #include "store/idempotency.h"
 #include "store/queue.h"
-#include "store/replays.h"
 #include "store/resend.h"
 #include "store/schema.h"
+#include "store/tasks.h"
 #include "store/trends.h"
 #include "store/usage.h"
 #include "store/webhooks.h"
@@ -248,9 +248,9 @@ void sample_make(struct store *s, struct sample *m)
 	world_answer(&m->w, 1, 400); /* in three pieces */
 	world_answer(&m->w, 2, 1);
 	world_text_answer(&m->w, 3, 100);
-	struct replay r = {.state = REPLAY_RUNNING, .statuses = REPLAY_ALL};
-	r.key = (struct replay_key){.kind = REPLAY_DELIVERIES, .webhook = 2};
-	assert_int_equal(replays_put(m->w.txn, &r), OK);
+	struct task r = {.state = TASK_RUNNING, .statuses = REPLAY_ALL};
+	r.key = (struct task_key){.kind = TASK_REPLAY, .webhook = 2};
+	assert_int_equal(tasks_put(m->w.txn, &r), OK);
 	count_attempt(m->w.txn, 1);
 }
 

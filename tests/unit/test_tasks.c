@@ -17,21 +17,21 @@
 
 #define MANY 450 /* deliveries: more than two slices */
 
-static struct replay make_replay(enum replay_kind kind)
+static struct task make_replay(enum task_kind kind)
 {
-	struct replay r = {.state = REPLAY_RUNNING,
+	struct task r = {.state = TASK_RUNNING,
 	    .statuses = REPLAY_ALL,
 	    .until_ms = INT64_MAX,
 	    .last = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}};
 	r.key.kind = kind;
-	if (kind == REPLAY_DELIVERIES)
+	if (kind == TASK_REPLAY)
 		r.key.webhook = 1;
 	else
 		r.key.session[0] = 's';
 	return r;
 }
 
-static void expect_same(const struct replay *a, const struct replay *b)
+static void expect_same(const struct task *a, const struct task *b)
 {
 	assert_int_equal(a->key.kind, b->key.kind);
 	assert_true(a->key.webhook == b->key.webhook);
@@ -47,20 +47,20 @@ static void expect_same(const struct replay *a, const struct replay *b)
 	assert_memory_equal(&a->removed, &b->removed, sizeof(a->removed));
 }
 
-static void count_running(void *arg, const struct replay *r)
+static void count_running(void *arg, const struct task *r)
 {
-	*(int *)arg += r->state == REPLAY_RUNNING ? 1 : 0;
+	*(int *)arg += r->state == TASK_RUNNING ? 1 : 0;
 }
 
 static void test_records(void **state)
 {
-	static const enum replay_kind KINDS[] = {REPLAY_DELIVERIES, REPLAY_LETTERS,
-	    REPLAY_PURGE, REPLAY_FORGET};
+	static const enum task_kind KINDS[] = {TASK_REPLAY, TASK_REPLAY_LETTERS,
+	    TASK_DROP_LETTERS, TASK_DELETE_SESSION};
 	struct store *s = *state;
 	struct db_txn *txn = store_begin(s);
 	for (size_t i = 0; i < COUNT(KINDS); i++) {
-		struct replay r = make_replay(KINDS[i]);
-		struct replay got;
+		struct task r = make_replay(KINDS[i]);
+		struct task got;
 		r.since_ms = 1;
 		r.until_ms = 2;
 		r.started_ms = 3;
@@ -69,21 +69,21 @@ static void test_records(void **state)
 		r.webhook = make_id(6);
 		r.scheduled = 7;
 		r.looked_at = 8;
-		r.state = i == 0 ? REPLAY_DONE : REPLAY_RUNNING;
-		if (KINDS[i] == REPLAY_FORGET)
+		r.state = i == 0 ? TASK_DONE : TASK_RUNNING;
+		if (KINDS[i] == TASK_DELETE_SESSION)
 			r.removed = (struct removed){9, 10, 11, 12, 13, 14, 1ull << 40};
-		assert_int_equal(replays_get(txn, &r.key, &got), ERR_NOTFOUND);
-		assert_int_equal(replays_put(txn, &r), OK);
-		assert_int_equal(replays_get(txn, &r.key, &got), OK);
+		assert_int_equal(tasks_get(txn, &r.key, &got), ERR_NOTFOUND);
+		assert_int_equal(tasks_put(txn, &r), OK);
+		assert_int_equal(tasks_get(txn, &r.key, &got), OK);
 		expect_same(&got, &r);
 	}
 	int running = 0;
-	assert_int_equal(replays_each(txn, count_running, &running), OK);
+	assert_int_equal(tasks_each(txn, count_running, &running), OK);
 	assert_int_equal(running, 3);
-	struct replay r = make_replay(REPLAY_PURGE);
-	assert_int_equal(replays_del(txn, &r.key), OK);
-	assert_int_equal(replays_del(txn, &r.key), ERR_NOTFOUND);
-	assert_int_equal(store_count_in(txn, DB_REPLAYS), 3);
+	struct task r = make_replay(TASK_DROP_LETTERS);
+	assert_int_equal(tasks_del(txn, &r.key), OK);
+	assert_int_equal(tasks_del(txn, &r.key), ERR_NOTFOUND);
+	assert_int_equal(store_count_in(txn, DB_TASKS), 3);
 	store_commit(txn);
 }
 
@@ -92,24 +92,24 @@ static void test_damaged_records(void **state)
 	static const char KEY[8] = {0, 0, 0, 0, 0, 0, 0, 1};
 	struct store *s = *state;
 	struct db_txn *txn = store_begin(s);
-	struct replay r = make_replay(REPLAY_DELIVERIES);
+	struct task r = make_replay(TASK_REPLAY);
 	struct slice value;
-	struct replay got;
+	struct task got;
 	int running = 0;
-	assert_int_equal(replays_put(txn, &r), OK);
-	assert_int_equal(db_get(txn, DB_REPLAYS, (struct slice){KEY, 8}, &value), OK);
+	assert_int_equal(tasks_put(txn, &r), OK);
+	assert_int_equal(db_get(txn, DB_TASKS, (struct slice){KEY, 8}, &value), OK);
 	char copy[128];
 	size_t len = value.len;
 	memcpy(copy, value.ptr, len);
 	for (size_t i = 0; i < len; i++) {
 		copy[i] ^= 1;
-		assert_int_equal(db_put(txn, DB_REPLAYS, (struct slice){KEY, 8},
+		assert_int_equal(db_put(txn, DB_TASKS, (struct slice){KEY, 8},
 				     (struct slice){copy, len}),
 		    OK);
-		assert_int_equal(replays_get(txn, &r.key, &got), ERR_CORRUPT);
+		assert_int_equal(tasks_get(txn, &r.key, &got), ERR_CORRUPT);
 		copy[i] ^= 1;
 	}
-	assert_int_equal(replays_each(txn, count_running, &running), OK);
+	assert_int_equal(tasks_each(txn, count_running, &running), OK);
 	assert_int_equal(running, 0);
 	store_commit(txn);
 }
@@ -137,7 +137,7 @@ static void test_slices(void **state)
 	struct world w;
 	static struct uuid events[MANY];
 	static struct replay_slice slice;
-	struct replay r = make_replay(REPLAY_DELIVERIES);
+	struct task r = make_replay(TASK_REPLAY);
 	make_delivered(s, &w, MANY, events);
 	uint32_t seen = 0;
 	while (!slice.ended) {
@@ -181,7 +181,7 @@ static void test_bounds_and_statuses(void **state)
 	store_commit(w.txn);
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		static struct replay_slice slice;
-		struct replay r = make_replay(REPLAY_DELIVERIES);
+		struct task r = make_replay(TASK_REPLAY);
 		struct db_txn *txn = store_begin(s);
 		r.until_ms = ROWS[i].until_ms;
 		r.statuses = ROWS[i].statuses;
@@ -203,7 +203,7 @@ static void test_deleted_webhook(void **state)
 	struct store *s = *state;
 	struct world w;
 	static struct replay_slice slice;
-	struct replay r = make_replay(REPLAY_DELIVERIES);
+	struct task r = make_replay(TASK_REPLAY);
 	make_delivered(s, &w, 3, NULL);
 	world_retire(&w, 1);
 	slice.max = REPLAY_SLICE_MAX;
@@ -220,7 +220,7 @@ static void test_letters(void **state)
 	struct store *s = *state;
 	struct world w;
 	static struct replay_slice slice;
-	static const enum replay_kind KINDS[] = {REPLAY_LETTERS, REPLAY_PURGE};
+	static const enum task_kind KINDS[] = {TASK_REPLAY_LETTERS, TASK_DROP_LETTERS};
 	world_begin(s, &w);
 	world_register(&w, 1);
 	struct uuid last = {0};
@@ -232,7 +232,7 @@ static void test_letters(void **state)
 	}
 	store_commit(w.txn);
 	for (size_t i = 0; i < COUNT(KINDS); i++) {
-		struct replay r = make_replay(KINDS[i]);
+		struct task r = make_replay(KINDS[i]);
 		struct db_txn *txn = store_begin(s);
 		size_t count = 0;
 		bool more = false;
@@ -312,11 +312,11 @@ static bool runner_turn(struct runner *run)
 	return staged == 1;
 }
 
-static struct replay read_replay(struct store *s)
+static struct task read_replay(struct store *s)
 {
-	struct replay r = make_replay(REPLAY_DELIVERIES);
+	struct task r = make_replay(TASK_REPLAY);
 	struct db_txn *txn = store_read(s);
-	assert_int_equal(replays_get(txn, &r.key, &r), OK);
+	assert_int_equal(tasks_get(txn, &r.key, &r), OK);
 	db_read_end(txn);
 	return r;
 }
@@ -325,12 +325,12 @@ static struct replay read_replay(struct store *s)
 static void make_running(struct store *s)
 {
 	struct world w;
-	struct replay r = make_replay(REPLAY_DELIVERIES);
+	struct task r = make_replay(TASK_REPLAY);
 	world_begin(s, &w);
 	world_register(&w, 1);
 	for (int n = 0; n < MANY; n++)
 		world_deliver(&w, world_delivery(&w, world_publish(&w, 1, 1, 10), 1));
-	assert_int_equal(replays_put(w.txn, &r), OK);
+	assert_int_equal(tasks_put(w.txn, &r), OK);
 	store_commit(w.txn);
 }
 
@@ -344,14 +344,14 @@ static void test_resumed_after_each_turn(void **state)
 	for (bool on = true; on; turns++) {
 		runner_open(&run, s, 0);
 		on = runner_turn(&run);
-		struct replay r = read_replay(s);
+		struct task r = read_replay(s);
 		assert_int_equal(store_count(s, DB_QUEUE), r.scheduled);
 		assert_true(run.queued <= REPLAY_SLICE_MAX);
 		runner_close(&run);
 		store_reopen(s);
 	}
-	struct replay r = read_replay(s);
-	assert_int_equal(r.state, REPLAY_DONE);
+	struct task r = read_replay(s);
+	assert_int_equal(r.state, TASK_DONE);
 	assert_int_equal(r.scheduled, MANY);
 	assert_int_equal(turns, 4); /* three slices, and one that found nothing to do */
 	struct delivery d;
@@ -387,7 +387,7 @@ static void test_waits_for_room(void **state)
 	replayer_configure(run.replayer, 0);
 	while (runner_turn(&run))
 		continue;
-	assert_int_equal(read_replay(s).state, REPLAY_DONE);
+	assert_int_equal(read_replay(s).state, TASK_DONE);
 	assert_int_equal(run.queued, MANY);
 	runner_close(&run);
 }
@@ -405,10 +405,10 @@ static void test_waits_for_a_share(void **state)
 	assert_true(runner_turn(&run));
 	assert_int_equal(read_replay(s).scheduled, REPLAY_SLICE_MAX);
 	assert_true(runner_turn(&run));
-	struct replay r = read_replay(s);
+	struct task r = read_replay(s);
 	assert_in_range(r.scheduled, REPLAY_SLICE_MAX + 50, 300);
 	assert_true(r.looked_at == r.scheduled);
-	assert_int_equal(r.state, REPLAY_RUNNING);
+	assert_int_equal(r.state, TASK_RUNNING);
 	assert_int_equal(store_count(s, DB_QUEUE), r.scheduled);
 	assert_false(runner_turn(&run)); /* is not asked again at once */
 	runner_close(&run);
@@ -417,7 +417,7 @@ static void test_waits_for_a_share(void **state)
 	while (runner_turn(&run))
 		continue;
 	r = read_replay(s);
-	assert_int_equal(r.state, REPLAY_DONE);
+	assert_int_equal(r.state, TASK_DONE);
 	assert_true(r.scheduled == MANY && r.looked_at == MANY);
 	assert_int_equal(store_count(s, DB_QUEUE), MANY);
 	runner_close(&run);
@@ -430,25 +430,25 @@ static void test_cancelled_and_started_again(void **state)
 	make_running(s);
 	runner_open(&run, s, 0);
 	assert_true(runner_turn(&run));
-	struct replay r = read_replay(s);
+	struct task r = read_replay(s);
 	assert_int_equal(r.scheduled, REPLAY_SLICE_MAX);
-	r.state = REPLAY_CANCELLED;
+	r.state = TASK_CANCELLED;
 	struct db_txn *txn = store_begin(s);
-	assert_int_equal(replays_put(txn, &r), OK);
+	assert_int_equal(tasks_put(txn, &r), OK);
 	store_commit(txn);
 	assert_true(runner_turn(&run));
 	assert_false(runner_turn(&run));
 	assert_int_equal(run.queued, REPLAY_SLICE_MAX);
-	r = make_replay(REPLAY_DELIVERIES);
+	r = make_replay(TASK_REPLAY);
 	txn = store_begin(s);
-	assert_int_equal(replays_put(txn, &r), OK);
+	assert_int_equal(tasks_put(txn, &r), OK);
 	store_commit(txn);
 	replayer_add(run.replayer, &r.key);
 	replayer_add(run.replayer, &r.key); /* is known */
 	while (runner_turn(&run))
 		continue;
 	r = read_replay(s);
-	assert_int_equal(r.state, REPLAY_DONE);
+	assert_int_equal(r.state, TASK_DONE);
 	assert_int_equal(r.scheduled, MANY - REPLAY_SLICE_MAX); /* the others wait already */
 	runner_close(&run);
 }
@@ -458,27 +458,27 @@ static void test_what_is_found(void **state)
 {
 	static const struct {
 		uint64_t webhook;
-		enum replay_state state;
+		enum task_state state;
 		uint64_t scheduled;
 		const char *want;
 	} ROWS[] = {
-	    {1, REPLAY_RUNNING, 2, NULL},
-	    {99, REPLAY_RUNNING, 2, "there is no webhook 99"},
-	    {1, REPLAY_DONE, 2, "it runs and has ended, or neither"},
-	    {1, REPLAY_RUNNING, 3, "it counts 3 deliveries of 2"},
+	    {1, TASK_RUNNING, 2, NULL},
+	    {99, TASK_RUNNING, 2, "there is no webhook 99"},
+	    {1, TASK_DONE, 2, "it runs and has ended, or neither"},
+	    {1, TASK_RUNNING, 3, "it counts 3 deliveries of 2"},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
 		struct store *s = store_new(STORE_MAP_BYTES);
 		struct sample m = {0};
 		struct findings f;
-		struct replay r = make_replay(REPLAY_DELIVERIES);
+		struct task r = make_replay(TASK_REPLAY);
 		r.key.webhook = ROWS[i].webhook;
 		r.state = ROWS[i].state;
 		r.scheduled = ROWS[i].scheduled;
 		r.looked_at = 2;
 		sample_make(s, &m);
-		assert_int_equal(replays_put(m.w.txn, &r), OK);
+		assert_int_equal(tasks_put(m.w.txn, &r), OK);
 		store_commit(m.w.txn);
 		world_check(s, &f);
 		if ((f.result.findings == 0) != (ROWS[i].want == NULL) ||

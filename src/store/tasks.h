@@ -1,28 +1,29 @@
 /*
- * The table of replays: jobs that send many deliveries again, or drop many dead letters, a
- * slice a turn. What is left of one is on disk in the same transaction as what it has done, so
- * that it goes on where it was after any crash and does nothing twice.
+ * The table of tasks that jobs work on, a slice a turn: to send many deliveries again (a
+ * replay), to drop many dead letters, to delete a session. What is left of one is on disk in
+ * the same transaction as what it has done, so that it goes on where it was after any crash and
+ * does nothing twice. On disk the table is named replays, as the first ones were.
  *
  * Key: the webhook's number (8) for a replay of a webhook's deliveries; for a session's dead
  * letters, and for its deletion, eight zeros, the kind (1) and the session: one of each kind at
  * a time. The row of a deletion stays for a day behind its end: it says what was removed.
  */
-#ifndef STORE_REPLAYS_H
-#define STORE_REPLAYS_H
+#ifndef STORE_TASKS_H
+#define STORE_TASKS_H
 
 #include "base/codec.h"
 #include "domain/delivery.h"
 #include "domain/name.h"
 #include "store/db.h"
 
-enum replay_kind {
-	REPLAY_DELIVERIES = 1, /* a webhook's, of some time and some statuses */
-	REPLAY_LETTERS = 2,    /* a session's dead letters */
-	REPLAY_PURGE = 3,      /* the same, but they are dropped */
-	REPLAY_FORGET = 4,     /* no replay: all of a session is removed (jobs/forgetter.h) */
+enum task_kind {
+	TASK_REPLAY = 1,         /* a webhook's, of some time and some statuses */
+	TASK_REPLAY_LETTERS = 2, /* a session's dead letters */
+	TASK_DROP_LETTERS = 3,   /* the same, but they are dropped */
+	TASK_DELETE_SESSION = 4, /* all of a session is removed (jobs/forgetter.h) */
 };
 
-enum replay_state { REPLAY_RUNNING = 1, REPLAY_DONE = 2, REPLAY_CANCELLED = 3 };
+enum task_state { TASK_RUNNING = 1, TASK_DONE = 2, TASK_CANCELLED = 3 };
 
 /* Statuses as a set. */
 #define REPLAY_STATUS(status) (1u << (status))
@@ -32,13 +33,13 @@ enum replay_state { REPLAY_RUNNING = 1, REPLAY_DONE = 2, REPLAY_CANCELLED = 3 };
 #define REPLAY_ALL (REPLAY_FAILED | REPLAY_STATUS(DELIVERY_DELIVERED))
 
 /* Which one: the key. */
-struct replay_key {
-	enum replay_kind kind;
-	uint64_t webhook;              /* REPLAY_DELIVERIES */
+struct task_key {
+	enum task_kind kind;
+	uint64_t webhook;              /* TASK_REPLAY */
 	char session[SESSION_MAX + 1]; /* the others; else empty */
 };
 
-/* What REPLAY_FORGET has removed. */
+/* What TASK_DELETE_SESSION has removed. */
 struct removed {
 	uint64_t webhooks;
 	uint64_t sources;
@@ -49,11 +50,11 @@ struct removed {
 	uint64_t keys; /* idempotency keys */
 };
 
-struct replay {
-	struct replay_key key; /* not part of the record */
-	enum replay_state state;
-	uint8_t statuses;       /* REPLAY_DELIVERIES: a set of REPLAY_STATUS() */
-	int64_t since_ms;       /* REPLAY_DELIVERIES: of events accepted from then on, wall */
+struct task {
+	struct task_key key; /* not part of the record */
+	enum task_state state;
+	uint8_t statuses;       /* TASK_REPLAY: a set of REPLAY_STATUS() */
+	int64_t since_ms;       /* TASK_REPLAY: of events accepted from then on, wall */
 	int64_t until_ms;       /* … and before then */
 	int64_t started_ms;     /* wall */
 	int64_t finished_ms;    /* wall; 0: it runs */
@@ -62,24 +63,23 @@ struct replay {
 	struct uuid webhook;    /* dead letters: of this webhook alone; all zero: of any */
 	uint64_t scheduled;     /* sent again, or dropped */
 	uint64_t looked_at;     /* of those that it is about */
-	struct removed removed; /* REPLAY_FORGET, whose `position` is among the keys */
+	struct removed removed; /* TASK_DELETE_SESSION, whose `position` is among the keys */
 };
 
 /* ERR_NOTFOUND, ERR_CORRUPT. */
-MUST_CHECK enum err replays_get(struct db_txn *txn, const struct replay_key *key,
-    struct replay *out);
+MUST_CHECK enum err tasks_get(struct db_txn *txn, const struct task_key *key, struct task *out);
 
 /* Writes it, in the place of one of the same key. */
-MUST_CHECK enum err replays_put(struct db_txn *txn, const struct replay *r);
+MUST_CHECK enum err tasks_put(struct db_txn *txn, const struct task *r);
 
 /* ERR_NOTFOUND. */
-MUST_CHECK enum err replays_del(struct db_txn *txn, const struct replay_key *key);
+MUST_CHECK enum err tasks_del(struct db_txn *txn, const struct task_key *key);
 
 /* Decodes a row. ERR_CORRUPT. */
-MUST_CHECK enum err replays_decode(struct slice key, struct slice value, struct replay *out);
+MUST_CHECK enum err tasks_decode(struct slice key, struct slice value, struct task *out);
 
 /* Calls `fn` for each; one that cannot be read is logged and passed by. */
-MUST_CHECK enum err replays_each(struct db_txn *txn,
-    void (*fn)(void *arg, const struct replay *r), void *arg);
+MUST_CHECK enum err tasks_each(struct db_txn *txn, void (*fn)(void *arg, const struct task *r),
+    void *arg);
 
 #endif
