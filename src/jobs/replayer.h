@@ -1,8 +1,8 @@
 /*
  * The replayer: works on the tasks of the store (tasks.h) that send again or drop, a slice of
  * one, then of the next. One that would put more into the queue than its session may have
- * waiting waits until some of it has drained; so does one whose session may hold no more of the store
- * (store/usage.h), and so do all while the store has no room.
+ * waiting waits until some of it has drained; so does one whose session may hold no more of the
+ * store (store/usage.h), and so do all while the store has no room.
  *
  * It knows which of them run, and nothing of how far they are: that is on disk alone. One that
  * was cancelled there, or whose webhook was deleted, ends with its next slice.
