@@ -116,7 +116,7 @@ static enum sched_kind kind_of(const struct sched *s, const struct sched_endpoin
 {
 	if (e->failures > 0)
 		return SCHED_TROUBLED;
-	return s->now_ms - e->due_ms > BEHIND_MS ? SCHED_BEHIND : SCHED_PROMPT;
+	return e->due_ms < s->now_ms - BEHIND_MS ? SCHED_BEHIND : SCHED_PROMPT;
 }
 
 /* Puts `e`, which is in no structure, at the end of its session's line of its kind. */
