@@ -747,12 +747,16 @@ static enum err claim_lane(struct endpoint *ep, struct db_txn *txn, int64_t now_
 	return OK;
 }
 
-/* When the first of the lanes is due that need not wait for a flight. */
-static int64_t wake_lanes(const struct endpoint *ep)
+/*
+ * When the first of the lanes is due that need not wait for a flight: of one that has to be looked
+ * at, since when the delivery has been due that was claimed last.
+ */
+static int64_t wake_lanes(const struct endpoint *ep, int64_t claimed_ms)
 {
 	bool busy[LANES] = {false};
 	mark_busy(ep, busy);
-	return lanes_wake(ep->lanes, busy);
+	int64_t due_ms = lanes_wake(ep->lanes, busy);
+	return due_ms == LANES_LOOK ? claimed_ms : due_ms;
 }
 
 void flights_find_lanes(struct dispatch *d, struct endpoint *ep)
@@ -839,7 +843,8 @@ static bool claim_one(struct dispatch *d, struct endpoint *ep, struct db_txn *tx
 	}
 	ep->place = claim.place;
 	if (ep->lanes != NULL)
-		next_due_ms = wake_lanes(ep);
+		next_due_ms = wake_lanes(ep,
+		    count > 0 && delivery.due_ms < now_ms ? delivery.due_ms : now_ms);
 	if (count == 0 && next_due_ms <= now_ms) { /* passed many: goes on from its place */
 		sched_pass(d->sched, ep->turn);
 		return true;

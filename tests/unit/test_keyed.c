@@ -110,6 +110,30 @@ static void warm_up(struct engine *e, int rounds)
 	}
 }
 
+/* Lanes that are still to be looked at drain a queue if the last delivery had waited, else not. */
+static void test_lanes_of_a_queue(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t waited_ms;
+		int64_t bound_us;
+		size_t sent;
+	} ROWS[] = {{0, 0, 8}, {5000, 0, 0}, {5000, 250, 3}};
+	for (size_t i = 0; i < COUNT(ROWS); i++) {
+		struct engine *e = start(16);
+		warm_up(e, 2);
+		for (int chat = 1; chat <= 8; chat++)
+			(void)publish(e, chat);
+		edges.passed_ms += ROWS[i].waited_ms;
+		edges.start_us = 100;
+		dispatch_bound_queues(e->dispatch, ROWS[i].bound_us);
+		dispatch_pump(e->dispatch);
+		assert_int_equal(in_flight(e), ROWS[i].sent);
+		edges.start_us = 0;
+		end(e);
+	}
+}
+
 /* One of each chat at once; the next of a chat when the one before is on disk. */
 static void test_lanes_at_once(void **state)
 {
@@ -457,6 +481,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_lanes_at_once),
+	    cmocka_unit_test(test_lanes_of_a_queue),
 	    cmocka_unit_test(test_lane_is_busy_until_the_commit),
 	    cmocka_unit_test(test_retry_holds_its_lane),
 	    cmocka_unit_test(test_order_in_each_chat),
