@@ -748,8 +748,8 @@ static enum err claim_lane(struct endpoint *ep, struct db_txn *txn, int64_t now_
 }
 
 /*
- * When the first of the lanes is due that need not wait for a flight: of one that has to be looked
- * at, since when the delivery has been due that was claimed last.
+ * When the first of the lanes is due that need not wait for a flight: of one that has to be
+ * looked at, since when the delivery has been due that was claimed last.
  */
 static int64_t wake_lanes(const struct endpoint *ep, int64_t claimed_ms)
 {

@@ -110,7 +110,7 @@ static void warm_up(struct engine *e, int rounds)
 	}
 }
 
-/* Lanes that are still to be looked at drain a queue if the last delivery had waited, else not. */
+/* Lanes that are to be looked at drain a queue if the last delivery had waited, else not. */
 static void test_lanes_of_a_queue(void **state)
 {
 	(void)state;
