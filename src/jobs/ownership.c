@@ -1,8 +1,8 @@
 /*
  * Each webhook that is pending has an asking: one of a line, one by session, until it has a
- * place; see ownership.h.
+ * slot; see ownership.h.
  *
- *   LINED ──a place──▶ ASKED ──an answer──▶ JUDGED ──committed──▶ gone
+ *   LINED ──a slot───▶ ASKED ──an answer──▶ JUDGED ──committed──▶ gone
  *     ▲                 │
  *     └─ RESTS, or ─────┘
  *        LACKS a token
@@ -24,7 +24,7 @@
 #define QUESTIONS_MAX 32 /* at a time */
 #define MINUTE_MAX 60    /* questions of a session in a minute: who makes a loop notices */
 #define MINUTE_MS 60000
-#define LOOKED_AT_MAX 64   /* sessions, when a place is free */
+#define LOOKED_AT_MAX 64   /* sessions, when a slot is free */
 #define SHORT_REST_MS 1000 /* after one that was not made for want of something of ours */
 
 static const int64_t WAITS_MS[OWNERSHIP_WAITS] = {1000, 5000, 30000};
@@ -35,7 +35,7 @@ TAILQ_HEAD(askings, asking);
 
 /* A session with what it asks. */
 struct taker {
-	TAILQ_ENTRY(taker) link; /* of the sessions that wait for a place, while `waits` */
+	TAILQ_ENTRY(taker) link; /* of the sessions that wait for a slot, while `waits` */
 	TAILQ_ENTRY(taker) all;
 	struct askings line;
 	char *session;
@@ -53,7 +53,7 @@ struct asking {
 	uint32_t tries; /* questions that nobody answered */
 	struct reactor_timer *again;
 	struct challenge *challenge; /* while ASKED */
-	char *session;               /* whose place it has, while ASKED */
+	char *session;               /* whose slot it has, while ASKED */
 	struct token *token;         /* NULL: none is needed, or not taken yet */
 	struct token_waiter waiter;
 	char why[OWNERSHIP_ERROR_MAX]; /* while JUDGED; "": it is verified */
@@ -100,7 +100,7 @@ static void free_taker(struct asker *a, struct taker *t)
 	free(t);
 }
 
-/* Whether the session waits for a place follows from its line and its minute. */
+/* Whether the session waits for a slot follows from its line and its minute. */
 static void note_waits(struct asker *a, struct taker *t)
 {
 	bool waits = !TAILQ_EMPTY(&t->line) && t->asked < MINUTE_MAX;
@@ -342,7 +342,7 @@ static bool ask_next(struct asker *a, struct taker *t)
 	return true;
 }
 
-/* There may be places: sessions that wait for one take turns. */
+/* There may be slots: sessions that wait for one take turns. */
 static void move_lines(struct asker *a)
 {
 	for (int n = 0; n < LOOKED_AT_MAX && !TAILQ_EMPTY(&a->waiting); n++) {

@@ -10,7 +10,7 @@
 #include "courier/race.h"
 
 #define DESCRIPTORS_MAX (1u << 20) /* what Linux allows by default (fs.nr_open) */
-/* for the store, the log, listeners, places kept; for lookups, races; at most a part of all */
+/* for the store, the log, listeners, slots kept; for lookups, races; at most a part of all */
 #define DESCRIPTOR_RESERVE (160 + LOOKUP_DESCRIPTORS + RACE_SOCKETS)
 #define RESERVE_PART 4
 #define IDLE_PER_ATTEMPT 1 /* connections that are kept for the next attempts */

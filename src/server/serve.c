@@ -218,7 +218,7 @@ static enum err listen_for_metrics(struct server *s, struct problem *p)
 {
 	char *shown = NULL;
 	struct http_conf http = server_http_conf(s);
-	http.peers = NULL; /* it has places of its own, and takes none of the clients' */
+	http.peers = NULL; /* it has slots of its own, and takes none of the clients' */
 	s->metrics = http_new(s->reactor, &http, &s->metrics_hooks);
 	enum err err = http_listen(s->metrics, s->config.metrics_listen, &shown, p);
 	if (err != OK)

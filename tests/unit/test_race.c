@@ -248,8 +248,8 @@ static void test_over_means_no_more(void **state)
 	finish(&r);
 }
 
-/* Where all places are taken by races in holes, one that comes late gets through. */
-static void test_places_change_hands(void **state)
+/* Where all slots are taken by races in holes, one that comes late gets through. */
+static void test_slots_change_hands(void **state)
 {
 	static const char *const DEAD[] = {"127.9.1.1", "127.9.1.2", "127.9.1.3", "127.9.1.4"};
 	static const char *const LATE[] = {"127.9.1.1", GOOD};
@@ -269,7 +269,7 @@ static void test_places_change_hands(void **state)
 	}
 }
 
-/* A socket that gave up its place says nothing of the address: another has taken longer. */
+/* A socket that gave up its slot says nothing of the address: another has taken longer. */
 static void test_displaced_has_not_failed(void **state)
 {
 	static const char *const ADDRESSES[] = {"127.9.1.1", "127.9.1.2", "127.9.1.3",
@@ -283,7 +283,7 @@ static void test_displaced_has_not_failed(void **state)
 	finish(&r);
 }
 
-/* One taker in holes has its share: races of others find places at once. */
+/* One taker in holes has its share: races of others find slots at once. */
 static void test_places_are_shared(void **state)
 {
 	static const char *const DEAD[] = {"127.9.1.1", "127.9.1.2", "127.9.1.3", "127.9.1.4"};
@@ -359,7 +359,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_winner_connects_once_more, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_all_that_refuse_have_lost, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_over_means_no_more, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_places_change_hands, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_slots_change_hands, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_displaced_has_not_failed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_places_are_shared, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shortage_only_delays, setup, teardown),

@@ -296,7 +296,7 @@ static void test_nobody_is_asked_for_nobody(void **state)
 	grant("t", 10);
 }
 
-/* One of a session does not take all places; what waits is asked for as they are free. */
+/* One of a session does not take all slots; what waits is asked for as they are free. */
 static void test_questions_are_shared(void **state)
 {
 	struct fixture *f = *state;
