@@ -172,7 +172,7 @@ static void done_replays(struct op *op, enum err result)
 		return;
 	}
 	for (size_t i = 0; i < ac->count; i++)
-		replayer_add(c->api->conf.replayer, &ac->keys[i]);
+		task_runner_add(c->api->conf.task_runner, &ac->keys[i]);
 	struct buf text = BUF_INIT(ANSWER_MAX);
 	struct json_writer json = JSON_WRITER(&text);
 	json_open_object(&json, NULL);

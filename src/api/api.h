@@ -20,7 +20,7 @@
 #include "jobs/ordering.h"
 #include "jobs/ownership.h"
 #include "jobs/purge.h"
-#include "jobs/replayer.h"
+#include "jobs/task_runner.h"
 #include "store/oldest.h"
 #include "store/registry.h"
 #include "store/sources.h"
@@ -72,7 +72,7 @@ struct api_conf {
 	struct dispatch *dispatch;
 	const struct client *client;
 	const struct address_policy *policy; /* for servers that sources name */
-	struct replayer *replayer;
+	struct task_runner *task_runner;
 	struct ordering *ordering;
 	const struct certificates *certificates;
 	struct asker *asker;

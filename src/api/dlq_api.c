@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "jobs/replay_slice.h"
+#include "jobs/task_slice.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
 #include "store/resend.h"
@@ -248,7 +248,7 @@ static enum err apply_job(struct op *op, struct db_txn *txn)
 		    call_is_for_all(&dc->call) ? "these" : "this session's");
 	if (err != ERR_NOTFOUND && err != ERR_CORRUPT)
 		return err;
-	err = replay_count_letters(txn, &dc->job, COUNTED_MAX, &dc->count, &dc->more);
+	err = task_slice_count_letters(txn, &dc->job, COUNTED_MAX, &dc->count, &dc->more);
 	if (err != OK || (dc->count == 0 && !dc->more))
 		return err; /* nothing to do */
 	return tasks_put(txn, &dc->job);
@@ -264,7 +264,7 @@ static void done_job(struct op *op, enum err result)
 	struct buf text = BUF_INIT(ANSWER_MAX);
 	struct json_writer json = JSON_WRITER(&text);
 	if (dc->count > 0 || dc->more)
-		replayer_add(dc->call.api->conf.replayer, &dc->job.key);
+		task_runner_add(dc->call.api->conf.task_runner, &dc->job.key);
 	json_open_object(&json, NULL);
 	json_write_bool(&json, "success", true);
 	json_write_cstr(&json, "message",

@@ -1,4 +1,4 @@
-/* Replays of a webhook: started, shown, cancelled. The work is done by jobs/replayer.c. */
+/* Replays of a webhook: started, shown, cancelled. The work is done by jobs/task_runner.c. */
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "domain/instant.h"
@@ -185,7 +185,7 @@ static void done_start(struct op *op, enum err result)
 		call_fail_err(&rc->call, result);
 		return;
 	}
-	replayer_add(rc->call.api->conf.replayer, &rc->replay.key);
+	task_runner_add(rc->call.api->conf.task_runner, &rc->replay.key);
 	answer(&rc->call, 202, &rc->replay);
 }
 

@@ -35,7 +35,7 @@ struct api_conf server_api_conf(struct server *s)
 	    .dispatch = s->dispatch,
 	    .client = s->client,
 	    .policy = &s->config.addresses,
-	    .replayer = s->replayer,
+	    .task_runner = s->task_runner,
 	    .ordering = s->ordering,
 	    .certificates = s->certificates,
 	    .asker = s->asker,
@@ -128,9 +128,9 @@ struct dispatch_conf server_dispatch_conf(struct server *s)
 	    .taken_over_ms = s->taken_over_ms};
 }
 
-struct replayer_conf server_replayer_conf(struct server *s)
+struct task_runner_conf server_task_runner_conf(struct server *s)
 {
-	return (struct replayer_conf){.db = s->db,
+	return (struct task_runner_conf){.db = s->db,
 	    .registry = s->registry,
 	    .backlog = s->backlog,
 	    .dispatch = s->dispatch,

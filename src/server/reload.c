@@ -143,7 +143,7 @@ static void configure(struct server *s)
 	sweep_configure(s->sweep, &keep);
 	usage_configure(s->usage, &usage);
 	server_free_usage_conf(&usage);
-	replayer_configure(s->replayer, s->config.max_queue_per_session);
+	task_runner_configure(s->task_runner, s->config.max_queue_per_session);
 	loop_configure(s->loop, (int64_t)s->config.drain_timeout_ms, s->config.disk_reserve);
 }
 

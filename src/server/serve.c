@@ -145,11 +145,11 @@ static enum err make_jobs(struct server *s, struct problem *p)
 	struct renewal_conf renewal = {.vault = s->vault,
 	    .registry = s->registry,
 	    .dispatch = s->dispatch};
-	struct replayer_conf replayer = server_replayer_conf(s);
+	struct task_runner_conf task_runner = server_task_runner_conf(s);
 	s->jobs = jobs_new(s->turn);
 	s->sweep = sweep_new(s->jobs, &keep);
 	renewal_add(s->jobs, &renewal);
-	s->replayer = replayer_new(s->jobs, &replayer);
+	s->task_runner = task_runner_new(s->jobs, &task_runner);
 	s->purge = purge_new(s->jobs, s->registry, s->dispatch);
 	s->ordering = ordering_new(s->jobs, s->registry, s->vault, s->dispatch);
 	trend_writer_add(s->jobs, s->trends, s->registry);
@@ -171,7 +171,7 @@ static enum err make_jobs(struct server *s, struct problem *p)
 		.vault = s->vault,
 		.dispatch = s->dispatch,
 		.asker = s->asker});
-	enum err err = replayer_load(s->replayer);
+	enum err err = task_runner_load(s->task_runner);
 	if (err == OK)
 		err = forgetter_load(s->forgetter);
 	if (err != OK)

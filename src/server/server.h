@@ -53,7 +53,7 @@ struct server {
 	struct loop *loop;
 	struct jobs *jobs; /* owns those down to the forgetter, tokens apart */
 	struct sweep *sweep;
-	struct replayer *replayer;
+	struct task_runner *task_runner;
 	struct ordering *ordering;
 	struct certificates *certificates;
 	struct asker *asker;
@@ -75,7 +75,7 @@ struct origin_conf server_origins(const struct server *s);
 struct http_conf server_http_conf(const struct server *s);
 struct client_conf server_client_conf(const struct server *s);
 struct dispatch_conf server_dispatch_conf(struct server *s);
-struct replayer_conf server_replayer_conf(struct server *s);
+struct task_runner_conf server_task_runner_conf(struct server *s);
 struct retention server_retention(const struct server *s);
 struct usage_conf server_usage_conf(struct server *s); /* server_free_usage_conf() it */
 void server_free_usage_conf(struct usage_conf *conf);

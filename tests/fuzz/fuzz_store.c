@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "base/record.h"
-#include "jobs/replay_slice.h"
+#include "jobs/task_slice.h"
 #include "store/attempts.h"
 #include "store/dead_letters.h"
 #include "store/events.h"
@@ -372,7 +372,7 @@ static void check_release(struct db_txn *txn, const struct uuid *id)
 /* A slice of a replay, and what comes of it. */
 static void run_replay(struct db_txn *txn, const struct task_key *key)
 {
-	static struct replay_slice slice;
+	static struct task_slice slice;
 	struct task r;
 	enum err err = tasks_get(txn, key, &r);
 	expect_bearable(err);
@@ -380,7 +380,7 @@ static void run_replay(struct db_txn *txn, const struct task_key *key)
 		return;
 	slice.now_ms = NOW_MS;
 	slice.max = IDS;
-	expect_bearable(replay_slice_run(txn, &r, &slice));
+	expect_bearable(task_slice_run(txn, &r, &slice));
 	panic_if(slice.queued_count > slice.max, "more than a slice");
 	expect_bearable(tasks_put(txn, &r));
 }

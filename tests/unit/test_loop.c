@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "engine_acts.h"
 #include "jobs/renewal.h"
-#include "jobs/replayer.h"
 #include "jobs/sweep.h"
+#include "jobs/task_runner.h"
 #include "server/loop.h"
 
 #define DRAIN_MS 10000
@@ -399,13 +399,13 @@ static void put_together(struct fixture *f, struct reactor *r, struct active *a)
 	(void)sweep_new(e->jobs, &keep);
 	renewal_add(e->jobs,
 	    &(struct renewal_conf){.registry = e->registry, .dispatch = e->dispatch});
-	struct replayer *replayer = replayer_new(e->jobs,
-	    &(struct replayer_conf){.db = e->store->db,
+	struct task_runner *task_runner = task_runner_new(e->jobs,
+	    &(struct task_runner_conf){.db = e->store->db,
 		.registry = e->registry,
 		.backlog = e->store->backlog,
 		.dispatch = e->dispatch,
 		.has_room = &f->health.has_room});
-	assert_int_equal(replayer_load(replayer), OK);
+	assert_int_equal(task_runner_load(task_runner), OK);
 	f->loop = loop_new(&(struct loop_conf){.reactor = r,
 	    .db = e->store->db,
 	    .turn = e->turn,

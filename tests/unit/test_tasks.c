@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "dispatch_fixture.h"
-#include "jobs/replay_slice.h"
-#include "jobs/replayer.h"
+#include "jobs/task_runner.h"
+#include "jobs/task_slice.h"
 #include "store/queue.h"
 #include "store/usage.h"
 #include "store/webhooks.h"
@@ -136,14 +136,14 @@ static void test_slices(void **state)
 	struct store *s = *state;
 	struct world w;
 	static struct uuid events[MANY];
-	static struct replay_slice slice;
+	static struct task_slice slice;
 	struct task r = make_replay(TASK_REPLAY);
 	make_delivered(s, &w, MANY, events);
 	uint32_t seen = 0;
 	while (!slice.ended) {
 		slice.max = 70;
 		slice.now_ms = ++w.now_ms;
-		assert_int_equal(replay_slice_run(w.txn, &r, &slice), OK);
+		assert_int_equal(task_slice_run(w.txn, &r, &slice), OK);
 		assert_true(slice.queued_count <= 70);
 		for (size_t i = 0; i < slice.queued_count; i++, seen++) {
 			struct uuid id;
@@ -180,16 +180,16 @@ static void test_bounds_and_statuses(void **state)
 	make_delivered(s, &w, 10, NULL);
 	store_commit(w.txn);
 	for (size_t i = 0; i < COUNT(ROWS); i++) {
-		static struct replay_slice slice;
+		static struct task_slice slice;
 		struct task r = make_replay(TASK_REPLAY);
 		struct db_txn *txn = store_begin(s);
 		r.until_ms = ROWS[i].until_ms;
 		r.statuses = ROWS[i].statuses;
 		for (int k = 0; k < 6; k++)
 			r.position.bytes[k] = (uint8_t)(ROWS[i].since_ms >> (8 * (5 - k)));
-		slice.max = REPLAY_SLICE_MAX;
+		slice.max = TASK_SLICE_MAX;
 		slice.now_ms = w.now_ms;
-		assert_int_equal(replay_slice_run(txn, &r, &slice), OK);
+		assert_int_equal(task_slice_run(txn, &r, &slice), OK);
 		assert_true(slice.ended);
 		if (r.scheduled != ROWS[i].scheduled || r.looked_at != ROWS[i].looked_at)
 			fail_msg("row %zu: %llu of %llu", i, (unsigned long long)r.scheduled,
@@ -202,14 +202,14 @@ static void test_deleted_webhook(void **state)
 {
 	struct store *s = *state;
 	struct world w;
-	static struct replay_slice slice;
+	static struct task_slice slice;
 	struct task r = make_replay(TASK_REPLAY);
 	make_delivered(s, &w, 3, NULL);
 	world_retire(&w, 1);
-	slice.max = REPLAY_SLICE_MAX;
-	assert_int_equal(replay_slice_run(w.txn, &r, &slice), ERR_NOTFOUND);
+	slice.max = TASK_SLICE_MAX;
+	assert_int_equal(task_slice_run(w.txn, &r, &slice), ERR_NOTFOUND);
 	r.key.webhook = 99;
-	assert_int_equal(replay_slice_run(w.txn, &r, &slice), ERR_NOTFOUND);
+	assert_int_equal(task_slice_run(w.txn, &r, &slice), ERR_NOTFOUND);
 	assert_int_equal(store_count_in(w.txn, DB_QUEUE), 3);
 	store_commit(w.txn);
 }
@@ -219,7 +219,7 @@ static void test_letters(void **state)
 {
 	struct store *s = *state;
 	struct world w;
-	static struct replay_slice slice;
+	static struct task_slice slice;
 	static const enum task_kind KINDS[] = {TASK_REPLAY_LETTERS, TASK_DROP_LETTERS};
 	world_begin(s, &w);
 	world_register(&w, 1);
@@ -237,14 +237,14 @@ static void test_letters(void **state)
 		size_t count = 0;
 		bool more = false;
 		r.last = last;
-		assert_int_equal(replay_count_letters(txn, &r, 5, &count, &more), OK);
+		assert_int_equal(task_slice_count_letters(txn, &r, 5, &count, &more), OK);
 		assert_true(count == 5 && more);
-		assert_int_equal(replay_count_letters(txn, &r, 50, &count, &more), OK);
+		assert_int_equal(task_slice_count_letters(txn, &r, 50, &count, &more), OK);
 		assert_true(count == 7 && !more);
 		for (slice.ended = false; !slice.ended;) {
 			slice.max = 3;
 			slice.now_ms = w.now_ms;
-			assert_int_equal(replay_slice_run(txn, &r, &slice), OK);
+			assert_int_equal(task_slice_run(txn, &r, &slice), OK);
 		}
 		assert_int_equal(r.scheduled, 7);
 		assert_int_equal(store_count_in(txn, DB_DEAD), 3);
@@ -252,7 +252,7 @@ static void test_letters(void **state)
 		r = make_replay(KINDS[i]);
 		r.webhook = make_id(12345); /* nobody's */
 		slice.max = 3;
-		assert_int_equal(replay_slice_run(txn, &r, &slice), OK);
+		assert_int_equal(task_slice_run(txn, &r, &slice), OK);
 		assert_true(slice.ended && r.scheduled == 0);
 		db_abort(txn);
 	}
@@ -265,7 +265,7 @@ struct runner {
 	struct turn *turn;
 	struct dispatcher dispatcher;
 	struct jobs *jobs;
-	struct replayer *replayer;
+	struct task_runner *task_runner;
 	bool has_room;
 	size_t queued;
 };
@@ -279,14 +279,14 @@ static void runner_open(struct runner *run, struct store *s, uint64_t most)
 	run->turn = turn_new(s->db);
 	run->jobs = jobs_new(run->turn);
 	dispatcher_open(&run->dispatcher, s, run->turn, run->registry);
-	const struct replayer_conf conf = {.db = s->db,
+	const struct task_runner_conf conf = {.db = s->db,
 	    .registry = run->registry,
 	    .backlog = s->backlog,
 	    .dispatch = run->dispatcher.dispatch,
 	    .has_room = &run->has_room,
 	    .most = most};
-	run->replayer = replayer_new(run->jobs, &conf);
-	assert_int_equal(replayer_load(run->replayer), OK);
+	run->task_runner = task_runner_new(run->jobs, &conf);
+	assert_int_equal(task_runner_load(run->task_runner), OK);
 }
 
 static void runner_close(struct runner *run)
@@ -346,7 +346,7 @@ static void test_resumed_after_each_turn(void **state)
 		on = runner_turn(&run);
 		struct task r = read_replay(s);
 		assert_int_equal(store_count(s, DB_QUEUE), r.scheduled);
-		assert_true(run.queued <= REPLAY_SLICE_MAX);
+		assert_true(run.queued <= TASK_SLICE_MAX);
 		runner_close(&run);
 		store_reopen(s);
 	}
@@ -384,7 +384,7 @@ static void test_waits_for_room(void **state)
 	assert_true(runner_turn(&run));
 	assert_false(runner_turn(&run));
 	assert_int_equal(read_replay(s).scheduled, 260);
-	replayer_configure(run.replayer, 0);
+	task_runner_configure(run.task_runner, 0);
 	while (runner_turn(&run))
 		continue;
 	assert_int_equal(read_replay(s).state, TASK_DONE);
@@ -403,10 +403,10 @@ static void test_waits_for_a_share(void **state)
 	store_leave(s, 300 * (each + USAGE_LETTER));
 	runner_open(&run, s, 0);
 	assert_true(runner_turn(&run));
-	assert_int_equal(read_replay(s).scheduled, REPLAY_SLICE_MAX);
+	assert_int_equal(read_replay(s).scheduled, TASK_SLICE_MAX);
 	assert_true(runner_turn(&run));
 	struct task r = read_replay(s);
-	assert_in_range(r.scheduled, REPLAY_SLICE_MAX + 50, 300);
+	assert_in_range(r.scheduled, TASK_SLICE_MAX + 50, 300);
 	assert_true(r.looked_at == r.scheduled);
 	assert_int_equal(r.state, TASK_RUNNING);
 	assert_int_equal(store_count(s, DB_QUEUE), r.scheduled);
@@ -431,25 +431,25 @@ static void test_cancelled_and_started_again(void **state)
 	runner_open(&run, s, 0);
 	assert_true(runner_turn(&run));
 	struct task r = read_replay(s);
-	assert_int_equal(r.scheduled, REPLAY_SLICE_MAX);
+	assert_int_equal(r.scheduled, TASK_SLICE_MAX);
 	r.state = TASK_CANCELLED;
 	struct db_txn *txn = store_begin(s);
 	assert_int_equal(tasks_put(txn, &r), OK);
 	store_commit(txn);
 	assert_true(runner_turn(&run));
 	assert_false(runner_turn(&run));
-	assert_int_equal(run.queued, REPLAY_SLICE_MAX);
+	assert_int_equal(run.queued, TASK_SLICE_MAX);
 	r = make_replay(TASK_REPLAY);
 	txn = store_begin(s);
 	assert_int_equal(tasks_put(txn, &r), OK);
 	store_commit(txn);
-	replayer_add(run.replayer, &r.key);
-	replayer_add(run.replayer, &r.key); /* is known */
+	task_runner_add(run.task_runner, &r.key);
+	task_runner_add(run.task_runner, &r.key); /* is known */
 	while (runner_turn(&run))
 		continue;
 	r = read_replay(s);
 	assert_int_equal(r.state, TASK_DONE);
-	assert_int_equal(r.scheduled, MANY - REPLAY_SLICE_MAX); /* the others wait already */
+	assert_int_equal(r.scheduled, MANY - TASK_SLICE_MAX); /* the others wait already */
 	runner_close(&run);
 }
 

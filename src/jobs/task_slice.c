@@ -1,8 +1,8 @@
 /*
- * Slices; see replay_slice.h. Each first gathers what it is about and then writes: a cursor
+ * Slices; see task_slice.h. Each first gathers what it is about and then writes: a cursor
  * lends what it points at only until the next write.
  */
-#include "jobs/replay_slice.h"
+#include "jobs/task_slice.h"
 
 #include <stdlib.h>
 
@@ -26,9 +26,9 @@ struct mark {
 
 /* What a slice found. */
 struct batch {
-	struct delivery deliveries[REPLAY_SLICE_MAX];
-	struct mark marks[REPLAY_SLICE_MAX]; /* one a delivery */
-	struct uuid letters[REPLAY_SLICE_MAX];
+	struct delivery deliveries[TASK_SLICE_MAX];
+	struct mark marks[TASK_SLICE_MAX]; /* one a delivery */
+	struct uuid letters[TASK_SLICE_MAX];
 	size_t count;
 };
 
@@ -59,7 +59,7 @@ static void look_at_delivery(struct task *r, const struct uuid *id, struct slice
 }
 
 static enum err gather_deliveries(struct db_txn *txn, struct task *r,
-    const struct replay_slice *s, struct batch *b, bool *ended)
+    const struct task_slice *s, struct batch *b, bool *ended)
 {
 	struct db_cursor *cursor = NULL;
 	struct slice key;
@@ -101,7 +101,7 @@ static size_t key_bytes_of(struct db_txn *txn, const struct webhook *w,
  * of the store.
  */
 static enum err send_again(struct db_txn *txn, struct slice session, struct delivery *d,
-    const struct webhook *w, struct task *r, struct replay_slice *s)
+    const struct webhook *w, struct task *r, struct task_slice *s)
 {
 	s->key_bytes += key_bytes_of(txn, w, d);
 	enum err err = resend_delivery(txn, session, d, w, s->now_ms);
@@ -114,7 +114,7 @@ static enum err send_again(struct db_txn *txn, struct slice session, struct deli
 	return OK;
 }
 
-static enum err run_deliveries(struct db_txn *txn, struct task *r, struct replay_slice *s,
+static enum err run_deliveries(struct db_txn *txn, struct task *r, struct task_slice *s,
     struct batch *b)
 {
 	struct webhook *w = NULL;
@@ -196,7 +196,7 @@ static bool add_letter(void *arg, const struct uuid *letter)
 
 /* Sends the delivery of a dead letter again, if its webhook is still there. */
 static enum err replay_letter(struct db_txn *txn, struct task *r, const struct uuid *letter,
-    struct replay_slice *s, struct dead_letter *dead)
+    struct task_slice *s, struct dead_letter *dead)
 {
 	struct delivery d = {0};
 	struct webhook *w = NULL;
@@ -213,7 +213,7 @@ static enum err replay_letter(struct db_txn *txn, struct task *r, const struct u
 	return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 }
 
-static enum err run_letters(struct db_txn *txn, struct task *r, struct replay_slice *s,
+static enum err run_letters(struct db_txn *txn, struct task *r, struct task_slice *s,
     struct batch *b)
 {
 	struct letters found = {.batch = b, .max = s->max};
@@ -239,7 +239,7 @@ static enum err run_letters(struct db_txn *txn, struct task *r, struct replay_sl
 	return err;
 }
 
-enum err replay_slice_run(struct db_txn *txn, struct task *r, struct replay_slice *s)
+enum err task_slice_run(struct db_txn *txn, struct task *r, struct task_slice *s)
 {
 	struct batch *b = mem_new(sizeof(*b));
 	enum err err = OK;
@@ -269,7 +269,7 @@ static bool count_letter(void *arg, const struct uuid *letter)
 	return true;
 }
 
-enum err replay_count_letters(struct db_txn *txn, const struct task *r, size_t max,
+enum err task_slice_count_letters(struct db_txn *txn, const struct task *r, size_t max,
     size_t *count, bool *more)
 {
 	struct task walked = *r;

@@ -1,5 +1,5 @@
-/* Which task has the next slice, and its record; see replayer.h. */
-#include "jobs/replayer.h"
+/* Which task has the next slice, and its record; see task_runner.h. */
+#include "jobs/task_runner.h"
 
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -7,9 +7,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "jobs/replay_slice.h"
+#include "jobs/task_slice.h"
 
-#define ASKED_MAX 16      /* replays that are asked in a turn whether they may go on */
+#define ASKED_MAX 16      /* tasks that are asked in a turn whether they may go on */
 #define FULL_WAIT_MS 1000 /* until one is asked again whose session may hold no more */
 
 struct running {
@@ -18,19 +18,19 @@ struct running {
 	int64_t not_before_ms; /* monotonic; its session had all of the store that it may */
 };
 
-struct replayer {
+struct task_runner {
 	struct job job; /* first */
-	struct replayer_conf conf;
+	struct task_runner_conf conf;
 	TAILQ_HEAD(, running) running; /* the next slice is of the first one */
 
 	/* out of apply() */
-	struct replay_slice slice;
+	struct task_slice slice;
 	struct task task; /* as it is now on disk */
 	bool over;
 };
 
 /* The session whose queue a task fills; empty where its webhook is gone. */
-static struct slice session_of(const struct replayer *r, const struct task_key *key)
+static struct slice session_of(const struct task_runner *r, const struct task_key *key)
 {
 	if (key->kind != TASK_REPLAY)
 		return slice_of(key->session);
@@ -39,22 +39,22 @@ static struct slice session_of(const struct replayer *r, const struct task_key *
 }
 
 /* How many a slice of this task may put into the queue. */
-static size_t room_of(const struct replayer *r, const struct task_key *key)
+static size_t room_of(const struct task_runner *r, const struct task_key *key)
 {
 	if (key->kind == TASK_DROP_LETTERS) /* puts nothing there, and makes room */
-		return REPLAY_SLICE_MAX;
+		return TASK_SLICE_MAX;
 	if (!*r->conf.has_room)
 		return 0;
 	if (r->conf.most == 0)
-		return REPLAY_SLICE_MAX;
+		return TASK_SLICE_MAX;
 	uint64_t waiting = backlog_of_session(r->conf.backlog, r->conf.registry,
 	    session_of(r, key));
 	uint64_t room = waiting < r->conf.most ? r->conf.most - waiting : 0;
-	return room < REPLAY_SLICE_MAX ? (size_t)room : REPLAY_SLICE_MAX;
+	return room < TASK_SLICE_MAX ? (size_t)room : TASK_SLICE_MAX;
 }
 
 /* The first one waits behind the others. */
-static void rotate(struct replayer *r)
+static void rotate(struct task_runner *r)
 {
 	struct running *first = TAILQ_FIRST(&r->running);
 	TAILQ_REMOVE(&r->running, first, link);
@@ -64,7 +64,7 @@ static void rotate(struct replayer *r)
 /* Whether one may go on, which is the first then: those that have to wait let it pass. */
 static bool has_more(struct job *j)
 {
-	struct replayer *r = (struct replayer *)j;
+	struct task_runner *r = (struct task_runner *)j;
 	for (int i = 0; i < ASKED_MAX && !TAILQ_EMPTY(&r->running); i++) {
 		const struct running *first = TAILQ_FIRST(&r->running);
 		if (clock_mono_ms() >= first->not_before_ms && room_of(r, &first->key) > 0)
@@ -75,7 +75,7 @@ static bool has_more(struct job *j)
 }
 
 /* The record has moved on by a slice, perhaps to its end: writes it. */
-static enum err write_record(struct replayer *r, struct db_txn *txn)
+static enum err write_record(struct task_runner *r, struct db_txn *txn)
 {
 	r->over = r->slice.ended;
 	if (r->over && r->task.key.kind != TASK_REPLAY)
@@ -89,7 +89,7 @@ static enum err write_record(struct replayer *r, struct db_txn *txn)
 
 static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 {
-	struct replayer *r = (struct replayer *)j;
+	struct task_runner *r = (struct task_runner *)j;
 	const struct task_key *key = &TAILQ_FIRST(&r->running)->key;
 	size_t room = room_of(r, key); /* what came before in this turn counts */
 	r->over = true;
@@ -104,12 +104,12 @@ static enum err apply(struct job *j, struct db_txn *txn, size_t max)
 	if (room == 0)
 		return OK;
 	r->slice.now_ms = clock_wall_ms();
-	err = replay_slice_run(txn, &r->task, &r->slice);
+	err = task_slice_run(txn, &r->task, &r->slice);
 	return err == OK ? write_record(r, txn) : err;
 }
 
 /* The slice was the last one of its task. */
-static void end_first(struct replayer *r, enum err result)
+static void end_first(struct task_runner *r, enum err result)
 {
 	static const char *const KINDS[] = {
 	    [TASK_REPLAY] = "deliveries",
@@ -129,7 +129,7 @@ static void end_first(struct replayer *r, enum err result)
 }
 
 /* What the slice has put into queues is on disk. */
-static void tell_queued(struct replayer *r)
+static void tell_queued(struct task_runner *r)
 {
 	for (size_t i = 0; i < r->slice.queued_count; i++) {
 		const struct queue_place *place = &r->slice.queued[i].place;
@@ -141,7 +141,7 @@ static void tell_queued(struct replayer *r)
 
 static void done(struct job *j, enum err result)
 {
-	struct replayer *r = (struct replayer *)j;
+	struct task_runner *r = (struct task_runner *)j;
 	if (result == OK)
 		tell_queued(r);
 	if (r->slice.full)
@@ -154,7 +154,7 @@ static void done(struct job *j, enum err result)
 
 static void release(struct job *j)
 {
-	struct replayer *r = (struct replayer *)j;
+	struct task_runner *r = (struct task_runner *)j;
 	while (!TAILQ_EMPTY(&r->running)) {
 		struct running *first = TAILQ_FIRST(&r->running);
 		TAILQ_REMOVE(&r->running, first, link);
@@ -162,22 +162,22 @@ static void release(struct job *j)
 	}
 }
 
-static const struct job_kind REPLAYER = {.slice_max = REPLAY_SLICE_MAX,
+static const struct job_kind TASK_RUNNER = {.slice_max = TASK_SLICE_MAX,
     .has_more = has_more,
     .apply = apply,
     .done = done,
     .release = release};
 
-struct replayer *replayer_new(struct jobs *jobs, const struct replayer_conf *conf)
+struct task_runner *task_runner_new(struct jobs *jobs, const struct task_runner_conf *conf)
 {
-	struct replayer *r = mem_new(sizeof(*r));
+	struct task_runner *r = mem_new(sizeof(*r));
 	r->conf = *conf;
 	TAILQ_INIT(&r->running);
-	jobs_add(jobs, &r->job, &REPLAYER);
+	jobs_add(jobs, &r->job, &TASK_RUNNER);
 	return r;
 }
 
-void replayer_configure(struct replayer *r, uint64_t most)
+void task_runner_configure(struct task_runner *r, uint64_t most)
 {
 	r->conf.most = most;
 }
@@ -185,10 +185,10 @@ void replayer_configure(struct replayer *r, uint64_t most)
 static void learn(void *arg, const struct task *r)
 {
 	if (r->state == TASK_RUNNING && r->key.kind != TASK_DELETE_SESSION)
-		replayer_add(arg, &r->key);
+		task_runner_add(arg, &r->key);
 }
 
-enum err replayer_load(struct replayer *r)
+enum err task_runner_load(struct task_runner *r)
 {
 	struct db_txn *txn = NULL;
 	enum err err = db_read(r->conf.db, &txn);
@@ -205,7 +205,7 @@ static bool same_key(const struct task_key *a, const struct task_key *b)
 	    strcmp(a->session, b->session) == 0;
 }
 
-void replayer_add(struct replayer *r, const struct task_key *key)
+void task_runner_add(struct task_runner *r, const struct task_key *key)
 {
 	struct running *known = NULL;
 	TAILQ_FOREACH(known, &r->running, link) {
