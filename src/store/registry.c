@@ -2,10 +2,10 @@
  * Two maps: number -> webhook for all, session -> its list for those that serve; and these
  * lists in the order of their sessions' bytes. A retired webhook leaves its session's list for
  * that of the retired ones, and stays under its number until its queue is purged. A session
- * with many has an index of who wants which event, so that publishing costs nothing for those
- * who want something else; the few of others are asked one by one: an index of each of many
- * sessions is memory that no cache holds. Each has the pointers of its filters and keys, so
- * that an event is walked over once.
+ * whose webhooks want many names has an index of who wants which, so that publishing costs
+ * nothing for those who want something else; a few names are compared one by one: an index of
+ * each of many sessions is memory that no cache holds. Each has the pointers of its filters and
+ * keys, so that an event is walked over once.
  * Webhooks for all sessions are those of SESSION_ALL, and match with each.
  */
 #include "store/registry.h"
@@ -19,7 +19,7 @@
 #include "store/webhooks.h"
 
 #define DECODED_KEPT (64u << 10) /* bytes, between two events */
-#define FEW 4                    /* webhooks of a session: more have an index */
+#define FEW 8 /* names that a session's webhooks want, in all: more have an index */
 
 /* The webhooks of a session that take events and have a name in `events`. */
 struct wanting {
@@ -243,9 +243,16 @@ static void index_webhook(struct list *l, const struct webhook *w, bool enter)
 		l->lookers += enter ? 1 : (size_t)-1;
 }
 
-/* Makes the index of a session that is about to have many. */
-static void make_index(struct list *l)
+/* Makes the index of a session whose webhooks have come to want many names. */
+static void index_many(struct list *l)
 {
+	size_t names = 0;
+	if (!l->is_of_session || l->wanting != NULL)
+		return;
+	for (size_t i = 0; i < l->count; i++)
+		names += l->webhooks[i]->event_count;
+	if (names <= FEW)
+		return;
 	l->wanting = map_new();
 	for (size_t i = 0; i < l->count; i++)
 		index_names(l, l->webhooks[i], true);
@@ -392,8 +399,6 @@ static void list_add(struct registry *reg, struct webhook *w)
 		if (webhook_is_for_all(w->number))
 			reg->for_all = l;
 	}
-	if (l->is_of_session && l->count == FEW && l->wanting == NULL)
-		make_index(l);
 	index_webhook(l, w, true);
 	l->webhooks = mem_resize(l->webhooks, l->count + 1, sizeof(struct webhook *));
 	size_t at = l->count++;
@@ -401,6 +406,7 @@ static void list_add(struct registry *reg, struct webhook *w)
 	for (; l != &reg->retired && at > 0 && l->webhooks[at - 1]->number > w->number; at--)
 		l->webhooks[at] = l->webhooks[at - 1];
 	l->webhooks[at] = w;
+	index_many(l);
 	if (is_new)
 		order_add(reg, l);
 }
@@ -435,6 +441,7 @@ static void list_replace(struct registry *reg, const struct webhook *old, struct
 		if (l->webhooks[i] == old)
 			l->webhooks[i] = w;
 	}
+	index_many(l);
 }
 
 /* Adds `w`, if there is one, to what its state is counted as, or takes it off. */
@@ -658,7 +665,7 @@ static size_t filter_out(const struct registry *reg, const struct list *l, struc
 	return kept;
 }
 
-/* Those of few that want the event; returns how many. */
+/* Those that want the event, where they want few names in all; returns how many. */
 static size_t ask_each(const struct list *l, struct slice event, uint64_t *out)
 {
 	size_t count = 0;

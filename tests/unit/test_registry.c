@@ -629,6 +629,41 @@ static void test_who_wants_what(void **state)
 	registry_free(reg);
 }
 
+/* Webhook 1 of session "s", which wants `count` events "e0", "e1", … */
+static void set_names(struct registry *reg, size_t count)
+{
+	struct webhook *w = make_webhook(1, "s", "http://a/");
+	webhook_clear_events(w);
+	w->events = calloc(count, sizeof(*w->events));
+	for (; w->event_count < count; w->event_count++) {
+		char name[24];
+		(void)snprintf(name, sizeof(name), "e%zu", w->event_count);
+		w->events[w->event_count] = strdup(name);
+	}
+	registry_set(reg, w);
+}
+
+/* One that comes to want many names, or no longer does, with others beside it. */
+static void test_names_of_a_change(void **state)
+{
+	static const size_t COUNTS[] = {1, 8, 9, 256, 1, 200};
+	struct registry *reg = registry_new();
+	(void)state;
+	for (size_t i = 0; i < COUNT(COUNTS); i++) {
+		char last[24];
+		char behind[24];
+		set_names(reg, COUNTS[i]);
+		(void)snprintf(last, sizeof(last), "e%zu", COUNTS[i] - 1);
+		(void)snprintf(behind, sizeof(behind), "e%zu", COUNTS[i]);
+		assert_wanting(reg, "s", "e0");
+		assert_wanting(reg, "s", last);
+		assert_wanting(reg, "s", behind);
+		if (i == 3)
+			set(reg, 2, "s"); /* of all events */
+	}
+	registry_free(reg);
+}
+
 static struct webhook *filtering(uint64_t number, const char *filter)
 {
 	struct problem p;
@@ -776,6 +811,7 @@ int main(void)
 	    STORE_TEST(test_load_fails),
 	    cmocka_unit_test(test_against_model),
 	    cmocka_unit_test(test_who_wants_what),
+	    cmocka_unit_test(test_names_of_a_change),
 	    cmocka_unit_test(test_filters),
 	    cmocka_unit_test(test_lanes),
 	};
