@@ -6,6 +6,7 @@
 #include "api/handlers.h"
 #include "api/newest.h"
 #include "base/clock.h"
+#include "domain/envelope.h"
 #include "domain/json.h"
 #include "store/idempotency.h"
 
@@ -216,23 +217,13 @@ static enum err walk_own(struct page *page)
 	return err == ERR_NOTFOUND || err == ERR_CORRUPT ? OK : err;
 }
 
-/* Whether a publisher can have given an event this id, as far as its characters go. */
-static bool is_own_id(const char *text)
-{
-	for (const char *c = text; *c != '\0'; c++) {
-		if (*c < ' ' || *c > '~')
-			return false;
-	}
-	return text[0] != '\0';
-}
-
 /* Reads what is asked for; false: the call has been answered. */
 static bool read_page(struct page *page)
 {
 	struct query q = {.call = page->call};
 	newest_read(&q, &page->range);
 	(void)query_event(&q, "event", page->event);
-	if (query_text(&q, "id", page->own_id) && !is_own_id(page->own_id))
+	if (query_text(&q, "id", page->own_id) && !envelope_is_id(slice_of(page->own_id)))
 		query_refuse(&q, "id", "1 to 128 printable ASCII characters");
 	return !q.answered;
 }

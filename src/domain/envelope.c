@@ -174,13 +174,13 @@ static enum err take_timestamp(struct reading *rd, int64_t now_s)
 	return OK;
 }
 
-static bool is_id(const char *text)
+bool envelope_is_id(struct slice id)
 {
-	for (const char *c = text; *c != '\0'; c++) {
-		if (*c < ' ' || *c > '~')
+	for (size_t i = 0; i < id.len; i++) {
+		if (id.ptr[i] < ' ' || id.ptr[i] > '~')
 			return false;
 	}
-	return text[0] != '\0';
+	return id.len > 0 && id.len <= ENVELOPE_ID_MAX;
 }
 
 static enum err take_id(struct reading *rd)
@@ -188,7 +188,7 @@ static enum err take_id(struct reading *rd)
 	char *id = rd->out->id;
 	id[0] = '\0';
 	if (rd->known.id.ptr == NULL ||
-	    (decode_name(rd->known.id, ENVELOPE_ID_MAX, id) && is_id(id)))
+	    (decode_name(rd->known.id, ENVELOPE_ID_MAX, id) && envelope_is_id(slice_of(id))))
 		return OK;
 	return refuse(rd, "id", "must be a string of 1 to 128 printable ASCII characters");
 }

@@ -28,6 +28,9 @@ struct envelope {
 	struct slice body;            /* canonical bytes, into the buffer given */
 };
 
+/* Whether a client may call an event, or a request, so: ENVELOPE_ID_MAX printable ASCII. */
+bool envelope_is_id(struct slice id);
+
 /*
  * Reads one envelope object from `r` and appends its canonical bytes to `body`:
  * {"session_id","event","timestamp",…unknown members…,"data"}, where unknown
