@@ -504,10 +504,7 @@ static uint64_t item_bytes(const struct intake_item *item)
 /* Those to webhooks for all sessions wait in the queues of these, which are no session's. */
 static uint64_t own_deliveries(const struct publication *p)
 {
-	uint64_t n = 0;
-	for (uint32_t i = 0; i < p->event.deliveries; i++)
-		n += webhook_is_for_all(p->targets[i].webhook) ? 0 : 1;
-	return n;
+	return p->event.deliveries - publication_for_all(p);
 }
 
 /* Of the deliveries of an event those that `owner` pays for. */

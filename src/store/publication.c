@@ -79,8 +79,7 @@ static struct delivery make_delivery(const struct publication *p, uint32_t n)
 	return d;
 }
 
-/* How many of the deliveries go to webhooks for all sessions. */
-static uint32_t count_for_all(const struct publication *p)
+uint32_t publication_for_all(const struct publication *p)
 {
 	uint32_t count = 0;
 	for (uint32_t n = 0; n < p->event.deliveries; n++)
@@ -109,7 +108,7 @@ enum err publication_write(struct db_txn *txn, const struct publication *p)
 	struct event_state s;
 	if (e.deliveries == 0)
 		return OK;
-	e.for_all = count_for_all(p);
+	e.for_all = publication_for_all(p);
 	bool opens_for_all = open_for_all(txn, &e, &s);
 	enum err err = events_put_traced(txn, &e, p->body, p->attached, p->trace);
 	if (err == OK && !opens_for_all)

@@ -43,6 +43,9 @@ void publication_leave_out(struct publication *p, uint64_t webhook);
 /* Makes it go to one webhook only. */
 void publication_address(struct publication *p, const struct webhook *w);
 
+/* How many of its deliveries go to webhooks for all sessions. */
+uint32_t publication_for_all(const struct publication *p);
+
 /* Gives the event its id and time, and each delivery the id behind it. */
 void publication_stamp(struct publication *p, struct idgen *ids, int64_t now_ms);
 
