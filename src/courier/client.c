@@ -32,10 +32,9 @@
 
 #define URL_TEXT_MAX 8192  /* bytes of a URL that is kept parsed */
 #define BACKSTOP_MS 60000L /* curl's own time-outs, behind ours */
-#define READ_BYTES                                                                             \
-	1024L          /* of an answer at a time: the block for it is one that malloc() keeps */
-#define IDLE_MAX_S 60L /* what has been idle for longer is not used again */
-#define UNASKED_MAX 1024 /* bytes of a body before which no curl asks for leave */
+#define READ_BYTES 1024L   /* of an answer at a time: of such blocks malloc() keeps some */
+#define IDLE_MAX_S 60L     /* what has been idle for longer is not used again */
+#define UNASKED_MAX 1024   /* bytes of a body before which no curl asks for leave */
 #define LATE_STATUS 408
 #define POOL_MAX 256   /* idle request objects kept */
 #define SPARE_MS 10000 /* after a socket could not be had: connections are saved… */
@@ -945,7 +944,7 @@ bool client_has_ended(const struct client *c)
 
 void client_reap(struct client *c)
 {
-	int64_t began_us = TAILQ_EMPTY(&c->ended) ? 0 : clock_now_us();
+	int64_t began_us = clock_now_us();
 	while (!TAILQ_EMPTY(&c->ended)) {
 		struct client_request *q = TAILQ_FIRST(&c->ended);
 		TAILQ_REMOVE(&c->ended, q, link);
@@ -954,5 +953,5 @@ void client_reap(struct client *c)
 		q->done(q->arg, &result);
 		recycle(c, q);
 	}
-	c->turn_us += began_us == 0 ? 0 : clock_now_us() - began_us;
+	c->turn_us += clock_now_us() - began_us;
 }

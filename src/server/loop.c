@@ -615,6 +615,7 @@ enum err loop_run(struct loop *l)
 	on_tick(l);
 	while (err == OK && !is_over(l))
 		err = turn_once(l);
+	client_turn(l->conf.client, INT64_MAX); /* passes follow, and no turn */
 	if (err == OK)
 		err = write_rest(l);
 	http_stop(l->conf.http);

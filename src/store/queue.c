@@ -315,8 +315,8 @@ enum err queue_claim(struct db_txn *txn, struct queue_claim *c, struct delivery 
 	err = walk(txn, cursor, c, out, count, next_due_ms);
 	db_cursor_close(cursor);
 	if (c->forced_ms != 0 && *count > 0)
-		*next_due_ms = out[*count - 1]
-				   .queued_ms; /* places do not tell what is forced */
+		/* places do not tell what is forced */
+		*next_due_ms = out[*count - 1].queued_ms;
 	return err == ERR_NOTFOUND ? OK : err;
 }
 

@@ -510,6 +510,7 @@ static void test_turns_are_shared(void **state)
 	assert_int_equal(follow(&f, PLAN), DELIVERY_DELIVERED);
 	assert_in_range(noted_us[0], 1, DISPATCH_PUMP_US / 2);
 	assert_in_range(noted_us[1], DISPATCH_PUMP_US, 10 * DISPATCH_PUMP_US);
+	assert_true(sockets_us == INT64_MAX); /* of the passes behind the last one */
 }
 
 /* When a stop at 1000 is over, and whether the delivery's outcome is on disk then. */
