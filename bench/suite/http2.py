@@ -20,6 +20,8 @@ LOADS = [("1 webhook", 1, 1), (f"{MANY} webhooks of one receiver", MANY, 1),
 VERSIONS = {"1.1": "HTTP/1.1", "2": "HTTP/2.0"}  # as the log has them
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 IN_FLIGHT = 16  # of a webhook, as without the field
+PATHS = "".join(f"\t{kind}_temp_path {{folder}}/{kind};\n" for kind in
+                ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))  # of nginx, in its http { }
 CONF = """\
 daemon off;
 master_process off;
@@ -29,11 +31,7 @@ events {{ worker_connections 4096; }}
 http {{
 	log_format way '$connection $server_protocol';
 	access_log {folder}/way way;
-	client_body_temp_path {folder}/body;
-	proxy_temp_path {folder}/proxy;
-	fastcgi_temp_path {folder}/fastcgi;
-	uwsgi_temp_path {folder}/uwsgi;
-	scgi_temp_path {folder}/scgi;
+""" + PATHS + """\
 	upstream sink {{ server 127.0.0.1:{sink}; keepalive 1024; keepalive_requests 100000000; }}
 	server {{
 		{listen}

@@ -10,6 +10,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from .http2 import PATHS
 from .machine import ROOT, START_S
 from .report import median, ratio, table
 from .scale import register_many
@@ -44,11 +45,7 @@ events {{ worker_connections 4096; }}
 http {{
 	access_log off;
 	keepalive_requests 100000000;
-	client_body_temp_path {folder}/body;
-	proxy_temp_path {folder}/proxy;
-	fastcgi_temp_path {folder}/fastcgi;
-	uwsgi_temp_path {folder}/uwsgi;
-	scgi_temp_path {folder}/scgi;
+""" + PATHS + """\
 	include {folder}/waybill.conf;
 }}
 """
