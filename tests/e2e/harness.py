@@ -520,6 +520,7 @@ class Link:
 
     def __init__(self, sock):
         self.sock = sock
+        self.ended = False  # by us: what comes no more is no fault of the peer's
         self._buffer = b""
 
     def _fill(self):
@@ -584,6 +585,7 @@ class Link:
         Ends the connection under the thread that serves it, which then closes the socket. Closed
         here, its descriptor would be another's when that thread is still at it.
         """
+        self.ended = True
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -760,7 +762,8 @@ class Receiver:
         except OSError:
             pass  # a peer may leave at any time, or not like our certificate
         except ProtocolError as error:
-            self.errors.append(str(error))
+            if not link.ended:
+                self.errors.append(str(error))
         finally:
             with self._lock:
                 self._links.discard(link)

@@ -159,6 +159,18 @@ def test_receiver_remembers_broken_http():
     assert len(receiver.errors) == 1
 
 
+def test_receiver_that_ends_a_connection_blames_nobody(make_receiver):
+    """Its own end, in the midst of a body, is no broken HTTP of the peer's."""
+    receiver = make_receiver()
+    for end in receiver.drop, receiver.close:
+        with RawClient((receiver.host, receiver.port)) as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
+            wait_until(lambda: receiver._links)
+            end()
+            assert client.is_closed()
+    assert receiver.errors == []
+
+
 def test_signatures_against_published_vectors():
     # RFC 4231 section 4.3
     assert sign_v1("Jefe", b"what do ya want for nothing?") == (
