@@ -111,7 +111,19 @@ static void put_options(struct client_request *q, const struct webhook_options *
 		client_http2(q);
 }
 
-void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg)
+/* For whom it is sent, whom it trusts, and how it goes. */
+static void put_way(struct client_request *q, const struct webhook *w)
+{
+	client_taker(q, slice_of(w->session));
+	client_tls(q, w->ca_pem, w->tls_insecure);
+	if (w->client_cert_pem != NULL)
+		client_identity(q, w->client_cert_pem, w->client_key_pem);
+	if (w->options != NULL)
+		put_options(q, w->options);
+}
+
+struct client_request *attempt_send(struct client *c, const struct attempt *a,
+    client_done_fn done, void *arg)
 {
 	struct client_request *q = client_open(c);
 	const struct attempt_question *ask = a->question;
@@ -153,20 +165,16 @@ void attempt_send(struct client *c, const struct attempt *a, client_done_fn done
 	}
 	if (a->authorization != NULL)
 		client_secret_header(q, SLICE("Authorization"), slice_of(a->authorization));
-	client_taker(q, slice_of(a->webhook->session));
-	client_tls(q, a->webhook->ca_pem, a->webhook->tls_insecure);
-	if (a->webhook->client_cert_pem != NULL)
-		client_identity(q, a->webhook->client_cert_pem, a->webhook->client_key_pem);
-	if (a->webhook->options != NULL)
-		put_options(q, a->webhook->options);
+	put_way(q, a->webhook);
 	if (ask != NULL) {
 		client_call(q, ask->method, url, a->body, a->webhook->timeout_ms, ask->data,
 		    done, arg);
-		return;
+		return q;
 	}
 	if (a->webhook->success != NULL)
 		client_look(q, success_reads(a->webhook->success));
 	const struct client_body body = {.text = a->packed.len > 0 ? a->packed : a->body,
 	    .read = a->read};
 	client_send(q, url, &body, a->webhook->timeout_ms, done, arg);
+	return q;
 }

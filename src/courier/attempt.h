@@ -42,7 +42,11 @@ struct attempt {
 	const struct attempt_question *question; /* NULL: it is a delivery */
 };
 
-/* Sends it; `done` is called as client_send() says, of a question as client_call() does. */
-void attempt_send(struct client *c, const struct attempt *a, client_done_fn done, void *arg);
+/*
+ * Sends it; `done` is called as client_send() says, of a question as client_call() does.
+ * Returns the request, the client's; until `done` it may be given up.
+ */
+struct client_request *attempt_send(struct client *c, const struct attempt *a,
+    client_done_fn done, void *arg);
 
 #endif

@@ -25,7 +25,8 @@ struct challenge {
 	struct buf body;
 	struct buf answer;
 	bool is_too_slow;
-	int64_t asked_ms; /* monotonic */
+	int64_t asked_ms;               /* monotonic */
+	struct client_request *request; /* until its `done` */
 };
 
 static bool is_white(char c)
@@ -73,7 +74,7 @@ static enum challenge_verdict judge(const struct challenge *ch, const struct cli
     const char **why, char words[static 80])
 {
 	*why = r->error;
-	if (r->shortage != SHORT_OF_NOTHING)
+	if (r->given_up || r->shortage != SHORT_OF_NOTHING)
 		return CHALLENGE_SHORT;
 	if (r->status == 0)
 		return CHALLENGE_UNANSWERED;
@@ -152,7 +153,7 @@ static void send_signed(struct client *c, struct attempt *a, struct challenge *c
 	a->previous_key = key_of(overlaps ? w->previous_secret : NULL);
 	a->pair = pair_of(w->pair);
 	a->previous_pair = pair_of(pair_overlaps ? w->previous_pair : NULL);
-	attempt_send(c, a, on_done, ch);
+	ch->request = attempt_send(c, a, on_done, ch);
 	sign_key_free(a->key);
 	sign_key_free(a->previous_key);
 	sign_pair_free(a->pair);
@@ -192,6 +193,11 @@ struct challenge *challenge_send(struct client *c, const struct webhook *w, uint
 	send_signed(c, &a, ch);
 	buf_fini(&url);
 	return ch;
+}
+
+void challenge_give_up(struct challenge *ch)
+{
+	client_give_up(ch->request);
 }
 
 void challenge_free(struct challenge *ch)

@@ -20,7 +20,7 @@ enum challenge_verdict {
 	CHALLENGE_REFUSED,      /* there is an answer, and it is another one */
 	CHALLENGE_UNAUTHORIZED, /* so, by a 401: our token may have expired */
 	CHALLENGE_UNANSWERED,   /* by nobody who decides: no answer, 5xx, 408, 425, 429 */
-	CHALLENGE_SHORT,        /* was not made for want of something of ours */
+	CHALLENGE_SHORT,        /* was not made, or broken off, for want of something of ours */
 };
 
 struct challenge;
@@ -35,6 +35,9 @@ typedef void (*challenge_done_fn)(void *arg, enum challenge_verdict verdict, con
  */
 struct challenge *challenge_send(struct client *c, const struct webhook *w, uint32_t tries,
     const char *authorization, challenge_done_fn done, void *arg);
+
+/* Breaks it off before it is done; it is done then, CHALLENGE_SHORT. */
+void challenge_give_up(struct challenge *ch);
 
 /* NULL is fine. */
 void challenge_free(struct challenge *ch);

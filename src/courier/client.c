@@ -798,6 +798,8 @@ static void clear_result(struct client_request *q)
 	q->status = 0;
 	q->final_status = 0;
 	q->timed_out = false;
+	q->given_up = false;
+	q->ended_us = 0;
 	q->has_wish = false;
 	if (q->keeps)
 		buf_reset(&q->whole);
@@ -935,6 +937,15 @@ static void recycle(struct client *c, struct client_request *q)
 	}
 	TAILQ_INSERT_HEAD(&c->idle, q, link);
 	c->idle_count++;
+}
+
+void client_give_up(struct client_request *q)
+{
+	if (q->ended_us != 0)
+		return;
+	q->given_up = true;
+	end_request(q, CURLE_ABORTED_BY_CALLBACK);
+	reactor_timer_fire(q->client->timer); /* let a pass see it */
 }
 
 bool client_has_ended(const struct client *c)

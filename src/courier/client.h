@@ -174,6 +174,12 @@ void client_call(struct client_request *q, const char *method, const char *url,
     void *arg);
 
 /*
+ * Breaks off a request whose `done` is still to come: it comes as ever, and says so, unless the
+ * request had ended before.
+ */
+void client_give_up(struct client_request *q);
+
+/*
  * Begins a turn of the loop, in which what comes on sockets may take `most_us` or a little more
  * (microseconds); the rest waits for the next. All of it may be looked at until this is called.
  */

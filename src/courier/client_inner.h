@@ -68,6 +68,7 @@ struct client_request {
 	int final_status; /* of the one that counts, once its headers are complete */
 	uint32_t timeout_ms;
 	bool timed_out;
+	bool given_up;
 	bool is_insecure;        /* to be undone before the next request; so the next two */
 	struct anchors *anchors; /* its own; NULL: the configured ones */
 	bool has_identity;

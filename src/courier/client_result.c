@@ -86,7 +86,9 @@ static bool are_headers_too_long(const struct client_request *q)
 /* Says in words why no final status came. */
 static const char *explain(struct client_request *q)
 {
-	if (q->timed_out && q->shortage == SHORT_OF_NOTHING)
+	if (q->given_up)
+		(void)snprintf(q->words, sizeof(q->words), "broken off, for want of slots");
+	else if (q->timed_out && q->shortage == SHORT_OF_NOTHING)
 		(void)snprintf(q->words, sizeof(q->words), "timeout after %u ms",
 		    q->timeout_ms);
 	else if (q->body_is_lost)
@@ -269,6 +271,7 @@ void client_put_result(struct client_request *q, struct client_result *out)
 	*out = (struct client_result){
 	    .status = q->final_status,
 	    .error = q->final_status != 0 ? "" : explain(q),
+	    .given_up = q->given_up,
 	    .shortage = q->shortage,
 	    .answer = {.ptr = q->answer, .len = q->answer_len},
 	    .location = find_location(q),

@@ -29,7 +29,8 @@ struct client_result {
 	int status;        /* the final status line's; 0: none came */
 	const char *error; /* why none came, in words; "" where one did */
 	struct slice
-	    location; /* where a 3xx says that it is: printable, maybe cut; empty: none */
+	    location;  /* where a 3xx says that it is: printable, maybe cut; empty: none */
+	bool given_up; /* broken off by client_give_up(): what came may not be all */
 	enum shortage shortage; /* of what, where none came for want of something of ours */
 	struct slice answer;    /* the first CLIENT_ANSWER_KEPT bytes of the body */
 	struct slice whole;     /* all of it, where client_look() asks for that */

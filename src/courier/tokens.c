@@ -16,7 +16,6 @@
 #include "domain/assertion.h"
 #include "domain/json_at.h"
 
-#define QUESTIONS_MAX 32    /* at a time */
 #define ANSWER_MAX 65536    /* bytes */
 #define TIMEOUT_MS 10000    /* until its head is there */
 #define WHOLE_MS 20000      /* until all of it is */
@@ -28,7 +27,7 @@
 #define WAIT_MAX_MS 300000
 #define REFUSE_EVERY_MS 10000
 #define SIGN_EVERY_MS 10000 /* a question that is signed, however short tokens last */
-#define LOOKED_AT_MAX 64    /* of those in the queue, when a slot is free */
+#define SHORT_REST_MS 1000  /* after one that was broken off, or lacked something of ours */
 #define FORM_MAX 32768      /* bytes of a question: all of it may be percent-encoded */
 #define WHY_MAX 320
 #define URL_SHOWN_MAX 256
@@ -36,7 +35,7 @@
 enum state { NONE, QUEUED, ASKED, HAD, FAILED /* or rests: `again` ends it */ };
 
 struct token {
-	TAILQ_ENTRY(token) link; /* in the queue, while QUEUED */
+	struct question question; /* first */
 	TAILQ_HEAD(, token_waiter) waiters;
 	struct tokens *tokens;
 	unsigned char key[DIGEST_SIZE];
@@ -46,7 +45,8 @@ struct token {
 	struct webhook_auth *auth;
 	struct proxy_choice proxy;
 	struct reactor_timer *again;
-	struct buf form;   /* the question, while ASKED */
+	struct client_request *request; /* while ASKED; so the next */
+	struct buf form;
 	struct buf answer; /* what has come of it */
 	bool is_too_long;
 	bool is_too_slow;
@@ -64,12 +64,16 @@ struct tokens {
 	struct reactor *reactor;
 	struct client *client;
 	struct map *by_key;
-	struct shares *questions;
-	TAILQ_HEAD(, token) queue;
+	struct questions *questions;
 	uint64_t number; /* of the last token */
 	uint64_t had;
 	uint64_t failed;
 };
+
+static bool ask(struct question *q);
+static void break_off(struct question *q);
+
+static const struct questions_hooks HOOKS = {ask, break_off};
 
 struct tokens *tokens_new(struct reactor *r, struct client *client)
 {
@@ -77,8 +81,7 @@ struct tokens *tokens_new(struct reactor *r, struct client *client)
 	t->reactor = r;
 	t->client = client;
 	t->by_key = map_new();
-	t->questions = shares_new(QUESTIONS_MAX);
-	TAILQ_INIT(&t->queue);
+	t->questions = questions_new(r, 0, &HOOKS);
 	return t;
 }
 
@@ -108,7 +111,7 @@ void tokens_free(struct tokens *t)
 		return;
 	map_each(t->by_key, free_token, NULL);
 	map_free(t->by_key);
-	shares_free(t->questions);
+	questions_free(t->questions);
 	free(t);
 }
 
@@ -170,8 +173,7 @@ static void drop_unused(struct token *k)
 {
 	if (k->taken > 0 || k->state == ASKED)
 		return;
-	if (k->state == QUEUED)
-		TAILQ_REMOVE(&k->tokens->queue, k, link);
+	question_leave(k->tokens->questions, &k->question);
 	(void)map_del(k->tokens->by_key, k->key, sizeof(k->key)); /* is `k` */
 	free_token(k, NULL);
 }
@@ -250,45 +252,40 @@ static bool on_data(void *arg, struct slice bytes)
 
 static void on_done(void *arg, const struct client_result *r);
 
-static void ask(struct token *k)
+/* Its slot is there: asks. */
+static bool ask(struct question *q)
 {
-	struct client_request *q = client_open(k->tokens->client);
+	struct token *k = (struct token *)q;
+	struct client_request *r = client_open(k->tokens->client);
 	k->state = ASKED;
 	k->asked_ms = clock_mono_ms();
 	k->answer = BUF_INIT(ANSWER_MAX);
 	(void)buf_reserve(&k->answer, ANSWER_MAX); /* is the limit: no copy is left behind */
 	write_form(k);
-	client_header(q, SLICE("Content-Type"), SLICE("application/x-www-form-urlencoded"));
-	client_header(q, SLICE("Accept"), SLICE("application/json"));
+	k->request = r;
+	client_header(r, SLICE("Content-Type"), SLICE("application/x-www-form-urlencoded"));
+	client_header(r, SLICE("Accept"), SLICE("application/json"));
 	if (!k->auth->posts && !k->auth->signs)
-		put_basic(q, k->auth);
-	client_taker(q, slice_of(k->session));
+		put_basic(r, k->auth);
+	client_taker(r, slice_of(k->session));
 	if (!proxy_is_default(&k->proxy))
-		client_proxy(q, &k->proxy);
-	client_call(q, "POST", k->auth->token_url, buf_view(&k->form), TIMEOUT_MS, on_data,
+		client_proxy(r, &k->proxy);
+	client_call(r, "POST", k->auth->token_url, buf_view(&k->form), TIMEOUT_MS, on_data,
 	    on_done, k);
+	return true;
+}
+
+static void break_off(struct question *q)
+{
+	client_give_up(((struct token *)q)->request);
 }
 
 /* Asks now, or has it stand in line. */
 static void seek(struct token *k)
 {
-	struct tokens *t = k->tokens;
-	if (shares_take(t->questions, slice_of(k->session), 1) == OK) {
-		ask(k);
-		return;
-	}
 	k->state = QUEUED;
-	TAILQ_INSERT_TAIL(&t->queue, k, link);
-}
-
-/* A slot is free: it is for the first in line that may have it. */
-static void move_line(struct tokens *t)
-{
-	for (int n = 0; n < LOOKED_AT_MAX && !TAILQ_EMPTY(&t->queue); n++) {
-		struct token *k = TAILQ_FIRST(&t->queue);
-		TAILQ_REMOVE(&t->queue, k, link);
-		seek(k);
-	}
+	question_line_up(k->tokens->questions, &k->question, k->session);
+	questions_move(k->tokens->questions);
 }
 
 static void on_again(void *arg)
@@ -395,6 +392,20 @@ static void judge(struct token *k, const struct client_result *r)
 		(void)snprintf(k->why, sizeof(k->why), "no token: %s", wrong);
 }
 
+/* Asks again after `ms`, which says nothing of the endpoint. */
+static void rest(struct token *k, int64_t ms)
+{
+	k->state = FAILED;
+	reactor_timer_set(k->again, ms);
+}
+
+/* For how long the key that signs may not do so again. */
+static int64_t signed_rest_ms(const struct token *k)
+{
+	int64_t rest_ms = k->asked_ms + SIGN_EVERY_MS - clock_mono_ms();
+	return k->auth->signs && k->asked_ms != 0 && rest_ms > 0 ? rest_ms : 0;
+}
+
 static void tell_waiters(struct token *k)
 {
 	while (!TAILQ_EMPTY(&k->waiters)) {
@@ -411,9 +422,8 @@ static void fail(struct token *k)
 	(void)snprintf(url, sizeof(url), "%.*s", (int)shown, k->auth->token_url);
 	log_warn("webhooks wait for a token", LOG_S("session", k->session),
 	    LOG_S("token_url", url), LOG_S("reason", k->why), LOG_N("next_ms", k->wait_ms));
-	k->state = FAILED;
 	k->tokens->failed++;
-	reactor_timer_set(k->again, k->wait_ms);
+	rest(k, k->wait_ms);
 	k->wait_ms = 2 * k->wait_ms < WAIT_MAX_MS ? 2 * k->wait_ms : WAIT_MAX_MS;
 }
 
@@ -426,8 +436,11 @@ static void on_done(void *arg, const struct client_result *r)
 	wipe(&k->answer);
 	k->is_too_long = false;
 	k->is_too_slow = false;
-	shares_give(t->questions, slice_of(k->session), 1);
-	if (k->why[0] != '\0') {
+	question_over(t->questions, &k->question);
+	if (r->given_up || r->shortage != SHORT_OF_NOTHING) {
+		int64_t signed_ms = signed_rest_ms(k);
+		rest(k, signed_ms > SHORT_REST_MS ? signed_ms : SHORT_REST_MS);
+	} else if (k->why[0] != '\0') {
 		fail(k);
 	} else {
 		k->state = HAD;
@@ -437,7 +450,7 @@ static void on_done(void *arg, const struct client_result *r)
 		tell_waiters(k);
 	}
 	drop_unused(k);
-	move_line(t);
+	questions_move(t->questions);
 }
 
 static void forget(struct token *k)
@@ -454,15 +467,14 @@ static void forget(struct token *k)
  */
 static void renew(struct token *k)
 {
-	int64_t rest_ms = k->asked_ms + SIGN_EVERY_MS - clock_mono_ms();
-	if (!k->auth->signs || k->asked_ms == 0 || rest_ms <= 0) {
+	int64_t rest_ms = signed_rest_ms(k);
+	if (rest_ms == 0) {
 		seek(k);
 		return;
 	}
 	(void)snprintf(k->why, sizeof(k->why),
 	    "no token: the last one is over, and client_key_pem signs once in 10 seconds");
-	k->state = FAILED;
-	reactor_timer_set(k->again, rest_ms);
+	rest(k, rest_ms);
 }
 
 bool token_want(struct token *k, struct token_waiter *w)
@@ -518,5 +530,5 @@ void tokens_figures(const struct tokens *t, struct tokens_figures *out)
 {
 	*out = (struct tokens_figures){.had = t->had,
 	    .failed = t->failed,
-	    .questions = shares_figures(t->questions)};
+	    .questions = questions_figures(t->questions)};
 }

@@ -18,8 +18,8 @@
 #include <sys/queue.h>
 
 #include "courier/client.h"
+#include "courier/questions.h"
 #include "domain/webhook.h"
-#include "shares/shares.h"
 
 struct tokens;
 struct token;

@@ -1,5 +1,5 @@
 /*
- * Each webhook that is pending has an asking: one of a line, one by session, until it has a
+ * Each webhook that is pending has an asking, whose question stands in line until it has a
  * slot; see ownership.h.
  *
  *   LINED ──a slot───▶ ASKED ──an answer──▶ JUDGED ──committed──▶ gone
@@ -20,11 +20,8 @@
 #include "courier/challenge.h"
 #include "store/webhooks.h"
 
-#define SLICE_MAX 100    /* webhooks that are written in a turn */
-#define QUESTIONS_MAX 32 /* at a time */
-#define MINUTE_MAX 60    /* questions of a session in a minute: who makes a loop notices */
-#define MINUTE_MS 60000
-#define LOOKED_AT_MAX 64   /* sessions, when a slot is free */
+#define SLICE_MAX 100      /* webhooks that are written in a turn */
+#define MINUTE_MAX 60      /* questions of a session in a minute: who makes a loop notices */
 #define SHORT_REST_MS 1000 /* after one that was not made for want of something of ours */
 
 static const int64_t WAITS_MS[OWNERSHIP_WAITS] = {1000, 5000, 30000};
@@ -33,27 +30,16 @@ enum asking_state { LINED, LACKS, ASKED, RESTS, JUDGED };
 
 TAILQ_HEAD(askings, asking);
 
-/* A session with what it asks. */
-struct taker {
-	TAILQ_ENTRY(taker) link; /* of the sessions that wait for a slot, while `waits` */
-	TAILQ_ENTRY(taker) all;
-	struct askings line;
-	char *session;
-	uint32_t asked; /* in this minute */
-	bool waits;
-};
-
 struct asking {
-	TAILQ_ENTRY(asking) link; /* in its session's line, or of those that are judged */
+	struct question question; /* first */
+	TAILQ_ENTRY(asking) link; /* while JUDGED */
 	struct asker *asker;
-	struct taker *taker; /* while LINED */
 	uint64_t webhook;
 	int64_t since_ms; /* the webhook's, when it began */
 	enum asking_state state;
 	uint32_t tries; /* questions that nobody answered */
 	struct reactor_timer *again;
 	struct challenge *challenge; /* while ASKED */
-	char *session;               /* whose slot it has, while ASKED */
 	struct token *token;         /* NULL: none is needed, or not taken yet */
 	struct token_waiter waiter;
 	char why[OWNERSHIP_ERROR_MAX]; /* while JUDGED; "": it is verified */
@@ -66,61 +52,13 @@ struct asker {
 	struct job job; /* first */
 	struct ownership_conf conf;
 	struct map *askings; /* webhook number -> its asking */
-	struct map *takers;  /* session -> its taker */
-	TAILQ_HEAD(, taker) waiting;
-	TAILQ_HEAD(, taker) all;
 	struct askings judged;
-	struct reactor_timer *minute;
-	bool counts; /* the minute is under way */
-	struct shares *questions;
+	struct questions *questions;
 	struct asker_figures figures; /* those that are counted */
 
 	/* out of apply() */
 	size_t reached; /* of those at the front, how many had their part */
 };
-
-static struct taker *take_taker(struct asker *a, const char *session)
-{
-	struct taker *t = map_get(a->takers, session, strlen(session));
-	if (t != NULL)
-		return t;
-	t = mem_new(sizeof(*t));
-	TAILQ_INIT(&t->line);
-	t->session = mem_copy(session, strlen(session));
-	map_put(a->takers, t->session, strlen(t->session), t);
-	TAILQ_INSERT_TAIL(&a->all, t, all);
-	return t;
-}
-
-static void free_taker(struct asker *a, struct taker *t)
-{
-	TAILQ_REMOVE(&a->all, t, all);
-	(void)map_del(a->takers, t->session, strlen(t->session)); /* is `t` */
-	free(t->session);
-	free(t);
-}
-
-/* Whether the session waits for a slot follows from its line and its minute. */
-static void note_waits(struct asker *a, struct taker *t)
-{
-	bool waits = !TAILQ_EMPTY(&t->line) && t->asked < MINUTE_MAX;
-	if (waits && !t->waits)
-		TAILQ_INSERT_TAIL(&a->waiting, t, link);
-	if (!waits && t->waits)
-		TAILQ_REMOVE(&a->waiting, t, link);
-	t->waits = waits;
-}
-
-static void leave_line(struct asking *k)
-{
-	if (k->taker == NULL)
-		return;
-	TAILQ_REMOVE(&k->taker->line, k, link);
-	note_waits(k->asker, k->taker);
-	if (TAILQ_EMPTY(&k->taker->line) && k->taker->asked == 0)
-		free_taker(k->asker, k->taker);
-	k->taker = NULL;
-}
 
 static void drop_token(struct asking *k)
 {
@@ -137,14 +75,13 @@ static void free_asking(void *value, void *arg)
 	challenge_free(k->challenge);
 	reactor_timer_free(k->again);
 	webhook_free(k->concluded);
-	free(k->session);
 	free(k);
 }
 
 /* Nothing is to be asked any more. */
 static void drop(struct asking *k)
 {
-	leave_line(k);
+	question_leave(k->asker->questions, &k->question);
 	(void)map_del(k->asker->askings, &k->webhook, sizeof(k->webhook)); /* is `k` */
 	free_asking(k, NULL);
 }
@@ -160,12 +97,8 @@ static const struct webhook *find_pending(const struct asker *a, uint64_t webhoo
 static void line_up(struct asking *k, const struct webhook *w)
 {
 	k->state = LINED;
-	k->taker = take_taker(k->asker, w->session);
-	TAILQ_INSERT_TAIL(&k->taker->line, k, link);
-	note_waits(k->asker, k->taker);
+	question_line_up(k->asker->questions, &k->question, w->session);
 }
-
-static void move_lines(struct asker *a);
 
 /* Asks from the first question on, as the webhook is now; drops what is not to be asked. */
 static void begin_anew(struct asking *k)
@@ -189,7 +122,7 @@ static void go_on(struct asking *k)
 		drop(k);
 	else
 		line_up(k, w);
-	move_lines(a);
+	questions_move(a->questions);
 }
 
 static void on_again(void *arg)
@@ -268,16 +201,14 @@ static void on_answer(void *arg, enum challenge_verdict verdict, const char *why
 	struct asking *k = arg;
 	struct asker *a = k->asker;
 	const struct webhook *w = find_pending(a, k->webhook);
-	shares_give(a->questions, slice_of(k->session), 1);
-	free(k->session);
-	k->session = NULL;
+	question_over(a->questions, &k->question);
 	challenge_free(k->challenge);
 	k->challenge = NULL;
 	if (w == NULL || w->ownership.since_ms != k->since_ms)
 		begin_anew(k);
 	else
 		take_verdict(k, verdict, why);
-	move_lines(a);
+	questions_move(a->questions);
 }
 
 /* Whether the webhook can show who it is; if not, its token is waited for. */
@@ -298,16 +229,7 @@ static bool has_token(struct asking *k, const struct webhook *w)
 	return false;
 }
 
-/* The minute begins with its first question. */
-static void count_question(struct asker *a, struct taker *t)
-{
-	t->asked++;
-	if (!a->counts)
-		reactor_timer_set(a->minute, MINUTE_MS);
-	a->counts = true;
-}
-
-static void ask(struct asking *k, const struct webhook *w)
+static void pose(struct asking *k, const struct webhook *w)
 {
 	struct asker *a = k->asker;
 	const char *authorization = NULL;
@@ -316,59 +238,30 @@ static void ask(struct asking *k, const struct webhook *w)
 	if (w->auth != NULL)
 		authorization = w->auth->header;
 	k->state = ASKED;
-	k->session = mem_copy(w->session, strlen(w->session));
 	k->challenge = challenge_send(a->conf.client, w, k->tries, authorization, on_answer, k);
 }
 
-/* Asks the next of the session's line, which has one; false: it has its share. */
-static bool ask_next(struct asker *a, struct taker *t)
+/* Its slot is there: asks, or finds that it need not, or not yet. */
+static bool ask(struct question *q)
 {
-	struct asking *k = TAILQ_FIRST(&t->line);
-	const struct webhook *w = find_pending(a, k->webhook);
+	struct asking *k = (struct asking *)q;
+	const struct webhook *w = find_pending(k->asker, k->webhook);
 	if (w == NULL) {
 		drop(k);
-		return true;
-	}
-	if (shares_take(a->questions, slice_of(t->session), 1) != OK)
 		return false;
-	if (!has_token(k, w)) {
-		shares_give(a->questions, slice_of(t->session), 1);
-		leave_line(k);
-		return true;
 	}
-	count_question(a, t);
-	leave_line(k);
-	ask(k, w);
+	if (!has_token(k, w))
+		return false;
+	pose(k, w);
 	return true;
 }
 
-/* There may be slots: sessions that wait for one take turns. */
-static void move_lines(struct asker *a)
+static void break_off(struct question *q)
 {
-	for (int n = 0; n < LOOKED_AT_MAX && !TAILQ_EMPTY(&a->waiting); n++) {
-		struct taker *t = TAILQ_FIRST(&a->waiting);
-		TAILQ_REMOVE(&a->waiting, t, link);
-		TAILQ_INSERT_TAIL(&a->waiting, t, link);
-		(void)ask_next(a, t); /* if not, it waits on */
-	}
+	challenge_give_up(((struct asking *)q)->challenge);
 }
 
-/* A new minute: all may ask again. */
-static void on_minute(void *arg)
-{
-	struct asker *a = arg;
-	struct taker *t = TAILQ_FIRST(&a->all);
-	a->counts = false;
-	while (t != NULL) {
-		struct taker *next = TAILQ_NEXT(t, all);
-		t->asked = 0;
-		note_waits(a, t);
-		if (!t->waits)
-			free_taker(a, t);
-		t = next;
-	}
-	move_lines(a);
-}
+static const struct questions_hooks HOOKS = {ask, break_off};
 
 static bool has_more(struct job *j)
 {
@@ -446,7 +339,7 @@ static void done(struct job *j, enum err result)
 	struct asker *a = (struct asker *)j;
 	for (; result == OK && a->reached > 0; a->reached--)
 		follow(a, TAILQ_FIRST(&a->judged));
-	move_lines(a);
+	questions_move(a->questions);
 }
 
 static void release(struct job *j)
@@ -454,11 +347,7 @@ static void release(struct job *j)
 	struct asker *a = (struct asker *)j;
 	map_each(a->askings, free_asking, NULL);
 	map_free(a->askings);
-	while (!TAILQ_EMPTY(&a->all))
-		free_taker(a, TAILQ_FIRST(&a->all));
-	map_free(a->takers);
-	reactor_timer_free(a->minute);
-	shares_free(a->questions);
+	questions_free(a->questions);
 }
 
 static const struct job_kind OWNERSHIP = {.slice_max = SLICE_MAX,
@@ -483,11 +372,7 @@ struct asker *asker_new(struct jobs *jobs, const struct ownership_conf *conf)
 			a->conf.wait_ms[i] = WAITS_MS[i];
 	}
 	a->askings = map_new();
-	a->takers = map_new();
-	a->questions = shares_new(QUESTIONS_MAX);
-	a->minute = reactor_timer_new(conf->reactor, on_minute, a);
-	TAILQ_INIT(&a->waiting);
-	TAILQ_INIT(&a->all);
+	a->questions = questions_new(conf->reactor, MINUTE_MAX, &HOOKS);
 	TAILQ_INIT(&a->judged);
 	jobs_add(jobs, &a->job, &OWNERSHIP);
 	registry_each(conf->registry, add_pending, a);
@@ -507,14 +392,14 @@ void asker_add(struct asker *a, uint64_t webhook)
 		return; /* begins anew with what comes of it */
 	}
 	reactor_timer_clear(k->again);
-	leave_line(k);
+	question_leave(a->questions, &k->question);
 	begin_anew(k);
-	move_lines(a);
+	questions_move(a->questions);
 }
 
 void asker_figures(const struct asker *a, struct asker_figures *out)
 {
 	*out = a->figures;
 	out->pending = map_count(a->askings);
-	out->questions = shares_figures(a->questions);
+	out->questions = questions_figures(a->questions);
 }

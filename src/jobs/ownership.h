@@ -10,11 +10,11 @@
 #ifndef JOBS_OWNERSHIP_H
 #define JOBS_OWNERSHIP_H
 
+#include "courier/questions.h"
 #include "courier/tokens.h"
 #include "dispatch/dispatch.h"
 #include "feed/feed.h"
 #include "jobs/job.h"
-#include "shares/shares.h"
 #include "store/registry.h"
 
 #define OWNERSHIP_WAITS 3 /* between questions to one endpoint */

@@ -169,6 +169,12 @@ static inline void client_answer(struct client_request *q, int status)
 	client_end(q, &r);
 }
 
+void client_give_up(struct client_request *q)
+{
+	const struct client_result r = {.error = "given up", .address = "", .given_up = true};
+	client_end(q, &r);
+}
+
 bool client_has_room(struct client *c)
 {
 	(void)c;

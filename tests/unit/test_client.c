@@ -187,6 +187,35 @@ static void close_connection(struct fixture *f)
 	f->connection = -1;
 }
 
+/* Given up, under way or about to begin, it ends once, and its connection with it. */
+static void test_given_up(void **state)
+{
+	struct fixture *f = *state;
+	for (int passes = 0; passes < 6; passes += 5) {
+		struct client_request *q = client_open(f->client);
+		f->done = false;
+		client_send(q, f->url, &(struct client_body){.text = SLICE(BODY)}, TIMEOUT_MS,
+		    on_done, f);
+		for (int i = 0; i < passes; i++)
+			reactor_pass(f->reactor, true);
+		client_give_up(q);
+		client_give_up(q); /* says nothing */
+		assert_false(f->done);
+		client_reap(f->client);
+		assert_true(f->done && f->result.given_up);
+		assert_int_equal(f->result.shortage, SHORT_OF_NOTHING);
+		assert_false(client_has_ended(f->client));
+	}
+	f->connection = accept4(f->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(f->connection >= 0);
+	while (read(f->connection, f->request, sizeof(f->request)) > 0)
+		continue; /* the request, and its end */
+	assert_int_equal(read(f->connection, f->request, sizeof(f->request)), 0);
+	close_connection(f);
+	exchange(f, "HTTP/1.1 200 OK\r\n" NO_BODY);
+	assert_false(f->result.given_up);
+}
+
 /*
  * Lines that are given to curl as one item of its list, others between them, one without a
  * value: nothing is lost, moved or changed.
@@ -800,6 +829,7 @@ int main(void)
 	    CLIENT_TEST(test_retry_after_a_date),
 	    CLIENT_TEST(test_wishes),
 	    CLIENT_TEST(test_turn_is_over),
+	    CLIENT_TEST(test_given_up),
 	    CLIENT_TEST(test_looked_at),
 	    CLIENT_TEST(test_retry_after_of_the_final_head),
 	    CLIENT_TEST(test_idle_connection_makes_place),

@@ -176,6 +176,11 @@ void reactor_timer_set(struct reactor_timer *t, int64_t delay_ms)
 	t->at_ms = edges.passed_ms + delay_ms;
 }
 
+void reactor_timer_fire(struct reactor_timer *t)
+{
+	t->at_ms = edges.passed_ms;
+}
+
 void reactor_timer_free(struct reactor_timer *t)
 {
 	TAILQ_REMOVE(&t->reactor->timers, t, link);

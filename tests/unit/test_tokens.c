@@ -20,7 +20,7 @@
 
 #include "fake_time.h"
 
-#define QUESTIONS_MAX 64 /* of a test, at a time */
+#define WAITING_MAX 64 /* questions of a test, at a time */
 #define GRANT "{\"access_token\":\"%s\",\"expires_in\":%d}"
 
 /* A question that was asked and not answered. */
@@ -38,7 +38,7 @@ struct fixture {
 	unsigned called; /* waiters of the test */
 };
 
-static struct client_request *questions[QUESTIONS_MAX];
+static struct client_request *questions[WAITING_MAX];
 static unsigned waiting;
 static unsigned asked; /* all that there were */
 
@@ -74,9 +74,41 @@ void client_call(struct client_request *q, const char *method, const char *url,
 	assert_non_null(strstr(url, "://"));
 	assert_true(text.len > 0 && timeout_ms > 0);
 	*q = (struct client_request){data, done, arg};
-	assert_true(waiting < QUESTIONS_MAX);
+	assert_true(waiting < WAITING_MAX);
 	questions[waiting++] = q;
 	asked++;
+}
+
+static struct client_request *given_up; /* NULL: none was, or it has ended */
+
+void client_give_up(struct client_request *q)
+{
+	assert_null(given_up);
+	given_up = q;
+}
+
+/* Ends the question that was given up. */
+static void end_given_up(void)
+{
+	struct client_request *q = given_up;
+	unsigned i = 0;
+	assert_non_null(q);
+	while (questions[i] != q)
+		i++;
+	memmove(questions + i, questions + i + 1, (--waiting - i) * sizeof(questions[0]));
+	given_up = NULL;
+	q->done(q->arg, &(struct client_result){.error = "enough", .given_up = true});
+	free(q);
+}
+
+/* Ends the first question that waits for want of something of ours. */
+static void lack(void)
+{
+	struct client_request *q = questions[0];
+	memmove(questions, questions + 1, --waiting * sizeof(questions[0]));
+	q->done(q->arg,
+	    &(struct client_result){.error = "short", .shortage = SHORT_OF_DESCRIPTORS});
+	free(q);
 }
 
 /* Answers the first question that waits; `text` NULL: with an error. */
@@ -84,6 +116,8 @@ static void answer(int status, const char *text)
 {
 	struct client_request *q = questions[0];
 	assert_true(waiting > 0);
+	if (q == given_up)
+		given_up = NULL; /* too late */
 	memmove(questions, questions + 1, --waiting * sizeof(questions[0]));
 	struct client_result r = {.status = status, .error = text == NULL ? "no way" : ""};
 	if (status == 200)
@@ -281,6 +315,24 @@ static void test_failure_is_asked_about_ever_more_rarely(void **state)
 	grant("t", 1);
 }
 
+/* What we lack is no failure of the endpoint: it is asked soon again, however often. */
+static void test_our_own_shortage_is_no_failure(void **state)
+{
+	struct fixture *f = *state;
+	struct token_waiter w = {.fn = NULL};
+	struct tokens_figures figures;
+	assert_false(want(f, f->token, &w));
+	for (unsigned n = 1; n <= 10; n++) {
+		assert_int_equal(asked, n);
+		lack();
+		pass(f, 1100);
+	}
+	tokens_figures(f->tokens, &figures);
+	assert_int_equal(figures.failed, 0);
+	grant("t", 3600);
+	assert_int_equal(f->called, 1);
+}
+
 /* Nobody waits any more: it is not asked for until somebody does. */
 static void test_nobody_is_asked_for_nobody(void **state)
 {
@@ -325,6 +377,42 @@ static void test_questions_are_shared(void **state)
 	}
 }
 
+/* Endpoints that never answer, of ever more sessions: who comes last has its turn. */
+static void test_who_never_answers_gives_way(void **state)
+{
+	struct fixture *f = *state;
+	struct webhook *hooks[40];
+	struct token *many[40];
+	struct token_waiter waiters[40] = {{.fn = NULL}};
+	struct token_waiter w = {.fn = NULL};
+	struct tokens_figures figures;
+	for (int i = 0; i < 40; i++) {
+		char session[16];
+		(void)snprintf(session, sizeof(session), "s%d", i);
+		hooks[i] = make_hook(session, "c");
+		many[i] = tokens_take(f->tokens, hooks[i]);
+		assert_false(want(f, many[i], &waiters[i]));
+	}
+	assert_int_equal(asked, 32);
+	assert_false(want(f, f->token, &w));
+	for (unsigned n = 1; n <= 9; n++) {
+		pass(f, QUESTION_SAFE_MS);
+		end_given_up();
+		assert_int_equal(asked, 32 + n);
+	}
+	while (questions[0]->arg != f->token) /* it is among those that are asked now */
+		answer(500, "");
+	grant("t", 3600);
+	assert_int_equal(f->called, 1);
+	tokens_figures(f->tokens, &figures);
+	assert_true(figures.failed <= 31); /* those that did answer */
+	for (int i = 0; i < 40; i++) {
+		token_leave(&waiters[i]);
+		token_give_back(many[i]);
+		webhook_free(hooks[i]);
+	}
+}
+
 /* One that is given back under way is freed when its answer is there; the sanitizer looks. */
 static void test_given_back_under_way(void **state)
 {
@@ -359,7 +447,9 @@ int main(void)
 	    TEST(test_refused_one_is_renewed_once),
 	    TEST(test_failure_is_asked_about_ever_more_rarely),
 	    TEST(test_nobody_is_asked_for_nobody),
+	    TEST(test_our_own_shortage_is_no_failure),
 	    TEST(test_questions_are_shared),
+	    TEST(test_who_never_answers_gives_way),
 	    TEST(test_given_back_under_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
