@@ -328,7 +328,6 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 	q->reuses = false; /* what curl had begun with has died */
 	q->opened_fd = fd;
 	q->client->sockets++;
-	watch_open(q->client->watches, fd);
 	if (!q->takes_over && route_has_next(way_route(q->way)))
 		start_race(q);
 	return fd;

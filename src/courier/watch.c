@@ -61,11 +61,3 @@ void watch_drop(struct watches *w, int fd)
 	reactor_io_free(watch->io);
 	*watch = (struct watch){0};
 }
-
-void watch_open(struct watches *w, int fd)
-{
-	const struct watch before = *watch_of(w, fd);
-	watch_drop(w, fd);
-	if (before.io != NULL)
-		watch_want(w, fd, before.read, before.write);
-}

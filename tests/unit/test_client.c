@@ -30,6 +30,7 @@
 #define BODY "{}"
 #define DAY_MS RETRY_AFTER_MAX_MS
 #define LONG_LINE 110000 /* bytes: more than curl takes */
+#define FILLERS 4        /* connections that a backlog of 0 has no room for */
 #define NO_BODY "Content-Length: 0\r\n\r\n"
 
 struct fixture {
@@ -185,6 +186,55 @@ static void close_connection(struct fixture *f)
 {
 	assert_int_equal(close(f->connection), 0);
 	f->connection = -1;
+}
+
+/* A listener that is full: connections to it do not come to stand, and are not refused. */
+static int dig(int fillers[FILLERS], char url[64])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t len = sizeof(address);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	int hole = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(hole, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(hole, 0), 0);
+	assert_int_equal(getsockname(hole, (struct sockaddr *)&address, &len), 0);
+	for (int i = 0; i < FILLERS; i++) {
+		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		(void)connect(fillers[i], (struct sockaddr *)&address, len); /* EINPROGRESS */
+	}
+	(void)snprintf(url, 64, "http://127.0.0.1:%u/", ntohs(address.sin_port));
+	return hole;
+}
+
+/*
+ * libcurl 7.88.1 closes a socket that has not connected without a word (cf_socket_close()), and
+ * says only then that nobody wants it: early enough, as it has one address at a time. The next
+ * one has the same number, and is watched.
+ */
+static void test_number_of_one_that_never_connected(void **state)
+{
+	struct fixture *f = *state;
+	int fillers[FILLERS];
+	char url[64];
+	int hole = dig(fillers, url);
+	for (int n = 0; n < 3; n++) {
+		f->done = false;
+		client_send(client_open(f->client), url,
+		    &(struct client_body){.text = SLICE(BODY)}, 50, on_done, f);
+		while (!f->done) {
+			reactor_pass(f->reactor, false);
+			client_reap(f->client);
+			clock_expire();
+		}
+		assert_int_equal(f->result.status, 0);
+		int number = last_socket;
+		exchange(f, "HTTP/1.1 200 OK\r\nConnection: close\r\n" NO_BODY);
+		assert_int_equal(last_socket, number);
+		close_connection(f);
+	}
+	for (int i = 0; i < FILLERS; i++)
+		close(fillers[i]);
+	close(hole);
 }
 
 /* Given up, under way or about to begin, it ends once, and its connection with it. */
@@ -830,6 +880,7 @@ int main(void)
 	    CLIENT_TEST(test_wishes),
 	    CLIENT_TEST(test_turn_is_over),
 	    CLIENT_TEST(test_given_up),
+	    CLIENT_TEST(test_number_of_one_that_never_connected),
 	    CLIENT_TEST(test_looked_at),
 	    CLIENT_TEST(test_retry_after_of_the_final_head),
 	    CLIENT_TEST(test_idle_connection_makes_place),

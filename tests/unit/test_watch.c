@@ -56,7 +56,6 @@ static void test_what_is_wanted_is_told(void **state)
 	struct fixture f;
 	(void)state;
 	begin(&f);
-	watch_open(f.watches, f.ends[0]);
 	watch_want(f.watches, f.ends[0], false, true);
 	pass(&f);
 	assert_true(f.readable == 0 && f.writable == 1);
@@ -88,7 +87,6 @@ static void test_descriptor_is_used_again(void **state)
 	begin(&f);
 	for (int i = 0; i < 3; i++) {
 		int old = f.ends[0];
-		watch_open(f.watches, old);
 		watch_want(f.watches, old, true, false);
 		assert_int_equal(write(f.ends[1], "x", 1), 1);
 		pass(&f);
@@ -108,27 +106,10 @@ static void test_closed_in_silence(void **state)
 	struct fixture f;
 	(void)state;
 	begin(&f);
-	watch_open(f.watches, f.ends[0]);
 	watch_want(f.watches, f.ends[0], false, true);
 	assert_int_equal(close(f.ends[0]), 0);
 	watch_drop(f.watches, f.ends[0]);
 	f.ends[0] = dup(f.ends[1]);
-	end(&f);
-}
-
-/* curl takes the next one of that number for watched, and says nothing. */
-static void test_closed_in_silence_and_used_again(void **state)
-{
-	struct fixture f;
-	(void)state;
-	begin(&f);
-	watch_open(f.watches, f.ends[0]);
-	watch_want(f.watches, f.ends[0], true, false);
-	close_both(&f);
-	watch_open(f.watches, f.ends[0]);
-	assert_int_equal(write(f.ends[1], "x", 1), 1);
-	pass(&f);
-	assert_int_equal(f.readable, 1);
 	end(&f);
 }
 
@@ -138,7 +119,6 @@ int main(void)
 	    cmocka_unit_test(test_what_is_wanted_is_told),
 	    cmocka_unit_test(test_descriptor_is_used_again),
 	    cmocka_unit_test(test_closed_in_silence),
-	    cmocka_unit_test(test_closed_in_silence_and_used_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
