@@ -18,7 +18,7 @@ struct connection {
 	int fd;
 	bool is_shared;
 	size_t key_len;
-	char key[ENDS_MAX];
+	char key[]; /* as long as it is */
 };
 
 struct kept {
@@ -64,9 +64,12 @@ void kept_put(struct kept *k, int fd, const struct kept_ends *ends)
 	size_t i = (size_t)fd;
 	kept_drop(k, fd);
 	k->by_fd = mem_reach(k->by_fd, &k->fd_count, i, sizeof(struct connection *));
-	struct connection *one = mem_new(sizeof(*one));
+	char key[ENDS_MAX];
+	size_t len = put_key(ends, key);
+	struct connection *one = mem_new(sizeof(*one) + len);
 	one->fd = fd;
-	one->key_len = put_key(ends, one->key);
+	one->key_len = len;
+	memcpy(one->key, key, len);
 	k->by_fd[i] = one;
 	map_put(k->by_ends, one->key, one->key_len, one);
 }

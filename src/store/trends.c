@@ -1,6 +1,7 @@
 /* Counting in memory, rows in the table; see trends.h. */
 #include "store/trends.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -19,23 +20,24 @@
 #define DAY_LAST UINT16_MAX /* in a key: the row of the last attempts */
 #define HOURS_A_DAY 24
 #define ROW_MAX 2000 /* bytes: what is longer would take pages of its own */
-#define FRESH_HOURS 2
 
 #define BUCKETS (HISTOGRAM_BOUNDS + 1)
 #define HOUR_SIZE (1 + 4 + 4 + 1 + 2 * BUCKETS)
 _Static_assert(1 + HOURS_A_DAY * HOUR_SIZE + RECORD_CHECKSUM + KEY_SIZE <= ROW_MAX,
     "the row of a day stays in its page");
 
-/* What was counted of a webhook since it was last written. */
+/* What was counted of a webhook since it was last written. After an outage all have one. */
 struct fresh {
 	TAILQ_ENTRY(fresh) link;
 	uint64_t webhook;
 	int64_t since_mono_ms;
-	struct trend_last last;
-	uint8_t outcomes[TREND_LAST_MAX];
+	int64_t last_ms; /* of the last attempt; so the next two */
+	int last_status;
+	char *last_error; /* owned; NULL: there was none */
 	size_t outcome_count;
-	struct trend_hour hours[FRESH_HOURS];
-	size_t hour_count;
+	uint8_t outcomes[TREND_LAST_MAX];
+	struct trend_hour hour;       /* in which the first attempt ended */
+	struct trend_hour *next_hour; /* owned; NULL: none has begun since */
 };
 
 TAILQ_HEAD(line, fresh);
@@ -61,6 +63,8 @@ static void free_line(struct line *l, size_t max)
 	struct fresh *f;
 	for (; max > 0 && (f = TAILQ_FIRST(l)) != NULL; max--) {
 		TAILQ_REMOVE(l, f, link);
+		free(f->last_error);
+		free(f->next_hour);
 		free(f);
 	}
 }
@@ -80,29 +84,47 @@ static struct fresh *find_fresh(const struct trends *t, uint64_t webhook)
 	return map_get(t->by_webhook, &webhook, sizeof(webhook));
 }
 
-static struct fresh *take_fresh(struct trends *t, uint64_t webhook)
+static struct fresh *take_fresh(struct trends *t, uint64_t webhook, int64_t hour)
 {
 	struct fresh *f = find_fresh(t, webhook);
 	if (f != NULL)
 		return f;
 	f = mem_new(sizeof(*f));
 	f->webhook = webhook;
+	f->hour.hour = hour;
 	f->since_mono_ms = clock_mono_ms();
 	map_put(t->by_webhook, &f->webhook, sizeof(f->webhook), f);
 	TAILQ_INSERT_TAIL(&t->waiting, f, link);
 	return f;
 }
 
-/* The part of the hour that ends at `at_ms`; where more hours wait than fit, the last one's. */
-static struct trend_hour *hour_of(struct fresh *f, int64_t at_ms)
+/* The part of `hour`; where that is the third that waits, the second's. */
+static struct trend_hour *part_of(struct fresh *f, int64_t hour)
 {
-	int64_t hour = at_ms / HOUR_MS;
-	struct trend_hour *last = f->hour_count == 0 ? NULL : &f->hours[f->hour_count - 1];
-	if (last != NULL && (last->hour == hour || f->hour_count == FRESH_HOURS))
-		return last;
-	last = &f->hours[f->hour_count++];
-	last->hour = hour;
-	return last;
+	if (f->hour.hour == hour && f->next_hour == NULL)
+		return &f->hour;
+	if (f->next_hour == NULL) {
+		f->next_hour = mem_new(sizeof(*f->next_hour));
+		f->next_hour->hour = hour;
+	}
+	return f->next_hour;
+}
+
+static void keep_last(struct fresh *f, const struct trend_last *last)
+{
+	f->last_ms = last->at_ms;
+	f->last_status = last->status;
+	free(f->last_error);
+	f->last_error = NULL;
+	if (last->error[0] != '\0')
+		f->last_error = mem_copy(last->error, strlen(last->error));
+}
+
+static void put_last(const struct fresh *f, struct trend_last *out)
+{
+	*out = (struct trend_last){.at_ms = f->last_ms, .status = f->last_status};
+	if (f->last_error != NULL)
+		(void)snprintf(out->error, sizeof(out->error), "%s", f->last_error);
 }
 
 /* Appends an outcome, and loses the oldest where there are as many as may be. */
@@ -123,9 +145,10 @@ static uint8_t outcome_of(int status, bool succeeded)
 void trends_note(struct trends *t, uint64_t webhook, const struct trend_last *last,
     bool succeeded, int64_t duration_us)
 {
-	struct fresh *f = take_fresh(t, webhook);
-	struct trend_hour *h = hour_of(f, last->at_ms);
-	f->last = *last;
+	int64_t hour = last->at_ms / HOUR_MS;
+	struct fresh *f = take_fresh(t, webhook, hour);
+	struct trend_hour *h = part_of(f, hour);
+	keep_last(f, last);
 	add_outcome(f->outcomes, &f->outcome_count, outcome_of(last->status, succeeded));
 	if (succeeded)
 		h->succeeded++;
@@ -306,7 +329,7 @@ static enum err put_day(struct db_txn *txn, uint64_t webhook, uint16_t day, cons
 /* Adds the outcomes of memory behind those of the table; its last attempt is the later one. */
 static void add_last(struct trend *to, const struct fresh *f)
 {
-	to->last = f->last;
+	put_last(f, &to->last);
 	for (size_t i = 0; i < f->outcome_count; i++)
 		add_outcome(to->outcomes, &to->outcome_count, f->outcomes[i]);
 }
@@ -376,11 +399,14 @@ static enum err drop_before(struct db_txn *txn, uint64_t webhook, unsigned until
 
 static enum err write_fresh(struct db_txn *txn, const struct fresh *f)
 {
-	int64_t newest = f->hours[f->hour_count - 1].hour / HOURS_A_DAY;
+	const struct trend_hour *last = f->next_hour == NULL ? &f->hour : f->next_hour;
+	int64_t newest = last->hour / HOURS_A_DAY;
 	enum err err = drop_before(txn, f->webhook,
 	    newest < TREND_DAYS ? 0 : (unsigned)(newest - TREND_DAYS + 1));
-	for (size_t i = 0; err == OK && i < f->hour_count; i++)
-		err = write_hour(txn, f->webhook, &f->hours[i]);
+	if (err == OK)
+		err = write_hour(txn, f->webhook, &f->hour);
+	if (err == OK && f->next_hour != NULL)
+		err = write_hour(txn, f->webhook, f->next_hour);
 	return err == OK ? write_last(txn, f) : err;
 }
 
@@ -442,7 +468,7 @@ enum err trends_last(const struct trends *t, struct db_txn *txn, uint64_t webhoo
 		last = f;
 	f = find_fresh(t, webhook);
 	if (f != NULL || last != NULL) {
-		*out = f != NULL ? f->last : last->last;
+		put_last(f != NULL ? f : last, out);
 		return OK;
 	}
 	enum err err = get_last(txn, webhook, &all);
@@ -462,10 +488,10 @@ static void take_day(struct trend *out, const struct day *d, int64_t since_hour)
 
 static void add_hours(struct day *d, const struct fresh *f, uint16_t day)
 {
-	for (size_t i = 0; i < f->hour_count; i++) {
-		if (f->hours[i].hour / HOURS_A_DAY == day)
-			day_add(d, &f->hours[i]);
-	}
+	if (f->hour.hour / HOURS_A_DAY == day)
+		day_add(d, &f->hour);
+	if (f->next_hour != NULL && f->next_hour->hour / HOURS_A_DAY == day)
+		day_add(d, f->next_hour);
 }
 
 /* Adds what memory has of a day. */
